@@ -1,0 +1,114 @@
+//! One error type for all filters: it knows its text and its exit code.
+
+use std::fmt;
+use std::io;
+
+/// Why a filter ends early.
+#[derive(Debug)]
+pub enum Error {
+    /// The command line is wrong (exit code 2).
+    Usage(String),
+    /// The input is wrong at a known place (exit code 1).
+    Data {
+        /// Name of the input as the user wrote it; `-` is standard input.
+        file: String,
+        /// Line number, from 1.
+        line: u64,
+        /// What was found, what was expected, and the option that helps.
+        message: String,
+    },
+    /// The operating system refused something (exit code 1).
+    Io {
+        /// The file or stream concerned.
+        path: String,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Anything else that makes the result wrong or impossible (exit code 1).
+    Failed(String),
+    /// Nobody reads our output any more: a quiet end (exit code 0).
+    ClosedPipe,
+    /// SIGINT or SIGTERM ended the run at a record boundary (exit code 128 + signal).
+    Signal(i32),
+}
+
+/// Result of everything that can fail in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An I/O error on `path`.
+    pub fn io(path: impl Into<String>, source: io::Error) -> Self {
+        Self::Io { path: path.into(), source }
+    }
+
+    /// The exit code of the process that ends with this error.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::Data { .. } | Self::Io { .. } | Self::Failed(_) => 1,
+            Self::ClosedPipe => 0,
+            Self::Signal(signal) => u8::try_from(128 + signal).unwrap_or(1),
+        }
+    }
+
+    /// Whether the process ends without a word on standard error.
+    pub fn is_silent(&self) -> bool {
+        matches!(self, Self::ClosedPipe | Self::Signal(_))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::Usage(message) | Self::Failed(message) => message.clone(),
+            Self::Data { file, line, message } => format!("{file}:{line}: {message}"),
+            Self::Io { path, source } => format!("{path}: {}", describe(source)),
+            Self::ClosedPipe => "closed pipe".to_owned(),
+            Self::Signal(signal) => format!("ended by signal {signal}"),
+        };
+        f.write_str(&printable(&text))
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The system's message without Rust's `(os error N)`.
+fn describe(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}
+
+/// `text` with control characters escaped: input quoted in a message must not drive a terminal.
+pub fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_escaped_in_messages() {
+        let error = Error::Data { file: "a\u{1b}[31m".into(), line: 3, message: "bad\r\n".into() };
+        assert_eq!(error.to_string(), "a\\u{1b}[31m:3: bad\\r\\n");
+    }
+
+    #[test]
+    fn exit_codes_are_those_of_the_manual() {
+        assert_eq!(Error::Usage(String::new()).exit_code(), 2);
+        assert_eq!(Error::Failed(String::new()).exit_code(), 1);
+        assert_eq!(Error::ClosedPipe.exit_code(), 0);
+        assert_eq!(Error::Signal(15).exit_code(), 143);
+    }
+}
