@@ -1,0 +1,181 @@
+//! The operands of a filter as one sequence of lines, with the place of each.
+
+use std::cell::Cell;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use crate::error::{Error, Result};
+use crate::io::lines::{Framed, Lines};
+use crate::io::source::Source;
+
+/// How lines are read.
+#[derive(Clone, Debug)]
+pub struct InputOptions {
+    /// Longest line in bytes; a longer one is a bad record.
+    pub max_line: usize,
+    /// Skip and count bad records instead of ending at the first.
+    pub skip_invalid: bool,
+}
+
+/// How far the input has been read.
+#[derive(Clone, Copy, Debug)]
+pub struct Status {
+    /// Bytes read from the system, before decompression.
+    pub bytes: u64,
+    /// Lines read, over all files.
+    pub lines: u64,
+}
+
+/// Lines of several files in order.
+pub struct Input {
+    files: Vec<PathBuf>,
+    /// Index of the operand that comes after the open one.
+    next_file: usize,
+    source: Option<Source>,
+    /// Name of the current operand as the user wrote it.
+    name: String,
+    lines: Lines,
+    line: Range<usize>,
+    options: InputOptions,
+    consumed: Rc<Cell<u64>>,
+    line_in_file: u64,
+    total_lines: u64,
+    skipped: u64,
+    first_skipped: Option<Error>,
+}
+
+impl Input {
+    /// Lines of `files` in order; no file means standard input, and so does `-`.
+    ///
+    /// # Errors
+    /// When an operand does not exist: known before the first byte is read, not hours later.
+    pub fn new(files: &[PathBuf], options: InputOptions) -> Result<Self> {
+        let files = if files.is_empty() { vec![PathBuf::from("-")] } else { files.to_vec() };
+        for file in files.iter().filter(|f| f.as_os_str() != "-") {
+            std::fs::metadata(file).map_err(|e| Error::io(file.display().to_string(), e))?;
+        }
+        Ok(Self {
+            files,
+            next_file: 0,
+            source: None,
+            name: String::new(),
+            lines: Lines::new(options.max_line),
+            line: 0..0,
+            options,
+            consumed: Rc::new(Cell::new(0)),
+            line_in_file: 0,
+            total_lines: 0,
+            skipped: 0,
+            first_skipped: None,
+        })
+    }
+
+    /// Size of all operands in bytes as stored, if all are regular files.
+    pub fn total_size(&self) -> Option<u64> {
+        let sizes = self.files.iter().map(|file| {
+            let regular = std::fs::metadata(file).ok().filter(std::fs::Metadata::is_file);
+            regular.map(|m| m.len())
+        });
+        sizes.sum()
+    }
+
+    /// Goes on to the next line that is not blank; false after the last.
+    ///
+    /// `idle` runs before every read from the system, which may wait: the place to flush output
+    /// and to show progress.
+    ///
+    /// # Errors
+    /// Read errors, a line over the limit (unless skipped), a signal, and whatever `idle` returns.
+    pub fn advance(&mut self, mut idle: impl FnMut(Status) -> Result<()>) -> Result<bool> {
+        loop {
+            let Some(source) = &mut self.source else {
+                if !self.open_next()? {
+                    return Ok(false);
+                }
+                continue;
+            };
+            match self.lines.next_range() {
+                Framed::Line(range) => {
+                    self.line_in_file += 1;
+                    self.total_lines += 1;
+                    self.line = range;
+                    if !self.line().iter().all(u8::is_ascii_whitespace) {
+                        return Ok(true);
+                    }
+                }
+                Framed::TooLong => {
+                    self.line_in_file += 1;
+                    self.total_lines += 1;
+                    let limit = self.options.max_line;
+                    self.reject(format!("line longer than {limit} bytes (see --max-line)"))?;
+                }
+                Framed::Empty => {
+                    idle(Status { bytes: self.consumed.get(), lines: self.total_lines })?;
+                    self.lines.fill(source)?;
+                }
+                Framed::End => self.source = None,
+            }
+        }
+    }
+
+    /// The line that [`Input::advance`] has reached: its bytes without terminator, byte-order mark
+    /// and carriage return.
+    pub fn line(&self) -> &[u8] {
+        &self.lines.buffer()[self.line.clone()]
+    }
+
+    /// Which operand the line is from, from 0.
+    pub fn file_index(&self) -> usize {
+        self.next_file.saturating_sub(1)
+    }
+
+    fn open_next(&mut self) -> Result<bool> {
+        let Some(path) = self.files.get(self.next_file) else { return Ok(false) };
+        let source = Source::open(path, &self.consumed)?;
+        self.name.clone_from(&source.name);
+        self.source = Some(source);
+        self.lines.restart();
+        self.next_file += 1;
+        self.line_in_file = 0;
+        Ok(true)
+    }
+
+    /// Where the current line is: file name and line number from 1.
+    pub fn place(&self) -> (&str, u64) {
+        (&self.name, self.line_in_file)
+    }
+
+    /// The error that says `message` of the current line.
+    pub fn error(&self, message: impl Into<String>) -> Error {
+        Error::Data { file: self.name.clone(), line: self.line_in_file, message: message.into() }
+    }
+
+    /// Treats the current line as a bad record: an error, or skipped and counted if so asked.
+    ///
+    /// # Errors
+    /// [`Error::Data`] unless bad records are skipped.
+    pub fn reject(&mut self, message: impl Into<String>) -> Result<()> {
+        let error = self.error(message);
+        if !self.options.skip_invalid {
+            return Err(error);
+        }
+        self.skipped += 1;
+        self.first_skipped.get_or_insert(error);
+        Ok(())
+    }
+
+    /// What to say at the end about skipped records, given how many were good.
+    ///
+    /// # Errors
+    /// When records were skipped and none was good.
+    pub fn skipped(&self, valid: u64) -> Result<Option<String>> {
+        let Some(first) = &self.first_skipped else { return Ok(None) };
+        let n = self.skipped;
+        if valid == 0 {
+            return Err(Error::Failed(format!("no valid record among {n} (first: {first})")));
+        }
+        let records = if n == 1 { "record" } else { "records" };
+        Ok(Some(format!("skipped {n} invalid {records} (first: {first})")))
+    }
+}

@@ -1,0 +1,115 @@
+//! Line framing: newline-terminated lines out of a byte source, in one reused buffer.
+
+use std::ops::Range;
+
+use memchr::memchr;
+
+use crate::error::Result;
+use crate::io::source::{READ_SIZE, Source};
+
+/// What [`Lines::next_range`] found.
+pub(super) enum Framed {
+    /// A line without its terminator, as a range of [`Lines::buffer`].
+    Line(Range<usize>),
+    /// A line longer than the limit, read past and not kept.
+    TooLong,
+    /// No complete line is left in the buffer: call [`Lines::fill`].
+    Empty,
+    /// The end of the input.
+    End,
+}
+
+/// Cuts a source into lines. The buffer grows with the longest line, up to `max_line`.
+pub(super) struct Lines {
+    buffer: Vec<u8>,
+    /// Unread bytes are `buffer[start..end]`; `start..scanned` is known to hold no newline.
+    start: usize,
+    scanned: usize,
+    end: usize,
+    max_line: usize,
+    discarding: bool,
+    at_end: bool,
+    first: bool,
+}
+
+impl Lines {
+    pub(super) fn new(max_line: usize) -> Self {
+        Self {
+            buffer: vec![0; READ_SIZE],
+            start: 0,
+            scanned: 0,
+            end: 0,
+            max_line,
+            discarding: false,
+            at_end: false,
+            first: true,
+        }
+    }
+
+    /// Forgets the input that has ended, keeps the buffer.
+    pub(super) fn restart(&mut self) {
+        (self.start, self.scanned, self.end) = (0, 0, 0);
+        (self.discarding, self.at_end, self.first) = (false, false, true);
+    }
+
+    pub(super) fn buffer(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// The next complete line that is already in the buffer.
+    pub(super) fn next_range(&mut self) -> Framed {
+        if let Some(offset) = memchr(b'\n', &self.buffer[self.scanned..self.end]) {
+            let stop = self.scanned + offset;
+            return self.take(stop, stop + 1);
+        }
+        self.scanned = self.end;
+        // "\r\n" and the newline itself do not count, hence two bytes of grace.
+        if self.discarding || self.end - self.start > self.max_line.saturating_add(2) {
+            self.discarding = true;
+            self.start = self.end;
+        }
+        if !self.at_end {
+            return Framed::Empty;
+        }
+        if self.start < self.end || self.discarding {
+            return self.take(self.end, self.end);
+        }
+        Framed::End
+    }
+
+    /// Ends the line at `stop` and goes on at `next`.
+    fn take(&mut self, stop: usize, next: usize) -> Framed {
+        let mut line = self.start..stop;
+        (self.start, self.scanned) = (next, next);
+        if std::mem::take(&mut self.discarding) {
+            self.first = false;
+            return Framed::TooLong;
+        }
+        if std::mem::take(&mut self.first) && self.buffer[line.clone()].starts_with(b"\xef\xbb\xbf") {
+            line.start += 3;
+        }
+        if self.buffer[line.clone()].ends_with(b"\r") {
+            line.end -= 1;
+        }
+        if line.len() > self.max_line { Framed::TooLong } else { Framed::Line(line) }
+    }
+
+    /// One read from `source` behind what is left in the buffer.
+    pub(super) fn fill(&mut self, source: &mut Source) -> Result<()> {
+        if self.start == self.end {
+            (self.start, self.scanned, self.end) = (0, 0, 0);
+        } else if self.start > 0 && self.buffer.len() - self.end < READ_SIZE / 2 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.scanned -= self.start;
+            self.start = 0;
+        }
+        if self.buffer.len() - self.end < READ_SIZE / 2 {
+            self.buffer.resize(self.buffer.len() * 2, 0);
+        }
+        let n = source.read(&mut self.buffer[self.end..])?;
+        self.end += n;
+        self.at_end = n == 0;
+        Ok(())
+    }
+}

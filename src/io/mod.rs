@@ -1,0 +1,14 @@
+//! Bytes in and bytes out.
+//!
+//! [`Input`] turns files and pipes, compressed or not, into lines with a known place; [`Output`]
+//! writes records to standard output or atomically to a file. Both end at record boundaries when
+//! a signal arrives.
+
+mod input;
+mod lines;
+mod output;
+pub mod signals;
+mod source;
+
+pub use input::{Input, InputOptions, Status};
+pub use output::Output;

@@ -1,0 +1,122 @@
+//! SIGINT and SIGTERM as a request to stop at the next record boundary.
+//!
+//! A filter usually waits in `read`, and an interrupted `read` is restarted, so a flag alone would
+//! be seen only with the next input. Waiting therefore watches a second descriptor that becomes
+//! readable with the signal. A filter that waits in `write` instead (its reader is stuck) does not
+//! look at all: a watcher thread ends the process one second later.
+
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::error::{Error, Result};
+
+struct State {
+    received: Arc<AtomicUsize>,
+    acknowledged: AtomicBool,
+    /// Readable once a signal has come; never read from.
+    wake: UnixStream,
+}
+
+static STATE: OnceLock<State> = OnceLock::new();
+static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Installs the handlers. Without this call signals keep their default action.
+///
+/// # Errors
+/// When the system refuses a socket pair, a handler or a thread.
+pub fn install() -> std::io::Result<()> {
+    let (wake, wake_write) = UnixStream::pair()?;
+    let (mut watch, watch_write) = UnixStream::pair()?;
+    let received = Arc::new(AtomicUsize::new(0));
+    for signal in [SIGINT, SIGTERM] {
+        // The flag is registered first: whoever is woken by a pipe finds it set.
+        signal_hook::flag::register_usize(signal, Arc::clone(&received), signal as usize)?;
+        signal_hook::low_level::pipe::register(signal, wake_write.try_clone()?)?;
+        signal_hook::low_level::pipe::register(signal, watch_write.try_clone()?)?;
+    }
+    let state = State { received, acknowledged: AtomicBool::new(false), wake };
+    if STATE.set(state).is_err() {
+        return Ok(());
+    }
+    std::thread::Builder::new().name("signals".into()).stack_size(64 << 10).spawn(move || {
+        let mut byte = [0];
+        if watch.read_exact(&mut byte).is_err() {
+            return;
+        }
+        watch.set_read_timeout(Some(Duration::from_secs(1))).ok();
+        // A second signal, or a second without an answer, ends the process here.
+        let again = watch.read_exact(&mut byte).is_ok();
+        let acknowledged = STATE.get().is_some_and(|s| s.acknowledged.load(Ordering::SeqCst));
+        if !again && acknowledged {
+            watch.set_read_timeout(None).ok();
+            watch.read_exact(&mut byte).ok();
+        }
+        abandon();
+    })?;
+    Ok(())
+}
+
+/// Removes temporary files and ends the process with the signal's status.
+fn abandon() -> ! {
+    let files = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
+    for file in files.iter() {
+        std::fs::remove_file(file).ok();
+    }
+    std::process::exit(128 + received().unwrap_or(SIGTERM))
+}
+
+/// Names a temporary file that must not outlive the process.
+pub(super) fn register_temporary(path: &Path) {
+    TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
+}
+
+/// Forgets a temporary file that has been renamed or removed.
+pub(super) fn forget_temporary(path: &Path) {
+    TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner).retain(|p| p != path);
+}
+
+fn received() -> Option<i32> {
+    let signal = STATE.get()?.received.load(Ordering::SeqCst);
+    i32::try_from(signal).ok().filter(|&s| s != 0)
+}
+
+/// Fails with [`Error::Signal`] once a signal has come.
+///
+/// # Errors
+/// Only that one.
+pub fn check() -> Result<()> {
+    let Some(signal) = received() else { return Ok(()) };
+    if let Some(state) = STATE.get() {
+        state.acknowledged.store(true, Ordering::SeqCst);
+    }
+    Err(Error::Signal(signal))
+}
+
+/// Waits until `fd` can be read or a signal has come; a signal is an error.
+pub(super) fn wait_readable(fd: BorrowedFd<'_>) -> Result<()> {
+    let Some(state) = STATE.get() else { return Ok(()) };
+    loop {
+        check()?;
+        let mut fds = [
+            PollFd::from_borrowed_fd(fd, PollFlags::IN),
+            PollFd::from_borrowed_fd(state.wake.as_fd(), PollFlags::IN),
+        ];
+        match poll(&mut fds, None) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => continue,
+            // What cannot be polled is read directly.
+            Err(_) => return Ok(()),
+        }
+        if !fds[0].revents().is_empty() {
+            return check();
+        }
+    }
+}

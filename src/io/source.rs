@@ -1,0 +1,128 @@
+//! One input as a stream of plain bytes: a file or standard input, decompressed where needed.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::rc::Rc;
+
+use crate::error::{Error, Result};
+use crate::io::signals;
+
+/// Size of a read from the system. Larger ones gained nothing; smaller ones cost system calls.
+pub(super) const READ_SIZE: usize = 256 << 10;
+
+/// A file or standard input, before and after decompression.
+pub(super) struct Source {
+    pub(super) name: String,
+    reader: Box<dyn Read>,
+}
+
+impl Source {
+    /// Opens `path` (`-` is standard input) and looks at its first bytes for a compressed format.
+    ///
+    /// `consumed` counts the bytes read from the system, before decompression.
+    pub(super) fn open(path: &Path, consumed: &Rc<Cell<u64>>) -> Result<Self> {
+        let name = path.display().to_string();
+        let opened = if path.as_os_str() == "-" {
+            io::stdin().as_fd().try_clone_to_owned().map(File::from)
+        } else {
+            File::open(path)
+        };
+        let file = opened.map_err(|e| Error::io(&name, e))?;
+        let regular = file.metadata().is_ok_and(|m| m.is_file());
+        let mut raw = RawReader { file, regular, consumed: Rc::clone(consumed) };
+        let head = read_magic(&mut raw).map_err(|e| lift(&name, e))?;
+        let compression = Compression::of(&head);
+        let raw = io::Cursor::new(head).chain(raw);
+        let reader: Box<dyn Read> = match compression {
+            None => Box::new(raw),
+            Some(Compression::Gzip) => {
+                Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(READ_SIZE, raw)))
+            }
+            Some(Compression::Zstd) => {
+                let buffered = BufReader::with_capacity(READ_SIZE, raw);
+                let decoder = zstd::stream::read::Decoder::with_buffer(buffered);
+                Box::new(decoder.map_err(|e| Error::io(&name, e))?)
+            }
+        };
+        Ok(Self { name, reader })
+    }
+
+    /// One read; 0 is the end.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        loop {
+            match self.reader.read(buffer) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                result => return result.map_err(|e| lift(&self.name, e)),
+            }
+        }
+    }
+}
+
+/// Compressed formats that are recognised by their first bytes.
+#[derive(Clone, Copy)]
+enum Compression {
+    Gzip,
+    Zstd,
+}
+
+const MAGIC: [(&[u8], Compression); 2] =
+    [(&[0x1f, 0x8b], Compression::Gzip), (&[0x28, 0xb5, 0x2f, 0xfd], Compression::Zstd)];
+
+impl Compression {
+    fn of(head: &[u8]) -> Option<Self> {
+        MAGIC.iter().find(|(magic, _)| head.starts_with(magic)).map(|&(_, c)| c)
+    }
+}
+
+/// Reads only as far as the bytes may still be a known magic number, so that a pipe which has
+/// delivered one short line is not kept waiting for more.
+fn read_magic(raw: &mut RawReader) -> io::Result<Vec<u8>> {
+    let mut head = Vec::with_capacity(4);
+    while MAGIC.iter().any(|(magic, _)| head.len() < magic.len() && magic.starts_with(&head)) {
+        let mut byte = [0];
+        match raw.read(&mut byte) {
+            Ok(0) => break,
+            Ok(_) => head.push(byte[0]),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(head)
+}
+
+/// Reads the system's bytes; anything but a regular file is waited for in a way that signals end.
+struct RawReader {
+    file: File,
+    regular: bool,
+    consumed: Rc<Cell<u64>>,
+}
+
+impl Read for RawReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.regular {
+            signals::check().map_err(io::Error::other)?;
+        } else {
+            signals::wait_readable(self.file.as_fd()).map_err(io::Error::other)?;
+        }
+        let n = self.file.read(buffer)?;
+        self.consumed.set(self.consumed.get() + n as u64);
+        Ok(n)
+    }
+}
+
+/// Our own error out of the `io::Error` that carried it through a decoder.
+#[allow(clippy::redundant_closure_for_method_calls, reason = "the method's full path is unreadable")]
+fn lift(name: &str, error: io::Error) -> Error {
+    if error.get_ref().is_some_and(|inner| inner.is::<Error>()) {
+        let inner = error.into_inner().and_then(|inner| inner.downcast::<Error>().ok());
+        return inner.map_or(Error::Failed("unknown input error".into()), |boxed| *boxed);
+    }
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        let text = "compressed data end too early (truncated file?)";
+        return Error::io(name, io::Error::new(io::ErrorKind::UnexpectedEof, text));
+    }
+    Error::io(name, error)
+}
