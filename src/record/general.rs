@@ -1,0 +1,129 @@
+//! The general path of the trace reader: any valid JSON object, and every error message.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::record::{Invalid, MAX_LENGTH, Problem, Record, json_reason, text_of};
+
+/// The known fields as they stand in the line; unknown ones are passed over.
+#[derive(Deserialize)]
+struct Fields<'a> {
+    #[serde(borrow, alias = "created_time")]
+    timestamp: Option<&'a RawValue>,
+    #[serde(borrow, alias = "input_tokens")]
+    input_length: Option<&'a RawValue>,
+    #[serde(borrow, alias = "output_tokens")]
+    output_length: Option<&'a RawValue>,
+    #[serde(borrow)]
+    hash_ids: Option<&'a RawValue>,
+    #[serde(borrow)]
+    block_size: Option<&'a RawValue>,
+}
+
+/// Reads one line into `record`: decides what is valid.
+///
+/// A field that is `null` counts as absent. A known field given twice is an error, also when one of
+/// the two is a synonym.
+///
+/// # Errors
+/// What was found and what was expected, without the line's place.
+pub fn parse(line: &[u8], record: &mut Record) -> Result<(), Invalid> {
+    record.clear();
+    let malformed = |message: String| Invalid::new(Problem::Malformed, message);
+    let text = text_of(line).map_err(malformed)?;
+    if !text.trim_start().starts_with('{') {
+        return Err(malformed(format!("expected a JSON object, found {}", kind(text))));
+    }
+    let fields: Fields = serde_json::from_str(text).map_err(|e| malformed(json_reason(&e)))?;
+    let Some(input_length) = fields.input_length else {
+        return Err(Invalid::new(Problem::MissingField, "missing field \"input_length\""));
+    };
+    read_fields(&fields, input_length, record).map_err(|m| Invalid::new(Problem::BadValue, m))?;
+    if let Some(raw) = fields.hash_ids {
+        // `raw` borrows from `text`, so the difference of addresses is its place in the line.
+        let start = raw.get().as_ptr().addr() - text.as_ptr().addr();
+        record.ids_span = start..start + raw.get().len();
+    }
+    Ok(())
+}
+
+fn read_fields(fields: &Fields, input_length: &RawValue, record: &mut Record) -> Result<(), String> {
+    record.input_length = length("input_length", input_length)?;
+    record.output_length = fields.output_length.map(|v| length("output_length", v)).transpose()?;
+    record.timestamp = fields.timestamp.map(timestamp).transpose()?;
+    record.block_size = fields.block_size.map(block_size).transpose()?;
+    record.has_ids = fields.hash_ids.is_some();
+    fields.hash_ids.map_or(Ok(()), |raw| hash_ids(raw, &mut record.hash_ids))
+}
+
+/// What a line is that is no object.
+fn kind(text: &str) -> String {
+    match text.trim_start().bytes().next() {
+        Some(b'[') => "an array".into(),
+        Some(b'"') => "a string".into(),
+        Some(b'0'..=b'9' | b'-') => "a number".into(),
+        _ => cut(text.trim()),
+    }
+}
+
+/// Text for a message, cut to a readable length.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(40) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// A value for a message.
+fn found(raw: &RawValue) -> String {
+    cut(raw.get())
+}
+
+fn length(name: &str, raw: &RawValue) -> Result<u64, String> {
+    let text = raw.get();
+    let value = text.parse::<u64>().ok().or_else(|| whole_float(text));
+    match value {
+        Some(n) if n <= MAX_LENGTH => Ok(n),
+        Some(_) => Err(format!("{name}: {} is not a plausible number of tokens", found(raw))),
+        None => Err(format!("{name}: expected a whole number of tokens, found {}", found(raw))),
+    }
+}
+
+/// `52.0` as pandas writes whole numbers of a column that has gaps.
+fn whole_float(text: &str) -> Option<u64> {
+    let value: f64 = text.parse().ok()?;
+    // Exact: below 2^53 and without a fraction.
+    (value >= 0.0 && value <= MAX_LENGTH as f64 && value.fract() == 0.0).then_some(value as u64)
+}
+
+fn timestamp(raw: &RawValue) -> Result<f64, String> {
+    let value: Option<f64> = raw.get().parse().ok();
+    value
+        .filter(|v| v.is_finite())
+        .ok_or_else(|| format!("timestamp: expected a number of milliseconds, found {}", found(raw)))
+}
+
+fn block_size(raw: &RawValue) -> Result<u64, String> {
+    let value: Option<u64> = raw.get().parse().ok();
+    value
+        .filter(|v| (1..=MAX_LENGTH).contains(v))
+        .ok_or_else(|| format!("block_size: expected a number of tokens, found {}", found(raw)))
+}
+
+fn hash_ids(raw: &RawValue, ids: &mut Vec<u64>) -> Result<(), String> {
+    if let Ok(parsed) = serde_json::from_str::<Vec<u64>>(raw.get()) {
+        *ids = parsed;
+        return Ok(());
+    }
+    let Ok(elements) = serde_json::from_str::<Vec<&RawValue>>(raw.get()) else {
+        return Err(format!("hash_ids: expected a list of ids, found {}", found(raw)));
+    };
+    for element in elements {
+        ids.push(
+            element.get().parse().map_err(|_| {
+                format!("hash_ids: expected unsigned 64-bit integers, found {}", found(element))
+            })?,
+        );
+    }
+    Ok(())
+}

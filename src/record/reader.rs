@@ -1,0 +1,132 @@
+//! Lines to valid records, with the block size they agree on.
+
+use crate::error::Result;
+use crate::io::{Input, Status};
+use crate::record::{self, DEFAULT_BLOCK_SIZE, Invalid, Problem, Record};
+
+/// The block size of a trace: given by the user, stated by the records, or the default.
+///
+/// It is settled by the first record and must not change afterwards.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockSize {
+    given: Option<u64>,
+    settled: Option<u64>,
+}
+
+impl BlockSize {
+    /// `given` is what the user said, if anything.
+    pub fn new(given: Option<u64>) -> Self {
+        Self { given, settled: None }
+    }
+
+    /// Tokens per block.
+    pub fn get(self) -> u64 {
+        self.settled.or(self.given).unwrap_or(DEFAULT_BLOCK_SIZE)
+    }
+
+    /// The size that holds for a record that states `stated`, if the two agree.
+    fn agree(self, stated: Option<u64>) -> Result<u64, String> {
+        let Some(stated) = stated else { return Ok(self.get()) };
+        match (self.given, self.settled) {
+            (Some(given), _) if given != stated => {
+                Err(format!("block_size {stated} contradicts --block-size {given}"))
+            }
+            (_, Some(settled)) if settled != stated => {
+                Err(format!("block_size {stated} differs from {settled}, that of the records before"))
+            }
+            _ => Ok(stated),
+        }
+    }
+}
+
+/// The records of an input, one at a time.
+pub struct TraceReader {
+    input: Input,
+    record: Record,
+    block_size: BlockSize,
+    valid: u64,
+}
+
+impl TraceReader {
+    /// Reads records from `input`.
+    pub fn new(input: Input, block_size: BlockSize) -> Self {
+        Self { input, record: Record::default(), block_size, valid: 0 }
+    }
+
+    /// Goes on to the next valid record; false after the last.
+    ///
+    /// # Errors
+    /// A bad record (unless those are skipped), and those of [`Input::advance`].
+    pub fn advance(&mut self, mut idle: impl FnMut(Status) -> Result<()>) -> Result<bool> {
+        while let Some(record) = self.step(&mut idle)? {
+            match record {
+                Ok(()) => return Ok(true),
+                Err(invalid) => self.input.reject(invalid.message)?,
+            }
+        }
+        Ok(false)
+    }
+
+    /// Goes on to the next record, valid or not; `None` after the last.
+    ///
+    /// # Errors
+    /// Those of [`Input::advance`].
+    pub fn step(&mut self, idle: impl FnMut(Status) -> Result<()>) -> Result<Option<Result<(), Invalid>>> {
+        if !self.input.advance(idle)? {
+            return Ok(None);
+        }
+        let checked = record::parse(self.input.line(), &mut self.record)
+            .and_then(|()| check(&self.record, &mut self.block_size));
+        self.valid += u64::from(checked.is_ok());
+        Ok(Some(checked))
+    }
+
+    /// The current record.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// The line of the current record.
+    pub fn line(&self) -> &[u8] {
+        self.input.line()
+    }
+
+    /// The lines beneath the records.
+    pub fn input(&self) -> &Input {
+        &self.input
+    }
+
+    /// The block size: final once a record has been read.
+    pub fn block_size(&self) -> u64 {
+        self.block_size.get()
+    }
+
+    /// Number of valid records so far.
+    pub fn valid(&self) -> u64 {
+        self.valid
+    }
+
+    /// What to say at the end about skipped records.
+    ///
+    /// # Errors
+    /// When records were skipped and none was good.
+    pub fn skipped(&self) -> Result<Option<String>> {
+        self.input.skipped(self.valid)
+    }
+}
+
+/// Checks that a record has as many ids as its length demands.
+fn check(record: &Record, block_size: &mut BlockSize) -> Result<(), Invalid> {
+    let agreed = block_size.agree(record.block_size);
+    let size = agreed.map_err(|m| Invalid::new(Problem::BlockSizeMismatch, m))?;
+    let expected = record.input_length.div_ceil(size);
+    let Some(ids) = record.ids().filter(|ids| ids.len() as u64 != expected) else {
+        block_size.settled = Some(size);
+        return Ok(());
+    };
+    let (found, length) = (ids.len(), record.input_length);
+    let message = format!(
+        "{found} hash_ids for input_length {length}, expected {expected} of block size {size} (see --block-size)"
+    );
+    Err(Invalid::new(Problem::LengthMismatch, message))
+}

@@ -1,0 +1,247 @@
+//! The fast path of the trace reader: the usual line, without a library.
+//!
+//! It accepts a subset of what [`super::general`] accepts and reads it to the same record: an object
+//! with unescaped ASCII keys, whole numbers without sign or exponent, timestamps of at most 15
+//! digits, a flat list of ids, and unknown fields that are simple scalars. Anything else, valid or
+//! not, is left to the general path. Digits are read eight at a time in one machine word.
+
+use crate::record::{MAX_LENGTH, Record};
+
+/// Reads `line` into `record`; false when the line must go to the general path.
+pub fn scan(line: &[u8], record: &mut Record) -> bool {
+    record.clear();
+    Scanner { line, at: 0 }.object(record).is_some()
+}
+
+struct Scanner<'a> {
+    line: &'a [u8],
+    at: usize,
+}
+
+/// Keys up to their closing quote, the usual ones first.
+const KEYS: [(&[u8], u8); 8] = [
+    (b"timestamp\"", TIME),
+    (b"input_length\"", INPUT),
+    (b"output_length\"", OUTPUT),
+    (b"hash_ids\"", IDS),
+    (b"block_size\"", BLOCK),
+    (b"input_tokens\"", INPUT),
+    (b"output_tokens\"", OUTPUT),
+    (b"created_time\"", TIME),
+];
+
+/// Known fields, as bits of the set that have been seen.
+const INPUT: u8 = 1;
+const OUTPUT: u8 = 2;
+const IDS: u8 = 4;
+const TIME: u8 = 8;
+const BLOCK: u8 = 16;
+
+impl Scanner<'_> {
+    fn object(&mut self, record: &mut Record) -> Option<()> {
+        self.spaces();
+        self.expect(b'{')?;
+        let mut seen = 0;
+        loop {
+            self.spaces();
+            self.expect(b'"')?;
+            let field = self.key()?;
+            if seen & field != 0 {
+                return None;
+            }
+            seen |= field;
+            self.spaces();
+            self.expect(b':')?;
+            self.spaces();
+            match field {
+                INPUT => record.input_length = self.length()?,
+                OUTPUT => record.output_length = Some(self.length()?),
+                TIME => record.timestamp = Some(self.timestamp()?),
+                BLOCK => record.block_size = Some(self.length().filter(|&b| b > 0)?),
+                IDS => self.ids(record)?,
+                _ => self.scalar()?,
+            }
+            self.spaces();
+            match self.next()? {
+                b',' => {}
+                b'}' => break,
+                _ => return None,
+            }
+        }
+        self.spaces();
+        (self.at == self.line.len() && seen & INPUT != 0).then_some(())
+    }
+
+    #[inline]
+    fn peek(&self) -> Option<u8> {
+        self.line.get(self.at).copied()
+    }
+
+    #[inline]
+    fn next(&mut self) -> Option<u8> {
+        let byte = self.peek()?;
+        self.at += 1;
+        Some(byte)
+    }
+
+    #[inline]
+    fn expect(&mut self, byte: u8) -> Option<()> {
+        (self.next()? == byte).then_some(())
+    }
+
+    #[inline]
+    fn spaces(&mut self) {
+        while self.peek() == Some(b' ') {
+            self.at += 1;
+        }
+    }
+
+    /// The key after its opening quote: a known field's bit, or 0.
+    #[inline]
+    fn key(&mut self) -> Option<u8> {
+        for (name, field) in KEYS {
+            if self.line.get(self.at..).is_some_and(|rest| rest.starts_with(name)) {
+                self.at += name.len();
+                return Some(field);
+            }
+        }
+        self.string()?;
+        Some(0)
+    }
+
+    /// Passes a plain ASCII string after its opening quote.
+    #[inline]
+    fn string(&mut self) -> Option<()> {
+        loop {
+            match self.next()? {
+                b'"' => return Some(()),
+                b'\\' | 0..0x20 | 0x7f.. => return None,
+                _ => {}
+            }
+        }
+    }
+
+    /// Passes the value of an unknown field, if it is a simple one.
+    fn scalar(&mut self) -> Option<()> {
+        if self.peek()? == b'"' {
+            self.at += 1;
+            return self.string();
+        }
+        for word in [&b"null"[..], b"true", b"false"] {
+            if self.line[self.at..].starts_with(word) {
+                self.at += word.len();
+                return Some(());
+            }
+        }
+        self.timestamp().map(drop)
+    }
+
+    fn length(&mut self) -> Option<u64> {
+        self.integer().filter(|&n| n <= MAX_LENGTH)
+    }
+
+    /// A number without sign and exponent whose at most 15 digits make the result exact.
+    fn timestamp(&mut self) -> Option<f64> {
+        const POWERS: [f64; 16] =
+            [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+        let start = self.at;
+        let whole = self.integer()?;
+        if self.peek() != Some(b'.') {
+            return (self.at - start <= 15).then_some(whole as f64);
+        }
+        self.at += 1;
+        let point = self.at;
+        let mut mantissa = whole;
+        while let Some(digit @ b'0'..=b'9') = self.peek() {
+            mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+            self.at += 1;
+        }
+        let decimals = self.at - point;
+        // Below 10^15 both operands are exact, so the division rounds once, as a parser does.
+        let exact = decimals > 0 && self.at - start <= 16;
+        exact.then(|| mantissa as f64 / POWERS[decimals])
+    }
+
+    fn ids(&mut self, record: &mut Record) -> Option<()> {
+        let start = self.at;
+        self.expect(b'[')?;
+        self.spaces();
+        record.has_ids = true;
+        if self.peek()? == b']' {
+            self.at += 1;
+        } else {
+            loop {
+                let id = self.integer()?;
+                record.hash_ids.push(id);
+                // The usual separator first.
+                if self.line.get(self.at..self.at + 2) == Some(b", ") {
+                    self.at += 2;
+                    if self.line.get(self.at) != Some(&b' ') {
+                        continue;
+                    }
+                }
+                self.spaces();
+                match self.next()? {
+                    b',' => self.spaces(),
+                    b']' => break,
+                    _ => return None,
+                }
+            }
+        }
+        record.ids_span = start..self.at;
+        Some(())
+    }
+
+    /// An unsigned integer without leading zeros; `None` also above 64 bits.
+    #[inline(always)]
+    fn integer(&mut self) -> Option<u64> {
+        let (mut value, mut digits) = eight_digits(self.word(self.at));
+        if digits == 8 {
+            loop {
+                let (part, n) = eight_digits(self.word(self.at + digits));
+                value = value.checked_mul(TENS[n])?.checked_add(part)?;
+                digits += n;
+                if n < 8 {
+                    break;
+                }
+            }
+        }
+        let leading_zero = digits > 1 && self.peek() == Some(b'0');
+        self.at += digits;
+        (digits > 0 && !leading_zero).then_some(value)
+    }
+
+    /// Eight bytes from `at`, filled up with spaces at the end of the line.
+    #[inline(always)]
+    fn word(&self, at: usize) -> [u8; 8] {
+        let rest = self.line.get(at..).unwrap_or_default();
+        match rest.first_chunk() {
+            Some(chunk) => *chunk,
+            None => {
+                let mut word = [b' '; 8];
+                word[..rest.len()].copy_from_slice(rest);
+                word
+            }
+        }
+    }
+}
+
+/// The digits at the start of eight bytes: their value and their number.
+///
+/// The bytes are compared and combined in parallel in one word (SWAR): those before the first that
+/// is no digit are shifted to the top, as if the number had leading zeros, and three multiplications
+/// join neighbours, pairs and quadruples.
+#[inline(always)]
+fn eight_digits(bytes: [u8; 8]) -> (u64, usize) {
+    let digits = u64::from_le_bytes(bytes) ^ 0x3030_3030_3030_3030;
+    // A carry out of a byte that is no digit reaches only later bytes, which are not looked at.
+    let other = (digits.wrapping_add(0x0606_0606_0606_0606) | digits) & 0xf0f0_f0f0_f0f0_f0f0;
+    let n = other.trailing_zeros() / 8;
+    let v = digits.checked_shl(64 - 8 * n).unwrap_or(0);
+    let v = v.wrapping_mul(10).wrapping_add(v >> 8) & 0x00ff_00ff_00ff_00ff;
+    let v = v.wrapping_mul(100).wrapping_add(v >> 16) & 0x0000_ffff_0000_ffff;
+    let v = v.wrapping_mul(10_000).wrapping_add(v >> 32) & 0xffff_ffff;
+    (v, n as usize)
+}
+
+const TENS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
