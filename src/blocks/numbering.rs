@@ -1,0 +1,228 @@
+//! Dense numbers for the block ids of a trace.
+//!
+//! Everything that is counted per block is kept by *block number*: 0, 1, 2, ... in the order of
+//! first appearance. Traces are mostly numbered that way already, so the translation is kept as
+//! runs of consecutive ids: one run for a dense trace, one more per gap in the numbering of a piece
+//! of a trace. Ids that fit no run (content hashes, a stray id) go into a table of 18 to 23 bytes
+//! per id. Each id finds its place by itself, so a trace may change its style at any line and
+//! nothing has to be moved.
+
+use crate::blocks::table::KeyTable;
+
+/// Number of a distinct block, from 0 in the order of first appearance.
+pub type BlockNumber = u32;
+
+/// Consecutive ids that have consecutive numbers.
+struct Run {
+    id: u64,
+    number: BlockNumber,
+    len: u32,
+}
+
+impl Run {
+    #[inline]
+    fn find(&self, id: u64) -> Option<BlockNumber> {
+        let offset = id.wrapping_sub(self.id);
+        (offset < u64::from(self.len)).then(|| self.number + offset as u32)
+    }
+
+    /// The id after the last; `None` past the end of 64 bits.
+    fn end(&self) -> Option<u64> {
+        self.id.checked_add(u64::from(self.len))
+    }
+}
+
+/// The numbers of all ids seen so far.
+#[derive(Default)]
+pub struct Numbering {
+    /// Sorted by id, which rises with the number.
+    runs: Vec<Run>,
+    /// The run of the last id that was found: its neighbours mostly follow.
+    recent: usize,
+    strays: KeyTable<u64>,
+    stray_numbers: Vec<BlockNumber>,
+    largest_stray: u64,
+    len: BlockNumber,
+}
+
+/// Runs that are always allowed; beyond that a run must stand for eight blocks on average, else the
+/// table is smaller and quicker.
+const FREE_RUNS: usize = 1024;
+
+impl Numbering {
+    /// Number of distinct blocks seen so far.
+    pub fn len(&self) -> BlockNumber {
+        self.len
+    }
+
+    /// Whether no block has been seen.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether every id so far was its own number: the trace is densely numbered.
+    pub fn is_dense(&self) -> bool {
+        self.strays.is_empty() && self.runs.len() <= 1 && self.runs.iter().all(|run| run.id == 0)
+    }
+
+    /// Writes the numbers of `ids` into `numbers` (replacing its content); unknown ids get the next
+    /// free numbers in order.
+    ///
+    /// # Errors
+    /// When there would be more than 4,294,967,295 distinct blocks.
+    pub fn number(&mut self, ids: &[u64], numbers: &mut Vec<BlockNumber>) -> Result<(), String> {
+        numbers.clear();
+        numbers.reserve(ids.len());
+        let dense = self.number_dense(ids, numbers);
+        for &id in &ids[dense..] {
+            let number = match self.find_or_extend(id) {
+                Some(number) => number,
+                None => self.find_or_add(id)?,
+            };
+            numbers.push(number);
+        }
+        Ok(())
+    }
+
+    /// Numbers the ids of a dense trace, which are their own numbers, up to the first that breaks
+    /// with this; returns how many.
+    #[inline]
+    fn number_dense(&mut self, ids: &[u64], numbers: &mut Vec<BlockNumber>) -> usize {
+        let [run] = &mut self.runs[..] else { return 0 };
+        if run.id != 0 || run.len != self.len {
+            return 0;
+        }
+        let mut len = u64::from(self.len);
+        let dense = ids.iter().take_while(|&&id| {
+            let known = id < len;
+            len += u64::from(id == len);
+            known || id < len
+        });
+        numbers.extend(dense.map(|&id| id as BlockNumber));
+        if len >= u64::from(BlockNumber::MAX) {
+            // The last number is never given: let the general way count the exact limit.
+            numbers.clear();
+            return 0;
+        }
+        run.len = len as u32;
+        self.len = len as u32;
+        numbers.len()
+    }
+
+    /// The usual case: the id is in the recent run, or follows the last run.
+    #[inline]
+    fn find_or_extend(&mut self, id: u64) -> Option<BlockNumber> {
+        let last = self.runs.len().wrapping_sub(1);
+        let run = self.runs.get_mut(self.recent)?;
+        if let Some(number) = run.find(id) {
+            return Some(number);
+        }
+        let follows = self.recent == last
+            && run.end() == Some(id)
+            && run.number + run.len == self.len
+            && (id > self.largest_stray || self.strays.is_empty())
+            && self.len < BlockNumber::MAX;
+        if !follows {
+            return None;
+        }
+        run.len += 1;
+        self.len += 1;
+        Some(self.len - 1)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_or_add(&mut self, id: u64) -> Result<BlockNumber, String> {
+        let after = self.runs.partition_point(|run| run.id <= id);
+        if let Some(index) = after.checked_sub(1)
+            && let Some(number) = self.runs[index].find(id)
+        {
+            self.recent = index;
+            return Ok(number);
+        }
+        if !self.strays.is_empty()
+            && id <= self.largest_stray
+            && let Some(index) = self.strays.get(id)
+        {
+            return Ok(self.stray_numbers[index as usize]);
+        }
+        if self.len == BlockNumber::MAX {
+            return Err("more than 4294967295 distinct blocks".into());
+        }
+        let number = self.len;
+        self.len += 1;
+        let above_all = after == self.runs.len();
+        let extends = self.runs.last().is_some_and(|r| r.end() == Some(id) && r.number + r.len == number);
+        if above_all && extends {
+            self.recent = after - 1;
+            self.runs[after - 1].len += 1;
+        } else if above_all && self.runs.len() <= FREE_RUNS + number as usize / 8 {
+            self.recent = after;
+            self.runs.push(Run { id, number, len: 1 });
+        } else {
+            self.largest_stray = self.largest_stray.max(id);
+            self.strays.insert_new(id);
+            self.stray_numbers.push(number);
+        }
+        Ok(number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The obvious way: a map from id to number.
+    fn naive(requests: &[Vec<u64>]) -> Vec<Vec<u32>> {
+        let mut seen = HashMap::new();
+        let mut number = |id: u64| {
+            let next = seen.len() as u32;
+            *seen.entry(id).or_insert(next)
+        };
+        requests.iter().map(|ids| ids.iter().map(|&id| number(id)).collect()).collect()
+    }
+
+    fn ours(requests: &[Vec<u64>]) -> Vec<Vec<u32>> {
+        let mut numbering = Numbering::default();
+        let mut numbers = Vec::new();
+        let one = |ids: &Vec<u64>| {
+            numbering.number(ids, &mut numbers).unwrap();
+            numbers.clone()
+        };
+        requests.iter().map(one).collect()
+    }
+
+    fn ids() -> impl Strategy<Value = Vec<Vec<u64>>> {
+        let id = prop_oneof![4 => 0..40u64, 2 => 1000..1040u64, 1 => any::<u64>(), 1 => Just(u64::MAX)];
+        let range = (0..60u64, 0..12u64).prop_map(|(a, n)| (a..a + n).collect::<Vec<_>>());
+        prop::collection::vec(prop_oneof![prop::collection::vec(id, 0..12), range], 0..40)
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_are_those_of_a_map(requests in ids()) {
+            prop_assert_eq!(ours(&requests), naive(&requests));
+        }
+    }
+
+    #[test]
+    fn every_second_id_becomes_strays_after_the_free_runs_and_stays_exact() {
+        let requests: Vec<Vec<u64>> = (0..6000).map(|i| vec![2 * i, 2 * (i / 2), 4001, 2 * i + 2]).collect();
+        assert_eq!(ours(&requests), naive(&requests));
+    }
+
+    #[test]
+    fn a_dense_trace_needs_one_run() {
+        let mut numbering = Numbering::default();
+        let mut numbers = Vec::new();
+        for ids in [&[0, 1, 2][..], &[0, 3, 4], &[0, 1, 5]] {
+            numbering.number(ids, &mut numbers).unwrap();
+            assert_eq!(ids.iter().map(|&i| i as u32).collect::<Vec<_>>(), numbers);
+        }
+        assert!(numbering.is_dense() && numbering.runs.len() == 1);
+    }
+}

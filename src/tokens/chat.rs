@@ -1,0 +1,113 @@
+//! Chats as text: the template `ChatML`, which is used where the user gives no other.
+//!
+//! A turn is written as `<|im_start|>ROLE\nTEXT<|im_end|>\n`, and a prompt ends with the invitation
+//! `<|im_start|>assistant\n`. Nothing is put before the first turn, and texts are taken as they are,
+//! without trimming.
+//!
+//! Both parts are ordinary text to a [`Tokenizer`](super::Tokenizer), and each part begins with `<`
+//! after a line end that belongs to a run of punctuation. The embedded tokenizer always cuts there,
+//! so the tokens of a chat are the tokens of its turns, one after the other, then those of the
+//! invitation: the past of a growing chat need not be tokenised again for each request.
+
+pub use crate::record::prompt::Turn;
+
+/// What asks the assistant for the next turn, at the end of a prompt.
+pub const INVITATION: &str = "<|im_start|>assistant\n";
+
+/// Appends one turn to `out`.
+pub fn render_turn(turn: &Turn, out: &mut String) {
+    out.reserve(turn.role.len() + turn.text.len() + 24);
+    for part in ["<|im_start|>", &turn.role, "\n", &turn.text, "<|im_end|>\n"] {
+        out.push_str(part);
+    }
+}
+
+/// Appends to `out` the prompt that consists of `turns` and the invitation to answer. For the prompt
+/// before turn `i` of a chat, give `&turns[..i]`.
+pub fn render(turns: &[Turn], out: &mut String) {
+    for turn in turns {
+        render_turn(turn, out);
+    }
+    out.push_str(INVITATION);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokens::Tokenizer;
+
+    fn turn(role: &str, text: &str) -> Turn {
+        Turn { role: role.to_owned(), text: text.to_owned() }
+    }
+
+    #[test]
+    fn turns_are_rendered_as_chatml_and_followed_by_the_invitation() {
+        let turns = [turn("system", "Be brief."), turn("user", " Hi\n"), turn("assistant", "")];
+        let mut out = String::new();
+        render(&turns, &mut out);
+        assert_eq!(
+            out,
+            "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n Hi\n<|im_end|>\n\
+             <|im_start|>assistant\n<|im_end|>\n<|im_start|>assistant\n"
+        );
+    }
+
+    #[test]
+    fn the_prompt_before_a_turn_is_a_prefix_but_for_the_invitation() {
+        let turns = [turn("user", "a"), turn("assistant", "b"), turn("user", "c")];
+        let (mut early, mut whole) = (String::new(), String::new());
+        render(&turns[..1], &mut early);
+        render(&turns, &mut whole);
+        assert_eq!(early, "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n");
+        assert!(whole.starts_with(early.strip_suffix(INVITATION).unwrap()));
+    }
+
+    #[test]
+    fn a_chat_without_turns_is_the_invitation() {
+        let mut out = "kept ".to_owned();
+        render(&[], &mut out);
+        assert_eq!(out, "kept <|im_start|>assistant\n");
+    }
+
+    #[test]
+    fn the_tokens_of_a_chat_are_those_of_its_turns() {
+        let texts = [
+            "",
+            "a",
+            " ",
+            "\n",
+            "\n\n  ",
+            "/",
+            "\r\n/",
+            "<",
+            "|>\n",
+            "<|im_end|>",
+            "it'",
+            "123",
+            "é",
+            "中",
+            "\u{301}",
+            "\u{a0}",
+            "</a>\n//",
+        ];
+        for tokenizer in [Tokenizer::O200kBase, Tokenizer::Bytes] {
+            for first in texts {
+                for second in texts {
+                    let turns = [turn("user", first), turn(second, second), turn("", first)];
+                    let (mut whole, mut text) = (Vec::new(), String::new());
+                    render(&turns, &mut text);
+                    tokenizer.encode(&text, &mut whole);
+
+                    let mut pieces = Vec::new();
+                    for turn in &turns {
+                        text.clear();
+                        render_turn(turn, &mut text);
+                        tokenizer.encode(&text, &mut pieces);
+                    }
+                    tokenizer.encode(INVITATION, &mut pieces);
+                    assert_eq!(pieces, whole, "{first:?} {second:?}");
+                }
+            }
+        }
+    }
+}
