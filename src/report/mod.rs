@@ -1,0 +1,51 @@
+//! Figures written down, one format per file.
+
+mod json;
+mod table;
+
+use crate::stats::Report;
+
+/// How a report is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// The reference's table under a list of totals.
+    #[default]
+    Table,
+    /// One JSON object.
+    Json,
+}
+
+impl Format {
+    /// Names of the formats on the command line.
+    pub const NAMES: &'static [&'static str] = &["table", "json"];
+
+    /// The format of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "table" => Some(Self::Table),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+
+    /// The percentiles that a report in this format has unless asked otherwise.
+    pub fn default_percentiles(self) -> &'static [f64] {
+        match self {
+            Self::Table => &[25.0, 50.0, 75.0],
+            Self::Json => &[25.0, 50.0, 75.0, 90.0, 95.0, 99.0],
+        }
+    }
+}
+
+/// Appends `report` to `out`, newline included.
+pub fn write(format: Format, report: &Report, out: &mut Vec<u8>) {
+    match format {
+        Format::Table => table::write(report, out),
+        Format::Json => json::write(report, out),
+    }
+}
+
+/// `p25` for 25, `median` for 50, `p99.9` for 99.9.
+fn percentile_name(p: f64) -> String {
+    if (p - 50.0).abs() < f64::EPSILON { "median".into() } else { format!("p{p}") }
+}

@@ -1,0 +1,107 @@
+//! The text report: totals, then the reference's table of five rows.
+
+use crate::report::percentile_name;
+use crate::stats::{Report, Summary};
+
+/// Appends the report as text.
+pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
+    for (name, value) in totals(report) {
+        out.extend_from_slice(format!("{:<17}{value}\n", format!("{name}:")).as_bytes());
+    }
+    out.push(b'\n');
+    grid(&rows(report), out);
+}
+
+fn totals(report: &Report) -> Vec<(&'static str, String)> {
+    let rate = |rate: Option<f64>| rate.map_or_else(|| "-".into(), |r| format!("{r:?}"));
+    let mut lines = vec![("Requests", report.requests.to_string())];
+    if report.requests_without_ids > 0 {
+        let n = report.requests_without_ids;
+        lines.push(("Without ids", format!("{n} (counted in input and output length only)")));
+    }
+    lines.extend([
+        ("Block size", format!("{} tokens", report.block_size)),
+        ("Blocks", report.blocks.to_string()),
+        ("Unique blocks", report.unique_blocks.to_string()),
+        ("Shared blocks", report.shared_blocks.to_string()),
+        ("Prefix groups", report.prefix_groups.to_string()),
+        ("Input tokens", report.input_tokens.to_string()),
+        ("Output tokens", report.output_tokens.to_string()),
+        ("Cached tokens", report.cached_tokens.to_string()),
+        ("Token hit rate", rate(report.token_hit_rate)),
+        ("Block hit rate", rate(report.block_hit_rate)),
+    ]);
+    if let Some(arrivals) = &report.arrivals {
+        lines.push(("Duration", format!("{:?} s", arrivals.duration_s)));
+        if let Some(mean) = arrivals.mean_rate {
+            let peak = arrivals.peak_rate;
+            lines.push(("Request rate", format!("{mean:.3}/s mean, {peak}/s peak")));
+        }
+        if let (Some(mean), Some(cv)) = (arrivals.interarrival_mean_ms, arrivals.interarrival_cv) {
+            lines.push(("Inter-arrival", format!("{mean:.3} ms mean, {cv:.3} coefficient of variation")));
+        }
+        if arrivals.late > 0 {
+            lines.push(("Late records", arrivals.late.to_string()));
+        }
+    }
+    lines
+}
+
+/// Header and body cells of the reference's table.
+fn rows(report: &Report) -> Vec<Vec<String>> {
+    let mut header = vec![String::new(), "Mean".into(), "Std Dev".into(), "Min".into()];
+    header.extend(report.percentiles.iter().map(|&p| {
+        let mut name = percentile_name(p);
+        name[..1].make_ascii_uppercase();
+        name
+    }));
+    header.push("Max".into());
+    let row = |name: &str, summary: &Option<Summary>| {
+        let mut cells = vec![name.to_owned()];
+        match summary {
+            Some(s) => {
+                let values = [s.mean, s.std, s.min].into_iter().chain(s.percentiles.iter().copied());
+                cells.extend(values.chain([s.max]).map(|v| format!("{v:?}")));
+            }
+            None => cells.resize(header.len(), "-".into()),
+        }
+        cells
+    };
+    let body = [
+        row("Input Length", &report.input_length),
+        row("Context Length", &report.context_length),
+        row("Unique Prompt Length", &report.unique_prompt_length),
+        row("Output Length", &report.output_length),
+        row("Theoretical Hit Rates", &report.hit_rate),
+    ];
+    std::iter::once(header.clone()).chain(body).collect()
+}
+
+/// Draws centred cells between lines of `+---+`; the first row is the header.
+fn grid(rows: &[Vec<String>], out: &mut Vec<u8>) {
+    let columns = rows.first().map_or(0, Vec::len);
+    let widths: Vec<usize> =
+        (0..columns).map(|c| rows.iter().map(|row| row[c].len()).max().unwrap_or(0)).collect();
+    let rule = |out: &mut Vec<u8>| {
+        for width in &widths {
+            out.push(b'+');
+            out.extend(std::iter::repeat_n(b'-', width + 2));
+        }
+        out.extend_from_slice(b"+\n");
+    };
+    rule(out);
+    for (index, row) in rows.iter().enumerate() {
+        for (cell, width) in row.iter().zip(&widths) {
+            let space = width + 2 - cell.len();
+            out.push(b'|');
+            out.extend(std::iter::repeat_n(b' ', space / 2));
+            out.extend_from_slice(cell.as_bytes());
+            out.extend(std::iter::repeat_n(b' ', space - space / 2));
+        }
+        out.extend_from_slice(b"|\n");
+        if index == 0 {
+            rule(out);
+        }
+    }
+    rule(out);
+}

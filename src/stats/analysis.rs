@@ -1,0 +1,245 @@
+//! The reference's metrics, exactly, in one pass and little memory.
+//!
+//! Blocks are known by number, in the order of first appearance (see [`Numbering`]). Hence a block
+//! is new exactly when its number is the next one, and the blocks that a request introduces are
+//! one range of numbers. That makes most metrics final when the request arrives. Only
+//! `context_length` looks ahead: it counts the request's blocks that occur more than once in the
+//! whole trace. Of these, the blocks that were old on arrival are counted at once; for its own range
+//! of new blocks it is enough to know, at the end, which occurred again: one bit per block, set at
+//! any later occurrence. So the state is that bit, and per request its length and the size of its
+//! range (3 to 4 bytes), from which the ranges follow by addition.
+//!
+//! This holds for any ids: nothing assumes that they form a forest. (In a forest the repeated part
+//! of a range is a prefix of it, so its length would do in place of the bits. That takes as much
+//! memory as the bits, some two bytes per request, and a search for the range at every hit.)
+//!
+//! `unique_prompt_length` cannot be negative here: if not all n blocks of a request are repeated, at
+//! most n - 1 are, and (n - 1) x `block_size` < `input_length` because n = ceil(length / size).
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
+use crate::blocks::{BlockNumber, Numbering};
+use crate::record::Record;
+use crate::stats::arrivals::Arrivals;
+use crate::stats::bitmap::Bitmap;
+use crate::stats::distribution::Distribution;
+use crate::stats::rates::RateDistribution;
+use crate::stats::{Report, Summary};
+
+/// Running analysis of a trace.
+pub struct Analysis {
+    block_size: u64,
+    requests: u64,
+    requests_without_ids: u64,
+    blocks: u64,
+    hit_blocks: u64,
+    tokens_with_ids: u128,
+    numbering: Numbering,
+    /// Blocks that have occurred more than once.
+    repeated: Bitmap,
+    log: RequestLog,
+    /// How often an old block has started a request, once or more: once is enough for a block that
+    /// started the request which introduced it.
+    restarts: HashMap<BlockNumber, Restarts, RandomState>,
+    input_length: Distribution,
+    output_length: Distribution,
+    cached_length: Distribution,
+    hit_rate: RateDistribution,
+    arrivals: Arrivals,
+    /// Numbers of the current request, reused.
+    numbers: Vec<BlockNumber>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Restarts {
+    Once,
+    More,
+}
+
+impl Analysis {
+    /// An analysis of nothing yet. `block_size` is in tokens.
+    pub fn new(block_size: u64) -> Self {
+        Self {
+            block_size,
+            requests: 0,
+            requests_without_ids: 0,
+            blocks: 0,
+            hit_blocks: 0,
+            tokens_with_ids: 0,
+            numbering: Numbering::default(),
+            repeated: Bitmap::default(),
+            log: RequestLog::default(),
+            restarts: HashMap::default(),
+            input_length: Distribution::default(),
+            output_length: Distribution::default(),
+            cached_length: Distribution::default(),
+            hit_rate: RateDistribution::default(),
+            arrivals: Arrivals::default(),
+            numbers: Vec::new(),
+        }
+    }
+
+    /// Takes the next request, which must have ceil(length / `block_size`) ids if it has ids.
+    ///
+    /// # Errors
+    /// When there are more distinct blocks than can be numbered.
+    pub fn add(&mut self, record: &Record) -> Result<(), String> {
+        self.requests += 1;
+        self.input_length.record(record.input_length);
+        if let Some(length) = record.output_length {
+            self.output_length.record(length);
+        }
+        if let Some(timestamp) = record.timestamp {
+            self.arrivals.record(timestamp);
+        }
+        match record.ids() {
+            Some(ids) => self.add_blocks(ids, record.input_length),
+            None => {
+                self.requests_without_ids += 1;
+                Ok(())
+            }
+        }
+    }
+
+    fn add_blocks(&mut self, ids: &[u64], length: u64) -> Result<(), String> {
+        let first_new = self.numbering.len();
+        self.numbering.number(ids, &mut self.numbers)?;
+        let after_new = self.numbering.len();
+        self.repeated.grow(after_new);
+
+        let numbers = &self.numbers;
+        let hit = numbers.iter().position(|&b| b >= first_new).unwrap_or(numbers.len());
+        for &block in &numbers[..hit] {
+            self.repeated.set(block);
+        }
+        // In a forest all blocks behind the hit are new. Else look at each: an occurrence is the
+        // first one exactly when its number is the next to be given.
+        if (after_new - first_new) as usize != numbers.len() - hit {
+            let mut next = first_new;
+            for &block in &numbers[hit..] {
+                if block == next {
+                    next += 1;
+                } else {
+                    self.repeated.set(block);
+                }
+            }
+        }
+
+        let n = numbers.len() as u64;
+        self.blocks += n;
+        self.hit_blocks += hit as u64;
+        self.tokens_with_ids += u128::from(length);
+        self.cached_length.record((hit as u64 * self.block_size).min(length));
+        let starts_new = numbers.first() == Some(&first_new);
+        self.log.push(length, after_new - first_new, starts_new);
+        if let Some(&first) = numbers.first() {
+            self.hit_rate.record(hit as u64, n);
+            if !starts_new {
+                let restarts = self.restarts.entry(first);
+                restarts.and_modify(|r| *r = Restarts::More).or_insert(Restarts::Once);
+            }
+        }
+        Ok(())
+    }
+
+    /// All figures of what has been read so far. `percentiles` are in percent.
+    pub fn report(&self, percentiles: &[f64]) -> Report {
+        let mut context_length = Distribution::default();
+        let mut unique_length = Distribution::default();
+        let mut prefix_groups =
+            self.restarts.values().filter(|&&restarts| restarts == Restarts::More).count() as u64;
+        let mut first_new: BlockNumber = 0;
+        for request in self.log.iter() {
+            let n = request.length.div_ceil(self.block_size);
+            let old = n - u64::from(request.new_blocks);
+            let repeated = old + u64::from(self.repeated.count(first_new, request.new_blocks));
+            let context = if repeated == n { request.length } else { repeated * self.block_size };
+            context_length.record(context);
+            unique_length.record(request.length - context);
+            if request.starts_new && self.restarts.get(&first_new) == Some(&Restarts::Once) {
+                prefix_groups += 1;
+            }
+            first_new += request.new_blocks;
+        }
+
+        let summary = |d: &Distribution| -> Option<Summary> { d.summary(percentiles) };
+        let ratio = |a: f64, b: f64| (b > 0.0).then(|| a / b);
+        let cached_tokens = self.cached_length.sum();
+        Report {
+            percentiles: percentiles.to_vec(),
+            requests: self.requests,
+            requests_without_ids: self.requests_without_ids,
+            block_size: self.block_size,
+            blocks: self.blocks,
+            unique_blocks: u64::from(self.numbering.len()),
+            shared_blocks: self.repeated.count_all(),
+            prefix_groups,
+            input_tokens: self.input_length.sum(),
+            output_tokens: self.output_length.sum(),
+            cached_tokens,
+            token_hit_rate: ratio(cached_tokens as f64, self.tokens_with_ids as f64),
+            block_hit_rate: ratio(self.hit_blocks as f64, self.blocks as f64),
+            arrivals: self.arrivals.figures(),
+            input_length: summary(&self.input_length),
+            context_length: summary(&context_length),
+            unique_prompt_length: summary(&unique_length),
+            output_length: summary(&self.output_length),
+            hit_rate: self.hit_rate.summary(percentiles),
+            cached_length: summary(&self.cached_length),
+        }
+    }
+}
+
+/// What must be remembered of each request with ids, 3 to 4 bytes in most traces.
+#[derive(Default)]
+struct RequestLog {
+    /// Per request two variable-length numbers: the length, and twice the number of new blocks plus
+    /// whether the first is new.
+    bytes: Vec<u8>,
+}
+
+struct LoggedRequest {
+    length: u64,
+    new_blocks: u32,
+    starts_new: bool,
+}
+
+impl RequestLog {
+    #[inline]
+    fn push(&mut self, length: u64, new_blocks: u32, starts_new: bool) {
+        self.push_number(length);
+        self.push_number(u64::from(new_blocks) << 1 | u64::from(starts_new));
+    }
+
+    /// Seven bits per byte, lowest first; the top bit says that more follow.
+    #[inline]
+    fn push_number(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.bytes.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.bytes.push(value as u8);
+    }
+
+    fn iter(&self) -> impl Iterator<Item = LoggedRequest> + '_ {
+        let mut bytes = self.bytes.iter();
+        let mut number = move || {
+            let mut value = 0;
+            for shift in (0..64).step_by(7) {
+                let byte = bytes.next()?;
+                value |= u64::from(byte & 0x7f) << shift;
+                if byte & 0x80 == 0 {
+                    break;
+                }
+            }
+            Some(value)
+        };
+        std::iter::from_fn(move || {
+            let length = number()?;
+            let new = number()?;
+            Some(LoggedRequest { length, new_blocks: (new >> 1) as u32, starts_new: new & 1 == 1 })
+        })
+    }
+}

@@ -1,0 +1,122 @@
+//! When requests arrive: duration, rates, gaps.
+//!
+//! Trace time is the running maximum of the timestamps. A late record (stamped before one that was
+//! read earlier) counts at the time that is open when it is read.
+
+/// Peak rates are counted over whole seconds of trace time.
+const PEAK_WINDOW_MS: f64 = 1000.0;
+
+/// Figures of the arrivals of a trace.
+#[derive(Clone, Debug)]
+pub struct ArrivalFigures {
+    /// Requests that have a timestamp.
+    pub requests: u64,
+    /// Last less first timestamp, in seconds.
+    pub duration_s: f64,
+    /// Requests per second over the duration, or `None` if that is zero.
+    pub mean_rate: Option<f64>,
+    /// Most requests in one whole second [k, k + 1) of trace time.
+    pub peak_rate: u64,
+    /// Mean gap between consecutive requests, in milliseconds.
+    pub interarrival_mean_ms: Option<f64>,
+    /// Standard deviation of the gaps over their mean (1 for a Poisson process).
+    pub interarrival_cv: Option<f64>,
+    /// Records stamped earlier than one before them.
+    pub late: u64,
+}
+
+/// Running state of the arrivals, in constant memory.
+#[derive(Default)]
+pub(super) struct Arrivals {
+    requests: u64,
+    late: u64,
+    first: f64,
+    earliest: f64,
+    now: f64,
+    /// Welford's running mean and sum of squared differences of the gaps.
+    gap_mean: f64,
+    gap_squares: f64,
+    window: f64,
+    window_requests: u64,
+    peak: u64,
+}
+
+impl Arrivals {
+    /// Takes the next timestamp, in milliseconds.
+    #[inline]
+    pub(super) fn record(&mut self, timestamp: f64) {
+        if self.requests == 0 {
+            (self.first, self.earliest, self.now) = (timestamp, timestamp, timestamp);
+            self.window = (timestamp / PEAK_WINDOW_MS).floor();
+        } else {
+            self.earliest = self.earliest.min(timestamp);
+            if timestamp < self.now {
+                self.late += 1;
+            }
+            let gap = (timestamp - self.now).max(0.0);
+            self.now = self.now.max(timestamp);
+            let delta = gap - self.gap_mean;
+            self.gap_mean += delta / self.requests as f64;
+            self.gap_squares += delta * (gap - self.gap_mean);
+        }
+        self.requests += 1;
+        if self.now >= (self.window + 1.0) * PEAK_WINDOW_MS {
+            self.window = (self.now / PEAK_WINDOW_MS).floor();
+            self.window_requests = 0;
+        }
+        self.window_requests += 1;
+        self.peak = self.peak.max(self.window_requests);
+    }
+
+    /// The figures so far, or `None` without any timestamp.
+    pub(super) fn figures(&self) -> Option<ArrivalFigures> {
+        if self.requests == 0 {
+            return None;
+        }
+        let duration_s = (self.now - self.earliest) / 1000.0;
+        let gaps = self.requests - 1;
+        let mean = (gaps > 0).then(|| (self.now - self.first) / gaps as f64);
+        let deviation = (self.gap_squares / gaps.max(1) as f64).sqrt();
+        Some(ArrivalFigures {
+            requests: self.requests,
+            duration_s,
+            mean_rate: (duration_s > 0.0).then(|| self.requests as f64 / duration_s),
+            peak_rate: self.peak,
+            interarrival_mean_ms: mean,
+            interarrival_cv: mean.filter(|&m| m > 0.0).map(|m| deviation / m),
+            late: self.late,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(timestamps: &[f64]) -> ArrivalFigures {
+        let mut arrivals = Arrivals::default();
+        timestamps.iter().for_each(|&t| arrivals.record(t));
+        arrivals.figures().unwrap()
+    }
+
+    #[test]
+    fn a_regular_arrival_has_no_variation() {
+        let figures = of(&[0.0, 500.0, 1000.0, 1500.0, 2000.0]);
+        assert_eq!((figures.duration_s, figures.mean_rate), (2.0, Some(2.5)));
+        assert_eq!((figures.interarrival_mean_ms, figures.interarrival_cv), (Some(500.0), Some(0.0)));
+        assert_eq!((figures.peak_rate, figures.late), (2, 0));
+    }
+
+    #[test]
+    fn a_late_record_counts_in_the_open_second() {
+        let figures = of(&[0.0, 5000.0, 100.0, 5100.0]);
+        assert_eq!((figures.late, figures.peak_rate, figures.duration_s), (1, 3, 5.1));
+    }
+
+    #[test]
+    fn one_request_or_equal_times_have_no_rate() {
+        assert_eq!(of(&[7.0]).interarrival_mean_ms, None);
+        let figures = of(&[7.0, 7.0]);
+        assert_eq!((figures.mean_rate, figures.interarrival_cv, figures.peak_rate), (None, None, 2));
+    }
+}

@@ -1,0 +1,74 @@
+//! A growing set of block numbers, one bit each.
+
+/// Bits that are all zero at first; reading past the end gives zero.
+#[derive(Default)]
+pub(super) struct Bitmap {
+    words: Vec<u64>,
+}
+
+impl Bitmap {
+    /// Makes room for the bits below `len`.
+    #[inline]
+    pub(super) fn grow(&mut self, len: u32) {
+        let words = (len as usize).div_ceil(64);
+        if words > self.words.len() {
+            self.words.resize(words, 0);
+        }
+    }
+
+    /// Sets a bit below the length given to [`Bitmap::grow`].
+    #[inline]
+    pub(super) fn set(&mut self, bit: u32) {
+        self.words[bit as usize / 64] |= 1 << (bit % 64);
+    }
+
+    /// Number of set bits in `start..start + len`.
+    pub(super) fn count(&self, start: u32, len: u32) -> u32 {
+        if len == 0 {
+            return 0;
+        }
+        let end = start as usize + len as usize;
+        let (first, last) = (start as usize / 64, (end - 1) / 64);
+        let mut ones = 0;
+        for (index, word) in self.words[first..=last].iter().enumerate() {
+            let mut word = *word;
+            if index == 0 {
+                word &= u64::MAX << (start % 64);
+            }
+            if first + index == last {
+                word &= u64::MAX >> (63 - (end - 1) % 64);
+            }
+            ones += word.count_ones();
+        }
+        ones
+    }
+
+    /// Number of all set bits.
+    pub(super) fn count_all(&self) -> u64 {
+        self.words.iter().map(|word| u64::from(word.count_ones())).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn counts_agree_with_a_list_of_booleans(
+            bits in prop::collection::vec(any::<bool>(), 1..300), a in 0..300usize, b in 0..300usize
+        ) {
+            let mut map = Bitmap::default();
+            map.grow(bits.len() as u32);
+            for (i, _) in bits.iter().enumerate().filter(|(_, set)| **set) {
+                map.set(i as u32);
+            }
+            let (a, b) = (a.min(b).min(bits.len()), a.max(b).min(bits.len()));
+            let expected = bits[a..b].iter().filter(|set| **set).count() as u32;
+            prop_assert_eq!(map.count(a as u32, (b - a) as u32), expected);
+            prop_assert_eq!(map.count_all(), bits.iter().filter(|set| **set).count() as u64);
+        }
+    }
+}

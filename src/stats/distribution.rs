@@ -1,0 +1,214 @@
+//! The distribution of a length: exact sums, exact percentiles in the usual range.
+
+use hdrhistogram::Histogram;
+
+use crate::record::MAX_LENGTH;
+
+/// Values below this are counted one by one, so their percentiles are exact.
+pub const EXACT_BELOW: u64 = 1 << 18;
+
+/// Mean, deviation and order statistics of one quantity.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Arithmetic mean.
+    pub mean: f64,
+    /// Population standard deviation.
+    pub std: f64,
+    /// Smallest value.
+    pub min: f64,
+    /// Largest value.
+    pub max: f64,
+    /// The percentiles asked for, in that order, with linear interpolation between closest ranks.
+    pub percentiles: Vec<f64>,
+}
+
+/// Counts of whole numbers up to [`MAX_LENGTH`].
+///
+/// Count, sum, sum of squares, minimum and maximum are exact. Order statistics are exact for values
+/// below [`EXACT_BELOW`], which have a counter each (only the pages that are used become resident);
+/// larger ones go into an `HdrHistogram` of five significant digits.
+pub struct Distribution {
+    count: u64,
+    sum: u128,
+    squares: u128,
+    min: u64,
+    max: u64,
+    exact: Vec<u64>,
+    beyond: Option<Histogram<u64>>,
+}
+
+impl Default for Distribution {
+    fn default() -> Self {
+        Self {
+            count: 0,
+            sum: 0,
+            squares: 0,
+            min: u64::MAX,
+            max: 0,
+            // Zeroed memory comes from the system untouched: 2 MiB of address space, not of memory.
+            exact: vec![0; EXACT_BELOW as usize],
+            beyond: None,
+        }
+    }
+}
+
+impl Distribution {
+    /// Counts one value of at most [`MAX_LENGTH`].
+    #[inline]
+    pub fn record(&mut self, value: u64) {
+        debug_assert!(value <= MAX_LENGTH);
+        self.count += 1;
+        self.sum += u128::from(value);
+        self.squares += u128::from(value) * u128::from(value);
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
+        match self.exact.get_mut(value as usize) {
+            Some(counter) => *counter += 1,
+            None => self.record_beyond(value),
+        }
+    }
+
+    #[cold]
+    fn record_beyond(&mut self, value: u64) {
+        if self.beyond.is_none() {
+            // Five digits are within the library's limits, so this cannot fail.
+            self.beyond = Histogram::new(5).ok();
+        }
+        if let Some(histogram) = &mut self.beyond {
+            // The histogram grows with its values, so none is out of range.
+            histogram.record(value).ok();
+        }
+    }
+
+    /// Number of values.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Sum of all values.
+    pub fn sum(&self) -> u128 {
+        self.sum
+    }
+
+    /// The summary, or `None` without values. `percentiles` are in percent.
+    pub fn summary(&self, percentiles: &[f64]) -> Option<Summary> {
+        if self.count == 0 {
+            return None;
+        }
+        let n = self.count as f64;
+        let values = percentiles.iter().map(|&p| interpolate(p, self.count, |rank| self.at_rank(rank)));
+        Some(Summary {
+            mean: self.sum as f64 / n,
+            std: self.deviation(),
+            min: self.min as f64,
+            max: self.max as f64,
+            percentiles: values.collect(),
+        })
+    }
+
+    /// Population standard deviation from exact sums: n * sum of squares - square of the sum.
+    fn deviation(&self) -> f64 {
+        let n = u128::from(self.count);
+        let exact = n.checked_mul(self.squares).zip(self.sum.checked_mul(self.sum));
+        match exact {
+            Some((a, b)) => (a - b) as f64 / self.count as f64 / self.count as f64,
+            None => {
+                // Only beyond 10^18 tokens in all: there the mean's square is close enough.
+                let mean = self.sum as f64 / self.count as f64;
+                (self.squares as f64 / self.count as f64 - mean * mean).max(0.0)
+            }
+        }
+        .sqrt()
+    }
+
+    /// The value at `rank` (from 0) of all values in order.
+    fn at_rank(&self, rank: u64) -> f64 {
+        let mut below = 0;
+        let low = self.min.min(EXACT_BELOW) as usize;
+        for (value, &count) in self.exact.iter().enumerate().skip(low) {
+            below += count;
+            if rank < below {
+                return value as f64;
+            }
+        }
+        for step in self.beyond.iter().flat_map(Histogram::iter_recorded) {
+            below += step.count_since_last_iteration();
+            if rank < below {
+                return step.value_iterated_to().clamp(self.min, self.max) as f64;
+            }
+        }
+        self.max as f64
+    }
+}
+
+/// Percentile `p` of `count` values in order: linear interpolation between closest ranks, as numpy
+/// does by default and in the same order of operations.
+pub(super) fn interpolate(p: f64, count: u64, at_rank: impl Fn(u64) -> f64) -> f64 {
+    let position = p / 100.0 * (count - 1) as f64;
+    let low = position.floor();
+    let (a, b) = (at_rank(low as u64), at_rank((low as u64 + 1).min(count - 1)));
+    a + (b - a) * (position - low)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn naive(values: &[u64], p: f64) -> f64 {
+        let mut sorted = values.to_vec();
+        sorted.sort_unstable();
+        interpolate(p, sorted.len() as u64, |rank| sorted[rank as usize] as f64)
+    }
+
+    fn of(values: &[u64]) -> Distribution {
+        let mut distribution = Distribution::default();
+        values.iter().for_each(|&v| distribution.record(v));
+        distribution
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn below_the_limit_every_percentile_is_exact(
+            values in prop::collection::vec(0..EXACT_BELOW, 1..200), p in 0.0..=100.0f64
+        ) {
+            let summary = of(&values).summary(&[p]).unwrap();
+            prop_assert_eq!(summary.percentiles[0], naive(&values, p));
+            let mean = values.iter().sum::<u64>() as f64 / values.len() as f64;
+            prop_assert_eq!(summary.mean, mean);
+        }
+
+        #[test]
+        fn beyond_the_limit_percentiles_have_five_digits(
+            values in prop::collection::vec(0..MAX_LENGTH, 1..200), p in 0.0..=100.0f64
+        ) {
+            let summary = of(&values).summary(&[p]).unwrap();
+            let exact = naive(&values, p);
+            let found = summary.percentiles[0];
+            prop_assert!((found - exact).abs() <= exact * 1e-5, "{} {}", found, exact);
+            prop_assert_eq!(summary.max, *values.iter().max().unwrap() as f64);
+        }
+    }
+
+    #[test]
+    fn the_limit_itself_is_where_exactness_ends() {
+        let values = [EXACT_BELOW - 1, EXACT_BELOW, EXACT_BELOW + 1];
+        let summary = of(&values).summary(&[0.0, 50.0, 100.0]).unwrap();
+        assert_eq!(summary.percentiles[0], (EXACT_BELOW - 1) as f64);
+        assert!((summary.percentiles[1] - EXACT_BELOW as f64).abs() < 3.0);
+        assert_eq!(summary.max, (EXACT_BELOW + 1) as f64);
+    }
+
+    #[test]
+    fn no_value_no_summary() {
+        assert!(of(&[]).summary(&[50.0]).is_none());
+    }
+
+    #[test]
+    fn the_largest_lengths_do_not_overflow() {
+        let summary = of(&[MAX_LENGTH; 1000]).summary(&[]).unwrap();
+        assert_eq!((summary.mean, summary.std), (MAX_LENGTH as f64, 0.0));
+    }
+}

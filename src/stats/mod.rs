@@ -1,0 +1,59 @@
+//! Figures of a trace, in one pass.
+//!
+//! [`Analysis`] takes one record at a time and can be asked for a [`Report`] at any moment.
+
+mod analysis;
+mod arrivals;
+mod bitmap;
+mod distribution;
+mod rates;
+
+pub use analysis::Analysis;
+pub use arrivals::ArrivalFigures;
+pub use distribution::{Distribution, EXACT_BELOW, Summary};
+pub use rates::RateDistribution;
+
+/// Every figure of a trace, as plain data.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The percentiles that every [`Summary`] holds, in percent.
+    pub percentiles: Vec<f64>,
+    /// Records read.
+    pub requests: u64,
+    /// Records without `hash_ids`: they count in input and output length only.
+    pub requests_without_ids: u64,
+    /// Tokens per block.
+    pub block_size: u64,
+    /// Block references: the sum of the lengths of all id lists.
+    pub blocks: u64,
+    /// Distinct blocks.
+    pub unique_blocks: u64,
+    /// Distinct blocks that occur more than once.
+    pub shared_blocks: u64,
+    /// First blocks that start two or more requests.
+    pub prefix_groups: u64,
+    /// Sum of the input lengths, in tokens.
+    pub input_tokens: u128,
+    /// Sum of the output lengths, in tokens.
+    pub output_tokens: u128,
+    /// Prompt tokens that an infinite cache would have served.
+    pub cached_tokens: u128,
+    /// `cached_tokens` over the input tokens of the requests with ids.
+    pub token_hit_rate: Option<f64>,
+    /// Blocks found in the infinite cache over all block references.
+    pub block_hit_rate: Option<f64>,
+    /// When requests arrive; absent in a trace without timestamps.
+    pub arrivals: Option<ArrivalFigures>,
+    /// Prompt length, in tokens.
+    pub input_length: Option<Summary>,
+    /// Tokens in blocks that occur more than once in the whole trace.
+    pub context_length: Option<Summary>,
+    /// Input length less context length.
+    pub unique_prompt_length: Option<Summary>,
+    /// Generated length, in tokens.
+    pub output_length: Option<Summary>,
+    /// Share of a request's blocks that an infinite cache holds when it arrives.
+    pub hit_rate: Option<Summary>,
+    /// Prompt tokens that an infinite cache holds when the request arrives.
+    pub cached_length: Option<Summary>,
+}

@@ -1,0 +1,90 @@
+//! The distribution of hit rates: exact, because each is a fraction of small whole numbers.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
+use crate::stats::distribution::{Summary, interpolate};
+
+/// Distinct fractions that are counted exactly; far more than real traces have.
+const EXACT_FRACTIONS: usize = 1 << 20;
+
+/// Beyond that, fractions are rounded to this denominator.
+const ROUNDED: u64 = 1 << 20;
+
+/// Counts of the fractions k / n.
+#[derive(Default)]
+pub struct RateDistribution {
+    counts: HashMap<(u64, u64), u64, RandomState>,
+    count: u64,
+}
+
+impl RateDistribution {
+    /// Counts the fraction `k / n`; n is not 0.
+    #[inline]
+    pub fn record(&mut self, k: u64, n: u64) {
+        self.count += 1;
+        if let Some(counter) = self.counts.get_mut(&(k, n)) {
+            *counter += 1;
+            return;
+        }
+        let fraction = if self.counts.len() < EXACT_FRACTIONS {
+            (k, n)
+        } else {
+            (((k as f64 / n as f64) * ROUNDED as f64).round() as u64, ROUNDED)
+        };
+        *self.counts.entry(fraction).or_default() += 1;
+    }
+
+    /// The summary, or `None` without values. `percentiles` are in percent.
+    pub fn summary(&self, percentiles: &[f64]) -> Option<Summary> {
+        let mut values: Vec<(f64, u64)> =
+            self.counts.iter().map(|(&(k, n), &count)| (k as f64 / n as f64, count)).collect();
+        // Equal fractions give equal quotients, so their order among themselves does not matter.
+        values.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        let (&(min, _), &(max, _)) = values.first().zip(values.last())?;
+        let n = self.count as f64;
+        let mean = values.iter().map(|&(value, count)| value * count as f64).sum::<f64>() / n;
+        let square = |value: f64| (value - mean) * (value - mean);
+        let variance = values.iter().map(|&(value, count)| square(value) * count as f64).sum::<f64>() / n;
+        let at_rank = |rank: u64| {
+            let mut below = 0;
+            let found = values.iter().find(|&&(_, count)| {
+                below += count;
+                rank < below
+            });
+            found.map_or(max, |&(value, _)| value)
+        };
+        let percentiles = percentiles.iter().map(|&p| interpolate(p, self.count, at_rank)).collect();
+        Some(Summary { mean, std: variance.sqrt(), min, max, percentiles })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_fractions_of_different_terms_are_one_value() {
+        let mut rates = RateDistribution::default();
+        for (k, n) in [(1, 2), (2, 4), (3, 6), (0, 5), (7, 7)] {
+            rates.record(k, n);
+        }
+        let summary = rates.summary(&[25.0, 50.0, 75.0]).unwrap();
+        assert_eq!(summary.percentiles, [0.5, 0.5, 0.5]);
+        assert_eq!((summary.min, summary.max, summary.mean), (0.0, 1.0, 0.5));
+    }
+
+    #[test]
+    fn too_many_fractions_are_rounded_and_still_counted() {
+        let mut rates = RateDistribution::default();
+        for n in 1..=1500_u64 {
+            for k in 0..n {
+                rates.record(k, n);
+            }
+        }
+        let summary = rates.summary(&[50.0]).unwrap();
+        assert!(rates.counts.len() <= EXACT_FRACTIONS + ROUNDED as usize + 1);
+        assert!((summary.percentiles[0] - 0.4995).abs() < 1e-3);
+    }
+}
