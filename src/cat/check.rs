@@ -1,0 +1,213 @@
+//! `--check`: everything that can be wrong with a trace, counted, with the first place of each.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::blocks::{BlockNumber, Numbering};
+use crate::record::{Invalid, Problem, Record};
+
+/// Kinds of findings; the first group makes a trace invalid, the second is worth knowing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Finding {
+    Malformed,
+    MissingField,
+    BadValue,
+    LengthMismatch,
+    BlockSizeMismatch,
+    TwoParents,
+    TwoTokenCounts,
+    RepeatedInRequest,
+    TimeBackwards,
+    NotDense,
+    NoTimestamp,
+    NoOutputLength,
+    NoHashIds,
+}
+
+impl Finding {
+    fn is_error(self) -> bool {
+        self < Self::TimeBackwards
+    }
+
+    fn of(problem: Problem) -> Self {
+        match problem {
+            Problem::Malformed => Self::Malformed,
+            Problem::MissingField => Self::MissingField,
+            Problem::BadValue => Self::BadValue,
+            Problem::LengthMismatch => Self::LengthMismatch,
+            Problem::BlockSizeMismatch => Self::BlockSizeMismatch,
+        }
+    }
+}
+
+/// How often something was found, and where first.
+#[derive(Serialize)]
+#[allow(clippy::struct_field_names, reason = "the names of the JSON summary")]
+struct Count {
+    count: u64,
+    file: String,
+    line: u64,
+    message: String,
+}
+
+/// Running check of a trace. Memory grows by 8 bytes per distinct block, and by 18 to 23 more where
+/// ids are not dense.
+#[derive(Default)]
+pub struct Checker {
+    records: u64,
+    numbering: Numbering,
+    parents: Vec<BlockNumber>,
+    tokens: Vec<u32>,
+    previous_time: Option<f64>,
+    findings: BTreeMap<Finding, Count>,
+    numbers: Vec<BlockNumber>,
+    sorted: Vec<BlockNumber>,
+}
+
+/// Marks a block without a parent; no block has this number.
+const ROOT: BlockNumber = BlockNumber::MAX;
+
+/// The result of a check, as written in JSON.
+#[derive(Serialize)]
+struct Summary<'a> {
+    valid: bool,
+    records: u64,
+    block_size: u64,
+    unique_blocks: u64,
+    dense: bool,
+    errors: BTreeMap<Finding, &'a Count>,
+    notes: BTreeMap<Finding, &'a Count>,
+}
+
+impl Checker {
+    /// Takes a line that is no valid record.
+    pub fn invalid(&mut self, invalid: &Invalid, place: (&str, u64)) {
+        self.found(Finding::of(invalid.problem), place, || invalid.message.clone());
+    }
+
+    /// Takes the next valid record.
+    ///
+    /// # Errors
+    /// When there are more distinct blocks than can be numbered.
+    pub fn record(&mut self, record: &Record, block_size: u64, place: (&str, u64)) -> Result<(), String> {
+        self.records += 1;
+        match (record.timestamp, self.previous_time) {
+            (None, _) => self.found(Finding::NoTimestamp, place, || "no timestamp".into()),
+            (Some(now), Some(before)) if now < before => {
+                self.found(Finding::TimeBackwards, place, || format!("timestamp {now} after {before}"));
+            }
+            (Some(_), _) => {}
+        }
+        self.previous_time = record.timestamp.or(self.previous_time);
+        if record.output_length.is_none() {
+            self.found(Finding::NoOutputLength, place, || "no output_length".into());
+        }
+        match record.ids() {
+            Some(ids) => self.blocks(ids, record.input_length, block_size, place),
+            None => {
+                self.found(Finding::NoHashIds, place, || "no hash_ids".into());
+                Ok(())
+            }
+        }
+    }
+
+    fn blocks(&mut self, ids: &[u64], length: u64, size: u64, place: (&str, u64)) -> Result<(), String> {
+        let was_dense = self.numbering.is_dense();
+        let known = self.numbering.len();
+        let mut numbers = std::mem::take(&mut self.numbers);
+        self.numbering.number(ids, &mut numbers)?;
+        if was_dense && !self.numbering.is_dense() {
+            self.found(Finding::NotDense, place, || {
+                "ids are not numbered 0, 1, 2, ... in the order of first appearance".into()
+            });
+        }
+        self.parents.resize(self.numbering.len() as usize, ROOT);
+        self.tokens.resize(self.numbering.len() as usize, 0);
+        let mut parent = ROOT;
+        let mut next = known;
+        for (position, (&number, &id)) in numbers.iter().zip(ids).enumerate() {
+            let left = length - position as u64 * size;
+            // Blocks of more than 2^32 tokens are all the same here.
+            let tokens = u32::try_from(left.min(size)).unwrap_or(u32::MAX);
+            if number == next {
+                next += 1;
+                self.parents[number as usize] = parent;
+                self.tokens[number as usize] = tokens;
+            } else {
+                self.compare(number, parent, tokens, id, place);
+            }
+            parent = number;
+        }
+        self.repeats(&numbers, place);
+        self.numbers = numbers;
+        Ok(())
+    }
+
+    /// Compares an occurrence of a block with its first one.
+    fn compare(
+        &mut self,
+        number: BlockNumber,
+        parent: BlockNumber,
+        tokens: u32,
+        id: u64,
+        place: (&str, u64),
+    ) {
+        if self.parents[number as usize] != parent {
+            self.found(Finding::TwoParents, place, || {
+                format!("id {id} follows another block than where it first occurred")
+            });
+        }
+        let before = self.tokens[number as usize];
+        if before != tokens {
+            self.found(Finding::TwoTokenCounts, place, || {
+                format!("id {id} has {tokens} tokens, and {before} where it first occurred")
+            });
+        }
+    }
+
+    fn repeats(&mut self, numbers: &[BlockNumber], place: (&str, u64)) {
+        // Along a path of a forest that is numbered by first appearance the numbers rise.
+        if numbers.is_sorted_by(|a, b| a < b) {
+            return;
+        }
+        self.sorted.clear();
+        self.sorted.extend_from_slice(numbers);
+        self.sorted.sort_unstable();
+        if self.sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+            self.found(Finding::RepeatedInRequest, place, || "an id occurs twice in the request".into());
+        }
+    }
+
+    fn found(&mut self, finding: Finding, (file, line): (&str, u64), message: impl FnOnce() -> String) {
+        let new = || Count { count: 0, file: file.to_owned(), line, message: message() };
+        self.findings.entry(finding).or_insert_with(new).count += 1;
+    }
+
+    /// Whether nothing was found that makes the trace invalid.
+    pub fn is_valid(&self) -> bool {
+        !self.findings.keys().any(|finding| finding.is_error())
+    }
+
+    /// Appends the JSON summary, newline included.
+    pub fn write(&self, block_size: u64, out: &mut Vec<u8>) {
+        let (errors, notes) = self
+            .findings
+            .iter()
+            .map(|(&finding, count)| (finding, count))
+            .partition(|(finding, _)| finding.is_error());
+        let summary = Summary {
+            valid: self.is_valid(),
+            records: self.records,
+            block_size,
+            unique_blocks: u64::from(self.numbering.len()),
+            dense: self.numbering.is_dense(),
+            errors,
+            notes,
+        };
+        // Writing plain data into memory cannot fail.
+        serde_json::to_writer_pretty(&mut *out, &summary).ok();
+        out.push(b'\n');
+    }
+}

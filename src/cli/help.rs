@@ -1,0 +1,98 @@
+//! `--help`: the options in short.
+
+use super::spec::{Block, Opt, Spec};
+
+/// Width of a terminal that help fits into.
+const WIDTH: usize = 80;
+
+/// Where the explanations of options begin.
+const COLUMN: usize = 26;
+
+/// The text of `--help`.
+pub(super) fn help<O>(spec: &Spec<O>) -> String {
+    let mut out = format!("Usage: {} [OPTION]... [FILE]...\n\n", spec.name);
+    let about = format!("{}{}.", spec.about[..1].to_uppercase(), &spec.about[1..]);
+    wrap(&about, 0, &mut out);
+    wrap("With no FILE, or when FILE is -, read standard input.", 0, &mut out);
+    out.push_str("\nOptions:\n");
+    for option in spec.options {
+        describe(option, &mut out);
+    }
+    out.push('\n');
+    for option in spec.common {
+        describe(option, &mut out);
+    }
+    let examples = spec.sections.iter().filter(|section| section.title == "EXAMPLES");
+    for block in examples.flat_map(|section| section.body).take(1) {
+        if let Block::Example { what, command } = block {
+            out.push_str("\nExample:\n");
+            wrap(&format!("{what}:"), 2, &mut out);
+            command.lines().for_each(|line| out.push_str(&format!("    {line}\n")));
+        }
+    }
+    out.push_str("\nExit status: 0 success, 1 bad data or I/O error, 2 usage error.\n");
+    out.push_str(&format!("The manual page has the details: {} --man | man -l -\n", spec.name));
+    out
+}
+
+fn describe<O>(option: &Opt<O>, out: &mut String) {
+    let short = option.short.map_or_else(|| "    ".to_owned(), |short| format!("-{short}, "));
+    let mut names = format!("  {short}--{}", option.long);
+    if let Some(placeholder) = option.arg.placeholder() {
+        names.push_str(&format!(" {placeholder}"));
+    }
+    out.push_str(&names);
+    if names.len() + 2 > COLUMN {
+        out.push('\n');
+    } else {
+        out.push_str(&" ".repeat(COLUMN - names.len()));
+    }
+    let mut explanation = String::new();
+    wrap(option.help, COLUMN, &mut explanation);
+    out.push_str(if names.len() + 2 > COLUMN { &explanation } else { explanation.trim_start() });
+}
+
+/// Appends `text` in lines of at most [`WIDTH`] columns, each indented by `indent`.
+fn wrap(text: &str, indent: usize, out: &mut String) {
+    let mut column = 0;
+    for word in text.split_whitespace() {
+        let width = word.chars().count();
+        if column > 0 && column + 1 + width > WIDTH {
+            out.push('\n');
+            column = 0;
+        }
+        if column == 0 {
+            out.push_str(&" ".repeat(indent));
+            column = indent;
+        } else {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += width;
+    }
+    out.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::SPEC;
+    use super::*;
+
+    #[test]
+    fn help_lists_every_option_within_the_width_of_a_terminal() {
+        let text = help(&SPEC);
+        for option in SPEC.all() {
+            assert!(text.contains(&format!("--{}", option.long)), "{text}");
+            assert!(text.contains(option.help.split(' ').next().unwrap()), "{text}");
+        }
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+    }
+
+    #[test]
+    fn long_words_do_not_end_the_wrapping() {
+        let mut out = String::new();
+        wrap(&format!("a {} b", "x".repeat(200)), 4, &mut out);
+        assert_eq!(out.lines().count(), 3);
+    }
+}

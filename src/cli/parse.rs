@@ -1,0 +1,220 @@
+//! Command-line arguments to options.
+//!
+//! lexopt cuts the arguments as getopt does (`-xVALUE`, `-abc`, `--name=VALUE`, `--`); the table
+//! says what they mean. Abbreviated names are refused: a script that uses one would break, or
+//! change its meaning, with the next option added.
+
+use std::ffi::OsString;
+
+use lexopt::Parser;
+
+use super::common::HasCommon;
+use super::spec::{Arg, Opt, Spec};
+use super::suggest::closest;
+use super::value::Value;
+use crate::error::{Error, Result};
+
+/// Reads `args`, which do not include the program's name. Operands become
+/// [`Common::files`](super::Common::files). Reading stops at the first option that asks for a text
+/// about the filter itself, such as `--help`.
+///
+/// # Errors
+/// [`Error::Usage`] with the option and what is wrong with it.
+pub fn parse<O, A>(spec: &Spec<O>, args: A) -> Result<O>
+where
+    O: Default + HasCommon,
+    A: IntoIterator,
+    A::Item: Into<OsString>,
+{
+    let mut options = O::default();
+    let mut parser = Parser::from_args(args);
+    while let Some(argument) = parser.next().map_err(unreadable)? {
+        let (name, found) = match argument {
+            lexopt::Arg::Value(file) => {
+                options.common().files.push(file.into());
+                continue;
+            }
+            lexopt::Arg::Long(long) => (format!("--{long}"), spec.all().find(|option| option.long == long)),
+            lexopt::Arg::Short(short) => {
+                (format!("-{short}"), spec.all().find(|option| option.short == Some(short)))
+            }
+        };
+        let option = found.ok_or_else(|| unknown(spec, &name))?;
+        let value = value(&mut parser, &name, option)?;
+        check(option.arg, &value)
+            .and_then(|()| (option.set)(&mut options, &value))
+            .map_err(|message| Error::Usage(format!("{name}: {message}")))?;
+        if options.common().request.is_some() {
+            break;
+        }
+    }
+    Ok(options)
+}
+
+/// The value of the option just read; empty for a flag.
+fn value<O>(parser: &mut Parser, name: &str, option: &Opt<O>) -> Result<Value> {
+    let Some(placeholder) = option.arg.placeholder() else {
+        // After a one-letter flag stand further ones, not its value.
+        return match name.starts_with("--").then(|| parser.optional_value()) {
+            Some(Some(value)) => Err(needless(name, &value)),
+            _ => Ok(Value::default()),
+        };
+    };
+    match parser.value() {
+        Ok(value) => Ok(Value::new(value)),
+        Err(_) => Err(Error::Usage(format!("{name} needs a value: {placeholder}"))),
+    }
+}
+
+/// Words that the table lists are checked here, so that no setter can forget it.
+fn check(arg: Arg, value: &Value) -> Result<(), String> {
+    match arg {
+        Arg::Choice(choices) => value.choice(choices).map(drop),
+        Arg::List(_, choices) if !choices.is_empty() => value.list(|item| item.choice(choices)).map(drop),
+        _ => Ok(()),
+    }
+}
+
+fn unknown<O>(spec: &Spec<O>, name: &str) -> Error {
+    let hint = name
+        .strip_prefix("--")
+        .and_then(|long| closest(long, spec.all().map(|option| option.long)))
+        .map_or_else(String::new, |long| format!("; did you mean --{long}?"));
+    Error::Usage(format!("unknown option {name}{hint}"))
+}
+
+fn needless(name: &str, value: &OsString) -> Error {
+    Error::Usage(format!("{name} takes no value, found '{}'", value.display()))
+}
+
+fn unreadable(error: lexopt::Error) -> Error {
+    match error {
+        lexopt::Error::UnexpectedValue { option, value } => needless(&option, &value),
+        other => Error::Usage(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::progress::When;
+    use super::super::testing::{SPEC, Test};
+    use super::super::{Request, Shell};
+    use super::*;
+
+    fn read(args: &[&str]) -> Test {
+        parse(&SPEC, args).unwrap()
+    }
+
+    fn refusal(args: &[&str]) -> String {
+        match parse(&SPEC, args) {
+            Err(Error::Usage(message)) => message,
+            Err(other) => panic!("{other:?}"),
+            Ok(options) => panic!("accepted as {options:?}"),
+        }
+    }
+
+    #[test]
+    fn no_arguments_give_the_defaults() {
+        let options = read(&[]);
+        assert_eq!(options, Test::default());
+        assert_eq!(options.common.max_line, 67_108_864);
+    }
+
+    #[test]
+    fn values_stand_behind_a_space_or_an_equals_sign() {
+        assert_eq!(read(&["--block-size", "1k"]).block_size, 1000);
+        assert_eq!(read(&["--block-size=1Ki"]).block_size, 1024);
+        assert_eq!(read(&["-b16"]).block_size, 16);
+        assert_eq!(read(&["-b", "16"]).block_size, 16);
+        assert_eq!(read(&["-qb16"]).block_size, 16);
+    }
+
+    #[test]
+    fn all_common_options_are_stored() {
+        let options =
+            read(&["-o", "out", "-q", "--progress=always", "--max-line", "1Mi", "--skip-invalid", "a"]);
+        assert_eq!(options.common.output, Some("out".into()));
+        assert!(options.common.quiet && options.common.skip_invalid);
+        assert_eq!(options.common.progress, When::Always);
+        assert_eq!(options.common.max_line, 1 << 20);
+        assert_eq!(options.common.files, ["a"].map(std::path::PathBuf::from));
+    }
+
+    #[test]
+    fn operands_mix_with_options_until_a_double_dash() {
+        let options = read(&["a", "-q", "-", "--", "--quiet", "-x"]);
+        let files = ["a", "-", "--quiet", "-x"].map(std::path::PathBuf::from);
+        assert_eq!(options.common.files, files);
+    }
+
+    #[test]
+    fn the_last_of_a_repeated_option_wins() {
+        assert_eq!(read(&["-b1", "--block-size=2"]).block_size, 2);
+    }
+
+    #[test]
+    fn lists_and_choices_are_checked_against_the_table() {
+        assert_eq!(read(&["--keep", "id,kind"]).keep, ["id", "kind"]);
+        assert_eq!(
+            refusal(&["--keep", "id,knd"]),
+            "--keep: 'knd' is not one of id, kind; did you mean kind?"
+        );
+        assert_eq!(
+            refusal(&["--format=jsno"]),
+            "--format: 'jsno' is not one of table, json; did you mean json?"
+        );
+    }
+
+    #[test]
+    fn an_unknown_option_suggests_the_closest() {
+        assert_eq!(refusal(&["--blok-size=3"]), "unknown option --blok-size; did you mean --block-size?");
+        assert_eq!(refusal(&["--block", "3"]), "unknown option --block; did you mean --block-size?");
+        assert_eq!(refusal(&["--verbose"]), "unknown option --verbose");
+        assert_eq!(refusal(&["-x"]), "unknown option -x");
+        assert_eq!(refusal(&["-qx"]), "unknown option -x");
+    }
+
+    #[test]
+    fn a_missing_value_is_named() {
+        assert_eq!(refusal(&["--output"]), "--output needs a value: FILE");
+        assert_eq!(refusal(&["-o"]), "-o needs a value: FILE");
+        assert_eq!(refusal(&["--progress"]), "--progress needs a value: auto|always|never");
+    }
+
+    #[test]
+    fn a_flag_takes_no_value() {
+        assert_eq!(refusal(&["--quiet=yes"]), "--quiet takes no value, found 'yes'");
+        assert_eq!(refusal(&["-q=yes"]), "-q takes no value, found 'yes'");
+        assert_eq!(refusal(&["--help="]), "--help takes no value, found ''");
+    }
+
+    #[test]
+    fn a_bad_value_names_the_option_as_written() {
+        assert!(refusal(&["-b", "0"]).starts_with("-b: '0' is not allowed"));
+        assert!(refusal(&["--block-size="]).starts_with("--block-size: '' is not a count"));
+        assert!(refusal(&["--max-line=0"]).starts_with("--max-line: '0' is not allowed"));
+    }
+
+    #[test]
+    fn a_request_ends_the_reading() {
+        for (args, request) in [
+            (["-h", "--bogus"], Request::Help),
+            (["--version", "--bogus"], Request::Version),
+            (["--man", "--bogus"], Request::Man),
+            (["--completions", "zsh"], Request::Completions(Shell::Zsh)),
+        ] {
+            assert_eq!(read(&args).common.request, Some(request));
+        }
+        assert_eq!(refusal(&["--bogus", "-h"]), "unknown option --bogus");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn file_names_may_be_any_bytes() {
+        use std::os::unix::ffi::OsStringExt;
+        let name = OsString::from_vec(b"a\xff".to_vec());
+        let options = parse(&SPEC, [name.clone(), "-o".into(), name.clone()]).unwrap();
+        assert_eq!(options.common.files[0].as_os_str(), name);
+        assert_eq!(options.common.output, Some(name.into()));
+    }
+}

@@ -1,0 +1,496 @@
+//! The value of an option, and the ways to read it.
+//!
+//! Numbers are read exactly, digit by digit: a size that went through a float would be silently
+//! off by a few bytes, and `1.5` blocks would become 1.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::suggest::closest;
+
+/// What the user wrote for an option. Every reader's error says what was found and what is
+/// expected.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Value(OsString);
+
+impl Value {
+    /// A value as it came from the command line.
+    pub fn new(raw: impl Into<OsString>) -> Self {
+        Self(raw.into())
+    }
+
+    /// The value as text.
+    ///
+    /// # Errors
+    /// When it is not UTF-8.
+    pub fn text(&self) -> Result<&str, String> {
+        self.0.to_str().ok_or_else(|| format!("'{}' is not valid UTF-8 text", self.0.display()))
+    }
+
+    /// The value as a file name, which may be any bytes.
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from(&self.0)
+    }
+
+    /// A whole number: `1000`, `1e6`, `1.5k`, `64Ki`. Units are k, M, G, T (powers of 1000) and
+    /// Ki, Mi, Gi, Ti (powers of 1024).
+    ///
+    /// # Errors
+    /// When it is not a number, not a whole one, or above `u64::MAX`.
+    pub fn count(&self) -> Result<u64, String> {
+        scaled(self.text()?).map_err(|fault| self.explain(fault, &COUNT))
+    }
+
+    /// A number of bytes: a [count](Self::count), with an optional `B` at its end (`64GiB`).
+    ///
+    /// # Errors
+    /// As for a count.
+    pub fn size(&self) -> Result<u64, String> {
+        let text = self.text()?;
+        scaled(text.strip_suffix('B').unwrap_or(text)).map_err(|fault| self.explain(fault, &SIZE))
+    }
+
+    /// A [count](Self::count) above zero.
+    ///
+    /// # Errors
+    /// As for a count, and for zero.
+    pub fn positive(&self) -> Result<u64, String> {
+        self.above_zero(self.count()?)
+    }
+
+    /// A [size](Self::size) above zero.
+    ///
+    /// # Errors
+    /// As for a size, and for zero.
+    pub fn positive_size(&self) -> Result<u64, String> {
+        self.above_zero(self.size()?)
+    }
+
+    /// A finite decimal number: `0.5`, `-3`, `1e-4`.
+    ///
+    /// # Errors
+    /// When it is not a number, is infinite or is too large for a double.
+    pub fn number(&self) -> Result<f64, String> {
+        match self.text()?.parse::<f64>() {
+            Ok(number) if number.is_finite() => Ok(number),
+            _ => Err(format!(
+                "'{}' is not a finite number; expected one such as 2, 0.5 or 1e-4",
+                self.0.display()
+            )),
+        }
+    }
+
+    /// A duration in milliseconds: `250ms`, `90s`, `1h30m`, `2d`, or a plain number of
+    /// milliseconds. Units go from large to small, each at most once.
+    ///
+    /// # Errors
+    /// When it is not a duration, not a whole number of milliseconds, or above `u64::MAX` of them.
+    pub fn duration_ms(&self) -> Result<u64, String> {
+        duration(self.text()?).map_err(|fault| self.explain(fault, &DURATION))
+    }
+
+    /// One of `choices`.
+    ///
+    /// # Errors
+    /// When it is none of them; the closest one is suggested.
+    pub fn choice<'a>(&self, choices: &[&'a str]) -> Result<&'a str, String> {
+        let text = self.text()?;
+        if let Some(choice) = choices.iter().find(|choice| **choice == text) {
+            return Ok(choice);
+        }
+        let hint = match closest(text, choices.iter().copied()) {
+            Some(choice) => format!("; did you mean {choice}?"),
+            None => String::new(),
+        };
+        Err(format!("'{text}' is not one of {}{hint}", choices.join(", ")))
+    }
+
+    /// What one of the names in `choices` stands for.
+    ///
+    /// # Errors
+    /// As for a [choice](Self::choice).
+    pub fn pick<T: Copy>(&self, choices: &[(&str, T)]) -> Result<T, String> {
+        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        let chosen = self.choice(&names)?;
+        choices
+            .iter()
+            .find_map(|&(name, meaning)| (name == chosen).then_some(meaning))
+            .ok_or_else(|| format!("'{chosen}' has no meaning here"))
+    }
+
+    /// Values separated by commas, each read by `item`: `value.list(Value::count)`.
+    ///
+    /// # Errors
+    /// When an item is empty, and the errors of `item`.
+    pub fn list<T>(&self, item: impl Fn(&Self) -> Result<T, String>) -> Result<Vec<T>, String> {
+        let text = self.text()?;
+        text.split(',')
+            .map(|part| match part.trim() {
+                "" => Err(format!("'{text}' has an empty item; expected values separated by commas")),
+                part => item(&Self::new(part)),
+            })
+            .collect()
+    }
+
+    fn above_zero(&self, number: u64) -> Result<u64, String> {
+        if number == 0 {
+            return Err(format!("'{}' is not allowed; expected a number above zero", self.0.display()));
+        }
+        Ok(number)
+    }
+
+    fn explain(&self, fault: Fault, kind: &Kind) -> String {
+        let found = self.0.display();
+        let Kind { name, whole, such_as } = kind;
+        match fault {
+            Fault::Malformed => format!("'{found}' is not a {name}; expected {such_as}"),
+            Fault::Fraction => format!("'{found}' is not {whole}; expected {such_as}"),
+            Fault::TooLarge => format!("'{found}' is too large; expected at most {}", u64::MAX),
+        }
+    }
+}
+
+/// Words for the errors of one kind of number.
+struct Kind {
+    name: &'static str,
+    whole: &'static str,
+    such_as: &'static str,
+}
+
+const COUNT: Kind =
+    Kind { name: "count", whole: "a whole number", such_as: "a whole number such as 1000, 64k or 1e6" };
+
+const SIZE: Kind = Kind {
+    name: "size",
+    whole: "a whole number of bytes",
+    such_as: "a number of bytes such as 1000000, 64M or 64MiB",
+};
+
+const DURATION: Kind = Kind {
+    name: "duration",
+    whole: "a whole number of milliseconds",
+    such_as: "one such as 250ms, 90s or 1h30m, or a plain number of milliseconds",
+};
+
+/// Why a text is not the number wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    Malformed,
+    Fraction,
+    TooLarge,
+}
+
+/// A number with an optional unit.
+fn scaled(text: &str) -> Result<u64, Fault> {
+    let (number, unit) = Decimal::scan(text)?;
+    let unit = match unit {
+        "" => 1,
+        "k" | "K" => 1_000,
+        "M" => 1_000_000,
+        "G" => 1_000_000_000,
+        "T" => 1_000_000_000_000,
+        "Ki" | "ki" => 1 << 10,
+        "Mi" => 1 << 20,
+        "Gi" => 1 << 30,
+        "Ti" => 1 << 40,
+        _ => return Err(Fault::Malformed),
+    };
+    number.times(unit)
+}
+
+/// Milliseconds in a plain number or in numbers with units of time.
+fn duration(text: &str) -> Result<u64, Fault> {
+    let (mut rest, mut total, mut above) = (text, 0_u64, u64::MAX);
+    loop {
+        let (number, tail) = Decimal::scan(rest)?;
+        let end = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(end);
+        let unit = match unit {
+            "d" => 86_400_000,
+            "h" => 3_600_000,
+            "m" | "min" => 60_000,
+            "s" => 1_000,
+            "ms" => 1,
+            "" if tail.is_empty() && rest.len() == text.len() => 1,
+            _ => return Err(Fault::Malformed),
+        };
+        if unit >= above {
+            return Err(Fault::Malformed);
+        }
+        total = total.checked_add(number.times(unit)?).ok_or(Fault::TooLarge)?;
+        if tail.is_empty() {
+            return Ok(total);
+        }
+        (rest, above) = (tail, unit);
+    }
+}
+
+/// A number exactly as written: `digits` times ten to the power of `scale`.
+struct Decimal {
+    digits: u128,
+    scale: i64,
+}
+
+impl Decimal {
+    /// The number at the start of `text`, and what follows it.
+    fn scan(text: &str) -> Result<(Self, &str), Fault> {
+        let (whole, rest) = split_digits(text);
+        if whole.is_empty() {
+            return Err(Fault::Malformed);
+        }
+        let (fraction, rest) = match rest.strip_prefix('.').map(split_digits) {
+            Some(("", _)) => return Err(Fault::Malformed),
+            Some(split) => split,
+            None => ("", rest),
+        };
+        let (exponent, rest) = split_exponent(rest);
+        let fraction = fraction.trim_end_matches('0');
+        let digits = whole
+            .bytes()
+            .chain(fraction.bytes())
+            .try_fold(0_u128, |sum, digit| sum.checked_mul(10)?.checked_add(u128::from(digit - b'0')))
+            .ok_or(Fault::TooLarge)?;
+        let scale = exponent - i64::try_from(fraction.len()).map_err(|_| Fault::TooLarge)?;
+        Ok((Self { digits, scale }, rest))
+    }
+
+    /// The number times `unit`, if that is whole and fits.
+    fn times(&self, unit: u64) -> Result<u64, Fault> {
+        if self.digits == 0 {
+            return Ok(0);
+        }
+        let product = self.digits.checked_mul(u128::from(unit)).ok_or(Fault::TooLarge)?;
+        let power =
+            u32::try_from(self.scale.unsigned_abs()).ok().and_then(|scale| 10_u128.checked_pow(scale));
+        let exact = match power {
+            Some(power) if self.scale >= 0 => product.checked_mul(power).ok_or(Fault::TooLarge)?,
+            Some(power) if product % power == 0 => product / power,
+            None if self.scale >= 0 => return Err(Fault::TooLarge),
+            // A power beyond 128 bits divides no product within them.
+            Some(_) | None => return Err(Fault::Fraction),
+        };
+        u64::try_from(exact).map_err(|_| Fault::TooLarge)
+    }
+}
+
+fn split_digits(text: &str) -> (&str, &str) {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    text.split_at(end)
+}
+
+/// The power of ten in `e6`, `E+6` or `e-6` at the start of `text`, or 0; and what follows it.
+fn split_exponent(text: &str) -> (i64, &str) {
+    let Some(signed) = text.strip_prefix(['e', 'E']) else {
+        return (0, text);
+    };
+    let negative = signed.starts_with('-');
+    let (digits, rest) = split_digits(signed.strip_prefix(['+', '-']).unwrap_or(signed));
+    if digits.is_empty() {
+        return (0, text);
+    }
+    // An exponent that does not fit is out of every range anyway.
+    let power = digits.parse::<u32>().map_or(i64::from(u32::MAX), i64::from);
+    (if negative { -power } else { power }, rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(text: &str) -> Result<u64, String> {
+        Value::new(text).count()
+    }
+
+    fn size(text: &str) -> Result<u64, String> {
+        Value::new(text).size()
+    }
+
+    fn duration_ms(text: &str) -> Result<u64, String> {
+        Value::new(text).duration_ms()
+    }
+
+    #[test]
+    fn counts_take_units_and_exponents() {
+        for (text, expected) in [
+            ("0", 0),
+            ("007", 7),
+            ("1000", 1000),
+            ("1e6", 1_000_000),
+            ("1E+6", 1_000_000),
+            ("2.5e3", 2500),
+            ("1000e-3", 1),
+            ("1k", 1000),
+            ("1K", 1000),
+            ("1M", 1_000_000),
+            ("1G", 1_000_000_000),
+            ("1T", 1_000_000_000_000),
+            ("1Ki", 1024),
+            ("1Mi", 1 << 20),
+            ("1Gi", 1 << 30),
+            ("1Ti", 1 << 40),
+            ("1.5k", 1500),
+            ("1.0", 1),
+            ("0.5Ki", 512),
+            ("1e3k", 1_000_000),
+            ("0e99999999999999999999", 0),
+            ("1.50000000000000000000000000000000000000000000000k", 1500),
+        ] {
+            assert_eq!(count(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_largest_count_fits_and_the_next_does_not() {
+        assert_eq!(count("18446744073709551615"), Ok(u64::MAX));
+        for text in [
+            "18446744073709551616",
+            "18446744073709551616Ki",
+            "1e20",
+            "1e4294967296",
+            "1e999999999999999999999",
+            "17179869184Gi",
+            "999999999999999999999999999999999999999999",
+        ] {
+            let error = count(text).unwrap_err();
+            assert_eq!(error, format!("'{text}' is too large; expected at most 18446744073709551615"));
+        }
+    }
+
+    #[test]
+    fn fractions_are_no_counts() {
+        for text in ["1.5", "0.0001k", "1e-3", "1e-999999999999", "0.1Ki"] {
+            let error = count(text).unwrap_err();
+            assert_eq!(
+                error,
+                format!(
+                    "'{text}' is not a whole number; \
+                     expected a whole number such as 1000, 64k or 1e6"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn other_text_is_no_count() {
+        for text in [
+            "", "-1", "+1", " 1", "1 ", "1.", ".5k", "k", "1e", "1x", "1kk", "1KiB", "1m", "0x10", "1_000",
+            "1,000", "nan", "١",
+        ] {
+            let error = count(text).unwrap_err();
+            assert!(error.starts_with(&format!("'{text}' is not a count")), "{error}");
+        }
+    }
+
+    #[test]
+    fn sizes_end_in_b_or_not() {
+        assert_eq!(size("64"), Ok(64));
+        assert_eq!(size("64B"), Ok(64));
+        assert_eq!(size("64k"), Ok(64_000));
+        assert_eq!(size("64kB"), Ok(64_000));
+        assert_eq!(size("64Ki"), Ok(65_536));
+        assert_eq!(size("64KiB"), Ok(65_536));
+        assert_eq!(size("1.5GiB"), Ok(3 << 29));
+        for text in ["B", "1BB", "1iB", "1Bi", "1b"] {
+            assert!(size(text).unwrap_err().contains("is not a size"), "{text}");
+        }
+        assert!(
+            size("0.5").unwrap_err().contains("a whole number of bytes; expected a number of bytes such as")
+        );
+    }
+
+    #[test]
+    fn zero_is_not_positive() {
+        assert_eq!(Value::new("1").positive(), Ok(1));
+        assert_eq!(Value::new("1B").positive_size(), Ok(1));
+        for value in ["0", "0k", "0.0"].map(Value::new) {
+            assert!(value.positive().unwrap_err().contains("above zero"));
+            assert!(value.positive_size().unwrap_err().contains("above zero"));
+        }
+    }
+
+    #[test]
+    fn numbers_are_finite() {
+        for (text, expected) in [("2", 2.0), ("-0.5", -0.5), (".5", 0.5), ("1e-4", 1e-4)] {
+            let number = Value::new(text).number().unwrap();
+            assert!((number - expected).abs() < f64::EPSILON, "{text}");
+        }
+        for text in ["", "inf", "-inf", "NaN", "1e999", "1k", "0,5", "x"] {
+            let error = Value::new(text).number().unwrap_err();
+            assert!(error.contains("is not a finite number"), "{error}");
+        }
+    }
+
+    #[test]
+    fn durations_add_their_units() {
+        for (text, expected) in [
+            ("0", 0),
+            ("1500", 1500),
+            ("1e3", 1000),
+            ("250ms", 250),
+            ("90s", 90_000),
+            ("1.5s", 1500),
+            ("5m", 300_000),
+            ("5min", 300_000),
+            ("1h30m", 5_400_000),
+            ("2d", 172_800_000),
+            ("1d2h3m4s5ms", 93_784_005),
+            ("18446744073709551615ms", u64::MAX),
+        ] {
+            assert_eq!(duration_ms(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_text_is_no_duration() {
+        for text in ["", "s", "-1s", "1h30", "30m1h", "1s1s", "1m1min", "1 s", "1w", "10k", "1S", "1h 30m"] {
+            let error = duration_ms(text).unwrap_err();
+            assert!(error.contains("is not a duration; expected"), "{error}");
+        }
+        assert!(duration_ms("0.5ms").unwrap_err().contains("is not a whole number of milliseconds"));
+        for text in ["18446744073709551615s", "1d18446744073709551615ms"] {
+            assert!(duration_ms(text).unwrap_err().contains("is too large"));
+        }
+    }
+
+    #[test]
+    fn a_wrong_choice_names_all_and_suggests_one() {
+        let choices = ["table", "json", "csv"];
+        assert_eq!(Value::new("json").choice(&choices), Ok("json"));
+        assert_eq!(
+            Value::new("jsn").choice(&choices).unwrap_err(),
+            "'jsn' is not one of table, json, csv; did you mean json?"
+        );
+        assert_eq!(Value::new("xml").choice(&choices).unwrap_err(), "'xml' is not one of table, json, csv");
+        assert!(Value::new("JSON").choice(&choices).is_err());
+    }
+
+    #[test]
+    fn a_name_is_picked_with_its_meaning() {
+        let choices = [("one", 1), ("two", 2)];
+        assert_eq!(Value::new("two").pick(&choices), Ok(2));
+        assert!(Value::new("three").pick(&choices).is_err());
+    }
+
+    #[test]
+    fn lists_split_at_commas() {
+        assert_eq!(Value::new("1k,2").list(Value::count), Ok(vec![1000, 2]));
+        assert_eq!(Value::new("1, 2").list(Value::count), Ok(vec![1, 2]));
+        assert_eq!(Value::new("7").list(Value::count), Ok(vec![7]));
+        for text in ["", ",", "1,,2", "1,"] {
+            let error = Value::new(text).list(Value::count).unwrap_err();
+            assert!(error.contains("has an empty item"), "{error}");
+        }
+        let error = Value::new("1,x").list(Value::count).unwrap_err();
+        assert!(error.starts_with("'x' is not a count"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_may_be_any_bytes_but_a_text_may_not() {
+        use std::os::unix::ffi::OsStringExt;
+        let value = Value::new(OsString::from_vec(b"a\xff".to_vec()));
+        assert_eq!(value.path().as_os_str(), value.0);
+        assert!(value.text().unwrap_err().contains("is not valid UTF-8"));
+        assert!(value.count().unwrap_err().contains("is not valid UTF-8"));
+    }
+}
