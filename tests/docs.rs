@@ -1,0 +1,168 @@
+//! The documentation says what is true: every example of the README and of the manual pages runs,
+//! outputs shown are real, and the checked-in manual pages are those of the option tables.
+//!
+//! `KVTRACE_BLESS=1 cargo test --test docs` rewrites outputs and pages.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use kvtrace::cli::{self, Block, Section};
+use support::{run, scratch, shell};
+
+const PROGRAMS: [&str; 3] = ["trace-hash", "trace-stats", "trace-cat"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn bless() -> bool {
+    std::env::var_os("KVTRACE_BLESS").is_some()
+}
+
+/// Compares `found` with the file, or writes it.
+fn assert_file(path: &Path, found: &str) {
+    if bless() {
+        std::fs::write(path, found).unwrap();
+    }
+    let stored = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(stored == found, "{} is stale: run KVTRACE_BLESS=1 cargo test --test docs", path.display());
+}
+
+/// A folder in which the examples can write, with the example files in it.
+fn workplace() -> (tempfile::TempDir, PathBuf) {
+    let folder = scratch();
+    std::os::unix::fs::symlink(root().join("examples"), folder.path().join("examples")).unwrap();
+    std::fs::copy(root().join("examples/prompts.jsonl"), folder.path().join("prompts.jsonl")).unwrap();
+    let path = folder.path().to_owned();
+    (folder, path)
+}
+
+/// Whether the programs that an example uses beside ours are here; says which is not.
+fn can_run(command: &str) -> bool {
+    let missing = ["jq", "gzip", "zstd"].into_iter().find(|tool| {
+        command.split(|c: char| !c.is_alphanumeric()).any(|word| word == *tool)
+            && shell(root(), &format!("command -v {tool}")).status != Some(0)
+    });
+    if let Some(tool) = missing {
+        eprintln!("skipped for want of {tool}: {command}");
+    }
+    missing.is_none()
+}
+
+#[test]
+fn manual_pages_are_those_of_the_option_tables() {
+    for name in PROGRAMS {
+        let page = run(name, &["--man"], "").ok();
+        assert_file(&root().join(format!("man/{name}.1")), &page);
+    }
+}
+
+#[test]
+fn manual_pages_pass_the_linter() {
+    if shell(root(), "command -v mandoc").status != Some(0) {
+        eprintln!("skipped: mandoc is not here");
+        return;
+    }
+    for name in PROGRAMS {
+        let ran = shell(root(), &format!("mandoc -T lint -W warning man/{name}.1"));
+        assert_eq!((ran.status, &*ran.stdout), (Some(0), ""), "{name}");
+    }
+}
+
+fn run_examples(name: &str, sections: &[Section]) {
+    let mut examples = 0;
+    for block in sections.iter().flat_map(|section| section.body) {
+        let Block::Example { command, .. } = block else { continue };
+        examples += 1;
+        if can_run(command) {
+            let (_folder, path) = workplace();
+            let ran = shell(&path, command);
+            assert_eq!(ran.status, Some(0), "{name}: {command}\n{}", ran.stderr);
+            let wrote = !ran.stdout.is_empty() || std::fs::read_dir(&path).unwrap().count() > 2;
+            assert!(wrote, "{name}: {command} wrote nothing");
+        }
+    }
+    assert!(examples >= 3, "{name} has too few examples");
+}
+
+#[test]
+fn every_example_of_the_manual_pages_runs() {
+    run_examples("trace-hash", cli::hash::SPEC.sections);
+    run_examples("trace-stats", cli::stats::SPEC.sections);
+    run_examples("trace-cat", cli::cat::SPEC.sections);
+}
+
+/// Every `console` block of a document: commands after `$ `, each followed by its whole output.
+#[test]
+fn every_example_of_the_readme_shows_its_real_output() {
+    let path = root().join("README.md");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (_folder, workplace) = workplace();
+    let mut out = String::new();
+    let (mut in_block, mut commands, mut skipping) = (false, 0, false);
+    for line in text.lines() {
+        if line.starts_with("```") {
+            in_block = line == "```console";
+            skipping = false;
+        }
+        if let Some(command) = line.strip_prefix("$ ").filter(|_| in_block) {
+            commands += 1;
+            skipping = can_run(command);
+            out.push_str(&format!("{line}\n"));
+            if skipping {
+                let ran = shell(&workplace, command);
+                assert_eq!(ran.status, Some(0), "{command}\n{}", ran.stderr);
+                out.push_str(&ran.stdout);
+            }
+        } else if !(in_block && skipping) {
+            out.push_str(&format!("{line}\n"));
+        }
+    }
+    assert!(commands >= 3, "the README has too few examples");
+    assert_file(&path, &out);
+}
+
+#[test]
+fn the_two_commands_of_the_readme_are_those_of_the_checks() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let checks = std::fs::read_to_string(root().join(".ci/run")).unwrap();
+    let commands: Vec<&str> = readme
+        .split("```sh\n")
+        .skip(1)
+        .flat_map(|block| block.split("```").next().unwrap().lines())
+        .filter(|line| line.starts_with("cargo "))
+        .collect();
+    assert!(commands.len() >= 2, "{commands:?}");
+    for command in commands {
+        assert!(checks.contains(command), ".ci/run does not run: {command}");
+    }
+}
+
+#[test]
+fn help_names_every_option_and_the_completions_are_scripts() {
+    for name in PROGRAMS {
+        let help = run(name, &["--help"], "").ok();
+        for option in
+            ["--help", "--version", "--output", "--quiet", "--progress", "--max-line", "--skip-invalid"]
+        {
+            assert!(help.contains(option), "{name} {option}");
+        }
+        assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+        assert_eq!(
+            run(name, &["--version"], "").ok(),
+            format!("{name} (kvtrace) {}\n", env!("CARGO_PKG_VERSION"))
+        );
+        for shell_name in ["bash", "zsh", "fish"] {
+            let script = run(name, &["--completions", shell_name], "").ok();
+            assert!(script.contains(name) && script.contains("skip-invalid"), "{name} {shell_name}");
+            let path = scratch();
+            support::write(path.path(), "script", &script);
+            if shell(path.path(), &format!("command -v {shell_name}")).status == Some(0) {
+                assert_eq!(shell(path.path(), &format!("{shell_name} -n script")).status, Some(0));
+            }
+        }
+    }
+}

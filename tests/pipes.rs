@@ -1,0 +1,142 @@
+//! The filters as members of a pipe: closed pipes, slow pipes, signals, several of them in a row.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod support;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use support::{Ran, command, line, run, scratch, shell, write};
+
+fn trace(requests: u64) -> String {
+    (0..requests).map(|i| line(i, 1024, 7, &[0, i + 1])).collect()
+}
+
+#[test]
+fn a_closed_pipe_ends_quietly() {
+    let folder = scratch();
+    let path = write(folder.path(), "t.jsonl", trace(50_000));
+    for take in [0_usize, 1, 4096, 100_000] {
+        let mut child =
+            command("trace-cat").arg(&path).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        stdout.read_exact(&mut vec![0; take]).unwrap();
+        drop(stdout);
+        let ran = Ran::of(&child.wait_with_output().unwrap());
+        assert_eq!((ran.status, &*ran.stderr), (Some(0), ""), "after {take} bytes");
+    }
+    let ran = shell(
+        folder.path(),
+        "trace-stats t.jsonl | true; trace-stats --help | true; trace-hash --man | true",
+    );
+    assert_eq!((ran.status, &*ran.stderr), (Some(0), ""));
+}
+
+/// A filter that is fed line by line.
+fn fed(name: &str) -> (Child, std::process::ChildStdin, BufReader<std::process::ChildStdout>) {
+    let mut child =
+        command(name).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let stdin = child.stdin.take().unwrap();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    (child, stdin, stdout)
+}
+
+#[test]
+fn a_line_comes_out_before_the_next_one_goes_in() {
+    for (name, record) in
+        [("trace-cat", line(1, 512, 1, &[0])), ("trace-hash", "{\"prompt\": \"a b\"}\n".into())]
+    {
+        let (child, mut stdin, mut stdout) = fed(name);
+        for _ in 0..3 {
+            stdin.write_all(record.as_bytes()).unwrap();
+            let mut out = String::new();
+            stdout.read_line(&mut out).unwrap();
+            assert!(out.starts_with("{\"timestamp\": "), "{out}");
+        }
+        drop(stdin);
+        assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
+    }
+}
+
+fn signal(child: &Child, signal: &str) {
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());
+}
+
+#[test]
+fn a_signal_ends_a_waiting_filter_and_statistics_are_still_written() {
+    for (name, code) in [("INT", 130), ("TERM", 143)] {
+        let (child, mut stdin, mut stdout) = fed("trace-stats");
+        stdin.write_all(trace(10).as_bytes()).unwrap();
+        // The filter is certain to wait once it has had time to read the ten lines.
+        std::thread::sleep(Duration::from_millis(300));
+        signal(&child, &format!("-{name}"));
+        let mut report = String::new();
+        stdout.read_to_string(&mut report).unwrap();
+        assert!(report.starts_with("Requests:        10\n"), "{report}");
+        assert_eq!(child.wait_with_output().unwrap().status.code(), Some(code));
+        drop(stdin);
+    }
+}
+
+#[test]
+fn a_signal_keeps_the_lines_before_it_and_the_old_file() {
+    let folder = scratch();
+    let old = write(folder.path(), "out", "old");
+    let (child, mut stdin, mut stdout) = fed("trace-cat");
+    stdin.write_all(trace(3).as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    signal(&child, "-TERM");
+    let mut out = String::new();
+    stdout.read_to_string(&mut out).unwrap();
+    assert_eq!(out, trace(3));
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(143));
+
+    let mut child = command("trace-cat").args(["-o", &old]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(trace(3).as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    signal(&child, "-TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert_eq!(std::fs::read_to_string(&old).unwrap(), "old");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "a temporary file was left");
+}
+
+#[test]
+fn a_signal_ends_a_filter_whose_reader_is_stuck() {
+    let folder = scratch();
+    let path = write(folder.path(), "t.jsonl", trace(50_000));
+    let mut child = command("trace-cat").arg(path).stdout(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let start = Instant::now();
+    signal(&child, "-TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert!(start.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn the_pipe_of_three_filters_works() {
+    let folder = scratch();
+    let prompts: String =
+        (0..40).map(|i| format!("{{\"prompt\": \"the same words {} \"}}\n", i % 8)).collect();
+    write(folder.path(), "prompts.jsonl", &prompts);
+    let piped = shell(
+        folder.path(),
+        "cat prompts.jsonl | trace-hash -b 2 | trace-cat -b 2 | trace-stats -b 2 --format json",
+    )
+    .ok();
+    let stepwise = run("trace-hash", &["-b", "2"], &prompts).ok();
+    assert_eq!(run("trace-stats", &["-b", "2", "-f", "json"], stepwise).ok(), piped);
+    assert!(piped.contains("\"requests\": 40"));
+}
+
+#[test]
+fn the_output_is_the_same_on_every_run() {
+    let input = trace(2000);
+    let first = run("trace-stats", &["-f", "json"], &input).ok();
+    for _ in 0..3 {
+        assert_eq!(run("trace-stats", &["-f", "json"], &input).ok(), first);
+    }
+}

@@ -1,0 +1,208 @@
+//! `trace-stats` through real pipes: the expected figures, in every form that the input may take.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod support;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::Value;
+use support::{Ran, command, line, real, run, scratch, write};
+
+const TRACE: &str = "traces/conversation_trace.jsonl";
+
+/// Every figure of `golden` is in `ours`: counts and percentiles equal, means and deviations to 1e-12.
+fn assert_golden(golden: &Value, ours: &Value, path: &str) {
+    let Value::Object(fields) = golden else {
+        let (expected, found) = (golden.as_f64().unwrap(), ours.as_f64().unwrap());
+        let inexact = path.ends_with("/mean") || path.ends_with("/std");
+        let tolerance = if inexact { expected.abs() * 1e-12 } else { 0.0 };
+        assert!((expected - found).abs() <= tolerance, "{path}: {found}, expected {expected}");
+        return;
+    };
+    for (name, value) in fields {
+        assert_golden(value, &ours[name], &format!("{path}/{name}"));
+    }
+}
+
+fn golden() -> Option<(String, Value)> {
+    let trace = std::fs::read_to_string(real(TRACE)?).unwrap();
+    let golden = std::fs::read_to_string(real("golden/conversation.json")?).unwrap();
+    Some((trace, serde_json::from_str(&golden).unwrap()))
+}
+
+fn json(ran: Ran) -> Value {
+    serde_json::from_str(&ran.ok()).unwrap()
+}
+
+#[test]
+fn the_real_trace_gives_every_expected_figure() {
+    let Some((trace, golden)) = golden() else { return };
+    assert_golden(&golden, &json(run("trace-stats", &["--format", "json"], trace)), "");
+}
+
+/// Names every block by a random number, as content hashes do.
+fn scattered(trace: &str) -> String {
+    let mut rng = fastrand::Rng::with_seed(1);
+    let mut names = std::collections::HashMap::new();
+    let mut out = String::new();
+    for text in trace.lines() {
+        let mut record: Value = serde_json::from_str(text).unwrap();
+        for id in record["hash_ids"].as_array_mut().unwrap() {
+            *id = (*names.entry(id.as_u64().unwrap()).or_insert_with(|| rng.u64(..))).into();
+        }
+        out.push_str(&record.to_string());
+        out.push('\n');
+    }
+    out
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// The report must not depend on how the same trace arrives.
+fn assert_same_in_every_form(trace: &str, folder: &Path) {
+    let args = ["--format", "json"];
+    let expected = run("trace-stats", &args, trace).ok();
+
+    let scattered = scattered(trace);
+    assert_eq!(run("trace-stats", &args, &scattered).ok(), expected, "random ids");
+
+    let half = trace[..trace.len() / 2].rfind('\n').unwrap() + 1;
+    let third = trace[..half / 2].rfind('\n').unwrap() + 1;
+    let mut members = gzip(&trace.as_bytes()[..half]);
+    members.extend(gzip(&trace.as_bytes()[half..]));
+    assert_eq!(run("trace-stats", &args, &members).ok(), expected, "gzip of two members");
+
+    let mut frames = zstd::encode_all(&trace.as_bytes()[..half], 1).unwrap();
+    frames.extend(zstd::encode_all(&trace.as_bytes()[half..], 1).unwrap());
+    assert_eq!(run("trace-stats", &args, &frames).ok(), expected, "zstd of two frames");
+
+    let crlf = format!("\u{feff}{}", trace.replace('\n', "\r\n\r\n  \r\n"));
+    assert_eq!(run("trace-stats", &args, crlf).ok(), expected, "CRLF, blank lines, byte-order mark");
+    assert_eq!(run("trace-stats", &args, trace.trim_end()).ok(), expected, "no last newline");
+
+    let pieces = [
+        write(folder, "1.jsonl", &trace[..third]),
+        write(folder, "2.jsonl.gz", gzip(&trace.as_bytes()[third..half])),
+        write(folder, "3.jsonl", &trace[half..]),
+    ];
+    let mut all = args.to_vec();
+    all.extend(pieces.iter().map(String::as_str));
+    assert_eq!(run("trace-stats", &all, "").ok(), expected, "three files");
+    all[3] = "-";
+    assert_eq!(run("trace-stats", &all, &trace[third..half]).ok(), expected, "a pipe between files");
+
+    let spaced = trace.replace(": ", " :\t").replace(", ", " , ");
+    assert_eq!(run("trace-stats", &args, spaced).ok(), expected, "other white space");
+}
+
+fn small_trace() -> String {
+    let mut rng = fastrand::Rng::with_seed(5);
+    let (mut out, mut next, mut chats) = (String::new(), 0, vec![Vec::new()]);
+    for i in 0..400 {
+        let mut ids: Vec<u64> = chats[rng.usize(..chats.len())].clone();
+        ids.truncate(rng.usize(..=ids.len()));
+        let new = rng.u64(1..9);
+        ids.extend(next..next + new);
+        next += new;
+        out.push_str(&line(i * 250, ids.len() as u64 * 512 - rng.u64(..512), rng.u64(1..900), &ids));
+        chats.push(ids);
+    }
+    out
+}
+
+#[test]
+fn the_report_does_not_depend_on_how_the_trace_arrives() {
+    assert_same_in_every_form(&small_trace(), scratch().path());
+}
+
+#[test]
+fn the_report_of_the_real_trace_does_not_depend_on_how_it_arrives() {
+    let Some((trace, _)) = golden() else { return };
+    assert_same_in_every_form(&trace, scratch().path());
+}
+
+#[test]
+fn one_byte_writes_through_a_pipe_change_nothing() {
+    let trace = small_trace();
+    let trace = &trace[..trace.find('\n').unwrap() * 40];
+    let trace = &trace[..=trace.rfind('\n').unwrap()];
+    let expected = run("trace-stats", &[], trace).ok();
+    let mut child = command("trace-stats").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    for byte in trace.as_bytes() {
+        stdin.write_all(&[*byte]).unwrap();
+    }
+    drop(stdin);
+    assert_eq!(Ran::of(&child.wait_with_output().unwrap()).ok(), expected);
+}
+
+#[test]
+fn the_table_has_the_reference_rows_and_columns_in_order() {
+    let table = run("trace-stats", &[], small_trace()).ok();
+    let cells: Vec<Vec<&str>> = table
+        .lines()
+        .filter(|l| l.starts_with('|'))
+        .map(|l| l.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    assert_eq!(cells[0], ["", "Mean", "Std Dev", "Min", "P25", "Median", "P75", "Max"]);
+    let rows: Vec<&str> = cells[1..].iter().map(|row| row[0]).collect();
+    let expected =
+        ["Input Length", "Context Length", "Unique Prompt Length", "Output Length", "Theoretical Hit Rates"];
+    assert_eq!(rows, expected);
+    assert!(cells.iter().all(|row| row.len() == 8));
+}
+
+#[test]
+fn percentiles_are_named_and_ordered_as_asked() {
+    let ours = json(run("trace-stats", &["-f", "json", "-p", "99.9,50,1"], small_trace()));
+    let names: Vec<&String> = ours["input_length"].as_object().unwrap().keys().collect();
+    assert_eq!(names, ["max", "mean", "median", "min", "p1", "p99.9", "std"]);
+    let text = run("trace-stats", &["-f", "json", "-p", "99.9,50,1"], small_trace()).ok();
+    let (first, second) = (text.find("p99.9").unwrap(), text.find("median").unwrap());
+    assert!(first < second);
+}
+
+#[test]
+fn a_trace_of_lengths_only_has_lengths_only() {
+    let trace = "{\"input_length\": 10, \"output_length\": 3}\n{\"input_tokens\": 20}\n";
+    let ran = run("trace-stats", &["-f", "json"], trace);
+    assert!(ran.stderr.contains("2 of 2 requests are missing field \"hash_ids\""), "{}", ran.stderr);
+    let ours = json(ran);
+    assert_eq!(ours["input_tokens"], 30);
+    assert_eq!(ours["output_length"]["mean"], 3.0);
+    assert_eq!(ours["requests_without_ids"], 2);
+    assert!(ours["hit_rate"].is_null() && ours["token_hit_rate"].is_null());
+}
+
+#[test]
+fn the_block_size_comes_from_the_trace_and_must_agree() {
+    let stated = "{\"input_length\": 20, \"hash_ids\": [1, 2], \"block_size\": 16}\n";
+    assert_eq!(json(run("trace-stats", &["-f", "json"], stated))["block_size"], 16);
+    let ran = run("trace-stats", &["-b", "32"], stated);
+    assert_eq!(
+        (ran.status, &*ran.stderr),
+        (Some(1), "trace-stats: -:1: block_size 16 contradicts --block-size 32\n")
+    );
+    let mixed = format!("{stated}{}", stated.replace("16", "32"));
+    let ran = run("trace-stats", &[], mixed);
+    assert!(ran.stderr.contains("-:2: block_size 32 differs from 16"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_file_written_in_place_of_another_is_complete_or_absent() {
+    let folder = scratch();
+    let out = write(folder.path(), "out.json", "old");
+    let ran = run("trace-stats", &["-o", &out], "{\"input_length\": 1}\nbad\n");
+    assert_eq!(ran.status, Some(1));
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), "old");
+    run("trace-stats", &["-o", &out], "{\"input_length\": 1}\n").ok();
+    assert!(std::fs::read_to_string(&out).unwrap().starts_with("Requests:"));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "a temporary file was left");
+}

@@ -1,0 +1,81 @@
+//! The definitions of the statistics, as plainly as they can be written: the whole trace in memory.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub input: u64,
+    pub output: u64,
+    pub ids: Vec<u64>,
+}
+
+pub struct Figures {
+    pub totals: BTreeMap<&'static str, f64>,
+    pub values: BTreeMap<&'static str, Vec<f64>>,
+}
+
+pub fn analyse(requests: &[Request], block_size: u64) -> Figures {
+    let mut occurrences: HashMap<u64, u64> = HashMap::new();
+    for id in requests.iter().flat_map(|r| &r.ids) {
+        *occurrences.entry(*id).or_default() += 1;
+    }
+    let mut starts: HashMap<u64, u64> = HashMap::new();
+    for first in requests.iter().filter_map(|r| r.ids.first()) {
+        *starts.entry(*first).or_default() += 1;
+    }
+    let mut values: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();
+    let mut push = |name, value| values.entry(name).or_default().push(value);
+    let mut seen: HashSet<u64> = HashSet::new();
+    let (mut hit_blocks, mut cached_tokens) = (0, 0);
+    for r in requests {
+        let repeated = r.ids.iter().filter(|id| occurrences[id] > 1).count() as u64;
+        let context = if repeated == r.ids.len() as u64 { r.input } else { repeated * block_size };
+        let hit = r.ids.iter().take_while(|id| seen.contains(id)).count() as u64;
+        let cached = (hit * block_size).min(r.input);
+        hit_blocks += hit;
+        cached_tokens += cached;
+        push("input_length", r.input as f64);
+        push("context_length", context as f64);
+        push("unique_prompt_length", r.input as f64 - context as f64);
+        push("output_length", r.output as f64);
+        push("cached_length", cached as f64);
+        if !r.ids.is_empty() {
+            push("hit_rate", hit as f64 / r.ids.len() as f64);
+        }
+        seen.extend(&r.ids);
+    }
+    let blocks: u64 = occurrences.values().sum();
+    let input: u64 = requests.iter().map(|r| r.input).sum();
+    let count = |n: usize| n as f64;
+    let totals = BTreeMap::from([
+        ("requests", count(requests.len())),
+        ("blocks", blocks as f64),
+        ("unique_blocks", count(occurrences.len())),
+        ("shared_blocks", count(occurrences.values().filter(|&&n| n > 1).count())),
+        ("prefix_groups", count(starts.values().filter(|&&n| n > 1).count())),
+        ("input_tokens", input as f64),
+        ("output_tokens", requests.iter().map(|r| r.output).sum::<u64>() as f64),
+        ("cached_tokens", cached_tokens as f64),
+        ("token_hit_rate", cached_tokens as f64 / input as f64),
+        ("block_hit_rate", hit_blocks as f64 / blocks as f64),
+    ]);
+    Figures { totals, values }
+}
+
+pub fn percentile(values: &[f64], p: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let position = p / 100.0 * (sorted.len() - 1) as f64;
+    let low = position.floor() as usize;
+    let high = (low + 1).min(sorted.len() - 1);
+    sorted[low] + (sorted[high] - sorted[low]) * (position - position.floor())
+}
+
+pub fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+pub fn deviation(values: &[f64]) -> f64 {
+    let mean = mean(values);
+    (values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / values.len() as f64).sqrt()
+}
