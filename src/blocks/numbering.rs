@@ -93,20 +93,25 @@ impl Numbering {
             return 0;
         }
         let mut len = u64::from(self.len);
-        let dense = ids.iter().take_while(|&&id| {
-            let known = id < len;
+        numbers.resize(ids.len(), 0);
+        let mut dense = 0;
+        for (number, &id) in numbers.iter_mut().zip(ids) {
+            if id > len {
+                break;
+            }
             len += u64::from(id == len);
-            known || id < len
-        });
-        numbers.extend(dense.map(|&id| id as BlockNumber));
+            *number = id as BlockNumber;
+            dense += 1;
+        }
         if len >= u64::from(BlockNumber::MAX) {
             // The last number is never given: let the general way count the exact limit.
-            numbers.clear();
-            return 0;
+            dense = 0;
+        } else {
+            run.len = len as u32;
+            self.len = len as u32;
         }
-        run.len = len as u32;
-        self.len = len as u32;
-        numbers.len()
+        numbers.truncate(dense);
+        dense
     }
 
     /// The usual case: the id is in the recent run, or follows the last run.

@@ -171,10 +171,12 @@ impl Scanner<'_> {
             self.at += 1;
         } else {
             loop {
+                let first = self.at;
                 let id = self.integer()?;
                 record.hash_ids.push(id);
                 // The usual separator first.
                 if self.line.get(self.at..self.at + 2) == Some(b", ") {
+                    self.successors(first, id, &mut record.hash_ids);
                     self.at += 2;
                     if self.line.get(self.at) != Some(&b' ') {
                         continue;
@@ -190,6 +192,34 @@ impl Scanner<'_> {
         }
         record.ids_span = start..self.at;
         Some(())
+    }
+
+    /// Reads on while the ids count up by one, as the new blocks of a dense trace do: then the next
+    /// text is the last one with one more in its last digit, and one comparison reads it. Starts and
+    /// ends at the separator behind an id; `first` is where the digits of that id begin.
+    #[inline]
+    fn successors(&mut self, first: usize, mut id: u64, ids: &mut Vec<u64>) {
+        let digits = self.at - first;
+        let Some(text) = self.line.get(first..).and_then(<[u8]>::first_chunk) else { return };
+        // Digits and separator must fit into sixteen bytes.
+        if digits > 14 {
+            return;
+        }
+        let step = digits + 2;
+        let one = 1 << (8 * (digits - 1));
+        let mask = u128::MAX >> (128 - 8 * step);
+        let mut expected = u128::from_le_bytes(*text) & mask;
+        loop {
+            // Past a nine comes a colon, which is in no text: the general way goes on from there.
+            expected += one;
+            let Some(next) = self.line.get(self.at + 2..).and_then(<[u8]>::first_chunk) else { return };
+            if u128::from_le_bytes(*next) & mask != expected {
+                return;
+            }
+            id += 1;
+            ids.push(id);
+            self.at += step;
+        }
     }
 
     /// An unsigned integer without leading zeros; `None` also above 64 bits.

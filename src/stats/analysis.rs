@@ -110,15 +110,16 @@ impl Analysis {
         self.repeated.grow(after_new);
 
         let numbers = &self.numbers;
-        let hit = numbers.iter().position(|&b| b >= first_new).unwrap_or(numbers.len());
-        for &block in &numbers[..hit] {
+        let mut hit = 0_u32;
+        for &block in numbers.iter().take_while(|&&block| block < first_new) {
             self.repeated.set(block);
+            hit += 1;
         }
         // In a forest all blocks behind the hit are new. Else look at each: an occurrence is the
         // first one exactly when its number is the next to be given.
-        if (after_new - first_new) as usize != numbers.len() - hit {
+        if (after_new - first_new) as usize != numbers.len() - hit as usize {
             let mut next = first_new;
-            for &block in &numbers[hit..] {
+            for &block in &numbers[hit as usize..] {
                 if block == next {
                     next += 1;
                 } else {
@@ -129,13 +130,13 @@ impl Analysis {
 
         let n = numbers.len() as u64;
         self.blocks += n;
-        self.hit_blocks += hit as u64;
+        self.hit_blocks += u64::from(hit);
         self.tokens_with_ids += u128::from(length);
-        self.cached_length.record((hit as u64 * self.block_size).min(length));
+        self.cached_length.record((u64::from(hit) * self.block_size).min(length));
         let starts_new = numbers.first() == Some(&first_new);
         self.log.push(length, after_new - first_new, starts_new);
         if let Some(&first) = numbers.first() {
-            self.hit_rate.record(hit as u64, n);
+            self.hit_rate.record(hit, n as u32);
             if !starts_new {
                 let restarts = self.restarts.entry(first);
                 restarts.and_modify(|r| *r = Restarts::More).or_insert(Restarts::Once);

@@ -15,23 +15,25 @@ const ROUNDED: u64 = 1 << 20;
 /// Counts of the fractions k / n.
 #[derive(Default)]
 pub struct RateDistribution {
-    counts: HashMap<(u64, u64), u64, RandomState>,
+    /// By k and n in the two halves of one word.
+    counts: HashMap<u64, u64, RandomState>,
     count: u64,
 }
 
 impl RateDistribution {
     /// Counts the fraction `k / n`; n is not 0.
     #[inline]
-    pub fn record(&mut self, k: u64, n: u64) {
+    pub fn record(&mut self, k: u32, n: u32) {
         self.count += 1;
-        if let Some(counter) = self.counts.get_mut(&(k, n)) {
+        let exact = u64::from(k) << 32 | u64::from(n);
+        if let Some(counter) = self.counts.get_mut(&exact) {
             *counter += 1;
             return;
         }
         let fraction = if self.counts.len() < EXACT_FRACTIONS {
-            (k, n)
+            exact
         } else {
-            (((k as f64 / n as f64) * ROUNDED as f64).round() as u64, ROUNDED)
+            (f64::from(k) / f64::from(n) * ROUNDED as f64).round() as u64 * (1 << 32) + ROUNDED
         };
         *self.counts.entry(fraction).or_default() += 1;
     }
@@ -39,7 +41,7 @@ impl RateDistribution {
     /// The summary, or `None` without values. `percentiles` are in percent.
     pub fn summary(&self, percentiles: &[f64]) -> Option<Summary> {
         let mut values: Vec<(f64, u64)> =
-            self.counts.iter().map(|(&(k, n), &count)| (k as f64 / n as f64, count)).collect();
+            self.counts.iter().map(|(&kn, &count)| ((kn >> 32) as f64 / (kn as u32) as f64, count)).collect();
         // Equal fractions give equal quotients, so their order among themselves does not matter.
         values.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         let (&(min, _), &(max, _)) = values.first().zip(values.last())?;
@@ -78,7 +80,7 @@ mod tests {
     #[test]
     fn too_many_fractions_are_rounded_and_still_counted() {
         let mut rates = RateDistribution::default();
-        for n in 1..=1500_u64 {
+        for n in 1..=1500 {
             for k in 0..n {
                 rates.record(k, n);
             }
