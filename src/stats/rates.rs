@@ -40,8 +40,9 @@ impl RateDistribution {
 
     /// The summary, or `None` without values. `percentiles` are in percent.
     pub fn summary(&self, percentiles: &[f64]) -> Option<Summary> {
+        let quotient = |kn: u64| (kn >> 32) as f64 / (kn & 0xffff_ffff) as f64;
         let mut values: Vec<(f64, u64)> =
-            self.counts.iter().map(|(&kn, &count)| ((kn >> 32) as f64 / (kn as u32) as f64, count)).collect();
+            self.counts.iter().map(|(&kn, &count)| (quotient(kn), count)).collect();
         // Equal fractions give equal quotients, so their order among themselves does not matter.
         values.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         let (&(min, _), &(max, _)) = values.first().zip(values.last())?;
