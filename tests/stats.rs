@@ -206,3 +206,97 @@ fn a_file_written_in_place_of_another_is_complete_or_absent() {
     assert!(std::fs::read_to_string(&out).unwrap().starts_with("Requests:"));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "a temporary file was left");
 }
+
+#[test]
+fn finite_caches_serve_what_the_peer_says() {
+    let (Some(trace), Some(expected)) = (real(TRACE), real("golden/conversation.capacity.json")) else {
+        return;
+    };
+    let expected: Value = serde_json::from_str(&std::fs::read_to_string(expected).unwrap()).unwrap();
+    let points = expected["points"].as_array().unwrap();
+    let list: Vec<String> = points.iter().map(|point| point["capacity_blocks"].to_string()).collect();
+    let list = list.join(",");
+    let args = ["-f", "json", "--warmup", "0.5", "--capacity", &list, trace.to_str().unwrap()];
+    let ours = json(run("trace-stats", &args, ""));
+    let rows = ours["capacity"].as_array().unwrap();
+    assert_eq!(rows.len(), points.len() + 1);
+    for (row, point) in rows.iter().zip(points) {
+        assert_eq!(row["policy"], "lru");
+        assert_eq!(row["hit_tokens"], point["lru_hit_tokens"], "{row}");
+        assert_eq!(row["tokens"], expected["measured_tokens"]);
+    }
+    assert_eq!(rows.last().unwrap()["hit_tokens"], expected["infinite_hit_tokens"]);
+}
+
+#[test]
+fn the_curve_rises_from_one_block_to_the_working_set() {
+    let ours = json(run("trace-stats", &["-f", "json", "--curve", "--target", "50%,1.0"], small_trace()));
+    let rows = ours["capacity"].as_array().unwrap();
+    let lru: Vec<&Value> = rows.iter().filter(|row| row["policy"] == "lru").collect();
+    assert!((40..=62).contains(&lru.len()), "{}", lru.len());
+    assert_eq!(lru[0]["capacity_blocks"], 1);
+    assert_eq!(lru.last().unwrap()["capacity_blocks"], ours["unique_blocks"]);
+    assert_eq!(lru.last().unwrap()["hit_tokens"], ours["cached_tokens"]);
+    assert!(lru.windows(2).all(|two| two[0]["hit_tokens"].as_u64() <= two[1]["hit_tokens"].as_u64()));
+    assert_eq!(ours["target"][1]["hit_tokens"], ours["cached_tokens"]);
+}
+
+#[test]
+fn capacities_may_be_given_in_bytes() {
+    let args = ["-f", "json", "-c", "1MiB,100", "--kv-bytes-per-token", "4"];
+    let rows = json(run("trace-stats", &args, small_trace()))["capacity"].clone();
+    assert_eq!((&rows[0]["capacity_blocks"], &rows[0]["capacity_bytes"]), (&100.into(), &204_800.into()));
+    assert_eq!((&rows[1]["capacity_blocks"], &rows[1]["capacity_bytes"]), (&512.into(), &1_048_576.into()));
+    let ran = run("trace-stats", &["-c", "1MiB"], small_trace());
+    assert_eq!(ran.status, Some(2));
+    assert!(ran.stderr.contains("--kv-bytes-per-token"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_share_as_warm_up_needs_a_file() {
+    let ran = run("trace-stats", &["-c", "10", "--warmup", "0.5"], small_trace());
+    assert_eq!(ran.status, Some(2));
+    assert!(ran.stderr.contains("give it as FILE"), "{}", ran.stderr);
+    let folder = scratch();
+    let file = write(folder.path(), "t.jsonl", small_trace());
+    let by_share = run("trace-stats", &["-c", "10", "--warmup", "0.5", &file], "").ok();
+    assert_eq!(run("trace-stats", &["-c", "10", "--warmup", "200"], small_trace()).ok(), by_share);
+}
+
+#[test]
+fn every_format_has_the_figures_of_the_json_report() {
+    let args = ["-c", "5,50", "--ttl", "1m", "--target", "90%"];
+    let with = |format| run("trace-stats", &[&args[..], &["-f", format]].concat(), small_trace()).ok();
+    let ours: Value = serde_json::from_str(&with("json")).unwrap();
+    let rate = format!("{:?}", ours["token_hit_rate"].as_f64().unwrap());
+    let lru = format!("{:?}", ours["capacity"][1]["token_hit_rate"].as_f64().unwrap());
+    let median = format!("{:?}", ours["input_length"]["median"].as_f64().unwrap());
+
+    let csv = with("csv");
+    assert!(csv.lines().all(|row| row.split(',').count() == 4), "{csv}");
+    assert!(csv.contains(&format!("total,,token_hit_rate,{rate}\n")), "{csv}");
+    assert!(csv.contains(&format!("distribution,input_length,median,{median}\n")), "{csv}");
+    assert!(csv.contains(&format!("capacity,lru:50,token_hit_rate,{lru}\n")), "{csv}");
+    for row in csv.lines().filter(|row| row.starts_with("total,")) {
+        let (name, value) = row["total,,".len()..].split_once(',').unwrap();
+        let in_json = if ours[name].is_null() { &ours["arrivals"][name] } else { &ours[name] };
+        assert_eq!(in_json.as_f64(), value.parse().ok(), "{row}");
+    }
+
+    let markdown = with("markdown");
+    assert!(markdown.contains(&format!("| token_hit_rate | {rate} |")), "{markdown}");
+    assert!(markdown.contains("| Input Length |") && markdown.contains("| lru | 50 |"), "{markdown}");
+
+    let prometheus = with("prometheus");
+    assert!(prometheus.contains(&format!("\nkvtrace_token_hit_rate {rate}\n")), "{prometheus}");
+    assert!(prometheus.contains(&format!("kvtrace_input_length{{stat=\"median\"}} {median}\n")));
+    assert!(prometheus.contains(&format!("{{kind=\"capacity\",cache=\"lru:50\"}} {lru}\n")), "{prometheus}");
+    let mut families = std::collections::HashSet::new();
+    for row in prometheus.lines() {
+        match row.strip_prefix("# TYPE ") {
+            Some(family) => assert!(families.insert(family.split(' ').next().unwrap()), "{row} twice"),
+            None if row.starts_with('#') => {}
+            None => assert!(families.contains(row.split(['{', ' ']).next().unwrap()), "{row} has no type"),
+        }
+    }
+}

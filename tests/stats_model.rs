@@ -5,7 +5,7 @@
 mod support;
 
 use kvtrace::record::Record;
-use kvtrace::stats::{Analysis, Report, Summary};
+use kvtrace::stats::{Analysis, AnalysisOptions, CacheOptions, HitRule, Report, Summary};
 use proptest::prelude::*;
 use support::naive::{self, Request};
 
@@ -67,9 +67,15 @@ fn no_forest(lists: &[(Vec<u8>, u64, u64)], ids: Ids) -> Vec<Request> {
 }
 
 fn report(requests: &[Request]) -> Report {
-    let mut analysis = Analysis::new(BLOCK);
-    for r in requests {
+    report_with(requests, &[], AnalysisOptions::default())
+}
+
+/// The report of requests at the given times.
+fn report_with(requests: &[Request], times: &[f64], options: AnalysisOptions) -> Report {
+    let mut analysis = Analysis::new(BLOCK, options);
+    for (index, r) in requests.iter().enumerate() {
         let record = Record {
+            timestamp: times.get(index).copied(),
             input_length: r.input,
             output_length: Some(r.output),
             has_ids: true,
@@ -79,6 +85,47 @@ fn report(requests: &[Request]) -> Report {
         analysis.add(&record).unwrap();
     }
     analysis.report(&[0.0, 25.0, 50.0, 75.0, 99.0, 100.0])
+}
+
+/// Compares the hits at every capacity, and of expiring caches, with naive simulations.
+fn same_caches(requests: &[Request], warmup: usize, hit_rule: HitRule) -> Result<(), TestCaseError> {
+    let distinct: std::collections::HashSet<u64> = requests.iter().flat_map(|r| r.ids.clone()).collect();
+    let capacities: Vec<u64> = (0..distinct.len() as u64 + 3).collect();
+    let mut rng = fastrand::Rng::with_seed(requests.len() as u64);
+    let times: Vec<f64> =
+        requests.iter().scan(0, |t, _| Some((*t as f64, *t += rng.i64(-3..20)).0)).collect();
+    let ttls = vec![0, 5, 30, 100];
+    let caches = CacheOptions {
+        capacities: capacities.clone(),
+        targets: vec![0.5, 0.9, 1.0],
+        ttls: ttls.clone(),
+        warmup: warmup as u64,
+        ..CacheOptions::default()
+    };
+    let engine = hit_rule == HitRule::Engine;
+    let figures = report_with(requests, &times, AnalysisOptions { hit_rule, caches }).caches.unwrap();
+    let naive = |capacity| u128::from(naive::lru(requests, capacity, BLOCK, warmup, engine));
+    let rows = figures.capacity.iter().filter(|row| row.policy == "lru");
+    for (row, &capacity) in rows.zip(&capacities) {
+        prop_assert_eq!(row.capacity_blocks, capacity);
+        prop_assert_eq!(row.hits.hit_tokens, naive(capacity as usize), "capacity {}", capacity);
+    }
+    let infinite = figures.capacity.last().unwrap();
+    prop_assert_eq!((infinite.policy, infinite.hits.hit_tokens), ("infinite", naive(usize::MAX)));
+    for target in figures.targets {
+        let (capacity, hits) = (target.row.capacity_blocks as usize, target.row.hits.hit_tokens);
+        let wanted = target.share * infinite.hits.hit_tokens as f64;
+        prop_assert_eq!(hits, naive(capacity));
+        prop_assert!(hits as f64 >= wanted);
+        prop_assert!(capacity == 0 || (naive(capacity - 1) as f64) < wanted);
+    }
+    if warmup == 0 && !engine {
+        for (row, ttl) in figures.ttls.iter().zip(ttls) {
+            let expected = naive::expiring(requests, &times, ttl as f64, BLOCK);
+            prop_assert_eq!(row.hits.hit_tokens, u128::from(expected), "ttl {}", ttl);
+        }
+    }
+    Ok(())
 }
 
 fn near(a: f64, b: f64) -> bool {
@@ -150,5 +197,21 @@ proptest! {
     fn ids_that_are_no_forest_give_the_defined_figures(lists in paths(20), ids in ids()) {
         let requests = no_forest(&lists, ids);
         same(&report(&requests), &naive::analyse(&requests, BLOCK))?;
+    }
+
+    #[test]
+    fn lru_at_every_capacity_is_that_of_a_simulation(
+        paths in paths(3), ids in ids(), warmup in 0..9usize, engine in any::<bool>()
+    ) {
+        let rule = if engine { HitRule::Engine } else { HitRule::Reference };
+        same_caches(&forest(&paths, ids), warmup, rule)?;
+    }
+
+    #[test]
+    fn lru_of_ids_that_are_no_forest_is_that_of_a_simulation(
+        lists in paths(20), ids in ids(), warmup in 0..9usize, engine in any::<bool>()
+    ) {
+        let rule = if engine { HitRule::Engine } else { HitRule::Reference };
+        same_caches(&no_forest(&lists, ids), warmup, rule)?;
     }
 }

@@ -44,7 +44,6 @@ impl Finding {
 
 /// How often something was found, and where first.
 #[derive(Serialize)]
-#[allow(clippy::struct_field_names, reason = "the names of the JSON summary")]
 struct Count {
     count: u64,
     file: String,

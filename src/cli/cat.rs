@@ -92,7 +92,7 @@ pub static SPEC: Spec<Options> = Spec {
             doc: "Tokens per block. The default is what the records state in block_size, else 512. A \
                   record that states another size is an error.",
             set: |options, value| {
-                options.block_size = Some(value.positive()?);
+                options.block_size = Some(value.block_size()?);
                 Ok(())
             },
         },

@@ -56,11 +56,8 @@ pub static SPEC: Spec<Options> = Spec {
             doc: "Cut prompts into blocks of N tokens. The default is 512, as in the Mooncake traces; \
                   serving engines use 16 to 128. Give later filters the same number.",
             set: |options, value| {
-                let size = value.positive()?;
-                if size > MAX_LENGTH {
-                    return Err(format!("{size} is not a plausible number of tokens"));
-                }
-                options.hash.block_size = usize::try_from(size).unwrap_or(usize::MAX);
+                // At most 2^24.
+                options.hash.block_size = value.block_size()? as usize;
                 Ok(())
             },
         },

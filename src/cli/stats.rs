@@ -1,7 +1,8 @@
 //! Options and manual of `trace-stats`.
 
-use super::{Arg, Block, Common, CommonOptions, HasCommon, Opt, Section, Spec};
+use super::{Arg, Block, Common, CommonOptions, HasCommon, Opt, Section, Spec, Value};
 use crate::report::Format;
+use crate::stats::HitRule;
 
 /// Values of the options.
 #[derive(Default)]
@@ -14,6 +15,68 @@ pub struct Options {
     pub format: Format,
     /// Percentiles in the report, in percent; those of the format if empty.
     pub percentiles: Vec<f64>,
+    /// Which cached blocks count as hits.
+    pub hit_rule: HitRule,
+    /// Capacities of finite caches.
+    pub capacities: Vec<Capacity>,
+    /// Whether to report the curve over all capacities.
+    pub curve: bool,
+    /// Shares of the infinite cache's hits to find a cache for.
+    pub targets: Vec<f64>,
+    /// Times to live, in milliseconds.
+    pub ttls: Vec<u64>,
+    /// Requests that fill the caches first.
+    pub warmup: Warmup,
+    /// Bytes of KV cache per token.
+    pub kv_bytes_per_token: Option<u64>,
+}
+
+/// A capacity as the user gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capacity {
+    /// In blocks.
+    Blocks(u64),
+    /// In bytes of KV cache.
+    Bytes(u64),
+}
+
+/// How many requests fill the caches before the measure begins.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Warmup {
+    /// This many.
+    Requests(u64),
+    /// This share of all, rounded down.
+    Fraction(f64),
+}
+
+impl Default for Warmup {
+    fn default() -> Self {
+        Self::Requests(0)
+    }
+}
+
+fn capacity(value: &Value) -> Result<Capacity, String> {
+    let in_bytes = value.text()?.ends_with('B');
+    let number = value.positive_size()?;
+    Ok(if in_bytes { Capacity::Bytes(number) } else { Capacity::Blocks(number) })
+}
+
+/// A share as `90%` or `0.9`.
+fn share(value: &Value) -> Result<f64, String> {
+    let text = value.text()?;
+    let percent = text.strip_suffix('%');
+    let number = Value::new(percent.unwrap_or(text)).number()?;
+    let share = if percent.is_some() { number / 100.0 } else { number };
+    let valid = share > 0.0 && share <= 1.0;
+    valid.then_some(share).ok_or(format!("'{text}' is not a share; expected a number such as 90% or 0.9"))
+}
+
+fn warmup(value: &Value) -> Result<Warmup, String> {
+    let number = value.number().unwrap_or(1.0);
+    if value.text()?.contains('.') && (0.0..1.0).contains(&number) {
+        return Ok(Warmup::Fraction(number));
+    }
+    value.count().map(Warmup::Requests)
 }
 
 impl HasCommon for Options {
@@ -44,12 +107,20 @@ pub static SPEC: Spec<Options> = Spec {
         Opt {
             long: "format",
             short: Some('f'),
-            arg: Arg::Choice(&["table", "json"]),
+            arg: Arg::Choice(&["table", "json", "csv", "markdown", "prometheus"]),
             help: "how the report is written (default table)",
-            doc: "Write the report as a table for people or as one JSON object. Names in the JSON \
-                  object do not change between versions.",
+            doc: "Write the report as a table for people; as one JSON object; as CSV, one figure per \
+                  row; as Markdown tables; or as gauges for the textfile collector of Prometheus' \
+                  node_exporter (with --output, since the file is replaced at once). Names do not \
+                  change between versions.",
             set: |options, value| {
-                options.format = value.pick(&[("table", Format::Table), ("json", Format::Json)])?;
+                options.format = value.pick(&[
+                    ("table", Format::Table),
+                    ("json", Format::Json),
+                    ("csv", Format::Csv),
+                    ("markdown", Format::Markdown),
+                    ("prometheus", Format::Prometheus),
+                ])?;
                 Ok(())
             },
         },
@@ -78,7 +149,97 @@ pub static SPEC: Spec<Options> = Spec {
             doc: "Tokens per block. The default is what the records state in block_size, else 512. A \
                   record that states another size is an error.",
             set: |options, value| {
-                options.block_size = Some(value.positive()?);
+                options.block_size = Some(value.block_size()?);
+                Ok(())
+            },
+        },
+        Opt {
+            long: "capacity",
+            short: Some('c'),
+            arg: Arg::Value("LIST"),
+            help: "hit rates of LRU caches of these sizes, as 1k,20k,64GiB",
+            doc: "Report the hit rate of an LRU cache of each of these sizes: a number of blocks, or with \
+                  a B at the end a number of bytes of KV cache, for which --kv-bytes-per-token or \
+                  --model-config must say how large a token is.",
+            set: |options, value| {
+                options.capacities = value.list(capacity)?;
+                Ok(())
+            },
+        },
+        Opt {
+            long: "curve",
+            short: None,
+            arg: Arg::None,
+            help: "hit rates of LRU caches of about 60 sizes",
+            doc: "Report the hit rate of LRU caches of about 60 sizes from one block to the working set.",
+            set: |options, _| {
+                options.curve = true;
+                Ok(())
+            },
+        },
+        Opt {
+            long: "target",
+            short: None,
+            arg: Arg::Value("LIST"),
+            help: "smallest LRU caches with these shares of all hits, as 90%",
+            doc: "Report the smallest LRU cache that serves each of these shares (such as 90% or 0.9) of \
+                  the tokens that an infinite cache serves.",
+            set: |options, value| {
+                options.targets = value.list(share)?;
+                Ok(())
+            },
+        },
+        Opt {
+            long: "ttl",
+            short: None,
+            arg: Arg::Value("LIST"),
+            help: "hit rates of caches whose blocks expire, as 5m,1h",
+            doc: "Report the hit rate of caches without a limit of size, whose blocks expire this long after \
+                  their last use, as hosted prompt caches sell it. Needs timestamps.",
+            set: |options, value| {
+                options.ttls = value.list(Value::duration_ms)?;
+                Ok(())
+            },
+        },
+        Opt {
+            long: "warmup",
+            short: None,
+            arg: Arg::Value("N"),
+            help: "requests that only fill the finite caches, as 1000 or 0.5",
+            doc: "Let the first N requests fill the finite caches without being measured. A fraction such as \
+                  0.5 means that share of all requests, rounded down; the FILEs are then read once more \
+                  to count them, so that standard input cannot be used. The figures of the infinite cache above \
+                  the table of capacities are not affected.",
+            set: |options, value| {
+                options.warmup = warmup(value)?;
+                Ok(())
+            },
+        },
+        Opt {
+            long: "hits",
+            short: None,
+            arg: Arg::Choice(&["reference", "engine"]),
+            help: "which cached blocks count as hits (default reference)",
+            doc: "With reference, every cached block counts. With engine, hits are counted as serving engines do: \
+                  only full blocks are reused, and at least one token of a prompt is always computed. \
+                  That is the figure to compare with vLLM's prefix cache hit rate \
+                  (vllm:prefix_cache_hits over vllm:prefix_cache_queries, both in tokens); give the \
+                  engine's own block size to trace-hash then.",
+            set: |options, value| {
+                options.hit_rule =
+                    value.pick(&[("reference", HitRule::Reference), ("engine", HitRule::Engine)])?;
+                Ok(())
+            },
+        },
+        Opt {
+            long: "kv-bytes-per-token",
+            short: None,
+            arg: Arg::Value("N"),
+            help: "size of a token in the KV cache, in bytes",
+            doc: "Bytes of KV cache that a token takes: 2 x layers x KV heads x head size x bytes per number. \
+                  Sizes are then also given in GiB.",
+            set: |options, value| {
+                options.kv_bytes_per_token = Some(value.positive()?);
                 Ok(())
             },
         },
@@ -129,6 +290,24 @@ pub static SPEC: Spec<Options> = Spec {
                      the gaps over their mean. A record stamped earlier than one before it (late) \
                      counts at the time of that one.",
                 ),
+                Block::Item(
+                    "Dispersion (dispersion_10s)",
+                    "Variance over mean of the number of requests per ten seconds of trace time: 1 for a \
+                     Poisson process, more where requests come in bursts.",
+                ),
+                Block::Item(
+                    "correlation",
+                    "Pearson correlations between context, unique, input and output length over the requests \
+                     that have ids.",
+                ),
+                Block::Item(
+                    "capacity, target, ttl",
+                    "Of each cache: the prompt tokens that it serves (hit_tokens), all prompt tokens that were \
+                     measured (tokens), their quotient, and 1 / (1 - quotient): how many times the prefill work \
+                     without a cache is that with it. A request's hit is its longest cached \
+                     prefix; then its blocks are used from last to first, so that a block leaves an LRU cache \
+                     after all that follow it. The row infinite is a cache without limit.",
+                ),
                 Block::Text(
                     "Standard deviations are those of the population. Counts, sums, means and \
                      extremes are exact. Percentiles of lengths are exact below 262,144 tokens and \
@@ -142,11 +321,13 @@ pub static SPEC: Spec<Options> = Spec {
         Section {
             title: "MEMORY",
             body: &[Block::Text(
-                "About 4 MiB, and for each request 3 to 5 bytes, and for each distinct block one bit. \
+                "About 6 MiB, and for each request 4 to 6 bytes, and for each distinct block one bit. \
                  That holds where ids are numbered 0, 1, 2, ... in the order of first appearance, or at least \
                  rise at each new block (a piece of such a trace). Other ids, such as hashes, take 18 \
                  to 23 bytes more for each distinct block. At most 4,294,967,295 distinct blocks can \
-                 be told apart.",
+                 be told apart.\n\n\
+                 --capacity, --curve, --target and --ttl take 8 bytes more for each distinct block, 4 for \
+                 each request (12 with --ttl), and 8 for each stack distance that occurs.",
             )],
         },
         Section {
@@ -159,6 +340,28 @@ pub static SPEC: Spec<Options> = Spec {
                 Block::Example {
                     what: "The share of prompt tokens that an infinite cache serves",
                     command: "trace-hash prompts.jsonl | trace-stats --format json | jq .token_hit_rate",
+                },
+                Block::Example {
+                    what: "How large must a cache be?",
+                    command: "trace-hash prompts.jsonl | trace-stats --capacity 10,20,50 --target 90%,99%",
+                },
+                Block::Example {
+                    what: "The same in memory of a model with 128 KiB per token (Llama 3.1 8B)",
+                    command: "trace-hash prompts.jsonl | trace-stats -c 512MiB,2GiB --kv-bytes-per-token 131072",
+                },
+                Block::Example {
+                    what: "What prompt caches that expire after five minutes or an hour would serve, \
+                           once the first half of the trace has filled them",
+                    command: "trace-hash -b 16 prompts.jsonl > trace.jsonl\n\
+                              trace-stats -b 16 --ttl 5m,1h --warmup 0.5 trace.jsonl",
+                },
+                Block::Example {
+                    what: "Hits as an engine with blocks of 16 tokens counts them",
+                    command: "trace-hash -b 16 prompts.jsonl | trace-stats -b 16 --hits engine --curve -f csv",
+                },
+                Block::Example {
+                    what: "A file for Prometheus, from cron",
+                    command: "trace-hash prompts.jsonl | trace-stats -f prometheus -o kv.prom",
                 },
                 Block::Example {
                     what: "The long tail of a compressed trace with blocks of 16 tokens",

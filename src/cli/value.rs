@@ -3,6 +3,7 @@
 //! Numbers are read exactly, digit by digit: a size that went through a float would be silently
 //! off by a few bytes, and `1.5` blocks would become 1.
 
+use crate::record::MAX_BLOCK_SIZE;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -116,6 +117,18 @@ impl Value {
             .iter()
             .find_map(|&(name, meaning)| (name == chosen).then_some(meaning))
             .ok_or_else(|| format!("'{chosen}' has no meaning here"))
+    }
+
+    /// Tokens per block.
+    ///
+    /// # Errors
+    /// When it is zero or too large.
+    pub fn block_size(&self) -> Result<u64, String> {
+        let size = self.positive()?;
+        if size > MAX_BLOCK_SIZE {
+            return Err(format!("'{size}' is more than the largest block, {MAX_BLOCK_SIZE} tokens"));
+        }
+        Ok(size)
     }
 
     /// Values separated by commas, each read by `item`: `value.list(Value::count)`.

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::record::{Invalid, MAX_LENGTH, Problem, Record, json_reason, text_of};
+use crate::record::{Invalid, MAX_BLOCK_SIZE, MAX_LENGTH, Problem, Record, json_reason, text_of};
 
 /// The known fields as they stand in the line; unknown ones are passed over.
 #[derive(Deserialize)]
@@ -106,7 +106,7 @@ fn timestamp(raw: &RawValue) -> Result<f64, String> {
 fn block_size(raw: &RawValue) -> Result<u64, String> {
     let value: Option<u64> = raw.get().parse().ok();
     value
-        .filter(|v| (1..=MAX_LENGTH).contains(v))
+        .filter(|v| (1..=MAX_BLOCK_SIZE).contains(v))
         .ok_or_else(|| format!("block_size: expected a number of tokens, found {}", found(raw)))
 }
 

@@ -19,6 +19,9 @@ pub const DEFAULT_BLOCK_SIZE: u64 = 512;
 /// Largest length that is taken for a number of tokens. It keeps every sum of squares in 128 bits.
 pub const MAX_LENGTH: u64 = 1 << 40;
 
+/// Largest number of tokens per block.
+pub const MAX_BLOCK_SIZE: u64 = 1 << 24;
+
 /// One request of a trace. The vector of ids is reused from line to line.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Record {

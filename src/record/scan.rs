@@ -5,7 +5,7 @@
 //! digits, a flat list of ids, and unknown fields that are simple scalars. Anything else, valid or
 //! not, is left to the general path. Digits are read eight at a time in one machine word.
 
-use crate::record::{MAX_LENGTH, Record};
+use crate::record::{MAX_BLOCK_SIZE, MAX_LENGTH, Record};
 
 /// Reads `line` into `record`; false when the line must go to the general path.
 pub fn scan(line: &[u8], record: &mut Record) -> bool {
@@ -57,7 +57,9 @@ impl Scanner<'_> {
                 INPUT => record.input_length = self.length()?,
                 OUTPUT => record.output_length = Some(self.length()?),
                 TIME => record.timestamp = Some(self.timestamp()?),
-                BLOCK => record.block_size = Some(self.length().filter(|&b| b > 0)?),
+                BLOCK => {
+                    record.block_size = Some(self.integer().filter(|b| (1..=MAX_BLOCK_SIZE).contains(b))?);
+                }
                 IDS => self.ids(record)?,
                 _ => self.scalar()?,
             }

@@ -1,6 +1,10 @@
 //! Figures written down, one format per file.
 
+mod cells;
+mod csv;
 mod json;
+mod markdown;
+mod prometheus;
 mod table;
 
 use crate::stats::Report;
@@ -13,26 +17,20 @@ pub enum Format {
     Table,
     /// One JSON object.
     Json,
+    /// One figure per row.
+    Csv,
+    /// Tables in Markdown.
+    Markdown,
+    /// Gauges for Prometheus.
+    Prometheus,
 }
 
 impl Format {
-    /// Names of the formats on the command line.
-    pub const NAMES: &'static [&'static str] = &["table", "json"];
-
-    /// The format of that name.
-    pub fn named(name: &str) -> Option<Self> {
-        match name {
-            "table" => Some(Self::Table),
-            "json" => Some(Self::Json),
-            _ => None,
-        }
-    }
-
     /// The percentiles that a report in this format has unless asked otherwise.
     pub fn default_percentiles(self) -> &'static [f64] {
         match self {
-            Self::Table => &[25.0, 50.0, 75.0],
-            Self::Json => &[25.0, 50.0, 75.0, 90.0, 95.0, 99.0],
+            Self::Table | Self::Markdown => &[25.0, 50.0, 75.0],
+            Self::Json | Self::Csv | Self::Prometheus => &[25.0, 50.0, 75.0, 90.0, 95.0, 99.0],
         }
     }
 }
@@ -42,6 +40,9 @@ pub fn write(format: Format, report: &Report, out: &mut Vec<u8>) {
     match format {
         Format::Table => table::write(report, out),
         Format::Json => json::write(report, out),
+        Format::Csv => csv::write(report, out),
+        Format::Markdown => markdown::write(report, out),
+        Format::Prometheus => prometheus::write(report, out),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The text report: totals, then the reference's table of five rows.
 
-use crate::report::percentile_name;
-use crate::stats::{Report, Summary};
+use crate::report::cells;
+use crate::stats::{HitRule, Report};
 
 /// Appends the report as text.
 pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
@@ -9,7 +9,11 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
         out.extend_from_slice(format!("{:<17}{value}\n", format!("{name}:")).as_bytes());
     }
     out.push(b'\n');
-    grid(&rows(report), out);
+    grid(&cells::lengths(report), out);
+    for table in cells::caches(report) {
+        out.push(b'\n');
+        grid(&table, out);
+    }
 }
 
 fn totals(report: &Report) -> Vec<(&'static str, String)> {
@@ -31,6 +35,9 @@ fn totals(report: &Report) -> Vec<(&'static str, String)> {
         ("Token hit rate", rate(report.token_hit_rate)),
         ("Block hit rate", rate(report.block_hit_rate)),
     ]);
+    if report.hit_rule == HitRule::Engine {
+        lines.push(("Hits", "full blocks only, the last token always computed".into()));
+    }
     if let Some(arrivals) = &report.arrivals {
         lines.push(("Duration", format!("{:?} s", arrivals.duration_s)));
         if let Some(mean) = arrivals.mean_rate {
@@ -40,41 +47,14 @@ fn totals(report: &Report) -> Vec<(&'static str, String)> {
         if let (Some(mean), Some(cv)) = (arrivals.interarrival_mean_ms, arrivals.interarrival_cv) {
             lines.push(("Inter-arrival", format!("{mean:.3} ms mean, {cv:.3} coefficient of variation")));
         }
+        if let Some(dispersion) = arrivals.dispersion_10s {
+            lines.push(("Dispersion", format!("{dispersion:.3} of the counts per 10 s")));
+        }
         if arrivals.late > 0 {
             lines.push(("Late records", arrivals.late.to_string()));
         }
     }
     lines
-}
-
-/// Header and body cells of the reference's table.
-fn rows(report: &Report) -> Vec<Vec<String>> {
-    let mut header = vec![String::new(), "Mean".into(), "Std Dev".into(), "Min".into()];
-    header.extend(report.percentiles.iter().map(|&p| {
-        let mut name = percentile_name(p);
-        name[..1].make_ascii_uppercase();
-        name
-    }));
-    header.push("Max".into());
-    let row = |name: &str, summary: &Option<Summary>| {
-        let mut cells = vec![name.to_owned()];
-        match summary {
-            Some(s) => {
-                let values = [s.mean, s.std, s.min].into_iter().chain(s.percentiles.iter().copied());
-                cells.extend(values.chain([s.max]).map(|v| format!("{v:?}")));
-            }
-            None => cells.resize(header.len(), "-".into()),
-        }
-        cells
-    };
-    let body = [
-        row("Input Length", &report.input_length),
-        row("Context Length", &report.context_length),
-        row("Unique Prompt Length", &report.unique_prompt_length),
-        row("Output Length", &report.output_length),
-        row("Theoretical Hit Rates", &report.hit_rate),
-    ];
-    std::iter::once(header.clone()).chain(body).collect()
 }
 
 /// Draws centred cells between lines of `+---+`; the first row is the header.

@@ -7,7 +7,7 @@
 //! whole trace. Of these, the blocks that were old on arrival are counted at once; for its own range
 //! of new blocks it is enough to know, at the end, which occurred again: one bit per block, set at
 //! any later occurrence. So the state is that bit, and per request its length and the size of its
-//! range (3 to 4 bytes), from which the ranges follow by addition.
+//! range (with its output length, 4 to 6 bytes), from which the ranges follow by addition.
 //!
 //! This holds for any ids: nothing assumes that they form a forest. (In a forest the repeated part
 //! of a range is a prefix of it, so its length would do in place of the bits. That takes as much
@@ -24,13 +24,27 @@ use crate::blocks::{BlockNumber, Numbering};
 use crate::record::Record;
 use crate::stats::arrivals::Arrivals;
 use crate::stats::bitmap::Bitmap;
+use crate::stats::capacity::{Access, CacheOptions, Caches, HitRule};
+use crate::stats::correlation::{Correlations, Pearson};
 use crate::stats::distribution::Distribution;
 use crate::stats::rates::RateDistribution;
 use crate::stats::{Report, Summary};
 
+/// What is to be analysed.
+#[derive(Clone, Debug, Default)]
+pub struct AnalysisOptions {
+    /// Which cached blocks count as hits.
+    pub hit_rule: HitRule,
+    /// Which finite caches to study.
+    pub caches: CacheOptions,
+}
+
 /// Running analysis of a trace.
 pub struct Analysis {
     block_size: u64,
+    hit_rule: HitRule,
+    warmup: u64,
+    caches: Option<Caches>,
     requests: u64,
     requests_without_ids: u64,
     blocks: u64,
@@ -60,9 +74,13 @@ enum Restarts {
 
 impl Analysis {
     /// An analysis of nothing yet. `block_size` is in tokens.
-    pub fn new(block_size: u64) -> Self {
+    pub fn new(block_size: u64, options: AnalysisOptions) -> Self {
+        let AnalysisOptions { hit_rule, caches } = options;
         Self {
             block_size,
+            hit_rule,
+            warmup: caches.warmup,
+            caches: caches.is_needed().then(|| Caches::new(caches, block_size, hit_rule)),
             requests: 0,
             requests_without_ids: 0,
             blocks: 0,
@@ -95,7 +113,7 @@ impl Analysis {
             self.arrivals.record(timestamp);
         }
         match record.ids() {
-            Some(ids) => self.add_blocks(ids, record.input_length),
+            Some(ids) => self.add_blocks(ids, record),
             None => {
                 self.requests_without_ids += 1;
                 Ok(())
@@ -103,7 +121,8 @@ impl Analysis {
         }
     }
 
-    fn add_blocks(&mut self, ids: &[u64], length: u64) -> Result<(), String> {
+    fn add_blocks(&mut self, ids: &[u64], record: &Record) -> Result<(), String> {
+        let length = record.input_length;
         let first_new = self.numbering.len();
         self.numbering.number(ids, &mut self.numbers)?;
         let after_new = self.numbering.len();
@@ -128,13 +147,25 @@ impl Analysis {
             }
         }
 
+        if let Some(caches) = &mut self.caches {
+            caches.access(&Access {
+                blocks: numbers,
+                first_new,
+                hit: hit as usize,
+                length,
+                now: self.arrivals.now(),
+                measured: self.requests > self.warmup,
+            });
+        }
         let n = numbers.len() as u64;
+        let limit = self.hit_rule.limit(length, self.block_size);
+        let hit = u32::try_from(limit).map_or(hit, |limit| hit.min(limit));
         self.blocks += n;
         self.hit_blocks += u64::from(hit);
         self.tokens_with_ids += u128::from(length);
         self.cached_length.record((u64::from(hit) * self.block_size).min(length));
         let starts_new = numbers.first() == Some(&first_new);
-        self.log.push(length, after_new - first_new, starts_new);
+        self.log.push(length, after_new - first_new, starts_new, record.output_length);
         if let Some(&first) = numbers.first() {
             self.hit_rate.record(hit, n as u32);
             if !starts_new {
@@ -152,19 +183,30 @@ impl Analysis {
         let mut prefix_groups =
             self.restarts.values().filter(|&&restarts| restarts == Restarts::More).count() as u64;
         let mut first_new: BlockNumber = 0;
+        let mut pairs: [Pearson; 6] = Default::default();
         for request in self.log.iter() {
             let n = request.length.div_ceil(self.block_size);
             let old = n - u64::from(request.new_blocks);
             let repeated = old + u64::from(self.repeated.count(first_new, request.new_blocks));
             let context = if repeated == n { request.length } else { repeated * self.block_size };
             context_length.record(context);
-            unique_length.record(request.length - context);
+            let (input, unique) = (request.length, request.length - context);
+            unique_length.record(unique);
+            pairs[0].record(context, unique);
+            pairs[1].record(input, context);
+            pairs[2].record(input, unique);
+            if let Some(output) = request.output {
+                pairs[3].record(context, output);
+                pairs[4].record(unique, output);
+                pairs[5].record(input, output);
+            }
             if request.starts_new && self.restarts.get(&first_new) == Some(&Restarts::Once) {
                 prefix_groups += 1;
             }
             first_new += request.new_blocks;
         }
 
+        let [cu, ic, iu, co, uo, io] = pairs.map(|pair| pair.correlation());
         let summary = |d: &Distribution| -> Option<Summary> { d.summary(percentiles) };
         let ratio = |a: f64, b: f64| (b > 0.0).then(|| a / b);
         let cached_tokens = self.cached_length.sum();
@@ -173,6 +215,7 @@ impl Analysis {
             requests: self.requests,
             requests_without_ids: self.requests_without_ids,
             block_size: self.block_size,
+            hit_rule: self.hit_rule,
             blocks: self.blocks,
             unique_blocks: u64::from(self.numbering.len()),
             shared_blocks: self.repeated.count_all(),
@@ -189,15 +232,24 @@ impl Analysis {
             output_length: summary(&self.output_length),
             hit_rate: self.hit_rate.summary(percentiles),
             cached_length: summary(&self.cached_length),
+            correlations: Correlations {
+                context_unique: cu,
+                context_output: co,
+                unique_output: uo,
+                input_output: io,
+                input_context: ic,
+                input_unique: iu,
+            },
+            caches: self.caches.as_ref().map(|c| c.figures(u64::from(self.numbering.len()))),
         }
     }
 }
 
-/// What must be remembered of each request with ids, 3 to 4 bytes in most traces.
+/// What must be remembered of each request with ids, 4 to 6 bytes in most traces.
 #[derive(Default)]
 struct RequestLog {
-    /// Per request two variable-length numbers: the length, and twice the number of new blocks plus
-    /// whether the first is new.
+    /// Per request three variable-length numbers: the length; twice the number of new blocks plus
+    /// whether the first is new; and one more than the output length, 0 if that is unknown.
     bytes: Vec<u8>,
 }
 
@@ -205,13 +257,15 @@ struct LoggedRequest {
     length: u64,
     new_blocks: u32,
     starts_new: bool,
+    output: Option<u64>,
 }
 
 impl RequestLog {
     #[inline]
-    fn push(&mut self, length: u64, new_blocks: u32, starts_new: bool) {
+    fn push(&mut self, length: u64, new_blocks: u32, starts_new: bool, output: Option<u64>) {
         self.push_number(length);
         self.push_number(u64::from(new_blocks) << 1 | u64::from(starts_new));
+        self.push_number(output.map_or(0, |output| output + 1));
     }
 
     /// Seven bits per byte, lowest first; the top bit says that more follow.
@@ -238,9 +292,13 @@ impl RequestLog {
             Some(value)
         };
         std::iter::from_fn(move || {
-            let length = number()?;
-            let new = number()?;
-            Some(LoggedRequest { length, new_blocks: (new >> 1) as u32, starts_new: new & 1 == 1 })
+            let (length, new, output) = (number()?, number()?, number()?);
+            Some(LoggedRequest {
+                length,
+                new_blocks: (new >> 1) as u32,
+                starts_new: new & 1 == 1,
+                output: output.checked_sub(1),
+            })
         })
     }
 }

@@ -6,6 +6,9 @@
 /// Peak rates are counted over whole seconds of trace time.
 const PEAK_WINDOW_MS: f64 = 1000.0;
 
+/// Dispersion is that of the counts in windows of ten seconds.
+const DISPERSION_WINDOW_MS: f64 = 10_000.0;
+
 /// Figures of the arrivals of a trace.
 #[derive(Clone, Debug)]
 pub struct ArrivalFigures {
@@ -21,6 +24,9 @@ pub struct ArrivalFigures {
     pub interarrival_mean_ms: Option<f64>,
     /// Standard deviation of the gaps over their mean (1 for a Poisson process).
     pub interarrival_cv: Option<f64>,
+    /// Variance over mean of the number of requests in each ten seconds of trace time, idle ones
+    /// included (1 for a Poisson process).
+    pub dispersion_10s: Option<f64>,
     /// Records stamped earlier than one before them.
     pub late: u64,
 }
@@ -36,9 +42,33 @@ pub(super) struct Arrivals {
     /// Welford's running mean and sum of squared differences of the gaps.
     gap_mean: f64,
     gap_squares: f64,
-    window: f64,
-    window_requests: u64,
+    second: Window,
     peak: u64,
+    ten_seconds: Window,
+    /// Sum of squares of the counts of the windows of ten seconds that are closed.
+    squares: u128,
+    first_window: f64,
+}
+
+/// Requests in the open window of trace time [index * length, (index + 1) * length).
+#[derive(Clone, Copy, Default)]
+struct Window {
+    index: f64,
+    requests: u64,
+}
+
+impl Window {
+    /// Counts a request at `now`; returns the count of the window that this closes, if any.
+    #[inline]
+    fn count(&mut self, now: f64, length: f64) -> Option<u64> {
+        let index = (now / length).floor();
+        let closed = (index > self.index).then_some(self.requests);
+        if closed.is_some() {
+            *self = Self { index, requests: 0 };
+        }
+        self.requests += 1;
+        closed
+    }
 }
 
 impl Arrivals {
@@ -47,7 +77,9 @@ impl Arrivals {
     pub(super) fn record(&mut self, timestamp: f64) {
         if self.requests == 0 {
             (self.first, self.earliest, self.now) = (timestamp, timestamp, timestamp);
-            self.window = (timestamp / PEAK_WINDOW_MS).floor();
+            self.second.index = (timestamp / PEAK_WINDOW_MS).floor();
+            self.ten_seconds.index = (timestamp / DISPERSION_WINDOW_MS).floor();
+            self.first_window = self.ten_seconds.index;
         } else {
             self.earliest = self.earliest.min(timestamp);
             if timestamp < self.now {
@@ -60,12 +92,25 @@ impl Arrivals {
             self.gap_squares += delta * (gap - self.gap_mean);
         }
         self.requests += 1;
-        if self.now >= (self.window + 1.0) * PEAK_WINDOW_MS {
-            self.window = (self.now / PEAK_WINDOW_MS).floor();
-            self.window_requests = 0;
+        self.second.count(self.now, PEAK_WINDOW_MS);
+        self.peak = self.peak.max(self.second.requests);
+        if let Some(requests) = self.ten_seconds.count(self.now, DISPERSION_WINDOW_MS) {
+            self.squares += u128::from(requests) * u128::from(requests);
         }
-        self.window_requests += 1;
-        self.peak = self.peak.max(self.window_requests);
+    }
+
+    /// Trace time: the largest timestamp so far.
+    pub(super) fn now(&self) -> f64 {
+        self.now
+    }
+
+    /// Variance over mean of the counts per ten seconds, from the first window to the open one.
+    fn dispersion(&self) -> Option<f64> {
+        let windows = self.ten_seconds.index - self.first_window + 1.0;
+        let open = u128::from(self.ten_seconds.requests);
+        let mean = self.requests as f64 / windows;
+        let variance = (self.squares + open * open) as f64 / windows - mean * mean;
+        (windows > 1.0).then(|| variance / mean)
     }
 
     /// The figures so far, or `None` without any timestamp.
@@ -84,6 +129,7 @@ impl Arrivals {
             peak_rate: self.peak,
             interarrival_mean_ms: mean,
             interarrival_cv: mean.filter(|&m| m > 0.0).map(|m| deviation / m),
+            dispersion_10s: self.dispersion(),
             late: self.late,
         })
     }

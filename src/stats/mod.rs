@@ -5,11 +5,16 @@
 mod analysis;
 mod arrivals;
 mod bitmap;
+mod capacity;
+mod correlation;
 mod distribution;
 mod rates;
+mod stack;
 
-pub use analysis::Analysis;
+pub use analysis::{Analysis, AnalysisOptions};
 pub use arrivals::ArrivalFigures;
+pub use capacity::{CacheFigures, CacheOptions, CapacityRow, HitRule, Hits, TargetRow, TtlRow};
+pub use correlation::Correlations;
 pub use distribution::{Distribution, EXACT_BELOW, Summary};
 pub use rates::RateDistribution;
 
@@ -24,6 +29,8 @@ pub struct Report {
     pub requests_without_ids: u64,
     /// Tokens per block.
     pub block_size: u64,
+    /// Which cached blocks count as hits.
+    pub hit_rule: HitRule,
     /// Block references: the sum of the lengths of all id lists.
     pub blocks: u64,
     /// Distinct blocks.
@@ -56,4 +63,8 @@ pub struct Report {
     pub hit_rate: Option<Summary>,
     /// Prompt tokens that an infinite cache holds when the request arrives.
     pub cached_length: Option<Summary>,
+    /// Pearson correlations of the lengths of a request.
+    pub correlations: Correlations,
+    /// Finite caches, if any was asked for.
+    pub caches: Option<CacheFigures>,
 }

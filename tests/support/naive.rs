@@ -79,3 +79,41 @@ pub fn deviation(values: &[f64]) -> f64 {
     let mean = mean(values);
     (values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / values.len() as f64).sqrt()
 }
+
+/// Which blocks of a cached prefix count.
+pub fn counted(hit: u64, input: u64, block_size: u64, engine: bool) -> u64 {
+    let hit = if engine { hit.min(input.saturating_sub(1) / block_size) } else { hit };
+    (hit * block_size).min(input)
+}
+
+/// Hit tokens of a prefix-aware LRU cache: the longest cached prefix hits, then the blocks become the
+/// most recent from last to first, and the least recent ones leave.
+pub fn lru(requests: &[Request], capacity: usize, block_size: u64, warmup: usize, engine: bool) -> u64 {
+    let mut cache: Vec<u64> = Vec::new();
+    let mut tokens = 0;
+    for (index, r) in requests.iter().enumerate() {
+        let hit = r.ids.iter().take_while(|id| cache.contains(id)).count() as u64;
+        if index >= warmup {
+            tokens += counted(hit, r.input, block_size, engine);
+        }
+        for id in r.ids.iter().rev() {
+            cache.retain(|other| other != id);
+            cache.insert(0, *id);
+        }
+        cache.truncate(capacity);
+    }
+    tokens
+}
+
+/// Hit tokens of an unbounded cache whose blocks expire `ttl` after their last use.
+pub fn expiring(requests: &[Request], times: &[f64], ttl: f64, block_size: u64) -> u64 {
+    let mut used: HashMap<u64, f64> = HashMap::new();
+    let (mut tokens, mut now) = (0, f64::NEG_INFINITY);
+    for (r, time) in requests.iter().zip(times) {
+        now = now.max(*time);
+        let alive = |id: &&u64| used.get(id).is_some_and(|last| now - last <= ttl);
+        tokens += counted(r.ids.iter().take_while(alive).count() as u64, r.input, block_size, false);
+        used.extend(r.ids.iter().map(|id| (*id, now)));
+    }
+    tokens
+}

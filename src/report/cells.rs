@@ -1,0 +1,175 @@
+//! The tables of a report as cells of text, header first, whatever draws them.
+
+use crate::report::percentile_name;
+use crate::stats::{CapacityRow, Hits, Report, Summary};
+
+/// A table: the first row is the header.
+pub(super) type Cells = Vec<Vec<String>>;
+
+/// A figure by its name in JSON.
+pub(super) enum Number {
+    /// Counted, exact.
+    Count(u128),
+    /// Computed.
+    Real(f64),
+    /// A word in place of a number, for a header.
+    Text(&'static str),
+}
+
+impl std::fmt::Display for Number {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Count(n) => write!(f, "{n}"),
+            Self::Real(x) => write!(f, "{x:?}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+/// The figures that are one number, by their names in JSON; those without a value are left out.
+pub(super) fn totals(report: &Report) -> Vec<(&'static str, Number)> {
+    let count = |n: u64| Some(Number::Count(n.into()));
+    let real = |x: Option<f64>| x.map(Number::Real);
+    let arrivals = report.arrivals.as_ref();
+    let list = [
+        ("requests", count(report.requests)),
+        ("requests_without_ids", count(report.requests_without_ids)),
+        ("block_size", count(report.block_size)),
+        ("blocks", count(report.blocks)),
+        ("unique_blocks", count(report.unique_blocks)),
+        ("shared_blocks", count(report.shared_blocks)),
+        ("prefix_groups", count(report.prefix_groups)),
+        ("input_tokens", Some(Number::Count(report.input_tokens))),
+        ("output_tokens", Some(Number::Count(report.output_tokens))),
+        ("cached_tokens", Some(Number::Count(report.cached_tokens))),
+        ("token_hit_rate", real(report.token_hit_rate)),
+        ("block_hit_rate", real(report.block_hit_rate)),
+        ("duration_s", real(arrivals.map(|a| a.duration_s))),
+        ("mean_rate", real(arrivals.and_then(|a| a.mean_rate))),
+        ("peak_rate", arrivals.map(|a| Number::Count(a.peak_rate.into()))),
+        ("interarrival_mean_ms", real(arrivals.and_then(|a| a.interarrival_mean_ms))),
+        ("interarrival_cv", real(arrivals.and_then(|a| a.interarrival_cv))),
+        ("dispersion_10s", real(arrivals.and_then(|a| a.dispersion_10s))),
+        ("late", arrivals.map(|a| Number::Count(a.late.into()))),
+    ];
+    list.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+/// The quantities that have a distribution, by their names in JSON.
+pub(super) fn summaries(report: &Report) -> [(&'static str, Option<&Summary>); 6] {
+    [
+        ("input_length", report.input_length.as_ref()),
+        ("context_length", report.context_length.as_ref()),
+        ("unique_prompt_length", report.unique_prompt_length.as_ref()),
+        ("output_length", report.output_length.as_ref()),
+        ("hit_rate", report.hit_rate.as_ref()),
+        ("cached_length", report.cached_length.as_ref()),
+    ]
+}
+
+/// The statistics of a summary in order, by their names in JSON.
+pub(super) fn statistics(report: &Report, summary: &Summary) -> Vec<(String, f64)> {
+    let mut list =
+        vec![("mean".into(), summary.mean), ("std".into(), summary.std), ("min".into(), summary.min)];
+    let values = summary.percentiles.iter().copied();
+    list.extend(report.percentiles.iter().map(|&p| percentile_name(p)).zip(values));
+    list.push(("max".into(), summary.max));
+    list
+}
+
+/// The pairs of lengths whose correlation has a value, by their names in JSON.
+pub(super) fn correlations(report: &Report) -> Vec<(&'static str, f64)> {
+    let c = &report.correlations;
+    let list = [
+        ("context_unique", c.context_unique),
+        ("context_output", c.context_output),
+        ("unique_output", c.unique_output),
+        ("input_output", c.input_output),
+        ("input_context", c.input_context),
+        ("input_unique", c.input_unique),
+    ];
+    list.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+/// The reference's table: five rows.
+pub(super) fn lengths(report: &Report) -> Cells {
+    let mut header = vec![String::new(), "Mean".into(), "Std Dev".into(), "Min".into()];
+    header.extend(report.percentiles.iter().map(|&p| {
+        let mut name = percentile_name(p);
+        name[..1].make_ascii_uppercase();
+        name
+    }));
+    header.push("Max".into());
+    let row = |name: &str, summary: &Option<Summary>| {
+        let mut cells = vec![name.to_owned()];
+        match summary {
+            Some(s) => cells.extend(statistics(report, s).iter().map(|(_, value)| format!("{value:?}"))),
+            None => cells.resize(header.len(), "-".into()),
+        }
+        cells
+    };
+    vec![
+        header.clone(),
+        row("Input Length", &report.input_length),
+        row("Context Length", &report.context_length),
+        row("Unique Prompt Length", &report.unique_prompt_length),
+        row("Output Length", &report.output_length),
+        row("Theoretical Hit Rates", &report.hit_rate),
+    ]
+}
+
+/// The tables of finite caches that were asked for.
+pub(super) fn caches(report: &Report) -> Vec<Cells> {
+    let Some(caches) = &report.caches else { return Vec::new() };
+    let with_bytes = caches.capacity.iter().any(|row| row.capacity_bytes.is_some());
+    let header = |first: &[&str]| {
+        let bytes = with_bytes.then_some("GiB");
+        let rest = ["Hit Tokens", "Token Hit Rate", "Prefill Saving"];
+        first.iter().copied().chain(["Blocks"]).chain(bytes).chain(rest).map(str::to_owned).collect()
+    };
+    let row = |first: Vec<String>, row: &CapacityRow| {
+        let mut cells = first;
+        cells.push(row.capacity_blocks.to_string());
+        cells.extend(row.capacity_bytes.map(|bytes| format!("{:.2}", bytes as f64 / f64::from(1 << 30))));
+        cells.extend(hits(row.hits));
+        cells
+    };
+    let mut tables = Vec::new();
+    let mut capacity = vec![header(&["Policy"])];
+    capacity.extend(caches.capacity.iter().map(|r| row(vec![r.policy.to_owned()], r)));
+    tables.push(capacity);
+    if !caches.targets.is_empty() {
+        let mut targets = vec![header(&["Target", "Policy"])];
+        targets.extend(caches.targets.iter().map(|target| {
+            row(vec![format!("{} %", target.share * 100.0), target.row.policy.to_owned()], &target.row)
+        }));
+        tables.push(targets);
+    }
+    if !caches.ttls.is_empty() {
+        let header = ["Time to Live", "Hit Tokens", "Token Hit Rate", "Prefill Saving"];
+        let mut ttls = vec![header.map(str::to_owned).to_vec()];
+        ttls.extend(caches.ttls.iter().map(|ttl| {
+            let mut cells = vec![format!("{} s", ttl.ttl_ms as f64 / 1000.0)];
+            cells.extend(hits(ttl.hits));
+            cells
+        }));
+        tables.push(ttls);
+    }
+    tables
+}
+
+/// Every finite cache with its kind, its name (`lru:1000`) and what it served.
+pub(super) fn served(report: &Report) -> Vec<(&'static str, String, Hits)> {
+    let Some(caches) = &report.caches else { return Vec::new() };
+    let name = |row: &CapacityRow| format!("{}:{}", row.policy, row.capacity_blocks);
+    let capacity = caches.capacity.iter().map(|row| ("capacity", name(row), row.hits));
+    let targets =
+        caches.targets.iter().map(|t| ("target", format!("{}={}", t.share, name(&t.row)), t.row.hits));
+    let ttls = caches.ttls.iter().map(|t| ("ttl", format!("{}ms", t.ttl_ms), t.hits));
+    capacity.chain(targets).chain(ttls).collect()
+}
+
+fn hits(hits: Hits) -> [String; 3] {
+    let number = |x: Option<f64>, digits| x.map_or_else(|| "-".into(), |x| format!("{x:.digits$}"));
+    [hits.hit_tokens.to_string(), number(hits.rate(), 6), number(hits.prefill_saving(), 3)]
+}

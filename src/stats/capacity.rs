@@ -1,0 +1,313 @@
+//! Hit rates of finite caches: LRU at every capacity, caches with a time to live, and other policies
+//! at chosen capacities, all in the one pass.
+
+use crate::blocks::BlockNumber;
+use crate::stats::stack::{LruStack, Run};
+
+/// Which blocks of a request count as hits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HitRule {
+    /// Every cached block, as in the reference.
+    #[default]
+    Reference,
+    /// As serving engines count: full blocks only, and at least one token is always computed.
+    Engine,
+}
+
+impl HitRule {
+    /// How many of the blocks of a request of `length` tokens may count.
+    pub(super) fn limit(self, length: u64, block_size: u64) -> u64 {
+        match self {
+            Self::Reference => u64::MAX,
+            Self::Engine => length.saturating_sub(1) / block_size,
+        }
+    }
+}
+
+/// Which finite caches are studied.
+#[derive(Clone, Debug, Default)]
+pub struct CacheOptions {
+    /// Capacities to report, in blocks.
+    pub capacities: Vec<u64>,
+    /// Whether to report about 60 capacities up to the working set.
+    pub curve: bool,
+    /// Shares of the infinite cache's hits to find the smallest LRU cache for.
+    pub targets: Vec<f64>,
+    /// Times to live of otherwise unbounded caches, in milliseconds.
+    pub ttls: Vec<u64>,
+    /// Requests that fill the caches before the measure begins.
+    pub warmup: u64,
+    /// Bytes of KV cache per token, to give capacities in bytes.
+    pub kv_bytes_per_token: Option<u64>,
+}
+
+impl CacheOptions {
+    /// Whether any finite cache is asked for.
+    pub(super) fn is_needed(&self) -> bool {
+        self.curve || !self.capacities.is_empty() || !self.targets.is_empty() || !self.ttls.is_empty()
+    }
+}
+
+/// Hits of a cache over the measured requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hits {
+    /// Prompt tokens served from the cache.
+    pub hit_tokens: u128,
+    /// All prompt tokens.
+    pub tokens: u128,
+}
+
+impl Hits {
+    /// Share of the prompt tokens that are served, or `None` without any.
+    pub fn rate(self) -> Option<f64> {
+        (self.tokens > 0).then(|| self.hit_tokens as f64 / self.tokens as f64)
+    }
+
+    /// How many times the prefill work without a cache is that with it: 1 / (1 - hit rate).
+    pub fn prefill_saving(self) -> Option<f64> {
+        let rest = self.tokens - self.hit_tokens.min(self.tokens);
+        (rest > 0).then(|| self.tokens as f64 / rest as f64)
+    }
+}
+
+/// Hits of a cache of one policy and capacity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CapacityRow {
+    /// `lru`, `fifo`, `lfu`, `opt`, or `infinite`.
+    pub policy: &'static str,
+    /// Blocks that the cache holds.
+    pub capacity_blocks: u64,
+    /// The same in bytes, where the size of a token is known.
+    pub capacity_bytes: Option<u128>,
+    /// What it served.
+    pub hits: Hits,
+}
+
+/// The smallest LRU cache that reaches a share of the infinite cache's hits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TargetRow {
+    /// The share asked for.
+    pub share: f64,
+    /// The cache that reaches it.
+    pub row: CapacityRow,
+}
+
+/// Hits of a cache without limit whose blocks expire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TtlRow {
+    /// Time since its last use after which a block is gone, in milliseconds.
+    pub ttl_ms: u64,
+    /// What it served.
+    pub hits: Hits,
+}
+
+/// Figures of finite caches.
+#[derive(Clone, Debug, Default)]
+pub struct CacheFigures {
+    /// One row per policy and capacity; the last one is the infinite cache.
+    pub capacity: Vec<CapacityRow>,
+    /// One row per target.
+    pub targets: Vec<TargetRow>,
+    /// One row per time to live.
+    pub ttls: Vec<TtlRow>,
+}
+
+/// A request as the caches see it.
+pub(super) struct Access<'a> {
+    /// Its blocks, first block first.
+    pub(super) blocks: &'a [BlockNumber],
+    /// Blocks from this number on are new.
+    pub(super) first_new: BlockNumber,
+    /// Length of its longest prefix of known blocks.
+    pub(super) hit: usize,
+    /// Prompt tokens.
+    pub(super) length: u64,
+    /// Arrival, as the running maximum, in milliseconds.
+    pub(super) now: f64,
+    /// Whether warm-up is over.
+    pub(super) measured: bool,
+}
+
+/// Running simulation of the caches asked for. Memory: 8 bytes per distinct block and 4 per request
+/// for the stack, 8 per stack distance that occurs, 8 per request for times to live.
+pub(super) struct Caches {
+    options: CacheOptions,
+    block_size: u64,
+    rule: HitRule,
+    stack: LruStack,
+    /// Change of the hit tokens from one stack distance to the next.
+    steps: Vec<i64>,
+    infinite: Hits,
+    /// Arrival of each request in the stack's numbering.
+    times: Vec<f64>,
+    ttl_hits: Vec<u128>,
+    runs: Vec<Run>,
+}
+
+impl Caches {
+    pub(super) fn new(options: CacheOptions, block_size: u64, rule: HitRule) -> Self {
+        Self {
+            ttl_hits: vec![0; options.ttls.len()],
+            options,
+            block_size,
+            rule,
+            stack: LruStack::default(),
+            steps: Vec::new(),
+            infinite: Hits::default(),
+            times: Vec::new(),
+            runs: Vec::new(),
+        }
+    }
+
+    pub(super) fn access(&mut self, access: &Access) {
+        let mut runs = std::mem::take(&mut self.runs);
+        self.stack.touch(access.blocks, access.first_new, access.hit, &mut runs);
+        if access.measured {
+            self.infinite.tokens += u128::from(access.length);
+            self.measure(access, &runs);
+        }
+        if !self.options.ttls.is_empty() {
+            self.times.push(access.now);
+        }
+        self.runs = runs;
+    }
+
+    fn measure(&mut self, access: &Access, runs: &[Run]) {
+        let limit = self.rule.limit(access.length, self.block_size);
+        let size = self.block_size as i64;
+        let mut position = 0_u64;
+        let mut distance = 0;
+        for run in runs {
+            let len = u64::from(run.len).min(limit.saturating_sub(position));
+            if len == 0 {
+                break;
+            }
+            // A block behind one that is gone is no hit, so it counts at the largest distance so far.
+            distance = run.distance.max(distance);
+            self.step(distance, size);
+            self.step(distance + len as u32, -size);
+            position += len;
+            distance += len as u32 - 1;
+        }
+        let tokens = (position * self.block_size).min(access.length);
+        self.infinite.hit_tokens += u128::from(tokens);
+        if position > 0 && tokens < position * self.block_size {
+            // The last block is partial.
+            let missing = (position * self.block_size - tokens) as i64;
+            self.step(distance, -missing);
+            self.step(distance + 1, missing);
+        }
+        for (&ttl, hits) in self.options.ttls.iter().zip(&mut self.ttl_hits) {
+            let alive = |run: &&Run| access.now - self.times[run.request as usize] <= ttl as f64;
+            let blocks: u64 = runs.iter().take_while(alive).map(|run| u64::from(run.len)).sum();
+            *hits += u128::from((blocks.min(limit) * self.block_size).min(access.length));
+        }
+    }
+
+    fn step(&mut self, distance: u32, change: i64) {
+        let index = distance as usize;
+        if index >= self.steps.len() {
+            self.steps.resize(index + 1, 0);
+        }
+        self.steps[index] += change;
+    }
+
+    /// The figures so far, with `working_set` distinct blocks seen.
+    pub(super) fn figures(&self, working_set: u64) -> CacheFigures {
+        let mut capacities = self.options.capacities.clone();
+        if self.options.curve {
+            capacities.extend(log_spaced(working_set));
+        }
+        capacities.sort_unstable();
+        capacities.dedup();
+        let lru = LruCurve::of(&self.steps, self.infinite);
+        let row = |policy, capacity_blocks: u64, hits| CapacityRow {
+            policy,
+            capacity_blocks,
+            capacity_bytes: self
+                .options
+                .kv_bytes_per_token
+                .map(|bytes| u128::from(capacity_blocks) * u128::from(self.block_size) * u128::from(bytes)),
+            hits,
+        };
+        let mut rows: Vec<CapacityRow> = lru
+            .at(&capacities)
+            .into_iter()
+            .zip(&capacities)
+            .map(|(hits, &capacity)| row("lru", capacity, hits))
+            .collect();
+        rows.push(row("infinite", working_set, self.infinite));
+        let targets = self.options.targets.iter().map(|&share| {
+            let (capacity, hits) = lru.smallest(share);
+            TargetRow { share, row: row("lru", capacity, hits) }
+        });
+        let ttls = self.options.ttls.iter().zip(&self.ttl_hits).map(|(&ttl_ms, &hit_tokens)| TtlRow {
+            ttl_ms,
+            hits: Hits { hit_tokens, tokens: self.infinite.tokens },
+        });
+        CacheFigures { targets: targets.collect(), ttls: ttls.collect(), capacity: rows }
+    }
+}
+
+/// About 60 capacities from 1 to `largest`, evenly spaced by ratio.
+fn log_spaced(largest: u64) -> Vec<u64> {
+    let points = 60;
+    let mut list: Vec<u64> = (0..points)
+        .map(|i| (largest as f64).powf(f64::from(i) / f64::from(points - 1)).round() as u64)
+        .collect();
+    list.push(largest);
+    list.dedup();
+    list.retain(|&capacity| capacity > 0 && capacity <= largest);
+    list
+}
+
+/// Hit tokens of LRU as a function of capacity.
+struct LruCurve<'a> {
+    steps: &'a [i64],
+    infinite: Hits,
+}
+
+impl<'a> LruCurve<'a> {
+    fn of(steps: &'a [i64], infinite: Hits) -> Self {
+        Self { steps, infinite }
+    }
+
+    /// Hit tokens at capacities 1, 2, 3, ...
+    fn points(&self) -> impl Iterator<Item = u128> + 'a {
+        let steps = self.steps.iter();
+        steps
+            .scan((0_i128, 0_i128), |(at_distance, total), &step| {
+                *at_distance += i128::from(step);
+                *total += *at_distance;
+                Some(*total)
+            })
+            .map(|total| u128::try_from(total).unwrap_or(0))
+    }
+
+    /// Hits at each of the rising `capacities`.
+    fn at(&self, capacities: &[u64]) -> Vec<Hits> {
+        let hits = |hit_tokens| Hits { hit_tokens, ..self.infinite };
+        let mut points = self.points();
+        let (mut reached, mut tokens) = (0, 0);
+        let mut rows = Vec::with_capacity(capacities.len());
+        for &capacity in capacities {
+            while reached < capacity {
+                let Some(next) = points.next() else { break };
+                tokens = next;
+                reached += 1;
+            }
+            rows.push(hits(tokens));
+        }
+        rows
+    }
+
+    /// The smallest capacity that has `share` of the hits of the infinite cache.
+    fn smallest(&self, share: f64) -> (u64, Hits) {
+        let wanted = share * self.infinite.hit_tokens as f64;
+        let enough = |(_, tokens): &(u64, u128)| *tokens as f64 >= wanted;
+        let found =
+            std::iter::once(0).chain(self.points()).enumerate().map(|(c, t)| (c as u64, t)).find(enough);
+        let (capacity, hit_tokens) = found.unwrap_or((self.steps.len() as u64, self.infinite.hit_tokens));
+        (capacity, Hits { hit_tokens, ..self.infinite })
+    }
+}
