@@ -300,3 +300,108 @@ fn every_format_has_the_figures_of_the_json_report() {
         }
     }
 }
+
+/// The states of consecutive pieces of a trace.
+fn pieces(trace: &str, count: usize) -> Vec<String> {
+    let lines: Vec<&str> = trace.lines().collect();
+    let size = lines.len().div_ceil(count);
+    let cut: Vec<String> = lines.chunks(size).map(|chunk| chunk.join("\n")).collect();
+    let n = cut.len();
+    let state = |(i, piece): (usize, &String)| {
+        run("trace-stats", &["--partial", "--piece", &format!("{}/{n}", i + 1)], piece).ok()
+    };
+    cut.iter().enumerate().map(state).collect()
+}
+
+fn merge(states: &[&str]) -> Ran {
+    run("trace-stats", &["--merge", "-f", "json"], states.concat())
+}
+
+#[test]
+fn pieces_merge_into_the_bytes_of_one_run() {
+    let largest = line(0, 1024, 1, &[u64::MAX, u64::MAX - 1]).repeat(3);
+    let mut traces = vec![small_trace(), scattered(&small_trace()), largest];
+    traces.extend(golden().map(|(trace, _)| trace));
+    for trace in traces {
+        let whole = run("trace-stats", &["-f", "json"], &trace).ok();
+        for count in [1, 2, 7, 100] {
+            let states = pieces(&trace, count);
+            let states: Vec<&str> = states.iter().map(String::as_str).collect();
+            assert_eq!(merge(&states).ok(), whole, "{count} pieces");
+        }
+    }
+}
+
+#[test]
+fn pieces_that_do_not_fit_are_refused() {
+    let states = pieces(&small_trace(), 3);
+    let [a, b, c] = &states[..] else { panic!() };
+    let other = run("trace-stats", &["--partial", "-b", "16", "--piece", "2/3"], "").ok();
+    let unnumbered = run("trace-stats", &["--partial"], "").ok();
+    let cut = &b[..b[..b.len() - 2].rfind('\n').unwrap() + 1];
+    let lost = cut.lines().skip(2).fold(format!("{}\n", cut.lines().next().unwrap()), |s, l| s + l + "\n");
+    let lost = lost + b.lines().last().unwrap() + "\n";
+    for (wrong, message) in [
+        (&[&**b, c][..], "piece 2 of 3 where piece 1 was expected"),
+        (&[a, c], "piece 3 of 3 after piece 1 of 3"),
+        (&[a, b], "the last piece is 2 of 3"),
+        (&[a, b, b], "piece 2 of 3 after piece 2 of 3"),
+        (&[a, &other, c], "block size 16 differs from 512"),
+        (&[a, &unnumbered], "numbered and unnumbered pieces"),
+        (&[a, b, &c[..c.len() / 2]], "not a row of a piece"),
+        (&[a, cut, c], "expected the last line of a piece"),
+        (&[a, &lost, c], "according to its last line"),
+        (&[a, b, &c[..c.rfind("{\"requests").unwrap()]], "the last piece is cut off"),
+        (&[&small_trace()], "expected the first line of a piece"),
+        (&["{\"kvtrace_partial\":2,\"block_size\":512}\n"], "version 2 of a piece"),
+        (&[a, b, c, "junk\n"], "expected the first line of a piece"),
+    ] {
+        let ran = merge(wrong);
+        assert_eq!((ran.status, &*ran.stdout), (Some(1), ""), "{message}");
+        assert!(ran.stderr.contains(message), "{}: {message}", ran.stderr);
+    }
+    let (early, late) = (line(0, 512, 1, &[0]), line(9, 512, 1, &[0]));
+    let state = |trace: &str| run("trace-stats", &["--partial"], trace).ok();
+    let ran = merge(&[&state(&late), &state(&early)]);
+    assert!(ran.stderr.contains("pieces must be merged in order"), "{}", ran.stderr);
+}
+
+#[test]
+fn rows_that_contradict_themselves_are_refused() {
+    let header = "{\"kvtrace_partial\":1,\"block_size\":512}\n";
+    for (row, message) in [
+        ("[512]", "too few elements"),
+        ("[512,1,0,2,0,[0]]", "2 blocks for input_length 512"),
+        ("[512,1,0,1,null,[]]", "do not fit"),
+        ("[512,1,0,1,0,[0,1]]", "do not fit"),
+        ("[1024,1,0,2,0,[0,1],[1,0]]", "do not fit"),
+        ("[1024,1,0,2,0,[[0,5]]]", "do not fit"),
+        ("[1024,1,0,2,7,[1]]", "has not occurred"),
+        ("[1024,1,0,2,18446744073709551615,[[18446744073709551615,2]]]", "passes 64 bits"),
+        ("[-1,1,0]", "not a row"),
+        ("[99999999999999999,1,0]", "not a plausible"),
+        ("[512,1,0,1,0,[{}]]", "not a row"),
+    ] {
+        let ran = merge(&[header, row, "\n{\"requests\":1,\"repeated\":[]}\n"]);
+        assert_eq!(ran.status, Some(1), "{row}: {}", ran.stdout);
+        assert!(ran.stderr.contains(message), "{row}: {}", ran.stderr);
+    }
+    for trailer in ["[0]", "[0,5]", "[5,1]", "[4294967295,4294967295]"] {
+        let ran =
+            merge(&[header, "[512,1,0,1,0,[0]]\n", &format!("{{\"requests\":1,\"repeated\":{trailer}}}\n")]);
+        assert!(ran.stderr.contains("repeated: "), "{trailer}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn finite_caches_do_not_go_with_pieces() {
+    for args in [
+        &["--partial", "--curve"][..],
+        &["--merge", "-c", "5"],
+        &["--partial", "--merge"],
+        &["--piece", "1/2"],
+    ] {
+        let ran = run("trace-stats", args, "");
+        assert_eq!((ran.status, &*ran.stdout), (Some(2), ""), "{args:?}");
+    }
+}

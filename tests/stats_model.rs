@@ -5,7 +5,9 @@
 mod support;
 
 use kvtrace::record::Record;
-use kvtrace::stats::{Analysis, AnalysisOptions, CacheOptions, HitRule, Report, Summary};
+use kvtrace::stats::{
+    Analysis, AnalysisOptions, CacheOptions, HitRule, Merger, PartialWriter, Report, Summary,
+};
 use proptest::prelude::*;
 use support::naive::{self, Request};
 
@@ -74,17 +76,46 @@ fn report(requests: &[Request]) -> Report {
 fn report_with(requests: &[Request], times: &[f64], options: AnalysisOptions) -> Report {
     let mut analysis = Analysis::new(BLOCK, options);
     for (index, r) in requests.iter().enumerate() {
-        let record = Record {
-            timestamp: times.get(index).copied(),
-            input_length: r.input,
-            output_length: Some(r.output),
-            has_ids: true,
-            hash_ids: r.ids.clone(),
-            ..Record::default()
-        };
-        analysis.add(&record).unwrap();
+        analysis.add(&record(r, times.get(index).copied())).unwrap();
     }
-    analysis.report(&[0.0, 25.0, 50.0, 75.0, 99.0, 100.0])
+    analysis.report(&PERCENTILES)
+}
+
+const PERCENTILES: [f64; 6] = [0.0, 25.0, 50.0, 75.0, 99.0, 100.0];
+
+fn record(r: &Request, timestamp: Option<f64>) -> Record {
+    Record {
+        timestamp,
+        input_length: r.input,
+        output_length: Some(r.output),
+        has_ids: true,
+        hash_ids: r.ids.clone(),
+        ..Record::default()
+    }
+}
+
+/// The report of one run must be that of its pieces merged, figure by figure.
+fn same_in_pieces(requests: &[Request], cuts: &[usize]) -> Result<(), TestCaseError> {
+    let whole = report_with(requests, &[], AnalysisOptions::default());
+    let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (requests.len() + 1)).collect();
+    cuts.extend([0, requests.len()]);
+    cuts.sort_unstable();
+    let pieces = cuts.len() as u32 - 1;
+    let mut merger = Merger::new(AnalysisOptions::default());
+    for (index, pair) in cuts.windows(2).enumerate() {
+        let mut out = Vec::new();
+        let mut writer = PartialWriter::new(BLOCK, Some((index as u32 + 1, pieces)), &mut out);
+        for r in &requests[pair[0]..pair[1]] {
+            writer.add(&record(r, None), &mut out).unwrap();
+        }
+        writer.finish(&mut out);
+        for line in out.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            merger.line(line).map_err(TestCaseError::fail)?;
+        }
+    }
+    let merged = merger.finish().unwrap().report(&PERCENTILES);
+    prop_assert_eq!(format!("{:?}", merged), format!("{:?}", whole));
+    Ok(())
 }
 
 /// Compares the hits at every capacity, and of expiring caches, with naive simulations.
@@ -213,5 +244,19 @@ proptest! {
     ) {
         let rule = if engine { HitRule::Engine } else { HitRule::Reference };
         same_caches(&no_forest(&lists, ids), warmup, rule)?;
+    }
+
+    #[test]
+    fn pieces_of_a_forest_merge_into_the_report_of_one_run(
+        paths in paths(3), ids in ids(), cuts in prop::collection::vec(any::<usize>(), 0..6)
+    ) {
+        same_in_pieces(&forest(&paths, ids), &cuts)?;
+    }
+
+    #[test]
+    fn pieces_of_no_forest_merge_into_the_report_of_one_run(
+        lists in paths(20), ids in ids(), cuts in prop::collection::vec(any::<usize>(), 0..6)
+    ) {
+        same_in_pieces(&no_forest(&lists, ids), &cuts)?;
     }
 }

@@ -8,19 +8,47 @@ use kvtrace::error::{Error, Result};
 use kvtrace::io::{Input, InputOptions, Output};
 use kvtrace::record::{BlockSize, TraceReader};
 use kvtrace::report;
-use kvtrace::stats::{Analysis, AnalysisOptions, CacheOptions, Report};
+use kvtrace::stats::{Analysis, AnalysisOptions, CacheOptions, Merger, PartialWriter, Report};
 
 fn main() -> ExitCode {
     cli::run(&SPEC, filter)
 }
 
 fn filter(options: Options) -> Result<()> {
-    let common = &options.common;
-    let warmup = warmup(&options)?;
-    let mut reader = open(&options)?;
-    let mut progress = Progress::new(SPEC.name, common.progress, common.quiet, reader.input().total_size());
-    let mut output = Output::create(common.output.as_deref())?;
+    check(&options)?;
+    if options.partial {
+        partial(&options)
+    } else if options.merge {
+        merge(&options)
+    } else {
+        analyse(&options)
+    }
+}
 
+/// Refuses options that contradict each other.
+fn check(options: &Options) -> Result<()> {
+    let caches = options.curve
+        || !(options.capacities.is_empty() && options.targets.is_empty() && options.ttls.is_empty());
+    let in_bytes = options.capacities.iter().any(|capacity| matches!(capacity, Capacity::Bytes(_)));
+    let message = if options.partial && options.merge {
+        "--partial writes pieces and --merge reads them: give one of the two"
+    } else if options.piece.is_some() && !options.partial {
+        "--piece goes with --partial"
+    } else if caches && (options.partial || options.merge) {
+        "finite caches need the whole trace in one run: they go neither with --partial nor with --merge"
+    } else if in_bytes && options.kv_bytes_per_token.is_none() {
+        "a --capacity in bytes needs --kv-bytes-per-token"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Usage(message.into()))
+}
+
+fn analyse(options: &Options) -> Result<()> {
+    let warmup = warmup(options)?;
+    let mut reader = open(options)?;
+    let mut progress = progress(options, reader.input());
+    let output = Output::create(options.common.output.as_deref())?;
     let mut analysis = None;
     let ended = loop {
         match reader.advance(|status| progress.update(status)) {
@@ -32,28 +60,83 @@ fn filter(options: Options) -> Result<()> {
         }
         let analysis = match &mut analysis {
             Some(analysis) => analysis,
-            None => analysis.insert(start(&options, reader.block_size(), warmup)?),
+            None => analysis.insert(start(options, reader.block_size(), warmup)),
         };
         analysis.add(reader.record()).map_err(|message| reader.input().error(message))?;
     };
     progress.finish();
+    let analysis = analysis.unwrap_or_else(|| start(options, reader.block_size(), warmup));
+    let skips = reader.skipped()?;
+    report(options, &analysis, output)?;
+    skipped(options, skips);
+    ended
+}
 
+fn partial(options: &Options) -> Result<()> {
+    let mut reader = open(options)?;
+    let mut progress = progress(options, reader.input());
+    let mut output = Output::create(options.common.output.as_deref())?;
+    let mut writer = None;
+    // A piece without its end is refused by --merge, so an error or a signal needs no care here.
+    while reader.advance(|status| progress.update(status))? {
+        let writer = match &mut writer {
+            Some(writer) => writer,
+            None => writer.insert(PartialWriter::new(reader.block_size(), options.piece, output.buffer())),
+        };
+        let added = writer.add(reader.record(), output.buffer());
+        added.map_err(|message| reader.input().error(message))?;
+        output.end_record()?;
+    }
+    progress.finish();
+    let writer = match writer {
+        Some(writer) => writer,
+        None => PartialWriter::new(reader.block_size(), options.piece, output.buffer()),
+    };
+    let skips = reader.skipped()?;
+    writer.finish(output.buffer());
+    output.finish()?;
+    skipped(options, skips);
+    Ok(())
+}
+
+fn merge(options: &Options) -> Result<()> {
+    let mut input_options = InputOptions::from(&options.common);
+    // Half a piece would give wrong figures.
+    input_options.skip_invalid = false;
+    let mut input = Input::new(&options.common.files, input_options)?;
+    let mut progress = progress(options, &input);
+    let output = Output::create(options.common.output.as_deref())?;
+    let caches = CacheOptions::default();
+    let mut merger = Merger::new(AnalysisOptions { hit_rule: options.hit_rule, caches });
+    while input.advance(|status| progress.update(status))? {
+        let merged = merger.line(input.line());
+        merged.map_err(|message| input.error(message))?;
+    }
+    progress.finish();
+    let analysis = merger.finish().map_err(Error::Failed)?;
+    report(options, &analysis, output)
+}
+
+fn progress(options: &Options, input: &Input) -> Progress {
+    Progress::new(SPEC.name, options.common.progress, options.common.quiet, input.total_size())
+}
+
+fn report(options: &Options, analysis: &Analysis, mut output: Output) -> Result<()> {
     let percentiles = match &options.percentiles[..] {
         [] => options.format.default_percentiles(),
         chosen => chosen,
     };
-    let analysis = match analysis {
-        Some(analysis) => analysis,
-        None => start(&options, reader.block_size(), warmup)?,
-    };
     let figures = analysis.report(percentiles);
     report::write(options.format, &figures, output.buffer());
     output.finish()?;
-    if let Some(message) = reader.skipped()? {
-        cli::note(SPEC.name, common.quiet, &message);
+    notes(options, &figures);
+    Ok(())
+}
+
+fn skipped(options: &Options, message: Option<String>) {
+    if let Some(message) = message {
+        cli::note(SPEC.name, options.common.quiet, &message);
     }
-    notes(&options, &figures);
-    ended
 }
 
 fn open(options: &Options) -> Result<TraceReader> {
@@ -80,23 +163,21 @@ fn warmup(options: &Options) -> Result<u64> {
 }
 
 /// An analysis with capacities in blocks, now that their size is known.
-fn start(options: &Options, block_size: u64, warmup: u64) -> Result<Analysis> {
-    let blocks = |&capacity: &Capacity| match (capacity, options.kv_bytes_per_token) {
-        (Capacity::Blocks(blocks), _) => Ok(blocks),
-        (Capacity::Bytes(bytes), Some(token)) => Ok(bytes / token.saturating_mul(block_size)),
-        (Capacity::Bytes(_), None) => {
-            Err(Error::Usage("a --capacity in bytes needs --kv-bytes-per-token".into()))
-        }
+fn start(options: &Options, block_size: u64, warmup: u64) -> Analysis {
+    let block_bytes = options.kv_bytes_per_token.unwrap_or(1).saturating_mul(block_size);
+    let blocks = |&capacity: &Capacity| match capacity {
+        Capacity::Blocks(blocks) => blocks,
+        Capacity::Bytes(bytes) => bytes / block_bytes,
     };
     let caches = CacheOptions {
-        capacities: options.capacities.iter().map(blocks).collect::<Result<_>>()?,
+        capacities: options.capacities.iter().map(blocks).collect(),
         curve: options.curve,
         targets: options.targets.clone(),
         ttls: options.ttls.clone(),
         warmup,
         kv_bytes_per_token: options.kv_bytes_per_token,
     };
-    Ok(Analysis::new(block_size, AnalysisOptions { hit_rule: options.hit_rule, caches }))
+    Analysis::new(block_size, AnalysisOptions { hit_rule: options.hit_rule, caches })
 }
 
 /// What the reader of the report should know.

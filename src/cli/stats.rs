@@ -2,7 +2,7 @@
 
 use super::{Arg, Block, Common, CommonOptions, HasCommon, Opt, Section, Spec, Value};
 use crate::report::Format;
-use crate::stats::HitRule;
+use crate::stats::{HitRule, Piece};
 
 /// Values of the options.
 #[derive(Default)]
@@ -29,6 +29,12 @@ pub struct Options {
     pub warmup: Warmup,
     /// Bytes of KV cache per token.
     pub kv_bytes_per_token: Option<u64>,
+    /// Whether to write the state of a piece in place of a report.
+    pub partial: bool,
+    /// Place of the piece in its trace.
+    pub piece: Option<Piece>,
+    /// Whether to read pieces.
+    pub merge: bool,
 }
 
 /// A capacity as the user gives it.
@@ -69,6 +75,13 @@ fn share(value: &Value) -> Result<f64, String> {
     let share = if percent.is_some() { number / 100.0 } else { number };
     let valid = share > 0.0 && share <= 1.0;
     valid.then_some(share).ok_or(format!("'{text}' is not a share; expected a number such as 90% or 0.9"))
+}
+
+/// `3/100`: the third of a hundred pieces.
+fn piece(value: &Value) -> Result<Piece, String> {
+    let text = value.text()?;
+    let pair = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+    pair.filter(|&(i, n)| 0 < i && i <= n).ok_or(format!("'{text}' is not a piece; expected such as 3/100"))
 }
 
 fn warmup(value: &Value) -> Result<Warmup, String> {
@@ -243,6 +256,43 @@ pub static SPEC: Spec<Options> = Spec {
                 Ok(())
             },
         },
+        Opt {
+            long: "partial",
+            short: None,
+            arg: Arg::None,
+            help: "write the state of a piece of a trace, for --merge",
+            doc: "Write no report but what this consecutive piece of a trace contributes to one, as JSON \
+                  lines of about a tenth of the size of the trace. See PIECES.",
+            set: |options, _| {
+                options.partial = true;
+                Ok(())
+            },
+        },
+        Opt {
+            long: "piece",
+            short: None,
+            arg: Arg::Value("I/N"),
+            help: "with --partial: this is piece I of N",
+            doc: "Note in the state that this is piece I of N, so that --merge can refuse a wrong order, a \
+                  gap and a missing end.",
+            set: |options, value| {
+                options.piece = Some(piece(value)?);
+                Ok(())
+            },
+        },
+        Opt {
+            long: "merge",
+            short: None,
+            arg: Arg::None,
+            help: "read states of pieces and report on the whole trace",
+            doc: "Read the states that --partial wrote, in the order of the pieces, and write exactly the report \
+                  of one run over the whole trace. Finite caches cannot be merged: their LRU stack is \
+                  one for the whole trace.",
+            set: |options, _| {
+                options.merge = true;
+                Ok(())
+            },
+        },
     ],
     common: CommonOptions::<Options>::TABLE,
     sections: &[
@@ -319,6 +369,18 @@ pub static SPEC: Spec<Options> = Spec {
             ],
         },
         Section {
+            title: "PIECES",
+            body: &[Block::Text(
+                "A long trace can be analysed by several processes or machines. Cut it into consecutive pieces \
+                 (split -n l/4, or by day) in which equal ids are equal blocks: pieces of one \
+                 trace, or traces hashed with the same state. Run trace-stats --partial on each, \
+                 and trace-stats --merge on the results in the order of the pieces, as FILEs or \
+                 joined by cat. Block sizes must be equal. A wrong order or a gap is found if the pieces are \
+                 numbered by --piece; if they are not, only a piece that begins before the one \
+                 before it is refused, and a gap cannot be seen.",
+            )],
+        },
+        Section {
             title: "MEMORY",
             body: &[Block::Text(
                 "About 6 MiB, and for each request 4 to 6 bytes, and for each distinct block one bit. \
@@ -358,6 +420,15 @@ pub static SPEC: Spec<Options> = Spec {
                 Block::Example {
                     what: "Hits as an engine with blocks of 16 tokens counts them",
                     command: "trace-hash -b 16 prompts.jsonl | trace-stats -b 16 --hits engine --curve -f csv",
+                },
+                Block::Example {
+                    what: "Two halves of a trace at a time",
+                    command: "trace-hash prompts.jsonl > trace.jsonl\n\
+                              split -n l/2 trace.jsonl piece.\n\
+                              trace-stats --partial --piece 1/2 piece.aa > 1.part &\n\
+                              trace-stats --partial --piece 2/2 piece.ab > 2.part\n\
+                              wait\n\
+                              trace-stats --merge 1.part 2.part",
                 },
                 Block::Example {
                     what: "A file for Prometheus, from cron",

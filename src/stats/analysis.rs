@@ -27,6 +27,7 @@ use crate::stats::bitmap::Bitmap;
 use crate::stats::capacity::{Access, CacheOptions, Caches, HitRule};
 use crate::stats::correlation::{Correlations, Pearson};
 use crate::stats::distribution::Distribution;
+use crate::stats::partial::Row;
 use crate::stats::rates::RateDistribution;
 use crate::stats::{Report, Summary};
 
@@ -64,6 +65,16 @@ pub struct Analysis {
     arrivals: Arrivals,
     /// Numbers of the current request, reused.
     numbers: Vec<BlockNumber>,
+}
+
+/// The blocks of a request as far as they count.
+struct Path {
+    n: u32,
+    /// Length of the longest prefix of blocks that occurred in earlier requests.
+    hit: u32,
+    first: Option<BlockNumber>,
+    /// Blocks from this number on are new.
+    first_new: BlockNumber,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -104,20 +115,24 @@ impl Analysis {
     /// # Errors
     /// When there are more distinct blocks than can be numbered.
     pub fn add(&mut self, record: &Record) -> Result<(), String> {
-        self.requests += 1;
-        self.input_length.record(record.input_length);
-        if let Some(length) = record.output_length {
-            self.output_length.record(length);
-        }
-        if let Some(timestamp) = record.timestamp {
-            self.arrivals.record(timestamp);
-        }
+        self.add_lengths(record.input_length, record.output_length, record.timestamp);
         match record.ids() {
             Some(ids) => self.add_blocks(ids, record),
             None => {
                 self.requests_without_ids += 1;
                 Ok(())
             }
+        }
+    }
+
+    fn add_lengths(&mut self, input: u64, output: Option<u64>, timestamp: Option<f64>) {
+        self.requests += 1;
+        self.input_length.record(input);
+        if let Some(length) = output {
+            self.output_length.record(length);
+        }
+        if let Some(timestamp) = timestamp {
+            self.arrivals.record(timestamp);
         }
     }
 
@@ -146,7 +161,6 @@ impl Analysis {
                 }
             }
         }
-
         if let Some(caches) = &mut self.caches {
             caches.access(&Access {
                 blocks: numbers,
@@ -157,23 +171,80 @@ impl Analysis {
                 measured: self.requests > self.warmup,
             });
         }
-        let n = numbers.len() as u64;
+        let path = Path { n: numbers.len() as u32, hit, first: numbers.first().copied(), first_new };
+        self.count_path(&path, length, record.output_length);
+        Ok(())
+    }
+
+    /// Takes a request of a piece of the trace: all its blocks but those in `row.new` have occurred in
+    /// the piece before.
+    ///
+    /// # Errors
+    /// When there are more distinct blocks than can be numbered, and when the row contradicts those
+    /// before it.
+    pub(super) fn add_row(&mut self, row: &Row) -> Result<(), String> {
+        self.add_lengths(row.input_length, row.output_length, row.timestamp);
+        let Some(path) = &row.path else {
+            self.requests_without_ids += 1;
+            return Ok(());
+        };
+        let first_new = self.numbering.len();
+        self.numbering.number(&path.new, &mut self.numbers)?;
+        self.repeated.grow(self.numbering.len());
+        for &block in self.numbers.iter().filter(|&&block| block < first_new) {
+            self.repeated.set(block);
+        }
+        // What is old in the piece is old in the trace; so a request's hit ends with its first block
+        // that is new in both.
+        let hit = self.numbers.iter().position(|&block| block >= first_new);
+        let hit = hit.map_or(path.n, |index| path.position(index));
+        let first = match path.first {
+            Some(_) if path.position(0) == 0 && !path.new.is_empty() => Some(self.numbers[0]),
+            Some(id) => {
+                let (mut number, known) = (Vec::new(), self.numbering.len());
+                self.numbering.number(&[id], &mut number)?;
+                if self.numbering.len() != known {
+                    return Err(format!("the first block, {id}, has not occurred in the piece"));
+                }
+                number.first().copied()
+            }
+            None => None,
+        };
+        let path = Path { n: path.n, hit, first, first_new };
+        self.count_path(&path, row.input_length, row.output_length);
+        Ok(())
+    }
+
+    /// The numbers that the blocks of the last request of [`Analysis::add_row`] have, in the order of
+    /// its `new` ones.
+    pub(super) fn last_numbers(&self) -> &[BlockNumber] {
+        &self.numbers
+    }
+
+    /// Notes that blocks occur again in their piece.
+    pub(super) fn repeat(&mut self, blocks: &[BlockNumber]) {
+        for &block in blocks {
+            self.repeated.set(block);
+        }
+    }
+
+    /// Counts a request whose blocks have been numbered.
+    fn count_path(&mut self, path: &Path, length: u64, output: Option<u64>) {
         let limit = self.hit_rule.limit(length, self.block_size);
-        let hit = u32::try_from(limit).map_or(hit, |limit| hit.min(limit));
-        self.blocks += n;
+        let hit = u32::try_from(limit).map_or(path.hit, |limit| path.hit.min(limit));
+        self.blocks += u64::from(path.n);
         self.hit_blocks += u64::from(hit);
         self.tokens_with_ids += u128::from(length);
         self.cached_length.record((u64::from(hit) * self.block_size).min(length));
-        let starts_new = numbers.first() == Some(&first_new);
-        self.log.push(length, after_new - first_new, starts_new, record.output_length);
-        if let Some(&first) = numbers.first() {
-            self.hit_rate.record(hit, n as u32);
+        let starts_new = path.first == Some(path.first_new);
+        self.log.push(length, self.numbering.len() - path.first_new, starts_new, output);
+        if let Some(first) = path.first {
+            self.hit_rate.record(hit, path.n);
             if !starts_new {
                 let restarts = self.restarts.entry(first);
                 restarts.and_modify(|r| *r = Restarts::More).or_insert(Restarts::Once);
             }
         }
-        Ok(())
     }
 
     /// All figures of what has been read so far. `percentiles` are in percent.

@@ -22,6 +22,11 @@ impl Bitmap {
         self.words[bit as usize / 64] |= 1 << (bit % 64);
     }
 
+    /// Whether the bit is set.
+    pub(super) fn get(&self, bit: u32) -> bool {
+        self.words.get(bit as usize / 64).is_some_and(|word| word >> (bit % 64) & 1 == 1)
+    }
+
     /// Number of set bits in `start..start + len`.
     pub(super) fn count(&self, start: u32, len: u32) -> u32 {
         if len == 0 {

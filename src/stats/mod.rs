@@ -8,6 +8,7 @@ mod bitmap;
 mod capacity;
 mod correlation;
 mod distribution;
+mod partial;
 mod rates;
 mod stack;
 
@@ -16,6 +17,7 @@ pub use arrivals::ArrivalFigures;
 pub use capacity::{CacheFigures, CacheOptions, CapacityRow, HitRule, Hits, TargetRow, TtlRow};
 pub use correlation::Correlations;
 pub use distribution::{Distribution, EXACT_BELOW, Summary};
+pub use partial::{Merger, PartialWriter, Piece};
 pub use rates::RateDistribution;
 
 /// Every figure of a trace, as plain data.
