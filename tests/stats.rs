@@ -338,7 +338,7 @@ fn pieces_that_do_not_fit_are_refused() {
     let [a, b, c] = &states[..] else { panic!() };
     let other = run("trace-stats", &["--partial", "-b", "16", "--piece", "2/3"], "").ok();
     let unnumbered = run("trace-stats", &["--partial"], "").ok();
-    let cut = &b[..b[..b.len() - 2].rfind('\n').unwrap() + 1];
+    let cut = &b[..=b[..b.len() - 2].rfind('\n').unwrap()];
     let lost = cut.lines().skip(2).fold(format!("{}\n", cut.lines().next().unwrap()), |s, l| s + l + "\n");
     let lost = lost + b.lines().last().unwrap() + "\n";
     for (wrong, message) in [

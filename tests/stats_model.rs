@@ -113,8 +113,8 @@ fn same_in_pieces(requests: &[Request], cuts: &[usize]) -> Result<(), TestCaseEr
             merger.line(line).map_err(TestCaseError::fail)?;
         }
     }
-    let merged = merger.finish().unwrap().report(&PERCENTILES);
-    prop_assert_eq!(format!("{:?}", merged), format!("{:?}", whole));
+    let found = merger.finish().unwrap().report(&PERCENTILES);
+    prop_assert_eq!(format!("{:?}", found), format!("{:?}", whole));
     Ok(())
 }
 
