@@ -405,3 +405,81 @@ fn finite_caches_do_not_go_with_pieces() {
         assert_eq!((ran.status, &*ran.stdout), (Some(2), ""), "{args:?}");
     }
 }
+
+fn lines(ran: Ran) -> Vec<Value> {
+    ran.ok().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn windows_add_up_to_the_whole_trace() {
+    let whole = json(run("trace-stats", &["-f", "json", "-c", "50"], small_trace()));
+    for size in ["1", "7", "150", "1k", "1s", "30s", "1h"] {
+        let windows = lines(run("trace-stats", &["-w", size, "-c", "50"], small_trace()));
+        for name in ["requests", "input_tokens", "output_tokens", "cached_tokens"] {
+            let sum: u64 = windows.iter().map(|w| w[name].as_u64().unwrap()).sum();
+            assert_eq!(whole[name], sum, "{name} in windows of {size}");
+        }
+        let blocks: u64 = windows.iter().map(|w| w["new_blocks"].as_u64().unwrap()).sum();
+        assert_eq!(whole["unique_blocks"], blocks);
+        let running = &windows.last().unwrap()["running"];
+        assert_eq!(running["token_hit_rate"], whole["token_hit_rate"]);
+        assert_eq!(running["capacity"], whole["capacity"]);
+        let numbers: Vec<u64> = windows.iter().map(|w| w["window"].as_u64().unwrap()).collect();
+        assert!(numbers.iter().copied().eq(0..windows.len() as u64));
+    }
+}
+
+#[test]
+fn a_window_holds_its_own_requests_and_late_ones_count_in_the_open_one() {
+    let times = [500, 900, 1000, 400, 1999, 5000, 7000, 6500];
+    let trace: String = times.iter().map(|&t| line(t, 512, 3, &[0])).collect();
+    let windows = lines(run("trace-stats", &["--window", "1s"], &trace));
+    let found: Vec<_> = windows
+        .iter()
+        .map(|w| (w["start_ms"].as_f64(), w["requests"].as_u64(), w["late"].as_u64()))
+        .collect();
+    let expected = [(0.0, 2, 0), (1000.0, 3, 1), (5000.0, 1, 0), (7000.0, 2, 1)];
+    assert_eq!(found, expected.map(|(start, n, late)| (Some(start), Some(n), Some(late))));
+    assert_eq!(windows[0]["hit_rate"], 0.5);
+    assert_eq!(windows[1]["output_length"]["median"], 3.0);
+
+    let csv = run("trace-stats", &["--window", "3", "-f", "csv"], &trace).ok();
+    let rows: Vec<Vec<&str>> = csv.lines().map(|row| row.split(',').collect()).collect();
+    assert_eq!(rows.len(), 4);
+    assert!(rows.iter().all(|row| row.len() == rows[0].len()));
+    assert_eq!((rows[0][2], rows[1][2], rows[3][2]), ("requests", "3", "2"));
+}
+
+#[test]
+fn a_window_is_written_while_the_stream_goes_on() {
+    let mut child = command("trace-stats")
+        .args(["--window", "2"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
+    for number in 0..3 {
+        let records = if number == 0 { 3 } else { 2 };
+        stdin.write_all(line(number, 512, 1, &[0]).repeat(records).as_bytes()).unwrap();
+        let mut out = String::new();
+        std::io::BufRead::read_line(&mut stdout, &mut out).unwrap();
+        assert!(out.starts_with(&format!("{{\"window\":{number},")), "{out}");
+    }
+    drop(stdin);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn running_totals_are_the_reports_of_the_beginnings() {
+    let trace = small_trace();
+    let whole: Vec<&str> = trace.lines().collect();
+    let mut expected = String::new();
+    for end in [150, 300, 400] {
+        expected += &run("trace-stats", &[], whole[..end].join("\n")).ok();
+    }
+    assert_eq!(run("trace-stats", &["--every", "150"], &trace).ok(), expected);
+    let twice = run("trace-stats", &["--every", "200"], &trace).ok();
+    assert_eq!(twice.matches("Requests:").count(), 2, "the end is not reported twice");
+}

@@ -134,7 +134,10 @@ fn same_caches(requests: &[Request], warmup: usize, hit_rule: HitRule) -> Result
         ..CacheOptions::default()
     };
     let engine = hit_rule == HitRule::Engine;
-    let figures = report_with(requests, &times, AnalysisOptions { hit_rule, caches }).caches.unwrap();
+    let figures =
+        report_with(requests, &times, AnalysisOptions { hit_rule, caches, ..AnalysisOptions::default() })
+            .caches
+            .unwrap();
     let naive = |capacity| u128::from(naive::lru(requests, capacity, BLOCK, warmup, engine));
     let rows = figures.capacity.iter().filter(|row| row.policy == "lru");
     for (row, &capacity) in rows.zip(&capacities) {

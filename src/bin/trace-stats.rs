@@ -7,7 +7,7 @@ use kvtrace::cli::{self, Progress};
 use kvtrace::error::{Error, Result};
 use kvtrace::io::{Input, InputOptions, Output};
 use kvtrace::record::{BlockSize, TraceReader};
-use kvtrace::report;
+use kvtrace::report::{self, Format};
 use kvtrace::stats::{Analysis, AnalysisOptions, CacheOptions, Merger, PartialWriter, Report};
 
 fn main() -> ExitCode {
@@ -36,6 +36,12 @@ fn check(options: &Options) -> Result<()> {
         "--piece goes with --partial"
     } else if caches && (options.partial || options.merge) {
         "finite caches need the whole trace in one run: they go neither with --partial nor with --merge"
+    } else if (options.window.is_some() || options.every.is_some()) && (options.partial || options.merge) {
+        "--window and --every go neither with --partial nor with --merge"
+    } else if options.window.is_some() && options.every.is_some() {
+        "--window writes lines and --every reports: give one of the two"
+    } else if options.window.is_some() && matches!(options.format, Format::Markdown | Format::Prometheus) {
+        "--window writes JSON lines, or rows with --format=csv"
     } else if in_bytes && options.kv_bytes_per_token.is_none() {
         "a --capacity in bytes needs --kv-bytes-per-token"
     } else {
@@ -48,10 +54,14 @@ fn analyse(options: &Options) -> Result<()> {
     let warmup = warmup(options)?;
     let mut reader = open(options)?;
     let mut progress = progress(options, reader.input());
-    let output = Output::create(options.common.output.as_deref())?;
+    let mut output = Output::create(options.common.output.as_deref())?;
     let mut analysis = None;
     let ended = loop {
-        match reader.advance(|status| progress.update(status)) {
+        let more = reader.advance(|status| {
+            progress.update(status)?;
+            output.flush()
+        });
+        match more {
             Ok(true) => {}
             Ok(false) => break Ok(()),
             // The report of what has been read is still owed.
@@ -62,12 +72,28 @@ fn analyse(options: &Options) -> Result<()> {
             Some(analysis) => analysis,
             None => analysis.insert(start(options, reader.block_size(), warmup)),
         };
+        if let Some(window) = analysis.close_window(reader.record()) {
+            report::write_window(options.format, &window, output.buffer());
+        }
         analysis.add(reader.record()).map_err(|message| reader.input().error(message))?;
+        if options.every.is_some_and(|every| reader.valid().is_multiple_of(every)) {
+            report::write(options.format, &analysis.report(percentiles(options)), output.buffer());
+        }
+        output.end_record()?;
     };
     progress.finish();
     let analysis = analysis.unwrap_or_else(|| start(options, reader.block_size(), warmup));
     let skips = reader.skipped()?;
-    report(options, &analysis, output)?;
+    if let Some(window) = analysis.last_window() {
+        report::write_window(options.format, &window, output.buffer());
+    }
+    let reported =
+        options.every.is_some_and(|every| reader.valid() > 0 && reader.valid().is_multiple_of(every));
+    if options.window.is_some() || reported {
+        output.finish()?;
+    } else {
+        report(options, &analysis, output)?;
+    }
     skipped(options, skips);
     ended
 }
@@ -106,11 +132,11 @@ fn merge(options: &Options) -> Result<()> {
     let mut input = Input::new(&options.common.files, input_options)?;
     let mut progress = progress(options, &input);
     let output = Output::create(options.common.output.as_deref())?;
-    let caches = CacheOptions::default();
-    let mut merger = Merger::new(AnalysisOptions { hit_rule: options.hit_rule, caches });
+    let mut merger =
+        Merger::new(AnalysisOptions { hit_rule: options.hit_rule, ..AnalysisOptions::default() });
     while input.advance(|status| progress.update(status))? {
-        let merged = merger.line(input.line());
-        merged.map_err(|message| input.error(message))?;
+        let read = merger.line(input.line());
+        read.map_err(|message| input.error(message))?;
     }
     progress.finish();
     let analysis = merger.finish().map_err(Error::Failed)?;
@@ -122,15 +148,18 @@ fn progress(options: &Options, input: &Input) -> Progress {
 }
 
 fn report(options: &Options, analysis: &Analysis, mut output: Output) -> Result<()> {
-    let percentiles = match &options.percentiles[..] {
-        [] => options.format.default_percentiles(),
-        chosen => chosen,
-    };
-    let figures = analysis.report(percentiles);
+    let figures = analysis.report(percentiles(options));
     report::write(options.format, &figures, output.buffer());
     output.finish()?;
     notes(options, &figures);
     Ok(())
+}
+
+fn percentiles(options: &Options) -> &[f64] {
+    match &options.percentiles[..] {
+        [] => options.format.default_percentiles(),
+        chosen => chosen,
+    }
 }
 
 fn skipped(options: &Options, message: Option<String>) {
@@ -177,7 +206,13 @@ fn start(options: &Options, block_size: u64, warmup: u64) -> Analysis {
         warmup,
         kv_bytes_per_token: options.kv_bytes_per_token,
     };
-    Analysis::new(block_size, AnalysisOptions { hit_rule: options.hit_rule, caches })
+    let analysis = AnalysisOptions {
+        hit_rule: options.hit_rule,
+        caches,
+        window: options.window,
+        window_percentiles: percentiles(options).to_vec(),
+    };
+    Analysis::new(block_size, analysis)
 }
 
 /// What the reader of the report should know.

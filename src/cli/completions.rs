@@ -1,119 +1,281 @@
-//! Completion scripts for shells.
+//! Completion scripts.
+//!
+//! Each loads both ways: from the shell's completion folder, or by `eval "$(NAME --completions
+//! SHELL)"` (fish: `NAME --completions fish | source`).
 
-use std::fmt::Write;
+use std::fmt::Write as _;
 
 use super::spec::{Arg, Opt, Spec};
 
-/// A shell that completions are written for.
+/// A shell that completions can be written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shell {
-    /// GNU bash.
+    /// GNU bash, from 3.2.
     Bash,
-    /// Z shell.
+    /// The Z shell.
     Zsh,
-    /// Fish.
+    /// The friendly interactive shell.
     Fish,
 }
 
-/// The script that completes a filter's options and their values.
+/// The script that completes a filter's options in `shell`.
 pub(super) fn script<O>(spec: &Spec<O>, shell: Shell) -> String {
-    let mut out = String::new();
-    // Writing to a string cannot fail.
     match shell {
-        Shell::Bash => bash(spec, &mut out),
-        Shell::Zsh => zsh(spec, &mut out),
-        Shell::Fish => fish(spec, &mut out),
+        Shell::Bash => bash(spec),
+        Shell::Zsh => zsh(spec),
+        Shell::Fish => fish(spec),
     }
-    .ok();
+}
+
+fn bash<O>(spec: &Spec<O>) -> String {
+    let mut cases = String::new();
+    let mut names = Vec::new();
+    for option in spec.all() {
+        let mut own = Vec::new();
+        own.extend(option.short.map(|short| format!("-{short}")));
+        own.push(format!("--{}", option.long));
+        let action = match option.arg {
+            Arg::None => None,
+            Arg::File(_) => Some("return".to_owned()),
+            Arg::Value(_) | Arg::List(_, []) => Some("compopt +o default 2>/dev/null; return".to_owned()),
+            Arg::Choice(words) => {
+                Some(format!("COMPREPLY=($(compgen -W {} -- \"$cur\")); return", quote(&words.join(" "))))
+            }
+            Arg::List(_, words) => Some(format!(
+                "[[ $cur == *,* ]] && head=${{cur%,*}},\n            \
+                 COMPREPLY=($(compgen -P \"$head\" -W {} -- \"${{cur##*,}}\"))\n            \
+                 return",
+                quote(&words.join(" "))
+            )),
+        };
+        if let Some(action) = action {
+            let pattern = own.join(" | ");
+            let _ = write!(cases, "        {pattern})\n            {action} ;;\n");
+        }
+        names.append(&mut own);
+    }
+    let (name, function, names) = (spec.name, function(spec.name), quote(&names.join(" ")));
+    // Bash takes `--name=value` apart at the equals sign. Where COMPREPLY stays empty, the option
+    // `default` of `complete` makes it complete file names.
+    format!(
+        "\
+{function}() {{
+    local cur=${{COMP_WORDS[COMP_CWORD]}} prev= head=
+    ((COMP_CWORD > 0)) && prev=${{COMP_WORDS[COMP_CWORD-1]}}
+    if [[ $cur == = ]]; then
+        cur=
+    elif [[ $prev == = ]] && ((COMP_CWORD > 1)); then
+        prev=${{COMP_WORDS[COMP_CWORD-2]}}
+    fi
+    COMPREPLY=()
+    case $prev in
+{cases}    esac
+    if [[ $cur == -* ]]; then
+        COMPREPLY=($(compgen -W {names} -- \"$cur\"))
+    fi
+}}
+complete -o default -F {function} {name}
+"
+    )
+}
+
+fn zsh<O>(spec: &Spec<O>) -> String {
+    let mut specs = String::new();
+    for option in spec.all() {
+        let _ = writeln!(specs, "        {} \\", zsh_option(option));
+    }
+    let (name, function) = (spec.name, function(spec.name));
+    format!(
+        "\
+#compdef {name}
+{function}() {{
+    _arguments -s -S \\
+{specs}        '*:FILE:_files'
+}}
+if [[ ${{funcstack[1]}} == {function} || ${{funcstack[1]}} == _{name} ]]; then
+    {function} \"$@\"
+else
+    compdef {function} {name}
+fi
+"
+    )
+}
+
+fn zsh_option<O>(option: &Opt<O>) -> String {
+    let Opt { long, short, .. } = option;
+    let (glued, equals) = match option.arg {
+        Arg::None => ("", ""),
+        _ => ("+", "="),
+    };
+    let names = match short {
+        Some(short) => {
+            format!("'(-{short} --{long})'{{-{short}{glued},--{long}{equals}}}")
+        }
+        None => format!("--{long}{equals}"),
+    };
+    let value = match option.arg {
+        Arg::None => String::new(),
+        Arg::Value(name) | Arg::List(name, []) => format!(":{}: ", zsh_text(name)),
+        Arg::File(name) => format!(":{}:_files", zsh_text(name)),
+        Arg::Choice(words) => format!(":{long}:({})", words.join(" ")),
+        Arg::List(name, words) => format!(":{}:_sequence compadd - {}", zsh_text(name), words.join(" ")),
+    };
+    format!("{names}{}", quote(&format!("[{}]{value}", zsh_text(option.help))))
+}
+
+/// Text inside a specification of `_arguments`.
+fn zsh_text(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '\\' | '[' | ']' | ':') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
     out
 }
 
-fn choices(arg: Arg) -> &'static [&'static str] {
-    match arg {
-        Arg::Choice(choices) | Arg::List(_, choices) => choices,
-        Arg::None | Arg::Value(_) | Arg::File(_) => &[],
-    }
-}
-
-fn names<O>(option: &Opt<O>) -> Vec<String> {
-    let short = option.short.map(|short| format!("-{short}"));
-    short.into_iter().chain([format!("--{}", option.long)]).collect()
-}
-
-fn bash<O>(spec: &Spec<O>, out: &mut String) -> std::fmt::Result {
-    let name = spec.name;
-    let function = format!("_{}", name.replace('-', "_"));
-    writeln!(out, "{function}() {{")?;
-    writeln!(out, "    local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD - 1]}}")?;
-    writeln!(out, "    case $before in")?;
-    for option in spec.all().filter(|option| option.arg != Arg::None) {
-        let words = choices(option.arg).join(" ");
-        let reply = match option.arg {
-            Arg::File(_) => "COMPREPLY=($(compgen -f -- \"$word\"))".to_owned(),
-            _ => format!("COMPREPLY=($(compgen -W '{words}' -- \"$word\"))"),
-        };
-        writeln!(out, "        {}) {reply}; return ;;", names(option).join("|"))?;
-    }
-    writeln!(out, "    esac")?;
-    let all: Vec<String> = spec.all().flat_map(names).collect();
-    writeln!(out, "    case $word in")?;
-    writeln!(out, "        -*) COMPREPLY=($(compgen -W '{}' -- \"$word\")) ;;", all.join(" "))?;
-    writeln!(out, "        *) COMPREPLY=($(compgen -f -- \"$word\")) ;;")?;
-    writeln!(out, "    esac\n}}")?;
-    writeln!(out, "complete -o filenames -F {function} {name}")
-}
-
-fn zsh<O>(spec: &Spec<O>, out: &mut String) -> std::fmt::Result {
-    writeln!(out, "#compdef {}\n_arguments -s -S \\", spec.name)?;
+fn fish<O>(spec: &Spec<O>) -> String {
+    let mut out = String::new();
     for option in spec.all() {
-        let help = option.help.replace('[', "\\[").replace(']', "\\]").replace('\'', "'\\''");
-        let value = match option.arg {
-            Arg::None => String::new(),
-            Arg::Value(name) => format!(":{name}:"),
-            Arg::File(name) => format!(":{name}:_files"),
-            Arg::Choice(choices) => format!(":choice:({})", choices.join(" ")),
-            Arg::List(name, choices) => format!(":{name}:({})", choices.join(" ")),
-        };
-        let equals = if value.is_empty() { "" } else { "=" };
+        let _ = write!(out, "complete -c {}", spec.name);
         if let Some(short) = option.short {
-            writeln!(out, "    '-{short}[{help}]{value}' \\")?;
+            let _ = write!(out, " -s {short}");
         }
-        writeln!(out, "    '--{}{equals}[{help}]{value}' \\", option.long)?;
-    }
-    writeln!(out, "    '*:FILE:_files'")
-}
-
-fn fish<O>(spec: &Spec<O>, out: &mut String) -> std::fmt::Result {
-    for option in spec.all() {
-        write!(out, "complete -c {} -l {}", spec.name, option.long)?;
-        if let Some(short) = option.short {
-            write!(out, " -s {short}")?;
-        }
+        let _ = write!(out, " -l {}", option.long);
         match option.arg {
             Arg::None => {}
-            Arg::File(_) => write!(out, " -r -F")?,
-            Arg::Value(_) => write!(out, " -x")?,
-            Arg::Choice(_) | Arg::List(..) => write!(out, " -x -a '{}'", choices(option.arg).join(" "))?,
+            Arg::File(_) => out.push_str(" -r -F"),
+            Arg::Value(_) | Arg::List(_, []) => out.push_str(" -x"),
+            Arg::Choice(words) => {
+                let _ = write!(out, " -x -a {}", fish_quote(&words.join(" ")));
+            }
+            Arg::List(_, words) => {
+                let list = format!("(__fish_append , {})", words.join(" "));
+                let _ = write!(out, " -x -a {}", fish_quote(&list));
+            }
         }
-        writeln!(out, " -d '{}'", option.help.replace('\\', "\\\\").replace('\'', "\\'"))?;
+        let _ = writeln!(out, " -d {}", fish_quote(option.help));
     }
-    Ok(())
+    out
+}
+
+fn fish_quote(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+/// Quotes for bash and zsh.
+fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+/// The name of a shell function; not all shells allow dashes in it.
+fn function(program: &str) -> String {
+    format!("_{}", program.replace('-', "_"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+
     use super::super::testing::SPEC;
     use super::*;
 
+    const SHELLS: [(&str, Shell); 3] = [("bash", Shell::Bash), ("zsh", Shell::Zsh), ("fish", Shell::Fish)];
+
+    /// What `program` prints for `script` on standard input; nothing where it is not installed.
+    fn feed(program: &str, args: &[&str], input_text: &str) -> Option<String> {
+        let mut child =
+            Command::new(program).args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(input_text.as_bytes()).unwrap();
+        drop(input);
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{program} refuses {input_text}");
+        Some(String::from_utf8(output.stdout).unwrap())
+    }
+
     #[test]
-    fn every_script_has_every_option_and_every_choice() {
-        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-            let script = script(&SPEC, shell);
+    fn the_shells_accept_their_scripts() {
+        for (program, shell) in SHELLS {
+            feed(program, &["-n"], &script(&SPEC, shell));
+        }
+    }
+
+    #[test]
+    fn every_option_is_in_every_script() {
+        for (program, shell) in SHELLS {
+            let text = script(&SPEC, shell);
             for option in SPEC.all() {
-                assert!(script.contains(option.long), "{shell:?} {}", option.long);
-                for choice in choices(option.arg) {
-                    assert!(script.contains(choice), "{shell:?} {choice}");
-                }
+                assert!(text.contains(option.long), "{} in {program}", option.long);
+            }
+        }
+    }
+
+    #[test]
+    fn zsh_gets_names_help_and_values() {
+        let text = script(&SPEC, Shell::Zsh);
+        for expected in [
+            "'(-o --output)'{-o+,--output=}'[write to FILE instead of standard output]:FILE:_files' \\\n",
+            "--format='[format of the output]:format:(table json)' \\\n",
+            "--keep='[fields to keep]:FIELDS:_sequence compadd - id kind' \\\n",
+            "'(-q --quiet)'{-q,--quiet}'[",
+            "(read it with\\: man -l FILE)",
+        ] {
+            assert!(text.contains(expected), "{expected} in {text}");
+        }
+    }
+
+    #[test]
+    fn fish_gets_names_help_and_values() {
+        let text = script(&SPEC, Shell::Fish);
+        for expected in [
+            "complete -c trace-test -s o -l output -r -F -d 'write to FILE instead of",
+            "complete -c trace-test -l format -x -a 'table json' -d 'format of the output'\n",
+            "complete -c trace-test -l keep -x -a '(__fish_append , id kind)' -d",
+            "complete -c trace-test -s q -l quiet -d",
+        ] {
+            assert!(text.contains(expected), "{expected} in {text}");
+        }
+    }
+
+    #[test]
+    fn bash_completes_options_choices_and_lists() {
+        for (words, expected) in [
+            ("--blo", "--block-size"),
+            ("--format js", "json"),
+            ("--format = t", "table"),
+            ("--format =", "table json"),
+            ("--keep id,k", "id,kind"),
+            ("--keep i", "id"),
+            ("--output x", ""),
+            ("--block-size 1", ""),
+            ("file", ""),
+        ] {
+            let session = format!(
+                "{}\nCOMP_WORDS=(trace-test {words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))\n\
+                 _trace_test; echo \"${{COMPREPLY[*]}}\"\n",
+                script(&SPEC, Shell::Bash)
+            );
+            if let Some(found) = feed("bash", &["--norc"], &session) {
+                assert_eq!(found.trim_end(), expected, "{words}");
+            }
+        }
+    }
+
+    #[test]
+    fn fish_completes_options_choices_and_lists() {
+        for (line, expected) in [
+            ("--blo", "--block-size"),
+            ("--format js", "json"),
+            ("--format=t", "--format=table"),
+            ("--keep id,k", "id,kind"),
+        ] {
+            let session = format!("{}\ncomplete -C 'trace-test {line}'\n", script(&SPEC, Shell::Fish));
+            if let Some(found) = feed("fish", &["--no-config"], &session) {
+                let first = found.split(['\t', '\n']).next();
+                assert_eq!(first, Some(expected), "{line}: {found}");
             }
         }
     }

@@ -118,7 +118,7 @@ impl Page {
                     self.text(text);
                 }
                 Block::Example { what, command } => {
-                    self.line(&format!("{}:", escape(what)));
+                    self.text(&format!("{what}:"));
                     self.line(".Bd -literal -offset indent");
                     command.lines().for_each(|line| self.line(&escape(line)));
                     self.line(".Ed");

@@ -2,7 +2,7 @@
 
 use super::{Arg, Block, Common, CommonOptions, HasCommon, Opt, Section, Spec, Value};
 use crate::report::Format;
-use crate::stats::{HitRule, Piece};
+use crate::stats::{HitRule, Piece, WindowSize};
 
 /// Values of the options.
 #[derive(Default)]
@@ -29,6 +29,10 @@ pub struct Options {
     pub warmup: Warmup,
     /// Bytes of KV cache per token.
     pub kv_bytes_per_token: Option<u64>,
+    /// Report on windows of this size.
+    pub window: Option<WindowSize>,
+    /// Report every so many requests.
+    pub every: Option<u64>,
     /// Whether to write the state of a piece in place of a report.
     pub partial: bool,
     /// Place of the piece in its trace.
@@ -75,6 +79,16 @@ fn share(value: &Value) -> Result<f64, String> {
     let share = if percent.is_some() { number / 100.0 } else { number };
     let valid = share > 0.0 && share <= 1.0;
     valid.then_some(share).ok_or(format!("'{text}' is not a share; expected a number such as 90% or 0.9"))
+}
+
+/// `60s` or `5m`: a span of trace time; `10000` or `10k`: a number of requests.
+fn window(value: &Value) -> Result<WindowSize, String> {
+    if value.text()?.ends_with(['s', 'm', 'h', 'd']) {
+        let length = value.duration_ms()?;
+        let none = || "a window of no time; expected such as 60s".to_owned();
+        return (length > 0).then_some(WindowSize::Time(length)).ok_or_else(none);
+    }
+    value.positive().map(WindowSize::Requests)
 }
 
 /// `3/100`: the third of a hundred pieces.
@@ -257,6 +271,33 @@ pub static SPEC: Spec<Options> = Spec {
             },
         },
         Opt {
+            long: "window",
+            short: Some('w'),
+            arg: Arg::Value("SIZE"),
+            help: "one line of JSON per window of 60s or of 10000 requests",
+            doc: "Write one line of JSON (a row with --format=csv) for each window of the stream as soon as \
+                  it is over, and no report at the end: its own figures, and under running the hit \
+                  rates since the beginning of an infinite cache and of the caches asked for by \
+                  --capacity. SIZE is a span of trace time (60s, 5m, 1h) or a number of requests. \
+                  Trace time is the largest timestamp so far; a late record counts in the window that is open. \
+                  Percentiles have three digits. Without --capacity no memory grows with the number of requests.",
+            set: |options, value| {
+                options.window = Some(window(value)?);
+                Ok(())
+            },
+        },
+        Opt {
+            long: "every",
+            short: None,
+            arg: Arg::Value("N"),
+            help: "write the report so far after every N requests",
+            doc: "Write the report of all that has been read so far after every N requests, and at the end.",
+            set: |options, value| {
+                options.every = Some(value.positive()?);
+                Ok(())
+            },
+        },
+        Opt {
             long: "partial",
             short: None,
             arg: Arg::None,
@@ -420,6 +461,14 @@ pub static SPEC: Spec<Options> = Spec {
                 Block::Example {
                     what: "Hits as an engine with blocks of 16 tokens counts them",
                     command: "trace-hash -b 16 prompts.jsonl | trace-stats -b 16 --hits engine --curve -f csv",
+                },
+                Block::Example {
+                    what: "A line for each ten seconds of a trace, as it grows if the input is tail -f",
+                    command: "trace-hash prompts.jsonl | trace-stats --window 10s --capacity 10,20 | jq -c .running",
+                },
+                Block::Example {
+                    what: "The report so far after every twenty requests",
+                    command: "trace-hash prompts.jsonl | trace-stats --every 20",
                 },
                 Block::Example {
                     what: "Two halves of a trace at a time",

@@ -68,11 +68,11 @@ pub(super) fn summaries(report: &Report) -> [(&'static str, Option<&Summary>); 6
 }
 
 /// The statistics of a summary in order, by their names in JSON.
-pub(super) fn statistics(report: &Report, summary: &Summary) -> Vec<(String, f64)> {
+pub(super) fn named(percentiles: &[f64], summary: &Summary) -> Vec<(String, f64)> {
     let mut list =
         vec![("mean".into(), summary.mean), ("std".into(), summary.std), ("min".into(), summary.min)];
     let values = summary.percentiles.iter().copied();
-    list.extend(report.percentiles.iter().map(|&p| percentile_name(p)).zip(values));
+    list.extend(percentiles.iter().map(|&p| percentile_name(p)).zip(values));
     list.push(("max".into(), summary.max));
     list
 }
@@ -103,7 +103,9 @@ pub(super) fn lengths(report: &Report) -> Cells {
     let row = |name: &str, summary: &Option<Summary>| {
         let mut cells = vec![name.to_owned()];
         match summary {
-            Some(s) => cells.extend(statistics(report, s).iter().map(|(_, value)| format!("{value:?}"))),
+            Some(s) => {
+                cells.extend(named(&report.percentiles, s).iter().map(|(_, value)| format!("{value:?}")));
+            }
             None => cells.resize(header.len(), "-".into()),
         }
         cells

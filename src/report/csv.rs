@@ -1,7 +1,7 @@
 //! Comma-separated values: one figure per row, under the names of the JSON report.
 
 use crate::report::cells::{self, Number};
-use crate::stats::{Hits, Report};
+use crate::stats::{Hits, Report, WindowReport};
 
 /// Appends a header and the rows `section,item,figure,value`.
 pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
@@ -13,7 +13,7 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
         row("total", "", name, value);
     }
     for (name, summary) in cells::summaries(report) {
-        for (statistic, value) in summary.map_or(Vec::new(), |s| cells::statistics(report, s)) {
+        for (statistic, value) in summary.map_or(Vec::new(), |s| cells::named(&report.percentiles, s)) {
             row("distribution", name, &statistic, Number::Real(value));
         }
     }
@@ -31,4 +31,35 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
             row(section, &item, "prefill_saving", Number::Real(saving));
         }
     }
+}
+
+/// Appends what a stream says of a window as one row, before the first one a header.
+pub(super) fn write_window(report: &WindowReport, out: &mut Vec<u8>) {
+    let w = &report.window;
+    let real = |x: Option<f64>| x.map_or_else(String::new, |x| format!("{x:?}"));
+    let mut row: Vec<(String, String)> = vec![
+        ("window".into(), w.window.to_string()),
+        ("start_ms".into(), real(w.start_ms)),
+        ("requests".into(), w.requests.to_string()),
+        ("late".into(), w.late.to_string()),
+        ("input_tokens".into(), w.input_tokens.to_string()),
+        ("output_tokens".into(), w.output_tokens.to_string()),
+        ("cached_tokens".into(), w.cached_tokens.to_string()),
+        ("new_blocks".into(), w.new_blocks.to_string()),
+        ("hit_rate".into(), real(w.hit_rate)),
+        ("token_hit_rate".into(), real(w.token_hit_rate)),
+        ("running_requests".into(), report.requests.to_string()),
+        ("running_unique_blocks".into(), report.unique_blocks.to_string()),
+        ("running_token_hit_rate".into(), real(report.token_hit_rate)),
+    ];
+    let caches = report.caches.iter().flat_map(|caches| &caches.capacity);
+    // The working set grows, so the infinite cache is not named by its size.
+    row.extend(caches.filter(|cache| cache.policy != "infinite").map(|cache| {
+        (format!("running_{}_{}", cache.policy, cache.capacity_blocks), real(cache.hits.rate()))
+    }));
+    let line = |cells: Vec<&str>| cells.join(",") + "\n";
+    if w.window == 0 {
+        out.extend_from_slice(line(row.iter().map(|(name, _)| &**name).collect()).as_bytes());
+    }
+    out.extend_from_slice(line(row.iter().map(|(_, value)| &**value).collect()).as_bytes());
 }

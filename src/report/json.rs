@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 use crate::report::cells;
 use crate::stats::{
     ArrivalFigures, CapacityRow, Correlations, HitRule, Hits, Report, Summary, TargetRow, TtlRow,
+    WindowReport,
 };
 
 /// Appends the report as an indented object.
@@ -16,8 +17,63 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
+/// Appends what a stream says of a window, on one line.
+pub(super) fn write_window(report: &WindowReport, out: &mut Vec<u8>) {
+    let w = &report.window;
+    let line = WindowLine {
+        window: w.window,
+        start_ms: w.start_ms,
+        requests: w.requests,
+        late: w.late,
+        input_tokens: w.input_tokens,
+        output_tokens: w.output_tokens,
+        cached_tokens: w.cached_tokens,
+        new_blocks: w.new_blocks,
+        hit_rate: w.hit_rate,
+        token_hit_rate: w.token_hit_rate,
+        input_length: named(&report.percentiles, w.input_length.as_ref()),
+        output_length: named(&report.percentiles, w.output_length.as_ref()),
+        running: Running {
+            requests: report.requests,
+            unique_blocks: report.unique_blocks,
+            token_hit_rate: report.token_hit_rate,
+            capacity: report.caches.as_ref().map(|c| c.capacity.iter().map(Capacity::of).collect()),
+        },
+    };
+    // Writing plain numbers into memory cannot fail.
+    serde_json::to_writer(&mut *out, &line).ok();
+    out.push(b'\n');
+}
+
 #[derive(Serialize)]
-struct Object<'a> {
+struct WindowLine {
+    window: u64,
+    start_ms: Option<f64>,
+    requests: u64,
+    late: u64,
+    input_tokens: u128,
+    output_tokens: u128,
+    cached_tokens: u128,
+    new_blocks: u64,
+    hit_rate: Option<f64>,
+    token_hit_rate: Option<f64>,
+    input_length: Option<Named>,
+    output_length: Option<Named>,
+    running: Running,
+}
+
+/// Figures since the beginning of the stream.
+#[derive(Serialize)]
+struct Running {
+    requests: u64,
+    unique_blocks: u64,
+    token_hit_rate: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capacity: Option<Vec<Capacity>>,
+}
+
+#[derive(Serialize)]
+struct Object {
     requests: u64,
     requests_without_ids: u64,
     block_size: u64,
@@ -32,12 +88,12 @@ struct Object<'a> {
     token_hit_rate: Option<f64>,
     block_hit_rate: Option<f64>,
     arrivals: Option<Arrivals>,
-    input_length: Option<Column<'a>>,
-    context_length: Option<Column<'a>>,
-    unique_prompt_length: Option<Column<'a>>,
-    output_length: Option<Column<'a>>,
-    hit_rate: Option<Column<'a>>,
-    cached_length: Option<Column<'a>>,
+    input_length: Option<Named>,
+    context_length: Option<Named>,
+    unique_prompt_length: Option<Named>,
+    output_length: Option<Named>,
+    hit_rate: Option<Named>,
+    cached_length: Option<Named>,
     correlation: Correlation,
     #[serde(skip_serializing_if = "Option::is_none")]
     capacity: Option<Vec<Capacity>>,
@@ -47,10 +103,9 @@ struct Object<'a> {
     ttl: Vec<Ttl>,
 }
 
-impl<'a> Object<'a> {
-    fn of(report: &'a Report) -> Self {
-        let column =
-            |summary: &'a Option<Summary>| summary.as_ref().map(|summary| Column { summary, report });
+impl Object {
+    fn of(report: &Report) -> Self {
+        let column = |summary: &Option<Summary>| named(&report.percentiles, summary.as_ref());
         let caches = report.caches.as_ref();
         Self {
             requests: report.requests,
@@ -202,16 +257,16 @@ impl Ttl {
 }
 
 /// One quantity: mean, std, min, the percentiles asked for, max.
-struct Column<'a> {
-    summary: &'a Summary,
-    report: &'a Report,
+struct Named(Vec<(String, f64)>);
+
+fn named(percentiles: &[f64], summary: Option<&Summary>) -> Option<Named> {
+    summary.map(|summary| Named(cells::named(percentiles, summary)))
 }
 
-impl Serialize for Column<'_> {
+impl Serialize for Named {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let statistics = cells::statistics(self.report, self.summary);
-        let mut map = serializer.serialize_map(Some(statistics.len()))?;
-        for (name, value) in &statistics {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in &self.0 {
             map.serialize_entry(name, value)?;
         }
         map.end()

@@ -7,7 +7,7 @@ mod markdown;
 mod prometheus;
 mod table;
 
-use crate::stats::Report;
+use crate::stats::{Report, WindowReport};
 
 /// How a report is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +43,14 @@ pub fn write(format: Format, report: &Report, out: &mut Vec<u8>) {
         Format::Csv => csv::write(report, out),
         Format::Markdown => markdown::write(report, out),
         Format::Prometheus => prometheus::write(report, out),
+    }
+}
+
+/// Appends what a stream says of a window: a row in CSV, else a line of JSON.
+pub fn write_window(format: Format, report: &WindowReport, out: &mut Vec<u8>) {
+    match format {
+        Format::Csv => csv::write_window(report, out),
+        _ => json::write_window(report, out),
     }
 }
 

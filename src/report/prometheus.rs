@@ -12,7 +12,7 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
     for (name, summary) in cells::summaries(report) {
         let Some(summary) = summary else { continue };
         family(name, "Distribution over the requests of the trace.", out);
-        for (statistic, value) in cells::statistics(report, summary) {
+        for (statistic, value) in cells::named(&report.percentiles, summary) {
             sample(name, &[("stat", &statistic)], &format!("{value:?}"), out);
         }
     }

@@ -29,7 +29,8 @@ use crate::stats::correlation::{Correlations, Pearson};
 use crate::stats::distribution::Distribution;
 use crate::stats::partial::Row;
 use crate::stats::rates::RateDistribution;
-use crate::stats::{Report, Summary};
+use crate::stats::window::{Counted, Window, WindowFigures, WindowSize};
+use crate::stats::{Report, Summary, WindowReport};
 
 /// What is to be analysed.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +39,11 @@ pub struct AnalysisOptions {
     pub hit_rule: HitRule,
     /// Which finite caches to study.
     pub caches: CacheOptions,
+    /// Report on windows of this size. Then the context length, which looks ahead over the whole
+    /// trace, is not kept, and no memory grows with the number of requests.
+    pub window: Option<WindowSize>,
+    /// The percentiles in the reports on windows, in percent.
+    pub window_percentiles: Vec<f64>,
 }
 
 /// Running analysis of a trace.
@@ -46,6 +52,8 @@ pub struct Analysis {
     hit_rule: HitRule,
     warmup: u64,
     caches: Option<Caches>,
+    window: Option<Window>,
+    window_percentiles: Vec<f64>,
     requests: u64,
     requests_without_ids: u64,
     blocks: u64,
@@ -86,12 +94,14 @@ enum Restarts {
 impl Analysis {
     /// An analysis of nothing yet. `block_size` is in tokens.
     pub fn new(block_size: u64, options: AnalysisOptions) -> Self {
-        let AnalysisOptions { hit_rule, caches } = options;
+        let AnalysisOptions { hit_rule, caches, window, window_percentiles } = options;
         Self {
             block_size,
             hit_rule,
             warmup: caches.warmup,
             caches: caches.is_needed().then(|| Caches::new(caches, block_size, hit_rule)),
+            window: window.map(|size| Window::new(size, &window_percentiles)),
+            window_percentiles,
             requests: 0,
             requests_without_ids: 0,
             blocks: 0,
@@ -116,12 +126,42 @@ impl Analysis {
     /// When there are more distinct blocks than can be numbered.
     pub fn add(&mut self, record: &Record) -> Result<(), String> {
         self.add_lengths(record.input_length, record.output_length, record.timestamp);
-        match record.ids() {
-            Some(ids) => self.add_blocks(ids, record),
+        let counted = match record.ids() {
+            Some(ids) => self.add_blocks(ids, record)?,
             None => {
                 self.requests_without_ids += 1;
-                Ok(())
+                Counted::default()
             }
+        };
+        if let Some(window) = &mut self.window {
+            window.add(record, counted);
+        }
+        Ok(())
+    }
+
+    /// The report on the open window if `next`, a record that is about to be added, is beyond it.
+    pub fn close_window(&mut self, next: &Record) -> Option<WindowReport> {
+        let window = self.window.as_mut()?;
+        let now = next.timestamp.map(|t| if self.requests == 0 { t } else { t.max(self.arrivals.now()) });
+        let closed = window.close_before(now)?;
+        Some(self.window_report(closed))
+    }
+
+    /// The report on the open window, unless it is empty.
+    pub fn last_window(&self) -> Option<WindowReport> {
+        Some(self.window_report(self.window.as_ref()?.rest()?))
+    }
+
+    fn window_report(&self, window: WindowFigures) -> WindowReport {
+        let unique_blocks = u64::from(self.numbering.len());
+        let tokens = self.tokens_with_ids as f64;
+        WindowReport {
+            percentiles: self.window_percentiles.clone(),
+            window,
+            requests: self.requests,
+            unique_blocks,
+            token_hit_rate: (tokens > 0.0).then(|| self.cached_length.sum() as f64 / tokens),
+            caches: self.caches.as_ref().map(|c| c.figures(unique_blocks)),
         }
     }
 
@@ -136,7 +176,7 @@ impl Analysis {
         }
     }
 
-    fn add_blocks(&mut self, ids: &[u64], record: &Record) -> Result<(), String> {
+    fn add_blocks(&mut self, ids: &[u64], record: &Record) -> Result<Counted, String> {
         let length = record.input_length;
         let first_new = self.numbering.len();
         self.numbering.number(ids, &mut self.numbers)?;
@@ -172,8 +212,7 @@ impl Analysis {
             });
         }
         let path = Path { n: numbers.len() as u32, hit, first: numbers.first().copied(), first_new };
-        self.count_path(&path, length, record.output_length);
-        Ok(())
+        Ok(self.count_path(&path, length, record.output_length))
     }
 
     /// Takes a request of a piece of the trace: all its blocks but those in `row.new` have occurred in
@@ -229,15 +268,19 @@ impl Analysis {
     }
 
     /// Counts a request whose blocks have been numbered.
-    fn count_path(&mut self, path: &Path, length: u64, output: Option<u64>) {
+    fn count_path(&mut self, path: &Path, length: u64, output: Option<u64>) -> Counted {
         let limit = self.hit_rule.limit(length, self.block_size);
         let hit = u32::try_from(limit).map_or(path.hit, |limit| path.hit.min(limit));
+        let cached = (u64::from(hit) * self.block_size).min(length);
+        let new_blocks = self.numbering.len() - path.first_new;
         self.blocks += u64::from(path.n);
         self.hit_blocks += u64::from(hit);
         self.tokens_with_ids += u128::from(length);
-        self.cached_length.record((u64::from(hit) * self.block_size).min(length));
+        self.cached_length.record(cached);
         let starts_new = path.first == Some(path.first_new);
-        self.log.push(length, self.numbering.len() - path.first_new, starts_new, output);
+        if self.window.is_none() {
+            self.log.push(length, new_blocks, starts_new, output);
+        }
         if let Some(first) = path.first {
             self.hit_rate.record(hit, path.n);
             if !starts_new {
@@ -245,6 +288,7 @@ impl Analysis {
                 restarts.and_modify(|r| *r = Restarts::More).or_insert(Restarts::Once);
             }
         }
+        Counted { cached, new_blocks, hit: path.first.map(|_| (hit, path.n)) }
     }
 
     /// All figures of what has been read so far. `percentiles` are in percent.

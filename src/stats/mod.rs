@@ -11,6 +11,7 @@ mod distribution;
 mod partial;
 mod rates;
 mod stack;
+mod window;
 
 pub use analysis::{Analysis, AnalysisOptions};
 pub use arrivals::ArrivalFigures;
@@ -19,6 +20,7 @@ pub use correlation::Correlations;
 pub use distribution::{Distribution, EXACT_BELOW, Summary};
 pub use partial::{Merger, PartialWriter, Piece};
 pub use rates::RateDistribution;
+pub use window::{WindowFigures, WindowSize};
 
 /// Every figure of a trace, as plain data.
 #[derive(Clone, Debug)]
@@ -68,5 +70,22 @@ pub struct Report {
     /// Pearson correlations of the lengths of a request.
     pub correlations: Correlations,
     /// Finite caches, if any was asked for.
+    pub caches: Option<CacheFigures>,
+}
+
+/// What a stream says after each window.
+#[derive(Clone, Debug)]
+pub struct WindowReport {
+    /// The percentiles that every [`Summary`] holds, in percent.
+    pub percentiles: Vec<f64>,
+    /// The window itself.
+    pub window: WindowFigures,
+    /// Requests since the beginning.
+    pub requests: u64,
+    /// Distinct blocks since the beginning.
+    pub unique_blocks: u64,
+    /// Token hit rate of an infinite cache since the beginning.
+    pub token_hit_rate: Option<f64>,
+    /// Finite caches since the beginning, if any was asked for.
     pub caches: Option<CacheFigures>,
 }

@@ -1,0 +1,202 @@
+//! Figures of the latest part of a stream, window by window.
+//!
+//! A window is a number of requests or a span of trace time, which is the running maximum of the
+//! timestamps. A late record counts in the window that is open.
+
+use hdrhistogram::Histogram;
+
+use crate::record::Record;
+use crate::stats::distribution::Summary;
+
+/// Where a window ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WindowSize {
+    /// After this many requests, at least 1.
+    Requests(u64),
+    /// At every multiple of this many milliseconds of trace time, at least 1.
+    Time(u64),
+}
+
+/// Figures of one window.
+#[derive(Clone, Debug)]
+pub struct WindowFigures {
+    /// Number of the window, from 0. Windows of time without a request are passed over.
+    pub window: u64,
+    /// Where a window of time begins, in milliseconds.
+    pub start_ms: Option<f64>,
+    /// Requests in it.
+    pub requests: u64,
+    /// Of these, records stamped before the window began.
+    pub late: u64,
+    /// Sum of the input lengths, in tokens.
+    pub input_tokens: u128,
+    /// Sum of the output lengths, in tokens.
+    pub output_tokens: u128,
+    /// Prompt tokens that an infinite cache of everything before would have served.
+    pub cached_tokens: u128,
+    /// Blocks that occurred for the first time.
+    pub new_blocks: u64,
+    /// Mean over the requests of the share of blocks that were cached.
+    pub hit_rate: Option<f64>,
+    /// Cached over input tokens.
+    pub token_hit_rate: Option<f64>,
+    /// Prompt length; percentiles have three digits.
+    pub input_length: Option<Summary>,
+    /// Generated length; percentiles have three digits.
+    pub output_length: Option<Summary>,
+}
+
+/// What an analysis tells a window of a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counted {
+    pub(super) cached: u64,
+    pub(super) new_blocks: u32,
+    /// Cached blocks and all blocks, if the request has ids.
+    pub(super) hit: Option<(u32, u32)>,
+}
+
+/// The open window of a stream, in constant memory.
+pub(super) struct Window {
+    size: WindowSize,
+    percentiles: Vec<f64>,
+    number: u64,
+    start: Option<f64>,
+    requests: u64,
+    late: u64,
+    tokens_with_ids: u128,
+    cached: u128,
+    new_blocks: u64,
+    rate_sum: f64,
+    rates: u64,
+    input: Lengths,
+    output: Lengths,
+}
+
+impl Window {
+    pub(super) fn new(size: WindowSize, percentiles: &[f64]) -> Self {
+        Self {
+            size,
+            percentiles: percentiles.to_vec(),
+            number: 0,
+            start: None,
+            requests: 0,
+            late: 0,
+            tokens_with_ids: 0,
+            cached: 0,
+            new_blocks: 0,
+            rate_sum: 0.0,
+            rates: 0,
+            input: Lengths::default(),
+            output: Lengths::default(),
+        }
+    }
+
+    /// Closes the window if a request at `now` (trace time, if the trace has any) is beyond it.
+    pub(super) fn close_before(&mut self, now: Option<f64>) -> Option<WindowFigures> {
+        let closed = match self.size {
+            WindowSize::Requests(n) => self.requests >= n,
+            WindowSize::Time(length) => {
+                let begun = now.map(|now| (now / length as f64).floor() * length as f64);
+                let is_over = self.start.zip(begun).is_some_and(|(start, begun)| begun > start);
+                if self.start.is_none() || is_over {
+                    let start = std::mem::replace(&mut self.start, begun);
+                    return (is_over && self.requests > 0).then(|| self.close(start));
+                }
+                false
+            }
+        };
+        closed.then(|| self.close(None))
+    }
+
+    /// The figures of the window, which begins again.
+    fn close(&mut self, start_ms: Option<f64>) -> WindowFigures {
+        let figures = self.figures(start_ms);
+        let next = Self::new(self.size, &self.percentiles);
+        *self = Self { number: self.number + 1, start: self.start, ..next };
+        figures
+    }
+
+    /// The figures of the open window, unless it is empty.
+    pub(super) fn rest(&self) -> Option<WindowFigures> {
+        (self.requests > 0).then(|| self.figures(self.start))
+    }
+
+    fn figures(&self, start_ms: Option<f64>) -> WindowFigures {
+        let tokens = self.tokens_with_ids as f64;
+        WindowFigures {
+            window: self.number,
+            start_ms,
+            requests: self.requests,
+            late: self.late,
+            input_tokens: self.input.sum,
+            output_tokens: self.output.sum,
+            cached_tokens: self.cached,
+            new_blocks: self.new_blocks,
+            hit_rate: (self.rates > 0).then(|| self.rate_sum / self.rates as f64),
+            token_hit_rate: (tokens > 0.0).then(|| self.cached as f64 / tokens),
+            input_length: self.input.summary(&self.percentiles),
+            output_length: self.output.summary(&self.percentiles),
+        }
+    }
+
+    pub(super) fn add(&mut self, record: &Record, counted: Counted) {
+        self.requests += 1;
+        self.late += u64::from(record.timestamp.zip(self.start).is_some_and(|(t, start)| t < start));
+        self.input.record(record.input_length);
+        if let Some(length) = record.output_length {
+            self.output.record(length);
+        }
+        self.cached += u128::from(counted.cached);
+        self.new_blocks += u64::from(counted.new_blocks);
+        if record.has_ids {
+            self.tokens_with_ids += u128::from(record.input_length);
+        }
+        if let Some((k, n)) = counted.hit {
+            self.rates += 1;
+            self.rate_sum += f64::from(k) / f64::from(n);
+        }
+    }
+}
+
+/// A distribution that begins anew with each window: exact sums and extremes, percentiles from an
+/// `HdrHistogram` of three digits.
+#[derive(Default)]
+struct Lengths {
+    sum: u128,
+    squares: f64,
+    histogram: Option<Histogram<u64>>,
+    min: u64,
+    max: u64,
+}
+
+impl Lengths {
+    fn record(&mut self, value: u64) {
+        if self.histogram.is_none() {
+            // Three digits are within the library's limits, so this cannot fail.
+            self.histogram = Histogram::new(3).ok();
+            self.min = value;
+        }
+        if let Some(histogram) = &mut self.histogram {
+            // It grows with its values, so none is out of range.
+            histogram.record(value).ok();
+        }
+        self.sum += u128::from(value);
+        self.squares += value as f64 * value as f64;
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
+    }
+
+    fn summary(&self, percentiles: &[f64]) -> Option<Summary> {
+        let histogram = self.histogram.as_ref()?;
+        let n = histogram.len() as f64;
+        let mean = self.sum as f64 / n;
+        let at = |&p: &f64| histogram.value_at_percentile(p).clamp(self.min, self.max) as f64;
+        Some(Summary {
+            mean,
+            std: (self.squares / n - mean * mean).max(0.0).sqrt(),
+            min: self.min as f64,
+            max: self.max as f64,
+            percentiles: percentiles.iter().map(at).collect(),
+        })
+    }
+}
