@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::Value;
-use support::{Ran, command, line, real, run, scratch, write};
+use support::{Ran, command, line, real, run, scratch, shell, write};
 
 const TRACE: &str = "traces/conversation_trace.jsonl";
 
@@ -482,4 +482,41 @@ fn running_totals_are_the_reports_of_the_beginnings() {
     assert_eq!(run("trace-stats", &["--every", "150"], &trace).ok(), expected);
     let twice = run("trace-stats", &["--every", "200"], &trace).ok();
     assert_eq!(twice.matches("Requests:").count(), 2, "the end is not reported twice");
+}
+
+#[test]
+fn endless_fresh_blocks_stay_below_the_memory_limit() {
+    let mut rng = fastrand::Rng::with_seed(3);
+    let mut scattered = String::new();
+    for i in 0..30_000 {
+        scattered += &line(i, 24 * 512, 1, &std::array::from_fn::<u64, 24, _>(|_| rng.u64(..)));
+    }
+    let dense: String =
+        (0..120_000).map(|i| line(i, 24 * 512, 1, &(i * 24..(i + 1) * 24).collect::<Vec<_>>())).collect();
+    let folder = scratch();
+    for (name, trace) in [("scattered", scattered), ("dense", dense)] {
+        write(folder.path(), name, trace);
+        let run = format!("ulimit -v 65536; trace-stats --max-memory 64Mi -c 1000,1M -f json {name}");
+        let ours = json(shell(folder.path(), &run));
+        assert!(ours["bound"]["forgotten_blocks"].as_u64().unwrap() > 0, "{name}");
+        let exact = ours["bound"]["exact_capacity_blocks"].as_u64().unwrap();
+        assert!((50_000..1_000_000).contains(&exact), "{name}: {exact}");
+        assert!(ours["bound"]["at_most"].as_array().unwrap().contains(&"unique_blocks".into()));
+        let table = shell(folder.path(), &format!("trace-stats --max-memory 64Mi -c 1000,1M {name}")).ok();
+        assert!(
+            table.contains("Token hit rate:  >= 0.0\n") && table.contains("Unique blocks:   <= "),
+            "{table}"
+        );
+        let rows: Vec<&str> = table.lines().filter(|row| row.contains(" lru ")).collect();
+        assert!(!rows[0].contains(">=") && rows[1].contains(">= 0"), "{table}");
+    }
+}
+
+#[test]
+fn a_memory_limit_that_is_not_reached_changes_nothing() {
+    let args = ["-f", "json", "-c", "50"];
+    let limited = run("trace-stats", &[&args[..], &["--max-memory", "64Mi"]].concat(), small_trace()).ok();
+    assert_eq!(limited, run("trace-stats", &args, small_trace()).ok());
+    let ran = run("trace-stats", &["--max-memory", "1Mi"], "");
+    assert_eq!(ran.status, Some(2));
 }

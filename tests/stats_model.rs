@@ -94,6 +94,40 @@ fn record(r: &Request, timestamp: Option<f64>) -> Record {
     }
 }
 
+/// With little memory, figures must be the bounds that they are said to be, and small caches exact.
+fn bounded(requests: &[Request], budget: usize) -> Result<(), TestCaseError> {
+    let exact = naive::analyse(requests, BLOCK);
+    let capacities: Vec<u64> = (0..=requests.len() as u64 * 2).collect();
+    let caches = CacheOptions { capacities, ttls: vec![1000], ..CacheOptions::default() };
+    let options = AnalysisOptions { caches, budget: Some(budget), ..AnalysisOptions::default() };
+    let found = report_with(requests, &[], options);
+    let bound = found.bound.unwrap_or_default();
+    for row in &found.caches.unwrap().capacity {
+        let expected = u128::from(naive::lru(requests, row.capacity_blocks as usize, BLOCK, 0, false));
+        if bound.exact_capacity_blocks.is_none_or(|exact| row.capacity_blocks <= exact) {
+            prop_assert_eq!(row.hits.hit_tokens, expected, "{:?} {:?}", row, bound);
+        } else {
+            prop_assert!(row.hits.hit_tokens <= expected, "{:?} {:?}", row, bound);
+        }
+    }
+    let mean = |name: &str| naive::mean(&exact.values[name]);
+    let ours = |summary: &Option<Summary>| summary.as_ref().unwrap().mean;
+    prop_assert_eq!(ours(&found.input_length), mean("input_length"));
+    prop_assert!(ours(&found.context_length) <= mean("context_length") + 1e-9);
+    prop_assert!(ours(&found.unique_prompt_length) >= mean("unique_prompt_length") - 1e-9);
+    prop_assert!(found.cached_tokens as f64 <= exact.totals["cached_tokens"]);
+    prop_assert!(found.unique_blocks as f64 >= exact.totals["unique_blocks"]);
+    if found.bound.is_none() {
+        same(&report(requests), &exact)?;
+    } else if bound.forgotten_blocks == 0 {
+        prop_assert_eq!(found.cached_tokens as f64, exact.totals["cached_tokens"]);
+        prop_assert_eq!(found.unique_blocks as f64, exact.totals["unique_blocks"]);
+        prop_assert_eq!(found.shared_blocks as f64, exact.totals["shared_blocks"]);
+        prop_assert_eq!(found.prefix_groups as f64, exact.totals["prefix_groups"]);
+    }
+    Ok(())
+}
+
 /// The report of one run must be that of its pieces merged, figure by figure.
 fn same_in_pieces(requests: &[Request], cuts: &[usize]) -> Result<(), TestCaseError> {
     let whole = report_with(requests, &[], AnalysisOptions::default());
@@ -261,5 +295,19 @@ proptest! {
         lists in paths(20), ids in ids(), cuts in prop::collection::vec(any::<usize>(), 0..6)
     ) {
         same_in_pieces(&no_forest(&lists, ids), &cuts)?;
+    }
+
+    #[test]
+    fn with_little_memory_figures_are_the_bounds_they_are_said_to_be(
+        paths in paths(3), ids in ids(), budget in 50..3000usize
+    ) {
+        bounded(&forest(&paths, ids), budget)?;
+    }
+
+    #[test]
+    fn with_little_memory_and_no_forest_figures_are_bounds_too(
+        lists in paths(40), ids in ids(), budget in 50..3000usize
+    ) {
+        bounded(&no_forest(&lists, ids), budget)?;
     }
 }

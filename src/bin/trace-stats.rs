@@ -38,6 +38,8 @@ fn check(options: &Options) -> Result<()> {
         "finite caches need the whole trace in one run: they go neither with --partial nor with --merge"
     } else if (options.window.is_some() || options.every.is_some()) && (options.partial || options.merge) {
         "--window and --every go neither with --partial nor with --merge"
+    } else if options.max_memory.is_some() && (options.partial || options.merge) {
+        "--max-memory goes neither with --partial nor with --merge: pieces must be complete"
     } else if options.window.is_some() && options.every.is_some() {
         "--window writes lines and --every reports: give one of the two"
     } else if options.window.is_some() && matches!(options.format, Format::Markdown | Format::Prometheus) {
@@ -205,12 +207,15 @@ fn start(options: &Options, block_size: u64, warmup: u64) -> Analysis {
         ttls: options.ttls.clone(),
         warmup,
         kv_bytes_per_token: options.kv_bytes_per_token,
+        recency: options.max_memory.is_some(),
     };
     let analysis = AnalysisOptions {
         hit_rule: options.hit_rule,
         caches,
         window: options.window,
         window_percentiles: percentiles(options).to_vec(),
+        // What is left above the fixed part, with room for tables that double.
+        budget: options.max_memory.map(|size| (size.saturating_sub(40 << 20) / 3) as usize),
     };
     Analysis::new(block_size, analysis)
 }

@@ -65,6 +65,32 @@ impl Numbering {
         self.strays.is_empty() && self.runs.len() <= 1 && self.runs.iter().all(|run| run.id == 0)
     }
 
+    /// Forgets all blocks but those of the given rising numbers, which become 0, 1, 2, ...
+    pub fn retain(&mut self, kept: &[BlockNumber]) {
+        let strays = self.strays.keys().iter().zip(&self.stray_numbers).map(|(&id, &number)| (number, id));
+        let mut strays: Vec<(BlockNumber, u64)> = strays.collect();
+        strays.sort_unstable();
+        let id = |&number: &BlockNumber| match strays.binary_search_by_key(&number, |&(n, _)| n) {
+            Ok(index) => strays[index].1,
+            Err(_) => {
+                // Numbers rise from run to run, as ids do.
+                let run = self.runs.partition_point(|run| run.number <= number).saturating_sub(1);
+                self.runs.get(run).map_or(0, |run| run.id + u64::from(number - run.number))
+            }
+        };
+        let ids: Vec<u64> = kept.iter().map(id).collect();
+        drop(strays);
+        *self = Self::default();
+        let mut numbers = Vec::new();
+        // Fewer blocks than before can always be numbered.
+        self.number(&ids, &mut numbers).ok();
+    }
+
+    /// Bytes in use, a little more with strays while their table grows.
+    pub fn bytes(&self) -> usize {
+        16 * self.runs.len() + 23 * self.strays.len()
+    }
+
     /// Writes the numbers of `ids` into `numbers` (replacing its content); unknown ids get the next
     /// free numbers in order.
     ///
@@ -218,6 +244,28 @@ mod tests {
     fn every_second_id_becomes_strays_after_the_free_runs_and_stays_exact() {
         let requests: Vec<Vec<u64>> = (0..6000).map(|i| vec![2 * i, 2 * (i / 2), 4001, 2 * i + 2]).collect();
         assert_eq!(ours(&requests), naive(&requests));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_retained_keeps_its_order_and_the_rest_is_new(requests in ids(), keep in any::<u64>()) {
+            let mut numbering = Numbering::default();
+            let (mut numbers, mut names) = (Vec::new(), HashMap::new());
+            for ids in &requests {
+                numbering.number(ids, &mut numbers).unwrap();
+                names.extend(numbers.iter().copied().zip(ids.iter().copied()));
+            }
+            let kept: Vec<u32> = (0..numbering.len()).filter(|n| keep >> (n % 64) & 1 == 1).collect();
+            let forgotten = (0..numbering.len()).find(|n| !kept.contains(n));
+            numbering.retain(&kept);
+            let ids: Vec<u64> = kept.iter().map(|n| names[n]).collect();
+            numbering.number(&ids, &mut numbers).unwrap();
+            prop_assert_eq!(&numbers, &(0..kept.len() as u32).collect::<Vec<_>>());
+            if let Some(forgotten) = forgotten {
+                numbering.number(&[names[&forgotten]], &mut numbers).unwrap();
+                prop_assert_eq!(&numbers, &[kept.len() as u32]);
+            }
+        }
     }
 
     #[test]

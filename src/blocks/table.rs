@@ -29,6 +29,11 @@ impl<K: Copy + Eq + Hash> KeyTable<K> {
         self.keys.is_empty()
     }
 
+    /// All keys by index.
+    pub fn keys(&self) -> &[K] {
+        &self.keys
+    }
+
     /// Index of `key`, if it is known.
     #[inline]
     pub fn get(&self, key: K) -> Option<u32> {

@@ -29,6 +29,8 @@ pub struct Options {
     pub warmup: Warmup,
     /// Bytes of KV cache per token.
     pub kv_bytes_per_token: Option<u64>,
+    /// Bytes of memory to stay below.
+    pub max_memory: Option<u64>,
     /// Report on windows of this size.
     pub window: Option<WindowSize>,
     /// Report every so many requests.
@@ -271,6 +273,24 @@ pub static SPEC: Spec<Options> = Spec {
             },
         },
         Opt {
+            long: "max-memory",
+            short: None,
+            arg: Arg::Value("SIZE"),
+            help: "memory to stay below, forgetting old blocks",
+            doc: "Stay below SIZE bytes of memory, at least 48Mi. When it would be exceeded, the half of the blocks \
+                  that was used least recently is forgotten. A forgotten block that comes back counts as \
+                  new; the report then says how many were forgotten, marks the figures that have become \
+                  bounds, and names the largest LRU cache that is still exact. See MEMORY.",
+            set: |options, value| {
+                let size = value.size()?;
+                if size < 48 << 20 {
+                    return Err(format!("{size} bytes are too few; expected 48Mi or more"));
+                }
+                options.max_memory = Some(size);
+                Ok(())
+            },
+        },
+        Opt {
             long: "window",
             short: Some('w'),
             arg: Arg::Value("SIZE"),
@@ -430,7 +450,11 @@ pub static SPEC: Spec<Options> = Spec {
                  to 23 bytes more for each distinct block. At most 4,294,967,295 distinct blocks can \
                  be told apart.\n\n\
                  --capacity, --curve, --target and --ttl take 8 bytes more for each distinct block, 4 for \
-                 each request (12 with --ttl), and 8 for each stack distance that occurs.",
+                 each request (12 with --ttl), and 8 for each stack distance that occurs.\n\n\
+                 There is no limit unless --max-memory sets one. Under a limit of SIZE a third of what \
+                 it leaves above 40 MiB is used for blocks and requests, the rest being the room in which \
+                 tables grow: about a million blocks at 64Mi. Recency then takes 8 bytes for each \
+                 distinct block, also without --capacity.",
             )],
         },
         Section {
@@ -465,6 +489,10 @@ pub static SPEC: Spec<Options> = Spec {
                 Block::Example {
                     what: "A line for each ten seconds of a trace, as it grows if the input is tail -f",
                     command: "trace-hash prompts.jsonl | trace-stats --window 10s --capacity 10,20 | jq -c .running",
+                },
+                Block::Example {
+                    what: "An endless stream in fixed memory",
+                    command: "trace-hash prompts.jsonl | trace-stats --max-memory 64Mi --window 20 -c 10 -f csv",
                 },
                 Block::Example {
                     what: "The report so far after every twenty requests",

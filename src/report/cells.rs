@@ -1,7 +1,7 @@
 //! The tables of a report as cells of text, header first, whatever draws them.
 
 use crate::report::percentile_name;
-use crate::stats::{CapacityRow, Hits, Report, Summary};
+use crate::stats::{Bound, CapacityRow, Hits, Report, Summary};
 
 /// A table: the first row is the header.
 pub(super) type Cells = Vec<Vec<String>>;
@@ -51,6 +51,7 @@ pub(super) fn totals(report: &Report) -> Vec<(&'static str, Number)> {
         ("interarrival_cv", real(arrivals.and_then(|a| a.interarrival_cv))),
         ("dispersion_10s", real(arrivals.and_then(|a| a.dispersion_10s))),
         ("late", arrivals.map(|a| Number::Count(a.late.into()))),
+        ("forgotten_blocks", report.bound.and_then(|bound| count(bound.forgotten_blocks))),
     ];
     list.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
@@ -101,7 +102,7 @@ pub(super) fn lengths(report: &Report) -> Cells {
     }));
     header.push("Max".into());
     let row = |name: &str, summary: &Option<Summary>| {
-        let mut cells = vec![name.to_owned()];
+        let mut cells = vec![format!("{name}{}", limit(report, name))];
         match summary {
             Some(s) => {
                 cells.extend(named(&report.percentiles, s).iter().map(|(_, value)| format!("{value:?}")));
@@ -120,6 +121,16 @@ pub(super) fn lengths(report: &Report) -> Cells {
     ]
 }
 
+/// How the mark of a bound looks behind the name of a row.
+fn limit(report: &Report, name: &str) -> &'static str {
+    match name {
+        "Context Length" if report.bound.is_some() => " (>=)",
+        "Unique Prompt Length" if report.bound.is_some() => " (<=)",
+        "Theoretical Hit Rates" if Bound::of_hits(report.bound) => " (>=)",
+        _ => "",
+    }
+}
+
 /// The tables of finite caches that were asked for.
 pub(super) fn caches(report: &Report) -> Vec<Cells> {
     let Some(caches) = &report.caches else { return Vec::new() };
@@ -133,7 +144,8 @@ pub(super) fn caches(report: &Report) -> Vec<Cells> {
         let mut cells = first;
         cells.push(row.capacity_blocks.to_string());
         cells.extend(row.capacity_bytes.map(|bytes| format!("{:.2}", bytes as f64 / f64::from(1 << 30))));
-        cells.extend(hits(row.hits));
+        let exact = report.bound.and_then(|bound| bound.exact_capacity_blocks);
+        cells.extend(hits(row.hits, exact.is_some_and(|exact| row.capacity_blocks > exact)));
         cells
     };
     let mut tables = Vec::new();
@@ -152,7 +164,7 @@ pub(super) fn caches(report: &Report) -> Vec<Cells> {
         let mut ttls = vec![header.map(str::to_owned).to_vec()];
         ttls.extend(caches.ttls.iter().map(|ttl| {
             let mut cells = vec![format!("{} s", ttl.ttl_ms as f64 / 1000.0)];
-            cells.extend(hits(ttl.hits));
+            cells.extend(hits(ttl.hits, Bound::of_hits(report.bound)));
             cells
         }));
         tables.push(ttls);
@@ -171,7 +183,9 @@ pub(super) fn served(report: &Report) -> Vec<(&'static str, String, Hits)> {
     capacity.chain(targets).chain(ttls).collect()
 }
 
-fn hits(hits: Hits) -> [String; 3] {
-    let number = |x: Option<f64>, digits| x.map_or_else(|| "-".into(), |x| format!("{x:.digits$}"));
-    [hits.hit_tokens.to_string(), number(hits.rate(), 6), number(hits.prefill_saving(), 3)]
+/// Hit tokens, rate and saving; marked where they are lower bounds.
+fn hits(hits: Hits, at_least: bool) -> [String; 3] {
+    let mark = if at_least { ">= " } else { "" };
+    let number = |x: Option<f64>, digits| x.map_or_else(|| "-".into(), |x| format!("{mark}{x:.digits$}"));
+    [format!("{mark}{}", hits.hit_tokens), number(hits.rate(), 6), number(hits.prefill_saving(), 3)]
 }

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 
 use crate::report::cells;
 use crate::stats::{
-    ArrivalFigures, CapacityRow, Correlations, HitRule, Hits, Report, Summary, TargetRow, TtlRow,
+    ArrivalFigures, Bound, CapacityRow, Correlations, HitRule, Hits, Report, Summary, TargetRow, TtlRow,
     WindowReport,
 };
 
@@ -38,6 +38,7 @@ pub(super) fn write_window(report: &WindowReport, out: &mut Vec<u8>) {
             unique_blocks: report.unique_blocks,
             token_hit_rate: report.token_hit_rate,
             capacity: report.caches.as_ref().map(|c| c.capacity.iter().map(Capacity::of).collect()),
+            bound: report.bound.map(Limits::of),
         },
     };
     // Writing plain numbers into memory cannot fail.
@@ -70,6 +71,8 @@ struct Running {
     token_hit_rate: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     capacity: Option<Vec<Capacity>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bound: Option<Limits>,
 }
 
 #[derive(Serialize)]
@@ -101,6 +104,8 @@ struct Object {
     target: Vec<Target>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ttl: Vec<Ttl>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bound: Option<Limits>,
 }
 
 impl Object {
@@ -132,6 +137,7 @@ impl Object {
             hit_rate: column(&report.hit_rate),
             cached_length: column(&report.cached_length),
             correlation: Correlation::of(&report.correlations),
+            bound: report.bound.map(Limits::of),
             capacity: caches.map(|c| c.capacity.iter().map(Capacity::of).collect()),
             target: caches.map_or(Vec::new(), |c| c.targets.iter().map(Target::of).collect()),
             ttl: caches.map_or(Vec::new(), |c| c.ttls.iter().map(Ttl::of).collect()),
@@ -162,6 +168,44 @@ impl Arrivals {
             interarrival_cv: figures.interarrival_cv,
             dispersion_10s: figures.dispersion_10s,
             late: figures.late,
+        }
+    }
+}
+
+/// Which figures are bounds because blocks have been forgotten.
+#[derive(Serialize)]
+struct Limits {
+    forgotten_blocks: u64,
+    exact_capacity_blocks: Option<u64>,
+    settled_requests: u64,
+    at_least: Vec<&'static str>,
+    at_most: Vec<&'static str>,
+    neither: Vec<&'static str>,
+}
+
+impl Limits {
+    fn of(bound: Bound) -> Self {
+        let (mut at_least, mut at_most, mut neither) =
+            (vec!["context_length"], vec!["unique_prompt_length"], vec!["correlation"]);
+        if Bound::of_hits(Some(bound)) {
+            at_least.extend([
+                "cached_tokens",
+                "token_hit_rate",
+                "block_hit_rate",
+                "hit_rate",
+                "cached_length",
+            ]);
+            at_least.extend(["capacity", "ttl"]);
+            at_most.extend(["unique_blocks"]);
+            neither.extend(["shared_blocks", "prefix_groups", "target"]);
+        }
+        Self {
+            forgotten_blocks: bound.forgotten_blocks,
+            exact_capacity_blocks: bound.exact_capacity_blocks,
+            settled_requests: bound.settled_requests,
+            at_least,
+            at_most,
+            neither,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The text report: totals, then the reference's table of five rows.
 
 use crate::report::cells;
-use crate::stats::{HitRule, Report};
+use crate::stats::{Bound, HitRule, Report};
 
 /// Appends the report as text.
 pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
@@ -18,6 +18,8 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
 
 fn totals(report: &Report) -> Vec<(&'static str, String)> {
     let rate = |rate: Option<f64>| rate.map_or_else(|| "-".into(), |r| format!("{r:?}"));
+    let forgot = Bound::of_hits(report.bound);
+    let (at_least, at_most) = if forgot { (">= ", "<= ") } else { ("", "") };
     let mut lines = vec![("Requests", report.requests.to_string())];
     if report.requests_without_ids > 0 {
         let n = report.requests_without_ids;
@@ -26,15 +28,24 @@ fn totals(report: &Report) -> Vec<(&'static str, String)> {
     lines.extend([
         ("Block size", format!("{} tokens", report.block_size)),
         ("Blocks", report.blocks.to_string()),
-        ("Unique blocks", report.unique_blocks.to_string()),
+        ("Unique blocks", format!("{at_most}{}", report.unique_blocks)),
         ("Shared blocks", report.shared_blocks.to_string()),
         ("Prefix groups", report.prefix_groups.to_string()),
         ("Input tokens", report.input_tokens.to_string()),
         ("Output tokens", report.output_tokens.to_string()),
-        ("Cached tokens", report.cached_tokens.to_string()),
-        ("Token hit rate", rate(report.token_hit_rate)),
-        ("Block hit rate", rate(report.block_hit_rate)),
+        ("Cached tokens", format!("{at_least}{}", report.cached_tokens)),
+        ("Token hit rate", format!("{at_least}{}", rate(report.token_hit_rate))),
+        ("Block hit rate", format!("{at_least}{}", rate(report.block_hit_rate))),
     ]);
+    if let Some(bound) = report.bound {
+        lines.push((
+            "Forgotten",
+            format!("{} blocks, used least recently (--max-memory)", bound.forgotten_blocks),
+        ));
+        if let Some(exact) = bound.exact_capacity_blocks {
+            lines.push(("Still exact", format!("LRU caches of at most {exact} blocks")));
+        }
+    }
     if report.hit_rule == HitRule::Engine {
         lines.push(("Hits", "full blocks only, the last token always computed".into()));
     }

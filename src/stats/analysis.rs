@@ -30,7 +30,7 @@ use crate::stats::distribution::Distribution;
 use crate::stats::partial::Row;
 use crate::stats::rates::RateDistribution;
 use crate::stats::window::{Counted, Window, WindowFigures, WindowSize};
-use crate::stats::{Report, Summary, WindowReport};
+use crate::stats::{Bound, Report, Summary, WindowReport};
 
 /// What is to be analysed.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +44,9 @@ pub struct AnalysisOptions {
     pub window: Option<WindowSize>,
     /// The percentiles in the reports on windows, in percent.
     pub window_percentiles: Vec<f64>,
+    /// Bytes that may be used for blocks and requests before half of the blocks, those used least
+    /// recently, are forgotten.
+    pub budget: Option<usize>,
 }
 
 /// Running analysis of a trace.
@@ -63,6 +66,12 @@ pub struct Analysis {
     /// Blocks that have occurred more than once.
     repeated: Bitmap,
     log: RequestLog,
+    /// Number of the first block that a request in the log introduced.
+    log_start: BlockNumber,
+    /// What has been settled of requests that are no longer in the log.
+    settled: Settled,
+    budget: Option<usize>,
+    bound: Option<Bound>,
     /// How often an old block has started a request, once or more: once is enough for a block that
     /// started the request which introduced it.
     restarts: HashMap<BlockNumber, Restarts, RandomState>,
@@ -94,12 +103,14 @@ enum Restarts {
 impl Analysis {
     /// An analysis of nothing yet. `block_size` is in tokens.
     pub fn new(block_size: u64, options: AnalysisOptions) -> Self {
-        let AnalysisOptions { hit_rule, caches, window, window_percentiles } = options;
+        let AnalysisOptions { hit_rule, mut caches, window, window_percentiles, budget } = options;
+        caches.recency |= budget.is_some();
+        let needed = caches.recency || caches.is_asked_for();
         Self {
             block_size,
             hit_rule,
             warmup: caches.warmup,
-            caches: caches.is_needed().then(|| Caches::new(caches, block_size, hit_rule)),
+            caches: needed.then(|| Caches::new(caches, block_size, hit_rule)),
             window: window.map(|size| Window::new(size, &window_percentiles)),
             window_percentiles,
             requests: 0,
@@ -110,6 +121,10 @@ impl Analysis {
             numbering: Numbering::default(),
             repeated: Bitmap::default(),
             log: RequestLog::default(),
+            log_start: 0,
+            settled: Settled::default(),
+            budget,
+            bound: None,
             restarts: HashMap::default(),
             input_length: Distribution::default(),
             output_length: Distribution::default(),
@@ -136,7 +151,80 @@ impl Analysis {
         if let Some(window) = &mut self.window {
             window.add(record, counted);
         }
+        if self.budget.is_some_and(|budget| self.bytes() > budget) {
+            self.forget();
+        }
         Ok(())
+    }
+
+    /// Bytes in use that grow with the trace.
+    fn bytes(&self) -> usize {
+        self.block_bytes() + self.log.bytes.len() + self.caches.as_ref().map_or(0, Caches::request_bytes)
+    }
+
+    /// The part that grows with the distinct blocks.
+    fn block_bytes(&self) -> usize {
+        let caches = self.caches.as_ref().map_or(0, Caches::block_bytes);
+        self.numbering.bytes() + self.repeated.bytes() + 16 * self.restarts.len() + caches
+    }
+
+    /// Settles all requests so far, and forgets the half of the blocks that was used least recently
+    /// if it is they that take the memory.
+    fn forget(&mut self) {
+        let all = self.numbering.len();
+        let too_many = self.budget.is_some_and(|budget| self.block_bytes() > budget / 2);
+        let keep = if too_many { all / 2 } else { all };
+        let mut settled = std::mem::take(&mut self.settled);
+        self.settle(&mut settled);
+        // Starts so far, by first block: those of the requests that introduced it too.
+        for first in std::mem::take(&mut settled.roots) {
+            let again = self.restarts.contains_key(&first);
+            self.restarts.insert(first, if again { Restarts::More } else { Restarts::Once });
+        }
+        let Some(caches) = &mut self.caches else { return };
+        let retained = caches.retain(keep as usize);
+        let before = self.repeated.count_all();
+        self.repeated = self.repeated.select(&retained.kept);
+        settled.shared_blocks += before - self.repeated.count_all();
+        self.numbering.retain(&retained.kept);
+        let new_number = |block: BlockNumber| {
+            let number = retained.new_numbers[block as usize];
+            (number != BlockNumber::MAX).then_some(number)
+        };
+        self.restarts = std::mem::take(&mut self.restarts)
+            .into_iter()
+            .filter_map(|(block, restarts)| {
+                let kept = new_number(block);
+                settled.prefix_groups += u64::from(kept.is_none() && restarts == Restarts::More);
+                Some((kept?, restarts))
+            })
+            .collect();
+        self.log = RequestLog::default();
+        self.log_start = keep;
+        self.settled = settled;
+        let bound = self.bound.get_or_insert_default();
+        bound.settled_requests = self.requests;
+        if too_many {
+            let exact = bound.exact_capacity_blocks.unwrap_or(u64::MAX);
+            bound.exact_capacity_blocks = Some(exact.min(u64::from(keep)));
+            bound.forgotten_blocks += u64::from(all - keep);
+        }
+    }
+
+    /// Counts the requests of the log, as far as the trace is known.
+    fn settle(&self, settled: &mut Settled) {
+        let mut first_new = self.log_start;
+        for request in self.log.iter() {
+            let n = request.length.div_ceil(self.block_size);
+            let old = n - u64::from(request.new_blocks);
+            let repeated = old + u64::from(self.repeated.count(first_new, request.new_blocks));
+            let context = if repeated == n { request.length } else { repeated * self.block_size };
+            settled.count(context, request.length, request.output);
+            if request.starts_new {
+                settled.roots.push(first_new);
+            }
+            first_new += request.new_blocks;
+        }
     }
 
     /// The report on the open window if `next`, a record that is about to be added, is beyond it.
@@ -153,7 +241,7 @@ impl Analysis {
     }
 
     fn window_report(&self, window: WindowFigures) -> WindowReport {
-        let unique_blocks = u64::from(self.numbering.len());
+        let unique_blocks = self.unique_blocks();
         let tokens = self.tokens_with_ids as f64;
         WindowReport {
             percentiles: self.window_percentiles.clone(),
@@ -161,7 +249,8 @@ impl Analysis {
             requests: self.requests,
             unique_blocks,
             token_hit_rate: (tokens > 0.0).then(|| self.cached_length.sum() as f64 / tokens),
-            caches: self.caches.as_ref().map(|c| c.figures(unique_blocks)),
+            caches: self.caches.as_ref().and_then(|c| c.figures(unique_blocks)),
+            bound: self.bound,
         }
     }
 
@@ -291,37 +380,20 @@ impl Analysis {
         Counted { cached, new_blocks, hit: path.first.map(|_| (hit, path.n)) }
     }
 
+    /// Distinct blocks so far; forgotten ones that came back count again.
+    fn unique_blocks(&self) -> u64 {
+        u64::from(self.numbering.len()) + self.bound.map_or(0, |bound| bound.forgotten_blocks)
+    }
+
     /// All figures of what has been read so far. `percentiles` are in percent.
     pub fn report(&self, percentiles: &[f64]) -> Report {
-        let mut context_length = Distribution::default();
-        let mut unique_length = Distribution::default();
-        let mut prefix_groups =
-            self.restarts.values().filter(|&&restarts| restarts == Restarts::More).count() as u64;
-        let mut first_new: BlockNumber = 0;
-        let mut pairs: [Pearson; 6] = Default::default();
-        for request in self.log.iter() {
-            let n = request.length.div_ceil(self.block_size);
-            let old = n - u64::from(request.new_blocks);
-            let repeated = old + u64::from(self.repeated.count(first_new, request.new_blocks));
-            let context = if repeated == n { request.length } else { repeated * self.block_size };
-            context_length.record(context);
-            let (input, unique) = (request.length, request.length - context);
-            unique_length.record(unique);
-            pairs[0].record(context, unique);
-            pairs[1].record(input, context);
-            pairs[2].record(input, unique);
-            if let Some(output) = request.output {
-                pairs[3].record(context, output);
-                pairs[4].record(unique, output);
-                pairs[5].record(input, output);
-            }
-            if request.starts_new && self.restarts.get(&first_new) == Some(&Restarts::Once) {
-                prefix_groups += 1;
-            }
-            first_new += request.new_blocks;
-        }
-
-        let [cu, ic, iu, co, uo, io] = pairs.map(|pair| pair.correlation());
+        let mut settled = self.settled.clone();
+        self.settle(&mut settled);
+        let twice = |first: &&BlockNumber| self.restarts.get(first) == Some(&Restarts::Once);
+        let prefix_groups = settled.prefix_groups
+            + self.restarts.values().filter(|&&restarts| restarts == Restarts::More).count() as u64
+            + settled.roots.iter().filter(twice).count() as u64;
+        let [cu, ic, iu, co, uo, io] = settled.pairs.map(|pair| pair.correlation());
         let summary = |d: &Distribution| -> Option<Summary> { d.summary(percentiles) };
         let ratio = |a: f64, b: f64| (b > 0.0).then(|| a / b);
         let cached_tokens = self.cached_length.sum();
@@ -332,8 +404,8 @@ impl Analysis {
             block_size: self.block_size,
             hit_rule: self.hit_rule,
             blocks: self.blocks,
-            unique_blocks: u64::from(self.numbering.len()),
-            shared_blocks: self.repeated.count_all(),
+            unique_blocks: self.unique_blocks(),
+            shared_blocks: settled.shared_blocks + self.repeated.count_all(),
             prefix_groups,
             input_tokens: self.input_length.sum(),
             output_tokens: self.output_length.sum(),
@@ -342,8 +414,8 @@ impl Analysis {
             block_hit_rate: ratio(self.hit_blocks as f64, self.blocks as f64),
             arrivals: self.arrivals.figures(),
             input_length: summary(&self.input_length),
-            context_length: summary(&context_length),
-            unique_prompt_length: summary(&unique_length),
+            context_length: summary(&settled.context),
+            unique_prompt_length: summary(&settled.unique),
             output_length: summary(&self.output_length),
             hit_rate: self.hit_rate.summary(percentiles),
             cached_length: summary(&self.cached_length),
@@ -355,7 +427,37 @@ impl Analysis {
                 input_context: ic,
                 input_unique: iu,
             },
-            caches: self.caches.as_ref().map(|c| c.figures(u64::from(self.numbering.len()))),
+            caches: self.caches.as_ref().and_then(|c| c.figures(self.unique_blocks())),
+            bound: self.bound,
+        }
+    }
+}
+
+/// Figures of requests whose blocks are looked at no more.
+#[derive(Clone, Default)]
+struct Settled {
+    context: Distribution,
+    unique: Distribution,
+    pairs: [Pearson; 6],
+    /// Shared blocks and prefix groups among forgotten blocks.
+    shared_blocks: u64,
+    prefix_groups: u64,
+    /// First blocks that are new with their request, of the requests just settled.
+    roots: Vec<BlockNumber>,
+}
+
+impl Settled {
+    fn count(&mut self, context: u64, input: u64, output: Option<u64>) {
+        let unique = input - context;
+        self.context.record(context);
+        self.unique.record(unique);
+        self.pairs[0].record(context, unique);
+        self.pairs[1].record(input, context);
+        self.pairs[2].record(input, unique);
+        if let Some(output) = output {
+            self.pairs[3].record(context, output);
+            self.pairs[4].record(unique, output);
+            self.pairs[5].record(input, output);
         }
     }
 }

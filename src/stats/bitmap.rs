@@ -48,6 +48,21 @@ impl Bitmap {
         ones
     }
 
+    /// The bits of the given rising numbers, as bits 0, 1, 2, ...
+    pub(super) fn select(&self, bits: &[u32]) -> Self {
+        let mut selected = Self::default();
+        selected.grow(bits.len() as u32);
+        for (new, _) in bits.iter().enumerate().filter(|&(_, &bit)| self.get(bit)) {
+            selected.set(new as u32);
+        }
+        selected
+    }
+
+    /// Bytes in use.
+    pub(super) fn bytes(&self) -> usize {
+        8 * self.words.len()
+    }
+
     /// Number of all set bits.
     pub(super) fn count_all(&self) -> u64 {
         self.words.iter().map(|word| u64::from(word.count_ones())).sum()

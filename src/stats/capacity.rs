@@ -2,7 +2,7 @@
 //! at chosen capacities, all in the one pass.
 
 use crate::blocks::BlockNumber;
-use crate::stats::stack::{LruStack, Run};
+use crate::stats::stack::{LruStack, Retained, Run};
 
 /// Which blocks of a request count as hits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,11 +39,13 @@ pub struct CacheOptions {
     pub warmup: u64,
     /// Bytes of KV cache per token, to give capacities in bytes.
     pub kv_bytes_per_token: Option<u64>,
+    /// Whether recency is kept even if no cache is asked for, so that old blocks can be forgotten.
+    pub recency: bool,
 }
 
 impl CacheOptions {
     /// Whether any finite cache is asked for.
-    pub(super) fn is_needed(&self) -> bool {
+    pub(super) fn is_asked_for(&self) -> bool {
         self.curve || !self.capacities.is_empty() || !self.targets.is_empty() || !self.ttls.is_empty()
     }
 }
@@ -204,6 +206,25 @@ impl Caches {
         }
     }
 
+    /// Forgets all but the `keep` blocks used last.
+    pub(super) fn retain(&mut self, keep: usize) -> Retained {
+        let retained = self.stack.retain(keep);
+        if !self.options.ttls.is_empty() {
+            self.times = retained.requests.iter().map(|&request| self.times[request as usize]).collect();
+        }
+        retained
+    }
+
+    /// Bytes in use for blocks.
+    pub(super) fn block_bytes(&self) -> usize {
+        self.stack.block_bytes() + 8 * self.steps.len()
+    }
+
+    /// Bytes in use for requests.
+    pub(super) fn request_bytes(&self) -> usize {
+        self.stack.request_bytes() + 8 * self.times.len()
+    }
+
     fn step(&mut self, distance: u32, change: i64) {
         let index = distance as usize;
         if index >= self.steps.len() {
@@ -213,7 +234,10 @@ impl Caches {
     }
 
     /// The figures so far, with `working_set` distinct blocks seen.
-    pub(super) fn figures(&self, working_set: u64) -> CacheFigures {
+    pub(super) fn figures(&self, working_set: u64) -> Option<CacheFigures> {
+        if !self.options.is_asked_for() {
+            return None;
+        }
         let mut capacities = self.options.capacities.clone();
         if self.options.curve {
             capacities.extend(log_spaced(working_set));
@@ -245,7 +269,7 @@ impl Caches {
             ttl_ms,
             hits: Hits { hit_tokens, tokens: self.infinite.tokens },
         });
-        CacheFigures { targets: targets.collect(), ttls: ttls.collect(), capacity: rows }
+        Some(CacheFigures { targets: targets.collect(), ttls: ttls.collect(), capacity: rows })
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Correlations {
 }
 
 /// Running correlation of two quantities.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Pearson {
     count: i128,
     x: i128,

@@ -27,6 +27,7 @@ pub struct Summary {
 /// Count, sum, sum of squares, minimum and maximum are exact. Order statistics are exact for values
 /// below [`EXACT_BELOW`], which have a counter each (only the pages that are used become resident);
 /// larger ones go into an `HdrHistogram` of five significant digits.
+#[derive(Clone)]
 pub struct Distribution {
     count: u64,
     sum: u128,

@@ -71,6 +71,30 @@ pub struct Report {
     pub correlations: Correlations,
     /// Finite caches, if any was asked for.
     pub caches: Option<CacheFigures>,
+    /// What the figures are worth, if blocks have been forgotten.
+    pub bound: Option<Bound>,
+}
+
+/// What is left of exactness when memory ran out.
+///
+/// A forgotten block that comes back counts as new. So figures of hits and of context length are lower
+/// bounds, unique blocks and unique prompt lengths are upper bounds, and shared blocks and prefix
+/// groups are neither.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bound {
+    /// How many blocks have been forgotten.
+    pub forgotten_blocks: u64,
+    /// LRU caches of at most this many blocks are still exact; all are if no block was forgotten.
+    pub exact_capacity_blocks: Option<u64>,
+    /// Requests whose context length was settled before the end: later ones can only add to it.
+    pub settled_requests: u64,
+}
+
+impl Bound {
+    /// Whether hits are lower bounds: blocks have been forgotten.
+    pub fn of_hits(bound: Option<Self>) -> bool {
+        bound.is_some_and(|bound| bound.forgotten_blocks > 0)
+    }
 }
 
 /// What a stream says after each window.
@@ -88,4 +112,6 @@ pub struct WindowReport {
     pub token_hit_rate: Option<f64>,
     /// Finite caches since the beginning, if any was asked for.
     pub caches: Option<CacheFigures>,
+    /// What the figures are worth, if blocks have been forgotten.
+    pub bound: Option<Bound>,
 }

@@ -103,6 +103,70 @@ impl LruStack {
         self.requests += 1;
     }
 
+    /// Keeps the `keep` most recent blocks and forgets the others. Caches of at most that many blocks
+    /// go on exactly: what is forgotten was deeper in the stack than they reach.
+    ///
+    /// The blocks that stay are numbered anew, and so are the requests to which they remain, both in
+    /// their old order.
+    pub(super) fn retain(&mut self, keep: usize) -> Retained {
+        let by_recency: Vec<BlockNumber> = match &self.places {
+            Some(places) => places.block.iter().rev().copied().filter(|&block| block != ROOT).collect(),
+            None => {
+                let mut order: Vec<BlockNumber> = (0..self.last.len() as u32).collect();
+                order.sort_unstable_by_key(|&block| (std::cmp::Reverse(self.last[block as usize]), block));
+                order
+            }
+        };
+        let mut new_numbers = vec![ROOT; self.last.len()];
+        for &block in by_recency.iter().take(keep) {
+            new_numbers[block as usize] = 0;
+        }
+        let mut kept = Vec::with_capacity(keep);
+        for (block, number) in new_numbers.iter_mut().enumerate().filter(|(_, number)| **number == 0) {
+            *number = kept.len() as u32;
+            kept.push(block as BlockNumber);
+        }
+        let mut requests: Vec<u32> = kept.iter().map(|&block| self.last[block as usize]).collect();
+        requests.sort_unstable();
+        requests.dedup();
+
+        let renumbered = |block: BlockNumber| new_numbers.get(block as usize).copied().unwrap_or(ROOT);
+        let last: Vec<u32> = kept
+            .iter()
+            .map(|&block| requests.partition_point(|&r| r < self.last[block as usize]) as u32)
+            .collect();
+        let mut next = Self { requests: requests.len() as u32, ..Self::default() };
+        match self.places {
+            None => {
+                // A parent is more recent than its children, so it is kept if they are.
+                next.parent = kept.iter().map(|&block| renumbered(self.parent[block as usize])).collect();
+                let mut remaining = vec![0; requests.len()];
+                last.iter().for_each(|&request| remaining[request as usize] += 1);
+                remaining.into_iter().for_each(|count| next.remaining.push(count));
+            }
+            Some(_) => {
+                let order = by_recency.iter().take(keep).rev().map(|&block| renumbered(block));
+                let mut places = Places::empty(kept.len());
+                order.for_each(|block| places.append(block));
+                next.places = Some(places);
+            }
+        }
+        next.last = last;
+        *self = next;
+        Retained { new_numbers, kept, requests }
+    }
+
+    /// Bytes in use for blocks.
+    pub(super) fn block_bytes(&self) -> usize {
+        let places = self.places.as_ref().map_or(0, |p| p.place.len() + 2 * p.block.len());
+        4 * (self.parent.len() + self.last.len() + places)
+    }
+
+    /// Bytes in use for requests.
+    pub(super) fn request_bytes(&self) -> usize {
+        4 * self.remaining.tree.len()
+    }
+
     /// Whether the blocks are a path of the forest seen so far; notes the parents of new blocks.
     fn is_path(&mut self, blocks: &[BlockNumber], first_new: BlockNumber) -> bool {
         let mut parent = ROOT;
@@ -118,6 +182,16 @@ impl LruStack {
         }
         true
     }
+}
+
+/// What [`LruStack::retain`] has kept.
+pub(super) struct Retained {
+    /// The new number of each old block, or `BlockNumber::MAX` if it is forgotten.
+    pub(super) new_numbers: Vec<BlockNumber>,
+    /// The old numbers of the blocks that stay, rising.
+    pub(super) kept: Vec<BlockNumber>,
+    /// The old numbers of the requests that stay, rising.
+    pub(super) requests: Vec<u32>,
 }
 
 /// Sums over a growing list of numbers.
@@ -181,6 +255,11 @@ impl Places {
             Self { place: vec![0; last.len()], block: Vec::new(), occupied: Fenwick::default(), alive: 0 };
         order.iter().for_each(|&block| places.append(block));
         places
+    }
+
+    /// No place yet, for blocks below `blocks`.
+    fn empty(blocks: usize) -> Self {
+        Self { place: vec![0; blocks], block: Vec::new(), occupied: Fenwick::default(), alive: 0 }
     }
 
     fn append(&mut self, block: BlockNumber) {
