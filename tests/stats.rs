@@ -247,6 +247,14 @@ fn capacities_may_be_given_in_bytes() {
     let rows = json(run("trace-stats", &args, small_trace()))["capacity"].clone();
     assert_eq!((&rows[0]["capacity_blocks"], &rows[0]["capacity_bytes"]), (&100.into(), &204_800.into()));
     assert_eq!((&rows[1]["capacity_blocks"], &rows[1]["capacity_bytes"]), (&512.into(), &1_048_576.into()));
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/config.json");
+    let args = ["-f", "json", "-c", "128MiB", "--model-config", config];
+    let rows = json(run("trace-stats", &args, small_trace()))["capacity"].clone();
+    // 2 x 32 layers x 8 heads x 128 numbers x 2 bytes = 128 KiB per token.
+    assert_eq!(rows[0]["capacity_blocks"], 2);
+    let ran = run("trace-stats", &["--model-config", "/nonexistent/config.json"], "");
+    assert_eq!(ran.status, Some(2));
+    assert!(ran.stderr.contains("/nonexistent/config.json"), "{}", ran.stderr);
     let ran = run("trace-stats", &["-c", "1MiB"], small_trace());
     assert_eq!(ran.status, Some(2));
     assert!(ran.stderr.contains("--kv-bytes-per-token"), "{}", ran.stderr);

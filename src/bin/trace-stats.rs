@@ -45,7 +45,7 @@ fn check(options: &Options) -> Result<()> {
     } else if options.window.is_some() && matches!(options.format, Format::Markdown | Format::Prometheus) {
         "--window writes JSON lines, or rows with --format=csv"
     } else if in_bytes && options.kv_bytes_per_token.is_none() {
-        "a --capacity in bytes needs --kv-bytes-per-token"
+        "a --capacity in bytes needs --kv-bytes-per-token or --model-config"
     } else {
         return Ok(());
     };

@@ -1,6 +1,7 @@
 //! Options and manual of `trace-stats`.
 
 use super::{Arg, Block, Common, CommonOptions, HasCommon, Opt, Section, Spec, Value};
+use crate::record::model::kv_bytes_per_token;
 use crate::report::Format;
 use crate::stats::{HitRule, Piece, WindowSize};
 
@@ -318,6 +319,24 @@ pub static SPEC: Spec<Options> = Spec {
             },
         },
         Opt {
+            long: "model-config",
+            short: None,
+            arg: Arg::File("FILE"),
+            help: "config.json of a model, in place of --kv-bytes-per-token",
+            doc: "Work out --kv-bytes-per-token from the config.json of a Hugging Face model: its layers, KV \
+                  heads, head size and number type, or its compressed size where it has multi-head latent \
+                  attention. Models with sliding-window or recurrent layers are refused, since their bytes \
+                  per token depend on the position.",
+            set: |options, value| {
+                let path = value.path();
+                let name = path.display();
+                let text = std::fs::read_to_string(&path).map_err(|e| format!("{name}: {e}"))?;
+                let bytes = kv_bytes_per_token(&text).map_err(|message| format!("{name}: {message}"))?;
+                options.kv_bytes_per_token = Some(bytes);
+                Ok(())
+            },
+        },
+        Opt {
             long: "partial",
             short: None,
             arg: Arg::None,
@@ -475,6 +494,10 @@ pub static SPEC: Spec<Options> = Spec {
                 Block::Example {
                     what: "The same in memory of a model with 128 KiB per token (Llama 3.1 8B)",
                     command: "trace-hash prompts.jsonl | trace-stats -c 512MiB,2GiB --kv-bytes-per-token 131072",
+                },
+                Block::Example {
+                    what: "The same from the configuration of the model",
+                    command: "trace-hash prompts.jsonl | trace-stats -c 512MiB,2GiB --model-config examples/config.json",
                 },
                 Block::Example {
                     what: "What prompt caches that expire after five minutes or an hour would serve, \

@@ -5,6 +5,7 @@
 //! the input and the block size.
 
 pub mod general;
+pub mod model;
 pub mod prompt;
 mod reader;
 pub mod scan;
