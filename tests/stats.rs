@@ -528,3 +528,45 @@ fn a_memory_limit_that_is_not_reached_changes_nothing() {
     let ran = run("trace-stats", &["--max-memory", "1Mi"], "");
     assert_eq!(ran.status, Some(2));
 }
+
+#[test]
+fn groups_are_the_reports_on_their_own_records() {
+    let mut rng = fastrand::Rng::with_seed(9);
+    let kinds =
+        ["\"type\": \"text\", ", "\"type\": \"im\u{e4}ge\", ", "\"type\": 7, ", "\"type\": null, ", ""];
+    let mut parts = vec![String::new(); kinds.len()];
+    let mut trace = String::new();
+    for record in small_trace().lines() {
+        let kind = rng.usize(..kinds.len());
+        let record = format!("{{{}{}\n", kinds[kind], &record[1..]);
+        trace += &record;
+        parts[kind.min(3)] += &record;
+    }
+    let args = ["-f", "json", "-c", "9", "--target", "0.5"];
+    let whole = json(run("trace-stats", &[&args[..], &["--by", "type"]].concat(), &trace));
+    let mut expected = json(run("trace-stats", &args, &trace));
+    for (name, value) in expected.as_object_mut().unwrap() {
+        assert_eq!(whole[&**name], *value);
+    }
+    let groups = whole["groups"].as_array().unwrap();
+    assert_eq!((groups.len(), &whole["by"]), (4, &"type".into()));
+    for (value, part) in ["text", "im\u{e4}ge", "7", "(none)"].iter().zip(&parts) {
+        let group = groups.iter().find(|group| group["value"] == **value).unwrap();
+        for (name, value) in json(run("trace-stats", &args, part)).as_object().unwrap() {
+            assert_eq!(group[&**name], *value, "{name}");
+        }
+    }
+    let table = run("trace-stats", &["--by", "type"], &trace).ok();
+    assert!(table.contains("\ntype = text\n") && table.matches("Requests:").count() == 5, "{table}");
+}
+
+#[test]
+fn values_beyond_the_limit_are_one_group() {
+    let trace: String =
+        (0..300).map(|i| line(i, 512, 1, &[0]).replace('{', &format!("{{\"s\": {}, ", i % 150))).collect();
+    let whole = json(run("trace-stats", &["-f", "json", "--by", "s"], trace));
+    let groups = whole["groups"].as_array().unwrap();
+    assert_eq!(groups.len(), 101);
+    assert!(groups[100]["value"].is_null());
+    assert_eq!((&groups[0]["requests"], &groups[100]["requests"]), (&2.into(), &100.into()));
+}

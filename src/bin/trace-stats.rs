@@ -6,9 +6,9 @@ use kvtrace::cli::stats::{Capacity, Options, SPEC, Warmup};
 use kvtrace::cli::{self, Progress};
 use kvtrace::error::{Error, Result};
 use kvtrace::io::{Input, InputOptions, Output};
-use kvtrace::record::{BlockSize, TraceReader};
+use kvtrace::record::{BlockSize, TraceReader, general};
 use kvtrace::report::{self, Format};
-use kvtrace::stats::{Analysis, AnalysisOptions, CacheOptions, Merger, PartialWriter, Report};
+use kvtrace::stats::{Analysis, AnalysisOptions, CacheOptions, Groups, Merger, PartialWriter, Report};
 
 fn main() -> ExitCode {
     cli::run(&SPEC, filter)
@@ -38,6 +38,15 @@ fn check(options: &Options) -> Result<()> {
         "finite caches need the whole trace in one run: they go neither with --partial nor with --merge"
     } else if (options.window.is_some() || options.every.is_some()) && (options.partial || options.merge) {
         "--window and --every go neither with --partial nor with --merge"
+    } else if options.by.is_some()
+        && (options.partial
+            || options.merge
+            || options.window.is_some()
+            || options.every.is_some()
+            || options.max_memory.is_some()
+            || matches!(options.format, Format::Csv | Format::Prometheus))
+    {
+        "--by goes with one report as table, markdown or json, in one run without --max-memory"
     } else if options.max_memory.is_some() && (options.partial || options.merge) {
         "--max-memory goes neither with --partial nor with --merge: pieces must be complete"
     } else if options.window.is_some() && options.every.is_some() {
@@ -57,7 +66,7 @@ fn analyse(options: &Options) -> Result<()> {
     let mut reader = open(options)?;
     let mut progress = progress(options, reader.input());
     let mut output = Output::create(options.common.output.as_deref())?;
-    let mut analysis = None;
+    let (mut analysis, mut groups) = (None, None);
     let ended = loop {
         let more = reader.advance(|status| {
             progress.update(status)?;
@@ -78,6 +87,12 @@ fn analyse(options: &Options) -> Result<()> {
             report::write_window(options.format, &window, output.buffer());
         }
         analysis.add(reader.record()).map_err(|message| reader.input().error(message))?;
+        if let Some(field) = &options.by {
+            let value = general::field(reader.line(), field);
+            let groups = groups.get_or_insert_with(|| groups_of(options, reader.block_size(), warmup));
+            let added = groups.add(value.as_deref().unwrap_or("(none)"), reader.record());
+            added.map_err(|message| reader.input().error(message))?;
+        }
         if options.every.is_some_and(|every| reader.valid().is_multiple_of(every)) {
             report::write(options.format, &analysis.report(percentiles(options)), output.buffer());
         }
@@ -94,7 +109,7 @@ fn analyse(options: &Options) -> Result<()> {
     if options.window.is_some() || reported {
         output.finish()?;
     } else {
-        report(options, &analysis, output)?;
+        report(options, &analysis, groups.as_ref(), output)?;
     }
     skipped(options, skips);
     ended
@@ -142,16 +157,25 @@ fn merge(options: &Options) -> Result<()> {
     }
     progress.finish();
     let analysis = merger.finish().map_err(Error::Failed)?;
-    report(options, &analysis, output)
+    report(options, &analysis, None, output)
 }
 
 fn progress(options: &Options, input: &Input) -> Progress {
     Progress::new(SPEC.name, options.common.progress, options.common.quiet, input.total_size())
 }
 
-fn report(options: &Options, analysis: &Analysis, mut output: Output) -> Result<()> {
+fn report(options: &Options, analysis: &Analysis, groups: Option<&Groups>, mut output: Output) -> Result<()> {
     let figures = analysis.report(percentiles(options));
-    report::write(options.format, &figures, output.buffer());
+    match options.by.as_ref() {
+        None => report::write(options.format, &figures, output.buffer()),
+        Some(field) => {
+            let report = |(value, group): (Option<&str>, &Analysis)| {
+                (value.map(str::to_owned), group.report(percentiles(options)))
+            };
+            let groups: Vec<_> = groups.iter().flat_map(|groups| groups.iter()).map(report).collect();
+            report::write_groups(options.format, &figures, field, &groups, output.buffer());
+        }
+    }
     output.finish()?;
     notes(options, &figures);
     Ok(())
@@ -195,6 +219,14 @@ fn warmup(options: &Options) -> Result<u64> {
 
 /// An analysis with capacities in blocks, now that their size is known.
 fn start(options: &Options, block_size: u64, warmup: u64) -> Analysis {
+    Analysis::new(block_size, analysis_options(options, block_size, warmup))
+}
+
+fn groups_of(options: &Options, block_size: u64, warmup: u64) -> Groups {
+    Groups::new(block_size, analysis_options(options, block_size, warmup))
+}
+
+fn analysis_options(options: &Options, block_size: u64, warmup: u64) -> AnalysisOptions {
     let block_bytes = options.kv_bytes_per_token.unwrap_or(1).saturating_mul(block_size);
     let blocks = |&capacity: &Capacity| match capacity {
         Capacity::Blocks(blocks) => blocks,
@@ -209,15 +241,14 @@ fn start(options: &Options, block_size: u64, warmup: u64) -> Analysis {
         kv_bytes_per_token: options.kv_bytes_per_token,
         recency: options.max_memory.is_some(),
     };
-    let analysis = AnalysisOptions {
+    AnalysisOptions {
         hit_rule: options.hit_rule,
         caches,
         window: options.window,
         window_percentiles: percentiles(options).to_vec(),
         // What is left above the fixed part, with room for tables that double.
         budget: options.max_memory.map(|size| (size.saturating_sub(40 << 20) / 3) as usize),
-    };
-    Analysis::new(block_size, analysis)
+    }
 }
 
 /// What the reader of the report should know.

@@ -30,6 +30,8 @@ pub struct Options {
     pub warmup: Warmup,
     /// Bytes of KV cache per token.
     pub kv_bytes_per_token: Option<u64>,
+    /// Report also on each value of this field.
+    pub by: Option<String>,
     /// Bytes of memory to stay below.
     pub max_memory: Option<u64>,
     /// Report on windows of this size.
@@ -270,6 +272,21 @@ pub static SPEC: Spec<Options> = Spec {
                   Sizes are then also given in GiB.",
             set: |options, value| {
                 options.kv_bytes_per_token = Some(value.positive()?);
+                Ok(())
+            },
+        },
+        Opt {
+            long: "by",
+            short: None,
+            arg: Arg::Value("FIELD"),
+            help: "report also on each value of a field, such as type",
+            doc: "Report on all requests, and then on those of each value of FIELD, each group as if it were a \
+                  trace of its own with caches of its own: what trace-stats reports on the records that jq \
+                  'select(.FIELD == ...)' lets through. The first 100 values have a group each, the requests of \
+                  further ones are one group (other), and so are, as value (none), records without FIELD. Formats: \
+                  table, markdown and json.",
+            set: |options, value| {
+                options.by = Some(value.text()?.to_owned());
                 Ok(())
             },
         },
@@ -516,6 +533,10 @@ pub static SPEC: Spec<Options> = Spec {
                 Block::Example {
                     what: "An endless stream in fixed memory",
                     command: "trace-hash prompts.jsonl | trace-stats --max-memory 64Mi --window 20 -c 10 -f csv",
+                },
+                Block::Example {
+                    what: "The hit rate of each session",
+                    command: "trace-hash --keep session_id prompts.jsonl | trace-stats --by session_id -f json | jq -c '.groups[] | [.value, .token_hit_rate]'",
                 },
                 Block::Example {
                     what: "The report so far after every twenty requests",

@@ -56,6 +56,37 @@ fn read_fields(fields: &Fields, input_length: &RawValue, record: &mut Record) ->
     fields.hash_ids.map_or(Ok(()), |raw| hash_ids(raw, &mut record.hash_ids))
 }
 
+/// The value of a field of a line that is a valid record: the text of a string, else its JSON. `None`
+/// if the field is absent or `null`. Of a field that stands twice the last one counts.
+pub fn field(line: &[u8], name: &str) -> Option<String> {
+    struct Wanted<'n>(&'n str);
+    impl<'de> serde::de::Visitor<'de> for Wanted<'_> {
+        type Value = Option<&'de RawValue>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a JSON object")
+        }
+
+        fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut found = None;
+            while let Some(key) = map.next_key::<String>()? {
+                if key == self.0 {
+                    found = Some(map.next_value()?);
+                } else {
+                    map.next_value::<serde::de::IgnoredAny>()?;
+                }
+            }
+            Ok(found)
+        }
+    }
+    let mut parser = serde_json::Deserializer::from_slice(line);
+    let raw = serde::Deserializer::deserialize_map(&mut parser, Wanted(name)).ok()??.get();
+    match serde_json::from_str::<String>(raw) {
+        Ok(text) => Some(text),
+        Err(_) => (raw != "null").then(|| raw.to_owned()),
+    }
+}
+
 /// What a line is that is no object.
 fn kind(text: &str) -> String {
     match text.trim_start().bytes().next() {
@@ -126,4 +157,20 @@ fn hash_ids(raw: &RawValue, ids: &mut Vec<u64>) -> Result<(), String> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_found_whatever_its_type() {
+        let line =
+            br#"{"input_length": 5, "type": "te\u0078t", "n": 7, "x": {"type": 1}, "none": null, "n": 8}"#;
+        assert_eq!(field(line, "type").as_deref(), Some("text"));
+        assert_eq!(field(line, "n").as_deref(), Some("8"));
+        assert_eq!(field(line, "x").as_deref(), Some("{\"type\": 1}"));
+        assert_eq!(field(line, "none"), None);
+        assert_eq!(field(line, "absent"), None);
+    }
 }

@@ -3,7 +3,7 @@
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::report::cells;
+use crate::report::{Group, cells};
 use crate::stats::{
     ArrivalFigures, Bound, CapacityRow, Correlations, HitRule, Hits, Report, Summary, TargetRow, TtlRow,
     WindowReport,
@@ -14,6 +14,30 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
     let object = Object::of(report);
     // Writing plain numbers into memory cannot fail.
     serde_json::to_writer_pretty(&mut *out, &object).ok();
+    out.push(b'\n');
+}
+
+/// Appends the report on all requests with those on the groups by `field` inside.
+pub(super) fn write_groups(report: &Report, field: &str, groups: &[Group], out: &mut Vec<u8>) {
+    #[derive(Serialize)]
+    struct Grouped<'a> {
+        #[serde(flatten)]
+        all: Object,
+        by: &'a str,
+        groups: Vec<One<'a>>,
+    }
+    #[derive(Serialize)]
+    struct One<'a> {
+        /// `null`: all values that have no group of their own.
+        value: Option<&'a str>,
+        #[serde(flatten)]
+        report: Object,
+    }
+    let groups =
+        groups.iter().map(|(value, report)| One { value: value.as_deref(), report: Object::of(report) });
+    let grouped = Grouped { all: Object::of(report), by: field, groups: groups.collect() };
+    // Writing plain numbers into memory cannot fail.
+    serde_json::to_writer_pretty(&mut *out, &grouped).ok();
     out.push(b'\n');
 }
 

@@ -7,6 +7,7 @@ mod markdown;
 mod prometheus;
 mod table;
 
+use crate::error::printable;
 use crate::stats::{Report, WindowReport};
 
 /// How a report is written.
@@ -43,6 +44,24 @@ pub fn write(format: Format, report: &Report, out: &mut Vec<u8>) {
         Format::Csv => csv::write(report, out),
         Format::Markdown => markdown::write(report, out),
         Format::Prometheus => prometheus::write(report, out),
+    }
+}
+
+/// A report on the requests with one value of a field; without a value, on those that have no group.
+pub type Group = (Option<String>, Report);
+
+/// Appends the report on all requests and those on the groups by `field`: one object in JSON, one
+/// report after the other as a table or in Markdown.
+pub fn write_groups(format: Format, report: &Report, field: &str, groups: &[Group], out: &mut Vec<u8>) {
+    if format == Format::Json {
+        return json::write_groups(report, field, groups, out);
+    }
+    write(format, report, out);
+    for (value, group) in groups {
+        let value = value.as_deref().map_or("(other)".into(), printable);
+        let mark = if format == Format::Markdown { "## " } else { "" };
+        out.extend_from_slice(format!("\n{mark}{field} = {value}\n\n").as_bytes());
+        write(format, group, out);
     }
 }
 
