@@ -216,16 +216,50 @@ fn finite_caches_serve_what_the_peer_says() {
     let points = expected["points"].as_array().unwrap();
     let list: Vec<String> = points.iter().map(|point| point["capacity_blocks"].to_string()).collect();
     let list = list.join(",");
-    let args = ["-f", "json", "--warmup", "0.5", "--capacity", &list, trace.to_str().unwrap()];
-    let ours = json(run("trace-stats", &args, ""));
+    let args = ["-f", "json", "--warmup", "0.5", "--capacity", &list, "--policy", "lru,fifo,opt"];
+    let ours = json(run("trace-stats", &[&args[..], &[trace.to_str().unwrap()]].concat(), ""));
     let rows = ours["capacity"].as_array().unwrap();
-    assert_eq!(rows.len(), points.len() + 1);
-    for (row, point) in rows.iter().zip(points) {
-        assert_eq!(row["policy"], "lru");
-        assert_eq!(row["hit_tokens"], point["lru_hit_tokens"], "{row}");
-        assert_eq!(row["tokens"], expected["measured_tokens"]);
+    assert_eq!(rows.len(), 3 * points.len() + 1);
+    for (index, point) in points.iter().enumerate() {
+        let [lru, fifo, opt] = [0, 1, 2].map(|policy| &rows[policy * points.len() + index]);
+        assert_eq!((&lru["policy"], &lru["hit_tokens"]), (&"lru".into(), &point["lru_hit_tokens"]), "{lru}");
+        assert_eq!(
+            (&fifo["policy"], &fifo["hit_tokens"]),
+            (&"fifo".into(), &point["fifo_hit_tokens"]),
+            "{fifo}"
+        );
+        let theirs = point["optimal_hit_tokens"].as_u64();
+        assert!(opt["policy"] == "opt" && opt["hit_tokens"].as_u64() >= theirs, "{opt} {theirs:?}");
+        assert_eq!(lru["tokens"], expected["measured_tokens"]);
     }
     assert_eq!(rows.last().unwrap()["hit_tokens"], expected["infinite_hit_tokens"]);
+}
+
+#[test]
+fn policies_that_cannot_be_computed_are_refused() {
+    for (args, reason) in [
+        (&["--policy", "fifo", "--curve"][..], "--capacity"),
+        (&["--policy", "opt"], "--capacity or --curve"),
+        (&["--policy", "opt", "-c", "5", "--window", "9"], "--window"),
+        (&["--policy", "lru,best", "-c", "5"], "best"),
+        (&["--policy", "lfu", "-c", "5", "--partial"], "--partial"),
+    ] {
+        let ran = run("trace-stats", args, small_trace());
+        assert_eq!(ran.status, Some(2), "{args:?}");
+        assert!(ran.stderr.contains(reason), "{args:?}: {}", ran.stderr);
+    }
+    let ids = |i: u64| (i * 24..(i + 1) * 24).collect::<Vec<_>>();
+    let endless: String = (0..60_000).map(|i| line(i, 24 * 512, 1, &ids(i))).collect();
+    for (policy, capacity, reason) in [("opt", "10", "--policy opt"), ("lfu", "1M", "--policy hold")] {
+        let ran = run("trace-stats", &["--policy", policy, "-c", capacity, "--max-memory", "48Mi"], &endless);
+        assert_eq!(ran.status, Some(1), "{}", ran.stderr);
+        assert!(ran.stderr.contains(reason), "{}", ran.stderr);
+    }
+    // A small one goes on exactly when blocks are forgotten.
+    let args = ["--policy", "lfu", "-c", "100", "-f", "json"];
+    let limited = json(run("trace-stats", &[&args[..], &["--max-memory", "48Mi"]].concat(), &endless));
+    assert!(limited["bound"]["forgotten_blocks"].as_u64().unwrap() > 0);
+    assert_eq!(limited["capacity"][0], json(run("trace-stats", &args, &endless))["capacity"][0]);
 }
 
 #[test]

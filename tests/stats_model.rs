@@ -6,7 +6,8 @@ mod support;
 
 use kvtrace::record::Record;
 use kvtrace::stats::{
-    Analysis, AnalysisOptions, CacheOptions, HitRule, Merger, PartialWriter, Report, Summary,
+    Analysis, AnalysisOptions, CacheOptions, CapacityRow, HitRule, Merger, PartialWriter, Policy, Report,
+    Summary,
 };
 use proptest::prelude::*;
 use support::naive::{self, Request};
@@ -138,7 +139,7 @@ fn same_in_pieces(requests: &[Request], cuts: &[usize]) -> Result<(), TestCaseEr
     let mut merger = Merger::new(AnalysisOptions::default());
     for (index, pair) in cuts.windows(2).enumerate() {
         let mut out = Vec::new();
-        let mut writer = PartialWriter::new(BLOCK, Some((index as u32 + 1, pieces)), &mut out);
+        let mut writer = PartialWriter::new(BLOCK, Some((index as u32 + 1, pieces)), None, &mut out);
         for r in &requests[pair[0]..pair[1]] {
             writer.add(&record(r, None), &mut out).unwrap();
         }
@@ -194,6 +195,37 @@ fn same_caches(requests: &[Request], warmup: usize, hit_rule: HitRule) -> Result
         }
     }
     Ok(())
+}
+
+/// Compares simulated policies with naive ones, and opt with what they reach.
+fn same_policies(requests: &[Request], warmup: usize, forest: bool) -> Result<(), TestCaseError> {
+    let capacities: Vec<u64> = (0..16).collect();
+    let rows = policies(requests, &capacities, warmup);
+    for capacity in 0..16_usize {
+        let of = |policy: &str| {
+            let row = rows.iter().find(|r| r.policy == policy && r.capacity_blocks == capacity as u64);
+            row.unwrap().hits.hit_tokens as u64
+        };
+        prop_assert_eq!(of("fifo"), naive::fifo(requests, capacity, BLOCK, warmup), "capacity {}", capacity);
+        prop_assert_eq!(of("lfu"), naive::lfu(requests, capacity, BLOCK, warmup), "capacity {}", capacity);
+        if forest {
+            for policy in ["lru", "fifo", "lfu"] {
+                prop_assert!(of(policy) <= of("opt"), "{} at capacity {}", policy, capacity);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn policies(requests: &[Request], capacities: &[u64], warmup: usize) -> Vec<CapacityRow> {
+    let caches = CacheOptions {
+        policies: vec![Policy::Lru, Policy::Fifo, Policy::Lfu, Policy::Opt],
+        capacities: capacities.to_vec(),
+        warmup: warmup as u64,
+        ..CacheOptions::default()
+    };
+    let options = AnalysisOptions { caches, ..AnalysisOptions::default() };
+    report_with(requests, &[], options).caches.unwrap().capacity
 }
 
 fn near(a: f64, b: f64) -> bool {
@@ -284,6 +316,22 @@ proptest! {
     }
 
     #[test]
+    fn policies_are_those_of_simulations_and_none_beats_opt(
+        mut paths in paths(3), ids in ids(), warmup in 0..9usize
+    ) {
+        // Full blocks only: opt serves the most blocks, and a partial one is fewer tokens.
+        paths.iter_mut().for_each(|path| path.1 = 0);
+        same_policies(&forest(&paths, ids), warmup, true)?;
+    }
+
+    #[test]
+    fn policies_of_ids_that_are_no_forest_are_those_of_simulations(
+        lists in paths(20), ids in ids(), warmup in 0..9usize
+    ) {
+        same_policies(&no_forest(&lists, ids), warmup, false)?;
+    }
+
+    #[test]
     fn pieces_of_a_forest_merge_into_the_report_of_one_run(
         paths in paths(3), ids in ids(), cuts in prop::collection::vec(any::<usize>(), 0..6)
     ) {
@@ -309,5 +357,21 @@ proptest! {
         lists in paths(40), ids in ids(), budget in 50..3000usize
     ) {
         bounded(&no_forest(&lists, ids), budget)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn opt_serves_the_most_blocks_that_any_cache_could(
+        paths in prop::collection::vec((prop::collection::vec(0..2u8, 0..4), Just(0), Just(1)), 1..8),
+        warmup in 0..4usize,
+    ) {
+        let requests = forest(&paths, Ids::Dense);
+        for row in policies(&requests, &[0, 1, 2, 3], warmup).iter().filter(|row| row.policy == "opt") {
+            let best = naive::best(&requests, row.capacity_blocks as usize, warmup);
+            prop_assert_eq!(row.hits.hit_tokens, u128::from(best * BLOCK), "{:?}", row);
+        }
     }
 }

@@ -8,7 +8,9 @@ use kvtrace::error::{Error, Result};
 use kvtrace::io::{Input, InputOptions, Output};
 use kvtrace::record::{BlockSize, TraceReader, general};
 use kvtrace::report::{self, Format};
-use kvtrace::stats::{Analysis, AnalysisOptions, CacheOptions, Groups, Merger, PartialWriter, Report};
+use kvtrace::stats::{
+    Analysis, AnalysisOptions, CacheOptions, Groups, Merger, PartialWriter, Policy, Report,
+};
 
 fn main() -> ExitCode {
     cli::run(&SPEC, filter)
@@ -28,6 +30,7 @@ fn filter(options: Options) -> Result<()> {
 /// Refuses options that contradict each other.
 fn check(options: &Options) -> Result<()> {
     let caches = options.curve
+        || !options.policies.is_empty()
         || !(options.capacities.is_empty() && options.targets.is_empty() && options.ttls.is_empty());
     let in_bytes = options.capacities.iter().any(|capacity| matches!(capacity, Capacity::Bytes(_)));
     let message = if options.partial && options.merge {
@@ -43,16 +46,22 @@ fn check(options: &Options) -> Result<()> {
             || options.merge
             || options.window.is_some()
             || options.every.is_some()
-            || options.max_memory.is_some()
             || matches!(options.format, Format::Csv | Format::Prometheus))
     {
-        "--by goes with one report as table, markdown or json, in one run without --max-memory"
-    } else if options.max_memory.is_some() && (options.partial || options.merge) {
-        "--max-memory goes neither with --partial nor with --merge: pieces must be complete"
+        "--by goes with one report as table, markdown or json, in one run"
     } else if options.window.is_some() && options.every.is_some() {
         "--window writes lines and --every reports: give one of the two"
     } else if options.window.is_some() && matches!(options.format, Format::Markdown | Format::Prometheus) {
         "--window writes JSON lines, or rows with --format=csv"
+    } else if options.policies.iter().any(|p| matches!(p, Policy::Fifo | Policy::Lfu))
+        && options.capacities.is_empty()
+    {
+        "--policy fifo and lfu are simulated at chosen sizes: name them with --capacity"
+    } else if !options.policies.is_empty() && options.capacities.is_empty() && !options.curve {
+        "--policy goes with --capacity or --curve"
+    } else if options.policies.contains(&Policy::Opt) && (options.window.is_some() || options.every.is_some())
+    {
+        "--policy opt looks back from the end of the input: it goes neither with --window nor with --every"
     } else if in_bytes && options.kv_bytes_per_token.is_none() {
         "a --capacity in bytes needs --kv-bytes-per-token or --model-config"
     } else {
@@ -119,12 +128,14 @@ fn partial(options: &Options) -> Result<()> {
     let mut reader = open(options)?;
     let mut progress = progress(options, reader.input());
     let mut output = Output::create(options.common.output.as_deref())?;
+    let new =
+        |block_size, out: &mut Vec<u8>| PartialWriter::new(block_size, options.piece, budget(options), out);
     let mut writer = None;
     // A piece without its end is refused by --merge, so an error or a signal needs no care here.
     while reader.advance(|status| progress.update(status))? {
         let writer = match &mut writer {
             Some(writer) => writer,
-            None => writer.insert(PartialWriter::new(reader.block_size(), options.piece, output.buffer())),
+            None => writer.insert(new(reader.block_size(), output.buffer())),
         };
         let added = writer.add(reader.record(), output.buffer());
         added.map_err(|message| reader.input().error(message))?;
@@ -133,7 +144,7 @@ fn partial(options: &Options) -> Result<()> {
     progress.finish();
     let writer = match writer {
         Some(writer) => writer,
-        None => PartialWriter::new(reader.block_size(), options.piece, output.buffer()),
+        None => new(reader.block_size(), output.buffer()),
     };
     let skips = reader.skipped()?;
     writer.finish(output.buffer());
@@ -149,8 +160,11 @@ fn merge(options: &Options) -> Result<()> {
     let mut input = Input::new(&options.common.files, input_options)?;
     let mut progress = progress(options, &input);
     let output = Output::create(options.common.output.as_deref())?;
-    let mut merger =
-        Merger::new(AnalysisOptions { hit_rule: options.hit_rule, ..AnalysisOptions::default() });
+    let mut merger = Merger::new(AnalysisOptions {
+        hit_rule: options.hit_rule,
+        budget: budget(options),
+        ..AnalysisOptions::default()
+    });
     while input.advance(|status| progress.update(status))? {
         let read = merger.line(input.line());
         read.map_err(|message| input.error(message))?;
@@ -233,22 +247,30 @@ fn analysis_options(options: &Options, block_size: u64, warmup: u64) -> Analysis
         Capacity::Bytes(bytes) => bytes / block_bytes,
     };
     let caches = CacheOptions {
+        policies: options.policies.clone(),
         capacities: options.capacities.iter().map(blocks).collect(),
         curve: options.curve,
         targets: options.targets.clone(),
         ttls: options.ttls.clone(),
         warmup,
         kv_bytes_per_token: options.kv_bytes_per_token,
-        recency: options.max_memory.is_some(),
     };
     AnalysisOptions {
         hit_rule: options.hit_rule,
         caches,
         window: options.window,
         window_percentiles: percentiles(options).to_vec(),
-        // What is left above the fixed part, with room for tables that double.
-        budget: options.max_memory.map(|size| (size.saturating_sub(40 << 20) / 3) as usize),
+        budget: budget(options),
     }
+}
+
+/// Bytes for what grows with the trace: what the limit leaves above the fixed part, with room for
+/// tables that double.
+fn budget(options: &Options) -> Option<usize> {
+    let limit = options.max_memory.or_else(cli::default_max_memory)?;
+    let budget = limit.saturating_sub(40 << 20) / 3;
+    // The whole trace and its groups have half each.
+    Some((budget / if options.by.is_some() { 2 } else { 1 }) as usize)
 }
 
 /// What the reader of the report should know.

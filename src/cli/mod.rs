@@ -8,6 +8,7 @@ mod completions;
 pub mod hash;
 mod help;
 mod man;
+mod memory;
 mod parse;
 mod progress;
 mod spec;
@@ -22,6 +23,7 @@ use std::process::ExitCode;
 
 pub use common::{Common, CommonOptions, HasCommon, Request};
 pub use completions::Shell;
+pub use memory::default_max_memory;
 pub use parse::parse;
 pub use progress::{Progress, When};
 pub use spec::{Arg, Block, Opt, Section, Spec};

@@ -3,7 +3,7 @@
 use super::{Arg, Block, Common, CommonOptions, HasCommon, Opt, Section, Spec, Value};
 use crate::record::model::kv_bytes_per_token;
 use crate::report::Format;
-use crate::stats::{HitRule, Piece, WindowSize};
+use crate::stats::{HitRule, Piece, Policy, WindowSize};
 
 /// Values of the options.
 #[derive(Default)]
@@ -18,6 +18,8 @@ pub struct Options {
     pub percentiles: Vec<f64>,
     /// Which cached blocks count as hits.
     pub hit_rule: HitRule,
+    /// Policies of finite caches; LRU if empty.
+    pub policies: Vec<Policy>,
     /// Capacities of finite caches.
     pub capacities: Vec<Capacity>,
     /// Whether to report the curve over all capacities.
@@ -199,6 +201,19 @@ pub static SPEC: Spec<Options> = Spec {
             },
         },
         Opt {
+            long: "policy",
+            short: None,
+            arg: Arg::List("LIST", &["lru", "fifo", "lfu", "opt"]),
+            help: "which blocks leave a full cache, as lru,fifo,opt (default lru)",
+            doc: "Report the caches of --capacity and --curve under each of these policies. With lru the block                   leaves that was used least recently, with fifo the one that entered first, with lfu the                   one used least often since it entered. With opt it is the one that is used again last: no                   policy can serve more blocks, so the distance to opt is what a better policy could gain.                   See POLICIES.",
+            set: |options, value| {
+                options.policies = value.list(|item| {
+                    item.pick(&[Policy::Lru, Policy::Fifo, Policy::Lfu, Policy::Opt].map(|p| (p.name(), p)))
+                })?;
+                Ok(())
+            },
+        },
+        Opt {
             long: "curve",
             short: None,
             arg: Arg::None,
@@ -294,11 +309,13 @@ pub static SPEC: Spec<Options> = Spec {
             long: "max-memory",
             short: None,
             arg: Arg::Value("SIZE"),
-            help: "memory to stay below, forgetting old blocks",
+            help: "memory to stay below (default half of the machine's)",
             doc: "Stay below SIZE bytes of memory, at least 48Mi. When it would be exceeded, the half of the blocks \
                   that was used least recently is forgotten. A forgotten block that comes back counts as \
                   new; the report then says how many were forgotten, marks the figures that have become \
-                  bounds, and names the largest LRU cache that is still exact. See MEMORY.",
+                  bounds, and names the largest LRU cache that is still exact. The default is half of the \
+                  machine's memory, or of the limit of the control group or the process (ulimit -v) if that \
+                  is smaller. See MEMORY.",
             set: |options, value| {
                 let size = value.size()?;
                 if size < 48 << 20 {
@@ -466,6 +483,40 @@ pub static SPEC: Spec<Options> = Spec {
             ],
         },
         Section {
+            title: "POLICIES",
+            body: &[
+                Block::Text(
+                    "In every cache a request's hit is its longest cached prefix; then the cache takes the \
+                     request's blocks.",
+                ),
+                Block::Item(
+                    "lru",
+                    "Blocks are used from last to first, so a block leaves after all that follow it. All \
+                     sizes come from one pass over stack distances.",
+                ),
+                Block::Item(
+                    "fifo",
+                    "Blocks that are absent enter from first to last. Simulated at each --capacity, at 32 \
+                     bytes for each block that the cache holds.",
+                ),
+                Block::Item(
+                    "lfu",
+                    "Blocks are used from last to first. The count of a block begins anew when it comes \
+                     back; of blocks with equal counts the one used least recently leaves. Simulated at each \
+                     --capacity, at 80 bytes for each block that the cache holds.",
+                ),
+                Block::Item(
+                    "opt",
+                    "Belady's rule on leaves, with bypass: after each request the cache keeps those blocks, of \
+                     its own and the request's, that are used again soonest, a block before those that follow \
+                     it. That serves the most blocks possible after the warm-up; a last, partial \
+                     block counts as one, but for fewer tokens. Computed when the input has ended, from 8 bytes \
+                     for each id in it and 16 for each request. If that is more than --max-memory leaves, \
+                     the run ends with an error. Where ids are no forest the figure is not a limit.",
+                ),
+            ],
+        },
+        Section {
             title: "PIECES",
             body: &[Block::Text(
                 "A long trace can be analysed by several processes or machines. Cut it into consecutive pieces \
@@ -487,10 +538,11 @@ pub static SPEC: Spec<Options> = Spec {
                  be told apart.\n\n\
                  --capacity, --curve, --target and --ttl take 8 bytes more for each distinct block, 4 for \
                  each request (12 with --ttl), and 8 for each stack distance that occurs.\n\n\
-                 There is no limit unless --max-memory sets one. Under a limit of SIZE a third of what \
-                 it leaves above 40 MiB is used for blocks and requests, the rest being the room in which \
-                 tables grow: about a million blocks at 64Mi. Recency then takes 8 bytes for each \
-                 distinct block, also without --capacity.",
+                 Of --max-memory a third of what it leaves above 40 MiB is used for blocks and requests, the \
+                 rest being the room in which tables grow: about a million blocks at 64Mi. Beyond half of \
+                 that, uses are noted at 4 bytes for each distinct block, also without --capacity. With \
+                 --by the whole trace and its groups have half of the limit each; the group that takes most forgets \
+                 first. --partial and --merge must know all blocks and end with an error at the limit.",
             )],
         },
         Section {
@@ -507,6 +559,10 @@ pub static SPEC: Spec<Options> = Spec {
                 Block::Example {
                     what: "How large must a cache be?",
                     command: "trace-hash prompts.jsonl | trace-stats --capacity 10,20,50 --target 90%,99%",
+                },
+                Block::Example {
+                    what: "What would another eviction policy gain?",
+                    command: "trace-hash prompts.jsonl | trace-stats --capacity 10,20,50 --policy lru,fifo,lfu,opt",
                 },
                 Block::Example {
                     what: "The same in memory of a model with 128 KiB per token (Llama 3.1 8B)",

@@ -144,8 +144,7 @@ pub(super) fn caches(report: &Report) -> Vec<Cells> {
         let mut cells = first;
         cells.push(row.capacity_blocks.to_string());
         cells.extend(row.capacity_bytes.map(|bytes| format!("{:.2}", bytes as f64 / f64::from(1 << 30))));
-        let exact = report.bound.and_then(|bound| bound.exact_capacity_blocks);
-        cells.extend(hits(row.hits, exact.is_some_and(|exact| row.capacity_blocks > exact)));
+        cells.extend(hits(row.hits, Bound::of_row(report.bound, row)));
         cells
     };
     let mut tables = Vec::new();

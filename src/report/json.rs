@@ -61,7 +61,10 @@ pub(super) fn write_window(report: &WindowReport, out: &mut Vec<u8>) {
             requests: report.requests,
             unique_blocks: report.unique_blocks,
             token_hit_rate: report.token_hit_rate,
-            capacity: report.caches.as_ref().map(|c| c.capacity.iter().map(Capacity::of).collect()),
+            capacity: report
+                .caches
+                .as_ref()
+                .map(|c| c.capacity.iter().map(|row| Capacity::of(row, report.bound)).collect()),
             bound: report.bound.map(Limits::of),
         },
     };
@@ -162,8 +165,10 @@ impl Object {
             cached_length: column(&report.cached_length),
             correlation: Correlation::of(&report.correlations),
             bound: report.bound.map(Limits::of),
-            capacity: caches.map(|c| c.capacity.iter().map(Capacity::of).collect()),
-            target: caches.map_or(Vec::new(), |c| c.targets.iter().map(Target::of).collect()),
+            capacity: caches.map(|c| c.capacity.iter().map(|row| Capacity::of(row, report.bound)).collect()),
+            target: caches.map_or(Vec::new(), |c| {
+                c.targets.iter().map(|target| Target::of(target, report.bound)).collect()
+            }),
             ttl: caches.map_or(Vec::new(), |c| c.ttls.iter().map(Ttl::of).collect()),
         }
     }
@@ -219,7 +224,7 @@ impl Limits {
                 "hit_rate",
                 "cached_length",
             ]);
-            at_least.extend(["capacity", "ttl"]);
+            at_least.extend(["ttl"]);
             at_most.extend(["unique_blocks"]);
             neither.extend(["shared_blocks", "prefix_groups", "target"]);
         }
@@ -285,11 +290,14 @@ struct Capacity {
     capacity_bytes: Option<u128>,
     #[serde(flatten)]
     served: Served,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bound: Option<&'static str>,
 }
 
 impl Capacity {
-    fn of(row: &CapacityRow) -> Self {
+    fn of(row: &CapacityRow, bound: Option<Bound>) -> Self {
         Self {
+            bound: Bound::of_row(bound, row).then_some("at_least"),
             policy: row.policy,
             capacity_blocks: row.capacity_blocks,
             capacity_bytes: row.capacity_bytes,
@@ -306,8 +314,8 @@ struct Target {
 }
 
 impl Target {
-    fn of(target: &TargetRow) -> Self {
-        Self { share: target.share, capacity: Capacity::of(&target.row) }
+    fn of(target: &TargetRow, bound: Option<Bound>) -> Self {
+        Self { share: target.share, capacity: Capacity::of(&target.row, bound) }
     }
 }
 

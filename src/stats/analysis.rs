@@ -29,6 +29,7 @@ use crate::stats::correlation::{Correlations, Pearson};
 use crate::stats::distribution::Distribution;
 use crate::stats::partial::Row;
 use crate::stats::rates::RateDistribution;
+use crate::stats::recency::{Kept, Recency};
 use crate::stats::window::{Counted, Window, WindowFigures, WindowSize};
 use crate::stats::{Bound, Report, Summary, WindowReport};
 
@@ -71,6 +72,8 @@ pub struct Analysis {
     /// What has been settled of requests that are no longer in the log.
     settled: Settled,
     budget: Option<usize>,
+    /// Last uses, if the stack of the caches does not know them and memory runs short.
+    recency: Option<Recency>,
     bound: Option<Bound>,
     /// How often an old block has started a request, once or more: once is enough for a block that
     /// started the request which introduced it.
@@ -103,14 +106,12 @@ enum Restarts {
 impl Analysis {
     /// An analysis of nothing yet. `block_size` is in tokens.
     pub fn new(block_size: u64, options: AnalysisOptions) -> Self {
-        let AnalysisOptions { hit_rule, mut caches, window, window_percentiles, budget } = options;
-        caches.recency |= budget.is_some();
-        let needed = caches.recency || caches.is_asked_for();
+        let AnalysisOptions { hit_rule, caches, window, window_percentiles, budget } = options;
         Self {
             block_size,
             hit_rule,
             warmup: caches.warmup,
-            caches: needed.then(|| Caches::new(caches, block_size, hit_rule)),
+            caches: caches.is_asked_for().then(|| Caches::new(caches, block_size, hit_rule)),
             window: window.map(|size| Window::new(size, &window_percentiles)),
             window_percentiles,
             requests: 0,
@@ -124,6 +125,7 @@ impl Analysis {
             log_start: 0,
             settled: Settled::default(),
             budget,
+            recency: None,
             bound: None,
             restarts: HashMap::default(),
             input_length: Distribution::default(),
@@ -151,28 +153,54 @@ impl Analysis {
         if let Some(window) = &mut self.window {
             window.add(record, counted);
         }
-        if self.budget.is_some_and(|budget| self.bytes() > budget) {
-            self.forget();
-        }
-        Ok(())
+        self.budget.map_or(Ok(()), |budget| self.stay_below(budget))
     }
 
     /// Bytes in use that grow with the trace.
-    fn bytes(&self) -> usize {
-        self.block_bytes() + self.log.bytes.len() + self.caches.as_ref().map_or(0, Caches::request_bytes)
+    pub(super) fn bytes(&self) -> usize {
+        let caches = self.caches.as_ref().map_or(0, |c| c.request_bytes() + c.simulation_bytes());
+        self.block_bytes() + self.log.bytes.len() + caches
     }
 
     /// The part that grows with the distinct blocks.
     fn block_bytes(&self) -> usize {
         let caches = self.caches.as_ref().map_or(0, Caches::block_bytes);
-        self.numbering.bytes() + self.repeated.bytes() + 16 * self.restarts.len() + caches
+        let recency = self.recency.as_ref().map_or(0, Recency::bytes);
+        self.numbering.bytes() + self.repeated.bytes() + 16 * self.restarts.len() + caches + recency
+    }
+
+    fn stay_below(&mut self, budget: usize) -> Result<(), String> {
+        let bytes = self.bytes();
+        if bytes > budget / 2 {
+            self.note_recency();
+        }
+        if bytes > budget { self.forget(budget) } else { Ok(()) }
+    }
+
+    /// From now on, remembers which blocks are used.
+    pub(super) fn note_recency(&mut self) {
+        if self.caches.is_none() {
+            let blocks = self.numbering.len();
+            self.recency.get_or_insert_with(|| Recency::new(blocks));
+        }
     }
 
     /// Settles all requests so far, and forgets the half of the blocks that was used least recently
     /// if it is they that take the memory.
-    fn forget(&mut self) {
+    ///
+    /// # Errors
+    /// When this does not help, or cannot be done.
+    pub(super) fn forget(&mut self, budget: usize) -> Result<(), String> {
+        if let Some(caches) = &self.caches {
+            if caches.needs_all_blocks() {
+                return Err("--policy opt needs all of the trace, which is more than --max-memory".into());
+            }
+            if caches.simulation_bytes() > budget / 2 {
+                return Err("the caches of --policy hold more than --max-memory".into());
+            }
+        }
         let all = self.numbering.len();
-        let too_many = self.budget.is_some_and(|budget| self.block_bytes() > budget / 2);
+        let too_many = self.block_bytes() > budget / 2;
         let keep = if too_many { all / 2 } else { all };
         let mut settled = std::mem::take(&mut self.settled);
         self.settle(&mut settled);
@@ -181,33 +209,41 @@ impl Analysis {
             let again = self.restarts.contains_key(&first);
             self.restarts.insert(first, if again { Restarts::More } else { Restarts::Once });
         }
-        let Some(caches) = &mut self.caches else { return };
-        let retained = caches.retain(keep as usize);
-        let before = self.repeated.count_all();
-        self.repeated = self.repeated.select(&retained.kept);
-        settled.shared_blocks += before - self.repeated.count_all();
-        self.numbering.retain(&retained.kept);
-        let new_number = |block: BlockNumber| {
-            let number = retained.new_numbers[block as usize];
-            (number != BlockNumber::MAX).then_some(number)
-        };
-        self.restarts = std::mem::take(&mut self.restarts)
-            .into_iter()
-            .filter_map(|(block, restarts)| {
-                let kept = new_number(block);
-                settled.prefix_groups += u64::from(kept.is_none() && restarts == Restarts::More);
-                Some((kept?, restarts))
-            })
-            .collect();
         self.log = RequestLog::default();
-        self.log_start = keep;
+        if let Some(kept) = self.retain(keep as usize, too_many) {
+            let before = self.repeated.count_all();
+            self.repeated = self.repeated.select(&kept.blocks);
+            settled.shared_blocks += before - self.repeated.count_all();
+            self.numbering.retain(&kept.blocks);
+            self.restarts = std::mem::take(&mut self.restarts)
+                .into_iter()
+                .filter_map(|(block, restarts)| {
+                    let number = kept.new_number(block);
+                    settled.prefix_groups += u64::from(number.is_none() && restarts == Restarts::More);
+                    Some((number?, restarts))
+                })
+                .collect();
+        }
+        self.log_start = self.numbering.len();
         self.settled = settled;
         let bound = self.bound.get_or_insert_default();
         bound.settled_requests = self.requests;
         if too_many {
+            let keep = self.numbering.len();
             let exact = bound.exact_capacity_blocks.unwrap_or(u64::MAX);
             bound.exact_capacity_blocks = Some(exact.min(u64::from(keep)));
             bound.forgotten_blocks += u64::from(all - keep);
+        }
+        Ok(())
+    }
+
+    /// Keeps the `keep` blocks used most recently. `None` if all stay as they are.
+    fn retain(&mut self, keep: usize, too_many: bool) -> Option<Kept> {
+        match (&mut self.caches, &mut self.recency) {
+            // Even if no block goes, requests that used none last need no place in the stack.
+            (Some(caches), _) => Some(caches.retain(keep)),
+            (None, Some(recency)) if too_many => Some(recency.retain(keep)),
+            _ => None,
         }
     }
 
@@ -249,7 +285,7 @@ impl Analysis {
             requests: self.requests,
             unique_blocks,
             token_hit_rate: (tokens > 0.0).then(|| self.cached_length.sum() as f64 / tokens),
-            caches: self.caches.as_ref().and_then(|c| c.figures(unique_blocks)),
+            caches: self.caches.as_ref().map(|c| c.figures(unique_blocks)),
             bound: self.bound,
         }
     }
@@ -290,15 +326,19 @@ impl Analysis {
                 }
             }
         }
+        if let Some(recency) = &mut self.recency {
+            recency.touch(numbers, after_new);
+        }
         if let Some(caches) = &mut self.caches {
             caches.access(&Access {
                 blocks: numbers,
+                ids,
                 first_new,
                 hit: hit as usize,
                 length,
                 now: self.arrivals.now(),
                 measured: self.requests > self.warmup,
-            });
+            })?;
         }
         let path = Path { n: numbers.len() as u32, hit, first: numbers.first().copied(), first_new };
         Ok(self.count_path(&path, length, record.output_length))
@@ -427,7 +467,7 @@ impl Analysis {
                 input_context: ic,
                 input_unique: iu,
             },
-            caches: self.caches.as_ref().and_then(|c| c.figures(self.unique_blocks())),
+            caches: self.caches.as_ref().map(|c| c.figures(self.unique_blocks())),
             bound: self.bound,
         }
     }

@@ -2,7 +2,10 @@
 //! at chosen capacities, all in the one pass.
 
 use crate::blocks::BlockNumber;
-use crate::stats::stack::{LruStack, Retained, Run};
+use crate::stats::optimal::History;
+use crate::stats::policy::{Policy, Simulation};
+use crate::stats::recency::Kept;
+use crate::stats::stack::{LruStack, Run};
 
 /// Which blocks of a request count as hits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +30,8 @@ impl HitRule {
 /// Which finite caches are studied.
 #[derive(Clone, Debug, Default)]
 pub struct CacheOptions {
+    /// Policies to report at each capacity; LRU if empty.
+    pub policies: Vec<Policy>,
     /// Capacities to report, in blocks.
     pub capacities: Vec<u64>,
     /// Whether to report about 60 capacities up to the working set.
@@ -39,8 +44,6 @@ pub struct CacheOptions {
     pub warmup: u64,
     /// Bytes of KV cache per token, to give capacities in bytes.
     pub kv_bytes_per_token: Option<u64>,
-    /// Whether recency is kept even if no cache is asked for, so that old blocks can be forgotten.
-    pub recency: bool,
 }
 
 impl CacheOptions {
@@ -118,6 +121,8 @@ pub struct CacheFigures {
 pub(super) struct Access<'a> {
     /// Its blocks, first block first.
     pub(super) blocks: &'a [BlockNumber],
+    /// Their ids.
+    pub(super) ids: &'a [u64],
     /// Blocks from this number on are new.
     pub(super) first_new: BlockNumber,
     /// Length of its longest prefix of known blocks.
@@ -131,7 +136,8 @@ pub(super) struct Access<'a> {
 }
 
 /// Running simulation of the caches asked for. Memory: 8 bytes per distinct block and 4 per request
-/// for the stack, 8 per stack distance that occurs, 8 per request for times to live.
+/// for the stack, 8 per stack distance that occurs, 8 per request for times to live, what the
+/// simulated caches hold, and the [`History`] if the best policy is asked for.
 pub(super) struct Caches {
     options: CacheOptions,
     block_size: u64,
@@ -143,12 +149,24 @@ pub(super) struct Caches {
     /// Arrival of each request in the stack's numbering.
     times: Vec<f64>,
     ttl_hits: Vec<u128>,
+    simulations: Vec<Simulation>,
+    history: Option<History>,
     runs: Vec<Run>,
 }
 
 impl Caches {
-    pub(super) fn new(options: CacheOptions, block_size: u64, rule: HitRule) -> Self {
+    pub(super) fn new(mut options: CacheOptions, block_size: u64, rule: HitRule) -> Self {
+        if options.policies.is_empty() {
+            options.policies.push(Policy::Lru);
+        }
+        options.capacities.sort_unstable();
+        options.capacities.dedup();
+        let simulated = options.policies.iter().flat_map(|&policy| {
+            options.capacities.iter().filter_map(move |&capacity| Simulation::new(policy, capacity))
+        });
         Self {
+            simulations: simulated.collect(),
+            history: options.policies.contains(&Policy::Opt).then(History::default),
             ttl_hits: vec![0; options.ttls.len()],
             options,
             block_size,
@@ -161,7 +179,16 @@ impl Caches {
         }
     }
 
-    pub(super) fn access(&mut self, access: &Access) {
+    /// Takes the next request.
+    ///
+    /// # Errors
+    /// When there are too many of them for what is asked for.
+    pub(super) fn access(&mut self, access: &Access) -> Result<(), String> {
+        if self.stack.is_full() {
+            return Err(
+                "more than 4294967295 requests are too many for finite caches (see --max-memory)".into()
+            );
+        }
         let mut runs = std::mem::take(&mut self.runs);
         self.stack.touch(access.blocks, access.first_new, access.hit, &mut runs);
         if access.measured {
@@ -172,6 +199,22 @@ impl Caches {
             self.times.push(access.now);
         }
         self.runs = runs;
+        for cache in &mut self.simulations {
+            let hit = cache.access(access.ids) as u64;
+            if access.measured {
+                let tokens = served(hit, access.length, self.block_size, self.rule);
+                cache.hit_tokens += u128::from(tokens);
+            }
+        }
+        match &mut self.history {
+            Some(history) => history.push(access.blocks, access.length, access.measured),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether what is asked for needs every block that there ever was.
+    pub(super) fn needs_all_blocks(&self) -> bool {
+        self.history.is_some()
     }
 
     fn measure(&mut self, access: &Access, runs: &[Run]) {
@@ -202,17 +245,17 @@ impl Caches {
         for (&ttl, hits) in self.options.ttls.iter().zip(&mut self.ttl_hits) {
             let alive = |run: &&Run| access.now - self.times[run.request as usize] <= ttl as f64;
             let blocks: u64 = runs.iter().take_while(alive).map(|run| u64::from(run.len)).sum();
-            *hits += u128::from((blocks.min(limit) * self.block_size).min(access.length));
+            *hits += u128::from(served(blocks, access.length, self.block_size, self.rule));
         }
     }
 
     /// Forgets all but the `keep` blocks used last.
-    pub(super) fn retain(&mut self, keep: usize) -> Retained {
+    pub(super) fn retain(&mut self, keep: usize) -> Kept {
         let retained = self.stack.retain(keep);
         if !self.options.ttls.is_empty() {
             self.times = retained.requests.iter().map(|&request| self.times[request as usize]).collect();
         }
-        retained
+        retained.kept
     }
 
     /// Bytes in use for blocks.
@@ -222,7 +265,12 @@ impl Caches {
 
     /// Bytes in use for requests.
     pub(super) fn request_bytes(&self) -> usize {
-        self.stack.request_bytes() + 8 * self.times.len()
+        self.stack.request_bytes() + 8 * self.times.len() + self.history.as_ref().map_or(0, History::bytes)
+    }
+
+    /// Bytes in use for simulated caches, which forgetting does not reduce.
+    pub(super) fn simulation_bytes(&self) -> usize {
+        self.simulations.iter().map(Simulation::bytes).sum()
     }
 
     fn step(&mut self, distance: u32, change: i64) {
@@ -234,10 +282,7 @@ impl Caches {
     }
 
     /// The figures so far, with `working_set` distinct blocks seen.
-    pub(super) fn figures(&self, working_set: u64) -> Option<CacheFigures> {
-        if !self.options.is_asked_for() {
-            return None;
-        }
+    pub(super) fn figures(&self, working_set: u64) -> CacheFigures {
         let mut capacities = self.options.capacities.clone();
         if self.options.curve {
             capacities.extend(log_spaced(working_set));
@@ -254,23 +299,47 @@ impl Caches {
                 .map(|bytes| u128::from(capacity_blocks) * u128::from(self.block_size) * u128::from(bytes)),
             hits,
         };
-        let mut rows: Vec<CapacityRow> = lru
-            .at(&capacities)
-            .into_iter()
-            .zip(&capacities)
-            .map(|(hits, &capacity)| row("lru", capacity, hits))
-            .collect();
+        let mut rows = Vec::new();
+        for &policy in &self.options.policies {
+            match policy {
+                Policy::Lru => {
+                    let hits = lru.at(&capacities).into_iter().zip(&capacities);
+                    rows.extend(hits.map(|(hits, &capacity)| row("lru", capacity, hits)));
+                }
+                Policy::Opt => {
+                    let tokens = |hit, length| served(hit, length, self.block_size, self.rule);
+                    let hits = self.history.as_ref().map(|h| h.hit_tokens(&capacities, tokens));
+                    let hits = hits.into_iter().flatten().zip(&capacities);
+                    rows.extend(hits.map(|(tokens, &capacity)| row("opt", capacity, self.hits(tokens))));
+                }
+                Policy::Fifo | Policy::Lfu => {
+                    let caches = self.simulations.iter().filter(|cache| cache.policy == policy);
+                    rows.extend(caches.map(|c| row(policy.name(), c.capacity, self.hits(c.hit_tokens))));
+                }
+            }
+        }
         rows.push(row("infinite", working_set, self.infinite));
         let targets = self.options.targets.iter().map(|&share| {
             let (capacity, hits) = lru.smallest(share);
             TargetRow { share, row: row("lru", capacity, hits) }
         });
-        let ttls = self.options.ttls.iter().zip(&self.ttl_hits).map(|(&ttl_ms, &hit_tokens)| TtlRow {
-            ttl_ms,
-            hits: Hits { hit_tokens, tokens: self.infinite.tokens },
-        });
-        Some(CacheFigures { targets: targets.collect(), ttls: ttls.collect(), capacity: rows })
+        let ttls = self
+            .options
+            .ttls
+            .iter()
+            .zip(&self.ttl_hits)
+            .map(|(&ttl_ms, &hit_tokens)| TtlRow { ttl_ms, hits: self.hits(hit_tokens) });
+        CacheFigures { targets: targets.collect(), ttls: ttls.collect(), capacity: rows }
     }
+
+    fn hits(&self, hit_tokens: u128) -> Hits {
+        Hits { hit_tokens, ..self.infinite }
+    }
+}
+
+/// Tokens that a hit of `hit` blocks serves to a request of `length` tokens.
+fn served(hit: u64, length: u64, block_size: u64, rule: HitRule) -> u64 {
+    hit.min(rule.limit(length, block_size)).saturating_mul(block_size).min(length)
 }
 
 /// About 60 capacities from 1 to `largest`, evenly spaced by ratio.

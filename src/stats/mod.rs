@@ -9,8 +9,11 @@ mod capacity;
 mod correlation;
 mod distribution;
 mod groups;
+mod optimal;
 mod partial;
+mod policy;
 mod rates;
+mod recency;
 mod stack;
 mod window;
 
@@ -21,6 +24,7 @@ pub use correlation::Correlations;
 pub use distribution::{Distribution, EXACT_BELOW, Summary};
 pub use groups::{Groups, MAX_GROUPS};
 pub use partial::{Merger, PartialWriter, Piece};
+pub use policy::Policy;
 pub use rates::RateDistribution;
 pub use window::{WindowFigures, WindowSize};
 
@@ -93,6 +97,13 @@ pub struct Bound {
 }
 
 impl Bound {
+    /// Whether the hits of a finite cache are a lower bound. Caches that are simulated apart are not
+    /// affected.
+    pub fn of_row(bound: Option<Self>, row: &CapacityRow) -> bool {
+        let exact = bound.and_then(|bound| bound.exact_capacity_blocks);
+        matches!(row.policy, "lru" | "infinite") && exact.is_some_and(|exact| row.capacity_blocks > exact)
+    }
+
     /// Whether hits are lower bounds: blocks have been forgotten.
     pub fn of_hits(bound: Option<Self>) -> bool {
         bound.is_some_and(|bound| bound.forgotten_blocks > 0)

@@ -224,6 +224,7 @@ impl Row {
 
 /// Writes the state of one piece. Memory: one bit per distinct block, and what [`Numbering`] takes.
 pub struct PartialWriter {
+    budget: Option<usize>,
     numbering: Numbering,
     repeated: Bitmap,
     requests: u64,
@@ -231,10 +232,11 @@ pub struct PartialWriter {
 }
 
 impl PartialWriter {
-    /// Begins a piece: appends its first line.
-    pub fn new(block_size: u64, piece: Option<Piece>, out: &mut Vec<u8>) -> Self {
+    /// Begins a piece: appends its first line. `budget` is how many bytes its blocks may take.
+    pub fn new(block_size: u64, piece: Option<Piece>, budget: Option<usize>, out: &mut Vec<u8>) -> Self {
         write_line(&Header { kvtrace_partial: VERSION, block_size, piece }, out);
         Self {
+            budget,
             numbering: Numbering::default(),
             repeated: Bitmap::default(),
             requests: 0,
@@ -245,10 +247,15 @@ impl PartialWriter {
     /// Appends the row of the next request.
     ///
     /// # Errors
-    /// When there are more distinct blocks than can be numbered.
+    /// When there are more distinct blocks than can be numbered or fit into the budget.
     pub fn add(&mut self, record: &Record, out: &mut Vec<u8>) -> Result<(), String> {
         self.requests += 1;
         let path = record.ids().map(|ids| self.path(ids)).transpose()?;
+        if self.budget.is_some_and(|budget| self.numbering.bytes() + self.repeated.bytes() > budget) {
+            return Err(
+                "the piece has more blocks than fit into --max-memory: cut it into smaller ones".into()
+            );
+        }
         let row = Row {
             input_length: record.input_length,
             output_length: record.output_length,
@@ -378,7 +385,8 @@ impl Merger {
     fn row(&mut self, line: &[u8]) -> Result<(), String> {
         let row = Row::read(line, self.block_size)?;
         let (Some(piece), Some(analysis)) = (&mut self.open, &mut self.analysis) else { return Ok(()) };
-        if let Some(timestamp) = row.timestamp.filter(|_| !piece.timed) {
+        // Numbers say more about the order than times do.
+        if let Some(timestamp) = row.timestamp.filter(|_| !piece.timed && self.previous.is_none()) {
             piece.timed = true;
             if self.started.is_some_and(|before| timestamp < before) {
                 return Err(
@@ -391,6 +399,10 @@ impl Merger {
         analysis.add_row(&row)?;
         if row.path.is_some() {
             piece.numbers.extend_from_slice(analysis.last_numbers());
+        }
+        let bytes = analysis.bytes() + 4 * piece.numbers.len();
+        if self.options.budget.is_some_and(|budget| bytes > budget) {
+            return Err("the pieces need more than --max-memory".into());
         }
         Ok(())
     }

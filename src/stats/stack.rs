@@ -23,6 +23,7 @@
 //! exactly, at a logarithm per block.
 
 use crate::blocks::BlockNumber;
+use crate::stats::recency::Kept;
 
 /// Consecutive blocks of a path that have consecutive stack distances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +104,11 @@ impl LruStack {
         self.requests += 1;
     }
 
+    /// Whether no further request can be numbered.
+    pub(super) fn is_full(&self) -> bool {
+        self.requests == u32::MAX
+    }
+
     /// Keeps the `keep` most recent blocks and forgets the others. Caches of at most that many blocks
     /// go on exactly: what is forgotten was deeper in the stack than they reach.
     ///
@@ -117,20 +123,13 @@ impl LruStack {
                 order
             }
         };
-        let mut new_numbers = vec![ROOT; self.last.len()];
-        for &block in by_recency.iter().take(keep) {
-            new_numbers[block as usize] = 0;
-        }
-        let mut kept = Vec::with_capacity(keep);
-        for (block, number) in new_numbers.iter_mut().enumerate().filter(|(_, number)| **number == 0) {
-            *number = kept.len() as u32;
-            kept.push(block as BlockNumber);
-        }
+        let all = Kept::first(&by_recency, keep, self.last.len());
+        let kept = &all.blocks;
         let mut requests: Vec<u32> = kept.iter().map(|&block| self.last[block as usize]).collect();
         requests.sort_unstable();
         requests.dedup();
 
-        let renumbered = |block: BlockNumber| new_numbers.get(block as usize).copied().unwrap_or(ROOT);
+        let renumbered = |block: BlockNumber| all.new_number(block).unwrap_or(ROOT);
         let last: Vec<u32> = kept
             .iter()
             .map(|&block| requests.partition_point(|&r| r < self.last[block as usize]) as u32)
@@ -153,7 +152,7 @@ impl LruStack {
         }
         next.last = last;
         *self = next;
-        Retained { new_numbers, kept, requests }
+        Retained { kept: all, requests }
     }
 
     /// Bytes in use for blocks.
@@ -186,10 +185,8 @@ impl LruStack {
 
 /// What [`LruStack::retain`] has kept.
 pub(super) struct Retained {
-    /// The new number of each old block, or `BlockNumber::MAX` if it is forgotten.
-    pub(super) new_numbers: Vec<BlockNumber>,
-    /// The old numbers of the blocks that stay, rising.
-    pub(super) kept: Vec<BlockNumber>,
+    /// The blocks that stay.
+    pub(super) kept: Kept,
     /// The old numbers of the requests that stay, rising.
     pub(super) requests: Vec<u32>,
 }

@@ -117,3 +117,77 @@ pub fn expiring(requests: &[Request], times: &[f64], ttl: f64, block_size: u64) 
     }
     tokens
 }
+
+/// Hit tokens of a cache that absent blocks enter from first to last, the oldest entry leaving.
+pub fn fifo(requests: &[Request], capacity: usize, block_size: u64, warmup: usize) -> u64 {
+    let mut cache: Vec<u64> = Vec::new();
+    let mut tokens = 0;
+    for (index, r) in requests.iter().enumerate() {
+        let hit = r.ids.iter().take_while(|id| cache.contains(id)).count() as u64;
+        if index >= warmup {
+            tokens += counted(hit, r.input, block_size, false);
+        }
+        for id in &r.ids {
+            if !cache.contains(id) {
+                cache.push(*id);
+                if cache.len() > capacity {
+                    cache.remove(0);
+                }
+            }
+        }
+    }
+    tokens
+}
+
+/// Hit tokens of a cache whose blocks are used from last to first; the one used least often since it
+/// entered leaves, of several the one used least recently.
+pub fn lfu(requests: &[Request], capacity: usize, block_size: u64, warmup: usize) -> u64 {
+    // Id, uses, time of the last use.
+    let mut cache: Vec<(u64, u64, u64)> = Vec::new();
+    let (mut tokens, mut clock) = (0, 0);
+    for (index, r) in requests.iter().enumerate() {
+        let held = |id: &&u64| cache.iter().any(|(held, ..)| held == *id);
+        let hit = r.ids.iter().take_while(held).count() as u64;
+        if index >= warmup {
+            tokens += counted(hit, r.input, block_size, false);
+        }
+        for id in r.ids.iter().rev().filter(|_| capacity > 0) {
+            clock += 1;
+            if let Some(entry) = cache.iter_mut().find(|(held, ..)| held == id) {
+                *entry = (*id, entry.1 + 1, clock);
+                continue;
+            }
+            if cache.len() == capacity {
+                let least = cache.iter().copied().min_by_key(|(_, uses, last)| (*uses, *last)).unwrap();
+                cache.retain(|entry| *entry != least);
+            }
+            cache.push((*id, 1, clock));
+        }
+    }
+    tokens
+}
+
+/// The most blocks that any cache could serve, by trying everything: after a request it may hold any
+/// of what it held and of the request's blocks.
+pub fn best(requests: &[Request], capacity: usize, warmup: usize) -> u64 {
+    let mut states: BTreeMap<Vec<u64>, u64> = BTreeMap::from([(Vec::new(), 0)]);
+    for (index, r) in requests.iter().enumerate() {
+        let mut next: BTreeMap<Vec<u64>, u64> = BTreeMap::new();
+        for (held, served) in &states {
+            let hit = r.ids.iter().take_while(|id| held.contains(id)).count() as u64;
+            let served = served + if index >= warmup { hit } else { 0 };
+            let mut choices: Vec<u64> = held.iter().chain(&r.ids).copied().collect();
+            choices.sort_unstable();
+            choices.dedup();
+            for mask in 0..1_u32 << choices.len() {
+                if mask.count_ones() as usize == capacity.min(choices.len()) {
+                    let kept = choices.iter().enumerate().filter(|(i, _)| mask >> i & 1 == 1);
+                    let most = next.entry(kept.map(|(_, id)| *id).collect()).or_default();
+                    *most = served.max(*most);
+                }
+            }
+        }
+        states = next;
+    }
+    states.into_values().max().unwrap_or(0)
+}
