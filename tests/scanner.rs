@@ -117,6 +117,7 @@ fn by_value(line: &[u8]) -> Option<Record> {
     let length = |v: &Value| v.as_u64().unwrap_or_else(|| v.as_f64().unwrap() as u64);
     let ids = get(["hash_ids", ""]).filter(|_| object.contains_key("hash_ids"));
     Some(Record {
+        line: 0,
         timestamp: get(["timestamp", "created_time"]).map(|v| v.as_f64().unwrap()),
         input_length: length(get(["input_length", "input_tokens"]).unwrap()),
         output_length: get(["output_length", "output_tokens"]).map(length),

@@ -604,3 +604,48 @@ fn values_beyond_the_limit_are_one_group() {
     assert!(groups[100]["value"].is_null());
     assert_eq!((&groups[0]["requests"], &groups[100]["requests"]), (&2.into(), &100.into()));
 }
+
+#[test]
+fn the_shared_prefixes_that_save_most_are_named() {
+    // Three requests share two blocks, two of them a third; two others share one.
+    let trace = [
+        line(0, 1500, 1, &[0, 1, 2]),
+        line(1000, 600, 1, &[3, 4]),
+        line(2000, 1200, 1, &[0, 1, 5]),
+        "\n".to_owned(),
+        line(9000, 1500, 1, &[0, 1, 2]),
+        line(9500, 512, 1, &[3]),
+    ]
+    .concat();
+    let ours = json(run("trace-stats", &["-f", "json", "--top", "9"], &trace));
+    let of = |name: &str| -> Vec<u64> {
+        ours["top"].as_array().unwrap().iter().map(|row| row[name].as_f64().unwrap() as u64).collect()
+    };
+    assert_eq!(of("id"), [1, 3, 2]);
+    assert_eq!(of("blocks"), [2, 1, 3]);
+    assert_eq!(of("tokens"), [1024, 512, 1500]);
+    assert_eq!(of("requests"), [3, 2, 2]);
+    assert_eq!(of("saved_tokens"), [2048, 512, 476]);
+    assert_eq!(of("saved_tokens").iter().sum::<u64>(), ours["cached_tokens"].as_u64().unwrap());
+    assert_eq!((of("first_line"), of("last_line")), (vec![1, 2, 1], vec![5, 6, 5]));
+    assert_eq!(of("longest_pause_ms"), [7000, 8500, 9000]);
+    assert_eq!(ours["top_error_tokens"], 0);
+    let table = run("trace-stats", &["--top", "1"], &trace).ok();
+    assert!(table.contains("|    1    |   2    |  1024  |    3     |     2048     |"), "{table}");
+    let csv = run("trace-stats", &["--top", "1", "-f", "csv"], &trace).ok();
+    assert!(csv.contains("\ntop,1,saved_tokens,2048\n") && !csv.contains("top,3"), "{csv}");
+    let gauges = run("trace-stats", &["--top", "1", "-f", "prometheus"], &trace).ok();
+    assert!(gauges.contains("kvtrace_prefix{id=\"1\",figure=\"requests\"} 3\n"), "{gauges}");
+}
+
+#[test]
+fn shared_prefixes_outlive_their_blocks() {
+    let fresh = |i: u64| (i * 24 + 10..(i + 1) * 24 + 10).collect::<Vec<_>>();
+    let mut trace = line(0, 1024, 1, &[0, 1]).repeat(3);
+    trace += &(0..60_000).map(|i| line(i, 24 * 512, 1, &fresh(i))).collect::<String>();
+    trace += &line(60_000, 512, 1, &fresh(60_000)[..1]).repeat(2);
+    let args = ["-f", "json", "--top", "5"];
+    let limited = json(run("trace-stats", &[&args[..], &["--max-memory", "48Mi"]].concat(), &trace));
+    assert!(limited["bound"]["forgotten_blocks"].as_u64().unwrap() > 0);
+    assert_eq!(limited["top"], json(run("trace-stats", &args, &trace))["top"]);
+}

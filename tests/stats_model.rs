@@ -77,7 +77,8 @@ fn report(requests: &[Request]) -> Report {
 fn report_with(requests: &[Request], times: &[f64], options: AnalysisOptions) -> Report {
     let mut analysis = Analysis::new(BLOCK, options);
     for (index, r) in requests.iter().enumerate() {
-        analysis.add(&record(r, times.get(index).copied())).unwrap();
+        let record = Record { line: index as u64 + 1, ..record(r, times.get(index).copied()) };
+        analysis.add(&record).unwrap();
     }
     analysis.report(&PERCENTILES)
 }
@@ -228,6 +229,29 @@ fn policies(requests: &[Request], capacities: &[u64], warmup: usize) -> Vec<Capa
     report_with(requests, &[], options).caches.unwrap().capacity
 }
 
+/// Compares shared prefixes with their definition.
+fn same_prefixes(requests: &[Request]) -> Result<(), TestCaseError> {
+    let mut rng = fastrand::Rng::with_seed(requests.len() as u64);
+    let times: Vec<f64> =
+        requests.iter().scan(0.0, |t, _| Some((*t, *t += f64::from(rng.u32(0..20))).0)).collect();
+    let options = AnalysisOptions { top: 1000, ..AnalysisOptions::default() };
+    let report = report_with(requests, &times, options);
+    let figures = report.prefixes.unwrap();
+    let mut ours: Vec<naive::SharedPrefix> = figures
+        .rows
+        .iter()
+        .map(|r| {
+            let saved = r.saved_tokens as u64;
+            (r.id, r.blocks, r.tokens, r.requests, saved, r.first_line, r.last_line, r.longest_pause_ms)
+        })
+        .collect();
+    prop_assert!(ours.is_sorted_by(|a, b| a.4 >= b.4));
+    prop_assert_eq!(ours.iter().map(|row| u128::from(row.4)).sum::<u128>(), report.cached_tokens);
+    ours.sort_by_key(|row| row.0);
+    prop_assert_eq!(ours, naive::shared_prefixes(requests, &times, BLOCK));
+    Ok(())
+}
+
 fn near(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-12 * b.abs().max(1e-3)
 }
@@ -329,6 +353,11 @@ proptest! {
         lists in paths(20), ids in ids(), warmup in 0..9usize
     ) {
         same_policies(&no_forest(&lists, ids), warmup, false)?;
+    }
+
+    #[test]
+    fn shared_prefixes_are_those_of_the_definition(paths in paths(3), ids in ids()) {
+        same_prefixes(&forest(&paths, ids))?;
     }
 
     #[test]

@@ -62,6 +62,8 @@ fn check(options: &Options) -> Result<()> {
     } else if options.policies.contains(&Policy::Opt) && (options.window.is_some() || options.every.is_some())
     {
         "--policy opt looks back from the end of the input: it goes neither with --window nor with --every"
+    } else if options.top > 0 && (options.window.is_some() || options.partial || options.merge) {
+        "--top goes neither with --window nor with --partial and --merge"
     } else if in_bytes && options.kv_bytes_per_token.is_none() {
         "a --capacity in bytes needs --kv-bytes-per-token or --model-config"
     } else {
@@ -258,6 +260,7 @@ fn analysis_options(options: &Options, block_size: u64, warmup: u64) -> Analysis
     AnalysisOptions {
         hit_rule: options.hit_rule,
         caches,
+        top: options.top,
         window: options.window,
         window_percentiles: percentiles(options).to_vec(),
         budget: budget(options),

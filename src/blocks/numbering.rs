@@ -65,8 +65,8 @@ impl Numbering {
         self.strays.is_empty() && self.runs.len() <= 1 && self.runs.iter().all(|run| run.id == 0)
     }
 
-    /// Forgets all blocks but those of the given rising numbers, which become 0, 1, 2, ...
-    pub fn retain(&mut self, kept: &[BlockNumber]) {
+    /// The ids of the blocks of the given numbers; those with no block get 0.
+    pub fn ids(&self, numbers: &[BlockNumber]) -> Vec<u64> {
         let strays = self.strays.keys().iter().zip(&self.stray_numbers).map(|(&id, &number)| (number, id));
         let mut strays: Vec<(BlockNumber, u64)> = strays.collect();
         strays.sort_unstable();
@@ -78,8 +78,12 @@ impl Numbering {
                 self.runs.get(run).map_or(0, |run| run.id + u64::from(number - run.number))
             }
         };
-        let ids: Vec<u64> = kept.iter().map(id).collect();
-        drop(strays);
+        numbers.iter().map(id).collect()
+    }
+
+    /// Forgets all blocks but those of the given rising numbers, which become 0, 1, 2, ...
+    pub fn retain(&mut self, kept: &[BlockNumber]) {
+        let ids = self.ids(kept);
         *self = Self::default();
         let mut numbers = Vec::new();
         // Fewer blocks than before can always be numbered.

@@ -34,6 +34,8 @@ pub struct Options {
     pub kv_bytes_per_token: Option<u64>,
     /// Report also on each value of this field.
     pub by: Option<String>,
+    /// Shared prefixes to report.
+    pub top: usize,
     /// Bytes of memory to stay below.
     pub max_memory: Option<u64>,
     /// Report on windows of this size.
@@ -306,6 +308,22 @@ pub static SPEC: Spec<Options> = Spec {
             },
         },
         Opt {
+            long: "top",
+            short: None,
+            arg: Arg::Value("N"),
+            help: "the N shared prefixes that save most",
+            doc: "Report the N shared prefixes that are worth most: the id of the last block, the length in blocks \
+                  and tokens, how many requests begin with it, the tokens that it saves, the first and the last \
+                  line (over all FILEs) that use it, and the longest pause between two uses in trace time. A \
+                  prefix ends where requests part ways. No token is counted twice: the blocks that a \
+                  longer prefix has in common with a shorter one count for the shorter. Not with --window. \
+                  See MEMORY.",
+            set: |options, value| {
+                options.top = usize::try_from(value.positive()?).unwrap_or(usize::MAX);
+                Ok(())
+            },
+        },
+        Opt {
             long: "max-memory",
             short: None,
             arg: Arg::Value("SIZE"),
@@ -538,6 +556,9 @@ pub static SPEC: Spec<Options> = Spec {
                  be told apart.\n\n\
                  --capacity, --curve, --target and --ttl take 8 bytes more for each distinct block, 4 for \
                  each request (12 with --ttl), and 8 for each stack distance that occurs.\n\n\
+                 --top takes 24 bytes for each request and 120 for each shared prefix. At most 200,000 of these \
+                 are remembered; then the half that saved least is dropped, and the report says by how \
+                 many tokens, at most, what a prefix saves may be understated (top_error_tokens).\n\n\
                  Of --max-memory a third of what it leaves above 40 MiB is used for blocks and requests, the \
                  rest being the room in which tables grow: about a million blocks at 64Mi. Beyond half of \
                  that, uses are noted at 4 bytes for each distinct block, also without --capacity. With \
@@ -563,6 +584,11 @@ pub static SPEC: Spec<Options> = Spec {
                 Block::Example {
                     what: "What would another eviction policy gain?",
                     command: "trace-hash prompts.jsonl | trace-stats --capacity 10,20,50 --policy lru,fifo,lfu,opt",
+                },
+                Block::Example {
+                    what: "Which prefixes are worth caching? The text of the best one, by its line",
+                    command: "trace-hash --turns last prompts.jsonl | trace-stats --top 3 -f json > report.json\n\
+                              sed -n $(jq .top[0].first_line report.json)p prompts.jsonl | cut -c 1-300",
                 },
                 Block::Example {
                     what: "The same in memory of a model with 128 KiB per token (Llama 3.1 8B)",

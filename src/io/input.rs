@@ -125,6 +125,11 @@ impl Input {
         &self.lines.buffer()[self.line.clone()]
     }
 
+    /// Lines read so far, over all files.
+    pub fn lines_read(&self) -> u64 {
+        self.total_lines
+    }
+
     /// Which operand the line is from, from 0.
     pub fn file_index(&self) -> usize {
         self.next_file.saturating_sub(1)

@@ -26,6 +26,8 @@ pub const MAX_BLOCK_SIZE: u64 = 1 << 24;
 /// One request of a trace. The vector of ids is reused from line to line.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Record {
+    /// Number of its line in the input, from 1, over all files; 0 if it did not come from an input.
+    pub line: u64,
     /// Arrival in milliseconds.
     pub timestamp: Option<f64>,
     /// Prompt length in tokens.

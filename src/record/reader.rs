@@ -75,6 +75,7 @@ impl TraceReader {
         if !self.input.advance(idle)? {
             return Ok(None);
         }
+        self.record.line = self.input.lines_read();
         let checked = record::parse(self.input.line(), &mut self.record)
             .and_then(|()| check(&self.record, &mut self.block_size));
         self.valid += u64::from(checked.is_ok());

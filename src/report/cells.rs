@@ -1,7 +1,7 @@
 //! The tables of a report as cells of text, header first, whatever draws them.
 
 use crate::report::percentile_name;
-use crate::stats::{Bound, CapacityRow, Hits, Report, Summary};
+use crate::stats::{Bound, CapacityRow, Hits, PrefixRow, Report, Summary};
 
 /// A table: the first row is the header.
 pub(super) type Cells = Vec<Vec<String>>;
@@ -169,6 +169,53 @@ pub(super) fn caches(report: &Report) -> Vec<Cells> {
         tables.push(ttls);
     }
     tables
+}
+
+/// The table of shared prefixes, if asked for.
+pub(super) fn prefixes(report: &Report) -> Option<Cells> {
+    let figures = report.prefixes.as_ref()?;
+    let header = [
+        "Last Id",
+        "Blocks",
+        "Tokens",
+        "Requests",
+        "Saved Tokens",
+        "First Line",
+        "Last Line",
+        "Longest Pause",
+    ];
+    let mut cells = vec![header.map(str::to_owned).to_vec()];
+    cells.extend(figures.rows.iter().map(|row| {
+        vec![
+            row.id.to_string(),
+            row.blocks.to_string(),
+            row.tokens.to_string(),
+            row.requests.to_string(),
+            row.saved_tokens.to_string(),
+            row.first_line.to_string(),
+            row.last_line.to_string(),
+            format!("{} s", row.longest_pause_ms / 1000.0),
+        ]
+    }));
+    Some(cells)
+}
+
+/// The figures of each shared prefix by their names in JSON, after its id.
+pub(super) fn prefix_rows(report: &Report) -> Vec<(u64, [(&'static str, Number); 7])> {
+    let rows = report.prefixes.iter().flat_map(|prefixes| &prefixes.rows);
+    let count = |n: u64| Number::Count(n.into());
+    let figures = |row: &PrefixRow| {
+        [
+            ("blocks", count(row.blocks)),
+            ("tokens", count(row.tokens)),
+            ("requests", count(row.requests)),
+            ("saved_tokens", Number::Count(row.saved_tokens)),
+            ("first_line", count(row.first_line)),
+            ("last_line", count(row.last_line)),
+            ("longest_pause_ms", Number::Real(row.longest_pause_ms)),
+        ]
+    };
+    rows.map(|row| (row.id, figures(row))).collect()
 }
 
 /// Every finite cache with its kind, its name (`lru:1000`) and what it served.

@@ -31,6 +31,11 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
             row(section, &item, "prefill_saving", Number::Real(saving));
         }
     }
+    for (id, figures) in cells::prefix_rows(report) {
+        for (name, value) in figures {
+            row("top", &id.to_string(), name, value);
+        }
+    }
 }
 
 /// Appends what a stream says of a window as one row, before the first one a header.

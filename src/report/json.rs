@@ -5,8 +5,8 @@ use serde::{Serialize, Serializer};
 
 use crate::report::{Group, cells};
 use crate::stats::{
-    ArrivalFigures, Bound, CapacityRow, Correlations, HitRule, Hits, Report, Summary, TargetRow, TtlRow,
-    WindowReport,
+    ArrivalFigures, Bound, CapacityRow, Correlations, HitRule, Hits, PrefixRow, Report, Summary, TargetRow,
+    TtlRow, WindowReport,
 };
 
 /// Appends the report as an indented object.
@@ -132,6 +132,10 @@ struct Object {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ttl: Vec<Ttl>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    top: Option<Vec<Prefix>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_error_tokens: Option<u128>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     bound: Option<Limits>,
 }
 
@@ -170,6 +174,8 @@ impl Object {
                 c.targets.iter().map(|target| Target::of(target, report.bound)).collect()
             }),
             ttl: caches.map_or(Vec::new(), |c| c.ttls.iter().map(Ttl::of).collect()),
+            top: report.prefixes.as_ref().map(|p| p.rows.iter().map(Prefix::of).collect()),
+            top_error_tokens: report.prefixes.as_ref().map(|p| p.error_tokens),
         }
     }
 }
@@ -329,6 +335,33 @@ struct Ttl {
 impl Ttl {
     fn of(ttl: &TtlRow) -> Self {
         Self { ttl_ms: ttl.ttl_ms, served: Served::of(ttl.hits) }
+    }
+}
+
+#[derive(Serialize)]
+struct Prefix {
+    id: u64,
+    blocks: u64,
+    tokens: u64,
+    requests: u64,
+    saved_tokens: u128,
+    first_line: u64,
+    last_line: u64,
+    longest_pause_ms: f64,
+}
+
+impl Prefix {
+    fn of(row: &PrefixRow) -> Self {
+        Self {
+            id: row.id,
+            blocks: row.blocks,
+            tokens: row.tokens,
+            requests: row.requests,
+            saved_tokens: row.saved_tokens,
+            first_line: row.first_line,
+            last_line: row.last_line,
+            longest_pause_ms: row.longest_pause_ms,
+        }
     }
 }
 

@@ -12,7 +12,7 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
     draw(&totals, out);
     out.push(b'\n');
     draw(&cells::lengths(report), out);
-    for table in cells::caches(report) {
+    for table in cells::caches(report).into_iter().chain(cells::prefixes(report)) {
         out.push(b'\n');
         draw(&table, out);
     }

@@ -33,6 +33,15 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
             }
         }
     }
+    let prefixes = cells::prefix_rows(report);
+    if !prefixes.is_empty() {
+        family("prefix", "Shared prefix, by the id of its last block.", out);
+        for (id, figures) in prefixes {
+            for (name, value) in figures {
+                sample("prefix", &[("id", &id.to_string()), ("figure", name)], &value.to_string(), out);
+            }
+        }
+    }
 }
 
 fn family(name: &str, help: &str, out: &mut Vec<u8>) {

@@ -10,7 +10,7 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
     }
     out.push(b'\n');
     grid(&cells::lengths(report), out);
-    for table in cells::caches(report) {
+    for table in cells::caches(report).into_iter().chain(cells::prefixes(report)) {
         out.push(b'\n');
         grid(&table, out);
     }
@@ -45,6 +45,9 @@ fn totals(report: &Report) -> Vec<(&'static str, String)> {
         if let Some(exact) = bound.exact_capacity_blocks {
             lines.push(("Still exact", format!("LRU caches of at most {exact} blocks")));
         }
+    }
+    if let Some(error) = report.prefixes.as_ref().map(|p| p.error_tokens).filter(|&error| error > 0) {
+        lines.push(("Prefixes", format!("saved tokens may be {error} more (see --top)")));
     }
     if report.hit_rule == HitRule::Engine {
         lines.push(("Hits", "full blocks only, the last token always computed".into()));

@@ -28,6 +28,7 @@ use crate::stats::capacity::{Access, CacheOptions, Caches, HitRule};
 use crate::stats::correlation::{Correlations, Pearson};
 use crate::stats::distribution::Distribution;
 use crate::stats::partial::Row;
+use crate::stats::prefixes::{Prefixes, Use};
 use crate::stats::rates::RateDistribution;
 use crate::stats::recency::{Kept, Recency};
 use crate::stats::window::{Counted, Window, WindowFigures, WindowSize};
@@ -40,6 +41,8 @@ pub struct AnalysisOptions {
     pub hit_rule: HitRule,
     /// Which finite caches to study.
     pub caches: CacheOptions,
+    /// Report this many shared prefixes, those that save most.
+    pub top: usize,
     /// Report on windows of this size. Then the context length, which looks ahead over the whole
     /// trace, is not kept, and no memory grows with the number of requests.
     pub window: Option<WindowSize>,
@@ -56,6 +59,7 @@ pub struct Analysis {
     hit_rule: HitRule,
     warmup: u64,
     caches: Option<Caches>,
+    prefixes: Option<Prefixes>,
     window: Option<Window>,
     window_percentiles: Vec<f64>,
     requests: u64,
@@ -106,12 +110,13 @@ enum Restarts {
 impl Analysis {
     /// An analysis of nothing yet. `block_size` is in tokens.
     pub fn new(block_size: u64, options: AnalysisOptions) -> Self {
-        let AnalysisOptions { hit_rule, caches, window, window_percentiles, budget } = options;
+        let AnalysisOptions { hit_rule, caches, top, window, window_percentiles, budget } = options;
         Self {
             block_size,
             hit_rule,
             warmup: caches.warmup,
             caches: caches.is_asked_for().then(|| Caches::new(caches, block_size, hit_rule)),
+            prefixes: (top > 0).then(|| Prefixes::new(top, block_size)),
             window: window.map(|size| Window::new(size, &window_percentiles)),
             window_percentiles,
             requests: 0,
@@ -166,7 +171,13 @@ impl Analysis {
     fn block_bytes(&self) -> usize {
         let caches = self.caches.as_ref().map_or(0, Caches::block_bytes);
         let recency = self.recency.as_ref().map_or(0, Recency::bytes);
-        self.numbering.bytes() + self.repeated.bytes() + 16 * self.restarts.len() + caches + recency
+        let prefixes = self.prefixes.as_ref().map_or(0, Prefixes::bytes);
+        self.numbering.bytes()
+            + self.repeated.bytes()
+            + 16 * self.restarts.len()
+            + caches
+            + recency
+            + prefixes
     }
 
     fn stay_below(&mut self, budget: usize) -> Result<(), String> {
@@ -214,6 +225,9 @@ impl Analysis {
             let before = self.repeated.count_all();
             self.repeated = self.repeated.select(&kept.blocks);
             settled.shared_blocks += before - self.repeated.count_all();
+            if let Some(prefixes) = &mut self.prefixes {
+                prefixes.retain(&kept, |blocks| self.numbering.ids(blocks));
+            }
             self.numbering.retain(&kept.blocks);
             self.restarts = std::mem::take(&mut self.restarts)
                 .into_iter()
@@ -325,6 +339,11 @@ impl Analysis {
                     self.repeated.set(block);
                 }
             }
+        }
+        if let Some(prefixes) = &mut self.prefixes {
+            let by = Use { line: record.line, now: self.arrivals.now() };
+            let introduces = (after_new > first_new).then_some(first_new);
+            prefixes.touch(&numbers[..hit as usize], length, introduces, by);
         }
         if let Some(recency) = &mut self.recency {
             recency.touch(numbers, after_new);
@@ -468,6 +487,7 @@ impl Analysis {
                 input_unique: iu,
             },
             caches: self.caches.as_ref().map(|c| c.figures(self.unique_blocks())),
+            prefixes: self.prefixes.as_ref().map(|p| p.figures(|blocks| self.numbering.ids(blocks))),
             bound: self.bound,
         }
     }

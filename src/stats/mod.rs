@@ -12,6 +12,7 @@ mod groups;
 mod optimal;
 mod partial;
 mod policy;
+mod prefixes;
 mod rates;
 mod recency;
 mod stack;
@@ -25,6 +26,7 @@ pub use distribution::{Distribution, EXACT_BELOW, Summary};
 pub use groups::{Groups, MAX_GROUPS};
 pub use partial::{Merger, PartialWriter, Piece};
 pub use policy::Policy;
+pub use prefixes::{PrefixFigures, PrefixRow};
 pub use rates::RateDistribution;
 pub use window::{WindowFigures, WindowSize};
 
@@ -77,6 +79,8 @@ pub struct Report {
     pub correlations: Correlations,
     /// Finite caches, if any was asked for.
     pub caches: Option<CacheFigures>,
+    /// The shared prefixes that save most, if asked for.
+    pub prefixes: Option<PrefixFigures>,
     /// What the figures are worth, if blocks have been forgotten.
     pub bound: Option<Bound>,
 }

@@ -191,3 +191,35 @@ pub fn best(requests: &[Request], capacity: usize, warmup: usize) -> u64 {
     }
     states.into_values().max().unwrap_or(0)
 }
+
+/// A shared prefix: id of its last block, blocks, tokens, requests, saved tokens, first and last
+/// request (from 1), longest pause.
+pub type SharedPrefix = (u64, u64, u64, u64, u64, u64, u64, f64);
+
+/// The shared prefixes of a forest, by definition: a block ends one if no block after it is used as
+/// often; its own blocks are those before it that are.
+pub fn shared_prefixes(requests: &[Request], times: &[f64], block_size: u64) -> Vec<SharedPrefix> {
+    let mut users: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+    for (index, r) in requests.iter().enumerate() {
+        r.ids.iter().for_each(|id| users.entry(*id).or_default().push(index));
+    }
+    let mut rows = Vec::new();
+    for (id, by) in users.iter().filter(|(_, by)| by.len() > 1) {
+        let path = &requests[by[0]];
+        let end = path.ids.iter().position(|other| other == id).unwrap();
+        let as_often = |id: &u64| users[id].len() == by.len();
+        let next_of = |index: &usize| requests[*index].ids.get(end + 1);
+        if by.iter().filter_map(next_of).any(as_often) {
+            continue;
+        }
+        let tokens_to = |blocks: u64| (blocks * block_size).min(path.input);
+        let own = path.ids[..=end].iter().rev().take_while(|id| as_often(id)).count() as u64;
+        let blocks = end as u64 + 1;
+        let tokens = tokens_to(blocks) - tokens_to(blocks - own);
+        let pause = by.windows(2).map(|two| times[two[1]] - times[two[0]]).fold(0.0, f64::max);
+        let (first, last) = (by[0] as u64 + 1, by[by.len() - 1] as u64 + 1);
+        let uses = by.len() as u64;
+        rows.push((*id, blocks, tokens_to(blocks), uses, (uses - 1) * tokens, first, last, pause));
+    }
+    rows
+}
