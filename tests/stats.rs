@@ -649,3 +649,22 @@ fn shared_prefixes_outlive_their_blocks() {
     assert!(limited["bound"]["forgotten_blocks"].as_u64().unwrap() > 0);
     assert_eq!(limited["top"], json(run("trace-stats", &args, &trace))["top"]);
 }
+
+#[test]
+fn estimates_are_marked_as_such() {
+    let args = ["--approx", "100", "-c", "20"];
+    let ours = json(run("trace-stats", &[&args[..], &["-f", "json"]].concat(), small_trace()));
+    assert!(ours["estimate"]["standard_errors"]["token_hit_rate"].as_f64().unwrap() > 0.0);
+    assert!(ours["estimate"]["sampled_blocks"].as_u64().unwrap() <= 100);
+    assert!(ours["capacity"][0]["standard_error"].as_f64().unwrap() > 0.0);
+    assert!(ours["hit_rate"].is_null() && ours["input_length"]["mean"].is_f64());
+    let table = run("trace-stats", &args, small_trace()).ok();
+    assert!(table.contains(" +- ") && table.contains("Standard Error"), "{table}");
+    let csv = run("trace-stats", &[&args[..], &["-f", "csv"]].concat(), small_trace()).ok();
+    assert!(csv.contains("\ncapacity,lru:20,standard_error,"), "{csv}");
+    for (other, value) in [("--window", "5"), ("--ttl", "5m"), ("--top", "3"), ("--policy", "fifo")] {
+        let ran = run("trace-stats", &[&args[..], &[other, value]].concat(), small_trace());
+        assert_eq!(ran.status, Some(2), "{other}");
+    }
+    assert_eq!(run("trace-stats", &["--approx", "5"], "").status, Some(2));
+}

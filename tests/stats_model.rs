@@ -252,6 +252,82 @@ fn same_prefixes(requests: &[Request]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// A sample that holds every block must give the exact figures.
+fn same_from_whole_sample(requests: &[Request], warmup: usize) -> Result<(), TestCaseError> {
+    let caches = CacheOptions {
+        capacities: (0..60).collect(),
+        targets: vec![0.5, 1.0],
+        warmup: warmup as u64,
+        ..CacheOptions::default()
+    };
+    let exact = AnalysisOptions { caches, ..AnalysisOptions::default() };
+    let sampled = AnalysisOptions { approx: Some(10_000), ..exact.clone() };
+    let (exact, sampled) = (report_with(requests, &[], exact), report_with(requests, &[], sampled));
+    let totals = |r: &Report| {
+        (r.unique_blocks, r.shared_blocks, r.prefix_groups, r.cached_tokens, r.blocks, r.input_tokens)
+    };
+    prop_assert_eq!(totals(&sampled), totals(&exact));
+    let estimate = sampled.estimate.unwrap();
+    prop_assert_eq!((estimate.cached_tokens.error, estimate.unique_blocks.error), (0.0, 0.0));
+    let (ours, theirs) = (sampled.caches.unwrap(), exact.caches.unwrap());
+    for (ours, theirs) in ours.capacity.iter().zip(&theirs.capacity) {
+        prop_assert_eq!((ours.capacity_blocks, ours.hits), (theirs.capacity_blocks, theirs.hits));
+    }
+    for (ours, theirs) in ours.targets.iter().zip(&theirs.targets) {
+        let same = ours.row.hits.hit_tokens == theirs.row.hits.hit_tokens || theirs.row.capacity_blocks == 0;
+        prop_assert!(same, "{:?} {:?}", ours, theirs);
+    }
+    Ok(())
+}
+
+#[test]
+fn estimates_are_as_far_off_as_their_standard_errors_say() {
+    // Sessions that grow, on two system prompts, with interleaved turns.
+    let mut rng = fastrand::Rng::with_seed(11);
+    let mut sessions: Vec<Vec<u64>> = Vec::new();
+    let mut next = 100;
+    let mut requests = Vec::new();
+    for _ in 0..3000 {
+        if sessions.len() < 20 || rng.u32(0..5) == 0 {
+            sessions.push(if rng.bool() { (0..20).collect() } else { (20..50).collect() });
+        }
+        let from = sessions.len().saturating_sub(60);
+        let index = rng.usize(from..sessions.len());
+        for _ in 0..rng.u32(1..6) {
+            sessions[index].push(next);
+            next += 1;
+        }
+        let ids = sessions[index].clone();
+        requests.push(Request { input: ids.len() as u64 * BLOCK, output: 1, ids });
+    }
+    let caches = CacheOptions { capacities: vec![100, 500, 2000], ..CacheOptions::default() };
+    let options = AnalysisOptions { caches, ..AnalysisOptions::default() };
+    let rates = |report: &Report| -> Vec<(f64, f64)> {
+        let rows = &report.caches.as_ref().unwrap().capacity;
+        rows.iter().map(|row| (row.hits.rate().unwrap(), row.rate_error().unwrap_or(0.0))).collect()
+    };
+    let exact = rates(&report_with(&requests, &[], options.clone()));
+    let samples = 30;
+    let mut scores = vec![0.0; exact.len()];
+    for _ in 0..samples {
+        let key = rng.u64(..);
+        let mut named = requests.clone();
+        for id in named.iter_mut().flat_map(|r| &mut r.ids) {
+            *id = id.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ key;
+        }
+        let options = AnalysisOptions { approx: Some(600), ..options.clone() };
+        let found = rates(&report_with(&named, &[], options));
+        for ((score, (rate, error)), (exact, _)) in scores.iter_mut().zip(found).zip(&exact) {
+            assert!((rate - exact).abs() < 0.03, "{rate} {exact}");
+            *score += ((rate - exact) / error).powi(2);
+        }
+    }
+    for score in scores {
+        let rms = (score / f64::from(samples)).sqrt();
+        assert!((0.4..2.0).contains(&rms), "{rms}");
+    }
+}
+
 fn near(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-12 * b.abs().max(1e-3)
 }
@@ -309,7 +385,7 @@ fn ids() -> impl Strategy<Value = Ids> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn a_forest_gives_the_defined_figures(paths in paths(3), ids in ids()) {
@@ -358,6 +434,11 @@ proptest! {
     #[test]
     fn shared_prefixes_are_those_of_the_definition(paths in paths(3), ids in ids()) {
         same_prefixes(&forest(&paths, ids))?;
+    }
+
+    #[test]
+    fn a_sample_of_all_blocks_is_exact(paths in paths(3), ids in ids(), warmup in 0..9usize) {
+        same_from_whole_sample(&forest(&paths, ids), warmup)?;
     }
 
     #[test]

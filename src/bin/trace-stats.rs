@@ -64,6 +64,15 @@ fn check(options: &Options) -> Result<()> {
         "--policy opt looks back from the end of the input: it goes neither with --window nor with --every"
     } else if options.top > 0 && (options.window.is_some() || options.partial || options.merge) {
         "--top goes neither with --window nor with --partial and --merge"
+    } else if options.approx.is_some()
+        && (options.window.is_some()
+            || options.partial
+            || options.merge
+            || options.top > 0
+            || !options.ttls.is_empty()
+            || options.policies.iter().any(|&policy| policy != Policy::Lru))
+    {
+        "--approx estimates LRU and infinite caches, in one report or with --every"
     } else if in_bytes && options.kv_bytes_per_token.is_none() {
         "a --capacity in bytes needs --kv-bytes-per-token or --model-config"
     } else {
@@ -260,6 +269,7 @@ fn analysis_options(options: &Options, block_size: u64, warmup: u64) -> Analysis
     AnalysisOptions {
         hit_rule: options.hit_rule,
         caches,
+        approx: options.approx,
         top: options.top,
         window: options.window,
         window_percentiles: percentiles(options).to_vec(),

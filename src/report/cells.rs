@@ -1,7 +1,7 @@
 //! The tables of a report as cells of text, header first, whatever draws them.
 
 use crate::report::percentile_name;
-use crate::stats::{Bound, CapacityRow, Hits, PrefixRow, Report, Summary};
+use crate::stats::{Bound, CapacityRow, Estimate, Hits, PrefixRow, Report, SampleFigures, Summary};
 
 /// A table: the first row is the header.
 pub(super) type Cells = Vec<Vec<String>>;
@@ -52,6 +52,9 @@ pub(super) fn totals(report: &Report) -> Vec<(&'static str, Number)> {
         ("dispersion_10s", real(arrivals.and_then(|a| a.dispersion_10s))),
         ("late", arrivals.map(|a| Number::Count(a.late.into()))),
         ("forgotten_blocks", report.bound.and_then(|bound| count(bound.forgotten_blocks))),
+        ("sampled_blocks", report.estimate.and_then(|e| count(e.sampled_blocks))),
+        ("token_hit_rate_standard_error", real(rate_errors(report)[0])),
+        ("block_hit_rate_standard_error", real(rate_errors(report)[1])),
     ];
     list.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
@@ -76,6 +79,16 @@ pub(super) fn named(percentiles: &[f64], summary: &Summary) -> Vec<(String, f64)
     list.extend(percentiles.iter().map(|&p| percentile_name(p)).zip(values));
     list.push(("max".into(), summary.max));
     list
+}
+
+/// The standard errors of the token and the block hit rate, if they are estimates.
+pub(super) fn rate_errors(report: &Report) -> [Option<f64>; 2] {
+    let error = |of: fn(&SampleFigures) -> Estimate, rate: Option<f64>| {
+        let estimate = of(report.estimate.as_ref()?);
+        // Rate and estimate have the same denominator.
+        rate.filter(|&rate| rate > 0.0).map(|rate| rate * estimate.error / estimate.value)
+    };
+    [error(|e| e.cached_tokens, report.token_hit_rate), error(|e| e.hit_blocks, report.block_hit_rate)]
 }
 
 /// The pairs of lengths whose correlation has a value, by their names in JSON.
@@ -138,13 +151,16 @@ pub(super) fn caches(report: &Report) -> Vec<Cells> {
     let header = |first: &[&str]| {
         let bytes = with_bytes.then_some("GiB");
         let rest = ["Hit Tokens", "Token Hit Rate", "Prefill Saving"];
-        first.iter().copied().chain(["Blocks"]).chain(bytes).chain(rest).map(str::to_owned).collect()
+        let error = report.estimate.is_some().then_some("Standard Error");
+        let names = first.iter().copied().chain(["Blocks"]).chain(bytes).chain(rest).chain(error);
+        names.map(str::to_owned).collect()
     };
     let row = |first: Vec<String>, row: &CapacityRow| {
         let mut cells = first;
         cells.push(row.capacity_blocks.to_string());
         cells.extend(row.capacity_bytes.map(|bytes| format!("{:.2}", bytes as f64 / f64::from(1 << 30))));
         cells.extend(hits(row.hits, Bound::of_row(report.bound, row)));
+        cells.extend(row.rate_error().map(|error| format!("{error:.6}")));
         cells
     };
     let mut tables = Vec::new();
@@ -218,14 +234,20 @@ pub(super) fn prefix_rows(report: &Report) -> Vec<(u64, [(&'static str, Number);
     rows.map(|row| (row.id, figures(row))).collect()
 }
 
-/// Every finite cache with its kind, its name (`lru:1000`) and what it served.
-pub(super) fn served(report: &Report) -> Vec<(&'static str, String, Hits)> {
+/// A finite cache: its kind, its name (`lru:1000`), what it served, and the standard error of the hit
+/// rate if that is an estimate.
+pub(super) type Served = (&'static str, String, Hits, Option<f64>);
+
+/// Every finite cache.
+pub(super) fn served(report: &Report) -> Vec<Served> {
     let Some(caches) = &report.caches else { return Vec::new() };
     let name = |row: &CapacityRow| format!("{}:{}", row.policy, row.capacity_blocks);
-    let capacity = caches.capacity.iter().map(|row| ("capacity", name(row), row.hits));
-    let targets =
-        caches.targets.iter().map(|t| ("target", format!("{}={}", t.share, name(&t.row)), t.row.hits));
-    let ttls = caches.ttls.iter().map(|t| ("ttl", format!("{}ms", t.ttl_ms), t.hits));
+    let capacity = caches.capacity.iter().map(|row| ("capacity", name(row), row.hits, row.rate_error()));
+    let targets = caches
+        .targets
+        .iter()
+        .map(|t| ("target", format!("{}={}", t.share, name(&t.row)), t.row.hits, t.row.rate_error()));
+    let ttls = caches.ttls.iter().map(|t| ("ttl", format!("{}ms", t.ttl_ms), t.hits, None));
     capacity.chain(targets).chain(ttls).collect()
 }
 

@@ -20,7 +20,7 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
     for (name, value) in cells::correlations(report) {
         row("correlation", "", name, Number::Real(value));
     }
-    for (section, item, hits) in cells::served(report) {
+    for (section, item, hits, error) in cells::served(report) {
         let Hits { hit_tokens, tokens } = hits;
         row(section, &item, "hit_tokens", Number::Count(hit_tokens));
         row(section, &item, "tokens", Number::Count(tokens));
@@ -29,6 +29,9 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
         }
         if let Some(saving) = hits.prefill_saving() {
             row(section, &item, "prefill_saving", Number::Real(saving));
+        }
+        if let Some(error) = error {
+            row(section, &item, "standard_error", Number::Real(error));
         }
     }
     for (id, figures) in cells::prefix_rows(report) {

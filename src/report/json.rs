@@ -5,8 +5,8 @@ use serde::{Serialize, Serializer};
 
 use crate::report::{Group, cells};
 use crate::stats::{
-    ArrivalFigures, Bound, CapacityRow, Correlations, HitRule, Hits, PrefixRow, Report, Summary, TargetRow,
-    TtlRow, WindowReport,
+    ArrivalFigures, Bound, CapacityRow, Correlations, HitRule, Hits, PrefixRow, Report, SampleFigures,
+    Summary, TargetRow, TtlRow, WindowReport,
 };
 
 /// Appends the report as an indented object.
@@ -136,6 +136,8 @@ struct Object {
     #[serde(skip_serializing_if = "Option::is_none")]
     top_error_tokens: Option<u128>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    estimate: Option<Sampled>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     bound: Option<Limits>,
 }
 
@@ -168,6 +170,7 @@ impl Object {
             hit_rate: column(&report.hit_rate),
             cached_length: column(&report.cached_length),
             correlation: Correlation::of(&report.correlations),
+            estimate: report.estimate.map(|estimate| Sampled::of(&estimate, report)),
             bound: report.bound.map(Limits::of),
             capacity: caches.map(|c| c.capacity.iter().map(|row| Capacity::of(row, report.bound)).collect()),
             target: caches.map_or(Vec::new(), |c| {
@@ -245,6 +248,44 @@ impl Limits {
     }
 }
 
+/// What the estimated figures are worth: the standard error of each.
+#[derive(Serialize)]
+struct Sampled {
+    sampled_blocks: u64,
+    first_block_share: f64,
+    other_block_share: f64,
+    standard_errors: StandardErrors,
+}
+
+#[derive(Serialize)]
+struct StandardErrors {
+    unique_blocks: f64,
+    shared_blocks: f64,
+    prefix_groups: f64,
+    cached_tokens: f64,
+    token_hit_rate: Option<f64>,
+    block_hit_rate: Option<f64>,
+}
+
+impl Sampled {
+    fn of(estimate: &SampleFigures, report: &Report) -> Self {
+        let [token_hit_rate, block_hit_rate] = cells::rate_errors(report);
+        Self {
+            sampled_blocks: estimate.sampled_blocks,
+            first_block_share: estimate.first_block_share,
+            other_block_share: estimate.other_block_share,
+            standard_errors: StandardErrors {
+                unique_blocks: estimate.unique_blocks.error,
+                shared_blocks: estimate.shared_blocks.error,
+                prefix_groups: estimate.prefix_groups.error,
+                cached_tokens: estimate.cached_tokens.error,
+                token_hit_rate,
+                block_hit_rate,
+            },
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Correlation {
     context_unique: Option<f64>,
@@ -296,6 +337,9 @@ struct Capacity {
     capacity_bytes: Option<u128>,
     #[serde(flatten)]
     served: Served,
+    /// Of the hit rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    standard_error: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bound: Option<&'static str>,
 }
@@ -303,6 +347,7 @@ struct Capacity {
 impl Capacity {
     fn of(row: &CapacityRow, bound: Option<Bound>) -> Self {
         Self {
+            standard_error: row.rate_error(),
             bound: Bound::of_row(bound, row).then_some("at_least"),
             policy: row.policy,
             capacity_blocks: row.capacity_blocks,

@@ -26,7 +26,7 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
     let served = cells::served(report);
     if !served.is_empty() {
         family("cache_token_hit_rate", "Share of the prompt tokens that a finite cache serves.", out);
-        for (section, item, hits) in &served {
+        for (section, item, hits, _) in &served {
             if let Some(rate) = hits.rate() {
                 let labels = [("kind", *section), ("cache", item)];
                 sample("cache_token_hit_rate", &labels, &format!("{rate:?}"), out);

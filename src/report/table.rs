@@ -1,7 +1,7 @@
 //! The text report: totals, then the reference's table of five rows.
 
 use crate::report::cells;
-use crate::stats::{Bound, HitRule, Report};
+use crate::stats::{Bound, Estimate, HitRule, Report, SampleFigures};
 
 /// Appends the report as text.
 pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
@@ -17,7 +17,15 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
 }
 
 fn totals(report: &Report) -> Vec<(&'static str, String)> {
-    let rate = |rate: Option<f64>| rate.map_or_else(|| "-".into(), |r| format!("{r:?}"));
+    let [token_error, block_error] = cells::rate_errors(report);
+    let rate = |rate: Option<f64>, error: Option<f64>| match (rate, error) {
+        (Some(rate), Some(error)) => format!("{rate:.6} +- {error:.6}"),
+        (Some(rate), None) => format!("{rate:?}"),
+        (None, _) => "-".into(),
+    };
+    let error = |of: fn(&SampleFigures) -> Estimate| {
+        report.estimate.as_ref().map_or_else(String::new, |e| format!(" +- {:.0}", of(e).error))
+    };
     let forgot = Bound::of_hits(report.bound);
     let (at_least, at_most) = if forgot { (">= ", "<= ") } else { ("", "") };
     let mut lines = vec![("Requests", report.requests.to_string())];
@@ -28,15 +36,19 @@ fn totals(report: &Report) -> Vec<(&'static str, String)> {
     lines.extend([
         ("Block size", format!("{} tokens", report.block_size)),
         ("Blocks", report.blocks.to_string()),
-        ("Unique blocks", format!("{at_most}{}", report.unique_blocks)),
-        ("Shared blocks", report.shared_blocks.to_string()),
-        ("Prefix groups", report.prefix_groups.to_string()),
+        ("Unique blocks", format!("{at_most}{}{}", report.unique_blocks, error(|e| e.unique_blocks))),
+        ("Shared blocks", format!("{}{}", report.shared_blocks, error(|e| e.shared_blocks))),
+        ("Prefix groups", format!("{}{}", report.prefix_groups, error(|e| e.prefix_groups))),
         ("Input tokens", report.input_tokens.to_string()),
         ("Output tokens", report.output_tokens.to_string()),
-        ("Cached tokens", format!("{at_least}{}", report.cached_tokens)),
-        ("Token hit rate", format!("{at_least}{}", rate(report.token_hit_rate))),
-        ("Block hit rate", format!("{at_least}{}", rate(report.block_hit_rate))),
+        ("Cached tokens", format!("{at_least}{}{}", report.cached_tokens, error(|e| e.cached_tokens))),
+        ("Token hit rate", format!("{at_least}{}", rate(report.token_hit_rate, token_error))),
+        ("Block hit rate", format!("{at_least}{}", rate(report.block_hit_rate, block_error))),
     ]);
+    if let Some(estimate) = &report.estimate {
+        let n = estimate.sampled_blocks;
+        lines.push(("Estimated", format!("from {n} blocks, with standard errors (--approx)")));
+    }
     if let Some(bound) = report.bound {
         lines.push((
             "Forgotten",

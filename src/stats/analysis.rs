@@ -31,6 +31,7 @@ use crate::stats::partial::Row;
 use crate::stats::prefixes::{Prefixes, Use};
 use crate::stats::rates::RateDistribution;
 use crate::stats::recency::{Kept, Recency};
+use crate::stats::sample::{Estimate, Sample};
 use crate::stats::window::{Counted, Window, WindowFigures, WindowSize};
 use crate::stats::{Bound, Report, Summary, WindowReport};
 
@@ -41,6 +42,8 @@ pub struct AnalysisOptions {
     pub hit_rule: HitRule,
     /// Which finite caches to study.
     pub caches: CacheOptions,
+    /// Estimate hits from a sample of at most this many blocks in place of keeping them all.
+    pub approx: Option<usize>,
     /// Report this many shared prefixes, those that save most.
     pub top: usize,
     /// Report on windows of this size. Then the context length, which looks ahead over the whole
@@ -58,6 +61,8 @@ pub struct Analysis {
     block_size: u64,
     hit_rule: HitRule,
     warmup: u64,
+    /// A sample and the caches to estimate from it, in place of all that is kept by block.
+    sample: Option<(Sample, CacheOptions)>,
     caches: Option<Caches>,
     prefixes: Option<Prefixes>,
     window: Option<Window>,
@@ -110,12 +115,14 @@ enum Restarts {
 impl Analysis {
     /// An analysis of nothing yet. `block_size` is in tokens.
     pub fn new(block_size: u64, options: AnalysisOptions) -> Self {
-        let AnalysisOptions { hit_rule, caches, top, window, window_percentiles, budget } = options;
+        let AnalysisOptions { hit_rule, caches, approx, top, window, window_percentiles, budget } = options;
+        let exact = approx.is_none();
         Self {
             block_size,
             hit_rule,
             warmup: caches.warmup,
-            caches: caches.is_asked_for().then(|| Caches::new(caches, block_size, hit_rule)),
+            sample: approx.map(|size| (Sample::new(size, block_size, hit_rule), caches.clone())),
+            caches: (exact && caches.is_asked_for()).then(|| Caches::new(caches, block_size, hit_rule)),
             prefixes: (top > 0).then(|| Prefixes::new(top, block_size)),
             window: window.map(|size| Window::new(size, &window_percentiles)),
             window_percentiles,
@@ -149,6 +156,10 @@ impl Analysis {
     pub fn add(&mut self, record: &Record) -> Result<(), String> {
         self.add_lengths(record.input_length, record.output_length, record.timestamp);
         let counted = match record.ids() {
+            Some(ids) if self.sample.is_some() => {
+                self.add_to_sample(ids, record.input_length);
+                Counted::default()
+            }
             Some(ids) => self.add_blocks(ids, record)?,
             None => {
                 self.requests_without_ids += 1;
@@ -363,6 +374,14 @@ impl Analysis {
         Ok(self.count_path(&path, length, record.output_length))
     }
 
+    fn add_to_sample(&mut self, ids: &[u64], length: u64) {
+        self.blocks += ids.len() as u64;
+        self.tokens_with_ids += u128::from(length);
+        if let Some((sample, _)) = &mut self.sample {
+            sample.add(ids, length, self.requests > self.warmup);
+        }
+    }
+
     /// Takes a request of a piece of the trace: all its blocks but those in `row.new` have occurred in
     /// the piece before.
     ///
@@ -446,6 +465,26 @@ impl Analysis {
 
     /// All figures of what has been read so far. `percentiles` are in percent.
     pub fn report(&self, percentiles: &[f64]) -> Report {
+        let report = self.exact_report(percentiles);
+        let Some((sample, caches)) = &self.sample else { return report };
+        let estimate = sample.figures();
+        let whole = |estimate: Estimate| estimate.value.round() as u64;
+        let ratio = |value: f64, all: f64| (all > 0.0).then(|| value / all);
+        Report {
+            unique_blocks: whole(estimate.unique_blocks),
+            shared_blocks: whole(estimate.shared_blocks),
+            prefix_groups: whole(estimate.prefix_groups),
+            cached_tokens: u128::from(whole(estimate.cached_tokens)),
+            token_hit_rate: ratio(estimate.cached_tokens.value, self.tokens_with_ids as f64),
+            block_hit_rate: ratio(estimate.hit_blocks.value, self.blocks as f64),
+            caches: caches.is_asked_for().then(|| sample.caches(caches)),
+            estimate: Some(estimate),
+            ..report
+        }
+    }
+
+    /// The report but for what is estimated.
+    fn exact_report(&self, percentiles: &[f64]) -> Report {
         let mut settled = self.settled.clone();
         self.settle(&mut settled);
         let twice = |first: &&BlockNumber| self.restarts.get(first) == Some(&Restarts::Once);
@@ -488,6 +527,7 @@ impl Analysis {
             },
             caches: self.caches.as_ref().map(|c| c.figures(self.unique_blocks())),
             prefixes: self.prefixes.as_ref().map(|p| p.figures(|blocks| self.numbering.ids(blocks))),
+            estimate: None,
             bound: self.bound,
         }
     }

@@ -51,6 +51,29 @@ impl CacheOptions {
     pub(super) fn is_asked_for(&self) -> bool {
         self.curve || !self.capacities.is_empty() || !self.targets.is_empty() || !self.ttls.is_empty()
     }
+
+    /// The capacities asked for and those of the curve, rising.
+    pub(super) fn all_capacities(&self, working_set: u64) -> Vec<u64> {
+        let mut capacities = self.capacities.clone();
+        if self.curve {
+            capacities.extend(log_spaced(working_set));
+        }
+        capacities.sort_unstable();
+        capacities.dedup();
+        capacities
+    }
+
+    /// A row of the report.
+    pub(super) fn row(&self, policy: &'static str, blocks: u64, block_size: u64, hits: Hits) -> CapacityRow {
+        let bytes = |token: u64| u128::from(blocks) * u128::from(block_size) * u128::from(token);
+        CapacityRow {
+            policy,
+            capacity_blocks: blocks,
+            capacity_bytes: self.kv_bytes_per_token.map(bytes),
+            hits,
+            hit_tokens_error: None,
+        }
+    }
 }
 
 /// Hits of a cache over the measured requests.
@@ -76,7 +99,7 @@ impl Hits {
 }
 
 /// Hits of a cache of one policy and capacity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CapacityRow {
     /// `lru`, `fifo`, `lfu`, `opt`, or `infinite`.
     pub policy: &'static str,
@@ -86,6 +109,15 @@ pub struct CapacityRow {
     pub capacity_bytes: Option<u128>,
     /// What it served.
     pub hits: Hits,
+    /// Standard error of the hit tokens, if they are an estimate.
+    pub hit_tokens_error: Option<f64>,
+}
+
+impl CapacityRow {
+    /// Standard error of the hit rate, if it is an estimate.
+    pub fn rate_error(&self) -> Option<f64> {
+        self.hit_tokens_error.filter(|_| self.hits.tokens > 0).map(|error| error / self.hits.tokens as f64)
+    }
 }
 
 /// The smallest LRU cache that reaches a share of the infinite cache's hits.
@@ -283,22 +315,9 @@ impl Caches {
 
     /// The figures so far, with `working_set` distinct blocks seen.
     pub(super) fn figures(&self, working_set: u64) -> CacheFigures {
-        let mut capacities = self.options.capacities.clone();
-        if self.options.curve {
-            capacities.extend(log_spaced(working_set));
-        }
-        capacities.sort_unstable();
-        capacities.dedup();
+        let capacities = self.options.all_capacities(working_set);
         let lru = LruCurve::of(&self.steps, self.infinite);
-        let row = |policy, capacity_blocks: u64, hits| CapacityRow {
-            policy,
-            capacity_blocks,
-            capacity_bytes: self
-                .options
-                .kv_bytes_per_token
-                .map(|bytes| u128::from(capacity_blocks) * u128::from(self.block_size) * u128::from(bytes)),
-            hits,
-        };
+        let row = |policy, capacity, hits| self.options.row(policy, capacity, self.block_size, hits);
         let mut rows = Vec::new();
         for &policy in &self.options.policies {
             match policy {

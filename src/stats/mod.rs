@@ -15,6 +15,7 @@ mod policy;
 mod prefixes;
 mod rates;
 mod recency;
+mod sample;
 mod stack;
 mod window;
 
@@ -28,6 +29,7 @@ pub use partial::{Merger, PartialWriter, Piece};
 pub use policy::Policy;
 pub use prefixes::{PrefixFigures, PrefixRow};
 pub use rates::RateDistribution;
+pub use sample::{Estimate, SampleFigures};
 pub use window::{WindowFigures, WindowSize};
 
 /// Every figure of a trace, as plain data.
@@ -81,6 +83,8 @@ pub struct Report {
     pub caches: Option<CacheFigures>,
     /// The shared prefixes that save most, if asked for.
     pub prefixes: Option<PrefixFigures>,
+    /// What the figures of hits are worth, if they come from a sample. Those of lengths are exact.
+    pub estimate: Option<SampleFigures>,
     /// What the figures are worth, if blocks have been forgotten.
     pub bound: Option<Bound>,
 }

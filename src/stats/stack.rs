@@ -193,13 +193,13 @@ pub(super) struct Retained {
 
 /// Sums over a growing list of numbers.
 #[derive(Default)]
-struct Fenwick {
+pub(super) struct Fenwick {
     /// Entry i (from 1) is the sum of the `lowest_bit(i)` numbers that end with the i-th.
     tree: Vec<u32>,
 }
 
 impl Fenwick {
-    fn push(&mut self, value: u32) {
+    pub(super) fn push(&mut self, value: u32) {
         let index = self.tree.len() + 1;
         let mut sum = value;
         let mut step = 1;
@@ -210,7 +210,7 @@ impl Fenwick {
         self.tree.push(sum);
     }
 
-    fn subtract(&mut self, index: u32, value: u32) {
+    pub(super) fn subtract(&mut self, index: u32, value: u32) {
         let mut index = index as usize + 1;
         while let Some(sum) = self.tree.get_mut(index - 1) {
             *sum -= value;
@@ -219,7 +219,7 @@ impl Fenwick {
     }
 
     /// Sum of the numbers up to and with `index` (from 0).
-    fn sum_through(&self, index: u32) -> u32 {
+    pub(super) fn sum_through(&self, index: u32) -> u32 {
         let mut index = index as usize + 1;
         let mut sum = 0;
         while index > 0 {

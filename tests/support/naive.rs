@@ -218,8 +218,9 @@ pub fn shared_prefixes(requests: &[Request], times: &[f64], block_size: u64) -> 
         let tokens = tokens_to(blocks) - tokens_to(blocks - own);
         let pause = by.windows(2).map(|two| times[two[1]] - times[two[0]]).fold(0.0, f64::max);
         let (first, last) = (by[0] as u64 + 1, by[by.len() - 1] as u64 + 1);
-        let uses = by.len() as u64;
-        rows.push((*id, blocks, tokens_to(blocks), uses, (uses - 1) * tokens, first, last, pause));
+        let times_used = by.len() as u64;
+        let saved = (times_used - 1) * tokens;
+        rows.push((*id, blocks, tokens_to(blocks), times_used, saved, first, last, pause));
     }
     rows
 }
