@@ -423,6 +423,7 @@ fn rows_that_contradict_themselves_are_refused() {
         ("[-1,1,0]", "not a row"),
         ("[99999999999999999,1,0]", "not a plausible"),
         ("[512,1,0,1,0,[{}]]", "not a row"),
+        ("[512,1,0,1,0,[[0,0]]]", "empty"),
     ] {
         let ran = merge(&[header, row, "\n{\"requests\":1,\"repeated\":[]}\n"]);
         assert_eq!(ran.status, Some(1), "{row}: {}", ran.stdout);

@@ -5,5 +5,5 @@ mod numbering;
 mod table;
 
 pub use chain::{BlockChain, BlockKey, Partial};
-pub use numbering::{BlockNumber, Numbering};
+pub use numbering::{BlockNumber, NumberRun, Numbering};
 pub use table::KeyTable;

@@ -3,14 +3,42 @@
 //! Everything that is counted per block is kept by *block number*: 0, 1, 2, ... in the order of
 //! first appearance. Traces are mostly numbered that way already, so the translation is kept as
 //! runs of consecutive ids: one run for a dense trace, one more per gap in the numbering of a piece
-//! of a trace. Ids that fit no run (content hashes, a stray id) go into a table of 18 to 23 bytes
-//! per id. Each id finds its place by itself, so a trace may change its style at any line and
+//! of a trace. Ids that fit no run (content hashes, a stray id) go into a table of some 20 bytes per
+//! id. Each id finds its place by itself, so a trace may change its style at any line and
 //! nothing has to be moved.
 
-use crate::blocks::table::KeyTable;
+use crate::blocks::table::{Hashed, IdTable};
 
 /// Number of a distinct block, from 0 in the order of first appearance.
 pub type BlockNumber = u32;
+
+/// Consecutive numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NumberRun {
+    /// The first of them.
+    pub start: BlockNumber,
+    /// How many there are.
+    pub len: u32,
+}
+
+impl NumberRun {
+    /// The number after the last.
+    pub fn end(self) -> BlockNumber {
+        self.start + self.len
+    }
+
+    /// All of them.
+    pub fn blocks(self) -> std::ops::Range<BlockNumber> {
+        self.start..self.end()
+    }
+
+    /// Takes at most `count` of them off the front.
+    pub fn take(&mut self, count: u32) -> Self {
+        let part = Self { start: self.start, len: count.min(self.len) };
+        *self = Self { start: part.end(), len: self.len - part.len };
+        part
+    }
+}
 
 /// Consecutive ids that have consecutive numbers.
 struct Run {
@@ -39,10 +67,11 @@ pub struct Numbering {
     runs: Vec<Run>,
     /// The run of the last id that was found: its neighbours mostly follow.
     recent: usize,
-    strays: KeyTable<u64>,
-    stray_numbers: Vec<BlockNumber>,
+    strays: IdTable,
     largest_stray: u64,
     len: BlockNumber,
+    /// Ids of the current request, reused.
+    hashed: Vec<Hashed>,
 }
 
 /// Runs that are always allowed; beyond that a run must stand for eight blocks on average, else the
@@ -65,10 +94,19 @@ impl Numbering {
         self.strays.is_empty() && self.runs.len() <= 1 && self.runs.iter().all(|run| run.id == 0)
     }
 
+    /// The number of the block with this id, if it has been seen.
+    pub fn find(&self, id: u64) -> Option<BlockNumber> {
+        let after = self.runs.partition_point(|run| run.id <= id);
+        if let Some(number) = after.checked_sub(1).and_then(|index| self.runs[index].find(id)) {
+            return Some(number);
+        }
+        self.strays.get(self.strays.hash(id))
+    }
+
     /// The ids of the blocks of the given numbers; those with no block get 0.
     pub fn ids(&self, numbers: &[BlockNumber]) -> Vec<u64> {
-        let strays = self.strays.keys().iter().zip(&self.stray_numbers).map(|(&id, &number)| (number, id));
-        let mut strays: Vec<(BlockNumber, u64)> = strays.collect();
+        let mut strays: Vec<(BlockNumber, u64)> =
+            self.strays.iter().map(|(id, number)| (number, id)).collect();
         strays.sort_unstable();
         let id = |&number: &BlockNumber| match strays.binary_search_by_key(&number, |&(n, _)| n) {
             Ok(index) => strays[index].1,
@@ -92,7 +130,7 @@ impl Numbering {
 
     /// Bytes in use, a little more with strays while their table grows.
     pub fn bytes(&self) -> usize {
-        16 * self.runs.len() + 23 * self.strays.len()
+        16 * self.runs.len() + 21 * self.strays.len()
     }
 
     /// Writes the numbers of `ids` into `numbers` (replacing its content); unknown ids get the next
@@ -104,12 +142,60 @@ impl Numbering {
         numbers.clear();
         numbers.reserve(ids.len());
         let dense = self.number_dense(ids, numbers);
+        if self.strays.len() > self.len as usize / 2 {
+            return self.number_strays(&ids[dense..], numbers);
+        }
         for &id in &ids[dense..] {
             let number = match self.find_or_extend(id) {
                 Some(number) => number,
                 None => self.find_or_add(id)?,
             };
             numbers.push(number);
+        }
+        Ok(())
+    }
+
+    /// Appends the numbers of `len` consecutive ids to `runs`. No run has numbers on both sides of
+    /// `border`.
+    ///
+    /// # Errors
+    /// As for [`Numbering::number`], and when the ids pass 64 bits.
+    pub fn number_run(
+        &mut self,
+        id: u64,
+        len: u32,
+        border: BlockNumber,
+        runs: &mut Vec<NumberRun>,
+    ) -> Result<(), String> {
+        let Some(last) = id.checked_add(u64::from(len).saturating_sub(1)) else {
+            return Err("a run of ids passes 64 bits".into());
+        };
+        let end = last.saturating_add(u64::from(len > 0));
+        if let [run] = &mut self.runs[..]
+            && run.id == 0
+            && run.len == self.len
+            && id <= self.len.into()
+            && end < BlockNumber::MAX.into()
+        {
+            // A dense trace: ids are their own numbers.
+            let (start, end) = (id as u32, end as u32);
+            let middle = border.clamp(start, end);
+            let parts = [(start, middle), (middle, end)].into_iter().filter(|(start, end)| start < end);
+            runs.extend(parts.map(|(start, end)| NumberRun { start, len: end - start }));
+            run.len = run.len.max(end);
+            self.len = run.len;
+            return Ok(());
+        }
+        let mut numbers = Vec::new();
+        for done in (0..u64::from(len)).step_by(4096) {
+            let ids: Vec<u64> = (done..u64::from(len).min(done + 4096)).map(|offset| id + offset).collect();
+            self.number(&ids, &mut numbers)?;
+            for &number in &numbers {
+                match runs.last_mut() {
+                    Some(run) if run.end() == number && number != border => run.len += 1,
+                    _ => runs.push(NumberRun { start: number, len: 1 }),
+                }
+            }
         }
         Ok(())
     }
@@ -165,41 +251,70 @@ impl Numbering {
         Some(self.len - 1)
     }
 
+    /// Numbers ids most of which are in the table. First come look-ups alone, none of which waits for
+    /// another: memory is what takes the time.
+    fn number_strays(&mut self, ids: &[u64], numbers: &mut Vec<BlockNumber>) -> Result<(), String> {
+        const UNKNOWN: BlockNumber = BlockNumber::MAX;
+        let mut hashed = std::mem::take(&mut self.hashed);
+        hashed.clear();
+        hashed.extend(ids.iter().map(|&id| self.strays.hash(id)));
+        let first = numbers.len();
+        numbers.extend(hashed.iter().map(|&id| self.strays.get(id).unwrap_or(UNKNOWN)));
+        for (number, &id) in numbers[first..].iter_mut().zip(&hashed) {
+            if *number == UNKNOWN {
+                *number = match self.find_in_runs(id.id()) {
+                    Some(number) => number,
+                    None => self.find_or_add_stray(id)?,
+                };
+            }
+        }
+        self.hashed = hashed;
+        Ok(())
+    }
+
+    fn find_in_runs(&mut self, id: u64) -> Option<BlockNumber> {
+        let index = self.runs.partition_point(|run| run.id <= id).checked_sub(1)?;
+        let number = self.runs[index].find(id)?;
+        self.recent = index;
+        Some(number)
+    }
+
     #[cold]
     #[inline(never)]
     fn find_or_add(&mut self, id: u64) -> Result<BlockNumber, String> {
-        let after = self.runs.partition_point(|run| run.id <= id);
-        if let Some(index) = after.checked_sub(1)
-            && let Some(number) = self.runs[index].find(id)
-        {
-            self.recent = index;
+        if let Some(number) = self.find_in_runs(id) {
             return Ok(number);
         }
-        if !self.strays.is_empty()
-            && id <= self.largest_stray
-            && let Some(index) = self.strays.get(id)
-        {
-            return Ok(self.stray_numbers[index as usize]);
-        }
-        if self.len == BlockNumber::MAX {
-            return Err("more than 4294967295 distinct blocks".into());
-        }
-        let number = self.len;
-        self.len += 1;
-        let above_all = after == self.runs.len();
+        self.find_or_add_stray(self.strays.hash(id))
+    }
+
+    /// The number of an id that is in no run.
+    fn find_or_add_stray(&mut self, hashed: Hashed) -> Result<BlockNumber, String> {
+        let (id, number) = (hashed.id(), self.len);
+        let above_runs = self.runs.last().is_none_or(|run| run.id < id);
         let extends = self.runs.last().is_some_and(|r| r.end() == Some(id) && r.number + r.len == number);
-        if above_all && extends {
-            self.recent = after - 1;
-            self.runs[after - 1].len += 1;
-        } else if above_all && self.runs.len() <= FREE_RUNS + number as usize / 8 {
-            self.recent = after;
-            self.runs.push(Run { id, number, len: 1 });
-        } else {
-            self.largest_stray = self.largest_stray.max(id);
-            self.strays.insert_new(id);
-            self.stray_numbers.push(number);
+        let joins_runs = above_runs && (extends || self.runs.len() <= FREE_RUNS + number as usize / 8);
+        if joins_runs || number == BlockNumber::MAX {
+            if let Some(known) = self.strays.get(hashed) {
+                return Ok(known);
+            }
+            if number == BlockNumber::MAX {
+                return Err("more than 4294967295 distinct blocks".into());
+            }
+            if !extends {
+                self.runs.push(Run { id, number, len: 0 });
+            }
+            self.recent = self.runs.len() - 1;
+            self.runs[self.recent].len += 1;
+            self.len += 1;
+            return Ok(number);
         }
-        Ok(number)
+        let found = self.strays.get_or_insert(hashed, number);
+        if found == number {
+            self.largest_stray = self.largest_stray.max(id);
+            self.len += 1;
+        }
+        Ok(found)
     }
 }
 

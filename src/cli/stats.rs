@@ -488,7 +488,7 @@ pub static SPEC: Spec<Options> = Spec {
                 Block::Item("Prefix groups", "First blocks with which two or more requests start."),
                 Block::Item(
                     "Duration, Request rate, Inter-arrival (arrivals)",
-                    "Last less first timestamp; requests over duration; most requests in one second \
+                    "Largest less smallest timestamp; requests over duration; most requests in one second \
                      of trace time; mean gap between consecutive requests, and standard deviation of \
                      the gaps over their mean. A record stamped earlier than one before it (late) \
                      counts at the time of that one.",
@@ -588,8 +588,8 @@ pub static SPEC: Spec<Options> = Spec {
             body: &[Block::Text(
                 "About 6 MiB, and for each request 4 to 6 bytes, and for each distinct block one bit. \
                  That holds where ids are numbered 0, 1, 2, ... in the order of first appearance, or at least \
-                 rise at each new block (a piece of such a trace). Other ids, such as hashes, take 18 \
-                 to 23 bytes more for each distinct block. At most 4,294,967,295 distinct blocks can \
+                 rise at each new block (a piece of such a trace). Other ids, such as hashes, take some \
+                 21 bytes more for each distinct block. At most 4,294,967,295 distinct blocks can \
                  be told apart.\n\n\
                  --capacity, --curve, --target and --ttl take 8 bytes more for each distinct block, 4 for \
                  each request (12 with --ttl), and 8 for each stack distance that occurs.\n\n\

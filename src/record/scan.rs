@@ -10,10 +10,12 @@ use crate::record::{MAX_BLOCK_SIZE, MAX_LENGTH, Record};
 /// Reads `line` into `record`; false when the line must go to the general path.
 pub fn scan(line: &[u8], record: &mut Record) -> bool {
     record.clear();
-    Scanner { line, at: 0 }.object(record).is_some()
+    Scanner::new(line).object(record).is_some()
 }
 
-struct Scanner<'a> {
+/// A place in a line, and the simple things that may stand there. Every reader gives `None` for
+/// whatever is not exactly that.
+pub(crate) struct Scanner<'a> {
     line: &'a [u8],
     at: usize,
 }
@@ -37,7 +39,33 @@ const IDS: u8 = 4;
 const TIME: u8 = 8;
 const BLOCK: u8 = 16;
 
-impl Scanner<'_> {
+impl<'a> Scanner<'a> {
+    /// The start of a line.
+    pub(crate) fn new(line: &'a [u8]) -> Self {
+        Self { line, at: 0 }
+    }
+
+    /// Whether the line ends here.
+    pub(crate) fn at_end(&self) -> bool {
+        self.at == self.line.len()
+    }
+
+    /// Passes `byte` if it stands here; whether it did.
+    #[inline]
+    pub(crate) fn passes(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    /// Passes `null` if it stands here; whether it did.
+    #[inline]
+    pub(crate) fn passes_null(&mut self) -> bool {
+        let found = self.line.get(self.at..).is_some_and(|rest| rest.starts_with(b"null"));
+        self.at += if found { 4 } else { 0 };
+        found
+    }
+
     fn object(&mut self, record: &mut Record) -> Option<()> {
         self.spaces();
         self.expect(b'{')?;
@@ -87,7 +115,7 @@ impl Scanner<'_> {
     }
 
     #[inline]
-    fn expect(&mut self, byte: u8) -> Option<()> {
+    pub(crate) fn expect(&mut self, byte: u8) -> Option<()> {
         (self.next()? == byte).then_some(())
     }
 
@@ -138,12 +166,13 @@ impl Scanner<'_> {
         self.timestamp().map(drop)
     }
 
-    fn length(&mut self) -> Option<u64> {
+    /// A plausible number of tokens.
+    pub(crate) fn length(&mut self) -> Option<u64> {
         self.integer().filter(|&n| n <= MAX_LENGTH)
     }
 
     /// A number without sign and exponent whose at most 15 digits make the result exact.
-    fn timestamp(&mut self) -> Option<f64> {
+    pub(crate) fn timestamp(&mut self) -> Option<f64> {
         const POWERS: [f64; 16] =
             [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
         let start = self.at;
@@ -226,7 +255,7 @@ impl Scanner<'_> {
 
     /// An unsigned integer without leading zeros; `None` also above 64 bits.
     #[inline(always)]
-    fn integer(&mut self) -> Option<u64> {
+    pub(crate) fn integer(&mut self) -> Option<u64> {
         let (mut value, mut digits) = eight_digits(self.word(self.at));
         if digits == 8 {
             loop {

@@ -20,7 +20,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use crate::blocks::{BlockNumber, Numbering};
+use crate::blocks::{BlockNumber, NumberRun, Numbering};
 use crate::record::Record;
 use crate::stats::arrivals::Arrivals;
 use crate::stats::bitmap::Bitmap;
@@ -92,8 +92,9 @@ pub struct Analysis {
     cached_length: Distribution,
     hit_rate: RateDistribution,
     arrivals: Arrivals,
-    /// Numbers of the current request, reused.
+    /// Numbers of the current request, reused; as runs in a row of a piece.
     numbers: Vec<BlockNumber>,
+    runs: Vec<NumberRun>,
 }
 
 /// The blocks of a request as far as they count.
@@ -146,6 +147,7 @@ impl Analysis {
             hit_rate: RateDistribution::default(),
             arrivals: Arrivals::default(),
             numbers: Vec::new(),
+            runs: Vec::new(),
         }
     }
 
@@ -390,48 +392,49 @@ impl Analysis {
     /// before it.
     pub(super) fn add_row(&mut self, row: &Row) -> Result<(), String> {
         self.add_lengths(row.input_length, row.output_length, row.timestamp);
-        let Some(path) = &row.path else {
+        let Some(n) = row.n else {
             self.requests_without_ids += 1;
             return Ok(());
         };
         let first_new = self.numbering.len();
-        self.numbering.number(&path.new, &mut self.numbers)?;
-        self.repeated.grow(self.numbering.len());
-        for &block in self.numbers.iter().filter(|&&block| block < first_new) {
-            self.repeated.set(block);
+        self.runs.clear();
+        for run in &row.new {
+            self.numbering.number_run(run.0, run.1, first_new, &mut self.runs)?;
         }
+        self.repeated.grow(self.numbering.len());
         // What is old in the piece is old in the trace; so a request's hit ends with its first block
-        // that is new in both.
-        let hit = self.numbers.iter().position(|&block| block >= first_new);
-        let hit = hit.map_or(path.n, |index| path.position(index));
-        let first = match path.first {
-            Some(_) if path.position(0) == 0 && !path.new.is_empty() => Some(self.numbers[0]),
-            Some(id) => {
-                let (mut number, known) = (Vec::new(), self.numbering.len());
-                self.numbering.number(&[id], &mut number)?;
-                if self.numbering.len() != known {
-                    return Err(format!("the first block, {id}, has not occurred in the piece"));
-                }
-                number.first().copied()
+        // that is new in both. A run of numbers is old or new as a whole.
+        let (mut index, mut hit) = (0, n);
+        for run in &self.runs {
+            if run.start < first_new {
+                run.blocks().for_each(|block| self.repeated.set(block));
+            } else {
+                hit = hit.min(row.position(index, n));
             }
-            None => None,
+            index += run.len;
+        }
+        let first = match (row.first, self.runs.first()) {
+            (Some(_), Some(run)) if row.position(0, n) == 0 => Some(run.start),
+            (Some(id), _) => match self.numbering.find(id) {
+                Some(number) => Some(number),
+                None => return Err(format!("the first block, {id}, has not occurred in the piece")),
+            },
+            (None, _) => None,
         };
-        let path = Path { n: path.n, hit, first, first_new };
+        let path = Path { n, hit, first, first_new };
         self.count_path(&path, row.input_length, row.output_length);
         Ok(())
     }
 
     /// The numbers that the blocks of the last request of [`Analysis::add_row`] have, in the order of
     /// its `new` ones.
-    pub(super) fn last_numbers(&self) -> &[BlockNumber] {
-        &self.numbers
+    pub(super) fn last_runs(&self) -> &[NumberRun] {
+        &self.runs
     }
 
     /// Notes that blocks occur again in their piece.
-    pub(super) fn repeat(&mut self, blocks: &[BlockNumber]) {
-        for &block in blocks {
-            self.repeated.set(block);
-        }
+    pub(super) fn repeat(&mut self, run: NumberRun) {
+        run.blocks().for_each(|block| self.repeated.set(block));
     }
 
     /// Counts a request whose blocks have been numbered.

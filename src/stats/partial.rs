@@ -18,10 +18,10 @@
 //!   how many occurred again, in the order in which they were introduced.
 
 use serde::de::{Error as _, SeqAccess, Visitor};
-use serde::ser::SerializeSeq;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::blocks::{BlockNumber, Numbering};
+use crate::blocks::{BlockNumber, NumberRun, Numbering};
+use crate::record::scan::Scanner;
 use crate::record::{MAX_BLOCK_SIZE, MAX_LENGTH, Record};
 use crate::stats::bitmap::Bitmap;
 use crate::stats::{Analysis, AnalysisOptions};
@@ -56,73 +56,85 @@ pub(super) struct Row {
     pub(super) input_length: u64,
     pub(super) output_length: Option<u64>,
     pub(super) timestamp: Option<f64>,
-    /// Absent for a request without ids.
-    pub(super) path: Option<RowPath>,
-}
-
-/// The blocks of a request of a piece.
-#[derive(Default)]
-pub(super) struct RowPath {
-    /// Number of all ids.
-    pub(super) n: u32,
+    /// Number of all ids; `None` for a request without a list of ids.
+    pub(super) n: Option<u32>,
     /// The first of them.
     pub(super) first: Option<u64>,
-    /// Those that had not occurred in the piece, in order.
-    pub(super) new: Vec<u64>,
+    /// Those that had not occurred in the piece, in order, as runs of consecutive ids.
+    pub(super) new: Vec<IdRun>,
+    /// Number of these.
+    news: u32,
     /// Where these stand, unless it is at the end.
     positions: Option<Vec<u32>>,
 }
 
-impl RowPath {
-    /// Where the new block of that index stands.
-    pub(super) fn position(&self, index: usize) -> u32 {
+impl Row {
+    /// Where the new block of that index stands among the `n`.
+    pub(super) fn position(&self, index: u32, n: u32) -> u32 {
         match &self.positions {
-            Some(positions) => positions.get(index).copied().unwrap_or(self.n),
-            None => self.n - self.new.len() as u32 + index as u32,
+            Some(positions) => positions.get(index as usize).copied().unwrap_or(n),
+            None => n - self.news + index,
         }
     }
 }
 
-impl Serialize for Row {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut row = serializer.serialize_seq(None)?;
-        row.serialize_element(&self.input_length)?;
-        row.serialize_element(&self.output_length)?;
+impl Row {
+    /// Appends the row as a line.
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut digits = itoa::Buffer::new();
+        let mut number = |n: u64, out: &mut Vec<u8>| out.extend_from_slice(digits.format(n).as_bytes());
+        out.push(b'[');
+        number(self.input_length, out);
+        out.push(b',');
+        match self.output_length {
+            Some(length) => number(length, out),
+            None => out.extend_from_slice(b"null"),
+        }
+        out.push(b',');
         match self.timestamp {
             // Whole numbers without ".0": shorter, and read back the same.
-            Some(t) if t.fract() == 0.0 && t.abs() < 1e15 => row.serialize_element(&(t as i64))?,
-            timestamp => row.serialize_element(&timestamp)?,
+            Some(t) if t.fract() == 0.0 && (0.0..1e15).contains(&t) => number(t as u64, out),
+            // Writing a number into memory cannot fail.
+            Some(t) => serde_json::to_writer(&mut *out, &t).unwrap_or_default(),
+            None => out.extend_from_slice(b"null"),
         }
-        if let Some(path) = &self.path {
-            row.serialize_element(&path.n)?;
-            row.serialize_element(&path.first)?;
-            row.serialize_element(&Ids(&path.new))?;
-            if let Some(positions) = &path.positions {
-                row.serialize_element(positions)?;
+        if let Some(n) = self.n {
+            out.push(b',');
+            number(n.into(), out);
+            out.push(b',');
+            match self.first {
+                Some(id) => number(id, out),
+                None => out.extend_from_slice(b"null"),
+            }
+            out.extend_from_slice(b",[");
+            for (index, &IdRun(start, len)) in self.new.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                if len == 1 {
+                    number(start, out);
+                } else {
+                    out.push(b'[');
+                    number(start, out);
+                    out.push(b',');
+                    number(len.into(), out);
+                    out.push(b']');
+                }
+            }
+            out.push(b']');
+            if let Some(positions) = &self.positions {
+                out.push(b',');
+                // Writing numbers into memory cannot fail.
+                serde_json::to_writer(&mut *out, positions).unwrap_or_default();
             }
         }
-        row.end()
+        out.extend_from_slice(b"]\n");
     }
 }
 
-/// Ids with consecutive ones as runs.
-struct Ids<'a>(&'a [u64]);
-
-impl Serialize for Ids<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut list = serializer.serialize_seq(None)?;
-        for run in self.0.chunk_by(|a, b| a.checked_add(1) == Some(*b)) {
-            match run {
-                [id] => list.serialize_element(id)?,
-                _ => list.serialize_element(&(run[0], run.len()))?,
-            }
-        }
-        list.end()
-    }
-}
-
-/// A number, or a run of numbers.
-struct IdRun(u64, u32);
+/// Consecutive ids: the first, and how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct IdRun(pub(super) u64, pub(super) u32);
 
 impl<'de> Deserialize<'de> for IdRun {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -149,30 +161,20 @@ impl<'de> Deserialize<'de> for IdRun {
     }
 }
 
-/// A row as it is read: fields that may be absent at the end.
-struct RawRow {
-    input_length: u64,
-    output_length: Option<u64>,
-    timestamp: Option<f64>,
-    n: Option<u32>,
-    first: Option<u64>,
-    new: Vec<IdRun>,
-    positions: Option<Vec<u32>>,
-}
-
-impl<'de> Deserialize<'de> for RawRow {
+impl<'de> Deserialize<'de> for Row {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Elements;
         impl<'de> Visitor<'de> for Elements {
-            type Value = RawRow;
+            type Value = Row;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("a row of a piece")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut row: A) -> Result<RawRow, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut row: A) -> Result<Row, A::Error> {
                 let short = || A::Error::custom("a row has too few elements");
-                Ok(RawRow {
+                Ok(Row {
+                    news: 0,
                     input_length: row.next_element()?.ok_or_else(short)?,
                     output_length: row.next_element()?.ok_or_else(short)?,
                     timestamp: row.next_element()?.ok_or_else(short)?,
@@ -188,37 +190,72 @@ impl<'de> Deserialize<'de> for RawRow {
 }
 
 impl Row {
-    fn read(line: &[u8], block_size: u64) -> Result<Self, String> {
-        let raw: RawRow = serde_json::from_slice(line).map_err(|e| format!("not a row of a piece: {e}"))?;
-        if raw.input_length.max(raw.output_length.unwrap_or(0)) > MAX_LENGTH {
-            return Err("a length is not a plausible number of tokens".into());
+    /// The usual row, without a library: what it accepts, the parser reads to the same.
+    fn scan(&mut self, line: &[u8]) -> Option<()> {
+        fn unless_null<'a, T>(
+            scanner: &mut Scanner<'a>,
+            read: impl FnOnce(&mut Scanner<'a>) -> Option<T>,
+        ) -> Option<Option<T>> {
+            if scanner.passes_null() { Some(None) } else { read(scanner).map(Some) }
         }
-        let Some(n) = raw.n else {
-            let RawRow { input_length, output_length, timestamp, .. } = raw;
-            return Ok(Self { input_length, output_length, timestamp, path: None });
-        };
-        if u64::from(n) != raw.input_length.div_ceil(block_size) {
-            return Err(format!(
-                "{n} blocks for input_length {} of block size {block_size}",
-                raw.input_length
-            ));
-        }
-        let news: u64 = raw.new.iter().map(|run| u64::from(run.1)).sum();
-        let rising = |p: &Vec<u32>| p.is_sorted_by(|a, b| a < b) && p.last().is_none_or(|&last| last < n);
-        let placed = raw.positions.as_ref().is_none_or(|p| p.len() as u64 == news && rising(p));
-        if news > u64::from(n) || !placed || (n > 0) != raw.first.is_some() {
-            return Err("the row's blocks do not fit its length".into());
-        }
-        let mut new = Vec::with_capacity(news as usize);
-        for IdRun(start, len) in raw.new {
-            if let Some(more) = len.checked_sub(1) {
-                let last = start.checked_add(u64::from(more)).ok_or("a run of ids passes 64 bits")?;
-                new.extend(start..=last);
+        let scanner = &mut Scanner::new(line);
+        scanner.expect(b'[')?;
+        self.input_length = scanner.length()?;
+        scanner.expect(b',')?;
+        self.output_length = unless_null(scanner, Scanner::length)?;
+        scanner.expect(b',')?;
+        self.timestamp = unless_null(scanner, Scanner::timestamp)?;
+        scanner.expect(b',')?;
+        self.n = Some(u32::try_from(scanner.integer()?).ok()?);
+        scanner.expect(b',')?;
+        self.first = unless_null(scanner, Scanner::integer)?;
+        scanner.expect(b',')?;
+        scanner.expect(b'[')?;
+        self.new.clear();
+        self.positions = None;
+        while !scanner.passes(b']') {
+            if !self.new.is_empty() {
+                scanner.expect(b',')?;
+            }
+            if scanner.passes(b'[') {
+                let start = scanner.integer()?;
+                scanner.expect(b',')?;
+                self.new.push(IdRun(start, u32::try_from(scanner.integer()?).ok()?));
+                scanner.expect(b']')?;
+            } else {
+                self.new.push(IdRun(scanner.integer()?, 1));
             }
         }
-        let path = RowPath { n, first: raw.first, new, positions: raw.positions };
-        let RawRow { input_length, output_length, timestamp, .. } = raw;
-        Ok(Self { input_length, output_length, timestamp, path: Some(path) })
+        scanner.expect(b']')?;
+        scanner.at_end().then_some(())
+    }
+
+    /// Reads a line into the row.
+    fn read(&mut self, line: &[u8], block_size: u64) -> Result<(), String> {
+        if self.scan(line).is_none() {
+            *self = serde_json::from_slice(line).map_err(|e| format!("not a row of a piece: {e}"))?;
+        }
+        if self.input_length.max(self.output_length.unwrap_or(0)) > MAX_LENGTH {
+            return Err("a length is not a plausible number of tokens".into());
+        }
+        let Some(n) = self.n else { return Ok(()) };
+        if u64::from(n) != self.input_length.div_ceil(block_size) {
+            let length = self.input_length;
+            return Err(format!("{n} blocks for input_length {length} of block size {block_size}"));
+        }
+        let news: u64 = self.new.iter().map(|run| u64::from(run.1)).sum();
+        let rising = |p: &Vec<u32>| p.is_sorted_by(|a, b| a < b) && p.last().is_none_or(|&last| last < n);
+        let placed = self.positions.as_ref().is_none_or(|p| p.len() as u64 == news && rising(p));
+        if news > u64::from(n) || !placed || (n > 0) != self.first.is_some() {
+            return Err("the row's blocks do not fit its length".into());
+        }
+        self.news = news as u32;
+        let whole = |&IdRun(start, len): &IdRun| len > 0 && start.checked_add(u64::from(len) - 1).is_some();
+        if self.new.iter().all(whole) {
+            Ok(())
+        } else {
+            Err("a run of ids is empty or passes 64 bits".into())
+        }
     }
 }
 
@@ -229,6 +266,7 @@ pub struct PartialWriter {
     repeated: Bitmap,
     requests: u64,
     numbers: Vec<BlockNumber>,
+    row: Row,
 }
 
 impl PartialWriter {
@@ -241,6 +279,7 @@ impl PartialWriter {
             repeated: Bitmap::default(),
             requests: 0,
             numbers: Vec::new(),
+            row: Row::default(),
         }
     }
 
@@ -250,40 +289,57 @@ impl PartialWriter {
     /// When there are more distinct blocks than can be numbered or fit into the budget.
     pub fn add(&mut self, record: &Record, out: &mut Vec<u8>) -> Result<(), String> {
         self.requests += 1;
-        let path = record.ids().map(|ids| self.path(ids)).transpose()?;
+        self.row.n = None;
+        if let Some(ids) = record.ids() {
+            self.path(ids)?;
+        }
         if self.budget.is_some_and(|budget| self.numbering.bytes() + self.repeated.bytes() > budget) {
             return Err(
                 "the piece has more blocks than fit into --max-memory: cut it into smaller ones".into()
             );
         }
-        let row = Row {
-            input_length: record.input_length,
-            output_length: record.output_length,
-            timestamp: record.timestamp,
-            path,
-        };
-        write_line(&row, out);
+        self.row.input_length = record.input_length;
+        self.row.output_length = record.output_length;
+        self.row.timestamp = record.timestamp;
+        self.row.write(out);
         Ok(())
     }
 
-    fn path(&mut self, ids: &[u64]) -> Result<RowPath, String> {
-        let mut next = self.numbering.len();
+    fn path(&mut self, ids: &[u64]) -> Result<(), String> {
+        let first_new = self.numbering.len();
         self.numbering.number(ids, &mut self.numbers)?;
         self.repeated.grow(self.numbering.len());
-        let mut path = RowPath { n: ids.len() as u32, first: ids.first().copied(), ..RowPath::default() };
-        let mut positions = Vec::new();
-        for (position, (&block, &id)) in self.numbers.iter().zip(ids).enumerate() {
-            if block == next {
-                next += 1;
-                path.new.push(id);
-                positions.push(position as u32);
-            } else {
+        let row = &mut self.row;
+        row.new.clear();
+        let known = self.numbers.iter().take_while(|&&block| block < first_new).count();
+        self.numbers[..known].iter().for_each(|&block| self.repeated.set(block));
+        let mut next = first_new;
+        for (&block, &id) in self.numbers.iter().zip(ids).skip(known) {
+            if block != next {
                 self.repeated.set(block);
+                continue;
+            }
+            next += 1;
+            match row.new.last_mut() {
+                Some(run) if run.0.checked_add(run.1.into()) == Some(id) => run.1 += 1,
+                _ => row.new.push(IdRun(id, 1)),
             }
         }
-        let at_end = positions.first().is_none_or(|&first| path.n - first == positions.len() as u32);
-        path.positions = (!at_end).then_some(positions);
-        Ok(path)
+        let at_end = (next - first_new) as usize == ids.len() - known;
+        row.positions = (!at_end).then(|| {
+            let mut next = first_new;
+            let mut positions = Vec::new();
+            for (position, &block) in self.numbers.iter().enumerate() {
+                if block == next {
+                    next += 1;
+                    positions.push(position as u32);
+                }
+            }
+            positions
+        });
+        row.n = Some(ids.len() as u32);
+        row.first = ids.first().copied();
+        Ok(())
     }
 
     /// Ends the piece: appends its last line.
@@ -319,20 +375,30 @@ pub struct Merger {
     pieces: u32,
     /// Timestamp of the first request of the last piece that has one.
     started: Option<f64>,
+    row: Row,
 }
 
 #[derive(Default)]
 struct OpenPiece {
     requests: u64,
-    /// Numbers in the whole trace of the blocks that the piece introduced.
-    numbers: Vec<BlockNumber>,
+    /// Numbers in the whole trace of the blocks that the piece introduced, as runs.
+    numbers: Vec<NumberRun>,
     timed: bool,
 }
 
 impl Merger {
     /// A merger of no piece yet.
     pub fn new(options: AnalysisOptions) -> Self {
-        Self { options, analysis: None, block_size: 0, open: None, previous: None, pieces: 0, started: None }
+        Self {
+            options,
+            analysis: None,
+            block_size: 0,
+            open: None,
+            previous: None,
+            pieces: 0,
+            started: None,
+            row: Row::default(),
+        }
     }
 
     /// Takes the next line of the pieces, which follow each other in the order of the trace.
@@ -383,7 +449,8 @@ impl Merger {
     }
 
     fn row(&mut self, line: &[u8]) -> Result<(), String> {
-        let row = Row::read(line, self.block_size)?;
+        let row = &mut self.row;
+        row.read(line, self.block_size)?;
         let (Some(piece), Some(analysis)) = (&mut self.open, &mut self.analysis) else { return Ok(()) };
         // Numbers say more about the order than times do.
         if let Some(timestamp) = row.timestamp.filter(|_| !piece.timed && self.previous.is_none()) {
@@ -396,11 +463,16 @@ impl Merger {
             self.started = Some(timestamp);
         }
         piece.requests += 1;
-        analysis.add_row(&row)?;
-        if row.path.is_some() {
-            piece.numbers.extend_from_slice(analysis.last_numbers());
+        analysis.add_row(row)?;
+        if row.n.is_some() {
+            for &run in analysis.last_runs() {
+                match piece.numbers.last_mut() {
+                    Some(last) if last.end() == run.start => last.len += run.len,
+                    _ => piece.numbers.push(run),
+                }
+            }
         }
-        let bytes = analysis.bytes() + 4 * piece.numbers.len();
+        let bytes = analysis.bytes() + 8 * piece.numbers.len();
         if self.options.budget.is_some_and(|budget| bytes > budget) {
             return Err("the pieces need more than --max-memory".into());
         }
@@ -415,14 +487,23 @@ impl Merger {
             let (stated, found) = (trailer.requests, piece.requests);
             return Err(format!("the piece has {found} requests, and {stated} according to its last line"));
         }
-        let mut rest = &piece.numbers[..];
-        for pair in trailer.repeated.chunks(2) {
-            let &[skip, len] = pair else { return Err("repeated: expected pairs".into()) };
-            let beyond = || "repeated: more blocks than the piece has".to_owned();
-            rest = rest.get(skip as usize..).ok_or_else(beyond)?;
-            let (repeated, after) = rest.split_at_checked(len as usize).ok_or_else(beyond)?;
-            analysis.repeat(repeated);
-            rest = after;
+        if trailer.repeated.len() % 2 == 1 {
+            return Err("repeated: expected pairs".into());
+        }
+        let mut rest = piece.numbers.into_iter();
+        let mut run = NumberRun::default();
+        for (index, &(mut count)) in trailer.repeated.iter().enumerate() {
+            // Alternately blocks to pass over and blocks that occurred again.
+            while count > 0 {
+                if run.len == 0 {
+                    run = rest.next().ok_or("repeated: more blocks than the piece has")?;
+                }
+                let part = run.take(count);
+                count -= part.len;
+                if index % 2 == 1 {
+                    analysis.repeat(part);
+                }
+            }
         }
         Ok(())
     }
