@@ -33,6 +33,7 @@ impl NumberRun {
     }
 
     /// Takes at most `count` of them off the front.
+    #[must_use]
     pub fn take(&mut self, count: u32) -> Self {
         let part = Self { start: self.start, len: count.min(self.len) };
         *self = Self { start: part.end(), len: self.len - part.len };

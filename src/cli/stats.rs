@@ -597,7 +597,7 @@ pub static SPEC: Spec<Options> = Spec {
                  are remembered; then the half that saved least is dropped, and the report says by how \
                  many tokens, at most, what a prefix saves may be understated (top_error_tokens).\n\n\
                  Of --max-memory a third of what it leaves above 40 MiB is used for blocks and requests, the \
-                 rest being the room in which tables grow: about a million blocks at 64Mi. Beyond half of \
+                 rest being the room in which tables grow: at 64Mi some 300,000 blocks whose ids are hashes. Beyond half of \
                  that, uses are noted at 4 bytes for each distinct block, also without --capacity. With \
                  --by the whole trace and its groups have half of the limit each; the group that takes most forgets \
                  first. --partial and --merge must know all blocks and end with an error at the limit.",

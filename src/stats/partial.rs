@@ -192,23 +192,17 @@ impl<'de> Deserialize<'de> for Row {
 impl Row {
     /// The usual row, without a library: what it accepts, the parser reads to the same.
     fn scan(&mut self, line: &[u8]) -> Option<()> {
-        fn unless_null<'a, T>(
-            scanner: &mut Scanner<'a>,
-            read: impl FnOnce(&mut Scanner<'a>) -> Option<T>,
-        ) -> Option<Option<T>> {
-            if scanner.passes_null() { Some(None) } else { read(scanner).map(Some) }
-        }
         let scanner = &mut Scanner::new(line);
         scanner.expect(b'[')?;
         self.input_length = scanner.length()?;
         scanner.expect(b',')?;
-        self.output_length = unless_null(scanner, Scanner::length)?;
+        self.output_length = if scanner.passes_null() { None } else { Some(scanner.length()?) };
         scanner.expect(b',')?;
-        self.timestamp = unless_null(scanner, Scanner::timestamp)?;
+        self.timestamp = if scanner.passes_null() { None } else { Some(scanner.timestamp()?) };
         scanner.expect(b',')?;
         self.n = Some(u32::try_from(scanner.integer()?).ok()?);
         scanner.expect(b',')?;
-        self.first = unless_null(scanner, Scanner::integer)?;
+        self.first = if scanner.passes_null() { None } else { Some(scanner.integer()?) };
         scanner.expect(b',')?;
         scanner.expect(b'[')?;
         self.new.clear();
