@@ -21,7 +21,7 @@ pub(crate) struct Scanner<'a> {
 }
 
 /// Keys up to their closing quote, the usual ones first.
-const KEYS: [(&[u8], u8); 8] = [
+static KEYS: [(&[u8], u8); 8] = [
     (b"timestamp\"", TIME),
     (b"input_length\"", INPUT),
     (b"output_length\"", OUTPUT),
@@ -129,7 +129,7 @@ impl<'a> Scanner<'a> {
     /// The key after its opening quote: a known field's bit, or 0.
     #[inline]
     fn key(&mut self) -> Option<u8> {
-        for (name, field) in KEYS {
+        for &(name, field) in &KEYS {
             if self.line.get(self.at..).is_some_and(|rest| rest.starts_with(name)) {
                 self.at += name.len();
                 return Some(field);
@@ -229,7 +229,7 @@ impl<'a> Scanner<'a> {
     /// text is the last one with one more in its last digit, and one comparison reads it. Starts and
     /// ends at the separator behind an id; `first` is where the digits of that id begin.
     #[inline]
-    fn successors(&mut self, first: usize, mut id: u64, ids: &mut Vec<u64>) {
+    fn successors(&mut self, first: usize, id: u64, ids: &mut Vec<u64>) {
         let digits = self.at - first;
         let Some(text) = self.line.get(first..).and_then(<[u8]>::first_chunk) else { return };
         // Digits and separator must fit into sixteen bytes.
@@ -237,20 +237,30 @@ impl<'a> Scanner<'a> {
             return;
         }
         let step = digits + 2;
-        let one = 1 << (8 * (digits - 1));
+        let last = 8 * (digits - 1);
+        let one: u128 = 1 << last;
         let mask = u128::MAX >> (128 - 8 * step);
         let mut expected = u128::from_le_bytes(*text) & mask;
-        loop {
-            // Past a nine comes a colon, which is in no text: the general way goes on from there.
+        let mut count = 0;
+        while let Some(next) = self.line.get(self.at + 2..).and_then(<[u8]>::first_chunk) {
+            let next = u128::from_le_bytes(*next) & mask;
             expected += one;
-            let Some(next) = self.line.get(self.at + 2..).and_then(<[u8]>::first_chunk) else { return };
-            if u128::from_le_bytes(*next) & mask != expected {
-                return;
+            if next != expected {
+                // Past a nine comes a colon: make it a zero, and one more in the digit before. If that
+                // is a nine too, or there is none, the general way goes on from here.
+                if digits == 1 || (expected >> last) as u8 != b':' {
+                    break;
+                }
+                expected = expected - 10 * one + (one >> 8);
+                if next != expected {
+                    break;
+                }
             }
-            id += 1;
-            ids.push(id);
+            count += 1;
             self.at += step;
         }
+        // At most as many as the line is long.
+        ids.extend(id + 1..=id + count);
     }
 
     /// An unsigned integer without leading zeros; `None` also above 64 bits.

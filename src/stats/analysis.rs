@@ -488,7 +488,8 @@ impl Analysis {
 
     /// The report but for what is estimated.
     fn exact_report(&self, percentiles: &[f64]) -> Report {
-        let mut settled = self.settled.clone();
+        // Without a bound nothing has been settled, and a copy of nothing would still take memory.
+        let mut settled = if self.bound.is_some() { self.settled.clone() } else { Settled::default() };
         self.settle(&mut settled);
         let twice = |first: &&BlockNumber| self.restarts.get(first) == Some(&Restarts::Once);
         let prefix_groups = settled.prefix_groups

@@ -1,5 +1,7 @@
 //! The distribution of a length: exact sums, exact percentiles in the usual range.
 
+use std::collections::BTreeMap;
+
 use hdrhistogram::Histogram;
 
 use crate::record::MAX_LENGTH;
@@ -34,7 +36,9 @@ pub struct Distribution {
     squares: u128,
     min: u64,
     max: u64,
-    exact: Vec<u64>,
+    exact: Vec<u32>,
+    /// How often a counter has passed the end of 32 bits, by its value.
+    carried: BTreeMap<u64, u64>,
     beyond: Option<Histogram<u64>>,
 }
 
@@ -46,8 +50,9 @@ impl Default for Distribution {
             squares: 0,
             min: u64::MAX,
             max: 0,
-            // Zeroed memory comes from the system untouched: 2 MiB of address space, not of memory.
+            // Zeroed memory comes from the system untouched: 1 MiB of address space, not of memory.
             exact: vec![0; EXACT_BELOW as usize],
+            carried: BTreeMap::new(),
             beyond: None,
         }
     }
@@ -64,7 +69,12 @@ impl Distribution {
         self.min = self.min.min(value);
         self.max = self.max.max(value);
         match self.exact.get_mut(value as usize) {
-            Some(counter) => *counter += 1,
+            Some(counter) => {
+                *counter = counter.wrapping_add(1);
+                if *counter == 0 {
+                    *self.carried.entry(value).or_default() += 1;
+                }
+            }
             None => self.record_beyond(value),
         }
     }
@@ -127,7 +137,10 @@ impl Distribution {
         let mut below = 0;
         let low = self.min.min(EXACT_BELOW) as usize;
         for (value, &count) in self.exact.iter().enumerate().skip(low) {
-            below += count;
+            below += u64::from(count);
+            if !self.carried.is_empty() {
+                below += self.carried.get(&(value as u64)).map_or(0, |carries| carries << 32);
+            }
             if rank < below {
                 return value as f64;
             }
@@ -200,6 +213,18 @@ mod tests {
         assert_eq!(summary.percentiles[0], (EXACT_BELOW - 1) as f64);
         assert!((summary.percentiles[1] - EXACT_BELOW as f64).abs() < 3.0);
         assert_eq!(summary.max, (EXACT_BELOW + 1) as f64);
+    }
+
+    #[test]
+    fn a_counter_passes_the_end_of_its_bits() {
+        let mut distribution = of(&[3, 5]);
+        distribution.exact[3] = u32::MAX;
+        distribution.count = u64::from(u32::MAX) + 1;
+        distribution.record(3);
+        // 2^32 times 3, then a 5.
+        assert_eq!(distribution.count(), (1 << 32) + 1);
+        assert_eq!(distribution.at_rank((1 << 32) - 1), 3.0);
+        assert_eq!(distribution.at_rank(1 << 32), 5.0);
     }
 
     #[test]
