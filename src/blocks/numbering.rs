@@ -156,6 +156,27 @@ impl Numbering {
         Ok(())
     }
 
+    /// Takes ids that are their own numbers: any that are known, and then the next ones in order. Gives
+    /// how many are known; `None`, and nothing is taken, if it is not like that.
+    #[inline]
+    pub fn extend_dense(&mut self, ids: &[u64]) -> Option<usize> {
+        let [run] = &mut self.runs[..] else { return None };
+        let len = u64::from(self.len);
+        if run.id != 0 || u64::from(run.len) != len {
+            return None;
+        }
+        let known = ids.iter().take_while(|&&id| id < len).count();
+        let end = len + (ids.len() - known) as u64;
+        let in_order = ids[known..].iter().zip(len..).all(|(&id, next)| id == next);
+        // The last number is never given.
+        if !in_order || end >= BlockNumber::MAX.into() {
+            return None;
+        }
+        run.len = end as u32;
+        self.len = end as u32;
+        Some(known)
+    }
+
     /// Appends the numbers of `len` consecutive ids to `runs`. No run has numbers on both sides of
     /// `border`.
     ///

@@ -25,7 +25,7 @@ use crate::record::Record;
 use crate::stats::arrivals::Arrivals;
 use crate::stats::bitmap::Bitmap;
 use crate::stats::capacity::{Access, CacheOptions, Caches, HitRule};
-use crate::stats::correlation::{Correlations, Pearson};
+use crate::stats::correlation::Moments;
 use crate::stats::distribution::Distribution;
 use crate::stats::partial::Row;
 use crate::stats::prefixes::{Prefixes, Use};
@@ -331,6 +331,18 @@ impl Analysis {
     fn add_blocks(&mut self, ids: &[u64], record: &Record) -> Result<Counted, String> {
         let length = record.input_length;
         let first_new = self.numbering.len();
+        // A request of a dense trace, whose ids are its blocks' numbers, known ones and then new ones.
+        if self.caches.is_none()
+            && self.prefixes.is_none()
+            && self.recency.is_none()
+            && let Some(hit) = self.numbering.extend_dense(ids)
+        {
+            self.repeated.grow(self.numbering.len());
+            ids[..hit].iter().for_each(|&id| self.repeated.set(id as BlockNumber));
+            let first = ids.first().map(|&id| id as BlockNumber);
+            let path = Path { n: ids.len() as u32, hit: hit as u32, first, first_new };
+            return Ok(self.count_path(&path, length, record.output_length));
+        }
         self.numbering.number(ids, &mut self.numbers)?;
         let after_new = self.numbering.len();
         self.repeated.grow(after_new);
@@ -495,7 +507,6 @@ impl Analysis {
         let prefix_groups = settled.prefix_groups
             + self.restarts.values().filter(|&&restarts| restarts == Restarts::More).count() as u64
             + settled.roots.iter().filter(twice).count() as u64;
-        let [cu, ic, iu, co, uo, io] = settled.pairs.map(|pair| pair.correlation());
         let summary = |d: &Distribution| -> Option<Summary> { d.summary(percentiles) };
         let ratio = |a: f64, b: f64| (b > 0.0).then(|| a / b);
         let cached_tokens = self.cached_length.sum();
@@ -521,14 +532,7 @@ impl Analysis {
             output_length: summary(&self.output_length),
             hit_rate: self.hit_rate.summary(percentiles),
             cached_length: summary(&self.cached_length),
-            correlations: Correlations {
-                context_unique: cu,
-                context_output: co,
-                unique_output: uo,
-                input_output: io,
-                input_context: ic,
-                input_unique: iu,
-            },
+            correlations: settled.moments.correlations(),
             caches: self.caches.as_ref().map(|c| c.figures(self.unique_blocks())),
             prefixes: self.prefixes.as_ref().map(|p| p.figures(|blocks| self.numbering.ids(blocks))),
             estimate: None,
@@ -542,7 +546,7 @@ impl Analysis {
 struct Settled {
     context: Distribution,
     unique: Distribution,
-    pairs: [Pearson; 6],
+    moments: Moments,
     /// Shared blocks and prefix groups among forgotten blocks.
     shared_blocks: u64,
     prefix_groups: u64,
@@ -555,14 +559,7 @@ impl Settled {
         let unique = input - context;
         self.context.record(context);
         self.unique.record(unique);
-        self.pairs[0].record(context, unique);
-        self.pairs[1].record(input, context);
-        self.pairs[2].record(input, unique);
-        if let Some(output) = output {
-            self.pairs[3].record(context, output);
-            self.pairs[4].record(unique, output);
-            self.pairs[5].record(input, output);
-        }
+        self.moments.record(context, unique, output);
     }
 }
 

@@ -17,32 +17,43 @@ pub struct Correlations {
     pub input_unique: Option<f64>,
 }
 
-/// Running correlation of two quantities.
+/// Sums of lengths and of their products, as whole numbers. Input length is context plus unique length,
+/// so sums with it follow from the others.
 #[derive(Clone, Default)]
-pub(super) struct Pearson {
+struct Sums {
     count: i128,
-    x: i128,
-    y: i128,
-    xx: i128,
-    yy: i128,
-    xy: i128,
+    context: i128,
+    unique: i128,
+    output: i128,
+    context_context: i128,
+    unique_unique: i128,
+    output_output: i128,
+    context_unique: i128,
+    context_output: i128,
+    unique_output: i128,
 }
 
-impl Pearson {
-    pub(super) fn record(&mut self, x: u64, y: u64) {
-        let (x, y) = (i128::from(x), i128::from(y));
+impl Sums {
+    #[inline]
+    fn record(&mut self, context: u64, unique: u64, output: u64) {
+        let product = |a: u64, b: u64| i128::from(a) * i128::from(b);
         self.count += 1;
-        self.x += x;
-        self.y += y;
-        self.xx += x * x;
-        self.yy += y * y;
-        self.xy += x * y;
+        self.context += i128::from(context);
+        self.unique += i128::from(unique);
+        self.output += i128::from(output);
+        self.context_context += product(context, context);
+        self.unique_unique += product(unique, unique);
+        self.output_output += product(output, output);
+        self.context_unique += product(context, unique);
+        self.context_output += product(context, output);
+        self.unique_output += product(unique, output);
     }
 
-    /// The correlation, rounded once at the end as long as the products fit into 128 bits.
-    pub(super) fn correlation(&self) -> Option<f64> {
-        let covariance = self.centred(self.xy, self.x, self.y);
-        let (vx, vy) = (self.centred(self.xx, self.x, self.x), self.centred(self.yy, self.y, self.y));
+    /// The correlation of two quantities by their sums, the sums of their squares, and that of their
+    /// products; rounded once at the end as long as the products fit into 128 bits.
+    fn pearson(&self, (x, xx): (i128, i128), (y, yy): (i128, i128), xy: i128) -> Option<f64> {
+        let covariance = self.centred(xy, x, y);
+        let (vx, vy) = (self.centred(xx, x, x), self.centred(yy, y, y));
         (vx > 0.0 && vy > 0.0).then(|| (covariance / (vx.sqrt() * vy.sqrt())).clamp(-1.0, 1.0))
     }
 
@@ -55,14 +66,65 @@ impl Pearson {
     }
 }
 
+/// Running correlations of the lengths of requests.
+#[derive(Clone, Default)]
+pub(super) struct Moments {
+    /// Requests whose output length is known.
+    with_output: Sums,
+    without_output: Sums,
+}
+
+impl Moments {
+    #[inline]
+    pub(super) fn record(&mut self, context: u64, unique: u64, output: Option<u64>) {
+        match output {
+            Some(output) => self.with_output.record(context, unique, output),
+            None => self.without_output.record(context, unique, 0),
+        }
+    }
+
+    /// The correlations so far; those with the output length over the requests that have one.
+    pub(super) fn correlations(&self) -> Correlations {
+        let (o, w) = (&self.with_output, &self.without_output);
+        let all = Sums {
+            count: o.count + w.count,
+            context: o.context + w.context,
+            unique: o.unique + w.unique,
+            context_context: o.context_context + w.context_context,
+            unique_unique: o.unique_unique + w.unique_unique,
+            context_unique: o.context_unique + w.context_unique,
+            ..Sums::default()
+        };
+        let context = |s: &Sums| (s.context, s.context_context);
+        let unique = |s: &Sums| (s.unique, s.unique_unique);
+        let input =
+            |s: &Sums| (s.context + s.unique, s.context_context + 2 * s.context_unique + s.unique_unique);
+        let output = (o.output, o.output_output);
+        let (ic, iu) = (all.context_context + all.context_unique, all.context_unique + all.unique_unique);
+        Correlations {
+            context_unique: all.pearson(context(&all), unique(&all), all.context_unique),
+            input_context: all.pearson(input(&all), context(&all), ic),
+            input_unique: all.pearson(input(&all), unique(&all), iu),
+            context_output: o.pearson(context(o), output, o.context_output),
+            unique_output: o.pearson(unique(o), output, o.unique_output),
+            input_output: o.pearson(input(o), output, o.context_output + o.unique_output),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The correlations of context and unique length, of context and output length.
     fn of(pairs: &[(u64, u64)]) -> Option<f64> {
-        let mut pearson = Pearson::default();
-        pairs.iter().for_each(|&(x, y)| pearson.record(x, y));
-        pearson.correlation()
+        let (mut lengths, mut outputs) = (Moments::default(), Moments::default());
+        for &(x, y) in pairs {
+            lengths.record(x, y, None);
+            outputs.record(x, 7, Some(y));
+        }
+        assert_eq!(lengths.correlations().context_unique, outputs.correlations().context_output);
+        lengths.correlations().context_unique
     }
 
     #[test]
