@@ -400,22 +400,6 @@ proptest! {
     }
 
     #[test]
-    fn lru_at_every_capacity_is_that_of_a_simulation(
-        paths in paths(3), ids in ids(), warmup in 0..9usize, engine in any::<bool>()
-    ) {
-        let rule = if engine { HitRule::Engine } else { HitRule::Reference };
-        same_caches(&forest(&paths, ids), warmup, rule)?;
-    }
-
-    #[test]
-    fn lru_of_ids_that_are_no_forest_is_that_of_a_simulation(
-        lists in paths(20), ids in ids(), warmup in 0..9usize, engine in any::<bool>()
-    ) {
-        let rule = if engine { HitRule::Engine } else { HitRule::Reference };
-        same_caches(&no_forest(&lists, ids), warmup, rule)?;
-    }
-
-    #[test]
     fn policies_are_those_of_simulations_and_none_beats_opt(
         mut paths in paths(3), ids in ids(), warmup in 0..9usize
     ) {
@@ -483,5 +467,25 @@ proptest! {
             let best = naive::best(&requests, row.capacity_blocks as usize, warmup);
             prop_assert_eq!(row.hits.hit_tokens, u128::from(best * BLOCK), "{:?}", row);
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn lru_at_every_capacity_is_that_of_a_simulation(
+        paths in paths(3), ids in ids(), warmup in 0..9usize, engine in any::<bool>()
+    ) {
+        let rule = if engine { HitRule::Engine } else { HitRule::Reference };
+        same_caches(&forest(&paths, ids), warmup, rule)?;
+    }
+
+    #[test]
+    fn lru_of_ids_that_are_no_forest_is_that_of_a_simulation(
+        lists in paths(20), ids in ids(), warmup in 0..9usize, engine in any::<bool>()
+    ) {
+        let rule = if engine { HitRule::Engine } else { HitRule::Reference };
+        same_caches(&no_forest(&lists, ids), warmup, rule)?;
     }
 }
