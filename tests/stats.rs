@@ -669,3 +669,25 @@ fn estimates_are_marked_as_such() {
     }
     assert_eq!(run("trace-stats", &["--approx", "5"], "").status, Some(2));
 }
+
+#[test]
+fn groups_share_the_memory_limit() {
+    let mut rng = fastrand::Rng::with_seed(4);
+    let mut trace = String::new();
+    for i in 0..40_000 {
+        let record = line(i, 24 * 512, 1, &std::array::from_fn::<u64, 24, _>(|_| rng.u64(..)));
+        // One group takes nearly all of the memory, a small one is complete.
+        let kind = if i % 1000 == 0 { "small" } else { "large" };
+        trace += &record.replacen('{', &format!("{{\"type\": \"{kind}\", "), 1);
+    }
+    let folder = scratch();
+    write(folder.path(), "trace", trace);
+    let run = "ulimit -v 65536; trace-stats --by type --max-memory 64Mi -f json trace";
+    let ours = json(shell(folder.path(), run));
+    assert!(ours["bound"]["forgotten_blocks"].as_u64().unwrap() > 0);
+    let groups = ours["groups"].as_array().unwrap();
+    let group = |value: &str| groups.iter().find(|group| group["value"] == value).unwrap();
+    assert!(group("large")["bound"]["forgotten_blocks"].as_u64().unwrap() > 0);
+    assert!(group("small")["bound"].is_null(), "{}", group("small"));
+    assert_eq!((&group("small")["requests"], &group("small")["unique_blocks"]), (&40.into(), &960.into()));
+}
