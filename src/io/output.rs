@@ -1,4 +1,5 @@
-//! Where results go: standard output, or a file that appears complete or not at all.
+//! Where results go: standard output, or a file that appears complete or not at all; compressed if so
+//! asked.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -21,11 +22,59 @@ enum Sink {
     Atomic(NamedTempFile, PathBuf),
 }
 
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Direct(file) => file.write(bytes),
+            Self::Atomic(file, _) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// How output is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// gzip, level 6.
+    Gzip,
+    /// Zstandard, level 3.
+    Zstd,
+}
+
+enum Encoder {
+    Plain(Sink),
+    Gzip(flate2::write::GzEncoder<Sink>),
+    Zstd(zstd::stream::write::Encoder<'static, Sink>),
+}
+
+impl Encoder {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(sink) => sink.write_all(bytes),
+            Self::Gzip(encoder) => encoder.write_all(bytes),
+            Self::Zstd(encoder) => encoder.write_all(bytes),
+        }
+    }
+
+    /// Writes the end of the compressed data.
+    fn finish(self) -> io::Result<Sink> {
+        match self {
+            Self::Plain(sink) => Ok(sink),
+            Self::Gzip(encoder) => encoder.finish(),
+            Self::Zstd(encoder) => encoder.finish(),
+        }
+    }
+}
+
 /// A buffered output of records. Nothing is certain until [`Output::finish`] has succeeded.
 pub struct Output {
     name: String,
     buffer: Vec<u8>,
-    sink: Sink,
+    encoder: Encoder,
+    is_file: bool,
 }
 
 impl Output {
@@ -49,7 +98,29 @@ impl Output {
                 (name, sink)
             }
         };
-        Ok(Self { name, buffer: Vec::with_capacity(BUFFER_SIZE + (4 << 10)), sink })
+        let is_file = matches!(sink, Sink::Atomic(..));
+        let buffer = Vec::with_capacity(BUFFER_SIZE + (4 << 10));
+        Ok(Self { name, buffer, encoder: Encoder::Plain(sink), is_file })
+    }
+
+    /// The same output, compressed. Records then come out in blocks, not as soon as they can: how the
+    /// input arrives must not change the compressed bytes.
+    ///
+    /// # Errors
+    /// When the compressor cannot be set up.
+    pub fn compressed(mut self, compression: Option<Compression>) -> Result<Self> {
+        let Encoder::Plain(sink) = self.encoder else { return Ok(self) };
+        self.encoder = match compression {
+            None => Encoder::Plain(sink),
+            Some(Compression::Gzip) => {
+                Encoder::Gzip(flate2::write::GzEncoder::new(sink, flate2::Compression::default()))
+            }
+            Some(Compression::Zstd) => {
+                let encoder = zstd::stream::write::Encoder::new(sink, 3);
+                Encoder::Zstd(encoder.map_err(|e| Error::io(&self.name, e))?)
+            }
+        };
+        Ok(self)
     }
 
     /// The buffer to append a record to; follow with [`Output::end_record`].
@@ -65,19 +136,25 @@ impl Output {
         if self.buffer.len() >= BUFFER_SIZE { self.flush() } else { Ok(()) }
     }
 
-    /// Writes what has gathered.
+    /// Writes what has gathered; of compressed output whole blocks only.
     ///
     /// # Errors
     /// As [`Output::end_record`].
     pub fn flush(&mut self) -> Result<()> {
-        if self.buffer.is_empty() {
+        let ready = match self.encoder {
+            Encoder::Plain(_) => self.buffer.len(),
+            _ => self.buffer.len() / BUFFER_SIZE * BUFFER_SIZE,
+        };
+        self.write(ready)
+    }
+
+    /// Hands on the first bytes of the buffer.
+    fn write(&mut self, bytes: usize) -> Result<()> {
+        if bytes == 0 {
             return Ok(());
         }
-        let result = match &mut self.sink {
-            Sink::Direct(file) => file.write_all(&self.buffer),
-            Sink::Atomic(file, _) => file.write_all(&self.buffer),
-        };
-        self.buffer.clear();
+        let result = self.encoder.write_all(&self.buffer[..bytes]);
+        self.buffer.drain(..bytes);
         result.map_err(|e| self.failure(e))
     }
 
@@ -86,29 +163,37 @@ impl Output {
     /// # Errors
     /// As [`Output::end_record`]; after an error the old file is as it was.
     pub fn finish(mut self) -> Result<()> {
-        self.flush()?;
-        let Sink::Atomic(file, path) = self.sink else { return Ok(()) };
+        self.write(self.buffer.len())?;
+        let (name, encoder) = (self.name, self.encoder);
+        let Sink::Atomic(file, path) = encoder.finish().map_err(|e| failure(&name, e))? else {
+            return Ok(());
+        };
         let temporary = file.path().to_owned();
         let synced = file.as_file().sync_all();
         let result = synced.and_then(|()| file.persist(&path).map_err(io::Error::from));
         signals::forget_temporary(&temporary);
-        result.map(drop).map_err(|e| Error::io(self.name, e))
+        result.map(drop).map_err(|e| Error::io(name, e))
     }
 
     /// Ends after an error in the input: the good records before it are still written to standard
     /// output, and a file is left as it was.
     pub fn abandon(mut self) {
-        if let Sink::Direct(_) = self.sink {
+        if !self.is_file {
             // The error in the input is the one to report.
-            self.flush().ok();
+            self.write(self.buffer.len()).ok();
+            self.encoder.finish().ok();
         }
     }
 
     fn failure(&self, error: io::Error) -> Error {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe => Error::ClosedPipe,
-            _ => Error::io(&self.name, error),
-        }
+        failure(&self.name, error)
+    }
+}
+
+fn failure(name: &str, error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Error::ClosedPipe,
+        _ => Error::io(name, error),
     }
 }
 
