@@ -1,5 +1,7 @@
 //! The general path of the trace reader: any valid JSON object, and every error message.
 
+use std::ops::Range;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -39,11 +41,15 @@ pub fn parse(line: &[u8], record: &mut Record) -> Result<(), Invalid> {
         return Err(Invalid::new(Problem::MissingField, "missing field \"input_length\""));
     };
     read_fields(&fields, input_length, record).map_err(|m| Invalid::new(Problem::BadValue, m))?;
-    if let Some(raw) = fields.hash_ids {
-        // `raw` borrows from `text`, so the difference of addresses is its place in the line.
-        let start = raw.get().as_ptr().addr() - text.as_ptr().addr();
-        record.ids_span = start..start + raw.get().len();
-    }
+    // A value borrows from `text`, so the difference of addresses is its place in the line.
+    let span = |raw: Option<&RawValue>| {
+        let start = raw.map_or(0, |raw| raw.get().as_ptr().addr() - text.as_ptr().addr());
+        start..start + raw.map_or(0, |raw| raw.get().len())
+    };
+    record.ids_span = span(fields.hash_ids);
+    record.time_span = span(fields.timestamp);
+    record.input_span = span(Some(input_length));
+    record.block_size_span = span(fields.block_size);
     Ok(())
 }
 
@@ -59,6 +65,21 @@ fn read_fields(fields: &Fields, input_length: &RawValue, record: &mut Record) ->
 /// The value of a field of a line that is a valid record: the text of a string, else its JSON. `None`
 /// if the field is absent or `null`. Of a field that stands twice the last one counts.
 pub fn field(line: &[u8], name: &str) -> Option<String> {
+    let raw = raw_field(line, name)?.get();
+    match serde_json::from_str::<String>(raw) {
+        Ok(text) => Some(text),
+        Err(_) => (raw != "null").then(|| raw.to_owned()),
+    }
+}
+
+/// Where in a line that is a valid record the value of a field stands.
+pub fn field_span(line: &[u8], name: &str) -> Option<Range<usize>> {
+    let raw = raw_field(line, name)?.get();
+    let start = raw.as_ptr().addr() - line.as_ptr().addr();
+    Some(start..start + raw.len())
+}
+
+fn raw_field<'a>(line: &'a [u8], name: &str) -> Option<&'a RawValue> {
     struct Wanted<'n>(&'n str);
     impl<'de> serde::de::Visitor<'de> for Wanted<'_> {
         type Value = Option<&'de RawValue>;
@@ -80,11 +101,7 @@ pub fn field(line: &[u8], name: &str) -> Option<String> {
         }
     }
     let mut parser = serde_json::Deserializer::from_slice(line);
-    let raw = serde::Deserializer::deserialize_map(&mut parser, Wanted(name)).ok()??.get();
-    match serde_json::from_str::<String>(raw) {
-        Ok(text) => Some(text),
-        Err(_) => (raw != "null").then(|| raw.to_owned()),
-    }
+    serde::Deserializer::deserialize_map(&mut parser, Wanted(name)).ok()?
 }
 
 /// What a line is that is no object.
@@ -110,7 +127,7 @@ fn found(raw: &RawValue) -> String {
     cut(raw.get())
 }
 
-fn length(name: &str, raw: &RawValue) -> Result<u64, String> {
+pub(super) fn length(name: &str, raw: &RawValue) -> Result<u64, String> {
     let text = raw.get();
     let value = text.parse::<u64>().ok().or_else(|| whole_float(text));
     match value {

@@ -4,11 +4,13 @@
 //! [`general`], which decides what is valid and says what is wrong. [`TraceReader`] joins both with
 //! the input and the block size.
 
+pub mod formats;
 pub mod general;
 pub mod model;
 pub mod prompt;
 mod reader;
 pub mod scan;
+pub mod time;
 
 use std::ops::Range;
 
@@ -42,6 +44,12 @@ pub struct Record {
     pub hash_ids: Vec<u64>,
     /// Where in the line the list of ids stands, brackets included.
     pub ids_span: Range<usize>,
+    /// Where the value of the timestamp stands; empty if there is none.
+    pub time_span: Range<usize>,
+    /// Where the value of the input length stands.
+    pub input_span: Range<usize>,
+    /// Where the value of the block size stands; empty if there is none.
+    pub block_size_span: Range<usize>,
 }
 
 impl Record {
@@ -54,6 +62,9 @@ impl Record {
         self.block_size = None;
         self.has_ids = false;
         self.ids_span = 0..0;
+        self.time_span = 0..0;
+        self.input_span = 0..0;
+        self.block_size_span = 0..0;
     }
 
     /// The ids, unless the line has none (a trace of lengths only).

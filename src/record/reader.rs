@@ -117,7 +117,7 @@ impl TraceReader {
 }
 
 /// Checks that a record has as many ids as its length demands.
-fn check(record: &Record, block_size: &mut BlockSize) -> Result<(), Invalid> {
+pub(super) fn check(record: &Record, block_size: &mut BlockSize) -> Result<(), Invalid> {
     let agreed = block_size.agree(record.block_size);
     let size = agreed.map_err(|m| Invalid::new(Problem::BlockSizeMismatch, m))?;
     let expected = record.input_length.div_ceil(size);

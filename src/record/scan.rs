@@ -81,12 +81,20 @@ impl<'a> Scanner<'a> {
             self.spaces();
             self.expect(b':')?;
             self.spaces();
+            let start = self.at;
             match field {
-                INPUT => record.input_length = self.length()?,
+                INPUT => {
+                    record.input_length = self.length()?;
+                    record.input_span = start..self.at;
+                }
                 OUTPUT => record.output_length = Some(self.length()?),
-                TIME => record.timestamp = Some(self.timestamp()?),
+                TIME => {
+                    record.timestamp = Some(self.timestamp()?);
+                    record.time_span = start..self.at;
+                }
                 BLOCK => {
                     record.block_size = Some(self.integer().filter(|b| (1..=MAX_BLOCK_SIZE).contains(b))?);
+                    record.block_size_span = start..self.at;
                 }
                 IDS => self.ids(record)?,
                 _ => self.scalar()?,

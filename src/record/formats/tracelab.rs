@@ -1,0 +1,90 @@
+//! Rounds of coding agents as published by `TraceLab`.
+//!
+//! Source: the loader of aiperf 0.13 (`_tracelab_convert.py`, for the corpus of uw-syfi). One round per
+//! line: `session_id`, `input_tokens_total` = `prefix_tokens` + `newly_append_tokens`, `output_tokens`,
+//! and `timing_events` with times of a clock. There are no hashes: a round keeps the blocks of its
+//! session's previous round that lie wholly in its prefix, and all its other blocks are new. So blocks
+//! shared by two sessions (a system prompt) count as different, and a round must follow the one before
+//! it. The request was sent with its last input event. Blocks have 64 tokens unless the user says
+//! otherwise. The other fields stay.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
+use super::object::Object;
+use super::{Decode, FileFacts, Invalid, Row, Rows, Tails, invalid};
+use crate::record::time::{Millis, Unit};
+
+/// Tokens per block where the user does not say.
+const BLOCK_SIZE: u64 = 64;
+
+/// Events of a round that come before its request.
+const INPUT_EVENTS: [&str; 2] = ["user_message", "tool_result"];
+
+pub(super) struct Decoder {
+    block_size: u64,
+    tails: Tails,
+    /// Ids of the full blocks of each session's last round.
+    sessions: HashMap<String, Vec<u64>>,
+}
+
+impl Decoder {
+    pub(super) fn new(file: &FileFacts) -> Self {
+        let block_size = file.block_size.unwrap_or(BLOCK_SIZE);
+        Self { block_size, tails: Tails::new(file), sessions: HashMap::new() }
+    }
+}
+
+impl Decode for Decoder {
+    fn line(&mut self, line: &[u8], rows: &mut Rows) -> Result<(), Invalid> {
+        let object = Object::parse(line)?;
+        let session = object.text("session_id").ok_or_else(|| invalid("missing field \"session_id\""))?;
+        let input_length = object.length("input_tokens_total")?;
+        let prefix = object.length("prefix_tokens")?.min(input_length);
+        let timestamp = submitted(&object)?;
+        let output_length = object.optional_length("output_tokens")?;
+        let full = self.sessions.entry(session).or_default();
+        full.truncate((prefix / self.block_size) as usize);
+        while (full.len() as u64) < input_length / self.block_size {
+            full.push(self.tails.fresh());
+        }
+        let mut ids = full.clone();
+        self.tails.complete(&mut ids, input_length, self.block_size);
+        rows.push(&Row {
+            timestamp,
+            input_length,
+            output_length,
+            ids: Some(ids),
+            block_size: Some(self.block_size),
+            from_zero: true,
+            rest: object.rest(&["input_tokens_total", "timing_events"]),
+        });
+        Ok(())
+    }
+}
+
+/// When the request was sent: with the last of its inputs, or with the first event at all.
+fn submitted(object: &Object) -> Result<Option<Millis>, Invalid> {
+    #[derive(Deserialize)]
+    struct Event {
+        event_type: Option<String>,
+        timestamp: Option<serde_json::Value>,
+    }
+    let Some(raw) = object.get("timing_events") else { return Ok(None) };
+    let wrong = || invalid("timing_events: expected a list of events with their times");
+    let events: Vec<Event> = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
+    let mut inputs = Vec::new();
+    let mut others = Vec::new();
+    for event in events {
+        let time = match &event.timestamp {
+            None | Some(serde_json::Value::Null) => continue,
+            Some(serde_json::Value::String(date)) => Millis::parse_date(date),
+            Some(number) => Millis::parse(&number.to_string(), Unit::Seconds),
+        };
+        let time = time.ok_or_else(wrong)?;
+        let is_input = event.event_type.is_some_and(|kind| INPUT_EVENTS.contains(&kind.as_str()));
+        if is_input { inputs.push(time) } else { others.push(time) }
+    }
+    Ok(inputs.into_iter().max().or(others.into_iter().min()))
+}

@@ -1,0 +1,280 @@
+//! Times as exact decimal numbers.
+//!
+//! Times of day in seconds have more digits than a double holds once they are milliseconds, and a
+//! shift by a double would write `0.30000000000000004`. So times that are changed are read digit by
+//! digit into a whole number of billionths of a millisecond; further digits are rounded.
+
+use std::ops::{Add, Sub};
+
+/// Decimals of a millisecond that are kept.
+const DECIMALS: i64 = 9;
+
+/// One millisecond.
+const ONE: i128 = 1_000_000_000;
+
+/// A moment or a span, exact to a billionth of a millisecond.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Millis(i128);
+
+/// What a number of a trace counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Seconds.
+    Seconds,
+    /// Milliseconds.
+    Milliseconds,
+    /// Microseconds.
+    Microseconds,
+    /// Nanoseconds.
+    Nanoseconds,
+}
+
+impl Unit {
+    /// Powers of ten from this unit to milliseconds.
+    fn power(self) -> i64 {
+        match self {
+            Self::Seconds => 3,
+            Self::Milliseconds => 0,
+            Self::Microseconds => -3,
+            Self::Nanoseconds => -6,
+        }
+    }
+}
+
+impl Millis {
+    /// A whole number of milliseconds.
+    pub fn whole(milliseconds: u64) -> Self {
+        Self(i128::from(milliseconds) * ONE)
+    }
+
+    /// The JSON number `text`, which counts `unit`s. `None` if it is no number or beyond 10^24 ms.
+    pub fn parse(text: &str, unit: Unit) -> Option<Self> {
+        let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+        let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+            Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
+            None => (text, 0),
+        };
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        // The digit at place p counts 10^p billionths of a millisecond.
+        let places = exponent.checked_add(unit.power() + DECIMALS)?.checked_add(whole.len() as i64)?;
+        let (mut value, mut place) = (0_i128, places);
+        for digit in whole.bytes().chain(fraction.bytes()).map(|b| i128::from(b - b'0')) {
+            place -= 1;
+            match place {
+                0.. => value = value.checked_mul(10)?.checked_add(digit)?,
+                -1 => value += i128::from(digit >= 5),
+                _ => break,
+            }
+        }
+        for _ in 0..place.clamp(0, 40) {
+            value = value.checked_mul(10)?;
+        }
+        (value < ONE.checked_pow(2)? * 1_000_000_000_000_000).then_some(Self(if negative {
+            -value
+        } else {
+            value
+        }))
+    }
+
+    /// A date and time as in RFC 3339, with a blank for the `T` and without a zone (then UTC) too.
+    pub fn parse_date(text: &str) -> Option<Self> {
+        let (date, rest) = text.trim().split_once(['T', 't', ' '])?;
+        let mut parts = date.split('-');
+        let mut part = || digits(parts.next()?);
+        let (year, month, day) = (part()?, part()?, part()?);
+        let zone_at = rest.find(['Z', 'z', '+', '-']).unwrap_or(rest.len());
+        let (clock, zone) = rest.split_at(zone_at);
+        let mut parts = clock.trim_end().splitn(3, ':');
+        let (hour, minute) = (digits(parts.next()?)?, digits(parts.next()?)?);
+        let second = Self::parse(parts.next().unwrap_or("0"), Unit::Seconds)?;
+        let valid = (1..=12).contains(&month)
+            && (1..=31).contains(&day)
+            && hour < 24
+            && minute < 60
+            && (Self::default()..Self::whole(61_000)).contains(&second);
+        let minutes = (days_since_1970(year, month, day) * 24 + hour) * 60 + minute - zone_minutes(zone)?;
+        valid.then_some(Self(i128::from(minutes) * 60_000 * ONE) + second)
+    }
+
+    /// The nearest double, in milliseconds.
+    pub fn as_f64(self) -> f64 {
+        self.0 as f64 / ONE as f64
+    }
+
+    /// This span made shorter by `ratio`, a positive number.
+    #[must_use]
+    pub fn divided_by(self, ratio: f64) -> Self {
+        // A double prints as the shortest decimal that is itself: dividing by that decimal gives what
+        // the user expects of 1.1, and no digits that come from the binary form.
+        let text = format!("{ratio}");
+        let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+        let divisor: Option<i128> = format!("{whole}{fraction}").parse().ok();
+        let factor = 10_i128.checked_pow(fraction.len() as u32);
+        let exact = divisor.zip(factor).and_then(|(divisor, factor)| {
+            let product = self.0.checked_mul(factor)?;
+            // Rounded to the nearest; halves away from zero.
+            (product + product.signum() * (divisor / 2)).checked_div(divisor)
+        });
+        Self(exact.unwrap_or_else(|| (self.0 as f64 / ratio).round() as i128))
+    }
+
+    /// Appends the number of `unit`s in the shortest decimal form.
+    pub fn write(self, unit: Unit, out: &mut Vec<u8>) {
+        let decimals = (DECIMALS + unit.power()) as usize;
+        let digits = format!("{:0>width$}", self.0.unsigned_abs(), width = decimals + 1);
+        let (whole, fraction) = digits.split_at(digits.len() - decimals);
+        let fraction = fraction.trim_end_matches('0');
+        if self.0 < 0 {
+            out.push(b'-');
+        }
+        out.extend_from_slice(whole.as_bytes());
+        if !fraction.is_empty() {
+            out.push(b'.');
+            out.extend_from_slice(fraction.as_bytes());
+        }
+    }
+}
+
+impl Add for Millis {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+}
+
+impl Sub for Millis {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self(self.0 - other.0)
+    }
+}
+
+/// A short unsigned number.
+fn digits(text: &str) -> Option<i64> {
+    let valid = (1..=4).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    valid.then(|| text.parse().ok())?
+}
+
+/// Minutes that a clock of the zone is ahead: `Z`, `+01:00`, `-0330`, or nothing.
+fn zone_minutes(zone: &str) -> Option<i64> {
+    let sign = match zone.as_bytes().first() {
+        None | Some(b'Z' | b'z') => return (zone.len() <= 1).then_some(0),
+        Some(b'-') => -1,
+        Some(_) => 1,
+    };
+    let plain = zone[1..].replace(':', "");
+    let number = digits(&plain)?;
+    let minutes = if plain.len() <= 2 { number * 60 } else { number / 100 * 60 + number % 100 };
+    Some(sign * minutes)
+}
+
+/// Days from 1970-01-01 to a day of the Gregorian calendar.
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    // Years that begin in March end with the leap day.
+    let year = if month <= 2 { year - 1 } else { year };
+    let since_march = (month + 9) % 12;
+    let day_of_year = (153 * since_march + 2) / 5 + day - 1;
+    365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn written(time: Millis, unit: Unit) -> String {
+        let mut out = Vec::new();
+        time.write(unit, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn from(text: &str, unit: Unit) -> Option<String> {
+        Millis::parse(text, unit).map(|time| written(time, Unit::Milliseconds))
+    }
+
+    #[test]
+    fn numbers_keep_their_digits_in_every_unit() {
+        for (text, unit, expected) in [
+            ("27482", Unit::Milliseconds, "27482"),
+            ("0.1", Unit::Milliseconds, "0.1"),
+            ("-1.50", Unit::Milliseconds, "-1.5"),
+            ("61.114", Unit::Seconds, "61114"),
+            ("1711929600.123", Unit::Seconds, "1711929600123"),
+            ("1711929600.1234567", Unit::Seconds, "1711929600123.4567"),
+            ("1711929600123456789", Unit::Nanoseconds, "1711929600123.456789"),
+            ("1711929600123456", Unit::Microseconds, "1711929600123.456"),
+            ("1.5e3", Unit::Milliseconds, "1500"),
+            ("1e-3", Unit::Seconds, "1"),
+            ("12E+2", Unit::Milliseconds, "1200"),
+            ("0.00000000049", Unit::Milliseconds, "0"),
+            ("0.0000000005", Unit::Milliseconds, "0.000000001"),
+            ("0e99999", Unit::Milliseconds, "0"),
+        ] {
+            assert_eq!(from(text, unit).as_deref(), Some(expected), "{text} {unit:?}");
+        }
+        for text in ["", "-", "x", "1.x", ".5", "1e", "1e99", "1e9999999999999999999", "nan", "1 "] {
+            assert_eq!(from(text, Unit::Seconds), None, "{text}");
+        }
+        assert_eq!(written(Millis::whole(1234), Unit::Seconds), "1.234");
+        assert_eq!(written(Millis::whole(60_000), Unit::Seconds), "60");
+    }
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (text, expected) in [
+            ("1970-01-01T00:00:00Z", "0"),
+            ("2023-11-16 18:15:46.6805900", "1700158546680.59"),
+            ("2023-11-16 18:15:46.6805900+00:00", "1700158546680.59"),
+            ("2024-02-29T12:00:00.5+01:00", "1709204400500"),
+            ("2024-02-29T12:00:00-0330", "1709220600000"),
+            ("1969-12-31T23:59:59Z", "-1000"),
+            ("2000-03-01t00:00Z", "951868800000"),
+        ] {
+            let time = Millis::parse_date(text).unwrap_or_else(|| panic!("{text}"));
+            assert_eq!(written(time, Unit::Milliseconds), expected, "{text}");
+        }
+        for text in [
+            "",
+            "2023-11-16",
+            "2023-13-01T00:00:00Z",
+            "2023-01-01T24:00:00Z",
+            "12:00:00",
+            "a b",
+            "2023-01-01T00:00:00+x",
+        ] {
+            assert_eq!(Millis::parse_date(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_ratio_is_taken_as_it_is_written() {
+        let time = |text: &str| Millis::parse(text, Unit::Milliseconds).unwrap();
+        assert_eq!(written(time("110").divided_by(1.1), Unit::Milliseconds), "100");
+        assert_eq!(written(time("1000").divided_by(3.0), Unit::Milliseconds), "333.333333333");
+        assert_eq!(written(time("1000").divided_by(0.25), Unit::Milliseconds), "4000");
+        assert_eq!(written(time("-1000").divided_by(2.0), Unit::Milliseconds), "-500");
+        assert_eq!(written(time("5").divided_by(1e-7), Unit::Milliseconds), "50000000");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(value in -10_i128.pow(30)..10_i128.pow(30)) {
+            let time = Millis(value);
+            for unit in [Unit::Seconds, Unit::Milliseconds] {
+                prop_assert_eq!(Millis::parse(&written(time, unit), unit), Some(time));
+            }
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "\\PC{0,20}") {
+            Millis::parse(&text, Unit::Seconds);
+            Millis::parse_date(&text);
+        }
+    }
+}
