@@ -1,52 +1,133 @@
-//! `trace-cat`: many traces to one valid trace.
+//! `trace-cat`: many traces of many formats to one valid trace.
 
 use std::process::ExitCode;
 
-use kvtrace::cat::{Checker, IdsScope, Joiner};
-use kvtrace::cli::{self, Progress, cat};
+use kvtrace::cat::{
+    Checker, DEFAULT_CHECK_MEMORY, DEFAULT_MEMORY, Flow, IdChange, IdsScope, Order, Plan, ReadOptions,
+    Records, Sample, SampleBy, Scopes, SortOptions, Transformer, Turns,
+};
+use kvtrace::cli::cat::{Options, SPEC};
+use kvtrace::cli::{self, Progress};
 use kvtrace::error::{Error, Result};
-use kvtrace::io::{Input, InputOptions, Output};
-use kvtrace::record::{BlockSize, TraceReader};
+use kvtrace::io::{Input, InputOptions, Output, Pacer};
+use kvtrace::record::formats::{Format, FormatReader};
 
 fn main() -> ExitCode {
-    cli::run(&cat::SPEC, filter)
+    cli::run(&SPEC, filter)
 }
 
-fn filter(options: cat::Options) -> Result<()> {
-    let common = &options.common;
-    let input = Input::new(&common.files, InputOptions::from(common))?;
-    let progress = Progress::new(cat::SPEC.name, common.progress, common.quiet, input.total_size());
-    let reader = TraceReader::new(input, BlockSize::new(options.block_size));
-    let output = Output::create(common.output.as_deref())?;
-    if options.check { check(reader, output, progress) } else { join(&options, reader, output, progress) }
+fn filter(options: Options) -> Result<()> {
+    refuse(&options)?;
+    if options.check { check(&options) } else { convert(&options) }
 }
 
-fn join(
-    options: &cat::Options,
-    mut reader: TraceReader,
-    mut output: Output,
-    mut progress: Progress,
-) -> Result<()> {
-    let common = &options.common;
-    let note = |message: &str| cli::note(cat::SPEC.name, common.quiet, message);
-    let mut joiner = Joiner::new(options.ids_scope, options.renumber);
-    joiner.look_ahead(&common.files, &InputOptions::from(common))?;
-    let ended = loop {
-        let more = reader.advance(|status| {
-            progress.update(status)?;
-            output.flush()
-        });
-        match more {
-            Ok(true) => {}
-            Ok(false) => break Ok(()),
-            Err(error) => break Err(error),
-        }
-        let file = reader.input().file_index();
-        joiner
-            .write(file, reader.line(), reader.record(), output.buffer())
-            .map_err(|message| reader.input().error(message))?;
-        output.end_record()?;
+/// Refuses options that contradict each other.
+fn refuse(options: &Options) -> Result<()> {
+    let ordered = options.merge || options.sort;
+    let message = if options.check && changes(options) {
+        "--check only validates: it goes with --from-format, --block-size and --max-memory alone"
+    } else if options.merge && options.sort {
+        "--merge needs sorted files and --sort any: give one of the two"
+    } else if options.times.shift && ordered {
+        "--shift keeps the order of the files: it goes neither with --merge nor with --sort"
+    } else if options.renumber && options.anonymize {
+        "--renumber gives dense ids and --anonymize hashes: give one of the two"
+    } else if options.anonymize != options.salt.is_some() {
+        "--anonymize needs --salt, and --salt goes with --anonymize alone"
+    } else if options.anonymize && options.to_format.needs_dense() {
+        "ids of this --to-format have 32 bits: --anonymize does not go with it"
+    } else if options.sample.is_none() && (options.sample_by.is_some() || options.seed.is_some()) {
+        "--sample-by and --seed go with --sample"
+    } else if options.prefix_blocks.is_some() && options.sample_by != Some(SampleBy::Prefix) {
+        "--prefix-blocks goes with --sample-by=prefix"
+    } else if options.pace && options.compress.is_some() {
+        "--pace writes lines at their times and --compress in blocks: give one of the two"
+    } else {
+        return Ok(());
     };
+    Err(Error::Usage(message.into()))
+}
+
+/// Whether anything is asked for beside the plain records.
+fn changes(options: &Options) -> bool {
+    options.merge
+        || options.sort
+        || options.renumber
+        || options.anonymize
+        || options.reblock.is_some()
+        || options.turns.is_some()
+        || options.sample.is_some()
+        || options.pace
+        || options.compress.is_some()
+        || !options.times.is_none()
+        || !options.selection.is_all()
+        || options.to_format != kvtrace::record::formats::Target::Mooncake
+}
+
+fn plan(options: &Options, renumber: bool) -> Plan {
+    let mut selection = options.selection.clone();
+    selection.sample = options.sample.map(|share| Sample {
+        share,
+        by: options.sample_by.unwrap_or_default(),
+        seed: options.seed.unwrap_or(0),
+        prefix_blocks: options.prefix_blocks.unwrap_or(1),
+    });
+    let ids = match &options.salt {
+        Some(salt) => IdChange::keyed(salt),
+        None if options.renumber || renumber => IdChange::Dense,
+        None => IdChange::Keep,
+    };
+    // Rows of aiperf's sessions are incremental, all others cumulative.
+    let turns = match (options.from_format, options.turns) {
+        (Some(Format::Aiperf), None) => Some(Turns::Cumulative),
+        (Some(Format::Aiperf), Some(Turns::Incremental)) => None,
+        (_, turns) => turns,
+    };
+    Plan {
+        times: options.times.clone(),
+        selection,
+        turns,
+        reblock: options.reblock,
+        ids,
+        mixed: options.merge || options.sort,
+        target: options.to_format,
+        max_memory: max_memory(options, DEFAULT_MEMORY),
+    }
+}
+
+/// What the user allows, or the default.
+fn max_memory(options: &Options, default: u64) -> usize {
+    // More than the address space holds is no limit.
+    usize::try_from(options.max_memory.unwrap_or(default)).unwrap_or(usize::MAX)
+}
+
+fn order(options: &Options) -> Order {
+    if options.merge {
+        Order::Merge
+    } else if options.sort {
+        Order::Sort(SortOptions {
+            max_memory: max_memory(options, DEFAULT_MEMORY),
+            folder: options.temp_dir.clone(),
+        })
+    } else {
+        Order::Files
+    }
+}
+
+fn convert(options: &Options) -> Result<()> {
+    let common = &options.common;
+    let read = ReadOptions {
+        format: options.from_format,
+        block_size: options.block_size,
+        scope: options.ids_scope,
+        input: InputOptions::from(common),
+    };
+    let mut records = Records::new(&common.files, &order(options), &read)?;
+    let mut progress = progress(options)?;
+    let mut output = Output::create(common.output.as_deref())?.compressed(options.compress)?;
+    let renumber = Scopes::must_renumber(options.ids_scope, &common.files, &read.input, options.from_format)?;
+    let mut transformer = Transformer::new(plan(options, renumber));
+    let ended = transform(&mut records, &mut transformer, &mut output, &mut progress, options.pace);
     progress.finish();
     if let Err(error) = ended {
         // The records before it are good; only a FILE must be complete or not appear.
@@ -54,11 +135,57 @@ fn join(
         return Err(error);
     }
     output.finish()?;
-    if let Some(message) = reader.skipped()? {
-        note(&message);
+    notes(options, &records, &transformer)
+}
+
+/// Reads and writes all records.
+fn transform(
+    records: &mut Records,
+    transformer: &mut Transformer,
+    output: &mut Output,
+    progress: &mut Progress,
+    pace: bool,
+) -> Result<()> {
+    let mut pacer = pace.then(|| Pacer::new(1.0));
+    let mut wait = |time: Option<f64>, output: &mut Output| -> Result<()> {
+        if let (Some(pacer), Some(time)) = (&mut pacer, time) {
+            pacer.wait(time)?;
+            output.flush()?;
+        }
+        output.end_record()
+    };
+    records.prepare(|status| progress.update(status))?;
+    while !transformer.is_satisfied()
+        && records.advance(|status| {
+            progress.update(status)?;
+            output.flush()
+        })?
+    {
+        let block_size = records.block_size();
+        let before = transformer.written();
+        let flow = transformer.add(&records.entry(), block_size, output.buffer());
+        let flow = flow.map_err(|message| records.error(message))?;
+        if transformer.written() > before {
+            wait(transformer.last_time(), output)?;
+        }
+        if flow == Flow::Enough {
+            break;
+        }
     }
-    if common.files.len() > 1 && options.ids_scope == IdsScope::Auto {
-        let (apart, later) = (joiner.kept_apart(), common.files.len() - 1);
+    while transformer.drain(records.block_size(), output.buffer()).map_err(Error::Failed)? {
+        wait(transformer.last_time(), output)?;
+    }
+    Ok(())
+}
+
+fn notes(options: &Options, records: &Records, transformer: &Transformer) -> Result<()> {
+    let note = |message: &str| cli::note(SPEC.name, options.common.quiet, message);
+    for message in records.skipped()?.iter().chain(&transformer.notes()) {
+        note(message);
+    }
+    let files = options.common.files.len();
+    if files > 1 && options.ids_scope == IdsScope::Auto {
+        let (apart, later) = (records.kept_apart(), files - 1);
         note(&if apart == 0 {
             "no later file numbers its blocks from zero: equal ids taken as equal blocks (see --ids-scope)"
                 .into()
@@ -71,8 +198,19 @@ fn join(
     Ok(())
 }
 
-fn check(mut reader: TraceReader, mut output: Output, mut progress: Progress) -> Result<()> {
-    let mut checker = Checker::default();
+fn progress(options: &Options) -> Result<Progress> {
+    let common = &options.common;
+    let size = Input::new(&common.files, InputOptions::from(common))?.total_size();
+    Ok(Progress::new(SPEC.name, common.progress, common.quiet, size))
+}
+
+fn check(options: &Options) -> Result<()> {
+    let common = &options.common;
+    let input = Input::new(&common.files, InputOptions::from(common))?;
+    let mut reader = FormatReader::new(input, options.from_format, options.block_size);
+    let mut progress = progress(options)?;
+    let mut output = Output::create(common.output.as_deref())?;
+    let mut checker = Checker::new(max_memory(options, DEFAULT_CHECK_MEMORY));
     while let Some(record) = reader.step(|status| progress.update(status))? {
         let place = reader.input().place();
         match record {

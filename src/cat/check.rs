@@ -52,18 +52,24 @@ struct Count {
 }
 
 /// Running check of a trace. Memory grows by 8 bytes per distinct block, and by 18 to 23 more where
-/// ids are not dense.
-#[derive(Default)]
+/// ids are not dense; at the limit blocks are no longer compared with those of other records.
 pub struct Checker {
     records: u64,
+    /// Bytes that the tables may take.
+    budget: usize,
+    /// How many records had been read when the tables were full.
+    compared_records: Option<u64>,
     numbering: Numbering,
     parents: Vec<BlockNumber>,
     tokens: Vec<u32>,
     previous_time: Option<f64>,
     findings: BTreeMap<Finding, Count>,
     numbers: Vec<BlockNumber>,
-    sorted: Vec<BlockNumber>,
+    sorted: Vec<u64>,
 }
+
+/// Memory of the process beside the tables.
+const FIXED: usize = 4 << 20;
 
 /// Marks a block without a parent; no block has this number.
 const ROOT: BlockNumber = BlockNumber::MAX;
@@ -76,11 +82,31 @@ struct Summary<'a> {
     block_size: u64,
     unique_blocks: u64,
     dense: bool,
+    /// Present where the figures about blocks are only those of the first records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compared_records: Option<u64>,
     errors: BTreeMap<Finding, &'a Count>,
     notes: BTreeMap<Finding, &'a Count>,
 }
 
 impl Checker {
+    /// Nothing has been read yet. The process may take some `max_memory` bytes.
+    pub fn new(max_memory: usize) -> Self {
+        Self {
+            records: 0,
+            // A table that grows is there twice for a moment.
+            budget: max_memory.saturating_sub(FIXED) / 3,
+            compared_records: None,
+            numbering: Numbering::default(),
+            parents: Vec::new(),
+            tokens: Vec::new(),
+            previous_time: None,
+            findings: BTreeMap::new(),
+            numbers: Vec::new(),
+            sorted: Vec::new(),
+        }
+    }
+
     /// Takes a line that is no valid record.
     pub fn invalid(&mut self, invalid: &Invalid, place: (&str, u64)) {
         self.found(Finding::of(invalid.problem), place, || invalid.message.clone());
@@ -113,6 +139,14 @@ impl Checker {
     }
 
     fn blocks(&mut self, ids: &[u64], length: u64, size: u64, place: (&str, u64)) -> Result<(), String> {
+        self.repeats(ids, place);
+        if self.compared_records.is_some() {
+            return Ok(());
+        }
+        if self.numbering.bytes() + 8 * (self.numbering.len() as usize + ids.len()) > self.budget {
+            self.compared_records = Some(self.records - 1);
+            return Ok(());
+        }
         let was_dense = self.numbering.is_dense();
         let known = self.numbering.len();
         let mut numbers = std::mem::take(&mut self.numbers);
@@ -139,7 +173,6 @@ impl Checker {
             }
             parent = number;
         }
-        self.repeats(&numbers, place);
         self.numbers = numbers;
         Ok(())
     }
@@ -166,13 +199,13 @@ impl Checker {
         }
     }
 
-    fn repeats(&mut self, numbers: &[BlockNumber], place: (&str, u64)) {
-        // Along a path of a forest that is numbered by first appearance the numbers rise.
-        if numbers.is_sorted_by(|a, b| a < b) {
+    fn repeats(&mut self, ids: &[u64], place: (&str, u64)) {
+        // Along a path of a forest that is numbered by first appearance the ids rise.
+        if ids.is_sorted_by(|a, b| a < b) {
             return;
         }
         self.sorted.clear();
-        self.sorted.extend_from_slice(numbers);
+        self.sorted.extend_from_slice(ids);
         self.sorted.sort_unstable();
         if self.sorted.windows(2).any(|pair| pair[0] == pair[1]) {
             self.found(Finding::RepeatedInRequest, place, || "an id occurs twice in the request".into());
@@ -202,6 +235,7 @@ impl Checker {
             block_size,
             unique_blocks: u64::from(self.numbering.len()),
             dense: self.numbering.is_dense(),
+            compared_records: self.compared_records,
             errors,
             notes,
         };

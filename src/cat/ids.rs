@@ -1,0 +1,294 @@
+//! Which ids mean the same block, and the ids that are written.
+
+use std::path::{Path, PathBuf};
+
+use crate::blocks::{BlockNumber, Numbering};
+use crate::error::Result;
+use crate::io::{Input, InputOptions};
+use crate::record::formats::{Format, FormatReader};
+
+/// Whether equal ids in different files are the same block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IdsScope {
+    /// Apart if a later file numbers its blocks from zero, else shared.
+    #[default]
+    Auto,
+    /// Every file has ids of its own.
+    File,
+    /// Equal ids are equal blocks.
+    Shared,
+}
+
+/// Files whose equal ids are equal blocks, by a number that rises in the order of the files.
+pub type Group = u32;
+
+/// Decides for each file, by its first record with ids, whether it has a numbering of its own.
+pub struct Scopes {
+    scope: IdsScope,
+    file: usize,
+    group: Group,
+}
+
+impl Scopes {
+    /// Nothing has been read yet.
+    pub fn new(scope: IdsScope) -> Self {
+        Self { scope, file: 0, group: 0 }
+    }
+
+    /// The group of the reader's current record. Files come in order.
+    #[inline]
+    pub fn group(&mut self, reader: &FormatReader) -> Group {
+        let file = reader.file_index();
+        if file != self.file && reader.record().ids().is_some_and(|ids| !ids.is_empty()) {
+            self.file = file;
+            let apart = match self.scope {
+                IdsScope::Shared => false,
+                IdsScope::File => true,
+                IdsScope::Auto => reader.is_from_zero(),
+            };
+            self.group += u32::from(apart);
+        }
+        self.group
+    }
+
+    /// How many files had ids of their own, beside the first.
+    pub fn kept_apart(&self) -> u32 {
+        self.group
+    }
+
+    /// Looks at the first record of each file after the first, where it can be read twice, to know
+    /// before the first line is written whether ids must be changed to be kept apart. A pipe cannot be
+    /// looked into and counts as if it had ids of its own: renumbering is right in any case.
+    ///
+    /// # Errors
+    /// When a file cannot be opened or read.
+    pub fn must_renumber(
+        scope: IdsScope,
+        files: &[PathBuf],
+        options: &InputOptions,
+        format: Option<Format>,
+    ) -> Result<bool> {
+        if scope == IdsScope::File {
+            return Ok(files.len() > 1);
+        }
+        for file in files.iter().skip(1) {
+            if needs_numbering(scope, file, options, format)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn needs_numbering(
+    scope: IdsScope,
+    file: &Path,
+    options: &InputOptions,
+    format: Option<Format>,
+) -> Result<bool> {
+    let regular = file.as_os_str() != "-" && std::fs::metadata(file).is_ok_and(|m| m.is_file());
+    if !regular {
+        return Ok(scope == IdsScope::Auto);
+    }
+    let input = Input::new(&[file.to_owned()], InputOptions { skip_invalid: true, ..options.clone() })?;
+    let mut reader = FormatReader::new(input, format, None);
+    while let Some(record) = reader.step(|_| Ok(()))? {
+        if reader.mints() {
+            return Ok(true);
+        }
+        if scope == IdsScope::Shared {
+            return Ok(false);
+        }
+        // A record whose length fits another block size is as good here.
+        let readable = record.is_ok() || !reader.record().hash_ids.is_empty();
+        if readable && reader.record().ids().is_some_and(|ids| !ids.is_empty()) {
+            return Ok(reader.is_from_zero());
+        }
+    }
+    Ok(false)
+}
+
+/// What is written in place of an id.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum IdChange {
+    /// The id as it was.
+    #[default]
+    Keep,
+    /// 0, 1, 2, ... in the order of first appearance.
+    Dense,
+    /// A 53-bit hash under a secret, so that JavaScript and jq keep it exact.
+    Keyed(Box<[u8; 32]>),
+}
+
+impl IdChange {
+    /// Hashes under `salt`.
+    pub fn keyed(salt: &str) -> Self {
+        Self::Keyed(Box::new(blake3::derive_key("kvtrace 2026-11-25 anonymous block ids", salt.as_bytes())))
+    }
+}
+
+/// Changes the ids of one record after the other.
+pub struct IdMap {
+    change: IdChange,
+    /// Whether records of several groups come mixed.
+    mixed: bool,
+    group: Group,
+    numberings: Vec<OneNumbering>,
+    /// Blocks of the numberings that are closed.
+    offset: u64,
+    /// The next dense id where groups come mixed.
+    next: u32,
+    numbers: Vec<BlockNumber>,
+}
+
+/// The blocks of one group.
+#[derive(Default)]
+struct OneNumbering {
+    numbering: Numbering,
+    /// The dense id of each block, where groups come mixed.
+    dense: Vec<u32>,
+}
+
+impl IdMap {
+    /// Nothing has been numbered yet.
+    pub fn new(change: IdChange, mixed: bool) -> Self {
+        Self { change, mixed, group: 0, numberings: Vec::new(), offset: 0, next: 0, numbers: Vec::new() }
+    }
+
+    /// What the map does.
+    pub fn change(&self) -> &IdChange {
+        &self.change
+    }
+
+    /// Makes ids dense from here on. Nothing may have been written before.
+    pub fn make_dense(&mut self) {
+        self.change = IdChange::Dense;
+    }
+
+    /// Replaces the `ids` of a record of `group`.
+    ///
+    /// # Errors
+    /// When there are more distinct blocks than can be numbered.
+    pub fn map(&mut self, group: Group, ids: &mut [u64]) -> Result<(), String> {
+        match &self.change {
+            IdChange::Keep => {}
+            IdChange::Dense if self.mixed && (group > 0 || self.numberings.len() > 1) => {
+                self.number_mixed(group, ids)?;
+            }
+            IdChange::Dense => self.number(group, ids)?,
+            IdChange::Keyed(key) => {
+                for id in ids {
+                    *id = keyed(key, group, *id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn number(&mut self, group: Group, ids: &mut [u64]) -> Result<(), String> {
+        if self.numberings.is_empty() {
+            self.numberings.push(OneNumbering::default());
+        }
+        let numbering = &mut self.numberings[0].numbering;
+        if group != self.group {
+            self.group = group;
+            self.offset += u64::from(numbering.len());
+            *numbering = Numbering::default();
+        }
+        numbering.number(ids, &mut self.numbers)?;
+        for (id, &number) in ids.iter_mut().zip(&self.numbers) {
+            *id = self.offset + u64::from(number);
+        }
+        Ok(())
+    }
+
+    fn number_mixed(&mut self, group: Group, ids: &mut [u64]) -> Result<(), String> {
+        let group = group as usize;
+        if self.numberings.len() <= 1 {
+            // So far there was one group, whose numbers were the dense ids.
+            self.numberings.resize_with(1, OneNumbering::default);
+            let OneNumbering { numbering, dense } = &mut self.numberings[0];
+            self.next = numbering.len();
+            dense.extend(0..self.next);
+        }
+        if self.numberings.len() <= group {
+            self.numberings.resize_with(group + 1, OneNumbering::default);
+        }
+        let OneNumbering { numbering, dense } = &mut self.numberings[group];
+        numbering.number(ids, &mut self.numbers)?;
+        for (id, &number) in ids.iter_mut().zip(&self.numbers) {
+            if number as usize == dense.len() {
+                dense.push(self.next);
+                self.next = self.next.checked_add(1).ok_or("more than 4294967295 distinct blocks")?;
+            }
+            *id = u64::from(dense[number as usize]);
+        }
+        Ok(())
+    }
+}
+
+fn keyed(key: &[u8; 32], group: Group, id: u64) -> u64 {
+    let mut name = [0; 12];
+    name[..8].copy_from_slice(&id.to_le_bytes());
+    name[8..].copy_from_slice(&group.to_le_bytes());
+    let mut first = [0; 8];
+    first.copy_from_slice(&blake3::keyed_hash(key, &name).as_bytes()[..8]);
+    u64::from_le_bytes(first) >> 11
+}
+
+/// Makes one block of every `factor`: its id is that of its last block, since an id stands for all
+/// tokens up to the block's end. An incomplete last group stays a block.
+pub(super) fn reblock(ids: &mut Vec<u64>, factor: usize) {
+    let groups = ids.len().div_ceil(factor);
+    for group in 0..groups {
+        ids[group] = ids[((group + 1) * factor).min(ids.len()) - 1];
+    }
+    ids.truncate(groups);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_of_blocks_has_the_id_of_its_last() {
+        for (ids, factor, expected) in [
+            (vec![1, 2, 3, 4, 5], 2, vec![2, 4, 5]),
+            (vec![1, 2, 3, 4], 2, vec![2, 4]),
+            (vec![1, 2, 3], 1, vec![1, 2, 3]),
+            (vec![1, 2, 3], 32, vec![3]),
+            (vec![], 4, vec![]),
+        ] {
+            let mut changed = ids;
+            reblock(&mut changed, factor);
+            assert_eq!(changed, expected);
+        }
+    }
+
+    #[test]
+    fn mixed_groups_share_one_dense_numbering_and_never_an_id() {
+        let mut map = IdMap::new(IdChange::Dense, true);
+        let mut ids = |group, ids: [u64; 2]| {
+            let mut ids = ids;
+            map.map(group, &mut ids).unwrap();
+            ids
+        };
+        assert_eq!(ids(0, [0, 1]), [0, 1]);
+        assert_eq!(ids(1, [0, 1]), [2, 3]);
+        assert_eq!(ids(0, [0, 2]), [0, 4]);
+        assert_eq!(ids(1, [1, 0]), [3, 2]);
+    }
+
+    #[test]
+    fn keyed_ids_depend_on_the_salt_and_fit_a_double() {
+        let ids = |salt: &str, group| {
+            let mut ids = [0, 1, u64::MAX];
+            IdMap::new(IdChange::keyed(salt), false).map(group, &mut ids).unwrap();
+            ids
+        };
+        assert_eq!(ids("a", 0), ids("a", 0));
+        assert_ne!(ids("a", 0), ids("b", 0));
+        assert_ne!(ids("a", 0), ids("a", 1));
+        assert!(ids("a", 0).iter().all(|&id| id < 1 << 53));
+    }
+}

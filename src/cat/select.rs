@@ -1,0 +1,167 @@
+//! Which records are kept: by time, by lengths, by chance, the first or the last ones.
+
+use crate::cat::Entry;
+use crate::cat::sessions::Sessions;
+use crate::record::time::Millis;
+
+/// What records must be like to be kept.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Not before this time.
+    pub from: Option<Millis>,
+    /// Before this time.
+    pub to: Option<Millis>,
+    /// Shortest and longest prompt.
+    pub input: Bounds,
+    /// Shortest and longest output.
+    pub output: Bounds,
+    /// A share by chance.
+    pub sample: Option<Sample>,
+    /// At most so many.
+    pub head: Option<u64>,
+    /// Only the last so many.
+    pub tail: Option<u64>,
+}
+
+impl Selection {
+    /// Whether all records are kept.
+    pub fn is_all(&self) -> bool {
+        !self.needs_time()
+            && self.input == Bounds::default()
+            && self.output == Bounds::default()
+            && self.sample.is_none()
+            && self.head.is_none()
+            && self.tail.is_none()
+    }
+
+    /// Whether a record without a timestamp cannot be judged.
+    pub fn needs_time(&self) -> bool {
+        self.from.is_some() || self.to.is_some()
+    }
+}
+
+/// The shortest and the longest length, both included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// The shortest, if there is one.
+    pub min: Option<u64>,
+    /// The longest, if there is one.
+    pub max: Option<u64>,
+}
+
+impl Bounds {
+    /// A length that is not known fits only where any does.
+    fn contain(self, length: Option<u64>) -> bool {
+        let fits =
+            |length| self.min.is_none_or(|min| min <= length) && self.max.is_none_or(|max| length <= max);
+        length.map_or(self == Self::default(), fits)
+    }
+}
+
+/// A share of the records.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// The share, from 0 to 1.
+    pub share: f64,
+    /// What is kept or left out together.
+    pub by: SampleBy,
+    /// Another seed, another choice.
+    pub seed: u64,
+    /// How many blocks a prefix has.
+    pub prefix_blocks: usize,
+}
+
+/// What a sample keeps or leaves out together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SampleBy {
+    /// Each record by itself.
+    #[default]
+    Request,
+    /// All records of a session.
+    Session,
+    /// All records that begin with the same blocks.
+    Prefix,
+}
+
+/// Judges one record after the other.
+pub struct Selector {
+    selection: Selection,
+    random: fastrand::Rng,
+    hasher: blake3::Hasher,
+    /// Records with neither session nor blocks, which were drawn one by one.
+    loners: u64,
+}
+
+impl Selector {
+    /// Nothing has been judged yet.
+    pub fn new(selection: Selection) -> Self {
+        let seed = selection.sample.as_ref().map_or(0, |sample| sample.seed);
+        let mut hasher = blake3::Hasher::new_derive_key("kvtrace 2026-11-25 sample");
+        hasher.update(&seed.to_le_bytes());
+        Self { selection, random: fastrand::Rng::with_seed(seed), hasher, loners: 0 }
+    }
+
+    /// What records must be like.
+    pub fn selection(&self) -> &Selection {
+        &self.selection
+    }
+
+    /// How many records could not be sampled with others, for want of a session or of blocks.
+    pub fn loners(&self) -> u64 {
+        self.loners
+    }
+
+    /// Whether a record at `time` is kept, as far as the number of records does not decide.
+    ///
+    /// # Errors
+    /// When it has no timestamp and one is needed.
+    pub fn keeps(
+        &mut self,
+        entry: &Entry,
+        time: Option<Millis>,
+        sessions: &mut Sessions,
+    ) -> Result<bool, String> {
+        let Selection { from, to, input, output, .. } = &self.selection;
+        if self.selection.needs_time() {
+            let time = time.ok_or("missing field \"timestamp\", which --from and --to need")?;
+            if from.is_some_and(|from| time < from) || to.is_some_and(|to| time >= to) {
+                // A later record of the session is still one of it.
+                sessions.see(entry.line);
+                return Ok(false);
+            }
+        }
+        let fits =
+            input.contain(Some(entry.record.input_length)) && output.contain(entry.record.output_length);
+        Ok(self.drawn(entry, sessions) && fits)
+    }
+
+    fn drawn(&mut self, entry: &Entry, sessions: &mut Sessions) -> bool {
+        let Some(Sample { share, by, prefix_blocks, .. }) = self.selection.sample else { return true };
+        let mut hasher = self.hasher.clone();
+        let known = match by {
+            SampleBy::Request => false,
+            SampleBy::Session => {
+                let session = sessions.key(entry.line);
+                hasher.update(&session.unwrap_or(0).to_le_bytes());
+                session.is_some()
+            }
+            SampleBy::Prefix => {
+                // The id of a block stands for those before it too.
+                let ids = &entry.record.hash_ids;
+                let last = ids.iter().take(prefix_blocks).next_back();
+                hasher.update(&last.unwrap_or(&0).to_le_bytes());
+                hasher.update(&entry.group.to_le_bytes());
+                last.is_some()
+            }
+        };
+        if !known {
+            self.loners += u64::from(by != SampleBy::Request);
+            return self.random.f64() < share;
+        }
+        let mut first = [0; 8];
+        first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+        // 53 bits: the same double on every machine.
+        let fraction = (u64::from_le_bytes(first) >> 11) as f64 / (1_u64 << 53) as f64;
+        fraction < share
+    }
+}

@@ -1,0 +1,71 @@
+//! Which session a record belongs to.
+
+use std::collections::HashMap;
+
+use foldhash::fast::FixedState;
+
+use crate::record::general;
+
+/// Names of the field that tells the session.
+const NAMES: [&str; 2] = ["session_id", "conversation_id"];
+
+/// A session, as a hash of its name.
+pub type Session = u64;
+
+/// Finds the session of one record after the other.
+///
+/// Where records name only the chat before them (Bailian), a session is known by its first chat. That
+/// takes some 40 bytes per record; other records take none.
+#[derive(Default)]
+pub struct Sessions {
+    first_chats: HashMap<Session, Session, FixedState>,
+}
+
+impl Sessions {
+    /// The session of a line, if it names one. Lines come in order, and each once.
+    pub fn key(&mut self, line: &[u8]) -> Option<Session> {
+        if let Some(name) = NAMES.iter().find_map(|name| general::field(line, name)) {
+            return Some(hash(&name));
+        }
+        let chat = hash(&general::field(line, "chat_id")?);
+        let parent = general::field(line, "parent_chat_id").filter(|parent| parent != "-1");
+        let parent = parent.map(|parent| hash(&parent));
+        let first = parent.map_or(chat, |parent| self.first_chats.get(&parent).copied().unwrap_or(parent));
+        self.first_chats.insert(chat, first);
+        Some(first)
+    }
+
+    /// Takes note of a line whose session is not asked for.
+    pub fn see(&mut self, line: &[u8]) {
+        if !self.first_chats.is_empty() {
+            self.key(line);
+        }
+    }
+}
+
+fn hash(name: &str) -> Session {
+    let mut first = [0; 8];
+    first.copy_from_slice(&blake3::hash(name.as_bytes()).as_bytes()[..8]);
+    u64::from_le_bytes(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_of_chats_is_one_session() {
+        let mut sessions = Sessions::default();
+        let mut key = |chat: i32, parent: i32| {
+            let line = format!("{{\"input_length\": 1, \"chat_id\": {chat}, \"parent_chat_id\": {parent}}}");
+            sessions.key(line.as_bytes()).unwrap()
+        };
+        let first = key(1, -1);
+        assert_ne!(key(5, -1), first);
+        assert_eq!(key(2, 1), first);
+        assert_eq!(key(9, 2), first);
+        assert_eq!(sessions.key(br#"{"input_length": 1}"#), None);
+        let named = |line: &[u8]| Sessions::default().key(line);
+        assert_eq!(named(br#"{"session_id": 7}"#), named(br#"{"x": 1, "session_id": "7"}"#));
+    }
+}

@@ -1,0 +1,86 @@
+//! Timestamps that are moved: files one after the other, to a start at zero, faster.
+
+use crate::cat::Entry;
+use crate::record::time::{Millis, Unit};
+
+/// How timestamps change.
+#[derive(Clone, Debug)]
+pub struct TimeChange {
+    /// Each file starts where the one before it ended.
+    pub shift: bool,
+    /// The first record that is written is at zero.
+    pub rebase: bool,
+    /// Times are divided by this.
+    pub speedup: f64,
+}
+
+impl Default for TimeChange {
+    fn default() -> Self {
+        Self { shift: false, rebase: false, speedup: 1.0 }
+    }
+}
+
+impl TimeChange {
+    /// Whether all times stay as they are (but those of a clock).
+    pub fn is_none(&self) -> bool {
+        !self.shift && !self.rebase && self.speedup == 1.0
+    }
+}
+
+/// Changes the times of one record after the other.
+pub struct Retimer {
+    change: TimeChange,
+    /// The first time of a clock: the trace's zero.
+    origin: Option<Millis>,
+    file: Option<usize>,
+    /// What is added to the times of the file.
+    offset: Millis,
+    /// The latest time so far.
+    end: Millis,
+    /// The first time that was written.
+    first: Option<Millis>,
+}
+
+impl Retimer {
+    /// Nothing has been read yet.
+    pub fn new(change: TimeChange) -> Self {
+        let zero = Millis::default();
+        Self { change, origin: None, file: None, offset: zero, end: zero, first: None }
+    }
+
+    /// The time of a record within the whole trace.
+    ///
+    /// # Errors
+    /// When the timestamp is beyond all reason.
+    pub fn place(&mut self, entry: &Entry) -> Result<Option<Millis>, String> {
+        let Some(mut time) = recorded(entry)? else { return Ok(None) };
+        if entry.absolute {
+            time = time - *self.origin.get_or_insert(time);
+        }
+        if self.change.shift {
+            if self.file != Some(entry.file) {
+                self.offset = if self.file.is_some() { self.end - time } else { Millis::default() };
+                self.file = Some(entry.file);
+            }
+            time = time + self.offset;
+            self.end = self.end.max(time);
+        }
+        Ok(Some(time))
+    }
+
+    /// The time that is written, of a record that is.
+    pub fn finish(&mut self, mut time: Millis) -> Millis {
+        if self.change.rebase {
+            time = time - *self.first.get_or_insert(time);
+        }
+        if self.change.speedup == 1.0 { time } else { time.divided_by(self.change.speedup) }
+    }
+}
+
+/// The timestamp of a record, digit by digit.
+fn recorded(entry: &Entry) -> Result<Option<Millis>, String> {
+    let Some(value) = entry.record.timestamp else { return Ok(None) };
+    let text = std::str::from_utf8(&entry.line[entry.record.time_span.clone()]).unwrap_or_default();
+    let time = Millis::parse(text, Unit::Milliseconds);
+    time.map(Some).ok_or_else(|| format!("timestamp: {value} is too far away to be changed"))
+}

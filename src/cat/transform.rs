@@ -1,0 +1,373 @@
+//! What happens to a record between reading and writing.
+//!
+//! The order: its time within the whole trace; selection by time, lengths and chance; the first or
+//! last ones; turns; blocks; ids; the time that is written; the format. Where nothing changes the line
+//! is copied.
+
+use std::collections::VecDeque;
+
+use crate::cat::edit::{separator, splice};
+use crate::cat::ids::{Group, IdChange, IdMap, reblock};
+use crate::cat::records::Entry;
+use crate::cat::select::{Selection, Selector};
+use crate::cat::sessions::Sessions;
+use crate::cat::times::{Retimer, TimeChange};
+use crate::cat::turns::{Turn, TurnConverter, Turns};
+use crate::record::formats::{Target, TargetRow, TargetWriter, write_ids};
+use crate::record::time::{Millis, Unit};
+use crate::record::{self, Record, general};
+
+/// All that may happen to records.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// How timestamps change.
+    pub times: TimeChange,
+    /// Which records are kept.
+    pub selection: Selection,
+    /// Conversion of sessions.
+    pub turns: Option<Turns>,
+    /// The block size to be written, a multiple of the one read.
+    pub reblock: Option<u64>,
+    /// How ids change.
+    pub ids: IdChange,
+    /// Whether records of several numberings come mixed.
+    pub mixed: bool,
+    /// The format to be written.
+    pub target: Target,
+    /// Memory for what must be held: the last records, sessions.
+    pub max_memory: usize,
+}
+
+/// Whether more records are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Go on.
+    More,
+    /// All that are wanted have come.
+    Enough,
+}
+
+/// Takes one record after the other and appends what is to be written.
+pub struct Transformer {
+    retimer: Retimer,
+    selector: Selector,
+    sessions: Sessions,
+    turns: Option<TurnConverter>,
+    reblock: Option<u64>,
+    ids: IdMap,
+    target: Target,
+    writer: TargetWriter,
+    /// Nothing changes but times of a clock and ids that must not stay.
+    plain: bool,
+    changes_times: bool,
+    head_left: Option<u64>,
+    tail: Tail,
+    written: u64,
+    last_time: Option<f64>,
+    new_ids: Vec<u64>,
+    texts: Texts,
+}
+
+/// The last records, for `--tail`.
+struct Tail {
+    most: Option<usize>,
+    held: VecDeque<Held>,
+    bytes: usize,
+    max_bytes: usize,
+}
+
+struct Held {
+    line: Vec<u8>,
+    group: Group,
+    time: Option<Millis>,
+}
+
+/// New values of a line.
+#[derive(Default)]
+struct Texts {
+    time: Vec<u8>,
+    input: Vec<u8>,
+    ids: Vec<u8>,
+    block_size: Vec<u8>,
+    session: Vec<u8>,
+}
+
+impl Transformer {
+    /// Nothing has been read yet.
+    pub fn new(plan: Plan) -> Self {
+        let Plan { times, selection, turns, reblock, ids, mixed, target, max_memory } = plan;
+        // A length beyond the address space is no limit.
+        let most = selection.tail.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+        let needs_new_ids = target.needs_dense() || turns == Some(Turns::Cumulative);
+        let ids = if needs_new_ids && ids == IdChange::Keep { IdChange::Dense } else { ids };
+        let unchanged = times.is_none()
+            && selection.is_all()
+            && turns.is_none()
+            && reblock.is_none()
+            && ids == IdChange::Keep
+            && target == Target::Mooncake;
+        Self {
+            changes_times: !times.is_none() || selection.needs_time() || target != Target::Mooncake,
+            retimer: Retimer::new(times),
+            head_left: selection.head,
+            selector: Selector::new(selection),
+            sessions: Sessions::default(),
+            turns: turns.map(|turns| TurnConverter::new(turns, max_memory)),
+            reblock,
+            ids: IdMap::new(ids, mixed),
+            target,
+            writer: TargetWriter::new(target),
+            plain: unchanged,
+            tail: Tail { most, held: VecDeque::new(), bytes: 0, max_bytes: max_memory },
+            written: 0,
+            last_time: None,
+            new_ids: Vec::new(),
+            texts: Texts::default(),
+        }
+    }
+
+    /// Whether no record is wanted at all.
+    pub fn is_satisfied(&self) -> bool {
+        self.head_left == Some(0)
+    }
+
+    /// How many records have been written.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// The time of the record that was written last, as written (in milliseconds).
+    pub fn last_time(&self) -> Option<f64> {
+        self.last_time
+    }
+
+    /// What the user should know in the end.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        let loners = self.selector.loners();
+        if loners > 0 {
+            notes.push(format!("{loners} records have nothing to be sampled by: drawn one by one"));
+        }
+        let restarts = self.turns.as_ref().map_or(0, TurnConverter::restarts);
+        if restarts > 0 {
+            notes.push(format!(
+                "{restarts} prompts do not continue their session: each begins a session of its own"
+            ));
+        }
+        notes
+    }
+
+    /// Takes the next record, whose blocks have `block_size` tokens.
+    ///
+    /// # Errors
+    /// What makes the record impossible to convert, without its place.
+    #[inline]
+    pub fn add(&mut self, entry: &Entry, block_size: u64, out: &mut Vec<u8>) -> Result<Flow, String> {
+        if self.plain && !entry.minted && !entry.absolute {
+            out.extend_from_slice(entry.line);
+            out.push(b'\n');
+            self.written += 1;
+            self.last_time = entry.record.timestamp;
+            return Ok(Flow::More);
+        }
+        self.general(entry, block_size, out)
+    }
+
+    #[inline(never)]
+    fn general(&mut self, entry: &Entry, block_size: u64, out: &mut Vec<u8>) -> Result<Flow, String> {
+        if entry.minted && *self.ids.change() == IdChange::Keep {
+            if self.written > 0 {
+                return Err(
+                    "ids that are strings or have a local scope, after ids that are kept as they are: \
+                            give --renumber"
+                        .into(),
+                );
+            }
+            self.ids.make_dense();
+            self.plain = false;
+        }
+        let mut time = None;
+        if self.changes_times || entry.absolute {
+            time = self.retimer.place(entry)?;
+        }
+        if !self.selector.keeps(entry, time, &mut self.sessions)? {
+            return Ok(Flow::More);
+        }
+        match self.tail.most {
+            Some(most) => self.tail.hold(entry, time, most)?,
+            None => self.write(entry.line, entry.record, entry.group, time, block_size, out)?,
+        }
+        let Some(left) = &mut self.head_left else { return Ok(Flow::More) };
+        *left = left.saturating_sub(1);
+        Ok(if *left == 0 { Flow::Enough } else { Flow::More })
+    }
+
+    /// Appends the next of the records that had to wait for the end; false if there is none.
+    ///
+    /// # Errors
+    /// As for [`Transformer::add`].
+    pub fn drain(&mut self, block_size: u64, out: &mut Vec<u8>) -> Result<bool, String> {
+        let Some(held) = self.tail.held.pop_front() else {
+            self.writer.start(out);
+            return Ok(false);
+        };
+        let mut record = Record::default();
+        record::parse(&held.line, &mut record).map_err(|invalid| invalid.message)?;
+        self.write(&held.line, &record, held.group, held.time, block_size, out)?;
+        Ok(true)
+    }
+
+    fn write(
+        &mut self,
+        line: &[u8],
+        record: &Record,
+        group: Group,
+        time: Option<Millis>,
+        block_size: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<(), String> {
+        self.new_ids.clear();
+        self.new_ids.extend_from_slice(&record.hash_ids);
+        let mut row = NewRow { has_ids: record.has_ids, input_length: record.input_length, restarts: 0 };
+        let session = self.turns.as_ref().and_then(|_| self.sessions.key(line));
+        if let (Some(turns), Some(session)) = (&mut self.turns, session) {
+            let output_length = record.output_length.unwrap_or(0);
+            let turn = Turn { session, input_length: record.input_length, output_length, block_size };
+            (row.input_length, row.restarts) = turns.convert(&turn, &mut self.new_ids, &mut row.has_ids)?;
+        }
+        let mut size = block_size;
+        if let Some(wanted) = self.reblock {
+            let factor = wanted / block_size;
+            if !wanted.is_multiple_of(block_size) {
+                return Err(format!(
+                    "--reblock {wanted} is no multiple of the block size {block_size}: blocks cannot be cut"
+                ));
+            }
+            // A list in memory is shorter than the address space.
+            reblock(&mut self.new_ids, usize::try_from(factor).unwrap_or(usize::MAX));
+            size = wanted;
+        }
+        self.ids.map(group, &mut self.new_ids)?;
+        let time = time.map(|time| self.retimer.finish(time));
+        self.last_time = time.map(Millis::as_f64).or(record.timestamp);
+        self.written += 1;
+        if self.target == Target::Mooncake {
+            return self.mooncake(line, record, &row, time, size, out);
+        }
+        let name = session.map(|session| session_name(line, session, row.restarts));
+        self.writer.write(
+            &TargetRow {
+                time,
+                input_length: row.input_length,
+                output_length: record.output_length,
+                ids: row.has_ids.then_some(&self.new_ids),
+                block_size: size,
+                session: name.or_else(|| self.chain_name(line)).as_deref(),
+                line,
+            },
+            out,
+        )
+    }
+
+    /// The session for formats that have chains of chats instead.
+    fn chain_name(&self, line: &[u8]) -> Option<String> {
+        let wanted = self.target == Target::Bailian;
+        wanted.then(|| general::field(line, "session_id"))?
+    }
+
+    /// The line with what has changed.
+    fn mooncake(
+        &mut self,
+        line: &[u8],
+        record: &Record,
+        row: &NewRow,
+        time: Option<Millis>,
+        block_size: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<(), String> {
+        let Texts { time: time_text, input, ids, block_size: size_text, session } = &mut self.texts;
+        let mut number = itoa::Buffer::new();
+        let none: &[u8] = &[];
+        let mut edits = [(0..0, none), (0..0, none), (0..0, none), (0..0, none), (0..0, none)];
+        if let Some(time) = time {
+            time_text.clear();
+            time.write(Unit::Milliseconds, time_text);
+            edits[0] = (record.time_span.clone(), time_text);
+        }
+        let new_list = self.new_ids != record.hash_ids;
+        if new_list {
+            ids.clear();
+            write_ids(&self.new_ids, separator(&line[record.ids_span.clone()]), ids);
+            edits[1] = (record.ids_span.clone(), ids);
+        }
+        if row.input_length != record.input_length || row.has_ids != record.has_ids {
+            input.clear();
+            input.extend_from_slice(number.format(row.input_length).as_bytes());
+            if row.has_ids && !record.has_ids {
+                input.extend_from_slice(b", \"hash_ids\": ");
+                write_ids(&self.new_ids, b", ", input);
+            }
+            edits[2] = (record.input_span.clone(), input);
+        }
+        if record.block_size.is_some_and(|size| size != block_size) {
+            size_text.clear();
+            size_text.extend_from_slice(number.format(block_size).as_bytes());
+            edits[3] = (record.block_size_span.clone(), size_text);
+        }
+        if row.restarts > 0 {
+            let name = general::field(line, "session_id");
+            let span = name.as_ref().and_then(|_| general::field_span(line, "session_id"));
+            let (Some(name), Some(span)) = (name, span) else {
+                return Err("a prompt does not continue its session, which has no session_id to be changed \
+                            (see --to-format=aiperf)"
+                    .into());
+            };
+            session.clear();
+            // A string written into memory cannot fail.
+            serde_json::to_writer(&mut *session, &restarted(&name, row.restarts)).ok();
+            edits[4] = (span, session);
+        }
+        splice(line, &mut edits, out);
+        Ok(())
+    }
+}
+
+/// What a record has become.
+struct NewRow {
+    has_ids: bool,
+    input_length: u64,
+    restarts: u32,
+}
+
+impl Tail {
+    fn hold(&mut self, entry: &Entry, time: Option<Millis>, most: usize) -> Result<(), String> {
+        if most == 0 {
+            return Ok(());
+        }
+        let mut line = Vec::new();
+        if self.held.len() == most
+            && let Some(oldest) = self.held.pop_front()
+        {
+            self.bytes -= oldest.line.capacity() + size_of::<Held>();
+            line = oldest.line;
+        }
+        line.clear();
+        line.extend_from_slice(entry.line);
+        self.bytes += line.capacity() + size_of::<Held>();
+        if self.bytes > self.max_bytes {
+            return Err("the records for --tail take more memory than --max-memory allows".into());
+        }
+        self.held.push_back(Held { line, group: entry.group, time });
+        Ok(())
+    }
+}
+
+/// A name for the session of a line.
+fn session_name(line: &[u8], session: u64, restarts: u32) -> String {
+    let name = general::field(line, "session_id").or_else(|| general::field(line, "conversation_id"));
+    restarted(&name.unwrap_or_else(|| format!("{session:016x}")), restarts)
+}
+
+fn restarted(name: &str, restarts: u32) -> String {
+    if restarts == 0 { name.to_owned() } else { format!("{name}.{}", restarts + 1) }
+}

@@ -1,0 +1,178 @@
+//! Sessions whose rows hold the whole prompt, and sessions whose rows hold only what is new.
+//!
+//! With P the prompt and O the output of a session's turns, row k is cumulative with
+//! `P[k] = P[k-1] + O[k-1] + new[k]`, and incremental with `new[k]`. Summing incremental rows as if
+//! they were whole prompts, or the other way round, counts tokens twice or not at all.
+//!
+//! Blocks: a whole prompt begins with the full blocks of the one before it. What follows (the end of
+//! that prompt, its answer, what is new) lies at other places in blocks than in an incremental row, so
+//! its ids are new ones; blocks that two sessions share beyond their first prompt are not known. The
+//! other way round a row keeps the ids of its last blocks, as many as its length needs.
+
+use std::collections::HashMap;
+
+use foldhash::fast::FixedState;
+
+use crate::cat::sessions::Session;
+
+/// What the rows of a session shall hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turns {
+    /// The whole prompt; those that are read hold what is new.
+    Cumulative,
+    /// What is new; those that are read hold the whole prompt.
+    Incremental,
+}
+
+/// What is known of a session.
+#[derive(Default)]
+struct State {
+    /// Tokens of the last prompt and its answer.
+    tokens: u64,
+    /// Ids of the full blocks of the last prompt.
+    full: Vec<u64>,
+    has_ids: bool,
+    /// How often the session has begun anew.
+    restarts: u32,
+}
+
+/// A row that is to be converted.
+pub(super) struct Turn {
+    pub(super) session: Session,
+    pub(super) input_length: u64,
+    pub(super) output_length: u64,
+    pub(super) block_size: u64,
+}
+
+/// Converts the rows of sessions, in order.
+pub struct TurnConverter {
+    turns: Turns,
+    sessions: HashMap<Session, State, FixedState>,
+    bytes: usize,
+    max_bytes: usize,
+    fresh: u64,
+    restarts: u64,
+}
+
+impl TurnConverter {
+    /// Nothing has been read yet. State may take `max_bytes`.
+    pub fn new(turns: Turns, max_bytes: usize) -> Self {
+        Self { turns, sessions: HashMap::default(), bytes: 0, max_bytes, fresh: 0, restarts: 0 }
+    }
+
+    /// What rows are converted to.
+    pub fn turns(&self) -> Turns {
+        self.turns
+    }
+
+    /// How many rows did not continue their session.
+    pub fn restarts(&self) -> u64 {
+        self.restarts
+    }
+
+    /// Changes the `ids` of a row and returns its new length, and how often its session has begun anew.
+    ///
+    /// # Errors
+    /// When there are more sessions than fit into memory.
+    pub(super) fn convert(
+        &mut self,
+        turn: &Turn,
+        ids: &mut Vec<u64>,
+        has_ids: &mut bool,
+    ) -> Result<(u64, u32), String> {
+        let known = self.sessions.len();
+        let state = self.sessions.entry(turn.session).or_default();
+        let before = state.full.capacity();
+        let result = match self.turns {
+            Turns::Incremental => {
+                let continues = turn.input_length > state.tokens;
+                if state.tokens > 0 && !continues {
+                    state.restarts += 1;
+                    self.restarts += 1;
+                }
+                let new = if continues { turn.input_length - state.tokens } else { turn.input_length };
+                let kept = new.div_ceil(turn.block_size) as usize;
+                ids.drain(..ids.len().saturating_sub(kept));
+                state.tokens = turn.input_length + turn.output_length;
+                new
+            }
+            Turns::Cumulative => {
+                let whole = state.tokens + turn.input_length;
+                let first = state.tokens == 0;
+                state.has_ids |= *has_ids;
+                if state.has_ids && !first {
+                    ids.clear();
+                    ids.extend_from_slice(&state.full);
+                    while (ids.len() as u64) < whole.div_ceil(turn.block_size) {
+                        self.fresh += 1;
+                        // Far from ids in use; they are numbered anew in any case.
+                        ids.push(fresh_id(self.fresh));
+                    }
+                }
+                *has_ids = state.has_ids;
+                state.full.clear();
+                state.full.extend(ids.iter().take((whole / turn.block_size) as usize));
+                state.tokens = whole + turn.output_length;
+                whole
+            }
+        };
+        let (restarts, after) = (state.restarts, state.full.capacity());
+        self.bytes += (self.sessions.len() - known) * 2 * size_of::<(Session, State)>();
+        self.bytes = self.bytes + 8 * after - 8 * before;
+        if self.bytes > self.max_bytes {
+            return Err("the sessions take more memory than --max-memory allows".into());
+        }
+        Ok((result, restarts))
+    }
+}
+
+/// A 64-bit id that no other source of ids gives.
+fn fresh_id(n: u64) -> u64 {
+    let mut first = [0; 8];
+    let hash = blake3::derive_key("kvtrace 2026-11-25 blocks of turns", &n.to_le_bytes());
+    first.copy_from_slice(&hash[..8]);
+    u64::from_le_bytes(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Length and ids of each (input, output, ids), blocks of 10 tokens, one session.
+    fn convert(turns: Turns, rows: &[(u64, u64, Vec<u64>)]) -> Vec<(u64, Vec<u64>)> {
+        let mut converter = TurnConverter::new(turns, 1 << 20);
+        let mut one = |(input, output, ids): &(u64, u64, Vec<u64>)| {
+            let turn = Turn { session: 1, input_length: *input, output_length: *output, block_size: 10 };
+            let (mut ids, mut has_ids) = (ids.clone(), true);
+            let (length, _) = converter.convert(&turn, &mut ids, &mut has_ids).unwrap();
+            assert_eq!(ids.len() as u64, length.div_ceil(10));
+            (length, ids)
+        };
+        rows.iter().map(&mut one).collect()
+    }
+
+    #[test]
+    fn incremental_rows_add_up_to_the_last_prompt() {
+        let rows = [(25, 5, vec![0, 1, 2]), (42, 8, vec![0, 1, 3, 4, 5]), (60, 1, vec![0, 1, 3, 4, 6, 7])];
+        let new = convert(Turns::Incremental, &rows);
+        assert_eq!(new, [(25, vec![0, 1, 2]), (12, vec![4, 5]), (10, vec![7])]);
+        let tokens: u64 = new.iter().map(|(length, _)| length).sum::<u64>() + 5 + 8;
+        assert_eq!(tokens, 60);
+        let back: Vec<_> = new.iter().zip(&rows).map(|(n, r)| (n.0, r.1, n.1.clone())).collect();
+        let whole = convert(Turns::Cumulative, &back);
+        assert_eq!(whole.iter().map(|(length, _)| *length).collect::<Vec<_>>(), [25, 42, 60]);
+        for (pair, full) in whole.windows(2).zip([2, 4]) {
+            assert_eq!(pair[0].1[..full], pair[1].1[..full], "full blocks stay");
+            assert!(pair[1].1[full..].iter().all(|id| !pair[0].1.contains(id)), "the rest is new");
+        }
+    }
+
+    #[test]
+    fn a_prompt_that_does_not_continue_begins_anew() {
+        let new = convert(
+            Turns::Incremental,
+            &[(25, 5, vec![0, 1, 2]), (30, 5, vec![0, 1, 9]), (40, 1, vec![0, 1, 9, 8])],
+        );
+        assert_eq!(new, [(25, vec![0, 1, 2]), (30, vec![0, 1, 9]), (5, vec![8])]);
+    }
+}
