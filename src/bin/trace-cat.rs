@@ -149,7 +149,11 @@ fn transform(
     let mut pacer = pace.then(|| Pacer::new(1.0));
     let mut wait = |time: Option<f64>, output: &mut Output| -> Result<()> {
         if let (Some(pacer), Some(time)) = (&mut pacer, time) {
-            pacer.wait(time)?;
+            if let Err(error) = pacer.wait(time) {
+                // Its time has not come, and all before it are written.
+                output.buffer().clear();
+                return Err(error);
+            }
             output.flush()?;
         }
         output.end_record()

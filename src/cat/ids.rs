@@ -56,7 +56,7 @@ impl Scopes {
         self.group
     }
 
-    /// Looks at the first record of each file after the first, where it can be read twice, to know
+    /// Looks at the first records of each of several files, where it can be read twice, to know
     /// before the first line is written whether ids must be changed to be kept apart. A pipe cannot be
     /// looked into and counts as if it had ids of its own: renumbering is right in any case.
     ///
@@ -71,8 +71,8 @@ impl Scopes {
         if scope == IdsScope::File {
             return Ok(files.len() > 1);
         }
-        for file in files.iter().skip(1) {
-            if needs_numbering(scope, file, options, format)? {
+        for (index, file) in files.iter().enumerate().filter(|_| files.len() > 1) {
+            if needs_numbering(scope, index == 0, file, options, format)? {
                 return Ok(true);
             }
         }
@@ -80,15 +80,17 @@ impl Scopes {
     }
 }
 
+/// Of the first file only its format matters.
 fn needs_numbering(
     scope: IdsScope,
+    first: bool,
     file: &Path,
     options: &InputOptions,
     format: Option<Format>,
 ) -> Result<bool> {
     let regular = file.as_os_str() != "-" && std::fs::metadata(file).is_ok_and(|m| m.is_file());
     if !regular {
-        return Ok(scope == IdsScope::Auto);
+        return Ok(scope == IdsScope::Auto && !first);
     }
     let input = Input::new(&[file.to_owned()], InputOptions { skip_invalid: true, ..options.clone() })?;
     let mut reader = FormatReader::new(input, format, None);
@@ -96,7 +98,7 @@ fn needs_numbering(
         if reader.mints() {
             return Ok(true);
         }
-        if scope == IdsScope::Shared {
+        if first || scope == IdsScope::Shared {
             return Ok(false);
         }
         // A record whose length fits another block size is as good here.

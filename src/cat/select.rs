@@ -121,18 +121,18 @@ impl Selector {
         time: Option<Millis>,
         sessions: &mut Sessions,
     ) -> Result<bool, String> {
+        // Drawn in any case: a later record of the session is one of it whether or not this one fits.
+        let drawn = self.drawn(entry, sessions);
         let Selection { from, to, input, output, .. } = &self.selection;
         if self.selection.needs_time() {
             let time = time.ok_or("missing field \"timestamp\", which --from and --to need")?;
             if from.is_some_and(|from| time < from) || to.is_some_and(|to| time >= to) {
-                // A later record of the session is still one of it.
-                sessions.see(entry.line);
                 return Ok(false);
             }
         }
         let fits =
             input.contain(Some(entry.record.input_length)) && output.contain(entry.record.output_length);
-        Ok(self.drawn(entry, sessions) && fits)
+        Ok(drawn && fits)
     }
 
     fn drawn(&mut self, entry: &Entry, sessions: &mut Sessions) -> bool {

@@ -22,7 +22,7 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// The session of a line, if it names one. Lines come in order, and each once.
+    /// The session of a line, if it names one. Lines come in order.
     pub fn key(&mut self, line: &[u8]) -> Option<Session> {
         if let Some(name) = NAMES.iter().find_map(|name| general::field(line, name)) {
             return Some(hash(&name));
@@ -33,13 +33,6 @@ impl Sessions {
         let first = parent.map_or(chat, |parent| self.first_chats.get(&parent).copied().unwrap_or(parent));
         self.first_chats.insert(chat, first);
         Some(first)
-    }
-
-    /// Takes note of a line whose session is not asked for.
-    pub fn see(&mut self, line: &[u8]) {
-        if !self.first_chats.is_empty() {
-            self.key(line);
-        }
     }
 }
 

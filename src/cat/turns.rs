@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 
 use crate::cat::sessions::Session;
+use crate::record::MAX_NEW_BLOCKS;
 
 /// What the rows of a session shall hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +74,7 @@ impl TurnConverter {
     /// Changes the `ids` of a row and returns its new length, and how often its session has begun anew.
     ///
     /// # Errors
-    /// When there are more sessions than fit into memory.
+    /// When there are more sessions than fit into memory, or a prompt is longer than any.
     pub(super) fn convert(
         &mut self,
         turn: &Turn,
@@ -98,6 +99,9 @@ impl TurnConverter {
             }
             Turns::Cumulative => {
                 let whole = state.tokens + turn.input_length;
+                if whole.div_ceil(turn.block_size) > MAX_NEW_BLOCKS {
+                    return Err(format!("a session with a prompt of {whole} tokens is not plausible"));
+                }
                 let first = state.tokens == 0;
                 state.has_ids |= *has_ids;
                 if state.has_ids && !first {

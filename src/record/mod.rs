@@ -25,6 +25,9 @@ pub const MAX_LENGTH: u64 = 1 << 40;
 /// Largest number of tokens per block.
 pub const MAX_BLOCK_SIZE: u64 = 1 << 24;
 
+/// Most blocks that are made up for one prompt: a length that is a slip of the pen must not fill memory.
+pub const MAX_NEW_BLOCKS: u64 = 1 << 20;
+
 /// One request of a trace. The vector of ids is reused from line to line.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Record {

@@ -91,7 +91,9 @@ impl Format {
         let has = |name: &str| object.get(name).is_some();
         if object.get("schema").is_some_and(|schema| schema.get().contains("agentic_mooncake")) {
             Self::Agentic
-        } else if has("event") || (has("event_type") && has("event_time_unix_ms")) {
+        } else if has("event_time_unix_ms")
+            || object.get("event").is_some_and(|e| e.get().contains("event_time_unix_ms"))
+        {
             Self::Dynamo
         } else if has("requests") && has("hash_id_scope") {
             Self::Weka
@@ -101,7 +103,8 @@ impl Format {
             Self::Lmcache
         } else if has("keys") && (has("timestamp_ns") || has("timestamp_us") || has("instance_id")) {
             Self::Tair
-        } else if has("chat_id") && has("parent_chat_id") {
+        } else if has("chat_id") && has("parent_chat_id") && !has("block_size") {
+            // With a block size it has been converted already.
             Self::Bailian
         } else if object.get("hash_ids").is_some_and(|ids| ids.get().contains('"')) {
             Self::KvcacheSimulator

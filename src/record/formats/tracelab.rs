@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use super::object::Object;
 use super::{Decode, FileFacts, Invalid, Row, Rows, Tails, invalid};
+use crate::record::MAX_NEW_BLOCKS;
 use crate::record::time::{Millis, Unit};
 
 /// Tokens per block where the user does not say.
@@ -44,6 +45,11 @@ impl Decode for Decoder {
         let prefix = object.length("prefix_tokens")?.min(input_length);
         let timestamp = submitted(&object)?;
         let output_length = object.optional_length("output_tokens")?;
+        if input_length / self.block_size > MAX_NEW_BLOCKS {
+            return Err(invalid(format!(
+                "input_tokens_total: {input_length} is not a plausible number of tokens"
+            )));
+        }
         let full = self.sessions.entry(session).or_default();
         full.truncate((prefix / self.block_size) as usize);
         while (full.len() as u64) < input_length / self.block_size {
