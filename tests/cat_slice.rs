@@ -266,6 +266,25 @@ fn a_check_with_little_memory_says_what_it_compared() {
 }
 
 #[test]
+fn what_grows_beyond_its_memory_ends_with_an_error() {
+    let sparse: String = (0..3000_u64).map(|i| line(i, 512, 1, &[i * 7919 % 100_003])).collect();
+    let chats: String = (0..3000)
+        .map(|i| format!("{{\"timestamp\": 1, \"input_length\": 1, \"output_length\": 1, \"chat_id\": {i}, \"parent_chat_id\": -1}}\n"))
+        .collect();
+    for (args, input, what) in [
+        (&["--renumber"][..], &sparse, "ids to be renumbered"),
+        (&["--tail=2000"], &sparse, "records for --tail"),
+        (&["--sample=1", "--sample-by=session"], &chats, "chats"),
+        (&["--turns=incremental"], &chats, "sessions"),
+    ] {
+        let ran = run("trace-cat", &[args, &["--max-memory=100k"]].concat(), input);
+        assert_eq!(ran.status, Some(1), "{what}");
+        assert!(ran.stderr.contains(what) && ran.stderr.contains("--max-memory"), "{}", ran.stderr);
+        cat(args, input);
+    }
+}
+
+#[test]
 fn a_check_validates_other_formats() {
     let table = "arrived_at,num_prefill_tokens,num_decode_tokens\n1,5,2\n0.5,x,3\n0.5,5,3\n";
     let ran = run("trace-cat", &["--check"], table);

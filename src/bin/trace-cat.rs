@@ -92,6 +92,8 @@ fn plan(options: &Options, renumber: bool) -> Plan {
         mixed: options.merge || options.sort,
         target: options.to_format,
         max_memory: max_memory(options, DEFAULT_MEMORY),
+        // Without a word from the user ids take what they need.
+        max_ids_memory: max_memory(options, u64::MAX),
     }
 }
 

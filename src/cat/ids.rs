@@ -134,6 +134,8 @@ pub struct IdMap {
     change: IdChange,
     /// Whether records of several groups come mixed.
     mixed: bool,
+    /// Bytes that the numberings may take.
+    max_bytes: usize,
     group: Group,
     numberings: Vec<OneNumbering>,
     /// Blocks of the numberings that are closed.
@@ -152,9 +154,19 @@ struct OneNumbering {
 }
 
 impl IdMap {
-    /// Nothing has been numbered yet.
-    pub fn new(change: IdChange, mixed: bool) -> Self {
-        Self { change, mixed, group: 0, numberings: Vec::new(), offset: 0, next: 0, numbers: Vec::new() }
+    /// Nothing has been numbered yet. Numbers may take `max_bytes`.
+    pub fn new(change: IdChange, mixed: bool, max_bytes: usize) -> Self {
+        let (numberings, numbers) = (Vec::new(), Vec::new());
+        Self { change, mixed, max_bytes, group: 0, numberings, offset: 0, next: 0, numbers }
+    }
+
+    /// Fails when the numberings, which are there twice while they grow, take too much memory.
+    fn check_memory(&self) -> Result<(), String> {
+        let bytes = |one: &OneNumbering| one.numbering.bytes() + 4 * one.dense.len();
+        if 2 * self.numberings.iter().map(bytes).sum::<usize>() > self.max_bytes {
+            return Err("the ids to be renumbered take more memory than --max-memory allows".into());
+        }
+        Ok(())
     }
 
     /// What the map does.
@@ -170,7 +182,7 @@ impl IdMap {
     /// Replaces the `ids` of a record of `group`.
     ///
     /// # Errors
-    /// When there are more distinct blocks than can be numbered.
+    /// When there are more distinct blocks than can be numbered, or than fit into memory.
     pub fn map(&mut self, group: Group, ids: &mut [u64]) -> Result<(), String> {
         match &self.change {
             IdChange::Keep => {}
@@ -201,7 +213,7 @@ impl IdMap {
         for (id, &number) in ids.iter_mut().zip(&self.numbers) {
             *id = self.offset + u64::from(number);
         }
-        Ok(())
+        self.check_memory()
     }
 
     fn number_mixed(&mut self, group: Group, ids: &mut [u64]) -> Result<(), String> {
@@ -225,7 +237,7 @@ impl IdMap {
             }
             *id = u64::from(dense[number as usize]);
         }
-        Ok(())
+        self.check_memory()
     }
 }
 
@@ -269,7 +281,7 @@ mod tests {
 
     #[test]
     fn mixed_groups_share_one_dense_numbering_and_never_an_id() {
-        let mut map = IdMap::new(IdChange::Dense, true);
+        let mut map = IdMap::new(IdChange::Dense, true, 1 << 20);
         let mut ids = |group, ids: [u64; 2]| {
             let mut ids = ids;
             map.map(group, &mut ids).unwrap();
@@ -285,7 +297,7 @@ mod tests {
     fn keyed_ids_depend_on_the_salt_and_fit_a_double() {
         let ids = |salt: &str, group| {
             let mut ids = [0, 1, u64::MAX];
-            IdMap::new(IdChange::keyed(salt), false).map(group, &mut ids).unwrap();
+            IdMap::new(IdChange::keyed(salt), false, 0).map(group, &mut ids).unwrap();
             ids
         };
         assert_eq!(ids("a", 0), ids("a", 0));

@@ -114,7 +114,7 @@ impl Selector {
     /// Whether a record at `time` is kept, as far as the number of records does not decide.
     ///
     /// # Errors
-    /// When it has no timestamp and one is needed.
+    /// When it has no timestamp and one is needed, or sessions take too much memory.
     pub fn keeps(
         &mut self,
         entry: &Entry,
@@ -122,7 +122,7 @@ impl Selector {
         sessions: &mut Sessions,
     ) -> Result<bool, String> {
         // Drawn in any case: a later record of the session is one of it whether or not this one fits.
-        let drawn = self.drawn(entry, sessions);
+        let drawn = self.drawn(entry, sessions)?;
         let Selection { from, to, input, output, .. } = &self.selection;
         if self.selection.needs_time() {
             let time = time.ok_or("missing field \"timestamp\", which --from and --to need")?;
@@ -135,13 +135,15 @@ impl Selector {
         Ok(drawn && fits)
     }
 
-    fn drawn(&mut self, entry: &Entry, sessions: &mut Sessions) -> bool {
-        let Some(Sample { share, by, prefix_blocks, .. }) = self.selection.sample else { return true };
+    fn drawn(&mut self, entry: &Entry, sessions: &mut Sessions) -> Result<bool, String> {
+        let Some(Sample { share, by, prefix_blocks, .. }) = self.selection.sample else {
+            return Ok(true);
+        };
         let mut hasher = self.hasher.clone();
         let known = match by {
             SampleBy::Request => false,
             SampleBy::Session => {
-                let session = sessions.key(entry.line);
+                let session = sessions.key(entry.line)?;
                 hasher.update(&session.unwrap_or(0).to_le_bytes());
                 session.is_some()
             }
@@ -156,12 +158,12 @@ impl Selector {
         };
         if !known {
             self.loners += u64::from(by != SampleBy::Request);
-            return self.random.f64() < share;
+            return Ok(self.random.f64() < share);
         }
         let mut first = [0; 8];
         first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
         // 53 bits: the same double on every machine.
         let fraction = (u64::from_le_bytes(first) >> 11) as f64 / (1_u64 << 53) as f64;
-        fraction < share
+        Ok(fraction < share)
     }
 }

@@ -16,23 +16,37 @@ pub type Session = u64;
 ///
 /// Where records name only the chat before them (Bailian), a session is known by its first chat. That
 /// takes some 40 bytes per record; other records take none.
-#[derive(Default)]
 pub struct Sessions {
     first_chats: HashMap<Session, Session, FixedState>,
+    max_chats: usize,
 }
 
+/// Memory of one chat in a table that may be twice as large, and is there twice while it grows.
+const CHAT_BYTES: usize = 3 * 17;
+
 impl Sessions {
+    /// Nothing has been read yet. Chats may take `max_bytes`.
+    pub fn new(max_bytes: usize) -> Self {
+        Self { first_chats: HashMap::default(), max_chats: max_bytes / CHAT_BYTES }
+    }
+
     /// The session of a line, if it names one. Lines come in order.
-    pub fn key(&mut self, line: &[u8]) -> Option<Session> {
+    ///
+    /// # Errors
+    /// When there are more chats than fit into memory.
+    pub fn key(&mut self, line: &[u8]) -> Result<Option<Session>, String> {
         if let Some(name) = NAMES.iter().find_map(|name| general::field(line, name)) {
-            return Some(hash(&name));
+            return Ok(Some(hash(&name)));
         }
-        let chat = hash(&general::field(line, "chat_id")?);
+        let Some(chat) = general::field(line, "chat_id").map(|chat| hash(&chat)) else { return Ok(None) };
         let parent = general::field(line, "parent_chat_id").filter(|parent| parent != "-1");
         let parent = parent.map(|parent| hash(&parent));
         let first = parent.map_or(chat, |parent| self.first_chats.get(&parent).copied().unwrap_or(parent));
         self.first_chats.insert(chat, first);
-        Some(first)
+        if self.first_chats.len() > self.max_chats {
+            return Err("the chats take more memory than --max-memory allows".into());
+        }
+        Ok(Some(first))
     }
 }
 
@@ -48,17 +62,17 @@ mod tests {
 
     #[test]
     fn a_chain_of_chats_is_one_session() {
-        let mut sessions = Sessions::default();
+        let mut sessions = Sessions::new(1 << 20);
         let mut key = |chat: i32, parent: i32| {
             let line = format!("{{\"input_length\": 1, \"chat_id\": {chat}, \"parent_chat_id\": {parent}}}");
-            sessions.key(line.as_bytes()).unwrap()
+            sessions.key(line.as_bytes()).unwrap().unwrap()
         };
         let first = key(1, -1);
         assert_ne!(key(5, -1), first);
         assert_eq!(key(2, 1), first);
         assert_eq!(key(9, 2), first);
-        assert_eq!(sessions.key(br#"{"input_length": 1}"#), None);
-        let named = |line: &[u8]| Sessions::default().key(line);
+        assert_eq!(sessions.key(br#"{"input_length": 1}"#), Ok(None));
+        let named = |line: &[u8]| Sessions::new(0).key(line);
         assert_eq!(named(br#"{"session_id": 7}"#), named(br#"{"x": 1, "session_id": "7"}"#));
     }
 }

@@ -36,6 +36,8 @@ pub struct Plan {
     pub target: Target,
     /// Memory for what must be held: the last records, sessions.
     pub max_memory: usize,
+    /// Memory for the numbers of blocks.
+    pub max_ids_memory: usize,
 }
 
 /// Whether more records are wanted.
@@ -95,7 +97,7 @@ struct Texts {
 impl Transformer {
     /// Nothing has been read yet.
     pub fn new(plan: Plan) -> Self {
-        let Plan { times, selection, turns, reblock, ids, mixed, target, max_memory } = plan;
+        let Plan { times, selection, turns, reblock, ids, mixed, target, max_memory, max_ids_memory } = plan;
         // A length beyond the address space is no limit.
         let most = selection.tail.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
         let needs_new_ids = target.needs_dense() || turns == Some(Turns::Cumulative);
@@ -111,10 +113,10 @@ impl Transformer {
             retimer: Retimer::new(times),
             head_left: selection.head,
             selector: Selector::new(selection),
-            sessions: Sessions::default(),
+            sessions: Sessions::new(max_memory),
             turns: turns.map(|turns| TurnConverter::new(turns, max_memory)),
             reblock,
-            ids: IdMap::new(ids, mixed),
+            ids: IdMap::new(ids, mixed, max_ids_memory),
             target,
             writer: TargetWriter::new(target),
             plain: unchanged,
@@ -229,7 +231,10 @@ impl Transformer {
         self.new_ids.clear();
         self.new_ids.extend_from_slice(&record.hash_ids);
         let mut row = NewRow { has_ids: record.has_ids, input_length: record.input_length, restarts: 0 };
-        let session = self.turns.as_ref().and_then(|_| self.sessions.key(line));
+        let session = match self.turns {
+            Some(_) => self.sessions.key(line)?,
+            None => None,
+        };
         if let (Some(turns), Some(session)) = (&mut self.turns, session) {
             let output_length = record.output_length.unwrap_or(0);
             let turn = Turn { session, input_length: record.input_length, output_length, block_size };

@@ -272,9 +272,9 @@ pub static SPEC: Spec<Options> = Spec {
             arg: Arg::Value("SIZE"),
             help: "memory for --sort, --tail, --turns (256Mi) and --check (1Gi)",
             doc: "Stay below SIZE bytes of memory; the default is 256Mi, and 1Gi for --check. --sort then \
-                  uses a temporary file, --check no longer compares blocks and says so, --tail and \
-                  --turns end with an error. Some 6Mi are used in any case, and lines of megabytes come \
-                  on top. Renumbering has no limit: see MEMORY.",
+                  uses a temporary file, --check no longer compares blocks and says so; --tail, --turns and \
+                  --sample-by=session end with an error, as does renumbering, which without this option \
+                  takes what it needs. Some 6Mi are used in any case, and lines of megabytes come on top.",
             set: |options, value| {
                 options.max_memory = Some(value.positive_size()?);
                 Ok(())
@@ -654,8 +654,8 @@ pub static SPEC: Spec<Options> = Spec {
                  that are not already dense: 18 to 23 bytes for each distinct block of a file, or 16 bytes \
                  for each gap in a numbering that rises; 4 bytes more where separately numbered FILEs are \
                  merged. --check takes 8 bytes for each distinct block beside that, --sort what it is \
-                 given, --tail its lines, --turns 8 bytes for each block of every session's last prompt, \
-                 sessions that are known by chat_id some 40 bytes per record.",
+                 given, --tail its lines, --turns 8 bytes for each block of every session's last prompt, as \
+                 does the format tracelab; sessions that are known by chat_id take some 40 bytes per record.",
             )],
         },
         Section {
