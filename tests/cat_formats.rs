@@ -488,6 +488,27 @@ fn the_simulator_of_kvcache_ai_reads_what_is_written_for_it() {
 }
 
 #[test]
+fn aiperf_reads_what_is_written_for_it() {
+    let folder = scratch();
+    let Some(path) = real("traces/conversation_trace.jsonl") else { return };
+    let trace = std::fs::read_to_string(path).unwrap();
+    for target in ["aiperf", "bailian"] {
+        write(folder.path(), target, cat(&["--to-format", target, "--head=500"], &trace));
+    }
+    let script = "from aiperf.dataset.loader.models import BailianTrace as B, MooncakeTrace as M\n\
+                  print(sum(M.model_validate_json(line).input_length for line in open('aiperf')), \
+                  sum(B.model_validate_json(line).timestamp for line in open('bailian')))";
+    let Some(ran) = python(script, folder.path()) else { return };
+    let rows = values(&cat(&["--head=500"], &trace));
+    let sum = |name: &str| rows.iter().map(|row| row[name].as_u64().unwrap()).sum::<u64>();
+    let seconds = sum("timestamp") as f64 / 1000.0;
+    let (tokens, found) =
+        ran.ok().trim().split_once(' ').map(|(a, b)| (a.to_owned(), b.parse::<f64>().unwrap())).unwrap();
+    assert_eq!(tokens, sum("input_length").to_string());
+    assert!((found - seconds).abs() < 1e-3, "{found} {seconds}");
+}
+
+#[test]
 fn formats_work_in_pipes_with_compression() {
     let folder = scratch();
     write(folder.path(), "b.jsonl", BAILIAN);

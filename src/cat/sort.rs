@@ -31,6 +31,9 @@ const LEAST: usize = 1 << 20;
 /// The smallest buffer of a run that is being merged.
 const RUN_BUFFER: usize = 16 << 10;
 
+/// Records from memory that are given between two looks for a signal.
+const CHECK_SIGNALS: usize = 4096;
+
 /// How sorting is done.
 #[derive(Clone, Debug)]
 pub struct SortOptions {
@@ -109,9 +112,8 @@ impl Sort {
             scopes: Scopes::new(scope),
             folder,
             budget,
-            // Memory that is not used is never touched.
-            arena: Vec::with_capacity(budget - budget / 8),
-            index: Vec::with_capacity(index),
+            arena: reserved(budget - budget / 8),
+            index: reserved(index),
             next: 0,
             runs: Runs::default(),
             merging: None,
@@ -161,6 +163,9 @@ impl Sort {
         let found = match &mut self.merging {
             Some(merging) => merging.advance()?,
             None => {
+                if self.next.is_multiple_of(CHECK_SIGNALS) {
+                    signals::check()?;
+                }
                 let at = self.index.get(self.next).map(|&(_, at)| at);
                 self.next += 1;
                 at.and_then(|at| Head::read(&self.arena[at..]))
@@ -204,6 +209,15 @@ impl Sort {
     pub(super) fn skipped(&self) -> Result<Option<String>> {
         self.reader.skipped()
     }
+}
+
+/// Room for so many items, or for as many as the system grants. What is not used is never touched.
+fn reserved<T>(mut items: usize) -> Vec<T> {
+    let mut vector = Vec::new();
+    while vector.try_reserve_exact(items).is_err() {
+        items /= 2;
+    }
+    vector
 }
 
 /// The line of the record before `next`.

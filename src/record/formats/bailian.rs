@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use super::object::Object;
 use super::target::TargetRow;
-use super::{Decode, FileFacts, Invalid, Row, Rows, TAKEN, is_from_zero, mint, write_ids};
+use super::{Decode, FileFacts, Invalid, Row, Rows, TAKEN, is_from_zero, mint_child, write_ids};
 use crate::record::time::Unit;
 
 /// Tokens per block where neither the user nor the file's name says another number.
@@ -38,7 +38,7 @@ impl Decode for Decoder {
         let ids = ids.map(|ids| {
             let mut parent = 0_u64;
             let chained = ids.iter().map(|id| {
-                parent = mint(&[&parent.to_le_bytes(), &id.to_le_bytes()]);
+                parent = mint_child(parent, *id);
                 parent
             });
             chained.collect()

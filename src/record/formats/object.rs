@@ -100,6 +100,9 @@ impl<'a> Object<'a> {
 
     /// A list of whole numbers that must be there; negative ones as their 64 bits.
     pub(super) fn ids(&self, name: &str) -> Result<Vec<u64>, Invalid> {
+        if let Ok(ids) = serde_json::from_str(self.required(name)?.get()) {
+            return Ok(ids);
+        }
         let number = |value: &RawValue| {
             let text = value.get();
             let signed = || text.parse::<i64>().map(i64::cast_unsigned);
