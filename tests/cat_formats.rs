@@ -313,6 +313,25 @@ fn other_programs_get_their_names_and_units() {
 }
 
 #[test]
+fn what_is_written_for_other_programs_is_read_back() {
+    let trace = format!(
+        "{}{}",
+        "{\"timestamp\": 0.25, \"input_length\": 600, \"output_length\": 7, \"hash_ids\": [0, 1]}\n",
+        line(1500, 1000, 3, &[0, 2])
+    );
+    for format in ["aiperf", "guidellm", "vllm", "csv"] {
+        let written = cat(&["--to-format", format], &trace);
+        assert_eq!(cat(&["--from-format", format], &written), trace, "{format}");
+    }
+    let written = cat(&["--to-format", "kvcache-simulator"], &trace);
+    assert_eq!(written.replace(", \"block_size\": 512", ""), trace);
+    assert_eq!(cat(&["--from-format", "kvcache-simulator"], &written), written);
+    let written = cat(&["--to-format", "bailian", "-b", "512"], &trace);
+    let back = cat(&["--from-format", "bailian", "-b", "512", "--to-format", "csv"], &written);
+    assert_eq!(back, cat(&["--to-format", "csv"], &trace));
+}
+
+#[test]
 fn sessions_become_chains_of_chats() {
     let row = |session: &str, time: u64| {
         format!(

@@ -109,6 +109,8 @@ pub static SPEC: Spec<Options> = Spec {
                     "azure",
                     "vidur",
                     "csv",
+                    "guidellm",
+                    "vllm",
                 ],
             ),
             help: "format of the input (default auto)",
@@ -454,7 +456,8 @@ pub static SPEC: Spec<Options> = Spec {
             short: None,
             arg: Arg::Value("R"),
             help: "divide timestamps by R",
-            doc: "Divide timestamps by R: with 2 requests come twice as fast.",
+            doc: "Divide timestamps by R: with 2 requests come twice as fast. Other fields that hold times, as \
+                  delay, stay as they are.",
             set: |options, value| {
                 let ratio = value.number()?;
                 let valid = ratio > 0.0;
@@ -600,6 +603,10 @@ pub static SPEC: Spec<Options> = Spec {
                 Block::Item("kvcache-simulator", "Mooncake lines whose ids may be strings."),
                 Block::Item("burstgpt, azure, vidur", "CSV of lengths, without ids."),
                 Block::Item("csv", "The CSV that --to-format=csv writes."),
+                Block::Item(
+                    "guidellm, vllm",
+                    "Mooncake lines whose timestamps are in seconds. Not found out: nothing in a line says so.",
+                ),
                 Block::Text("Written; --to-format has the names. What each cannot hold is lost:"),
                 Block::Item("mooncake", "Everything that was read."),
                 Block::Item(
@@ -636,15 +643,15 @@ pub static SPEC: Spec<Options> = Spec {
         Section {
             title: "SAMPLING",
             body: &[Block::Text(
-                "A sample keeps whole requests with all their blocks, but not its hit rates: what a request \
-                 would have found may have been left out. On the public \
-                 Mooncake conversation trace (12,031 requests; token hit rate 0.374, in an LRU cache of \
-                 10,000 blocks 0.216) a tenth by request has a token hit rate of 0.10 to 0.12 (seeds 0 to \
-                 4), a half 0.27 to 0.28: too low. By prefix, with --prefix-blocks=2 since all requests \
-                 share the first block, a tenth has 0.34 to 0.45 and a half 0.36 to 0.39: right on average, \
-                 as whole groups are kept. A cache must shrink with the share: in 1,000 blocks that tenth \
-                 has 0.15 to 0.26. By session lies between: what sessions share is thinned out. So sample by \
-                 prefix, shrink caches by the same share, and try several seeds.",
+                "A sample keeps whole requests with all their blocks, but not its hit rates: what a \
+                 request would have found may have been left out. On the public Mooncake conversation \
+                 trace (12,031 requests; token hit rate 0.374, in an LRU cache of 10,000 blocks 0.216) \
+                 a tenth by request has a token hit rate of 0.10 to 0.12 (seeds 0 to 4), a half 0.27 to \
+                 0.28: too low. By prefix, with --prefix-blocks=2 since all requests share the first \
+                 block, a tenth has 0.34 to 0.45 and a half 0.36 to 0.39: about right, as whole groups \
+                 are kept. A cache must shrink with the share: in 1,000 blocks that tenth has 0.15 to \
+                 0.26. By session a request finds its own session whole and what sessions share thinned \
+                 out. So sample by prefix, shrink caches by the same share, and try several seeds.",
             )],
         },
         Section {

@@ -17,6 +17,7 @@ mod dynamo;
 mod lmcache;
 mod object;
 mod reader;
+mod seconds;
 mod simulator;
 mod tair;
 mod target;
@@ -61,6 +62,10 @@ pub enum Format {
     Vidur,
     /// The CSV that this program writes.
     Csv,
+    /// Mooncake lines in seconds, for guidellm.
+    Guidellm,
+    /// Mooncake lines in seconds, for vLLM.
+    Vllm,
 }
 
 impl Format {
@@ -80,6 +85,8 @@ impl Format {
         ("azure", Self::Azure),
         ("vidur", Self::Vidur),
         ("csv", Self::Csv),
+        ("guidellm", Self::Guidellm),
+        ("vllm", Self::Vllm),
     ];
 
     /// The format that begins with this line; what fits no other is taken for Mooncake.
@@ -147,6 +154,7 @@ impl Format {
             Self::Azure => Some(Box::new(csv::Decoder::new(&azure::COLUMNS))),
             Self::Vidur => Some(Box::new(csv::Decoder::new(&vidur::COLUMNS))),
             Self::Csv => Some(Box::new(csv::Decoder::new(&csv::COLUMNS))),
+            Self::Guidellm | Self::Vllm => Some(Box::new(seconds::Decoder)),
         }
     }
 }
