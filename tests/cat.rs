@@ -70,6 +70,20 @@ fn separately_numbered_sparse_files_never_meet() {
     assert_eq!(joined, format!("{first}{first}{}", line(0, 1024, 1, &[2, 3])));
 }
 
+/// What a file's first lines promise is not what its first good line holds.
+#[test]
+fn ids_that_should_have_been_kept_apart_are_an_error() {
+    let folder = scratch();
+    let good = line(0, 1024, 1, &[0, 1]);
+    write(folder.path(), "one", &good);
+    write(folder.path(), "two", format!("{}{good}", line(0, 9999, 1, &[5, 6])));
+    let ran = run_in(folder.path(), "trace-cat", &["--skip-invalid", "one", "two"], "");
+    assert_eq!((ran.status, &*ran.stdout), (Some(1), &*good));
+    assert!(ran.stderr.starts_with("trace-cat: two:2: ids that are numbered from zero"), "{}", ran.stderr);
+    let told = run_in(folder.path(), "trace-cat", &["-q", "--skip-invalid", "--renumber", "one", "two"], "");
+    assert_eq!(told.ok(), format!("{good}{}", line(0, 1024, 1, &[2, 3])));
+}
+
 fn check(trace: &str) -> (Option<i32>, Value) {
     let ran = run("trace-cat", &["--check"], trace);
     (ran.status, serde_json::from_str(&ran.stdout).unwrap())

@@ -120,6 +120,9 @@ fn ids_of_agentic_mooncake_are_local_to_a_play() {
     assert_eq!((&rows[1]["input_length"], &rows[1]["output_length"]), (&json!(100), &json!(1)));
     assert_eq!(rows[1]["dependencies"][0]["relation"], "spawn");
     assert_eq!(rows[2]["hash_ids"], json!([0, 4]));
+    let piece = input.split_once('\n').unwrap().1;
+    let rows = values(&cat(&["-b", "64"], piece));
+    assert_eq!(rows[1]["hash_ids"], json!([2, 3]), "a piece without the header");
 }
 
 #[test]

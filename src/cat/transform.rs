@@ -165,7 +165,7 @@ impl Transformer {
     /// What makes the record impossible to convert, without its place.
     #[inline]
     pub fn add(&mut self, entry: &Entry, block_size: u64, out: &mut Vec<u8>) -> Result<Flow, String> {
-        if self.plain && !entry.minted && !entry.absolute {
+        if self.plain && !entry.minted && !entry.absolute && entry.group == 0 {
             out.extend_from_slice(entry.line);
             out.push(b'\n');
             self.written += 1;
@@ -177,16 +177,8 @@ impl Transformer {
 
     #[inline(never)]
     fn general(&mut self, entry: &Entry, block_size: u64, out: &mut Vec<u8>) -> Result<Flow, String> {
-        if entry.minted && *self.ids.change() == IdChange::Keep {
-            if self.written > 0 {
-                return Err(
-                    "ids that are strings or have a local scope, after ids that are kept as they are: \
-                            give --renumber"
-                        .into(),
-                );
-            }
-            self.ids.make_dense();
-            self.plain = false;
+        if (entry.minted || entry.group > 0) && *self.ids.change() == IdChange::Keep {
+            self.number_from_now(entry)?;
         }
         let mut time = None;
         if self.changes_times || entry.absolute {
@@ -202,6 +194,19 @@ impl Transformer {
         let Some(left) = &mut self.head_left else { return Ok(Flow::More) };
         *left = left.saturating_sub(1);
         Ok(if *left == 0 { Flow::Enough } else { Flow::More })
+    }
+
+    /// Renumbers from the first record on, if this is the first.
+    fn number_from_now(&mut self, entry: &Entry) -> Result<(), String> {
+        if self.written > 0 {
+            let what = if entry.minted { "strings or have a local scope" } else { "numbered from zero" };
+            return Err(format!(
+                "ids that are {what}, after ids that were kept as they are: give --renumber or --ids-scope"
+            ));
+        }
+        self.ids.make_dense();
+        self.plain = false;
+        Ok(())
     }
 
     /// Appends the next of the records that had to wait for the end; false if there is none.

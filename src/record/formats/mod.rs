@@ -98,11 +98,14 @@ impl Format {
         let has = |name: &str| object.get(name).is_some();
         if object.get("schema").is_some_and(|schema| schema.get().contains("agentic_mooncake")) {
             Self::Agentic
+        } else if has("play_id") && has("not_before_ms") {
+            // A piece without the header.
+            Self::Agentic
         } else if has("event_time_unix_ms")
             || object.get("event").is_some_and(|e| e.get().contains("event_time_unix_ms"))
         {
             Self::Dynamo
-        } else if has("requests") && has("hash_id_scope") {
+        } else if has("requests") && has("block_size") {
             Self::Weka
         } else if has("prefix_tokens") && has("input_tokens_total") {
             Self::Tracelab
