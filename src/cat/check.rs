@@ -51,7 +51,7 @@ struct Count {
     message: String,
 }
 
-/// Running check of a trace. Memory grows by 8 bytes per distinct block, and by 18 to 23 more where
+/// Running check of a trace. Memory grows by 8 bytes per distinct block, and by some 21 more where
 /// ids are not dense; at the limit blocks are no longer compared with those of other records.
 pub struct Checker {
     records: u64,

@@ -658,7 +658,7 @@ pub static SPEC: Spec<Options> = Spec {
             title: "MEMORY",
             body: &[Block::Text(
                 "Constant, with --merge a buffer of 256Ki per FILE. Renumbering takes memory only for ids \
-                 that are not already dense: 18 to 23 bytes for each distinct block of a file, or 16 bytes \
+                 that are not already dense: some 21 bytes for each distinct block of a file, or 16 bytes \
                  for each gap in a numbering that rises; 4 bytes more where separately numbered FILEs are \
                  merged. --check takes 8 bytes for each distinct block beside that, --sort what it is \
                  given, --tail its lines, --turns 8 bytes for each block of every session's last prompt, as \
