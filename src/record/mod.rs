@@ -9,6 +9,7 @@ pub mod model;
 pub mod prompt;
 mod reader;
 pub mod scan;
+pub mod time;
 
 use std::ops::Range;
 

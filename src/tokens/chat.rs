@@ -4,8 +4,9 @@
 //! `<|im_start|>assistant\n`. Nothing is put before the first turn, and texts are taken as they are,
 //! without trimming.
 //!
-//! Both parts are ordinary text to a [`Tokenizer`](super::Tokenizer), and each part begins with `<`
-//! after a line end that belongs to a run of punctuation. The embedded tokenizer always cuts there,
+//! Both parts are ordinary text to the embedded tokenizers, and each part begins with `<`
+//! after a line end that belongs to a run of punctuation. Every tokenizer whose
+//! split pattern is known cuts there, or knows the markers as added tokens,
 //! so the tokens of a chat are the tokens of its turns, one after the other, then those of the
 //! invitation: the past of a growing chat need not be tokenised again for each request.
 
@@ -34,7 +35,7 @@ pub fn render(turns: &[Turn], out: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tokens::Tokenizer;
+    use crate::tokens::{Encoder, Tokenizer};
 
     fn turn(role: &str, text: &str) -> Turn {
         Turn { role: role.to_owned(), text: text.to_owned() }
@@ -90,21 +91,22 @@ mod tests {
             "\u{a0}",
             "</a>\n//",
         ];
-        for tokenizer in [Tokenizer::O200kBase, Tokenizer::Bytes] {
+        for name in ["o200k_base", "bytes"] {
+            let mut tokenizer = Encoder::new(Tokenizer::named(name).unwrap().into(), 0);
             for first in texts {
                 for second in texts {
                     let turns = [turn("user", first), turn(second, second), turn("", first)];
                     let (mut whole, mut text) = (Vec::new(), String::new());
                     render(&turns, &mut text);
-                    tokenizer.encode(&text, &mut whole);
+                    tokenizer.encode(&text, &mut whole).unwrap();
 
                     let mut pieces = Vec::new();
                     for turn in &turns {
                         text.clear();
                         render_turn(turn, &mut text);
-                        tokenizer.encode(&text, &mut pieces);
+                        tokenizer.encode(&text, &mut pieces).unwrap();
                     }
-                    tokenizer.encode(INVITATION, &mut pieces);
+                    tokenizer.encode(INVITATION, &mut pieces).unwrap();
                     assert_eq!(pieces, whole, "{first:?} {second:?}");
                 }
             }
