@@ -141,7 +141,7 @@ impl Template {
             ])
             .collect();
         context.extend(chat.arguments.iter().cloned());
-        let context: Value = context.into_iter().collect();
+        let context = Value::from_pairs(context);
         let text = template.and_then(|template| template.render(context)).map_err(|error| {
             let line = error.line().map_or_else(String::new, |line| format!(" line {line}"));
             format!("chat template{line}: {}", reason(&error))
@@ -188,7 +188,7 @@ fn with_content(message: &Value, text: &str) -> Value {
         let value = if key.as_str() == Some("content") { Value::from(text) } else { value };
         (key, value)
     };
-    pairs(message).into_iter().map(content).collect()
+    Value::from_pairs(pairs(message).into_iter().map(content))
 }
 
 fn read_config(path: &Path) -> Result<Value> {
