@@ -490,6 +490,7 @@ fn options_that_contradict_each_other_are_refused() {
         (&["--ids", "hash", "--state", "x"], "--state"),
         (&["--ids", "hash", "--hash-seed", "0"], "--hash-seed needs"),
         (&["--ids", "dynamo", "--salt", "x"], "no --salt"),
+        (&["--salt="], "an empty text is no salt"),
         (&["--ids", "vllm", "--partial", "keep"], "--partial keep"),
         (&["--ids", "vllm", "-b", "100k"], "blocks of at most"),
         (&["--rate", "1", "--rebase"], "--rate draws all times"),

@@ -6,10 +6,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::encode::{cbor_block, cbor_text, pickle_block, pickle_text};
 
 /// Names this use of the hash function: other uses of BLAKE3 never give the same hashes.
-const CONTEXT: &str = "kvtrace 2026-11-24 prefix block chain";
-
-/// The same for the key that a salt becomes.
-const SALT_CONTEXT: &str = "kvtrace 2026-11-24 prefix block chain salt";
+const CONTEXT: &str = "kvtrace 2026-11-25 prefix block chain";
 
 /// The seed of Dynamo's hashes.
 const DYNAMO_SEED: u64 = 1337;
@@ -46,9 +43,9 @@ pub enum Partial {
 /// How a block's hash is made of its tokens and the hash of the block before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scheme {
-    /// BLAKE3 over the hash of the block before (32 bytes; zeros for the first) and the tokens as
-    /// 32-bit little-endian numbers: in key-derivation mode, or keyed by the salt. BLAKE3 is
-    /// collision resistant, so nobody can write prompts whose different blocks pass for equal.
+    /// BLAKE3 of the tokens as 32-bit little-endian numbers, keyed by the hash of the block before;
+    /// the first by a key derived from the salt. BLAKE3 is collision resistant, so nobody can write
+    /// prompts whose different blocks pass for equal.
     Kvtrace {
         /// What keys the chain.
         salt: Option<String>,
@@ -107,7 +104,8 @@ impl Scheme {
     /// The hash before the first block.
     fn root(&self) -> [u8; 32] {
         match self {
-            Self::Kvtrace { .. } | Self::Dynamo => [0; 32],
+            Self::Kvtrace { salt } => blake3::derive_key(CONTEXT, salt.as_deref().unwrap_or("").as_bytes()),
+            Self::Dynamo => [0; 32],
             Self::Vllm { encoding: Encoding::Pickle, seed, .. } => Sha256::digest(pickle_text(seed)).into(),
             Self::Vllm { encoding: Encoding::Cbor, seed, .. } => Sha256::digest(cbor_text(seed)).into(),
         }
@@ -119,7 +117,6 @@ pub struct BlockChain {
     block_size: usize,
     partial: Partial,
     scheme: Scheme,
-    base: blake3::Hasher,
     root: [u8; 32],
     bytes: Vec<u8>,
     hashes: Vec<BlockHash>,
@@ -128,22 +125,8 @@ pub struct BlockChain {
 impl BlockChain {
     /// Cuts into blocks of `block_size` tokens, at least 1.
     pub fn new(block_size: usize, partial: Partial, scheme: Scheme) -> Self {
-        let base = match &scheme {
-            Scheme::Kvtrace { salt: Some(salt) } => {
-                blake3::Hasher::new_keyed(&blake3::derive_key(SALT_CONTEXT, salt.as_bytes()))
-            }
-            _ => blake3::Hasher::new_derive_key(CONTEXT),
-        };
         let root = scheme.root();
-        Self {
-            block_size: block_size.max(1),
-            partial,
-            scheme,
-            base,
-            root,
-            bytes: Vec::new(),
-            hashes: Vec::new(),
-        }
+        Self { block_size: block_size.max(1), partial, scheme, root, bytes: Vec::new(), hashes: Vec::new() }
     }
 
     /// Number of the `tokens` that are in blocks: all, or those in full blocks.
@@ -175,11 +158,8 @@ impl BlockChain {
         bytes.clear();
         match &self.scheme {
             Scheme::Kvtrace { .. } => {
-                bytes.extend_from_slice(&parent);
                 bytes.extend(block.iter().flat_map(|token| token.to_le_bytes()));
-                let mut hasher = self.base.clone();
-                hasher.update(bytes);
-                BlockHash(*hasher.finalize().as_bytes())
+                BlockHash(*blake3::keyed_hash(&parent, bytes).as_bytes())
             }
             Scheme::Vllm { encoding, salt, .. } => {
                 let salt = salt.as_deref().filter(|_| first);
@@ -267,10 +247,14 @@ mod tests {
     /// Computed with the blake3 package of Python.
     #[test]
     fn hashes_are_those_of_another_implementation() {
-        let found: Vec<BlockKey> =
-            hashes(&[1, 2, 3, 4], 2, Partial::Keep, plain()).iter().map(BlockHash::key).collect();
-        let expected = [[0x1f37_4290, 0xf409_cd0b, 0xcd71_c5b7], [0x9267_25ff, 0x660a_d9e0, 0xa729_f600]];
-        assert_eq!(found, expected);
+        let found = |salt: Option<&str>| -> Vec<BlockKey> {
+            let scheme = Scheme::Kvtrace { salt: salt.map(str::to_owned) };
+            hashes(&[1, 2, 3, 4], 2, Partial::Keep, scheme).iter().map(BlockHash::key).collect()
+        };
+        let plain = [[0xee94_5b21, 0x05d7_a466, 0xa154_8097], [0x2c18_4236, 0xd305_2a49, 0xb934_9766]];
+        assert_eq!(found(None), plain);
+        let salted = [[0x0c20_2f48, 0x13ae_a1a3, 0x6582_1ce3], [0x8dd4_469f, 0x8af6_62e7, 0x3d05_ab13]];
+        assert_eq!(found(Some("pepper")), salted);
     }
 
     #[test]
@@ -279,7 +263,7 @@ mod tests {
             hashes(&[1, 2, 3], 2, Partial::Keep, Scheme::Kvtrace { salt: Some(salt.to_owned()) })
         };
         let plain = hashes(&[1, 2, 3], 2, Partial::Keep, plain());
-        for (a, b) in [(&plain, &salted("")), (&plain, &salted("x")), (&salted("y"), &salted("x"))] {
+        for (a, b) in [(&plain, &salted("x")), (&salted("y"), &salted("x"))] {
             assert!(a.iter().zip(b).all(|(a, b)| a != b));
         }
     }

@@ -376,6 +376,9 @@ pub static SPEC: Spec<Options> = Spec {
                   guessed prompt is in a published trace, with --ids hash; equal blocks still have equal \
                   ids. With --ids vllm it is the cache_salt of the requests.",
             set: |options, value| {
+                if value.text()?.is_empty() {
+                    return Err("an empty text is no salt".to_owned());
+                }
                 options.salt = Some(value.text()?.to_owned());
                 Ok(())
             },
@@ -644,12 +647,11 @@ pub static SPEC: Spec<Options> = Spec {
                 ),
                 Block::Item(
                     "hash",
-                    "BLAKE3 in key-derivation mode, context \"kvtrace 2026-11-24 prefix block chain\", of \
-                     the 32 bytes of the hash of the block before it (zeros for the first), then the \
-                     tokens as 32-bit little-endian numbers. The id is the first 8 bytes as a \
-                     little-endian number, of which the lowest 53 or 64 bits are kept. With --salt the \
-                     mode is keyed, with the key that key derivation gives for the salt under the \
-                     context \"kvtrace 2026-11-24 prefix block chain salt\". Odds that any two of n \
+                    "Keyed BLAKE3 of the block's tokens as 32-bit little-endian numbers; the key is the \
+                     hash of the block before it, and for the first block what BLAKE3's key derivation \
+                     gives for the salt (an empty text without --salt) under the context \"kvtrace \
+                     2026-11-25 prefix block chain\". The id is the first 8 bytes as a little-endian \
+                     number, of which the lowest 53 or 64 bits are kept. Odds that any two of n \
                      different blocks have the same id: with 53 bits 6 in 10^5 for n = 10^6, 43 % for \
                      10^8, and about 5,500 such pairs for 10^10; with 64 bits 3 in 10^8, 3 in 10^4, and \
                      93 % (2.7 pairs).",
