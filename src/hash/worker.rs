@@ -91,7 +91,9 @@ impl Worker {
             }
             Content::Chat(chat) => match self.options.template.clone() {
                 Some(template) => self.templated(chat, &template, output, line, out)?,
-                None if self.encoder.tokenizer().turns_apart() => self.chat(chat, output, line, out)?,
+                None if self.options.reuse > 0 && self.encoder.tokenizer().turns_apart() => {
+                    self.chat(chat, output, line, out)?;
+                }
                 None => self.whole_chat(chat, output, line, out)?,
             },
         }
@@ -133,7 +135,8 @@ impl Worker {
         Ok(())
     }
 
-    /// A chat in the default template, for tokenizers that must see the whole text.
+    /// A chat in the default template, for tokenizers that must see the whole text, and where nothing
+    /// is to be reused.
     fn whole_chat(&mut self, chat: &Chat, output: u64, line: usize, out: &mut Hashed) -> Result<(), String> {
         for &request in &chat.requests {
             self.text.clear();

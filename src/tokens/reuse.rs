@@ -16,8 +16,11 @@ use hashbrown::HashTable;
 /// Least length of a chunk in bytes.
 pub(super) const CHUNK: usize = 512;
 
-/// Number of marks of chunks seen once, for 512 bytes of text each.
-const MARKS: usize = 1 << 16;
+/// Number of marks of chunks seen: one for each 512 bytes of the last 128 MiB of text or so.
+const MARKS: usize = 1 << 18;
+
+/// One in so many chunks must be a hit for the others to be worth their look.
+const WORTHWHILE: u32 = 16;
 
 /// Chunks that are looked up before it is decided whether that pays.
 const TRIAL: u32 = 4096;
@@ -90,28 +93,32 @@ impl Chunks {
         let hash = self.hasher.hash_one(text);
         self.trial += 1;
         if self.trial == TRIAL {
-            // Each look costs about a fiftieth of what a hit saves.
-            self.pause = if self.hits < TRIAL / 50 { PAUSE } else { 0 };
+            self.pause = if self.hits < TRIAL / WORTHWHILE { PAUSE } else { 0 };
             (self.trial, self.hits) = (0, 0);
+        }
+        // The marks are small: what is new is mostly known to be so without a look at the tables.
+        let mark = &mut self.marks[hash as usize % MARKS];
+        let before = *mark == (hash >> 32) as u32 | 1;
+        *mark = (hash >> 32) as u32 | 1;
+        if !before {
+            return Seen::Never;
         }
         let same = |chunk: &Chunk| chunk.hash == hash && *chunk.text == *text;
         if let Ok(entry) = self.old.find_entry(hash, same) {
             let (chunk, _) = entry.remove();
             self.keep(chunk);
         }
-        if let Some(chunk) = self.young.find(hash, same) {
-            self.hits += 1;
-            return Seen::Tokens(&chunk.tokens);
+        match self.young.find(hash, same) {
+            Some(chunk) => {
+                self.hits += 1;
+                Seen::Tokens(&chunk.tokens)
+            }
+            None => Seen::Before(hash),
         }
-        let mark = &mut self.marks[hash as usize % MARKS];
-        let before = *mark == (hash >> 32) as u32 | 1;
-        *mark = (hash >> 32) as u32 | 1;
-        if before { Seen::Before(hash) } else { Seen::Never }
     }
 
     /// Keeps the tokens of a chunk that was looked up before.
     pub(super) fn insert(&mut self, hash: u64, text: &str, tokens: &[u32]) {
-        self.hits += 1;
         self.keep(Chunk { hash, text: text.into(), tokens: tokens.into() });
     }
 
