@@ -1,8 +1,10 @@
 //! What is done for each line by itself: prompts to lengths and chained hashes.
 
+use std::ops::Range;
+
 use super::HashOptions;
 use crate::blocks::{BlockChain, BlockHash};
-use crate::record::prompt::{Chat, Content, OutputLength, PromptRecord};
+use crate::record::prompt::{Chat, Content, OutputLength, PromptRecord, Turn};
 use crate::tokens::template::{Messages, Template};
 use crate::tokens::{Encoder, Growing, chat};
 
@@ -40,6 +42,9 @@ pub(super) struct Worker {
     tokens: Vec<u32>,
     text: String,
     growing: Growing,
+    /// The tokens in the middle of the answer counted last, and where the middle is.
+    answer: Vec<u32>,
+    middle: Option<Range<usize>>,
 }
 
 impl Worker {
@@ -52,6 +57,8 @@ impl Worker {
             tokens: Vec::new(),
             text: String::new(),
             growing: Growing::default(),
+            answer: Vec::new(),
+            middle: None,
         }
     }
 
@@ -118,21 +125,54 @@ impl Worker {
     fn chat(&mut self, chat: &Chat, output: u64, line: usize, out: &mut Hashed) -> Result<(), String> {
         self.tokens.clear();
         let (mut done, mut known) = (0, 0);
+        let mut answered = false;
         for &request in &chat.requests {
             for turn in &chat.turns[done..request] {
-                self.text.clear();
-                chat::render_turn(turn, &mut self.text);
-                self.encoder.encode(&self.text, &mut self.tokens)?;
+                self.turn(turn, std::mem::take(&mut answered))?;
             }
             done = request;
             let past = self.tokens.len();
             self.encoder.encode(chat::INVITATION, &mut self.tokens)?;
-            let output = self.answer(chat, request, output)?;
+            answered = chat.answer(request).is_some();
+            let output = match chat.answer(request) {
+                Some(text) => self.count_answer(text)?,
+                None => output,
+            };
             self.request(known, output, line, out);
             self.tokens.truncate(past);
             known = past;
         }
         Ok(())
+    }
+
+    /// Appends the tokens of a turn. If it is the answer counted last, most of them are known.
+    fn turn(&mut self, turn: &Turn, answered: bool) -> Result<(), String> {
+        self.text.clear();
+        let Some(middle) = self.middle.clone().filter(|_| answered) else {
+            chat::render_turn(turn, &mut self.text);
+            return self.encoder.encode(&self.text, &mut self.tokens);
+        };
+        chat::open_turn(&turn.role, &mut self.text);
+        self.text.push_str(&turn.text[..middle.start]);
+        self.encoder.encode(&self.text, &mut self.tokens)?;
+        self.tokens.extend_from_slice(&self.answer);
+        self.text.clear();
+        self.text.push_str(&turn.text[middle.end..]);
+        chat::close_turn(&mut self.text);
+        self.encoder.encode(&self.text, &mut self.tokens)
+    }
+
+    /// The number of tokens of an answer. Those of its middle are kept: the answer is a turn of the
+    /// next request.
+    fn count_answer(&mut self, text: &str) -> Result<u64, String> {
+        self.middle = self.encoder.middle(text);
+        self.answer.clear();
+        let Some(middle) = self.middle.clone() else {
+            return Ok(self.encoder.count(text)? as u64);
+        };
+        self.encoder.encode(&text[middle.clone()], &mut self.answer)?;
+        let ends = self.encoder.count(&text[..middle.start])? + self.encoder.count(&text[middle.end..])?;
+        Ok((self.answer.len() + ends) as u64)
     }
 
     /// A chat in the default template, for tokenizers that must see the whole text, and where nothing

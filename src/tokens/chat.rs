@@ -18,9 +18,21 @@ pub const INVITATION: &str = "<|im_start|>assistant\n";
 /// Appends one turn to `out`.
 pub fn render_turn(turn: &Turn, out: &mut String) {
     out.reserve(turn.role.len() + turn.text.len() + 24);
-    for part in ["<|im_start|>", &turn.role, "\n", &turn.text, "<|im_end|>\n"] {
+    open_turn(&turn.role, out);
+    out.push_str(&turn.text);
+    close_turn(out);
+}
+
+/// Appends what stands before the text of a turn.
+pub fn open_turn(role: &str, out: &mut String) {
+    for part in ["<|im_start|>", role, "\n"] {
         out.push_str(part);
     }
+}
+
+/// Appends what stands after the text of a turn.
+pub fn close_turn(out: &mut String) {
+    out.push_str("<|im_end|>\n");
 }
 
 /// Appends to `out` the prompt that consists of `turns` and the invitation to answer. For the prompt

@@ -16,6 +16,7 @@ mod reuse;
 mod split;
 pub mod template;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -135,6 +136,13 @@ impl Encoder {
     /// The tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
+    }
+
+    /// A part of `text` whose tokens are the same whatever is put before and after `text`, if there
+    /// is one worth the while.
+    pub fn middle(&self, text: &str) -> Option<Range<usize>> {
+        let middle = self.tokenizer.cuts()?.middle(text)?;
+        (middle.len() >= reuse::CHUNK / 4).then_some(middle)
     }
 
     /// Appends the tokens of `text` to `tokens`. The empty text has none.

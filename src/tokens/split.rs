@@ -13,6 +13,8 @@
 //! reach across either, since no character on the right side ever composes with one before it.
 //! [`Cuts`] finds these places.
 
+use std::ops::Range;
+
 use bitcannon::regexes;
 use bitcannon::{
     Span, bitcannon_byte_level, bitcannon_cl100k, bitcannon_deepseek, bitcannon_kimi, bitcannon_o200k,
@@ -159,6 +161,23 @@ impl Cuts {
         }
     }
 
+    /// The part of `text` between its first and its last such place.
+    pub(super) fn middle(self, text: &str) -> Option<Range<usize>> {
+        let first = self.next(text, 1)?;
+        let mut last = first;
+        // The last place is looked for from further and further back.
+        for tail in [64, 1 << 10, usize::MAX] {
+            let mut from = text.len().saturating_sub(tail).max(first);
+            while let Some(cut) = self.next(text, from) {
+                (last, from) = (cut, cut + 1);
+            }
+            if last > first {
+                break;
+            }
+        }
+        Some(first..last)
+    }
+
     /// The first place at or after `from`, at least 1, where `text` may be cut; nothing at its end.
     pub(super) fn next(self, text: &str, from: usize) -> Option<usize> {
         let bytes = text.as_bytes();
@@ -216,6 +235,17 @@ mod tests {
         assert_eq!(cuts("a\n"), [1]);
         assert!(cuts("").is_empty());
         assert_eq!(Grammar::Gpt2.cuts().next("\n\na b", 1), Some(3));
+    }
+
+    #[test]
+    fn the_middle_is_between_the_first_and_the_last_cut() {
+        let middle = |text: &str| Grammar::Cl100k.cuts().middle(text);
+        assert_eq!(middle("ab cd ef"), Some(2..5));
+        assert_eq!(middle("ab cd"), Some(2..2));
+        assert_eq!(middle("abcd"), None);
+        let long = format!("a b{}", "。".repeat(2000));
+        assert_eq!(middle(&long), Some(1..1));
+        assert_eq!(middle(&format!("{long} c d。")), Some(1..6005));
     }
 
     #[test]
