@@ -679,9 +679,10 @@ pub static SPEC: Spec<Options> = Spec {
         Section {
             title: "MEMORY",
             body: &[Block::Text(
-                "About 60 MiB for the embedded vocabulary once it is used, or about ten times the size of \
-                 its vocabulary for a tokenizer file; 4 MiB per thread and what --reuse allows; and a few \
-                 batches of lines, of 256 KiB or one line each. Dense ids take 18 to 23 bytes for each \
+                "About 60 MiB for the embedded vocabulary once it is used, or some 20 MiB for a tokenizer \
+                 file of 128,000 tokens that the program reads itself, and much more for one that it \
+                 does not; up to 10 MiB per thread and what --reuse allows; and a few batches of lines, \
+                 of 256 KiB or one line each, with ten times that for the tokens of a huge prompt. Dense ids take 18 to 23 bytes for each \
                  distinct block, all others nothing. At most 4,294,967,295 distinct blocks can be \
                  numbered. At --max-memory, or that number, the run ends with an error.",
             )],
