@@ -489,7 +489,6 @@ fn options_that_contradict_each_other_are_refused() {
         (&["--ids-as", "string"], "--hash-bits and --ids-as need --ids"),
         (&["--ids", "hash", "--state", "x"], "--state"),
         (&["--ids", "hash", "--hash-seed", "0"], "--hash-seed needs"),
-        (&["--ids", "dynamo", "--salt", "x"], "no --salt"),
         (&["--salt="], "an empty text is no salt"),
         (&["--ids", "vllm", "--partial", "keep"], "--partial keep"),
         (&["--ids", "vllm", "-b", "100k"], "blocks of at most"),

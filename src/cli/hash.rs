@@ -92,9 +92,6 @@ impl Options {
         if self.hash_seed.is_some() && !vllm {
             return wrong("--hash-seed needs --ids vllm or vllm-cbor");
         }
-        if self.ids == IdKind::Dynamo && self.salt.is_some() {
-            return wrong("--ids dynamo has no --salt");
-        }
         if vllm && self.partial == Some(Partial::Keep) {
             return wrong("--ids vllm has no hash for a partial block (--partial keep)");
         }
@@ -114,7 +111,7 @@ impl Options {
                 let seed = self.hash_seed.clone().unwrap_or_else(|| VLLM_SEED.to_owned());
                 Scheme::Vllm { encoding, seed, salt }
             }
-            IdKind::Dynamo => Scheme::Dynamo,
+            IdKind::Dynamo => Scheme::Dynamo { salt },
         })
     }
 
@@ -374,7 +371,7 @@ pub static SPEC: Spec<Options> = Spec {
             help: "key the hashes with a secret text",
             doc: "Key the chained hash with TEXT. Whoever does not know it cannot find out whether a \
                   guessed prompt is in a published trace, with --ids hash; equal blocks still have equal \
-                  ids. With --ids vllm it is the cache_salt of the requests.",
+                  ids. With --ids vllm and dynamo it is the salt of the requests.",
             set: |options, value| {
                 if value.text()?.is_empty() {
                     return Err("an empty text is no salt".to_owned());
@@ -670,7 +667,8 @@ pub static SPEC: Spec<Options> = Spec {
                     "dynamo",
                     "Dynamo's sequence hashes: a block's own hash is XXH3 (64 bits, seed 1337) of its \
                      tokens as 32-bit little-endian numbers; the first block's id is that, each \
-                     later one's XXH3 with the same seed of the id before it and its own hash. With \
+                     later one's XXH3 with the same seed of the id before it and its own hash. --salt adds \
+                     XXH3 (seed 1) of the salt to the seed for tokens. With \
                      --partial keep the tokens left over are hashed as a block, as its data generator \
                      does.",
                 ),
