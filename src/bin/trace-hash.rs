@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
+use kvtrace::blocks::{KeyTable, StateFile};
 use kvtrace::cli::{self, Progress, hash};
 use kvtrace::error::Result;
-use kvtrace::hash::PromptHasher;
+use kvtrace::hash::{Ended, Ids, TraceWriter, run};
 use kvtrace::io::{Input, InputOptions, Output};
 
 fn main() -> ExitCode {
@@ -14,37 +15,40 @@ fn main() -> ExitCode {
 fn filter(options: hash::Options) -> Result<()> {
     let common = &options.common;
     let name = hash::SPEC.name;
+    options.scheme()?;
     let mut input = Input::new(&common.files, InputOptions::from(common))?;
     let mut progress = Progress::new(name, common.progress, common.quiet, input.total_size());
-    let mut output = Output::create(common.output.as_deref())?;
-    let mut hasher = PromptHasher::new(options.hash);
-
-    let ended = loop {
-        let more = input.advance(|status| {
-            progress.update(status)?;
-            output.flush()
-        });
-        match more {
-            Ok(true) => {}
-            Ok(false) => break Ok(()),
-            Err(error) => break Err(error),
+    let hash_options = options.hash_options()?;
+    let mut state = None;
+    let ids = match (options.ids, &options.state) {
+        (hash::IdKind::Dense, None) => Ids::Dense(KeyTable::default()),
+        (hash::IdKind::Dense, Some(path)) => {
+            let (file, table) = StateFile::open(path, options.state_header(&hash_options))?;
+            state = Some(file);
+            Ids::Dense(table)
         }
-        match hasher.line(input.line(), output.buffer()) {
-            Ok(()) => output.end_record()?,
-            Err(message) => {
-                if let Err(error) = input.reject(message) {
-                    break Err(error);
-                }
-            }
-        }
+        _ => Ids::Hash(options.id_form()),
     };
+    let output = Output::create(common.output.as_deref())?;
+    let writer = TraceWriter::new(output, ids, hash_options.scheme.clone(), options.write_options());
+
+    let workers = options.workers();
+    let Ended { writer, result } =
+        run(&mut input, &hash_options, workers, writer, |status| progress.update(status));
     progress.finish();
-    if let Err(error) = ended {
+    let requests = writer.requests();
+    let (output, ids) = writer.into_parts();
+    // Lines may have been read by others already: their numbers are never given again.
+    let saved = match (&state, &ids) {
+        (Some(file), Ids::Dense(table)) => file.save(table),
+        _ => Ok(()),
+    };
+    if let Err(error) = result.and(saved) {
         output.abandon();
         return Err(error);
     }
     output.finish()?;
-    if let Some(message) = input.skipped(hasher.requests())? {
+    if let Some(message) = input.skipped(requests)? {
         cli::note(name, common.quiet, &message);
     }
     Ok(())

@@ -1,11 +1,34 @@
 //! Tokens to prefix blocks: cutting, and a hash per block that covers everything before it.
 
+use sha2::{Digest, Sha256};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::encode::{cbor_block, cbor_text, pickle_block, pickle_text};
+
 /// Names this use of the hash function: other uses of BLAKE3 never give the same hashes.
-const CONTEXT: &str = "kvtrace 2026-11-24 prefix block chain";
+const CONTEXT: &str = "kvtrace 2026-11-25 prefix block chain";
+
+/// The seed of Dynamo's hashes.
+const DYNAMO_SEED: u64 = 1337;
+
+/// What vLLM hashes to begin a chain where no seed is set.
+pub const VLLM_SEED: &str = "vllm-none-hash";
 
 /// The first 96 bits of a block's chained hash: equal for equal prefixes, and among 10^9 blocks two
 /// different ones are equal with a chance of 6 in 10^12.
 pub type BlockKey = [u32; 3];
+
+/// The chained hash of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BlockHash([u8; 32]);
+
+impl BlockHash {
+    /// What tells blocks apart in a numbering.
+    pub fn key(&self) -> BlockKey {
+        let word = |i: usize| u32::from_le_bytes([self.0[i], self.0[i + 1], self.0[i + 2], self.0[i + 3]]);
+        [word(0), word(4), word(8)]
+    }
+}
 
 /// What happens to the tokens after the last full block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,23 +40,96 @@ pub enum Partial {
     Drop,
 }
 
+/// How a block's hash is made of its tokens and the hash of the block before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// BLAKE3 of the tokens as 32-bit little-endian numbers, keyed by the hash of the block before;
+    /// the first by a key derived from the salt. BLAKE3 is collision resistant, so nobody can write
+    /// prompts whose different blocks pass for equal.
+    Kvtrace {
+        /// What keys the chain.
+        salt: Option<String>,
+    },
+    /// SHA-256 over Python objects, as vLLM does it: parent, tokens, and for the first block the salt
+    /// of the request.
+    Vllm {
+        /// How the objects become bytes.
+        encoding: Encoding,
+        /// Where the chain begins: `PYTHONHASHSEED`.
+        seed: String,
+        /// `cache_salt` of the requests.
+        salt: Option<String>,
+    },
+    /// XXH3 of the tokens, chained, as Dynamo does it.
+    Dynamo {
+        /// The salt of the requests, which changes the seed for tokens.
+        salt: Option<String>,
+    },
+}
+
+/// How vLLM turns a block into bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// `sha256`: pickle, protocol 5.
+    Pickle,
+    /// `sha256_cbor`: canonical CBOR.
+    Cbor,
+}
+
+impl Scheme {
+    /// The 64-bit number of a block's hash.
+    pub fn number(&self, hash: &BlockHash) -> u64 {
+        match self {
+            // The published keys are the low eight bytes of the digest as one big number.
+            Self::Vllm { .. } => hash.0.last_chunk().map_or(0, |low| u64::from_be_bytes(*low)),
+            Self::Kvtrace { .. } | Self::Dynamo { .. } => {
+                hash.0.first_chunk().map_or(0, |low| u64::from_le_bytes(*low))
+            }
+        }
+    }
+
+    /// The whole of vLLM's digest, byte by byte; `None` where the number is all there is.
+    pub fn digest<'h>(&self, hash: &'h BlockHash) -> Option<&'h [u8; 32]> {
+        matches!(self, Self::Vllm { .. }).then_some(&hash.0)
+    }
+
+    /// What tells salts apart in a file, and does not tell the salt.
+    pub fn salt_mark(&self) -> String {
+        match self {
+            Self::Kvtrace { salt: Some(salt) } => {
+                let key = blake3::derive_key("kvtrace 2026-11-24 salt of block numbers", salt.as_bytes());
+                key[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// The hash before the first block.
+    fn root(&self) -> [u8; 32] {
+        match self {
+            Self::Kvtrace { salt } => blake3::derive_key(CONTEXT, salt.as_deref().unwrap_or("").as_bytes()),
+            Self::Dynamo { .. } => [0; 32],
+            Self::Vllm { encoding: Encoding::Pickle, seed, .. } => Sha256::digest(pickle_text(seed)).into(),
+            Self::Vllm { encoding: Encoding::Cbor, seed, .. } => Sha256::digest(cbor_text(seed)).into(),
+        }
+    }
+}
+
 /// Cuts prompts into blocks and hashes them in chains.
-///
-/// A block's hash is BLAKE3 in key-derivation mode over the hash of the block before it (32 bytes;
-/// zeros for the first) and its tokens as 32-bit little-endian numbers. BLAKE3 is collision
-/// resistant, so nobody can write prompts whose different blocks pass for equal.
 pub struct BlockChain {
     block_size: usize,
     partial: Partial,
-    base: blake3::Hasher,
+    scheme: Scheme,
+    root: [u8; 32],
     bytes: Vec<u8>,
+    hashes: Vec<BlockHash>,
 }
 
 impl BlockChain {
     /// Cuts into blocks of `block_size` tokens, at least 1.
-    pub fn new(block_size: usize, partial: Partial) -> Self {
-        let base = blake3::Hasher::new_derive_key(CONTEXT);
-        Self { block_size: block_size.max(1), partial, base, bytes: Vec::new() }
+    pub fn new(block_size: usize, partial: Partial, scheme: Scheme) -> Self {
+        let root = scheme.root();
+        Self { block_size: block_size.max(1), partial, scheme, root, bytes: Vec::new(), hashes: Vec::new() }
     }
 
     /// Number of the `tokens` that are in blocks: all, or those in full blocks.
@@ -44,19 +140,53 @@ impl BlockChain {
         }
     }
 
-    /// Calls `each` with the key of every block of `tokens`, first block first.
-    pub fn keys(&mut self, tokens: &[u32], mut each: impl FnMut(BlockKey)) {
-        let mut parent = [0; 32];
-        for block in tokens[..self.kept(tokens.len())].chunks(self.block_size) {
-            self.bytes.clear();
-            self.bytes.extend_from_slice(&parent);
-            self.bytes.extend(block.iter().flat_map(|token| token.to_le_bytes()));
-            let mut hasher = self.base.clone();
-            hasher.update(&self.bytes);
-            parent = *hasher.finalize().as_bytes();
-            let word =
-                |i: usize| u32::from_le_bytes([parent[i], parent[i + 1], parent[i + 2], parent[i + 3]]);
-            each([word(0), word(4), word(8)]);
+    /// The hashes of all blocks of `tokens`, first block first. The first `known` tokens are those of
+    /// the call before: their full blocks are not hashed again.
+    pub fn hashes(&mut self, tokens: &[u32], known: usize) -> &[BlockHash] {
+        let kept = self.kept(tokens.len());
+        let done = (known.min(kept) / self.block_size).min(self.hashes.len());
+        self.hashes.truncate(done);
+        for block in tokens[done * self.block_size..kept].chunks(self.block_size) {
+            let hash = self.block(block);
+            self.hashes.push(hash);
+        }
+        &self.hashes
+    }
+
+    /// The hash of the block that follows those hashed so far.
+    fn block(&mut self, block: &[u32]) -> BlockHash {
+        let parent = self.hashes.last().map_or(self.root, |hash| hash.0);
+        let first = self.hashes.is_empty();
+        let bytes = &mut self.bytes;
+        bytes.clear();
+        match &self.scheme {
+            Scheme::Kvtrace { .. } => {
+                bytes.extend(block.iter().flat_map(|token| token.to_le_bytes()));
+                BlockHash(*blake3::keyed_hash(&parent, bytes).as_bytes())
+            }
+            Scheme::Vllm { encoding, salt, .. } => {
+                let salt = salt.as_deref().filter(|_| first);
+                match encoding {
+                    Encoding::Pickle => pickle_block(&parent, block, salt, bytes),
+                    Encoding::Cbor => cbor_block(&parent, block, salt, bytes),
+                }
+                BlockHash(Sha256::digest(bytes).into())
+            }
+            Scheme::Dynamo { salt } => {
+                bytes.extend(block.iter().flat_map(|token| token.to_le_bytes()));
+                let extra = salt.as_ref().map_or(0, |salt| xxh3_64_with_seed(salt.as_bytes(), 1));
+                let own = xxh3_64_with_seed(bytes, DYNAMO_SEED.wrapping_add(extra));
+                let mut chained = [0; 32];
+                if first {
+                    chained[..8].copy_from_slice(&own.to_le_bytes());
+                } else {
+                    let mut pair = [0; 16];
+                    pair[..8].copy_from_slice(&parent[..8]);
+                    pair[8..].copy_from_slice(&own.to_le_bytes());
+                    chained[..8].copy_from_slice(&xxh3_64_with_seed(&pair, DYNAMO_SEED).to_le_bytes());
+                }
+                BlockHash(chained)
+            }
         }
     }
 }
@@ -69,25 +199,40 @@ mod tests {
 
     use super::*;
 
-    fn keys(tokens: &[u32], size: usize, partial: Partial) -> Vec<BlockKey> {
-        let mut out = Vec::new();
-        BlockChain::new(size, partial).keys(tokens, |key| out.push(key));
-        out
+    fn plain() -> Scheme {
+        Scheme::Kvtrace { salt: None }
+    }
+
+    fn hashes(tokens: &[u32], size: usize, partial: Partial, scheme: Scheme) -> Vec<BlockHash> {
+        BlockChain::new(size, partial, scheme).hashes(tokens, 0).to_vec()
+    }
+
+    fn schemes() -> [Scheme; 5] {
+        let vllm = |encoding| Scheme::Vllm { encoding, seed: VLLM_SEED.into(), salt: None };
+        let salted = Scheme::Kvtrace { salt: Some("pepper".into()) };
+        [plain(), salted, vllm(Encoding::Pickle), vllm(Encoding::Cbor), Scheme::Dynamo { salt: None }]
     }
 
     proptest! {
         #[test]
-        fn keys_are_equal_exactly_when_all_tokens_up_to_the_end_are(
+        fn hashes_are_equal_exactly_when_all_tokens_up_to_the_end_are(
             prompts in prop::collection::vec(prop::collection::vec(0..3u32, 0..12), 1..12),
             size in 1..5usize,
         ) {
-            let mut prefix_of: HashMap<BlockKey, Vec<u32>> = HashMap::new();
-            let mut key_of: HashMap<Vec<u32>, BlockKey> = HashMap::new();
-            for tokens in &prompts {
-                for (i, key) in keys(tokens, size, Partial::Keep).into_iter().enumerate() {
-                    let prefix = tokens[..((i + 1) * size).min(tokens.len())].to_vec();
-                    prop_assert_eq!(prefix_of.entry(key).or_insert_with(|| prefix.clone()), &prefix);
-                    prop_assert_eq!(key_of.entry(prefix).or_insert(key), &key);
+            for scheme in schemes() {
+                let mut chain = BlockChain::new(size, Partial::Keep, scheme.clone());
+                let mut prefix_of: HashMap<u64, Vec<u32>> = HashMap::new();
+                let mut number_of: HashMap<Vec<u32>, u64> = HashMap::new();
+                let mut last: &[u32] = &[];
+                for tokens in &prompts {
+                    let known = last.iter().zip(tokens).take_while(|(a, b)| a == b).count();
+                    for (i, hash) in chain.hashes(tokens, known).iter().enumerate() {
+                        let number = scheme.number(hash);
+                        let prefix = tokens[..((i + 1) * size).min(tokens.len())].to_vec();
+                        prop_assert_eq!(prefix_of.entry(number).or_insert_with(|| prefix.clone()), &prefix);
+                        prop_assert_eq!(number_of.entry(prefix).or_insert(number), &number);
+                    }
+                    last = tokens;
                 }
             }
         }
@@ -96,17 +241,88 @@ mod tests {
     #[test]
     fn the_partial_block_is_kept_or_dropped() {
         let tokens = [1, 2, 3, 4, 5];
-        assert_eq!(keys(&tokens, 2, Partial::Keep).len(), 3);
-        assert_eq!(keys(&tokens, 2, Partial::Drop), keys(&tokens[..4], 2, Partial::Keep));
-        assert_eq!(BlockChain::new(2, Partial::Drop).kept(5), 4);
-        assert!(keys(&[], 2, Partial::Keep).is_empty());
+        assert_eq!(hashes(&tokens, 2, Partial::Keep, plain()).len(), 3);
+        let full = hashes(&tokens[..4], 2, Partial::Keep, plain());
+        assert_eq!(hashes(&tokens, 2, Partial::Drop, plain()), full);
+        assert_eq!(BlockChain::new(2, Partial::Drop, plain()).kept(5), 4);
+        assert!(hashes(&[], 2, Partial::Keep, plain()).is_empty());
     }
 
     /// Computed with the blake3 package of Python.
     #[test]
     fn hashes_are_those_of_another_implementation() {
-        let found = keys(&[1, 2, 3, 4], 2, Partial::Keep);
-        let expected = [[0x1f37_4290, 0xf409_cd0b, 0xcd71_c5b7], [0x9267_25ff, 0x660a_d9e0, 0xa729_f600]];
-        assert_eq!(found, expected);
+        let found = |salt: Option<&str>| -> Vec<BlockKey> {
+            let scheme = Scheme::Kvtrace { salt: salt.map(str::to_owned) };
+            hashes(&[1, 2, 3, 4], 2, Partial::Keep, scheme).iter().map(BlockHash::key).collect()
+        };
+        let plain = [[0xee94_5b21, 0x05d7_a466, 0xa154_8097], [0x2c18_4236, 0xd305_2a49, 0xb934_9766]];
+        assert_eq!(found(None), plain);
+        let salted = [[0x0c20_2f48, 0x13ae_a1a3, 0x6582_1ce3], [0x8dd4_469f, 0x8af6_62e7, 0x3d05_ab13]];
+        assert_eq!(found(Some("pepper")), salted);
+    }
+
+    #[test]
+    fn a_salt_changes_every_hash() {
+        let salted = |salt: &str| {
+            hashes(&[1, 2, 3], 2, Partial::Keep, Scheme::Kvtrace { salt: Some(salt.to_owned()) })
+        };
+        let plain = hashes(&[1, 2, 3], 2, Partial::Keep, plain());
+        for (a, b) in [(&plain, &salted("x")), (&salted("y"), &salted("x"))] {
+            assert!(a.iter().zip(b).all(|(a, b)| a != b));
+        }
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// 300 tokens in blocks of 128, and the hashes that vLLM publishes for them.
+    #[test]
+    fn vllm_hashes_are_its_own() {
+        let tokens: Vec<u32> = (0..300).map(|i| (i * 7919 + 13) % 152_064).collect();
+        let cbor = Scheme::Vllm { encoding: Encoding::Cbor, seed: VLLM_SEED.into(), salt: None };
+        let found = hashes(&tokens, 128, Partial::Drop, cbor.clone());
+        assert_eq!(hex(&cbor.root()), "9bd96a485ad84efdafb72ee48a1d7a69bcead0f8f0433173941b276b9581eef0");
+        assert_eq!(
+            found.iter().map(|h| hex(&h.0)).collect::<Vec<_>>(),
+            [
+                "3c922374e6fe67f3c64e75b88a3b8bd6185b538f7019674b72aefbf8dd8754f8",
+                "2e69fa8c8aebe362593b51b8b212f1aeb45f9bb56c4258c0bf2a94f1e384e2a5"
+            ]
+        );
+        let numbers: Vec<u64> = found.iter().map(|h| cbor.number(h)).collect();
+        assert_eq!(numbers, [8_263_819_412_558_533_880, 13_774_986_176_891_249_317]);
+        let seeded = Scheme::Vllm { encoding: Encoding::Cbor, seed: "0".into(), salt: None };
+        assert_eq!(hex(&seeded.root()), "4e1195df020de59e0d65a33a4279f1183e7ae4e5d980e309f8b55adff2e61c3e");
+        let pickle = Scheme::Vllm { encoding: Encoding::Pickle, seed: VLLM_SEED.into(), salt: None };
+        assert_eq!(hex(&pickle.root()), "066b1e8987e027138e98701c46128929378935f9b6cd1549105ae6b4f0d71198");
+        assert_eq!(
+            hashes(&tokens, 128, Partial::Drop, pickle).iter().map(|h| hex(&h.0)).collect::<Vec<_>>(),
+            [
+                "29249e97c93a51addca689dcffd19921657780be17efb44d3da4300108302a1e",
+                "1cb030ec07ba92f9fb16f30b9659e85f7378e01d6105dfb15fafb5b0f0f44481"
+            ]
+        );
+    }
+
+    /// The values that Dynamo's own tests have, and those of its crate dynamo-kv-hashing 1.6.1
+    /// (`Request::builder().tokens(...).salt(...).build()`, then `sequence_hashes(16)`), which agreed
+    /// on 300 random sequences in blocks of 1 to 128 tokens as well.
+    #[test]
+    fn dynamo_hashes_are_its_own() {
+        let numbers = |tokens: &[u32], size: usize, salt: Option<&str>| -> Vec<u64> {
+            let scheme = Scheme::Dynamo { salt: salt.map(str::to_owned) };
+            let found = hashes(tokens, size, Partial::Drop, scheme.clone());
+            found.iter().map(|hash| scheme.number(hash)).collect()
+        };
+        let tokens: Vec<u32> = (1..=12).collect();
+        let expected = [14_643_705_804_678_351_452, 4_945_711_292_740_353_085, 12_583_592_247_330_656_132];
+        assert_eq!(numbers(&tokens, 4, None), expected);
+        let tokens: Vec<u32> = (0..40).map(|i| i * 7919 + 13).collect();
+        assert_eq!(numbers(&tokens, 16, None), [11_723_321_007_336_875_285, 10_087_750_364_332_773_579]);
+        assert_eq!(
+            numbers(&tokens, 16, Some("pepper")),
+            [7_693_981_256_429_169_826, 17_309_958_069_637_844_436]
+        );
     }
 }

@@ -1,9 +1,13 @@
 //! Prefix blocks: the chained hashes of token blocks, and numbering by first appearance.
 
 mod chain;
+mod encode;
 mod numbering;
+mod state;
 mod table;
 
-pub use chain::{BlockChain, BlockKey, Partial};
+pub use chain::{BlockChain, BlockHash, BlockKey, Encoding, Partial, Scheme, VLLM_SEED};
+pub use encode::MAX_PICKLED;
 pub use numbering::{BlockNumber, NumberRun, Numbering};
+pub use state::{StateFile, StateHeader};
 pub use table::KeyTable;

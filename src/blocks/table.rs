@@ -40,6 +40,21 @@ impl<K: Copy + Eq + Hash> KeyTable<K> {
         self.slots.find(hash, |&slot| self.keys[slot as usize] == key).copied()
     }
 
+    /// Bytes in use once one more key has been added: tables grow by doubling, and for a moment the
+    /// old one stands beside the new one.
+    pub fn bytes_with_one_more(&self) -> usize {
+        let slots = self.slots.allocation_size();
+        let grows = self.slots.len() == self.slots.capacity();
+        (self.keys.len() + 1) * size_of::<K>() + if grows { 3 * slots } else { slots }
+    }
+
+    /// Makes room for so many keys in all.
+    pub fn reserve(&mut self, keys: usize) {
+        self.keys.reserve(keys.saturating_sub(self.keys.len()));
+        let rehash = |&slot: &u32| self.hasher.hash_one(self.keys[slot as usize]);
+        self.slots.reserve(keys.saturating_sub(self.slots.len()), rehash);
+    }
+
     /// Adds a key that is not known yet. At most `u32::MAX` keys fit; the caller counts them.
     pub fn insert_new(&mut self, key: K) {
         let hash = self.hasher.hash_one(key);

@@ -42,7 +42,8 @@ pub struct Input {
     line_in_file: u64,
     total_lines: u64,
     skipped: u64,
-    first_skipped: Option<Error>,
+    /// The first one skipped: its line over all files, and what is wrong with it.
+    first_skipped: Option<(u64, Error)>,
 }
 
 impl Input {
@@ -165,9 +166,21 @@ impl Input {
         if !self.options.skip_invalid {
             return Err(error);
         }
-        self.skipped += 1;
-        self.first_skipped.get_or_insert(error);
+        self.count_skipped(1, Some((self.total_lines, error)));
         Ok(())
+    }
+
+    /// Counts bad records that were found elsewhere, in lines read before. `first` is the first of
+    /// them and its line over all files.
+    pub fn count_skipped(&mut self, records: u64, first: Option<(u64, Error)>) {
+        self.skipped += records;
+        let earliest = self.first_skipped.take().into_iter().chain(first).min_by_key(|(line, _)| *line);
+        self.first_skipped = earliest;
+    }
+
+    /// Whether bad records are skipped.
+    pub fn skips_invalid(&self) -> bool {
+        self.options.skip_invalid
     }
 
     /// What to say at the end about skipped records, given how many were good.
@@ -175,7 +188,7 @@ impl Input {
     /// # Errors
     /// When records were skipped and none was good.
     pub fn skipped(&self, valid: u64) -> Result<Option<String>> {
-        let Some(first) = &self.first_skipped else { return Ok(None) };
+        let Some((_, first)) = &self.first_skipped else { return Ok(None) };
         let n = self.skipped;
         if valid == 0 {
             return Err(Error::Failed(format!("no valid record among {n} (first: {first})")));

@@ -5,7 +5,7 @@
 //! readable with the signal. A filter that waits in `write` instead (its reader is stuck) does not
 //! look at all: a watcher thread ends the process one second later.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,9 @@ struct State {
     acknowledged: AtomicBool,
     /// Readable once a signal has come; never read from.
     wake: UnixStream,
+    wake_write: UnixStream,
+    /// Whether reading has become pointless.
+    stopped: AtomicBool,
 }
 
 static STATE: OnceLock<State> = OnceLock::new();
@@ -42,7 +45,8 @@ pub fn install() -> std::io::Result<()> {
         signal_hook::low_level::pipe::register(signal, wake_write.try_clone()?)?;
         signal_hook::low_level::pipe::register(signal, watch_write.try_clone()?)?;
     }
-    let state = State { received, acknowledged: AtomicBool::new(false), wake };
+    let (acknowledged, stopped) = (AtomicBool::new(false), AtomicBool::new(false));
+    let state = State { received, acknowledged, wake, wake_write, stopped };
     if STATE.set(state).is_err() {
         return Ok(());
     }
@@ -88,11 +92,27 @@ fn received() -> Option<i32> {
     i32::try_from(signal).ok().filter(|&s| s != 0)
 }
 
-/// Fails with [`Error::Signal`] once a signal has come.
+/// Ends reading, also a read that waits: whoever writes the results cannot go on.
+pub fn stop_reading() {
+    let Some(state) = STATE.get() else { return };
+    state.stopped.store(true, Ordering::SeqCst);
+    (&state.wake_write).write_all(&[0]).ok();
+}
+
+/// Ends the process at once where a signal is not answered in time: temporary files are removed.
+pub fn give_up() -> ! {
+    abandon()
+}
+
+/// Fails with [`Error::Signal`] once a signal has come, and with [`Error::ClosedPipe`] once reading
+/// has been stopped.
 ///
 /// # Errors
-/// Only that one.
+/// Only those.
 pub fn check() -> Result<()> {
+    if STATE.get().is_some_and(|state| state.stopped.load(Ordering::SeqCst)) {
+        return Err(Error::ClosedPipe);
+    }
     let Some(signal) = received() else { return Ok(()) };
     if let Some(state) = STATE.get() {
         state.acknowledged.store(true, Ordering::SeqCst);

@@ -43,6 +43,10 @@ pub struct PromptOptions {
     pub turns: Turns,
     /// Names of the fields to hand on unchanged.
     pub keep: Vec<String>,
+    /// Whether chats are kept as they stood, for a template that may use all of a message.
+    pub raw_chats: bool,
+    /// Where the arrival time is, as a dotted path, in place of `timestamp`.
+    pub timestamp_field: Option<String>,
 }
 
 /// Which requests a chat stands for.
@@ -93,6 +97,19 @@ pub struct Chat {
     /// One request per entry: its prompt is the turns before this index (and the template's
     /// invitation to answer). Rising; at most `turns.len()`.
     pub requests: Vec<usize>,
+    /// The chat as it stood, if that was asked for.
+    pub source: Option<Box<ChatSource>>,
+}
+
+/// A chat as JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChatSource {
+    /// An object for each turn, with at least `role` and `content`.
+    pub messages: Vec<String>,
+    /// The list of tools that the model may call.
+    pub tools: Option<String>,
+    /// Further arguments for the template, an object (`chat_template_kwargs`).
+    pub arguments: Option<String>,
 }
 
 impl Chat {
@@ -103,14 +120,14 @@ impl Chat {
     }
 
     /// The chat of `turns` and the requests that it stands for.
-    fn new(turns: Vec<Turn>, choice: Turns) -> Self {
+    fn new(turns: Vec<Turn>, choice: Turns, source: Option<Box<ChatSource>>) -> Self {
         let mut requests: Vec<usize> = (0..turns.len()).filter(|&i| turns[i].role == "assistant").collect();
         match (choice, requests.last()) {
             (Turns::Each, Some(_)) => {}
             (Turns::Last, Some(&last)) if last + 1 == turns.len() => requests = vec![last],
             _ => requests = vec![turns.len()],
         }
-        Self { turns, requests }
+        Self { turns, requests, source }
     }
 }
 
@@ -157,18 +174,17 @@ impl PromptRecord {
             let (parent, value) = follow(&record, path)?;
             body = parent;
             scope.inner = body.as_ref();
-            any_content(path, value, scope.innermost(), options.turns)?
-        } else if let Some(content) = content_of(&record, options.turns)? {
+            any_content(path, value, &scope, options)?
+        } else if let Some(content) = content_of(&scope, options)? {
             content
         } else if let Some(value) = record.get("body") {
             body = Some(object_at("\"body\"", value)?);
             scope.inner = body.as_ref();
-            let inner = scope.innermost();
-            match (content_of(inner, options.turns)?, conversation_of(inner, options.turns)?) {
+            match (content_of(&scope, options)?, conversation_of(&scope, options)?) {
                 (Some(content), _) | (None, Some(content)) => content,
                 (None, None) => return Err(nothing_found("\"body\"")),
             }
-        } else if let Some(content) = conversation_of(&record, options.turns)? {
+        } else if let Some(content) = conversation_of(&scope, options)? {
             content
         } else {
             return Err(nothing_found("the record"));
@@ -176,7 +192,7 @@ impl PromptRecord {
         Ok(Self {
             content,
             output: output_length(&scope)?,
-            timestamp: timestamp(&scope)?,
+            timestamp: timestamp(&scope, options)?,
             kept: kept(&scope, &options.keep),
         })
     }
@@ -272,23 +288,24 @@ fn nothing_found(place: &str) -> String {
 }
 
 /// The prompt of an object that has it in a field for ids, texts or messages.
-fn content_of(object: &Object<'_>, turns: Turns) -> Result<Option<Content>, String> {
+fn content_of(scope: &Scope<'_, '_>, options: &PromptOptions) -> Result<Option<Content>, String> {
+    let object = scope.innermost();
     if let Some((name, value)) = present(object, &IDS) {
         return ids_content(name, value).map(Some);
     }
     if let Some((name, value)) = present(object, &TEXTS) {
-        return any_content(name, value, object, turns).map(Some);
+        return any_content(name, value, scope, options).map(Some);
     }
     match object.get("messages") {
-        Some(value) => chat_content("messages", value, object, turns).map(Some),
+        Some(value) => chat_content("messages", value, scope, options).map(Some),
         None => Ok(None),
     }
 }
 
 /// The prompt of an object that has it in the form of `ShareGPT`.
-fn conversation_of(object: &Object<'_>, turns: Turns) -> Result<Option<Content>, String> {
-    match present(object, &CONVERSATIONS) {
-        Some((name, value)) => chat_content(name, value, object, turns).map(Some),
+fn conversation_of(scope: &Scope<'_, '_>, options: &PromptOptions) -> Result<Option<Content>, String> {
+    match present(scope.innermost(), &CONVERSATIONS) {
+        Some((name, value)) => chat_content(name, value, scope, options).map(Some),
         None => Ok(None),
     }
 }
@@ -318,8 +335,13 @@ fn follow<'a>(record: &Object<'a>, path: &str) -> Result<(Option<Object<'a>>, &'
     }
 }
 
-/// The prompt in a field that may hold any form of it. `beside` is the object with that field.
-fn any_content(name: &str, value: &RawValue, beside: &Object<'_>, turns: Turns) -> Result<Content, String> {
+/// The prompt in a field of the innermost object that may hold any form of it.
+fn any_content(
+    name: &str,
+    value: &RawValue,
+    scope: &Scope<'_, '_>,
+    options: &PromptOptions,
+) -> Result<Content, String> {
     let expected = "a string, or a list of token ids, strings or messages";
     let text = value.get();
     if text.starts_with('"') {
@@ -335,7 +357,7 @@ fn any_content(name: &str, value: &RawValue, beside: &Object<'_>, turns: Turns) 
             .map(|(i, item)| string_at(&format!("item {} of \"{name}\"", i + 1), item))
             .collect::<Result<_, _>>()
             .map(Content::Texts),
-        Some('{') => chat_content(name, value, beside, turns),
+        Some('{') => chat_content(name, value, scope, options),
         Some('[' | ']' | '-' | '0'..='9') => ids_content(name, value),
         _ => {
             let items = list(value)?;
@@ -375,34 +397,53 @@ fn ids(name: &str, value: &RawValue) -> Result<Vec<u32>, String> {
     Err(mismatch(&place, "a token id, a whole number below 4294967296", wrong))
 }
 
-/// A list of messages. `beside` is the object with the field `name`.
-fn chat_content(name: &str, value: &RawValue, beside: &Object<'_>, choice: Turns) -> Result<Content, String> {
-    let mut turns = Vec::new();
+/// A list of messages in the field `name` of the innermost object.
+fn chat_content(
+    name: &str,
+    value: &RawValue,
+    scope: &Scope<'_, '_>,
+    options: &PromptOptions,
+) -> Result<Content, String> {
+    let (mut turns, mut messages) = (Vec::new(), Vec::new());
     if name.rsplit('.').next() == Some("messages")
-        && let Some(system) = beside.get("system")
+        && let Some(system) = scope.innermost().get("system")
     {
         turns.push(Turn { role: "system".to_owned(), text: message_text("\"system\"", system)? });
+        messages.push(None);
     }
-    let messages: Vec<Object<'_>> = match serde_json::from_str(value.get()) {
-        Ok(messages) => messages,
-        Err(_) => return Err(not_messages(name, value)),
-    };
-    for (i, message) in messages.iter().enumerate() {
+    let objects: Vec<&RawValue> = list(value).map_err(|_| not_messages(name, value))?;
+    for (i, object) in objects.into_iter().enumerate() {
+        let message: Object<'_> =
+            serde_json::from_str(object.get()).map_err(|_| not_messages(name, value))?;
         let place = format!("message {} of \"{name}\"", i + 1);
-        let (_, role) = present(message, &["role", "from"])
+        let (role_name, role) = present(&message, &["role", "from"])
             .ok_or_else(|| format!("{place} has no \"role\" (or \"from\")"))?;
-        let role = match string_at(&format!("the role of {place}"), role)?.as_str() {
-            "human" => "user".to_owned(),
-            "gpt" | "chatgpt" | "bing" | "bard" => "assistant".to_owned(),
-            other => other.to_owned(),
+        let given = string_at(&format!("the role of {place}"), role)?;
+        let role = match given.as_str() {
+            "human" => "user",
+            "gpt" | "chatgpt" | "bing" | "bard" => "assistant",
+            other => other,
         };
-        let text = match present(message, &["content", "value"]) {
+        let usual = role_name == "role" && role == given && message.get("value").is_none();
+        let role = role.to_owned();
+        let text = match present(&message, &["content", "value"]) {
             Some((_, content)) => message_text(&place, content)?,
             None => String::new(),
         };
         turns.push(Turn { role, text });
+        messages.push((usual && options.raw_chats).then(|| object.get().to_owned()));
     }
-    Ok(Content::Chat(Chat::new(turns, choice)))
+    let source = options.raw_chats.then(|| Box::new(chat_source(&turns, messages, scope)));
+    Ok(Content::Chat(Chat::new(turns, options.turns, source)))
+}
+
+/// What a template may use: the messages, as they stood if they have the usual names, and what
+/// stands beside them.
+fn chat_source(turns: &[Turn], messages: Vec<Option<String>>, scope: &Scope<'_, '_>) -> ChatSource {
+    let written = |turn: &Turn| serde_json::json!({"role": turn.role, "content": turn.text}).to_string();
+    let messages = messages.into_iter().zip(turns).map(|(raw, turn)| raw.unwrap_or_else(|| written(turn)));
+    let text = |name: &str| scope.first(&[name]).map(|(_, value)| value.get().to_owned());
+    ChatSource { messages: messages.collect(), tools: text("tools"), arguments: text("chat_template_kwargs") }
 }
 
 /// Why `value` is not a list of objects.
@@ -480,11 +521,22 @@ fn whole_number(name: &str, value: &RawValue) -> Result<u64, String> {
         .ok_or_else(|| mismatch(&format!("\"{name}\""), "a whole number of tokens, at most 2^40", value))
 }
 
-fn timestamp(scope: &Scope<'_, '_>) -> Result<Option<String>, String> {
+/// The text of the time field: a number, or the characters of a string where a field was named.
+fn timestamp(scope: &Scope<'_, '_>, options: &PromptOptions) -> Result<Option<String>, String> {
+    let number = |value: &RawValue| value.get().starts_with(|c: char| c == '-' || c.is_ascii_digit());
+    if let Some(path) = &options.timestamp_field {
+        let found = scope.objects().find_map(|object| follow(object, path).ok());
+        let (_, value) = found.ok_or_else(|| format!("no field \"{path}\" (from --timestamp-field)"))?;
+        return match value.get().starts_with('"') {
+            true => string(value).map(Some),
+            false if number(value) => Ok(Some(value.get().to_owned())),
+            false => Err(mismatch(&format!("\"{path}\""), "a number or a time", value)),
+        };
+    }
     let Some((name, value)) = scope.first(&["timestamp"]) else {
         return Ok(None);
     };
-    if !value.get().starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) {
+    if !number(value) {
         return Err(mismatch(&format!("\"{name}\""), "a number", value));
     }
     Ok(Some(value.get().to_owned()))
@@ -589,7 +641,7 @@ mod tests {
     fn chat(turns: &[(&str, &str)], requests: &[usize]) -> Content {
         let turns =
             turns.iter().map(|&(role, text)| Turn { role: role.to_owned(), text: text.to_owned() }).collect();
-        Content::Chat(Chat { turns, requests: requests.to_vec() })
+        Content::Chat(Chat { turns, requests: requests.to_vec(), source: None })
     }
 
     #[test]

@@ -2,9 +2,14 @@
 //!
 //! Times of day in seconds have more digits than a double holds once they are milliseconds, and a
 //! shift by a double would write `0.30000000000000004`. So times that are changed are read digit by
-//! digit into a whole number of billionths of a millisecond; further digits are rounded.
+//! digit into a whole number of billionths of a millisecond; further digits are rounded. Dates are the
+//! matter of the crate `jiff`.
 
 use std::ops::{Add, Sub};
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::Offset;
 
 /// Decimals of a millisecond that are kept.
 const DECIMALS: i64 = 9;
@@ -47,6 +52,11 @@ impl Millis {
         Self(i128::from(milliseconds) * ONE)
     }
 
+    /// A whole number of microseconds.
+    pub fn micros(microseconds: u64) -> Self {
+        Self(i128::from(microseconds) * (ONE / 1000))
+    }
+
     /// The JSON number `text`, which counts `unit`s. `None` if it is no number or beyond 10^24 ms.
     pub fn parse(text: &str, unit: Unit) -> Option<Self> {
         let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
@@ -81,22 +91,14 @@ impl Millis {
 
     /// A date and time as in RFC 3339, with a blank for the `T` and without a zone (then UTC) too.
     pub fn parse_date(text: &str) -> Option<Self> {
-        let (date, rest) = text.trim().split_once(['T', 't', ' '])?;
-        let mut parts = date.split('-');
-        let mut part = || digits(parts.next()?);
-        let (year, month, day) = (part()?, part()?, part()?);
-        let zone_at = rest.find(['Z', 'z', '+', '-']).unwrap_or(rest.len());
-        let (clock, zone) = rest.split_at(zone_at);
-        let mut parts = clock.trim_end().splitn(3, ':');
-        let (hour, minute) = (digits(parts.next()?)?, digits(parts.next()?)?);
-        let second = Self::parse(parts.next().unwrap_or("0"), Unit::Seconds)?;
-        let valid = (1..=12).contains(&month)
-            && (1..=31).contains(&day)
-            && hour < 24
-            && minute < 60
-            && (Self::default()..Self::whole(61_000)).contains(&second);
-        let minutes = (days_since_1970(year, month, day) * 24 + hour) * 60 + minute - zone_minutes(zone)?;
-        valid.then_some(Self(i128::from(minutes) * 60_000 * ONE) + second)
+        let text = text.trim();
+        let moment = match text.parse::<Timestamp>() {
+            Ok(moment) => moment,
+            // A date alone is no moment.
+            Err(_) if text.contains(':') => Offset::UTC.to_timestamp(text.parse::<DateTime>().ok()?).ok()?,
+            Err(_) => return None,
+        };
+        Some(Self(moment.as_nanosecond() * (ONE / 1_000_000)))
     }
 
     /// The nearest double, in milliseconds.
@@ -154,32 +156,34 @@ impl Sub for Millis {
     }
 }
 
-/// A short unsigned number.
-fn digits(text: &str) -> Option<i64> {
-    let valid = (1..=4).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-    valid.then(|| text.parse().ok())?
+/// How the times of a field are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeForm {
+    /// As numbers that count this unit.
+    Number(Unit),
+    /// As texts such as `2026-11-24T12:00:00.5Z`.
+    Date,
 }
 
-/// Minutes that a clock of the zone is ahead: `Z`, `+01:00`, `-0330`, or nothing.
-fn zone_minutes(zone: &str) -> Option<i64> {
-    let sign = match zone.as_bytes().first() {
-        None | Some(b'Z' | b'z') => return (zone.len() <= 1).then_some(0),
-        Some(b'-') => -1,
-        Some(_) => 1,
-    };
-    let plain = zone[1..].replace(':', "");
-    let number = digits(&plain)?;
-    let minutes = if plain.len() <= 2 { number * 60 } else { number / 100 * 60 + number % 100 };
-    Some(sign * minutes)
+impl Default for TimeForm {
+    fn default() -> Self {
+        Self::Number(Unit::Milliseconds)
+    }
 }
 
-/// Days from 1970-01-01 to a day of the Gregorian calendar.
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    // Years that begin in March end with the leap day.
-    let year = if month <= 2 { year - 1 } else { year };
-    let since_march = (month + 9) % 12;
-    let day_of_year = (153 * since_march + 2) / 5 + day - 1;
-    365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year - 719_468
+impl TimeForm {
+    /// Reads one of them.
+    ///
+    /// # Errors
+    /// When it is no such time, or further off than a trace can be.
+    pub fn parse(self, text: &str) -> Result<Millis, String> {
+        match self {
+            Self::Number(unit) => Millis::parse(text, unit)
+                .ok_or_else(|| format!("\"{text}\" is not a plausible time in numbers")),
+            Self::Date => Millis::parse_date(text)
+                .ok_or_else(|| format!("\"{text}\" is not a time such as 2026-11-24T12:00:00Z")),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@
 //! `<|im_start|>assistant\n`. Nothing is put before the first turn, and texts are taken as they are,
 //! without trimming.
 //!
-//! Both parts are ordinary text to a [`Tokenizer`](super::Tokenizer), and each part begins with `<`
-//! after a line end that belongs to a run of punctuation. The embedded tokenizer always cuts there,
+//! Both parts are ordinary text to the embedded tokenizers, and each part begins with `<`
+//! after a line end that belongs to a run of punctuation. Every tokenizer whose
+//! split pattern is known cuts there, or knows the markers as added tokens,
 //! so the tokens of a chat are the tokens of its turns, one after the other, then those of the
 //! invitation: the past of a growing chat need not be tokenised again for each request.
 
@@ -17,9 +18,21 @@ pub const INVITATION: &str = "<|im_start|>assistant\n";
 /// Appends one turn to `out`.
 pub fn render_turn(turn: &Turn, out: &mut String) {
     out.reserve(turn.role.len() + turn.text.len() + 24);
-    for part in ["<|im_start|>", &turn.role, "\n", &turn.text, "<|im_end|>\n"] {
+    open_turn(&turn.role, out);
+    out.push_str(&turn.text);
+    close_turn(out);
+}
+
+/// Appends what stands before the text of a turn.
+pub fn open_turn(role: &str, out: &mut String) {
+    for part in ["<|im_start|>", role, "\n"] {
         out.push_str(part);
     }
+}
+
+/// Appends what stands after the text of a turn.
+pub fn close_turn(out: &mut String) {
+    out.push_str("<|im_end|>\n");
 }
 
 /// Appends to `out` the prompt that consists of `turns` and the invitation to answer. For the prompt
@@ -34,7 +47,7 @@ pub fn render(turns: &[Turn], out: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tokens::Tokenizer;
+    use crate::tokens::{Encoder, Tokenizer};
 
     fn turn(role: &str, text: &str) -> Turn {
         Turn { role: role.to_owned(), text: text.to_owned() }
@@ -90,21 +103,22 @@ mod tests {
             "\u{a0}",
             "</a>\n//",
         ];
-        for tokenizer in [Tokenizer::O200kBase, Tokenizer::Bytes] {
+        for name in ["o200k_base", "bytes"] {
+            let mut tokenizer = Encoder::new(Tokenizer::named(name).unwrap().into(), 0);
             for first in texts {
                 for second in texts {
                     let turns = [turn("user", first), turn(second, second), turn("", first)];
                     let (mut whole, mut text) = (Vec::new(), String::new());
                     render(&turns, &mut text);
-                    tokenizer.encode(&text, &mut whole);
+                    tokenizer.encode(&text, &mut whole).unwrap();
 
                     let mut pieces = Vec::new();
                     for turn in &turns {
                         text.clear();
                         render_turn(turn, &mut text);
-                        tokenizer.encode(&text, &mut pieces);
+                        tokenizer.encode(&text, &mut pieces).unwrap();
                     }
-                    tokenizer.encode(INVITATION, &mut pieces);
+                    tokenizer.encode(INVITATION, &mut pieces).unwrap();
                     assert_eq!(pieces, whole, "{first:?} {second:?}");
                 }
             }

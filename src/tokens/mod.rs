@@ -1,12 +1,33 @@
-//! Tokenizers: text to token ids, with nothing to download.
+//! Tokenizers: text to token ids.
 //!
-//! A tokenizer never adds tokens of its own and reads the names of special tokens
-//! (`<|endoftext|>`) as the ordinary text that they are in a prompt: two prompts share exactly the
-//! tokens of their common text, and no input can forge a token.
+//! Two need no file: the embedded vocabulary `o200k_base`, and `bytes`. Any other is read from a
+//! `tokenizer.json` (see [`file`]). A [`Tokenizer`] is shared by all threads; each has an [`Encoder`]
+//! with the memory it works in.
+//!
+//! The embedded tokenizers read the names of special tokens (`<|endoftext|>`) as the ordinary text
+//! that they are in a prompt; those from files know their added tokens, as their models do.
 
+mod added;
+mod bpe;
 pub mod chat;
+mod file;
+mod growing;
+mod reuse;
+mod split;
+pub mod template;
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tiktoken::CoreBpe;
+
+pub use growing::Growing;
+
+use crate::error::Result;
+use file::FileTokenizer;
+use reuse::{Chunks, Seen};
+use split::{Cuts, Grammar};
 
 /// The tokenizer used where the user names none.
 pub const DEFAULT: &str = "o200k_base";
@@ -14,9 +35,17 @@ pub const DEFAULT: &str = "o200k_base";
 /// The name of the tokenizer whose tokens are bytes.
 const BYTES: &str = "bytes";
 
-/// Turns text into token ids. Cheap to copy; may be used by several threads at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tokenizer {
+/// The name of the file in a model's folder.
+const FILE_NAME: &str = "tokenizer.json";
+
+/// Turns text into token ids; may be used by several threads at once.
+pub struct Tokenizer {
+    kind: Kind,
+    /// What names it in a saved numbering: equal for the same tokenizer only.
+    identity: String,
+}
+
+enum Kind {
     /// `OpenAI`'s byte-pair vocabulary of 199,998 tokens, embedded in the program and decoded on first
     /// use, which takes about a tenth of a second. The ids are those of `encode_ordinary` in Python's
     /// tiktoken, with one exception known: the crate behind it takes an apostrophe and a long s
@@ -25,52 +54,169 @@ pub enum Tokenizer {
     /// One token for each byte of the text's UTF-8 form. Needs no vocabulary, which makes results
     /// easy to reproduce by other means.
     Bytes,
+    File(FileTokenizer),
+}
+
+impl Default for Tokenizer {
+    fn default() -> Self {
+        Self { kind: Kind::O200kBase, identity: DEFAULT.to_owned() }
+    }
 }
 
 impl Tokenizer {
-    /// The tokenizer of this name: `o200k_base` or `bytes`.
+    /// The embedded tokenizer of this name: `o200k_base` or `bytes`.
+    pub fn named(name: &str) -> Option<Self> {
+        let kind = match name {
+            DEFAULT => Kind::O200kBase,
+            BYTES => Kind::Bytes,
+            _ => return None,
+        };
+        Some(Self { kind, identity: name.to_owned() })
+    }
+
+    /// The tokenizer in `path`: a `tokenizer.json`, or a folder that has one. With `special_tokens`
+    /// it knows those that stand around a prompt.
     ///
     /// # Errors
+    /// When the file cannot be read or is no tokenizer that is supported.
+    pub fn load(path: &Path, special_tokens: bool) -> Result<Self> {
+        let path = if path.is_dir() { path.join(FILE_NAME) } else { PathBuf::from(path) };
+        let (file, identity) = FileTokenizer::load(&path, special_tokens)?;
+        Ok(Self { kind: Kind::File(file), identity })
+    }
+
+    /// What tells this tokenizer from others: its name, or a hash of its file.
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// Where texts may be cut without a change to their tokens, if that is known.
+    fn cuts(&self) -> Option<Cuts> {
+        match &self.kind {
+            Kind::O200kBase => Some(Grammar::O200k.cuts()),
+            Kind::Bytes => None,
+            Kind::File(file) => file.cuts(),
+        }
+    }
+
+    /// Whether the tokens of a chat in the default template are those of its turns, one after the
+    /// other (see [`chat`]).
+    pub fn turns_apart(&self) -> bool {
+        matches!(self.kind, Kind::Bytes) || self.cuts().is_some()
+    }
+
+    /// Tokens that belong before and after the prompt `text`.
     ///
-    /// A message that lists the names, if there is no such tokenizer.
-    pub fn named(name: &str) -> Result<Self, String> {
-        match name {
-            DEFAULT => Ok(Self::O200kBase),
-            BYTES => Ok(Self::Bytes),
-            _ => Err(format!("no tokenizer \"{name}\"; there are {DEFAULT} and {BYTES}")),
+    /// # Errors
+    /// When the tokenizer fails.
+    pub fn around(&self, text: &str) -> Result<(Vec<u32>, Vec<u32>), String> {
+        match &self.kind {
+            Kind::File(file) => file.around(text),
+            Kind::O200kBase | Kind::Bytes => Ok(Default::default()),
         }
     }
+}
 
-    /// The name by which the tokenizer is chosen.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::O200kBase => DEFAULT,
-            Self::Bytes => BYTES,
-        }
+/// One thread's use of a tokenizer: the words and texts that it remembers.
+pub struct Encoder {
+    tokenizer: Arc<Tokenizer>,
+    scratch: file::Scratch,
+    chunks: Option<(Cuts, Chunks)>,
+    counted: Vec<u32>,
+}
+
+impl Encoder {
+    /// An encoder that remembers up to `memory` bytes of text and tokens; 0 for none.
+    pub fn new(tokenizer: Arc<Tokenizer>, memory: usize) -> Self {
+        let cuts = tokenizer.cuts().filter(|_| memory > 0);
+        let chunks = cuts.map(|cuts| (cuts, Chunks::new(memory)));
+        Self { tokenizer, scratch: file::Scratch::default(), chunks, counted: Vec::new() }
     }
 
-    /// The number of token ids: all ids are below it.
-    pub fn vocabulary_size(self) -> usize {
-        match self {
-            Self::O200kBase => o200k_base().vocab_size(),
-            Self::Bytes => 256,
-        }
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// A part of `text` whose tokens are the same whatever is put before and after `text`, if there
+    /// is one worth the while.
+    pub fn middle(&self, text: &str) -> Option<Range<usize>> {
+        let middle = self.tokenizer.cuts()?.middle(text)?;
+        (middle.len() >= reuse::CHUNK / 4).then_some(middle)
     }
 
     /// Appends the tokens of `text` to `tokens`. The empty text has none.
-    pub fn encode(self, text: &str, tokens: &mut Vec<u32>) {
-        match self {
-            Self::O200kBase => tokens.append(&mut o200k_base().encode(text)),
-            Self::Bytes => tokens.extend(text.bytes().map(u32::from)),
+    ///
+    /// # Errors
+    /// What the tokenizer cannot do with the text; the usual ones take any.
+    pub fn encode(&mut self, text: &str, tokens: &mut Vec<u32>) -> Result<(), String> {
+        if let Some((cuts, mut chunks)) = self.chunks.take() {
+            let result = if chunks.pays(text.len() / reuse::CHUNK) {
+                self.encode_chunks(text, cuts, &mut chunks, tokens)
+            } else {
+                self.encode_afresh(text, tokens)
+            };
+            self.chunks = Some((cuts, chunks));
+            return result;
         }
+        self.encode_afresh(text, tokens)
     }
 
-    /// The number of tokens that [`Tokenizer::encode`] finds in `text`.
-    pub fn count(self, text: &str) -> usize {
-        match self {
-            Self::O200kBase => o200k_base().count(text),
-            Self::Bytes => text.len(),
+    /// The same a chunk at a time; neighbours that are new are tokenised together.
+    fn encode_chunks(
+        &mut self,
+        text: &str,
+        cuts: Cuts,
+        chunks: &mut Chunks,
+        tokens: &mut Vec<u32>,
+    ) -> Result<(), String> {
+        let (mut new, mut start) = (0, 0);
+        while text.len() - start > reuse::CHUNK
+            && let Some(length) = cuts.next(&text[start..], reuse::CHUNK)
+        {
+            let chunk = &text[start..start + length];
+            match chunks.look(chunk) {
+                Seen::Never => {}
+                Seen::Tokens(known) => {
+                    self.encode_afresh(&text[new..start], tokens)?;
+                    tokens.extend_from_slice(known);
+                    new = start + length;
+                }
+                Seen::Before(hash) => {
+                    self.encode_afresh(&text[new..start], tokens)?;
+                    let before = tokens.len();
+                    self.encode_afresh(chunk, tokens)?;
+                    chunks.insert(hash, chunk, &tokens[before..]);
+                    new = start + length;
+                }
+            }
+            start += length;
         }
+        self.encode_afresh(&text[new..], tokens)
+    }
+
+    fn encode_afresh(&mut self, text: &str, tokens: &mut Vec<u32>) -> Result<(), String> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        match &self.tokenizer.kind {
+            Kind::O200kBase => tokens.append(&mut o200k_base().encode(text)),
+            Kind::Bytes => tokens.extend(text.bytes().map(u32::from)),
+            Kind::File(file) => file.encode(text, &mut self.scratch, tokens)?,
+        }
+        Ok(())
+    }
+
+    /// The number of tokens that [`Encoder::encode`] finds in `text`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn count(&mut self, text: &str) -> Result<usize, String> {
+        let mut tokens = std::mem::take(&mut self.counted);
+        tokens.clear();
+        let result = self.encode(text, &mut tokens);
+        self.counted = tokens;
+        result.map(|()| self.counted.len())
     }
 }
 
@@ -84,29 +230,29 @@ fn o200k_base() -> &'static CoreBpe {
 mod tests {
     use super::*;
 
-    fn encode(text: &str) -> Vec<u32> {
+    fn encode_as(name: &str, text: &str) -> Vec<u32> {
+        let mut encoder = Encoder::new(Arc::new(Tokenizer::named(name).unwrap()), 0);
         let mut tokens = Vec::new();
-        Tokenizer::O200kBase.encode(text, &mut tokens);
-        assert_eq!(Tokenizer::O200kBase.count(text), tokens.len(), "{text:?}");
+        encoder.encode(text, &mut tokens).unwrap();
+        assert_eq!(encoder.count(text).unwrap(), tokens.len(), "{text:?}");
         tokens
+    }
+
+    fn encode(text: &str) -> Vec<u32> {
+        encode_as(DEFAULT, text)
     }
 
     #[test]
     fn a_tokenizer_is_chosen_by_its_name() {
         for name in ["o200k_base", "bytes"] {
-            assert_eq!(Tokenizer::named(name).unwrap().name(), name);
+            assert_eq!(Tokenizer::named(name).unwrap().identity(), name);
         }
-        let error = Tokenizer::named("gpt2").unwrap_err();
-        assert_eq!(error, "no tokenizer \"gpt2\"; there are o200k_base and bytes");
+        assert!(Tokenizer::named("gpt2").is_none());
     }
 
     #[test]
     fn the_bytes_of_a_text_are_its_tokens() {
-        let mut tokens = vec![7];
-        Tokenizer::Bytes.encode("a\u{e9}", &mut tokens);
-        assert_eq!(tokens, [7, 0x61, 0xc3, 0xa9]);
-        assert_eq!(Tokenizer::Bytes.count("a\u{e9}"), 3);
-        assert_eq!(Tokenizer::Bytes.vocabulary_size(), 256);
+        assert_eq!(encode_as("bytes", "a\u{e9}"), [0x61, 0xc3, 0xa9]);
     }
 
     /// The ids are the output of tiktoken 0.14 for Python.
@@ -145,7 +291,6 @@ mod tests {
         ];
         for (text, expected) in vectors {
             assert_eq!(encode(text), expected, "{text:?}");
-            assert!(expected.iter().all(|&id| (id as usize) < Tokenizer::O200kBase.vocabulary_size()));
         }
     }
 
@@ -162,5 +307,71 @@ mod tests {
         assert_eq!(encode(&"a".repeat(100_000)), vec![117_525; 12_500]);
         assert_eq!(encode(&"中".repeat(50_000)), vec![1404; 50_000]);
         assert_eq!(encode(&" ".repeat(100_000)).len(), 782);
+    }
+
+    /// What is remembered must not change a token: texts are cut anywhere and put together anew, so
+    /// that their chunks come back, and each is tokenised with a memory and without.
+    #[test]
+    fn text_seen_before_has_the_same_tokens() {
+        let mut random = fastrand::Rng::with_seed(5);
+        let parts = [
+            "word",
+            " ",
+            "\n",
+            "\n\n",
+            "  ",
+            "Word's",
+            "123",
+            "4",
+            "。\n",
+            "中文",
+            "\t",
+            "é",
+            "e\u{301}",
+            " x",
+            "a/b",
+            "//",
+            "'LL",
+            "\r\n",
+            "<|x|>",
+            "\u{a0}",
+            "한국어",
+            ". ",
+            "\u{200b}",
+            "ÅngstrÖm",
+        ];
+        let mut text = |length: usize| -> String {
+            let mut out = String::new();
+            while out.len() < length {
+                out.push_str(parts[random.usize(..parts.len())]);
+            }
+            out
+        };
+        let stock: Vec<String> = (0..40).map(|i| text(200 * (i % 12))).collect();
+        let tokenizer = Arc::new(Tokenizer::default());
+        for memory in [20_000, 1 << 20] {
+            let mut encoder = Encoder::new(tokenizer.clone(), memory);
+            let mut plain = Encoder::new(tokenizer.clone(), 0);
+            let mut growing = Growing::default();
+            let mut random = fastrand::Rng::with_seed(9);
+            let mut last = String::new();
+            for _ in 0..600 {
+                let mut prompt = stock[random.usize(..4)].clone();
+                if random.bool() {
+                    let mut end = random.usize(..=last.len());
+                    end = (0..=end).rev().find(|&end| last.is_char_boundary(end)).unwrap_or(0);
+                    prompt = last[..end].to_owned();
+                }
+                prompt += &stock[random.usize(..stock.len())];
+                let (mut expected, mut found) = (Vec::new(), Vec::new());
+                plain.encode(&prompt, &mut expected).unwrap();
+                encoder.encode(&prompt, &mut found).unwrap();
+                assert!(found == expected, "{prompt:?}");
+                let before = growing.tokens().to_vec();
+                let known = growing.advance(&prompt, &mut encoder).unwrap();
+                assert!(growing.tokens() == expected && before[..known] == expected[..known], "{prompt:?}");
+                last = prompt;
+            }
+        }
     }
 }

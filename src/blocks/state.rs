@@ -1,0 +1,209 @@
+//! A saved numbering: which block has which number, so that runs on other days go on with it.
+//!
+//! The file is a few lines of text that say what the numbering belongs to, an empty line, the keys of
+//! all blocks in the order of their numbers (12 bytes each), and a checksum. It is replaced as a
+//! whole or not at all. A lock file beside it keeps two runs from giving the same number twice.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::chain::BlockKey;
+use super::table::KeyTable;
+use crate::error::{Error, Result};
+use crate::io::Output;
+
+/// First line of the file. The number rises with any change to what follows.
+const MAGIC: &str = "kvtrace block numbers, version 1";
+
+/// Bytes of a key.
+const KEY: usize = 12;
+
+/// What a numbering belongs to: runs that differ in any of it number other blocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateHeader {
+    /// Tokens per block.
+    pub block_size: usize,
+    /// The tokenizer's identity.
+    pub tokenizer: String,
+    /// The chat template's identity.
+    pub template: String,
+    /// A hash of the salt, or nothing; the salt itself is secret.
+    pub salt: String,
+}
+
+impl StateHeader {
+    fn fields(&self) -> [(&'static str, String); 4] {
+        [
+            ("block size", self.block_size.to_string()),
+            ("tokenizer", self.tokenizer.clone()),
+            ("chat template", self.template.clone()),
+            ("salt", self.salt.clone()),
+        ]
+    }
+}
+
+/// A state file in use by this run.
+pub struct StateFile {
+    path: PathBuf,
+    header: StateHeader,
+    /// Held until the end.
+    _lock: File,
+}
+
+impl StateFile {
+    /// Locks `path` and loads its numbering, which is empty where the file does not exist.
+    ///
+    /// # Errors
+    /// When another run holds the lock, when the file is damaged or from another version, or when its
+    /// numbering belongs to something else than `header` says.
+    pub fn open(path: &Path, header: StateHeader) -> Result<(Self, KeyTable<BlockKey>)> {
+        let mut lock_path = path.as_os_str().to_owned();
+        lock_path.push(".lock");
+        let lock_name = Path::new(&lock_path).display().to_string();
+        let lock = File::options().create(true).append(true).open(&lock_path);
+        let lock = lock.map_err(|e| Error::io(&lock_name, e))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::Failed(format!("{}: in use by another run", path.display())));
+            }
+            Err(TryLockError::Error(e)) => return Err(Error::io(lock_name, e)),
+        }
+        let name = path.display().to_string();
+        let table = match std::fs::read(path) {
+            Ok(bytes) => {
+                parse(&bytes, &header).map_err(|reason| Error::Failed(format!("{name}: {reason}")))?
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => KeyTable::default(),
+            Err(e) => return Err(Error::io(name, e)),
+        };
+        Ok((Self { path: path.to_owned(), header, _lock: lock }, table))
+    }
+
+    /// Replaces the file by `table`.
+    ///
+    /// # Errors
+    /// When it cannot be written; the old file is then as it was.
+    pub fn save(&self, table: &KeyTable<BlockKey>) -> Result<()> {
+        let mut output = Output::create(Some(&self.path))?;
+        let head = output.buffer();
+        head.extend_from_slice(format!("{MAGIC}\n").as_bytes());
+        for (name, value) in self.header.fields() {
+            head.extend_from_slice(format!("{name}: {value}\n").as_bytes());
+        }
+        head.extend_from_slice(format!("blocks: {}\n\n", table.len()).as_bytes());
+        let mut sum = 0;
+        for keys in table.keys().chunks(4096) {
+            let start = output.buffer().len();
+            output.buffer().extend(keys.iter().flatten().flat_map(|word| word.to_le_bytes()));
+            sum = add(sum, &output.buffer()[start..]);
+            output.end_record()?;
+        }
+        output.buffer().extend_from_slice(&sum.to_le_bytes());
+        output.finish()
+    }
+}
+
+/// The checksum of what came before and `bytes`.
+fn add(sum: u64, bytes: &[u8]) -> u64 {
+    sum.rotate_left(1) ^ xxh3_64(bytes)
+}
+
+fn parse(bytes: &[u8], header: &StateHeader) -> Result<KeyTable<BlockKey>, String> {
+    let other = || "not a file of block numbers (--state)".to_owned();
+    let end = bytes.windows(2).take(4096).position(|pair| pair == b"\n\n").ok_or_else(other)?;
+    let head = std::str::from_utf8(&bytes[..end]).map_err(|_| other())?;
+    let mut lines = head.lines();
+    let magic = lines.next().unwrap_or_default();
+    if magic != MAGIC {
+        let same_kind = magic.split(", version").next() == MAGIC.split(", version").next();
+        return Err(if same_kind { format!("this is \"{magic}\", expected \"{MAGIC}\"") } else { other() });
+    }
+    for (name, value) in header.fields() {
+        let found = lines.next().and_then(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        match found {
+            Some(found) if found == value => {}
+            Some(found) if name == "salt" => {
+                let state = if found.is_empty() { "without a salt" } else { "with another salt" };
+                return Err(format!("its numbers were given {state} (--salt)"));
+            }
+            Some(found) => {
+                return Err(format!("its numbers were given with {name} {found}, this run has {value}"));
+            }
+            None => return Err(other()),
+        }
+    }
+    let blocks = lines.next().and_then(|line| line.strip_prefix("blocks: ")?.parse::<u32>().ok());
+    let blocks = blocks.ok_or_else(other)? as usize;
+    let body = &bytes[end + 2..];
+    let damaged = || "damaged: its length or checksum does not fit".to_owned();
+    let (keys, sum) = body.split_last_chunk::<8>().ok_or_else(damaged)?;
+    let expected = keys.chunks(4096 * KEY).fold(0, add);
+    if keys.len() != blocks * KEY || u64::from_le_bytes(*sum) != expected {
+        return Err(damaged());
+    }
+    let mut table = KeyTable::default();
+    table.reserve(blocks);
+    for key in keys.chunks_exact(KEY) {
+        let word = |i: usize| u32::from_le_bytes([key[i], key[i + 1], key[i + 2], key[i + 3]]);
+        table.insert_new([word(0), word(4), word(8)]);
+    }
+    Ok(table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> StateHeader {
+        StateHeader { block_size: 16, tokenizer: "t".into(), template: "c".into(), salt: String::new() }
+    }
+
+    fn table(keys: u32) -> KeyTable<BlockKey> {
+        let mut table = KeyTable::default();
+        (0..keys).for_each(|i| table.insert_new([i, i.wrapping_mul(0x9e37_79b9), !i]));
+        table
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ids");
+        for keys in [0, 1, 5000] {
+            let (file, _) = StateFile::open(&path, header()).unwrap();
+            file.save(&table(keys)).unwrap();
+            drop(file);
+            let (_, loaded) = StateFile::open(&path, header()).unwrap();
+            assert_eq!(loaded.keys(), table(keys).keys());
+            assert!((0..keys).all(|i| loaded.get(loaded.keys()[i as usize]) == Some(i)));
+        }
+    }
+
+    #[test]
+    fn every_damage_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ids");
+        StateFile::open(&path, header()).unwrap().0.save(&table(100)).unwrap();
+        let good = std::fs::read(&path).unwrap();
+        assert!(parse(&good, &header()).is_ok());
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 0x10;
+            assert!(parse(&bad, &header()).is_err(), "byte {at}");
+            assert!(parse(&good[..at], &header()).is_err(), "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn two_runs_cannot_use_it_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ids");
+        let first = StateFile::open(&path, header()).unwrap();
+        let error = StateFile::open(&path, header()).err().unwrap().to_string();
+        assert!(error.ends_with("ids: in use by another run"), "{error}");
+        drop(first);
+        assert!(StateFile::open(&path, header()).is_ok());
+    }
+}

@@ -1,0 +1,255 @@
+//! Reader, workers, writer.
+//!
+//! The calling thread reads lines and hands them out in batches; each batch carries the sender of its
+//! reply, and the writer gets the receivers in the order of the batches. So the order of the output
+//! is that of the input whoever is quicker, and no more is in flight than the two queues hold.
+
+use std::ops::Range;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use super::HashOptions;
+use super::worker::{Hashed, Worker};
+use super::write::{Refusal, TraceWriter};
+use crate::error::{Error, Result};
+use crate::io::{Input, Status, signals};
+
+/// Bytes of lines in a batch.
+const BATCH: usize = 256 << 10;
+
+/// Time that the writer has to finish after a signal.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Lines of one file, without their ends.
+#[derive(Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    lines: Vec<Line>,
+    file: String,
+}
+
+struct Line {
+    range: Range<usize>,
+    number: u64,
+    /// The same over all files.
+    total: u64,
+}
+
+impl Batch {
+    fn push(&mut self, input: &Input) {
+        let (file, number) = input.place();
+        if self.lines.is_empty() {
+            file.clone_into(&mut self.file);
+        }
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(input.line());
+        self.lines.push(Line { range: start..self.bytes.len(), number, total: input.lines_read() });
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes.len() >= BATCH
+    }
+
+    fn error(&self, line: usize, message: String) -> Error {
+        Error::Data { file: self.file.clone(), line: self.lines[line].number, message }
+    }
+}
+
+/// A batch and what became of it.
+type Done = (Batch, Hashed);
+
+/// A batch and where its result goes.
+struct Job {
+    batch: Batch,
+    reply: SyncSender<Done>,
+}
+
+/// How a run ended.
+pub struct Ended {
+    /// The writer, with all that was written.
+    pub writer: TraceWriter,
+    /// Success, or why the run is over.
+    pub result: Result<()>,
+}
+
+/// Bad records that were skipped: how many, and the first with its line over all files.
+#[derive(Default)]
+struct Skipped {
+    count: u64,
+    first: Option<(u64, Error)>,
+}
+
+/// Turns all prompts of `input` into trace lines, with `workers` threads beside this one.
+///
+/// `idle` runs before every read from the system.
+pub fn run(
+    input: &mut Input,
+    options: &HashOptions,
+    workers: usize,
+    writer: TraceWriter,
+    idle: impl FnMut(Status) -> Result<()>,
+) -> Ended {
+    let skip = input.skips_invalid();
+    let (jobs, jobs_out) = sync_channel::<Job>(1);
+    let (order, order_out) = sync_channel::<Receiver<Done>>(workers + 1);
+    let jobs_out = Mutex::new(jobs_out);
+    let (report, ended) = sync_channel(1);
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| work(Worker::new(options, workers), &jobs_out, skip));
+        }
+        scope.spawn(move || {
+            let mut writer = writer;
+            let mut skipped = Skipped::default();
+            let result = write(&mut writer, &order_out, skip, &mut skipped);
+            if result.is_err() {
+                signals::stop_reading();
+            }
+            // The receiver waits for this.
+            report.send((writer, skipped, result)).ok();
+        });
+        let read = read(input, &jobs, &order, idle);
+        drop((jobs, order));
+        let (writer, skipped, written) = wait(&ended, &read);
+        input.count_skipped(skipped.count, skipped.first);
+        // What the writer found comes first: it is earlier in the input, or the cause of the other.
+        Ended { writer, result: written.and(read) }
+    })
+}
+
+/// The writer's report. After a signal it is not waited for without end: its reader may be stuck.
+fn wait(
+    ended: &Receiver<(TraceWriter, Skipped, Result<()>)>,
+    read: &Result<()>,
+) -> (TraceWriter, Skipped, Result<()>) {
+    let stuck = || -> ! { signals::give_up() };
+    if matches!(read, Err(Error::Signal(_))) {
+        return match ended.recv_timeout(PATIENCE) {
+            Ok(report) => report,
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => stuck(),
+        };
+    }
+    loop {
+        match ended.recv_timeout(PATIENCE) {
+            Ok(report) => return report,
+            // The input has ended, and a signal finds nobody else to notice it.
+            Err(RecvTimeoutError::Timeout) if !matches!(signals::check(), Err(Error::Signal(_))) => {}
+            Err(_) => stuck(),
+        }
+    }
+}
+
+/// Hands out the lines; ends without an error of its own when nobody takes them any more.
+fn read(
+    input: &mut Input,
+    jobs: &SyncSender<Job>,
+    order: &SyncSender<Receiver<Done>>,
+    mut idle: impl FnMut(Status) -> Result<()>,
+) -> Result<()> {
+    let mut batch = Batch::default();
+    let send = |batch: &mut Batch| -> Result<()> {
+        if batch.lines.is_empty() {
+            return Ok(());
+        }
+        let (reply, result) = sync_channel(1);
+        let job = Job { batch: std::mem::take(batch), reply };
+        let sent = order.send(result).is_ok() && jobs.send(job).is_ok();
+        if sent { Ok(()) } else { Err(Error::ClosedPipe) }
+    };
+    loop {
+        let file = input.file_index();
+        let more = input.advance(|status| {
+            idle(status)?;
+            send(&mut batch)
+        });
+        match more {
+            Ok(true) => {
+                if input.file_index() != file || batch.is_full() {
+                    send(&mut batch)?;
+                }
+                batch.push(input);
+            }
+            Ok(false) => return send(&mut batch),
+            Err(error) => {
+                // The lines before a bad one come first.
+                send(&mut batch)?;
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// A worker's life.
+fn work(mut worker: Worker, jobs: &Mutex<Receiver<Job>>, skip: bool) {
+    loop {
+        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(Job { batch, reply }) = job else { return };
+        let mut hashed = Hashed::default();
+        for (index, line) in batch.lines.iter().enumerate() {
+            worker.line(index, &batch.bytes[line.range.clone()], &mut hashed);
+            if !skip && !hashed.rejected.is_empty() {
+                break;
+            }
+        }
+        if reply.send((batch, hashed)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Writes the batches in order; flushes whenever the next one is not there yet.
+fn write(
+    writer: &mut TraceWriter,
+    order: &Receiver<Receiver<Done>>,
+    skip: bool,
+    skipped: &mut Skipped,
+) -> Result<()> {
+    loop {
+        let next = match order.try_recv() {
+            Ok(next) => next,
+            Err(TryRecvError::Disconnected) => return Ok(()),
+            Err(TryRecvError::Empty) => {
+                writer.flush()?;
+                let Ok(next) = order.recv() else { return Ok(()) };
+                next
+            }
+        };
+        // A batch without a reply is one whose worker has ended with the run.
+        let Ok((batch, hashed)) = next.recv() else { return Ok(()) };
+        write_batch(writer, &batch, &hashed, skip, skipped)?;
+    }
+}
+
+fn write_batch(
+    writer: &mut TraceWriter,
+    batch: &Batch,
+    hashed: &Hashed,
+    skip: bool,
+    skipped: &mut Skipped,
+) -> Result<()> {
+    let mut refuse = |line: usize, message: String| {
+        let error = batch.error(line, message);
+        if !skip {
+            return Err(error);
+        }
+        skipped.count += 1;
+        let total = batch.lines[line].total;
+        if skipped.first.as_ref().is_none_or(|&(first, _)| total < first) {
+            skipped.first = Some((total, error));
+        }
+        Ok(())
+    };
+    let mut from = 0;
+    while let Err(refusal) = writer.write(hashed, from) {
+        match refusal {
+            Refusal::Run(error) => return Err(error),
+            Refusal::Record(line, message) => {
+                refuse(line, message)?;
+                from = hashed.requests.partition_point(|request| request.line <= line);
+            }
+        }
+    }
+    hashed.rejected.iter().try_for_each(|(line, message)| refuse(*line, message.clone()))
+}

@@ -1,0 +1,198 @@
+//! What depends on the order of the requests: their numbers, their times, their lines.
+
+use super::worker::{Fields, Hashed, Request};
+use crate::blocks::{BlockHash, BlockKey, KeyTable, Scheme};
+use crate::error::{Error, Result};
+use crate::io::Output;
+use crate::record::time::{Millis, TimeForm, Unit};
+
+/// Which ids the blocks get.
+pub enum Ids {
+    /// Numbers in the order of first appearance, with the numbers given before.
+    Dense(KeyTable<BlockKey>),
+    /// The hashes themselves.
+    Hash(IdForm),
+}
+
+/// How a hash is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdForm {
+    /// A number of this many bits, its lowest.
+    Number(u32),
+    /// Hexadecimal digits in quotes: all of the hash.
+    Hex,
+}
+
+/// How trace lines are written.
+#[derive(Clone, Debug, Default)]
+pub struct WriteOptions {
+    /// How the records' times are given.
+    pub times: TimeForm,
+    /// Whether times count from the first request.
+    pub rebase: bool,
+    /// Requests per second of arrivals that are drawn in place of the records' times.
+    pub rate: Option<f64>,
+    /// Seed of that draw.
+    pub seed: u64,
+    /// Tokens per block, if each line is to say it.
+    pub block_size: Option<usize>,
+    /// Most bytes of memory for the numbers of blocks.
+    pub max_memory: Option<usize>,
+}
+
+/// Writes trace lines.
+pub struct TraceWriter {
+    output: Output,
+    ids: Ids,
+    scheme: Scheme,
+    options: WriteOptions,
+    first_time: Option<Millis>,
+    random: fastrand::Rng,
+    /// The arrival drawn last, in milliseconds.
+    clock: Option<f64>,
+    requests: u64,
+}
+
+/// Why a request cannot be written.
+pub(super) enum Refusal {
+    /// Its record is bad: this line of the batch, and why.
+    Record(usize, String),
+    /// The run is over.
+    Run(Error),
+}
+
+impl TraceWriter {
+    /// A writer to `output`.
+    pub fn new(output: Output, ids: Ids, scheme: Scheme, options: WriteOptions) -> Self {
+        let random = fastrand::Rng::with_seed(options.seed);
+        Self { output, ids, scheme, options, first_time: None, random, clock: None, requests: 0 }
+    }
+
+    /// Number of requests written so far.
+    pub fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    /// The output and the ids, at the end.
+    pub fn into_parts(self) -> (Output, Ids) {
+        (self.output, self.ids)
+    }
+
+    pub(super) fn flush(&mut self) -> Result<()> {
+        self.output.flush()
+    }
+
+    /// Writes the requests of a batch up to the first that cannot be; `from` is the first to write.
+    ///
+    /// # Errors
+    /// Why that request cannot be written.
+    pub(super) fn write(&mut self, hashed: &Hashed, from: usize) -> Result<(), Refusal> {
+        let mut start = from.checked_sub(1).map_or(0, |before| hashed.requests[before].hashes_end);
+        for request in &hashed.requests[from..] {
+            let blocks = &hashed.hashes[start..request.hashes_end];
+            start = request.hashes_end;
+            let before = self.output.buffer().len();
+            if let Err(refusal) = self.request(request, &hashed.records[request.record], blocks) {
+                self.output.buffer().truncate(before);
+                return Err(refusal);
+            }
+            self.output.end_record().map_err(Refusal::Run)?;
+        }
+        Ok(())
+    }
+
+    fn request(&mut self, request: &Request, fields: &Fields, hashes: &[BlockHash]) -> Result<(), Refusal> {
+        let time = self.time(fields).map_err(|reason| Refusal::Record(request.line, reason))?;
+        let Self { output, ids, scheme, options, .. } = self;
+        let out = output.buffer();
+        let mut number = itoa::Buffer::new();
+        out.extend_from_slice(b"{\"timestamp\": ");
+        match (time, &fields.timestamp) {
+            (Some(time), _) => time.write(Unit::Milliseconds, out),
+            (None, Some(text)) => out.extend_from_slice(text.as_bytes()),
+            (None, None) => out.push(b'0'),
+        }
+        out.extend_from_slice(b", \"input_length\": ");
+        out.extend_from_slice(number.format(request.input_length).as_bytes());
+        out.extend_from_slice(b", \"output_length\": ");
+        out.extend_from_slice(number.format(request.output_length).as_bytes());
+        if let Some(size) = options.block_size {
+            out.extend_from_slice(b", \"block_size\": ");
+            out.extend_from_slice(number.format(size).as_bytes());
+        }
+        out.extend_from_slice(b", \"hash_ids\": [");
+        for (i, hash) in hashes.iter().enumerate() {
+            if i > 0 {
+                out.extend_from_slice(b", ");
+            }
+            match ids {
+                Ids::Dense(table) => {
+                    let id = dense(table, hash.key(), options.max_memory).map_err(Refusal::Run)?;
+                    out.extend_from_slice(number.format(id).as_bytes());
+                }
+                Ids::Hash(IdForm::Number(bits)) => {
+                    let id = scheme.number(hash) & (u64::MAX >> (64 - *bits));
+                    out.extend_from_slice(number.format(id).as_bytes());
+                }
+                Ids::Hash(IdForm::Hex) => {
+                    let text = match scheme.digest(hash) {
+                        Some(digest) => digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+                        None => format!("{:016x}", scheme.number(hash)),
+                    };
+                    out.push(b'"');
+                    out.extend_from_slice(text.as_bytes());
+                    out.push(b'"');
+                }
+            }
+        }
+        out.push(b']');
+        for (name, value) in &fields.kept {
+            out.extend_from_slice(b", ");
+            // A string written into memory cannot fail.
+            serde_json::to_writer(&mut *out, name).ok();
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(value.as_bytes());
+        }
+        out.extend_from_slice(b"}\n");
+        self.requests += 1;
+        Ok(())
+    }
+
+    /// The request's arrival, unless the record's own text is to be copied.
+    fn time(&mut self, fields: &Fields) -> Result<Option<Millis>, String> {
+        if let Some(rate) = self.options.rate {
+            // The gaps of a Poisson process. The first request comes at once.
+            let gap = |random: &mut fastrand::Rng| -(1.0 - random.f64()).ln() / rate * 1000.0;
+            let clock = self.clock.map_or(0.0, |clock| clock + gap(&mut self.random));
+            self.clock = Some(clock);
+            return Ok(Some(Millis::micros((clock * 1000.0).round() as u64)));
+        }
+        let copied = self.options.times == TimeForm::default() && !self.options.rebase;
+        let Some(text) = fields.timestamp.as_ref().filter(|_| !copied) else { return Ok(None) };
+        let time = self.options.times.parse(text)?;
+        if !self.options.rebase {
+            return Ok(Some(time));
+        }
+        let first = *self.first_time.get_or_insert(time);
+        Ok(Some(time - first))
+    }
+}
+
+/// The number of a block.
+fn dense(table: &mut KeyTable<BlockKey>, key: BlockKey, max_memory: Option<usize>) -> Result<u32> {
+    if let Some(id) = table.get(key) {
+        return Ok(id);
+    }
+    let id = table.len();
+    let limit = max_memory.filter(|&limit| table.bytes_with_one_more() > limit);
+    if limit.is_some() || id >= u32::MAX as usize {
+        let reason = limit.map_or("there are no more numbers".to_owned(), |limit| {
+            format!("one more would take more than --max-memory ({limit} bytes)")
+        });
+        return Err(Error::Failed(format!(
+            "{id} distinct blocks are numbered, and {reason}; --ids hash needs no memory for them"
+        )));
+    }
+    table.insert_new(key);
+    Ok(id as u32)
+}
