@@ -13,6 +13,7 @@ mod progress;
 mod spec;
 pub mod stats;
 mod suggest;
+pub mod synth;
 #[cfg(test)]
 mod testing;
 mod value;

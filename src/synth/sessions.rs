@@ -1,0 +1,381 @@
+//! The model `sessions`: whole conversations of the original, drawn anew.
+//!
+//! A finite cache cares about *when* a prefix comes back, and that is decided within conversations:
+//! a turn continues the turn before it, after a while, by so many tokens. So what is drawn here is a
+//! *session*, a tree of requests of the original with the places where they continue one another, the
+//! lengths of their new parts, and how many requests arrive between them. Every drawing of a session
+//! gets fresh blocks. Blocks that are continued again and again, by requests that have nothing else
+//! in common (system prompts, tools, documents), form the core, which stays the same.
+//!
+//! Sessions come in the order of the original but for a local shuffle (see [`LocalShuffle`]), and so
+//! do the times between arrivals, in blocks. That keeps slow changes over the day, and the hit rate
+//! of a cache that fills; what is next to each other is new each time. Places count in requests, not
+//! in milliseconds: then traces without times are modelled the same way.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use fastrand::Rng;
+
+use super::core::{Core, CoreMap, RunIndex};
+use super::draw::scaled_blocks;
+use super::knobs::Limits;
+use super::learn::{Forest, NO_OUTPUT, ROOT};
+use super::request::{Ids, Request, Span, push};
+use super::shuffle::LocalShuffle;
+
+/// Consecutive gaps between arrivals that stay together.
+const GAP_BLOCK: usize = 50;
+
+/// How many places a block of gaps may move.
+const GAP_WINDOW: f64 = 3.0;
+
+/// A request of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Turn {
+    /// Requests of the trace from the session's previous turn to this one; 0 for the first.
+    pub(super) wait: u32,
+    /// The turn that it continues, counted within the session; 0 for the first.
+    pub(super) parent: u32,
+    /// Blocks below the core that it has in common with its parent.
+    pub(super) shared: u32,
+    /// Blocks that it adds.
+    pub(super) new: u32,
+    /// Tokens in its last block.
+    pub(super) tail: u32,
+    /// Tokens generated, or [`NO_OUTPUT`].
+    pub(super) output: u32,
+}
+
+/// A tree of requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Session {
+    /// Requests of the trace from the start of the session before to the start of this one.
+    pub(super) wait: u32,
+    /// The core run that its first request continues.
+    pub(super) run: RunIndex,
+    /// Index of its first turn; its last is before the first of the next session.
+    pub(super) first: u32,
+}
+
+/// The model.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct SessionsModel {
+    pub(super) core: Core,
+    pub(super) sessions: Vec<Session>,
+    pub(super) turns: Vec<Turn>,
+    /// Milliseconds between consecutive requests, one fewer than requests; none without times.
+    pub(super) gaps: Vec<f64>,
+    /// How many places a session may move.
+    pub(super) window: f64,
+}
+
+impl SessionsModel {
+    /// The model of a trace.
+    pub(super) fn new(forest: &Forest) -> Self {
+        let shared = core_blocks(forest);
+        let map = CoreMap::new(forest, &shared);
+        let mut model = Self { gaps: forest.gaps.get(1..).unwrap_or(&[]).to_vec(), ..Self::default() };
+        // Session of each request, and its turn within it.
+        let mut places: Vec<(u32, u32)> = Vec::with_capacity(forest.rows.len());
+        let mut last_start = 0;
+        // Per session: turns so far, place of the last one, depth of the core.
+        let mut open: Vec<(u32, u32, u32)> = Vec::new();
+        for (row, i) in forest.rows.iter().zip(0_u32..) {
+            let own = shared[i as usize];
+            let owner = (row.hang != ROOT).then(|| forest.owner(row.hang));
+            let inside = owner.filter(|&owner| row.hang - forest.rows[owner].first_new >= shared[owner]);
+            if let Some(owner) = inside {
+                let session = places[owner].0;
+                let (turns, _, _) = &mut open[session as usize];
+                places.push((session, *turns));
+                *turns += 1;
+            } else {
+                let last = if own > 0 { row.first_new + own - 1 } else { row.hang };
+                let run = map.run_at(last);
+                let session = model.sessions.len() as u32;
+                model.sessions.push(Session { wait: i - last_start, run, first: 0 });
+                last_start = i;
+                open.push((1, i, map.depth(run)));
+                places.push((session, 0));
+            }
+        }
+        let mut first = 0;
+        for (session, &(turns, _, _)) in model.sessions.iter_mut().zip(&open) {
+            session.first = first;
+            first += turns;
+        }
+        let nothing = Turn { wait: 0, parent: 0, shared: 0, new: 0, tail: 0, output: NO_OUTPUT };
+        model.turns = vec![nothing; forest.rows.len()];
+        for (row, i) in forest.rows.iter().zip(0_u32..) {
+            let (session, turn) = places[i as usize];
+            let (_, last, depth) = &mut open[session as usize];
+            let parent = if turn == 0 { 0 } else { places[forest.owner(row.hang)].1 };
+            model.turns[(model.sessions[session as usize].first + turn) as usize] = Turn {
+                wait: i - *last,
+                parent,
+                shared: if turn == 0 { 0 } else { row.known - *depth },
+                new: row.new - shared[i as usize],
+                tail: row.tail,
+                output: row.output,
+            };
+            *last = i;
+        }
+        model.core = map.core;
+        model.window = std::env::var("W").ok().and_then(|w| w.parse().ok()).unwrap_or(0.03) * model.sessions.len() as f64;
+        model
+    }
+
+    /// The turns of a session.
+    pub(super) fn turns_of(&self, session: usize) -> &[Turn] {
+        let first = self.sessions[session].first as usize;
+        let end = self.sessions.get(session + 1).map_or(self.turns.len(), |next| next.first as usize);
+        &self.turns[first..end]
+    }
+
+    /// Scales the core by one factor and the blocks of the sessions by another.
+    pub(super) fn scale(&mut self, prefix: f64, prompt: f64, block_size: u64) {
+        for run in &mut self.core.runs {
+            run.len = scaled_blocks(run.len, prefix);
+        }
+        if prompt == 1.0 {
+            return;
+        }
+        for session in 0..self.sessions.len() {
+            let first = self.sessions[session].first as usize;
+            let count = self.turns_of(session).len();
+            scale_turns(&mut self.turns[first..first + count], prompt, block_size);
+        }
+    }
+}
+
+/// Scales the chains of blocks of a session: what each turn adds, and how much of that a later turn
+/// has in common with it.
+fn scale_turns(turns: &mut [Turn], factor: f64, block_size: u64) {
+    let old: Vec<Turn> = turns.to_vec();
+    for (i, turn) in old.iter().enumerate() {
+        let mut new = scaled_blocks(turn.new, factor);
+        let mut shared = 0;
+        if i > 0 {
+            let (parent, scaled) = (&old[turn.parent as usize], &turns[turn.parent as usize]);
+            let common = turn.shared - parent.shared;
+            shared = scaled.shared + if common == parent.new {
+                scaled.new
+            } else {
+                // The last block of the parent may be partial, and then it ends there.
+                let most = scaled.new - u32::from(u64::from(scaled.tail) < block_size);
+                scaled_blocks(common, factor).min(most)
+            };
+            // Scaled down to nothing: such a turn keeps a block.
+            if shared == 0 && new == 0 {
+                new = 1;
+            }
+        }
+        turns[i].shared = shared;
+        turns[i].new = new;
+    }
+}
+
+fn env(name: &str, default: f64) -> f64 {
+    std::env::var(name).ok().and_then(|w| w.parse().ok()).unwrap_or(default)
+}
+
+/// Of the new blocks of each request, how many are core.
+fn core_blocks(forest: &Forest) -> Vec<u32> {
+    let mut hangs: Vec<(u32, u32)> =
+        forest.rows.iter().zip(0..).filter(|(row, _)| row.hang != ROOT).map(|(row, i)| (row.hang, i)).collect();
+    hangs.sort_unstable();
+    let mut shared = vec![0; forest.rows.len()];
+    let (least, span) = (env("T", 4.0) as usize, env("SPAN", 0.0) * forest.rows.len() as f64);
+    for group in hangs.chunk_by(|a, b| a.0 == b.0) {
+        let (first, last) = (group[0], group[group.len() - 1]);
+        if group.len() >= least && f64::from(last.1 - first.1) >= span {
+            let owner = forest.owner(first.0);
+            shared[owner] = shared[owner].max(first.0 - forest.rows[owner].first_new + 1);
+        }
+    }
+    // What core blocks hang on is core: owners stand before those that hang on them.
+    for i in (0..forest.rows.len()).rev() {
+        let hang = forest.rows[i].hang;
+        if shared[i] > 0 && hang != ROOT {
+            let owner = forest.owner(hang);
+            shared[owner] = shared[owner].max(hang - forest.rows[owner].first_new + 1);
+        }
+    }
+    shared
+}
+
+/// A drawn session that has turns to come.
+#[derive(Default)]
+struct Open {
+    session: u32,
+    copy: u32,
+    /// Index of the next turn.
+    next: u32,
+    /// First id that each past turn has added.
+    first_ids: Vec<u64>,
+}
+
+/// Draws requests of the model.
+///
+/// Memory: that of the open sessions, 8 bytes for each of their turns.
+pub(super) struct SessionsGenerator {
+    model: SessionsModel,
+    block_size: u64,
+    depths: Vec<u64>,
+    ids: Ids,
+    starts: LocalShuffle,
+    /// Sessions started so far, and the place where the next starts.
+    started: usize,
+    next_start: u64,
+    /// Place of the next turn, order of entry, slot in `open`.
+    waiting: BinaryHeap<Reverse<(u64, u64, u32)>>,
+    entries: u64,
+    open: Vec<Open>,
+    free: Vec<u32>,
+    gaps: GapShuffle,
+    reversed: Vec<Span>,
+}
+
+impl SessionsGenerator {
+    pub(super) fn new(model: SessionsModel, block_size: u64, copies: u32) -> Self {
+        let depths = model.core.depths();
+        let ids = Ids::new(&model.core, copies);
+        let starts = LocalShuffle::new(model.sessions.len() as u32, model.window);
+        let gaps = GapShuffle::new(&model.gaps);
+        let waiting = BinaryHeap::new();
+        let (open, free, reversed) = (Vec::new(), Vec::new(), Vec::new());
+        Self { model, block_size, depths, ids, starts, started: 0, next_start: 0, waiting, entries: 0, open, free, gaps, reversed }
+    }
+
+    /// Milliseconds from the request before to the next one.
+    pub(super) fn draw_gap(&mut self, rng: &mut Rng) -> f64 {
+        self.gaps.draw(&self.model.gaps, rng)
+    }
+
+    /// Draws requests, without their arrival, until the length of one is within the limits.
+    pub(super) fn draw(&mut self, rng: &mut Rng, limits: &Limits, request: &mut Request) -> Result<(), String> {
+        // Two passes without one, whatever the order, and there is none.
+        for _ in 0..=2 * self.model.turns.len() {
+            self.step(rng, request);
+            if limits.contain(request.input_length) {
+                return Ok(());
+            }
+        }
+        Err(limits.unreachable(2 * self.model.turns.len() as u32))
+    }
+
+    /// The next request.
+    fn step(&mut self, rng: &mut Rng, request: &mut Request) {
+        let waiting = self.waiting.peek().map(|&Reverse((place, ..))| place);
+        // A pass begins when the one before it is through: each holds every request once.
+        let between = self.started % self.model.sessions.len() == 0;
+        if waiting.is_none_or(|place| !between && place > self.next_start) {
+            self.start(rng);
+        }
+        let Some(Reverse((place, _, slot))) = self.waiting.pop() else { return };
+        let turn = self.emit(slot, request);
+        let open = &mut self.open[slot as usize];
+        open.next = turn + 1;
+        match self.model.turns_of(open.session as usize).get(open.next as usize) {
+            Some(next) => self.wait(place + u64::from(next.wait), slot),
+            None => self.free.push(slot),
+        }
+    }
+
+    fn wait(&mut self, place: u64, slot: u32) {
+        self.waiting.push(Reverse((place, self.entries, slot)));
+        self.entries += 1;
+    }
+
+    /// Starts the next session.
+    fn start(&mut self, rng: &mut Rng) {
+        let session = self.starts.draw(rng);
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.open.push(Open::default());
+            self.open.len() as u32 - 1
+        });
+        let open = &mut self.open[slot as usize];
+        (open.session, open.copy, open.next) = (session, self.ids.draw_copy(rng), 0);
+        open.first_ids.clear();
+        self.wait(self.next_start, slot);
+        // The places of the starts stay; which session starts at each is what is drawn.
+        self.started += 1;
+        let count = self.model.sessions.len();
+        let passes = (self.started / count) as u64 * self.model.turns.len() as u64;
+        self.next_start = if self.started % count == 0 {
+            passes
+        } else {
+            self.next_start + u64::from(self.model.sessions[self.started % count].wait)
+        };
+    }
+
+    /// Writes the next turn of an open session into `request`; returns its index.
+    fn emit(&mut self, slot: u32, request: &mut Request) -> u32 {
+        let open = &mut self.open[slot as usize];
+        let turns = self.model.turns_of(open.session as usize);
+        let run = self.model.sessions[open.session as usize].run;
+        let index = open.next;
+        let turn = turns[index as usize];
+        let depth = self.depths.get(run as usize).copied().unwrap_or(0);
+        let old = depth + u64::from(turn.shared);
+        let blocks = old + u64::from(turn.new);
+        request.clear();
+        request.input_length = blocks.saturating_sub(1) * self.block_size + u64::from(turn.tail);
+        request.context_length = (old * self.block_size).min(request.input_length);
+        request.output_length = (turn.output != NO_OUTPUT).then_some(u64::from(turn.output));
+        self.ids.core_path(&self.model.core, run, open.copy, &mut request.spans);
+        // Up the parents, each of which has added a part of what is shared.
+        let (mut left, mut at) = (turn.shared, turn.parent);
+        while left > 0 {
+            let parent = turns[at as usize];
+            if left > parent.shared {
+                let start = open.first_ids[at as usize];
+                self.reversed.push(Span { start, len: left - parent.shared });
+                left = parent.shared;
+            }
+            at = parent.parent;
+        }
+        for span in self.reversed.drain(..).rev() {
+            push(&mut request.spans, span);
+        }
+        let start = self.ids.fresh(turn.new);
+        open.first_ids.push(start);
+        push(&mut request.spans, Span { start, len: turn.new });
+        index
+    }
+}
+
+/// The times between arrivals, in blocks that are shuffled locally.
+struct GapShuffle {
+    /// Where blocks begin, and the end of the last.
+    bounds: Vec<usize>,
+    order: LocalShuffle,
+    next: usize,
+    end: usize,
+}
+
+impl GapShuffle {
+    fn new(gaps: &[f64]) -> Self {
+        let mut bounds = vec![0];
+        for (i, &gap) in gaps.iter().enumerate() {
+            // Requests that arrive together stay together, if they are not too many.
+            let len = i - bounds[bounds.len() - 1];
+            if len >= GAP_BLOCK && (gap > 0.0 || len >= 4 * GAP_BLOCK) {
+                bounds.push(i);
+            }
+        }
+        bounds.push(gaps.len());
+        let order = LocalShuffle::new(bounds.len() as u32 - 1, GAP_WINDOW);
+        Self { bounds, order, next: 0, end: 0 }
+    }
+
+    fn draw(&mut self, gaps: &[f64], rng: &mut Rng) -> f64 {
+        if self.next >= self.end {
+            let block = self.order.draw(rng) as usize;
+            (self.next, self.end) = (self.bounds[block], self.bounds[block + 1]);
+        }
+        self.next += 1;
+        gaps.get(self.next - 1).copied().unwrap_or(0.0)
+    }
+}
