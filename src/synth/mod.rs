@@ -14,6 +14,7 @@ mod request;
 mod sessions;
 mod shuffle;
 mod tree;
+mod window;
 mod write;
 
 pub use generate::Generator;

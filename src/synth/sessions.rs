@@ -23,12 +23,23 @@ use super::knobs::Limits;
 use super::learn::{Forest, NO_OUTPUT, ROOT};
 use super::request::{Ids, Request, Span, push};
 use super::shuffle::LocalShuffle;
+use super::window;
 
 /// Consecutive gaps between arrivals that stay together.
 const GAP_BLOCK: usize = 50;
 
+/// A block is core if so many requests hang on it, and their first and last are so far apart, as a
+/// share of the trace. On real traces most blocks that are used again are so only for a while, even
+/// when they are used often: those belong to a session. Of the blocks that pass both bounds in the
+/// first half of a trace nearly all are used again in the second.
+const CORE_USES: usize = 3;
+const CORE_SPAN: f64 = 0.1;
+
+/// Most requests in a row that come in the original's order and unchanged.
+const LONGEST_RUN: u32 = 15;
+
 /// How many places a block of gaps may move.
-const GAP_WINDOW: f64 = 3.0;
+const GAP_WINDOW: f64 = 2.0;
 
 /// A request of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +133,7 @@ impl SessionsModel {
             *last = i;
         }
         model.core = map.core;
-        model.window = std::env::var("W").ok().and_then(|w| w.parse().ok()).unwrap_or(0.03) * model.sessions.len() as f64;
+        model.window = window::find(&model, forest);
         model
     }
 
@@ -176,20 +187,16 @@ fn scale_turns(turns: &mut [Turn], factor: f64, block_size: u64) {
     }
 }
 
-fn env(name: &str, default: f64) -> f64 {
-    std::env::var(name).ok().and_then(|w| w.parse().ok()).unwrap_or(default)
-}
-
 /// Of the new blocks of each request, how many are core.
 fn core_blocks(forest: &Forest) -> Vec<u32> {
     let mut hangs: Vec<(u32, u32)> =
         forest.rows.iter().zip(0..).filter(|(row, _)| row.hang != ROOT).map(|(row, i)| (row.hang, i)).collect();
     hangs.sort_unstable();
     let mut shared = vec![0; forest.rows.len()];
-    let (least, span) = (env("T", 4.0) as usize, env("SPAN", 0.0) * forest.rows.len() as f64);
+    let span = CORE_SPAN * forest.rows.len() as f64;
     for group in hangs.chunk_by(|a, b| a.0 == b.0) {
         let (first, last) = (group[0], group[group.len() - 1]);
-        if group.len() >= least && f64::from(last.1 - first.1) >= span {
+        if group.len() >= CORE_USES && f64::from(last.1 - first.1) >= span {
             let owner = forest.owner(first.0);
             shared[owner] = shared[owner].max(first.0 - forest.rows[owner].first_new + 1);
         }
@@ -210,10 +217,26 @@ fn core_blocks(forest: &Forest) -> Vec<u32> {
 struct Open {
     session: u32,
     copy: u32,
-    /// Index of the next turn.
+    /// Index of the next turn, and its place in the original.
     next: u32,
+    original: u32,
     /// First id that each past turn has added.
     first_ids: Vec<u64>,
+}
+
+/// Place of the next turn, order of entry, slot in the list of open sessions.
+type Waiting = Reverse<(Place, u64, u32)>;
+
+/// A place in a pass, in parts of a request; ordered as numbers are.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+struct Place(f64);
+
+impl Eq for Place {}
+
+impl Ord for Place {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.total_cmp(&other.0)
+    }
 }
 
 /// Draws requests of the model.
@@ -223,29 +246,49 @@ pub(super) struct SessionsGenerator {
     model: SessionsModel,
     block_size: u64,
     depths: Vec<u64>,
+    /// Place in the original where each session starts.
+    originals: Vec<u32>,
     ids: Ids,
     starts: LocalShuffle,
-    /// Sessions started so far, and the place where the next starts.
+    /// Sessions started so far, and the next one with its place.
     started: usize,
-    next_start: u64,
-    /// Place of the next turn, order of entry, slot in `open`.
-    waiting: BinaryHeap<Reverse<(u64, u64, u32)>>,
+    next_start: Option<(u32, Place)>,
+    waiting: BinaryHeap<Waiting>,
     entries: u64,
     open: Vec<Open>,
     free: Vec<u32>,
     gaps: GapShuffle,
+    /// Place in the original of the last request, and how many came in the original's order.
+    last_original: u32,
+    in_order: u32,
     reversed: Vec<Span>,
 }
 
 impl SessionsGenerator {
     pub(super) fn new(model: SessionsModel, block_size: u64, copies: u32) -> Self {
-        let depths = model.core.depths();
-        let ids = Ids::new(&model.core, copies);
-        let starts = LocalShuffle::new(model.sessions.len() as u32, model.window);
-        let gaps = GapShuffle::new(&model.gaps);
-        let waiting = BinaryHeap::new();
-        let (open, free, reversed) = (Vec::new(), Vec::new(), Vec::new());
-        Self { model, block_size, depths, ids, starts, started: 0, next_start: 0, waiting, entries: 0, open, free, gaps, reversed }
+        let mut original = 0;
+        let place = |session: &Session| {
+            original += session.wait;
+            original
+        };
+        Self {
+            block_size,
+            depths: model.core.depths(),
+            originals: model.sessions.iter().map(place).collect(),
+            ids: Ids::new(&model.core, copies),
+            starts: LocalShuffle::new(model.sessions.len() as u32, model.window),
+            started: 0,
+            next_start: None,
+            waiting: BinaryHeap::new(),
+            entries: 0,
+            open: Vec::new(),
+            free: Vec::new(),
+            gaps: GapShuffle::new(&model.gaps, model.window),
+            last_original: 0,
+            in_order: 0,
+            reversed: Vec::new(),
+            model,
+        }
     }
 
     /// Milliseconds from the request before to the next one.
@@ -267,56 +310,61 @@ impl SessionsGenerator {
 
     /// The next request.
     fn step(&mut self, rng: &mut Rng, request: &mut Request) {
-        let waiting = self.waiting.peek().map(|&Reverse((place, ..))| place);
+        let Self { starts, model, .. } = self;
+        let (session, start) = *self.next_start.get_or_insert_with(|| {
+            let (session, place) = starts.draw(rng, |session| model.sessions[session as usize].wait);
+            (session, Place(place))
+        });
         // A pass begins when the one before it is through: each holds every request once.
         let between = self.started % self.model.sessions.len() == 0;
-        if waiting.is_none_or(|place| !between && place > self.next_start) {
-            self.start(rng);
+        if self.waiting.peek().is_none_or(|&Reverse((place, ..))| !between && place > start) {
+            self.next_start = None;
+            self.start(session, start, rng);
         }
         let Some(Reverse((place, _, slot))) = self.waiting.pop() else { return };
-        let turn = self.emit(slot, request);
+        self.emit(slot, rng, request);
         let open = &mut self.open[slot as usize];
-        open.next = turn + 1;
+        open.next += 1;
         match self.model.turns_of(open.session as usize).get(open.next as usize) {
-            Some(next) => self.wait(place + u64::from(next.wait), slot),
+            Some(next) => {
+                open.original += next.wait;
+                self.wait(Place(place.0 + f64::from(next.wait)), slot);
+            }
             None => self.free.push(slot),
         }
     }
 
-    fn wait(&mut self, place: u64, slot: u32) {
+    fn wait(&mut self, place: Place, slot: u32) {
         self.waiting.push(Reverse((place, self.entries, slot)));
         self.entries += 1;
     }
 
-    /// Starts the next session.
-    fn start(&mut self, rng: &mut Rng) {
-        let session = self.starts.draw(rng);
+    fn start(&mut self, session: u32, place: Place, rng: &mut Rng) {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.open.push(Open::default());
             self.open.len() as u32 - 1
         });
         let open = &mut self.open[slot as usize];
-        (open.session, open.copy, open.next) = (session, self.ids.draw_copy(rng), 0);
+        (open.session, open.copy) = (session, self.ids.draw_copy(rng));
+        (open.next, open.original) = (0, self.originals[session as usize]);
         open.first_ids.clear();
-        self.wait(self.next_start, slot);
-        // The places of the starts stay; which session starts at each is what is drawn.
         self.started += 1;
-        let count = self.model.sessions.len();
-        let passes = (self.started / count) as u64 * self.model.turns.len() as u64;
-        self.next_start = if self.started % count == 0 {
-            passes
-        } else {
-            self.next_start + u64::from(self.model.sessions[self.started % count].wait)
-        };
+        self.wait(place, slot);
     }
 
-    /// Writes the next turn of an open session into `request`; returns its index.
-    fn emit(&mut self, slot: u32, request: &mut Request) -> u32 {
+    /// Writes the next turn of an open session into `request`.
+    fn emit(&mut self, slot: u32, rng: &mut Rng, request: &mut Request) {
         let open = &mut self.open[slot as usize];
         let turns = self.model.turns_of(open.session as usize);
         let run = self.model.sessions[open.session as usize].run;
-        let index = open.next;
-        let turn = turns[index as usize];
+        let mut turn = turns[open.next as usize];
+        let follows = open.original == self.last_original.wrapping_add(1);
+        self.last_original = open.original;
+        self.in_order = if follows { self.in_order + 1 } else { 1 };
+        if self.in_order > LONGEST_RUN {
+            self.in_order = 0;
+            vary(&mut turn, open.next, turns, &self.model.turns, self.block_size, rng);
+        }
         let depth = self.depths.get(run as usize).copied().unwrap_or(0);
         let old = depth + u64::from(turn.shared);
         let blocks = old + u64::from(turn.new);
@@ -342,7 +390,30 @@ impl SessionsGenerator {
         let start = self.ids.fresh(turn.new);
         open.first_ids.push(start);
         push(&mut request.spans, Span { start, len: turn.new });
-        index
+    }
+}
+
+/// Makes a request differ from its original, after too many that came in the original's order: it
+/// gets the last block's tokens and the output length of other requests. `turn` is number `index`
+/// of its session's `turns`.
+fn vary(turn: &mut Turn, index: u32, turns: &[Turn], all: &[Turn], block_size: u64, rng: &mut Rng) {
+    const TRIES: usize = 20;
+    let depth = turn.shared + turn.new;
+    // A block that occurs again must keep its tokens, and one that is full stays so.
+    let repeated = turns.iter().any(|other| other.parent == index && other.shared == depth);
+    let partial = |tail: u32| tail > 0 && u64::from(tail) < block_size;
+    for _ in 0..TRIES {
+        let other = all[rng.usize(..all.len())];
+        if turn.new > 0 && !repeated && partial(turn.tail) && partial(other.tail) {
+            turn.tail = other.tail;
+        }
+        if turn.output != NO_OUTPUT && other.output != NO_OUTPUT {
+            turn.output = other.output;
+        }
+        let original = turns[index as usize];
+        if turn.tail != original.tail && turn.output != original.output {
+            return;
+        }
     }
 }
 
@@ -356,12 +427,13 @@ struct GapShuffle {
 }
 
 impl GapShuffle {
-    fn new(gaps: &[f64]) -> Self {
+    fn new(gaps: &[f64], window: f64) -> Self {
+        let block = ((window / GAP_WINDOW) as usize).clamp(1, GAP_BLOCK);
         let mut bounds = vec![0];
         for (i, &gap) in gaps.iter().enumerate() {
             // Requests that arrive together stay together, if they are not too many.
             let len = i - bounds[bounds.len() - 1];
-            if len >= GAP_BLOCK && (gap > 0.0 || len >= 4 * GAP_BLOCK) {
+            if len >= block && (gap > 0.0 || len >= 4 * GAP_BLOCK) {
                 bounds.push(i);
             }
         }
@@ -372,7 +444,7 @@ impl GapShuffle {
 
     fn draw(&mut self, gaps: &[f64], rng: &mut Rng) -> f64 {
         if self.next >= self.end {
-            let block = self.order.draw(rng) as usize;
+            let block = self.order.draw(rng, |_| 1).0 as usize;
             (self.next, self.end) = (self.bounds[block], self.bounds[block + 1]);
         }
         self.next += 1;

@@ -13,39 +13,45 @@ use fastrand::Rng;
 /// Parts of a place.
 const UNIT: i64 = 1 << 16;
 
-/// The shuffle's state. Memory: 16 bytes for each place of the window.
+/// The shuffle's state. Memory: 16 bytes for each element within the window.
 pub(super) struct LocalShuffle {
     count: u32,
     /// How far an element may move, in parts of a place.
     reach: i64,
-    /// The next element to be given a place, over all passes.
-    next: i64,
+    /// The next element to be given a place, and its own place in its pass.
+    next: u32,
+    place: i64,
     waiting: BinaryHeap<Reverse<(i64, u32)>>,
 }
 
 impl LocalShuffle {
     /// A shuffle of `count` elements, at least one, each moved by at most `window` places.
     pub(super) fn new(count: u32, window: f64) -> Self {
-        let reach = (window.clamp(0.0, f64::from(count)) * UNIT as f64) as i64;
-        Self { count, reach, next: 0, waiting: BinaryHeap::new() }
+        let reach = (window.clamp(0.0, f64::from(u32::MAX)) * UNIT as f64) as i64;
+        Self { count, reach, next: 0, place: 0, waiting: BinaryHeap::new() }
     }
 
-    /// The next element.
-    pub(super) fn draw(&mut self, rng: &mut Rng) -> u32 {
+    /// The next element and the place it was given, in places since the pass began; the first ones
+    /// may be negative. `wait` tells how many places each element is from the one before it.
+    pub(super) fn draw(&mut self, rng: &mut Rng, wait: impl Fn(u32) -> u32) -> (u32, f64) {
         loop {
-            // Nothing that has no place yet can come before this one; a pass begins when the one
-            // before it is through.
-            let horizon = self.next * UNIT - self.reach;
-            let between = self.next % i64::from(self.count) == 0;
+            // A pass begins when the one before it is through.
+            let through = self.next == self.count;
+            if through && self.waiting.is_empty() {
+                (self.next, self.place) = (0, 0);
+                continue;
+            }
+            let own = if through { 0 } else { self.place + i64::from(wait(self.next)) * UNIT };
             if let Some(&Reverse((place, element))) = self.waiting.peek()
-                && (place < horizon || between)
+                // Nothing that has no place yet can come before this one.
+                && (through || place < own - self.reach)
             {
                 self.waiting.pop();
-                return element;
+                return (element, place as f64 / UNIT as f64);
             }
-            let place = self.next * UNIT + if self.reach == 0 { 0 } else { rng.i64(-self.reach..=self.reach) };
-            let element = (self.next % i64::from(self.count)) as u32;
-            self.waiting.push(Reverse((place, element)));
+            self.place = own;
+            let moved = if self.reach == 0 { 0 } else { rng.i64(-self.reach..=self.reach) };
+            self.waiting.push(Reverse((own + moved, self.next)));
             self.next += 1;
         }
     }
@@ -59,7 +65,7 @@ mod tests {
     fn every_element_comes_once_per_pass_and_near_its_place() {
         let mut rng = Rng::with_seed(1);
         let mut shuffle = LocalShuffle::new(1000, 30.0);
-        let drawn: Vec<u32> = (0..2000).map(|_| shuffle.draw(&mut rng)).collect();
+        let drawn: Vec<u32> = (0..2000).map(|_| shuffle.draw(&mut rng, |_| 1).0).collect();
         for pass in drawn.chunks(1000) {
             let mut sorted = pass.to_vec();
             sorted.sort_unstable();
@@ -74,6 +80,6 @@ mod tests {
     fn without_a_window_the_order_stays() {
         let mut rng = Rng::with_seed(1);
         let mut shuffle = LocalShuffle::new(3, 0.0);
-        assert_eq!((0..7).map(|_| shuffle.draw(&mut rng)).collect::<Vec<_>>(), [0, 1, 2, 0, 1, 2, 0]);
+        assert_eq!((0..7).map(|_| shuffle.draw(&mut rng, |_| 1).0).collect::<Vec<_>>(), [0, 1, 2, 0, 1, 2, 0]);
     }
 }
