@@ -7,8 +7,10 @@
 mod input;
 mod lines;
 mod output;
+mod pace;
 pub mod signals;
 mod source;
 
 pub use input::{Input, InputOptions, Status};
 pub use output::Output;
+pub use pace::Pacer;

@@ -11,9 +11,9 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::error::{Error, Result};
@@ -117,6 +117,31 @@ pub(super) fn wait_readable(fd: BorrowedFd<'_>) -> Result<()> {
         }
         if !fds[0].revents().is_empty() {
             return check();
+        }
+    }
+}
+
+/// Waits until `deadline`; a signal is an error.
+pub(super) fn wait_until(deadline: Instant) -> Result<()> {
+    loop {
+        check()?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        let Some(state) = STATE.get() else {
+            std::thread::sleep(left);
+            continue;
+        };
+        let mut fds = [PollFd::from_borrowed_fd(state.wake.as_fd(), PollFlags::IN)];
+        let timeout = Timespec {
+            // A wait of more than 292 billion years is cut into several.
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(left.subsec_nanos()),
+        };
+        if !matches!(poll(&mut fds, Some(&timeout)), Ok(_) | Err(rustix::io::Errno::INTR)) {
+            // What cannot be polled is slept through.
+            std::thread::sleep(left);
         }
     }
 }

@@ -22,14 +22,6 @@ impl<T: Copy + PartialOrd> Observed<T> {
         groups.filter_map(|group| Some((*group.first()?, group.len() as u64))).collect()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.values.is_empty()
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = T> + '_ {
-        self.values.iter().copied()
-    }
-
     pub(super) fn map(&mut self, change: impl Fn(T) -> T) {
         self.values.iter_mut().for_each(|value| *value = change(*value));
     }

@@ -9,8 +9,12 @@ use super::sessions::SessionsGenerator;
 use super::tree::TreeGenerator;
 use super::{Body, Model};
 
+/// Longer requests do not fit into memory as lines.
+const MOST_BLOCKS: u64 = 1 << 28;
+
 /// Draws requests without end. The same model, knobs and seed give the same requests.
 pub struct Generator {
+    block_size: u64,
     /// The one source of all chance.
     rng: Rng,
     knobs: Knobs,
@@ -66,7 +70,7 @@ impl Generator {
                 Source::Tree(Box::new(TreeGenerator::new(model, size, copies)))
             }
         };
-        Ok(Self { rng: Rng::with_seed(seed), knobs, clock, now: 0.0, first: true, source })
+        Ok(Self { block_size: size, rng: Rng::with_seed(seed), knobs, clock, now: 0.0, first: true, source })
     }
 
     /// Draws the next request.
@@ -93,6 +97,10 @@ impl Generator {
         match &mut self.source {
             Source::Sessions(sessions) => sessions.draw(rng, limits, request)?,
             Source::Tree(tree) => tree.draw(rng, limits, request)?,
+        }
+        if request.input_length / self.block_size > MOST_BLOCKS {
+            let length = request.input_length;
+            return Err(format!("a request of {length} tokens is too long to write; see --max-isl"));
         }
         self.now += gap.unwrap_or(0.0);
         request.timestamp = gap.map(|_| self.now);

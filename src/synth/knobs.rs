@@ -74,8 +74,6 @@ impl Limits {
     pub(super) fn unreachable(&self, tries: u32) -> String {
         let min = self.min.map_or_else(String::new, |min| format!(" of at least {min}"));
         let max = self.max.map_or_else(String::new, |max| format!(" of at most {max}"));
-        format!(
-            "no input length{min}{max} among {tries} requests in a row: widen --min-isl and --max-isl"
-        )
+        format!("no input length{min}{max} among {tries} requests in a row: widen --min-isl and --max-isl")
     }
 }

@@ -113,8 +113,7 @@ impl Learner {
                 .filter(|&length| length < NO_OUTPUT)
                 .ok_or("output_length is too long to learn")?,
         };
-        let mut row =
-            Row { hang: ROOT, known: 0, new: blocks, first_new: 0, tail: tail as u32, output };
+        let mut row = Row { hang: ROOT, known: 0, new: blocks, first_new: 0, tail: tail as u32, output };
         row.first_new = self.parents.len() as u32;
         match record.ids() {
             Some(ids) => self.walk(ids, block_size, &mut row)?,
@@ -216,8 +215,7 @@ mod tests {
     fn learn(requests: &[(&[u64], u64)]) -> Forest {
         let mut learner = Learner::default();
         for &(ids, input_length) in requests {
-            let record =
-                Record { input_length, has_ids: true, hash_ids: ids.to_vec(), ..Record::default() };
+            let record = Record { input_length, has_ids: true, hash_ids: ids.to_vec(), ..Record::default() };
             learner.add(&record, 4).unwrap();
         }
         learner.finish()
@@ -242,7 +240,15 @@ mod tests {
 
     #[test]
     fn a_block_with_a_second_token_count_counts_as_new() {
-        let forest = learn(&[(&[0, 1], 7), (&[0, 1], 6), (&[0, 1, 2], 12), (&[0, 1], 7), (&[0], 3), (&[9], 2), (&[9], 2)]);
+        let forest = learn(&[
+            (&[0, 1], 7),
+            (&[0, 1], 6),
+            (&[0, 1, 2], 12),
+            (&[0, 1], 7),
+            (&[0], 3),
+            (&[9], 2),
+            (&[9], 2),
+        ]);
         let expected = [(ROOT, 0, 2), (0, 1, 1), (0, 1, 2), (1, 2, 0), (ROOT, 0, 1), (ROOT, 0, 1), (6, 1, 0)];
         assert_eq!(hangs(&forest), expected);
     }

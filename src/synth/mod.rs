@@ -7,9 +7,11 @@
 
 mod core;
 mod draw;
+mod file;
 mod generate;
 mod knobs;
 mod learn;
+mod prompts;
 mod request;
 mod sessions;
 mod shuffle;
@@ -17,9 +19,11 @@ mod tree;
 mod window;
 mod write;
 
+pub use file::ModelReader;
 pub use generate::Generator;
 pub use knobs::{Knobs, Limits, MAX_FACTOR};
 pub use learn::Learner;
+pub use prompts::Vocabulary;
 pub use request::{Request, Span};
 pub use write::{RequestWriter, WriteOptions};
 
@@ -90,12 +94,18 @@ impl Model {
         self.block_size
     }
 
-    /// How its requests are written.
+    /// Whether time passes from one of its requests to the next.
+    pub fn has_time(&self) -> bool {
+        self.mean_gap().is_some()
+    }
+
+    /// How its requests are written: as those that it was learnt from.
     pub fn write_options(&self) -> WriteOptions {
         WriteOptions {
             has_ids: self.has_ids,
-            block_size: self.states_block_size.then_some(self.block_size),
-            annotate: false,
+            block_size: self.block_size,
+            states_block_size: self.states_block_size,
+            ..WriteOptions::default()
         }
     }
 

@@ -170,13 +170,14 @@ fn scale_turns(turns: &mut [Turn], factor: f64, block_size: u64) {
         if i > 0 {
             let (parent, scaled) = (&old[turn.parent as usize], &turns[turn.parent as usize]);
             let common = turn.shared - parent.shared;
-            shared = scaled.shared + if common == parent.new {
-                scaled.new
-            } else {
-                // The last block of the parent may be partial, and then it ends there.
-                let most = scaled.new - u32::from(u64::from(scaled.tail) < block_size);
-                scaled_blocks(common, factor).min(most)
-            };
+            shared = scaled.shared
+                + if common == parent.new {
+                    scaled.new
+                } else {
+                    // The last block of the parent may be partial, and then it ends there.
+                    let most = scaled.new - u32::from(u64::from(scaled.tail) < block_size);
+                    scaled_blocks(common, factor).min(most)
+                };
             // Scaled down to nothing: such a turn keeps a block.
             if shared == 0 && new == 0 {
                 new = 1;
@@ -189,8 +190,13 @@ fn scale_turns(turns: &mut [Turn], factor: f64, block_size: u64) {
 
 /// Of the new blocks of each request, how many are core.
 fn core_blocks(forest: &Forest) -> Vec<u32> {
-    let mut hangs: Vec<(u32, u32)> =
-        forest.rows.iter().zip(0..).filter(|(row, _)| row.hang != ROOT).map(|(row, i)| (row.hang, i)).collect();
+    let mut hangs: Vec<(u32, u32)> = forest
+        .rows
+        .iter()
+        .zip(0..)
+        .filter(|(row, _)| row.hang != ROOT)
+        .map(|(row, i)| (row.hang, i))
+        .collect();
     hangs.sort_unstable();
     let mut shared = vec![0; forest.rows.len()];
     let span = CORE_SPAN * forest.rows.len() as f64;
@@ -297,7 +303,12 @@ impl SessionsGenerator {
     }
 
     /// Draws requests, without their arrival, until the length of one is within the limits.
-    pub(super) fn draw(&mut self, rng: &mut Rng, limits: &Limits, request: &mut Request) -> Result<(), String> {
+    pub(super) fn draw(
+        &mut self,
+        rng: &mut Rng,
+        limits: &Limits,
+        request: &mut Request,
+    ) -> Result<(), String> {
         // Two passes without one, whatever the order, and there is none.
         for _ in 0..=2 * self.model.turns.len() {
             self.step(rng, request);

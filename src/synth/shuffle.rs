@@ -80,6 +80,9 @@ mod tests {
     fn without_a_window_the_order_stays() {
         let mut rng = Rng::with_seed(1);
         let mut shuffle = LocalShuffle::new(3, 0.0);
-        assert_eq!((0..7).map(|_| shuffle.draw(&mut rng, |_| 1).0).collect::<Vec<_>>(), [0, 1, 2, 0, 1, 2, 0]);
+        assert_eq!(
+            (0..7).map(|_| shuffle.draw(&mut rng, |_| 1).0).collect::<Vec<_>>(),
+            [0, 1, 2, 0, 1, 2, 0]
+        );
     }
 }

@@ -10,8 +10,8 @@ use fastrand::Rng;
 
 use super::core::{Core, CoreMap, Run, RunIndex, TOP};
 use super::draw::{Observed, scaled_blocks};
-use super::learn::{Forest, NO_OUTPUT, ROOT};
 use super::knobs::{Limits, MAX_TRIES};
+use super::learn::{Forest, NO_OUTPUT, ROOT};
 use super::request::{Ids, Request, Span, push};
 
 /// Where requests stop in the core.
@@ -145,7 +145,12 @@ impl TreeGenerator {
     }
 
     /// Draws a request, without its arrival, until its length is within the limits.
-    pub(super) fn draw(&mut self, rng: &mut Rng, limits: &Limits, request: &mut Request) -> Result<(), String> {
+    pub(super) fn draw(
+        &mut self,
+        rng: &mut Rng,
+        limits: &Limits,
+        request: &mut Request,
+    ) -> Result<(), String> {
         for _ in 0..MAX_TRIES {
             let walk = self.walks[rng.usize(..self.walks.len())];
             let stop = walk as usize / 2;

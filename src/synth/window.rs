@@ -43,7 +43,6 @@ pub(super) fn find(model: &SessionsModel, forest: &Forest) -> f64 {
         trial.window = window;
         let (cache, time) = original.distance(&Profile::of_synthetic(trial, forest));
         let badness = (cache / CACHE_TOLERANCE).max(time / TIME_TOLERANCE);
-        if std::env::var_os("DBG").is_some() { eprintln!("{window:.1} cache {cache:.4} time {time:.4}"); }
         if badness <= 1.0 {
             return window;
         }

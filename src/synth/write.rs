@@ -1,62 +1,89 @@
-//! Synthetic requests as trace lines.
+//! Synthetic requests as lines: of a trace, or of prompts.
 
+use super::prompts::{PromptWriter, Vocabulary};
 use super::request::Request;
 
 /// How requests are written.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Default)]
 pub struct WriteOptions {
     /// Whether lines have a list of ids.
     pub has_ids: bool,
-    /// Tokens per block, where lines state it.
-    pub block_size: Option<u64>,
+    /// Tokens per block.
+    pub block_size: u64,
+    /// Whether lines state it.
+    pub states_block_size: bool,
     /// Whether lines have the reference's `context_len` and `unique_user_prompt_len`.
     pub annotate: bool,
+    /// Write prompts of these tokens instead of trace lines.
+    pub prompts: Option<Vocabulary>,
 }
 
-/// Writes requests as trace lines.
+/// Writes requests as lines.
 pub struct RequestWriter {
     options: WriteOptions,
+    prompts: Option<PromptWriter>,
 }
 
 impl RequestWriter {
     /// A writer of lines.
-    pub fn new(options: WriteOptions) -> Self {
-        Self { options }
+    pub fn new(mut options: WriteOptions) -> Self {
+        let prompts = options.prompts.take().map(|tokens| PromptWriter::new(tokens, options.block_size));
+        Self { options, prompts }
     }
 
     /// Appends the line of a request.
-    pub fn write(&self, request: &Request, out: &mut Vec<u8>) {
-        let mut number = itoa::Buffer::new();
-        let mut field = |out: &mut Vec<u8>, name: &str, value: u64| {
-            out.push(if out.last() == Some(&b'{') { b' ' } else { b',' });
-            out.extend_from_slice(name.as_bytes());
-            out.extend_from_slice(number.format(value).as_bytes());
-        };
+    ///
+    /// # Errors
+    /// When it cannot be written as a prompt; nothing has been appended then.
+    pub fn write(&mut self, request: &Request, out: &mut Vec<u8>) -> Result<(), String> {
+        let before = out.len();
+        let written = self.line(request, out);
+        if written.is_err() {
+            out.truncate(before);
+        }
+        written
+    }
+
+    fn line(&mut self, request: &Request, out: &mut Vec<u8>) -> Result<(), String> {
+        let length = request.input_length;
         out.push(b'{');
         if let Some(timestamp) = request.timestamp {
             out.extend_from_slice(b"\"timestamp\": ");
             write_time(timestamp, out);
             out.extend_from_slice(b", ");
         }
-        out.extend_from_slice(b"\"input_length\": ");
-        out.extend_from_slice(itoa::Buffer::new().format(request.input_length).as_bytes());
-        if let Some(output) = request.output_length {
-            field(out, " \"output_length\": ", output);
+        if let Some(prompts) = &mut self.prompts {
+            prompts.write(request, out)?;
+        } else {
+            number(b"\"input_length\": ", length, out);
         }
-        if let Some(size) = self.options.block_size {
-            field(out, " \"block_size\": ", size);
+        if let Some(output) = request.output_length {
+            number(b", \"output_length\": ", output, out);
+            if self.prompts.is_some() {
+                number(b", \"max_tokens\": ", output, out);
+            }
+        }
+        if self.options.states_block_size && self.prompts.is_none() {
+            number(b", \"block_size\": ", self.options.block_size, out);
         }
         if self.options.annotate {
-            field(out, " \"context_len\": ", request.context_length);
-            field(out, " \"unique_user_prompt_len\": ", request.input_length - request.context_length);
+            number(b", \"context_len\": ", request.context_length, out);
+            number(b", \"unique_user_prompt_len\": ", length - request.context_length, out);
         }
-        if self.options.has_ids {
+        if self.options.has_ids && self.prompts.is_none() {
             out.extend_from_slice(b", \"hash_ids\": [");
             write_ids(request, out);
             out.push(b']');
         }
         out.extend_from_slice(b"}\n");
+        Ok(())
     }
+}
+
+/// Appends a field with a number.
+fn number(name: &[u8], value: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 /// Appends a time in milliseconds, to the microsecond, without needless zeros.

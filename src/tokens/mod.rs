@@ -5,8 +5,11 @@
 //! tokens of their common text, and no input can forge a token.
 
 pub mod chat;
+mod words;
 
 use tiktoken::CoreBpe;
+
+pub use words::Words;
 
 /// The tokenizer used where the user names none.
 pub const DEFAULT: &str = "o200k_base";

@@ -1,0 +1,55 @@
+//! Records written at the moments that their timestamps name.
+
+use std::time::{Duration, Instant};
+
+use crate::error::Result;
+use crate::io::signals;
+
+/// Waits for the moment of each record.
+///
+/// The first record sets the clock; every later one waits for its own moment on that clock, not for a
+/// span after the one before, so that delays do not add up.
+pub struct Pacer {
+    speedup: f64,
+    /// When the first record was, and its timestamp.
+    start: Option<(Instant, f64)>,
+}
+
+impl Pacer {
+    /// Trace time passes `speedup` times as fast as the clock.
+    pub fn new(speedup: f64) -> Self {
+        Self { speedup, start: None }
+    }
+
+    /// Waits until `timestamp_ms` has come. What is late already goes on at once.
+    ///
+    /// # Errors
+    /// [`Error::Signal`](crate::error::Error::Signal) when one comes first.
+    pub fn wait(&mut self, timestamp_ms: f64) -> Result<()> {
+        let (start, first) = *self.start.get_or_insert_with(|| (Instant::now(), timestamp_ms));
+        let seconds = (timestamp_ms - first) / 1000.0 / self.speedup;
+        // Neither a time before the first nor one that no clock reaches has a moment.
+        let after = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
+        match start.checked_add(after) {
+            Some(moment) => signals::wait_until(moment),
+            None => signals::wait_until(start + Duration::from_secs(1 << 40)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_end_at_their_moments_and_do_not_add_up() {
+        let mut pacer = Pacer::new(10.0);
+        let start = Instant::now();
+        for timestamp in [5000.0, 5100.0, 5050.0, 4000.0, 6000.0] {
+            pacer.wait(timestamp).unwrap();
+            let due = Duration::from_secs_f64((timestamp - 5000.0_f64).max(0.0) / 10_000.0);
+            assert!(start.elapsed() >= due, "{timestamp} came early");
+        }
+        assert!(start.elapsed() < Duration::from_secs(5));
+    }
+}
