@@ -43,6 +43,7 @@ pub(super) struct Row {
 ///
 /// Memory: 8 bytes per distinct block and 32 per request, and the 18 to 23 bytes per block of
 /// [`Numbering`] where ids are not dense.
+#[derive(Default)]
 pub struct Learner {
     numbering: Numbering,
     /// Number in the forest of each id, by the number of the id.
@@ -68,20 +69,6 @@ pub(super) struct Forest {
     pub(super) gaps: Vec<f64>,
     /// Requests without a list of ids.
     pub(super) without_ids: u64,
-}
-
-impl Default for Learner {
-    fn default() -> Self {
-        Self {
-            numbering: Numbering::default(),
-            block_of: Vec::new(),
-            parents: Vec::new(),
-            forest: Forest::default(),
-            last_time: None,
-            has_time: false,
-            numbers: Vec::new(),
-        }
-    }
 }
 
 impl Learner {

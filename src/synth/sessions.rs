@@ -22,7 +22,7 @@ use super::draw::scaled_blocks;
 use super::knobs::Limits;
 use super::learn::{Forest, NO_OUTPUT, ROOT};
 use super::request::{Ids, Request, Span, push};
-use super::shuffle::LocalShuffle;
+use super::shuffle::{LocalShuffle, UNIT};
 use super::window;
 
 /// Consecutive gaps between arrivals that stay together.
@@ -230,20 +230,8 @@ struct Open {
     first_ids: Vec<u64>,
 }
 
-/// Place of the next turn, order of entry, slot in the list of open sessions.
-type Waiting = Reverse<(Place, u64, u32)>;
-
-/// A place in a pass, in parts of a request; ordered as numbers are.
-#[derive(Clone, Copy, PartialEq, PartialOrd)]
-struct Place(f64);
-
-impl Eq for Place {}
-
-impl Ord for Place {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.total_cmp(&other.0)
-    }
-}
+/// Place of the next turn in parts of a place, order of entry, slot in the list of open sessions.
+type Waiting = Reverse<(i64, u64, u32)>;
 
 /// Draws requests of the model.
 ///
@@ -258,7 +246,7 @@ pub(super) struct SessionsGenerator {
     starts: LocalShuffle,
     /// Sessions started so far, and the next one with its place.
     started: usize,
-    next_start: Option<(u32, Place)>,
+    next_start: Option<(u32, i64)>,
     waiting: BinaryHeap<Waiting>,
     entries: u64,
     open: Vec<Open>,
@@ -322,12 +310,11 @@ impl SessionsGenerator {
     /// The next request.
     fn step(&mut self, rng: &mut Rng, request: &mut Request) {
         let Self { starts, model, .. } = self;
-        let (session, start) = *self.next_start.get_or_insert_with(|| {
-            let (session, place) = starts.draw(rng, |session| model.sessions[session as usize].wait);
-            (session, Place(place))
-        });
+        let (session, start) = *self
+            .next_start
+            .get_or_insert_with(|| starts.draw(rng, |session| model.sessions[session as usize].wait));
         // A pass begins when the one before it is through: each holds every request once.
-        let between = self.started % self.model.sessions.len() == 0;
+        let between = self.started.is_multiple_of(self.model.sessions.len());
         if self.waiting.peek().is_none_or(|&Reverse((place, ..))| !between && place > start) {
             self.next_start = None;
             self.start(session, start, rng);
@@ -339,18 +326,18 @@ impl SessionsGenerator {
         match self.model.turns_of(open.session as usize).get(open.next as usize) {
             Some(next) => {
                 open.original += next.wait;
-                self.wait(Place(place.0 + f64::from(next.wait)), slot);
+                self.wait(place + i64::from(next.wait) * UNIT, slot);
             }
             None => self.free.push(slot),
         }
     }
 
-    fn wait(&mut self, place: Place, slot: u32) {
+    fn wait(&mut self, place: i64, slot: u32) {
         self.waiting.push(Reverse((place, self.entries, slot)));
         self.entries += 1;
     }
 
-    fn start(&mut self, session: u32, place: Place, rng: &mut Rng) {
+    fn start(&mut self, session: u32, place: i64, rng: &mut Rng) {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.open.push(Open::default());
             self.open.len() as u32 - 1

@@ -10,8 +10,8 @@ use std::collections::BinaryHeap;
 
 use fastrand::Rng;
 
-/// Parts of a place.
-const UNIT: i64 = 1 << 16;
+/// Parts of a place, in which places are counted.
+pub(super) const UNIT: i64 = 1 << 16;
 
 /// The shuffle's state. Memory: 16 bytes for each element within the window.
 pub(super) struct LocalShuffle {
@@ -31,9 +31,9 @@ impl LocalShuffle {
         Self { count, reach, next: 0, place: 0, waiting: BinaryHeap::new() }
     }
 
-    /// The next element and the place it was given, in places since the pass began; the first ones
-    /// may be negative. `wait` tells how many places each element is from the one before it.
-    pub(super) fn draw(&mut self, rng: &mut Rng, wait: impl Fn(u32) -> u32) -> (u32, f64) {
+    /// The next element and the place it was given, in parts of a place since the pass began; the first
+    /// ones may be negative. `wait` tells how many places each element is from the one before it.
+    pub(super) fn draw(&mut self, rng: &mut Rng, wait: impl Fn(u32) -> u32) -> (u32, i64) {
         loop {
             // A pass begins when the one before it is through.
             let through = self.next == self.count;
@@ -47,7 +47,7 @@ impl LocalShuffle {
                 && (through || place < own - self.reach)
             {
                 self.waiting.pop();
-                return (element, place as f64 / UNIT as f64);
+                return (element, place);
             }
             self.place = own;
             let moved = if self.reach == 0 { 0 } else { rng.i64(-self.reach..=self.reach) };
