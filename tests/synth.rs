@@ -90,7 +90,11 @@ fn generate(model: Model, knobs: &Knobs, seed: u64, count: usize) -> Result<Vec<
 
 fn save(model: &Model) -> String {
     let mut text = Vec::new();
-    model.save(|line| Ok::<(), ()>(text.extend_from_slice(line))).unwrap();
+    let append = |line: &[u8]| {
+        text.extend_from_slice(line);
+        Ok::<(), ()>(())
+    };
+    model.save(append).unwrap();
     String::from_utf8(text).unwrap()
 }
 
@@ -201,7 +205,7 @@ fn chats(conversations: u64) -> String {
     let (mut lines, mut next) = (Vec::new(), 10);
     for c in 0..conversations {
         let mut ids: Vec<u64> = if c % 3 == 0 { vec![0, 1] } else { vec![0, 2, 3] };
-        for turn in 0..1 + c % 5 {
+        for turn in 0..=c % 5 {
             let added = 1 + (c + turn) % 3;
             ids.extend(next..next + added);
             next += added + 1;
@@ -536,7 +540,7 @@ fn a_signal_ends_an_endless_run_at_a_record() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(1000));
+    std::thread::sleep(std::time::Duration::from_secs(1));
     Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     let mut out = String::new();
     std::io::Read::read_to_string(child.stdout.as_mut().unwrap(), &mut out).unwrap();
@@ -638,8 +642,7 @@ fn sessions_keep_what_a_finite_cache_sees_of_a_real_trace() {
             "block size clashes" => 0.0,
             "ks reuse_s" => 0.012,
             "token_hit_rate" => 0.004,
-            "unique_blocks_per_request" => 0.2,
-            "dispersion_10s" | "dispersion_60s" => 0.2,
+            "unique_blocks_per_request" | "dispersion_10s" | "dispersion_60s" => 0.2,
             "continues" => 0.01,
             name if name.starts_with("ks ") => 0.006,
             name if name.starts_with("lru") => 0.005,
