@@ -74,7 +74,7 @@ fn learn(trace: &[(f64, Vec<u64>, u64, Option<u64>)], block_size: u64, kind: Mod
 }
 
 fn generate(model: Model, knobs: &Knobs, seed: u64, count: usize) -> Result<Vec<Line>, String> {
-    let mut generator = Generator::new(model, knobs.clone(), seed)?;
+    let mut generator = Generator::new(model, knobs.clone(), seed, Some(count as u64))?;
     let mut request = Request::default();
     let one = |_| {
         generator.next(&mut request)?;
@@ -130,10 +130,12 @@ fn traces() -> impl Strategy<Value = Vec<(f64, Vec<u64>, u64, Option<u64>)>> {
 fn knobs() -> impl Strategy<Value = Knobs> {
     let factor = || prop_oneof![3 => Just(1.0), 1 => 0.05..4.0_f64];
     let limits = || (prop::option::weighted(0.2, 0..12_u64), prop::option::weighted(0.2, 4..40_u64));
-    (factor(), factor(), factor(), factor(), 1..4_u32, limits(), limits()).prop_map(
-        |(prefix_len, prompt_len, output_len, speedup, prefix_root, input, output)| Knobs {
+    let hit_rate = prop::option::weighted(0.3, 0.0..1.0_f64);
+    (factor(), factor(), factor(), factor(), 1..4_u32, limits(), limits(), hit_rate).prop_map(
+        |(prefix_len, prompt_len, output_len, speedup, prefix_root, input, output, hit_rate)| Knobs {
             speedup,
             rate: None,
+            hit_rate,
             prefix_len,
             prefix_root,
             prompt_len,
@@ -153,6 +155,8 @@ proptest! {
             let reread = load(&save(&model)).unwrap();
             prop_assert_eq!(&reread, &model);
             let count = 3 * trace.len() + 5;
+            let mut knobs = knobs.clone();
+            knobs.hit_rate = knobs.hit_rate.filter(|_| kind == ModelKind::Sessions);
             match generate(model, &knobs, seed, count) {
                 Ok(lines) => {
                     assert_valid(&lines, 4);
@@ -161,9 +165,15 @@ proptest! {
                         prop_assert!(knobs.input.max.is_none_or(|max| line.input <= max));
                         prop_assert!(line.output.is_none_or(|n| knobs.output.max.is_none_or(|max| n <= max)));
                     }
+                    if let Some(target) = knobs.hit_rate {
+                        prop_assert!((hit_rate(&lines, 4) - target).abs() <= 0.01);
+                    }
                     prop_assert_eq!(Ok(lines), generate(reread, &knobs, seed, count));
                 }
-                Err(message) => prop_assert!(message.contains("widen --min-isl"), "{}", message),
+                Err(message) => {
+                    let known = ["widen --min-isl", "is out of reach", "with so few requests"];
+                    prop_assert!(known.iter().any(|text| message.contains(text)), "{}", message);
+                }
             }
         }
     }
@@ -198,6 +208,20 @@ proptest! {
             }
         }
     }
+}
+
+/// Token hit rate of an infinite cache.
+fn hit_rate(lines: &[Line], block_size: u64) -> f64 {
+    let mut seen = HashSet::new();
+    let (mut cached, mut tokens) = (0, 0);
+    for line in lines {
+        let ids = line.ids.as_ref().unwrap();
+        let known = ids.iter().take_while(|id| seen.contains(*id)).count() as u64;
+        cached += (known * block_size).min(line.input);
+        tokens += line.input;
+        seen.extend(ids.iter().copied());
+    }
+    if tokens == 0 { 0.0 } else { cached as f64 / tokens as f64 }
 }
 
 /// A trace of chats behind two system prompts, made by a rule.
@@ -689,4 +713,55 @@ fn the_whole_multiplier_doubles_what_it_says() {
     assert!(mean(&doubled, "input_length") > 1.8 * mean(&plain, "input_length"));
     let hit = |trace: &str| stats(trace)["block_hit_rate"].as_f64().unwrap();
     assert!((hit(&doubled) - hit(&plain)).abs() < 0.02);
+}
+
+#[test]
+fn the_hit_rate_is_what_is_asked_for_and_all_else_stays() {
+    let trace = chats(400);
+    let blocks = |lines: &[Line]| {
+        let mut blocks: Vec<u64> = lines.iter().map(|l| l.input.div_ceil(512)).collect();
+        blocks.sort_unstable();
+        blocks
+    };
+    let output = |lines: &[Line]| lines.iter().map(|l| l.output.unwrap()).sum::<u64>() as f64;
+    let plain = parse(&run("trace-synth", &["--seed=2"], &trace).ok());
+    for target in ["0", "0.3", "0.6", "0.7"] {
+        let out = run("trace-synth", &["--seed=2", "--target-hit-rate", target], &trace).ok();
+        let found = stats(&out)["token_hit_rate"].as_f64().unwrap();
+        assert!((found - target.parse::<f64>().unwrap()).abs() <= 0.01, "{target}: {found}");
+        let lines = parse(&out);
+        assert_valid(&lines, 512);
+        assert_eq!(blocks(&lines), blocks(&plain));
+        assert!((output(&lines) / output(&plain) - 1.0).abs() < 0.02, "{target}");
+        assert_eq!(lines.last().unwrap().time, plain.last().unwrap().time);
+    }
+    let ran = run("trace-synth", &["--target-hit-rate=1"], &trace);
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stderr.contains("is out of reach: from 0.0000 to 0.9"), "{}", ran.stderr);
+    let ran = run("trace-synth", &["--target-hit-rate=0.5", "--model=tree"], &trace);
+    assert!(ran.stderr.contains("only the model sessions"), "{}", ran.stderr);
+    assert_eq!(run("trace-synth", &["--target-hit-rate=30"], &trace).status, Some(2));
+}
+
+#[test]
+fn the_report_says_what_an_independent_program_says() {
+    let Some(oracle) = real("oracle/fidelity.py") else { return };
+    let folder = scratch();
+    let trace = write(folder.path(), "trace", chats(300));
+    for (name, option) in NAMES.map(|name| (name, "-q")).into_iter().chain([("sessions", "--max-isl=3000")]) {
+        let ran = run("trace-synth", &["--model", name, "--report", option, &trace], "");
+        let report = ran.stderr.clone();
+        let synthetic = write(folder.path(), name, ran.ok());
+        let Some(rows) = distances(&oracle, &trace, &synthetic) else { return };
+        let mut compared = 0;
+        for line in report.lines().skip(1) {
+            let (name, values) = line.split_at(28);
+            let values: Vec<f64> = values.split_whitespace().map(|value| value.parse().unwrap()).collect();
+            for (value, expected) in values.iter().zip(rows[name.trim()]) {
+                assert!((value - expected).abs() <= 0.000_051, "{line}, expected {expected}");
+            }
+            compared += 1;
+        }
+        assert!(compared >= 29, "{report}");
+    }
 }

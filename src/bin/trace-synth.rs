@@ -1,5 +1,6 @@
 //! `trace-synth`: a trace to a synthetic one like it.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -7,7 +8,7 @@ use kvtrace::cli::{self, Progress, synth};
 use kvtrace::error::{Error, Result};
 use kvtrace::io::{Input, InputOptions, Output, Pacer, signals};
 use kvtrace::record::{BlockSize, TraceReader};
-use kvtrace::synth::{Generator, Learner, Model, ModelReader, Request, RequestWriter};
+use kvtrace::synth::{Figures, Generator, Learner, Model, ModelReader, Request, RequestWriter};
 
 fn main() -> ExitCode {
     cli::run(&synth::SPEC, filter)
@@ -15,8 +16,8 @@ fn main() -> ExitCode {
 
 fn filter(options: synth::Options) -> Result<()> {
     options.check().map_err(Error::Usage)?;
-    let model = match &options.model_file {
-        Some(path) => load(&options, path)?,
+    let (model, original) = match &options.model_file {
+        Some(path) => (load(&options, path)?, None),
         None => learn(&options)?,
     };
     let needs_time = options.duration.is_some() || options.pace;
@@ -27,17 +28,21 @@ fn filter(options: synth::Options) -> Result<()> {
         save(&model, path)?;
     }
     let mut output = Output::create(options.common.output.as_deref())?;
-    match generate(&options, model, &mut output) {
-        Ok(()) => output.finish(),
-        Err(error) => {
-            output.abandon();
-            Err(error)
-        }
+    let mut synthetic = original.as_ref().map(|_| Figures::new(model.block_size()));
+    if let Err(error) = generate(&options, model, &mut output, synthetic.as_mut()) {
+        output.abandon();
+        return Err(error);
     }
+    output.finish()?;
+    if let (Some(original), Some(synthetic)) = (original, synthetic) {
+        // Where standard error is closed there is nobody to tell.
+        std::io::stderr().write_all(original.compare(&synthetic).as_bytes()).ok();
+    }
+    Ok(())
 }
 
-/// The model of the trace that is read.
-fn learn(options: &synth::Options) -> Result<Model> {
+/// The model of the trace that is read, and its figures if they will be compared.
+fn learn(options: &synth::Options) -> Result<(Model, Option<Figures>)> {
     let common = &options.common;
     let note = |message: &str| cli::note(synth::SPEC.name, common.quiet, message);
     let input = Input::new(&common.files, InputOptions::from(common))?;
@@ -55,7 +60,10 @@ fn learn(options: &synth::Options) -> Result<Model> {
     if without > 0 && without < all {
         note(&format!("{without} of {all} requests have no hash_ids: taken for prompts that share nothing"));
     }
-    Model::new(options.model.unwrap_or_default(), learner).map_err(Error::Failed)
+    let figures = options.report.then(|| Figures::of_learnt(&learner, reader.block_size())).transpose();
+    let figures = figures.map_err(Error::Failed)?;
+    let model = Model::new(options.model.unwrap_or_default(), learner).map_err(Error::Failed)?;
+    Ok((model, figures))
 }
 
 /// The model of a file.
@@ -91,7 +99,12 @@ fn save(model: &Model, path: &Path) -> Result<()> {
     output.finish()
 }
 
-fn generate(options: &synth::Options, model: Model, output: &mut Output) -> Result<()> {
+fn generate(
+    options: &synth::Options,
+    model: Model,
+    output: &mut Output,
+    mut figures: Option<&mut Figures>,
+) -> Result<()> {
     let unlimited = options.forever || options.duration.is_some();
     let default = if unlimited { u64::MAX } else { model.requests() };
     let count = options.requests.unwrap_or(default);
@@ -100,7 +113,9 @@ fn generate(options: &synth::Options, model: Model, output: &mut Output) -> Resu
     write.annotate = options.annotate;
     write.prompts = options.vocabulary().map_err(Error::Usage)?;
     let mut writer = RequestWriter::new(write);
-    let mut generator = Generator::new(model, options.knobs.clone(), options.seed).map_err(Error::Failed)?;
+    let known = Some(count).filter(|_| !unlimited);
+    let mut generator =
+        Generator::new(model, options.knobs.clone(), options.seed, known).map_err(Error::Failed)?;
     let mut pacer = options.pace.then(|| Pacer::new(1.0));
     let mut request = Request::default();
     for _ in 0..count {
@@ -109,6 +124,9 @@ fn generate(options: &synth::Options, model: Model, output: &mut Output) -> Resu
         let arrival = request.timestamp.unwrap_or(0.0);
         if arrival >= end {
             break;
+        }
+        if let Some(figures) = &mut figures {
+            figures.add(&request).map_err(Error::Failed)?;
         }
         if let Some(pacer) = &mut pacer {
             output.flush()?;

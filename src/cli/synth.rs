@@ -8,6 +8,7 @@ use crate::tokens::{self, Words};
 
 /// Values of the options.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option by itself")]
 pub struct Options {
     /// Options of all filters.
     pub common: Common,
@@ -25,6 +26,8 @@ pub struct Options {
     pub seed: u64,
     /// Changes to what was learnt.
     pub knobs: Knobs,
+    /// Whether the output is compared with the trace.
+    pub report: bool,
     /// Whether the reference's two lengths are added.
     pub annotate: bool,
     /// What is written instead of trace lines, if anything.
@@ -254,6 +257,27 @@ pub static SPEC: Spec<Options> = Spec {
             },
         },
         Opt {
+            long: "target-hit-rate",
+            short: None,
+            arg: Arg::Value("X"),
+            help: "change how much is shared to a token hit rate of X",
+            doc: "Change how much is shared until the token hit rate of an infinite cache is X, a number \
+                  from 0 to 1, to within 0.01; lengths, outputs and arrivals stay. For a lower rate some \
+                  turns continue nothing, and some sessions bring prefixes of their own in place of the \
+                  core. For a higher one some requests continue another behind the same core, about as long after it \
+                  as requests of the trace do. The rate is that of the requests that are written, of the first 200,000 if they \
+                  are more. A rate that cannot be reached is an error that says which can. Only for the \
+                  model sessions.",
+            set: |options, value| {
+                let rate = value.number()?;
+                if !(0.0..=1.0).contains(&rate) {
+                    return Err(format!("'{}' is not between 0 and 1", value.text()?));
+                }
+                options.knobs.hit_rate = Some(rate);
+                Ok(())
+            },
+        },
+        Opt {
             long: "osl-multiplier",
             short: None,
             arg: Arg::Value("X"),
@@ -364,6 +388,25 @@ pub static SPEC: Spec<Options> = Spec {
             },
         },
         Opt {
+            long: "report",
+            short: None,
+            arg: Arg::None,
+            help: "say on standard error how far the output is from the trace",
+            doc: "At the end print a table on standard error: figures of the trace and of the output, \
+                  and the distance of the two. Of a distribution (ks) the figures are means, and the \
+                  distance is the largest gap between the two distribution functions, from 0 to 1. \
+                  reuse_s is the time since the deepest cached block was last used, continues the \
+                  share of requests that carry an earlier one on from its end, hit_quarter the token hit rate within a \
+                  quarter of the requests, dispersion the variance over the mean of counts of arrivals, \
+                  corr a rank correlation, and lru the token hit rate of a cache of so many blocks. Give no \
+                  options that change the output, and as many requests as the trace has, to see how \
+                  good the model is.",
+            set: |options, _| {
+                options.report = true;
+                Ok(())
+            },
+        },
+        Opt {
             long: "pace",
             short: None,
             arg: Arg::None,
@@ -445,7 +488,8 @@ pub static SPEC: Spec<Options> = Spec {
                  for each block where ids are not dense; the model takes at most 60 bytes for each request. \
                  Generating takes 8 bytes for each request of the sessions that are open at one time, and 8 \
                  for each run of the core and copy, however long the output is. Prompts take about 50 bytes \
-                 for each block of one or two tokens beside that.",
+                 for each block of one or two tokens beside that, and --report 110 bytes for each request and \
+                 30 for each distinct block of the trace and of the output.",
             )],
         },
         Section {
@@ -510,6 +554,12 @@ impl Options {
         conflict(self.forever, self.duration.is_some(), "--forever and --duration contradict each other")?;
         conflict(true, !input.is_possible(), "--min-isl is above --max-isl")?;
         conflict(true, !output.is_possible(), "--min-osl is above --max-osl")?;
+        conflict(
+            self.report,
+            self.model_file.is_some(),
+            "--report compares with the trace, which --model-file does without",
+        )?;
+        conflict(self.report, self.forever, "--report comes at the end, and --forever has none")?;
         let text = self.prompts == Some(PromptForm::Text);
         let tokens = self.prompts == Some(PromptForm::Tokens);
         conflict(self.tokenizer.is_some(), !text, "--tokenizer is for --prompts=text")?;

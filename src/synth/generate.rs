@@ -6,6 +6,7 @@ use super::draw::exponential;
 use super::knobs::Knobs;
 use super::request::Request;
 use super::sessions::SessionsGenerator;
+use super::target::Drawing;
 use super::tree::TreeGenerator;
 use super::{Body, Model};
 
@@ -40,11 +41,12 @@ enum Clock {
 }
 
 impl Generator {
-    /// A generator of the requests of `model` as changed by `knobs`.
+    /// A generator of the requests of `model` as changed by `knobs`, of which `count` will be drawn if
+    /// that is known.
     ///
     /// # Errors
     /// When the knobs ask for too much.
-    pub fn new(model: Model, knobs: Knobs, seed: u64) -> Result<Self, String> {
+    pub fn new(model: Model, knobs: Knobs, seed: u64, count: Option<u64>) -> Result<Self, String> {
         const MOST_RUNS: u64 = 1 << 27;
         let clock = match (knobs.rate, model.mean_gap()) {
             (Some(rate), Some(mean)) => Clock::Model(1000.0 / rate / mean),
@@ -63,7 +65,13 @@ impl Generator {
         let source = match model.body {
             Body::Sessions(mut model) => {
                 model.scale(knobs.prefix_len, knobs.prompt_len, size);
+                if let Some(target) = knobs.hit_rate {
+                    Drawing { knobs: &knobs, block_size: size, seed, count }.reach(&mut model, target)?;
+                }
                 Source::Sessions(Box::new(SessionsGenerator::new(model, size, copies)))
+            }
+            Body::Tree(_) if knobs.hit_rate.is_some() => {
+                return Err("only the model sessions can be given another hit rate".into());
             }
             Body::Tree(mut model) => {
                 model.scale(knobs.prefix_len, knobs.prompt_len);

@@ -21,6 +21,8 @@ pub struct Knobs {
     pub prompt_len: f64,
     /// Factor for the output lengths.
     pub output_len: f64,
+    /// Token hit rate of an infinite cache to change the sharing for; of sessions only.
+    pub hit_rate: Option<f64>,
     /// Input lengths that are wanted.
     pub input: Limits,
     /// Output lengths are moved to the nearest within these.
@@ -36,6 +38,7 @@ impl Default for Knobs {
             prefix_root: 1,
             prompt_len: 1.0,
             output_len: 1.0,
+            hit_rate: None,
             input: Limits::default(),
             output: Limits::default(),
         }

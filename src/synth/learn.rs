@@ -10,6 +10,7 @@
 //! the known paths at the first block that would stand under a second parent, or that would have
 //! another number of tokens than before, and its blocks from there on count as new.
 
+use super::request::{Request, Span};
 use crate::blocks::{BlockNumber, Numbering};
 use crate::record::Record;
 
@@ -37,6 +38,14 @@ pub(super) struct Row {
     pub(super) tail: u32,
     /// Tokens generated, or [`NO_OUTPUT`].
     pub(super) output: u32,
+}
+
+impl Row {
+    /// Prompt tokens.
+    pub(super) fn length(&self, block_size: u64) -> u64 {
+        let blocks = u64::from(self.known) + u64::from(self.new);
+        blocks.saturating_sub(1) * block_size + u64::from(self.tail)
+    }
 }
 
 /// Takes the requests of a trace one by one.
@@ -172,6 +181,22 @@ impl Learner {
         self.forest.gaps.push(if exact.is_finite() { exact } else { gap.min(f64::MAX) });
     }
 
+    /// Gives `each` the requests that have been learnt, in their order.
+    pub(super) fn each(&self, mut each: impl FnMut(&Request) -> Result<(), String>) -> Result<(), String> {
+        let forest = &self.forest;
+        let mut request = Request::default();
+        let mut now = 0.0;
+        for (row, gap) in forest.rows.iter().zip(&forest.gaps) {
+            now += gap;
+            request.timestamp = self.has_time.then_some(now);
+            request.input_length = row.length(forest.block_size);
+            request.output_length = (row.output != NO_OUTPUT).then_some(u64::from(row.output));
+            forest.path(row, &mut request.spans);
+            each(&request)?;
+        }
+        Ok(())
+    }
+
     /// All that has been learnt.
     pub(super) fn finish(self) -> Forest {
         let mut forest = self.forest;
@@ -186,6 +211,21 @@ impl Forest {
     /// Whether any request has a list of ids.
     pub(super) fn has_ids(&self) -> bool {
         self.without_ids < self.rows.len() as u64
+    }
+
+    /// Writes the blocks of a request into `spans`.
+    pub(super) fn path(&self, row: &Row, spans: &mut Vec<Span>) {
+        spans.clear();
+        if row.new > 0 {
+            spans.push(Span { start: u64::from(row.first_new), len: row.new });
+        }
+        let mut hang = row.hang;
+        while hang != ROOT {
+            let owner = &self.rows[self.owner(hang)];
+            spans.push(Span { start: u64::from(owner.first_new), len: hang + 1 - owner.first_new });
+            hang = owner.hang;
+        }
+        spans.reverse();
     }
 
     /// Index of the request that added `block`.

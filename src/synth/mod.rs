@@ -7,6 +7,7 @@
 
 mod core;
 mod draw;
+mod fidelity;
 mod file;
 mod generate;
 mod knobs;
@@ -15,10 +16,12 @@ mod prompts;
 mod request;
 mod sessions;
 mod shuffle;
+mod target;
 mod tree;
 mod window;
 mod write;
 
+pub use fidelity::Figures;
 pub use file::ModelReader;
 pub use generate::Generator;
 pub use knobs::{Knobs, Limits, MAX_FACTOR};

@@ -14,7 +14,7 @@
 use fastrand::Rng;
 
 use super::knobs::Limits;
-use super::learn::{Forest, ROOT};
+use super::learn::Forest;
 use super::request::{Request, Span};
 use super::sessions::{SessionsGenerator, SessionsModel};
 
@@ -73,15 +73,7 @@ impl Profile {
         let mut spans = Vec::new();
         let mut now = 0.0;
         for (row, i) in forest.rows.iter().zip(0..).take(SAMPLE) {
-            spans.clear();
-            spans.push(Span { start: u64::from(row.first_new), len: row.new });
-            let mut hang = row.hang;
-            while hang != ROOT {
-                let owner = &forest.rows[forest.owner(hang)];
-                spans.push(Span { start: u64::from(owner.first_new), len: hang + 1 - owner.first_new });
-                hang = owner.hang;
-            }
-            spans.reverse();
+            forest.path(row, &mut spans);
             now += forest.gaps.get(i).copied().unwrap_or(1.0);
             profile.add(&spans, forest.block_size, row.tail, now);
         }
