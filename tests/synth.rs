@@ -181,15 +181,12 @@ proptest! {
     #[test]
     fn one_pass_of_sessions_is_every_request_once(trace in traces(), seed in 0..3_u64) {
         let lines = generate(learn(&trace, 4, ModelKind::Sessions), &Knobs::default(), seed, 2 * trace.len()).unwrap();
-        let sorted = |lines: &[Line]| {
-            let mut inputs: Vec<u64> = lines.iter().map(|line| line.input.div_ceil(4)).collect();
-            inputs.sort_unstable();
-            inputs
-        };
-        let mut expected: Vec<u64> = trace.iter().map(|(_, _, input, _)| input.div_ceil(4)).collect();
-        expected.sort_unstable();
+        let expected = |input: &u64| input.div_ceil(4);
+        let expected: Vec<u64> = trace.iter().map(|(_, _, input, _)| expected(input)).collect();
         for pass in lines.chunks(trace.len()) {
-            prop_assert_eq!(&sorted(pass), &expected);
+            let blocks: Vec<u64> = pass.iter().map(|line| line.input.div_ceil(4)).collect();
+            // Where the original's order would last too long a request gets a block more or less.
+            prop_assert!(missing(&expected, &blocks) <= trace.len() / 15, "{:?} {:?}", expected, blocks);
         }
     }
 
@@ -208,6 +205,19 @@ proptest! {
             }
         }
     }
+}
+
+/// How many of the values `a` are not among the values `b`, counted as often as they occur.
+fn missing(a: &[u64], b: &[u64]) -> usize {
+    let mut rest = b.to_vec();
+    let found = |value: &&u64| match rest.iter().position(|other| other == *value) {
+        Some(place) => {
+            rest.swap_remove(place);
+            false
+        }
+        None => true,
+    };
+    a.iter().filter(found).count()
 }
 
 /// Token hit rate of an infinite cache.
@@ -574,9 +584,10 @@ fn a_signal_ends_an_endless_run_at_a_record() {
     assert!((3..400).contains(&out.lines().count()), "{}", out.lines().count());
 }
 
-/// Longest run of consecutive requests that is also one of the original, up to the names of blocks.
+/// Longest run of consecutive requests that is also one of the original, up to the names of blocks and
+/// whatever the lengths within blocks and of outputs.
 fn longest_replay(original: &[Line], synthetic: &[Line]) -> usize {
-    let key = |l: &Line| (l.input, l.output);
+    let key = |l: &Line| l.ids.as_ref().unwrap().len();
     let mut places: HashMap<_, Vec<usize>> = HashMap::new();
     for (i, line) in original.iter().enumerate() {
         places.entry(key(line)).or_default().push(i);
@@ -709,7 +720,8 @@ fn the_whole_multiplier_doubles_what_it_says() {
     let doubled =
         run("trace-synth", &["-n3k", "--prompt-len-multiplier=2", "--prefix-len-multiplier=2"], &trace).ok();
     let blocks = |trace: &str| stats(trace)["blocks"].as_f64().unwrap();
-    assert_eq!(blocks(&doubled), 2.0 * blocks(&plain));
+    let ratio = blocks(&doubled) / blocks(&plain);
+    assert!((ratio - 2.0).abs() < 0.01, "{ratio}");
     assert!(mean(&doubled, "input_length") > 1.8 * mean(&plain, "input_length"));
     let hit = |trace: &str| stats(trace)["block_hit_rate"].as_f64().unwrap();
     assert!((hit(&doubled) - hit(&plain)).abs() < 0.02);
@@ -718,11 +730,7 @@ fn the_whole_multiplier_doubles_what_it_says() {
 #[test]
 fn the_hit_rate_is_what_is_asked_for_and_all_else_stays() {
     let trace = chats(400);
-    let blocks = |lines: &[Line]| {
-        let mut blocks: Vec<u64> = lines.iter().map(|l| l.input.div_ceil(512)).collect();
-        blocks.sort_unstable();
-        blocks
-    };
+    let blocks = |lines: &[Line]| lines.iter().map(|l| l.input.div_ceil(512)).collect::<Vec<_>>();
     let output = |lines: &[Line]| lines.iter().map(|l| l.output.unwrap()).sum::<u64>() as f64;
     let plain = parse(&run("trace-synth", &["--seed=2"], &trace).ok());
     for target in ["0", "0.3", "0.6", "0.7"] {
@@ -731,7 +739,7 @@ fn the_hit_rate_is_what_is_asked_for_and_all_else_stays() {
         assert!((found - target.parse::<f64>().unwrap()).abs() <= 0.01, "{target}: {found}");
         let lines = parse(&out);
         assert_valid(&lines, 512);
-        assert_eq!(blocks(&lines), blocks(&plain));
+        assert!(missing(&blocks(&plain), &blocks(&lines)) <= lines.len() / 15, "{target}");
         assert!((output(&lines) / output(&plain) - 1.0).abs() < 0.02, "{target}");
         assert_eq!(lines.last().unwrap().time, plain.last().unwrap().time);
     }
@@ -763,5 +771,25 @@ fn the_report_says_what_an_independent_program_says() {
             compared += 1;
         }
         assert!(compared >= 29, "{report}");
+    }
+}
+
+#[test]
+fn ten_times_as_many_requests_have_the_same_figures() {
+    let Some(trace) = real("traces/conversation_trace.jsonl") else { return };
+    let caches = |trace: &str| -> Vec<f64> {
+        let args = ["--format=json", "--capacity=1k,5k,20k,80k"];
+        let report: Value = serde_json::from_str(&run("trace-stats", &args, trace).ok()).unwrap();
+        report["capacity"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["token_hit_rate"].as_f64().unwrap())
+            .collect()
+    };
+    let once = std::fs::read_to_string(&trace).unwrap();
+    let out = run("trace-synth", &["-n", "120310", trace.to_str().unwrap()], "").ok();
+    for (one, ten) in caches(&once).iter().zip(caches(&out)) {
+        assert!((one - ten).abs() <= 0.005, "{one} {ten}");
     }
 }

@@ -359,9 +359,10 @@ impl SessionsGenerator {
         let follows = open.original == self.last_original.wrapping_add(1);
         self.last_original = open.original;
         self.in_order = if follows { self.in_order + 1 } else { 1 };
-        if self.in_order > LONGEST_RUN {
+        if self.in_order > LONGEST_RUN
+            && vary(&mut turn, open.next, turns, &self.model.turns, self.block_size, rng)
+        {
             self.in_order = 0;
-            vary(&mut turn, open.next, turns, &self.model.turns, self.block_size, rng);
         }
         let depth = self.depths.get(run as usize).copied().unwrap_or(0);
         let old = depth + u64::from(turn.shared);
@@ -392,27 +393,35 @@ impl SessionsGenerator {
 }
 
 /// Makes a request differ from its original, after too many that came in the original's order: it
-/// gets the last block's tokens and the output length of other requests. `turn` is number `index`
-/// of its session's `turns`.
-fn vary(turn: &mut Turn, index: u32, turns: &[Turn], all: &[Turn], block_size: u64, rng: &mut Rng) {
-    const TRIES: usize = 20;
-    let depth = turn.shared + turn.new;
-    // A block that occurs again must keep its tokens, and one that is full stays so.
-    let repeated = turns.iter().any(|other| other.parent == index && other.shared == depth);
-    let partial = |tail: u32| tail > 0 && u64::from(tail) < block_size;
-    for _ in 0..TRIES {
-        let other = all[rng.usize(..all.len())];
-        if turn.new > 0 && !repeated && partial(turn.tail) && partial(other.tail) {
-            turn.tail = other.tail;
-        }
-        if turn.output != NO_OUTPUT && other.output != NO_OUTPUT {
-            turn.output = other.output;
-        }
-        let original = turns[index as usize];
-        if turn.tail != original.tail && turn.output != original.output {
-            return;
-        }
+/// gets a block more or less, and the last block's tokens and the output length of other requests.
+/// `turn` is number `index` of its session's `turns`. Returns whether its blocks have changed.
+fn vary(turn: &mut Turn, index: u32, turns: &[Turn], all: &[Turn], block_size: u64, rng: &mut Rng) -> bool {
+    if let Some(other) = donor(all, rng, |other| turn.output != NO_OUTPUT && other.output != NO_OUTPUT) {
+        turn.output = other.output;
     }
+    // How much of its blocks later turns have; the last one must keep its tokens if they have it.
+    let depth = turn.shared + turn.new;
+    let later = turns.iter().skip(index as usize + 1).filter(|later| later.parent == index);
+    let used = later.map(|later| later.shared).max().unwrap_or(0);
+    let partial = |turn: &Turn| turn.tail > 0 && u64::from(turn.tail) < block_size;
+    if turn.new == 0 || used == depth && partial(turn) {
+        return false;
+    }
+    if partial(turn)
+        && let Some(other) = donor(all, rng, partial)
+    {
+        turn.tail = other.tail;
+    }
+    // A block less leaves the one before it as the last.
+    let can_shrink = turn.new >= 2 && used + 2 <= depth;
+    turn.new = if can_shrink && rng.bool() { turn.new - 1 } else { turn.new + 1 };
+    true
+}
+
+/// Another request that has what is wanted, if one is found soon.
+fn donor(all: &[Turn], rng: &mut Rng, wanted: impl Fn(&Turn) -> bool) -> Option<Turn> {
+    const TRIES: usize = 10;
+    (0..TRIES).map(|_| all[rng.usize(..all.len())]).find(|turn| wanted(turn))
 }
 
 /// The times between arrivals, in blocks that are shuffled locally.
