@@ -435,8 +435,9 @@ pub static SPEC: Spec<Options> = Spec {
                      A pass draws every session once, each near its own place: they are moved by a random \
                      number of places within a window. The times between arrivals are moved likewise, in \
                      blocks of up to 50. The window is the widest of eight, from 3 percent of the \
-                     requests down to one, with which caches of any size and the times of reuse cannot be told \
-                     from those of the trace. Where more than 15 requests in a row would come in the \
+                     requests down to one place, with which the hit rates of caches and the times of reuse \
+                     cannot be told from those of the trace; where every window shows, the widest that is \
+                     nearly as good as the best. Where more than 15 requests in a row would come in the \
                      order of the trace, the next gets other lengths. So the figures of the trace hold \
                      within a pass, slow changes over its course included; more requests than the trace \
                      has are further passes, in which the core is already cached.",

@@ -393,29 +393,30 @@ impl SessionsGenerator {
 }
 
 /// Makes a request differ from its original, after too many that came in the original's order: it
-/// gets a block more or less, and the last block's tokens and the output length of other requests.
-/// `turn` is number `index` of its session's `turns`. Returns whether its blocks have changed.
+/// gets the last block's tokens and the output length of other requests. Where neither can change it
+/// gets a block more. `turn` is number `index` of its session's `turns`. Returns whether it differs.
 fn vary(turn: &mut Turn, index: u32, turns: &[Turn], all: &[Turn], block_size: u64, rng: &mut Rng) -> bool {
-    if let Some(other) = donor(all, rng, |other| turn.output != NO_OUTPUT && other.output != NO_OUTPUT) {
+    let original = *turn;
+    let output = |other: &Turn| ![NO_OUTPUT, original.output].contains(&other.output);
+    if turn.output != NO_OUTPUT
+        && let Some(other) = donor(all, rng, output)
+    {
         turn.output = other.output;
     }
-    // How much of its blocks later turns have; the last one must keep its tokens if they have it.
-    let depth = turn.shared + turn.new;
-    let later = turns.iter().skip(index as usize + 1).filter(|later| later.parent == index);
-    let used = later.map(|later| later.shared).max().unwrap_or(0);
-    let partial = |turn: &Turn| turn.tail > 0 && u64::from(turn.tail) < block_size;
-    if turn.new == 0 || used == depth && partial(turn) {
-        return false;
-    }
-    if partial(turn)
-        && let Some(other) = donor(all, rng, partial)
+    // The last block must keep its tokens if a later turn has it too.
+    let mut later = turns.iter().skip(index as usize + 1).filter(|later| later.parent == index);
+    let repeated = turn.new == 0 || later.any(|later| later.shared == turn.shared + turn.new);
+    let partial = |tail: u32| tail > 0 && u64::from(tail) < block_size;
+    if !repeated
+        && partial(turn.tail)
+        && let Some(other) = donor(all, rng, |other| partial(other.tail) && other.tail != original.tail)
     {
         turn.tail = other.tail;
     }
-    // A block less leaves the one before it as the last.
-    let can_shrink = turn.new >= 2 && used + 2 <= depth;
-    turn.new = if can_shrink && rng.bool() { turn.new - 1 } else { turn.new + 1 };
-    true
+    if *turn == original && (!repeated || u64::from(turn.tail) == block_size) {
+        turn.new += 1;
+    }
+    *turn != original
 }
 
 /// Another request that has what is wanted, if one is found soon.

@@ -26,19 +26,30 @@ const PLACES: [f64; 3] = [8.0, 3.0, 1.0];
 const CACHE_TOLERANCE: f64 = 0.006;
 const TIME_TOLERANCE: f64 = 0.015;
 
+/// How much worse than the best is nearly as good.
+const NEARLY: f64 = 1.15;
+
+/// Caches that hold fewer requests than this, of the mean length, are too small to be looked at.
+const LEAST_CACHE: f64 = 8.0;
+
+/// Bins of the distributions per doubling.
+const CACHE_BINS: f64 = 4.0;
+const TIME_BINS: f64 = 8.0;
+
 /// Requests that are compared.
 const SAMPLE: usize = 100_000;
 
 /// Seed of the trials: a model depends on the trace alone.
 const TRIAL_SEED: u64 = 1;
 
-/// The widest window, in places, that leaves no trace.
+/// The widest window, in places, with which nothing can be told from the original; where every one can,
+/// the widest that is nearly as good as the best.
 pub(super) fn find(model: &SessionsModel, forest: &Forest) -> f64 {
     let requests = model.turns.len() as f64;
     let original = Profile::of_original(forest);
-    let mut best = (f64::INFINITY, PLACES[PLACES.len() - 1]);
-    let shares = SHARES.iter().map(|share| share * requests);
-    for window in shares.filter(|&window| window > PLACES[0]).chain(PLACES) {
+    let shares = SHARES.iter().map(|share| share * requests).filter(|&window| window > PLACES[0]);
+    let mut tried = Vec::new();
+    for window in shares.chain(PLACES) {
         let mut trial = model.clone();
         trial.window = window;
         let (cache, time) = original.distance(&Profile::of_synthetic(trial, forest));
@@ -46,11 +57,10 @@ pub(super) fn find(model: &SessionsModel, forest: &Forest) -> f64 {
         if badness <= 1.0 {
             return window;
         }
-        if badness < best.0 {
-            best = (badness, window);
-        }
+        tried.push((window, badness));
     }
-    best.1
+    let best = tried.iter().fold(f64::INFINITY, |best, &(_, badness)| best.min(badness));
+    tried.iter().find(|&&(_, badness)| badness <= NEARLY * best).map_or(0.0, |&(window, _)| window)
 }
 
 /// What a cache sees of a trace.
@@ -59,6 +69,7 @@ struct Profile {
     /// Tokens of known blocks by the number of new blocks since their last use.
     cached: Vec<u64>,
     tokens: u64,
+    blocks: u64,
     /// Requests by the time since the last use of their deepest known block.
     reused: Vec<u64>,
     /// Request that used each block last.
@@ -105,6 +116,7 @@ impl Profile {
         let known = self.last.len();
         let total: u64 = spans.iter().map(|span| u64::from(span.len)).sum();
         self.before.push((known as u32, now));
+        self.blocks += total;
         self.tokens += total.saturating_sub(1) * block_size + u64::from(tail);
         let (mut left, mut deepest) = (total, None);
         let (mut from, mut bin) = (u32::MAX, 0);
@@ -114,7 +126,7 @@ impl Profile {
                 // Neighbours mostly were used together.
                 if *last != from {
                     from = *last;
-                    bin = scale(f64::from(known as u32 - self.before[from as usize].0), 4.0);
+                    bin = scale(f64::from(known as u32 - self.before[from as usize].0), CACHE_BINS);
                 }
                 left -= 1;
                 count(&mut self.cached, bin, if left == 0 { u64::from(tail) } else { block_size });
@@ -124,16 +136,18 @@ impl Profile {
             self.last.resize(self.last.len().max(end), index);
         }
         if let Some(deepest) = deepest {
-            count(&mut self.reused, scale(now - self.before[deepest as usize].1, 8.0), 1);
+            count(&mut self.reused, scale(now - self.before[deepest as usize].1, TIME_BINS), 1);
         }
     }
 
     /// Largest differences of the two distributions.
     fn distance(&self, other: &Self) -> (f64, f64) {
         let all = |bins: &[u64]| bins.iter().sum::<u64>();
+        let mean = self.blocks as f64 / (self.before.len() as f64).max(1.0);
+        let least = scale(LEAST_CACHE * mean, CACHE_BINS);
         (
-            gap(&self.cached, self.tokens, &other.cached, other.tokens),
-            gap(&self.reused, all(&self.reused), &other.reused, all(&other.reused)),
+            gap(&self.cached, self.tokens, &other.cached, other.tokens, least),
+            gap(&self.reused, all(&self.reused), &other.reused, all(&other.reused), 0),
         )
     }
 }
@@ -150,14 +164,16 @@ fn scale(value: f64, bins_per_octave: f64) -> usize {
     ((value.max(0.0) + 1.0).log2() * bins_per_octave) as usize
 }
 
-/// Largest difference of two cumulated shares.
-fn gap(a: &[u64], a_total: u64, b: &[u64], b_total: u64) -> f64 {
+/// Largest difference of two cumulated shares, from `first_bin` on.
+fn gap(a: &[u64], a_total: u64, b: &[u64], b_total: u64, first_bin: usize) -> f64 {
     let (mut worst, mut a_sum, mut b_sum) = (0.0_f64, 0, 0);
     for bin in 0..a.len().max(b.len()) {
         a_sum += a.get(bin).copied().unwrap_or(0);
         b_sum += b.get(bin).copied().unwrap_or(0);
         let share = |sum: u64, total: u64| sum as f64 / total.max(1) as f64;
-        worst = worst.max((share(a_sum, a_total) - share(b_sum, b_total)).abs());
+        if bin >= first_bin {
+            worst = worst.max((share(a_sum, a_total) - share(b_sum, b_total)).abs());
+        }
     }
     worst
 }

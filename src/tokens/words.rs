@@ -5,7 +5,7 @@
 //! token as a whole is always encoded as this token: so a text of n such words has n tokens, in
 //! any order, and its first n words are its first n tokens.
 
-use super::{DEFAULT, Tokenizer};
+use super::{BYTES, DEFAULT};
 
 /// Words that are one token each, all different.
 pub struct Words {
@@ -15,33 +15,35 @@ pub struct Words {
 }
 
 impl Words {
-    /// The words of a tokenizer of this name.
+    /// The words of the tokenizer of this name.
     ///
     /// # Errors
     /// When there is no such tokenizer.
     pub fn of(tokenizer: &str) -> Result<Self, String> {
-        let tokenizer = Tokenizer::named(tokenizer)?;
         let mut words = Self { text: String::new(), ends: Vec::new() };
         match tokenizer {
-            Tokenizer::Bytes => ('!'..='~').filter(|c| !matches!(c, '"' | '\\')).for_each(|c| {
+            DEFAULT => words.add_vocabulary()?,
+            BYTES => ('!'..='~').filter(|c| !matches!(c, '"' | '\\')).for_each(|c| {
                 words.add(c.encode_utf8(&mut [0; 4]));
             }),
-            Tokenizer::O200kBase => {
-                let vocabulary = tiktoken::get_encoding(DEFAULT);
-                let vocabulary = vocabulary.ok_or_else(|| format!("no vocabulary {DEFAULT}"))?;
-                for id in 0..vocabulary.vocab_size() as u32 {
-                    let token = vocabulary.decode(&[id]);
-                    if let Some((b' ', letters)) = token.split_first()
-                        && !letters.is_empty()
-                        && letters.iter().all(u8::is_ascii_lowercase)
-                        && let Ok(word) = std::str::from_utf8(&token)
-                    {
-                        words.add(word);
-                    }
-                }
-            }
+            _ => return Err(format!("no words are known for the tokenizer \"{tokenizer}\"")),
         }
         Ok(words)
+    }
+
+    fn add_vocabulary(&mut self) -> Result<(), String> {
+        let vocabulary = tiktoken::get_encoding(DEFAULT).ok_or_else(|| format!("no vocabulary {DEFAULT}"))?;
+        for id in 0..vocabulary.vocab_size() as u32 {
+            let token = vocabulary.decode(&[id]);
+            if let Some((b' ', letters)) = token.split_first()
+                && !letters.is_empty()
+                && letters.iter().all(u8::is_ascii_lowercase)
+                && let Ok(word) = std::str::from_utf8(&token)
+            {
+                self.add(word);
+            }
+        }
+        Ok(())
     }
 
     fn add(&mut self, word: &str) {
@@ -73,21 +75,22 @@ mod tests {
     #[test]
     fn every_word_is_one_token_alone_and_beside_any_other() {
         let mut rng = fastrand::Rng::with_seed(7);
-        for name in ["o200k_base", "bytes"] {
-            let (words, tokenizer) = (Words::of(name).unwrap(), Tokenizer::named(name).unwrap());
-            assert!(words.len() > 80);
-            let mut seen = std::collections::HashSet::new();
-            for number in 0..words.len() {
-                let mut tokens = Vec::new();
-                tokenizer.encode(words.get(number), &mut tokens);
-                assert_eq!(tokens.len(), 1, "{:?}", words.get(number));
-                assert!(seen.insert(tokens[0]));
-            }
-            for _ in 0..200 {
-                let text: String = (0..300).map(|_| words.get(rng.usize(..words.len()))).collect();
-                assert_eq!(tokenizer.count(&text), 300, "{text}");
-            }
+        let words = Words::of(DEFAULT).unwrap();
+        let vocabulary = tiktoken::get_encoding(DEFAULT).unwrap();
+        let mut seen = std::collections::HashSet::new();
+        for number in 0..words.len() {
+            let tokens = vocabulary.encode(words.get(number));
+            assert_eq!(tokens.len(), 1, "{:?}", words.get(number));
+            assert!(seen.insert(tokens[0]));
         }
+        for _ in 0..200 {
+            let chosen: Vec<usize> = (0..300).map(|_| rng.usize(..words.len())).collect();
+            let text: String = chosen.iter().map(|&number| words.get(number)).collect();
+            let alone = chosen.iter().flat_map(|&number| vocabulary.encode(words.get(number)));
+            assert!(vocabulary.encode(&text).into_iter().eq(alone), "{text}");
+        }
+        let bytes = Words::of(BYTES).unwrap();
+        assert!(bytes.len() > 80 && (0..bytes.len()).all(|number| bytes.get(number).len() == 1));
     }
 
     #[test]
