@@ -70,7 +70,7 @@ fn learn(trace: &[(f64, Vec<u64>, u64, Option<u64>)], block_size: u64, kind: Mod
         };
         learner.add(&record, block_size).unwrap();
     }
-    Model::new(kind, learner).unwrap()
+    Model::new(kind, &learner.finish().unwrap())
 }
 
 fn generate(model: Model, knobs: &Knobs, seed: u64, count: usize) -> Result<Vec<Line>, String> {
@@ -344,6 +344,10 @@ fn traces_without_times_ids_or_outputs_stay_without() {
         let timed = parse(&run("trace-synth", &["--model", name, "--duration=1h", "--rate=2"], trace).ok());
         assert!((6800..7600).contains(&timed.len()), "{}", timed.len());
     }
+    let ran = run("trace-synth", &["--target-hit-rate=0.5"], trace);
+    assert!(ran.stderr.contains("without hash_ids there is no hit rate"), "{}", ran.stderr);
+    let report = run("trace-synth", &["--report"], trace).stderr;
+    assert!(report.contains("ks context                      0.0000"), "{report}");
     let mixed = format!("{}{trace}", line(0, 600, 1, &[0, 1]));
     let ran = run("trace-synth", &[], mixed);
     assert!(ran.stderr.contains("3 of 4 requests have no hash_ids"), "{}", ran.stderr);

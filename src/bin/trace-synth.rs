@@ -28,7 +28,7 @@ fn filter(options: synth::Options) -> Result<()> {
         save(&model, path)?;
     }
     let mut output = Output::create(options.common.output.as_deref())?;
-    let mut synthetic = original.as_ref().map(|_| Figures::new(model.block_size()));
+    let mut synthetic = original.as_ref().map(|_| Figures::new(model.block_size(), model.has_ids()));
     if let Err(error) = generate(&options, model, &mut output, synthetic.as_mut()) {
         output.abandon();
         return Err(error);
@@ -60,9 +60,9 @@ fn learn(options: &synth::Options) -> Result<(Model, Option<Figures>)> {
     if without > 0 && without < all {
         note(&format!("{without} of {all} requests have no hash_ids: taken for prompts that share nothing"));
     }
-    let figures = options.report.then(|| Figures::of_learnt(&learner, reader.block_size())).transpose();
-    let figures = figures.map_err(Error::Failed)?;
-    let model = Model::new(options.model.unwrap_or_default(), learner).map_err(Error::Failed)?;
+    let forest = learner.finish().map_err(Error::Failed)?;
+    let figures = options.report.then(|| Figures::of_learnt(&forest)).transpose().map_err(Error::Failed)?;
+    let model = Model::new(options.model.unwrap_or_default(), &forest);
     Ok((model, figures))
 }
 

@@ -40,12 +40,15 @@ impl<T: Copy + Into<f64>> Observed<T> {
     }
 }
 
+/// Longer than any request that can be written, and short enough for sums.
+pub(super) const MOST_SCALED: u32 = 1 << 29;
+
 /// `count` blocks times `factor`, to the nearest whole number and at least one; none stay none.
 pub(super) fn scaled_blocks(count: u32, factor: f64) -> u32 {
     if factor == 1.0 || count == 0 {
         return count;
     }
-    (f64::from(count) * factor).round_ties_even().clamp(1.0, f64::from(u32::MAX - 1)) as u32
+    (f64::from(count) * factor).round_ties_even().clamp(1.0, f64::from(MOST_SCALED)) as u32
 }
 
 /// A draw from the exponential distribution.

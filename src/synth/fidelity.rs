@@ -5,7 +5,7 @@
 //! request's own moment is final when it arrives; only the context length looks ahead, so per
 //! request its numbers of old and new blocks are kept, and one bit per block.
 
-use super::learn::Learner;
+use super::learn::Forest;
 use super::request::{Request, Span};
 use crate::record::Record;
 use crate::stats::{Analysis, AnalysisOptions, CacheOptions};
@@ -46,8 +46,8 @@ struct Row {
 }
 
 impl Figures {
-    /// Figures of nothing yet.
-    pub fn new(block_size: u64) -> Self {
+    /// Figures of nothing yet. Without ids no request is taken to share anything.
+    pub fn new(block_size: u64, has_ids: bool) -> Self {
         let caches = CacheOptions { capacities: CAPACITIES.to_vec(), ..CacheOptions::default() };
         let options = AnalysisOptions { caches, ..AnalysisOptions::default() };
         Self {
@@ -67,7 +67,7 @@ impl Figures {
             distinct: 0,
             continues: 0,
             caches: Analysis::new(block_size, options),
-            record: Record { has_ids: true, ..Record::default() },
+            record: Record { has_ids, ..Record::default() },
         }
     }
 
@@ -75,9 +75,9 @@ impl Figures {
     ///
     /// # Errors
     /// When there are more distinct blocks than can be numbered.
-    pub fn of_learnt(learner: &Learner, block_size: u64) -> Result<Self, String> {
-        let mut figures = Self::new(block_size);
-        learner.each(|request| figures.add(request))?;
+    pub fn of_learnt(forest: &Forest) -> Result<Self, String> {
+        let mut figures = Self::new(forest.block_size, forest.has_ids());
+        forest.each(|request| figures.add(request))?;
         Ok(figures)
     }
 
@@ -90,13 +90,14 @@ impl Figures {
         self.record.output_length = request.output_length;
         self.record.timestamp = request.timestamp;
         self.record.hash_ids.clear();
-        self.record.hash_ids.extend(request.ids());
+        let spans = if self.record.has_ids { &request.spans[..] } else { &[] };
+        self.record.hash_ids.extend(spans.iter().flat_map(Span::ids));
         self.caches.add(&self.record)?;
         let now = request.timestamp.unwrap_or(0.0);
         if let Some(before) = self.times.last() {
             self.gap.push(now - before);
         }
-        let known = self.blocks_of(&request.spans, now);
+        let known = self.blocks_of(spans, now);
         self.times.push(now);
         let blocks = self.record.hash_ids.len();
         self.blocks.push(blocks as u32);

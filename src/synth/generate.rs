@@ -13,6 +13,15 @@ use super::{Body, Model};
 /// Longer requests do not fit into memory as lines.
 const MOST_BLOCKS: u64 = 1 << 28;
 
+/// Whether a request can be written.
+pub(super) fn check_length(request: &Request, block_size: u64) -> Result<(), String> {
+    let length = request.input_length;
+    if length / block_size <= MOST_BLOCKS {
+        return Ok(());
+    }
+    Err(format!("a request of {length} tokens is too long to write; see --max-isl"))
+}
+
 /// Draws requests without end. The same model, knobs and seed give the same requests.
 pub struct Generator {
     block_size: u64,
@@ -54,6 +63,7 @@ impl Generator {
             (None, _) if model.has_times => Clock::Model(1.0 / knobs.speedup),
             (None, _) => Clock::None,
         };
+        let has_ids = model.has_ids;
         let (size, copies) = (model.block_size, knobs.prefix_root);
         let runs = match &model.body {
             Body::Sessions(model) => model.core.runs.len(),
@@ -66,6 +76,9 @@ impl Generator {
             Body::Sessions(mut model) => {
                 model.scale(knobs.prefix_len, knobs.prompt_len, size);
                 if let Some(target) = knobs.hit_rate {
+                    if !has_ids {
+                        return Err("without hash_ids there is no hit rate to change".into());
+                    }
                     Drawing { knobs: &knobs, block_size: size, seed, count }.reach(&mut model, target)?;
                 }
                 Source::Sessions(Box::new(SessionsGenerator::new(model, size, copies)))
@@ -106,10 +119,7 @@ impl Generator {
             Source::Sessions(sessions) => sessions.draw(rng, limits, request)?,
             Source::Tree(tree) => tree.draw(rng, limits, request)?,
         }
-        if request.input_length / self.block_size > MOST_BLOCKS {
-            let length = request.input_length;
-            return Err(format!("a request of {length} tokens is too long to write; see --max-isl"));
-        }
+        check_length(request, self.block_size)?;
         self.now += gap.unwrap_or(0.0);
         request.timestamp = gap.map(|_| self.now);
         request.output_length = request.output_length.map(|length| self.knobs.output(length));

@@ -65,9 +65,9 @@ pub struct Learner {
     numbers: Vec<BlockNumber>,
 }
 
-/// What is learnt of a trace.
+/// What has been learnt of a trace.
 #[derive(Default)]
-pub(super) struct Forest {
+pub struct Forest {
     /// Tokens per block.
     pub(super) block_size: u64,
     /// Whether the records state the block size.
@@ -181,41 +181,88 @@ impl Learner {
         self.forest.gaps.push(if exact.is_finite() { exact } else { gap.min(f64::MAX) });
     }
 
+    /// All that has been learnt.
+    ///
+    /// # Errors
+    /// When there was no request, or there are too many blocks.
+    pub fn finish(self) -> Result<Forest, String> {
+        let mut forest = self.forest;
+        if forest.rows.is_empty() {
+            return Err("no requests to learn from".into());
+        }
+        if !self.has_time {
+            forest.gaps.clear();
+        }
+        if forest.has_ids() && forest.without_ids > 0 {
+            forest.number_all()?;
+        }
+        Ok(forest)
+    }
+}
+
+impl Forest {
     /// Gives `each` the requests that have been learnt, in their order.
+    ///
+    /// # Errors
+    /// Those of `each`.
     pub(super) fn each(&self, mut each: impl FnMut(&Request) -> Result<(), String>) -> Result<(), String> {
-        let forest = &self.forest;
         let mut request = Request::default();
         let mut now = 0.0;
-        for (row, gap) in forest.rows.iter().zip(&forest.gaps) {
-            now += gap;
-            request.timestamp = self.has_time.then_some(now);
-            request.input_length = row.length(forest.block_size);
+        for (row, i) in self.rows.iter().zip(0..) {
+            now += self.gaps.get(i).copied().unwrap_or(0.0);
+            request.timestamp = (!self.gaps.is_empty()).then_some(now);
+            request.input_length = row.length(self.block_size);
             request.output_length = (row.output != NO_OUTPUT).then_some(u64::from(row.output));
-            forest.path(row, &mut request.spans);
+            self.path(row, &mut request.spans);
             each(&request)?;
         }
         Ok(())
     }
 
-    /// All that has been learnt.
-    pub(super) fn finish(self) -> Forest {
-        let mut forest = self.forest;
-        if !self.has_time {
-            forest.gaps.clear();
+    /// Gives numbers of their own to the blocks of requests without ids too.
+    fn number_all(&mut self) -> Result<(), String> {
+        let mut before = Vec::with_capacity(self.rows.len());
+        let mut sum = 0_u64;
+        for (i, row) in self.rows.iter().enumerate() {
+            before.push(sum as u32);
+            sum += if self.is_unnumbered(i) { u64::from(row.new) } else { 0 };
         }
-        forest
+        let last = self.rows.last().map_or(0, |row| u64::from(row.first_new) + u64::from(row.new));
+        if last + sum >= u64::from(ROOT) {
+            return Err("too many distinct blocks to learn".into());
+        }
+        let hangs: Vec<u32> = self
+            .rows
+            .iter()
+            .map(|row| match row.hang {
+                ROOT => ROOT,
+                hang => hang + before[self.owner(hang)],
+            })
+            .collect();
+        for ((row, hang), before) in self.rows.iter_mut().zip(hangs).zip(before) {
+            row.first_new += before;
+            row.hang = hang;
+        }
+        Ok(())
     }
-}
 
-impl Forest {
+    /// Whether the blocks of a request have no numbers: the next request's begin where they do.
+    fn is_unnumbered(&self, index: usize) -> bool {
+        let row = &self.rows[index];
+        row.new > 0 && self.rows.get(index + 1).is_some_and(|next| next.first_new == row.first_new)
+    }
+
     /// Whether any request has a list of ids.
     pub(super) fn has_ids(&self) -> bool {
         self.without_ids < self.rows.len() as u64
     }
 
-    /// Writes the blocks of a request into `spans`.
+    /// Writes the blocks of a request into `spans`; none if no request has ids.
     pub(super) fn path(&self, row: &Row, spans: &mut Vec<Span>) {
         spans.clear();
+        if !self.has_ids() {
+            return;
+        }
         if row.new > 0 {
             spans.push(Span { start: u64::from(row.first_new), len: row.new });
         }
@@ -245,7 +292,7 @@ mod tests {
             let record = Record { input_length, has_ids: true, hash_ids: ids.to_vec(), ..Record::default() };
             learner.add(&record, 4).unwrap();
         }
-        learner.finish()
+        learner.finish().unwrap()
     }
 
     fn hangs(forest: &Forest) -> Vec<(u32, u32, u32)> {
@@ -287,11 +334,30 @@ mod tests {
     }
 
     #[test]
+    fn blocks_of_requests_without_ids_are_nobody_elses() {
+        let mut learner = Learner::default();
+        for (ids, input_length) in
+            [(None, 9), (Some([0, 1]), 8), (None, 4), (None, 0), (Some([0, 2]), 8), (None, 5)]
+        {
+            let mut record = Record { input_length, has_ids: ids.is_some(), ..Record::default() };
+            record.hash_ids.extend(ids.iter().flatten());
+            learner.add(&record, 4).unwrap();
+        }
+        let mut paths = Vec::new();
+        let path = |request: &Request| {
+            paths.push(request.ids().collect::<Vec<_>>());
+            Ok(())
+        };
+        learner.finish().unwrap().each(path).unwrap();
+        assert_eq!(paths, [&[0, 1, 2][..], &[3, 4], &[5], &[], &[3, 6], &[7, 8]]);
+    }
+
+    #[test]
     fn time_never_runs_backwards() {
         let mut learner = Learner::default();
         for timestamp in [Some(5.0), Some(5.3), Some(2.0), None, Some(5.4)] {
             learner.add(&Record { timestamp, ..Record::default() }, 4).unwrap();
         }
-        assert_eq!(learner.finish().gaps, [0.0, 0.3, 0.0, 0.0, 0.1]);
+        assert_eq!(learner.finish().unwrap().gaps, [0.0, 0.3, 0.0, 0.0, 0.1]);
     }
 }

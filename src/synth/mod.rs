@@ -25,7 +25,7 @@ pub use fidelity::Figures;
 pub use file::ModelReader;
 pub use generate::Generator;
 pub use knobs::{Knobs, Limits, MAX_FACTOR};
-pub use learn::Learner;
+pub use learn::{Forest, Learner};
 pub use prompts::Vocabulary;
 pub use request::{Request, Span};
 pub use write::{RequestWriter, WriteOptions};
@@ -65,26 +65,19 @@ enum Body {
 
 impl Model {
     /// The model of what has been learnt.
-    ///
-    /// # Errors
-    /// When there was no request.
-    pub fn new(kind: ModelKind, learner: Learner) -> Result<Self, String> {
-        let forest = learner.finish();
-        if forest.rows.is_empty() {
-            return Err("no requests to learn from".into());
-        }
+    pub fn new(kind: ModelKind, forest: &Forest) -> Self {
         let body = match kind {
-            ModelKind::Sessions => Body::Sessions(SessionsModel::new(&forest)),
-            ModelKind::Tree => Body::Tree(TreeModel::new(&forest)),
+            ModelKind::Sessions => Body::Sessions(SessionsModel::new(forest)),
+            ModelKind::Tree => Body::Tree(TreeModel::new(forest)),
         };
-        Ok(Self {
+        Self {
             block_size: forest.block_size,
             states_block_size: forest.states_block_size,
             has_ids: forest.has_ids(),
             has_times: !forest.gaps.is_empty(),
             requests: forest.rows.len() as u64,
             body,
-        })
+        }
     }
 
     /// How many requests it was learnt from.
@@ -95,6 +88,11 @@ impl Model {
     /// Tokens per block.
     pub fn block_size(&self) -> u64 {
         self.block_size
+    }
+
+    /// Whether its requests have lists of ids.
+    pub fn has_ids(&self) -> bool {
+        self.has_ids
     }
 
     /// Whether time passes from one of its requests to the next.

@@ -11,6 +11,13 @@ pub struct Span {
     pub len: u32,
 }
 
+impl Span {
+    /// The ids themselves.
+    pub(super) fn ids(&self) -> std::ops::Range<u64> {
+        self.start..self.start + u64::from(self.len)
+    }
+}
+
 /// A synthetic request. The vector of spans is reused from one to the next.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Request {
@@ -42,7 +49,7 @@ impl Request {
 
     /// Its ids, first block first.
     pub fn ids(&self) -> impl Iterator<Item = u64> + '_ {
-        self.spans.iter().flat_map(|span| span.start..span.start + u64::from(span.len))
+        self.spans.iter().flat_map(Span::ids)
     }
 }
 

@@ -18,7 +18,7 @@ use std::collections::BinaryHeap;
 use fastrand::Rng;
 
 use super::core::{Core, CoreMap, RunIndex};
-use super::draw::scaled_blocks;
+use super::draw::{MOST_SCALED, scaled_blocks};
 use super::knobs::Limits;
 use super::learn::{Forest, NO_OUTPUT, ROOT};
 use super::request::{Ids, Request, Span, push};
@@ -183,7 +183,7 @@ fn scale_turns(turns: &mut [Turn], factor: f64, block_size: u64) {
                 new = 1;
             }
         }
-        turns[i].shared = shared;
+        turns[i].shared = shared.min(MOST_SCALED);
         turns[i].new = new;
     }
 }

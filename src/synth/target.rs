@@ -12,6 +12,8 @@
 use fastrand::Rng;
 
 use super::core::TOP;
+use super::draw::MOST_SCALED;
+use super::generate::check_length;
 use super::knobs::Knobs;
 use super::request::Request;
 use super::sessions::{Session, SessionsGenerator, SessionsModel, Turn};
@@ -104,6 +106,7 @@ impl Drawing<'_> {
                 generator.draw_gap(&mut rng);
             }
             generator.draw(&mut rng, &self.knobs.input, &mut request)?;
+            check_length(&request, self.block_size)?;
             tokens += request.input_length;
             let known = request.ids().take_while(|&id| seen.get(id as usize).copied().unwrap_or(false));
             cached += (known.count() as u64 * self.block_size).min(request.input_length);
@@ -130,7 +133,7 @@ fn share_less(model: &mut SessionsModel, share: f64, _: u64) {
         let session = model.sessions[index];
         let count = model.turns_of(index).len();
         let turns = &mut model.turns[session.first as usize..session.first as usize + count];
-        let depth = depths.get(session.run as usize).copied().unwrap_or(0) as u32;
+        let depth = depths.get(session.run as usize).copied().unwrap_or(0).min(MOST_SCALED.into()) as u32;
         let private = rng.f64() < share;
         for (i, turn) in turns.iter_mut().enumerate() {
             if rng.f64() < share {
