@@ -150,7 +150,7 @@ impl Figures {
             let end = self.known.get(i + 1).map_or(self.new.len(), |&(_, start)| start);
             let new = self.new[start..end].iter().flat_map(|&(first, last)| &self.repeated[first..last]);
             let repeated = u64::from(known) + new.filter(|&&repeated| repeated).count() as u64;
-            let all = repeated == u64::from(self.blocks[i]);
+            let all = repeated > 0 && repeated == u64::from(self.blocks[i]);
             context.push(if all { self.input[i] } else { (repeated * self.block_size) as f64 });
         }
         let unique = self.input.iter().zip(&context).map(|(input, context)| input - context).collect();
