@@ -347,7 +347,7 @@ fn traces_without_times_ids_or_outputs_stay_without() {
     let ran = run("trace-synth", &["--target-hit-rate=0.5"], trace);
     assert!(ran.stderr.contains("without hash_ids there is no hit rate"), "{}", ran.stderr);
     let report = run("trace-synth", &["--report"], trace).stderr;
-    assert!(report.contains("ks context                      0.0000"), "{report}");
+    assert!(report.contains(&format!("{:28}{:14.4}", "ks context", 0.0)), "{report}");
     let mixed = format!("{}{trace}", line(0, 600, 1, &[0, 1]));
     let ran = run("trace-synth", &[], mixed);
     assert!(ran.stderr.contains("3 of 4 requests have no hash_ids"), "{}", ran.stderr);
