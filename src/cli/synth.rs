@@ -440,7 +440,10 @@ pub static SPEC: Spec<Options> = Spec {
                      nearly as good as the best. Where more than 15 requests in a row would come in the \
                      order of the trace, the next gets other lengths. So the figures of the trace hold \
                      within a pass, slow changes over its course included; more requests than the trace \
-                     has are further passes, in which the core is already cached.",
+                     has are further passes, which begin as the trace began: sessions that its end cuts are \
+                     not carried on, and only the core is cached already. So lengths, arrivals and \
+                     the hit rates of finite caches stay as they are however many passes there are; the hit rate of \
+                     an infinite cache rises by the first uses of the core, which happen once.",
                 ),
                 Block::Item(
                     "tree",
@@ -486,7 +489,8 @@ pub static SPEC: Spec<Options> = Spec {
             title: "MEMORY",
             body: &[Block::Text(
                 "Learning takes 8 bytes for each distinct block and 32 for each request, and 18 to 23 more \
-                 for each block where ids are not dense; the model takes at most 60 bytes for each request. \
+                 for each block where ids are not dense; then the model takes up to 140 bytes for each \
+                 request while it is made, when the former are free again, and 60 bytes in use. \
                  Generating takes 8 bytes for each request of the sessions that are open at one time, and 8 \
                  for each run of the core and copy, however long the output is. Prompts take about 50 bytes \
                  for each block of one or two tokens beside that, and --report 110 bytes for each request and \

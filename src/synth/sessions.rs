@@ -81,60 +81,75 @@ pub(super) struct SessionsModel {
     pub(super) window: f64,
 }
 
+/// A session while its requests are gathered.
+struct Gathered {
+    turns: u32,
+    /// Place of its last request.
+    last: u32,
+    /// Depth of the core that it continues.
+    depth: u32,
+}
+
 impl SessionsModel {
     /// The model of a trace.
     pub(super) fn new(forest: &Forest) -> Self {
         let shared = core_blocks(forest);
         let map = CoreMap::new(forest, &shared);
         let mut model = Self { gaps: forest.gaps.get(1..).unwrap_or(&[]).to_vec(), ..Self::default() };
-        // Session of each request, and its turn within it.
+        let (places, gathered) = model.gather(forest, &shared, &map);
+        model.fill(forest, &shared, &places, gathered);
+        model.core = map.core;
+        model.window = window::find(&model, forest);
+        model
+    }
+
+    /// Finds the sessions; returns the session of each request and its number within it.
+    fn gather(&mut self, forest: &Forest, shared: &[u32], map: &CoreMap) -> (Vec<(u32, u32)>, Vec<Gathered>) {
         let mut places: Vec<(u32, u32)> = Vec::with_capacity(forest.rows.len());
+        let mut gathered: Vec<Gathered> = Vec::new();
         let mut last_start = 0;
-        // Per session: turns so far, place of the last one, depth of the core.
-        let mut open: Vec<(u32, u32, u32)> = Vec::new();
-        for (row, i) in forest.rows.iter().zip(0_u32..) {
-            let own = shared[i as usize];
+        for ((row, &own), i) in forest.rows.iter().zip(shared).zip(0..) {
             let owner = (row.hang != ROOT).then(|| forest.owner(row.hang));
+            // Who hangs on the blocks of a session belongs to it, who hangs on the core does not.
             let inside = owner.filter(|&owner| row.hang - forest.rows[owner].first_new >= shared[owner]);
             if let Some(owner) = inside {
                 let session = places[owner].0;
-                let (turns, _, _) = &mut open[session as usize];
+                let turns = &mut gathered[session as usize].turns;
                 places.push((session, *turns));
                 *turns += 1;
             } else {
-                let last = if own > 0 { row.first_new + own - 1 } else { row.hang };
-                let run = map.run_at(last);
-                let session = model.sessions.len() as u32;
-                model.sessions.push(Session { wait: i - last_start, run, first: 0 });
+                let run = map.run_at(if own > 0 { row.first_new + own - 1 } else { row.hang });
+                places.push((self.sessions.len() as u32, 0));
+                self.sessions.push(Session { wait: i - last_start, run, first: 0 });
+                gathered.push(Gathered { turns: 1, last: i, depth: map.depth(run) });
                 last_start = i;
-                open.push((1, i, map.depth(run)));
-                places.push((session, 0));
             }
         }
+        (places, gathered)
+    }
+
+    /// Puts the requests of each session together.
+    fn fill(&mut self, forest: &Forest, shared: &[u32], places: &[(u32, u32)], mut gathered: Vec<Gathered>) {
         let mut first = 0;
-        for (session, &(turns, _, _)) in model.sessions.iter_mut().zip(&open) {
+        for (session, gathered) in self.sessions.iter_mut().zip(&gathered) {
             session.first = first;
-            first += turns;
+            first += gathered.turns;
         }
         let nothing = Turn { wait: 0, parent: 0, shared: 0, new: 0, tail: 0, output: NO_OUTPUT };
-        model.turns = vec![nothing; forest.rows.len()];
-        for (row, i) in forest.rows.iter().zip(0_u32..) {
-            let (session, turn) = places[i as usize];
-            let (_, last, depth) = &mut open[session as usize];
-            let parent = if turn == 0 { 0 } else { places[forest.owner(row.hang)].1 };
-            model.turns[(model.sessions[session as usize].first + turn) as usize] = Turn {
-                wait: i - *last,
-                parent,
-                shared: if turn == 0 { 0 } else { row.known - *depth },
+        self.turns = vec![nothing; forest.rows.len()];
+        for ((row, &(session, turn)), i) in forest.rows.iter().zip(places).zip(0..) {
+            let gathered = &mut gathered[session as usize];
+            let is_first = turn == 0;
+            self.turns[(self.sessions[session as usize].first + turn) as usize] = Turn {
+                wait: i - gathered.last,
+                parent: if is_first { 0 } else { places[forest.owner(row.hang)].1 },
+                shared: if is_first { 0 } else { row.known - gathered.depth },
                 new: row.new - shared[i as usize],
                 tail: row.tail,
                 output: row.output,
             };
-            *last = i;
+            gathered.last = i;
         }
-        model.core = map.core;
-        model.window = window::find(&model, forest);
-        model
     }
 
     /// The turns of a session.
