@@ -437,7 +437,9 @@ pub static SPEC: Spec<Options> = Spec {
                      blocks of up to 50. The window is the widest of eight, from 3 percent of the \
                      requests down to one place, with which the hit rates of caches and the times of reuse \
                      cannot be told from those of the trace; where every window shows, the widest that is \
-                     nearly as good as the best. Where more than 15 requests in a row would come in the \
+                     nearly as good as the best. Within a session, four or more requests that continue one block \
+                     and are not continued themselves exchange their places with neighbours among them. \
+                     Where more than 15 requests in a row would come in the \
                      order of the trace, the next gets other lengths. So the figures of the trace hold \
                      within a pass, slow changes over its course included; more requests than the trace \
                      has are further passes, which begin as the trace began: sessions that its end cuts are \

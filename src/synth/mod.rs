@@ -16,6 +16,7 @@ mod prompts;
 mod request;
 mod sessions;
 mod shuffle;
+mod siblings;
 mod target;
 mod tree;
 mod window;

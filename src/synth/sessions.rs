@@ -23,6 +23,7 @@ use super::knobs::Limits;
 use super::learn::{Forest, NO_OUTPUT, ROOT};
 use super::request::{Ids, Request, Span, push};
 use super::shuffle::{LocalShuffle, UNIT};
+use super::siblings::Siblings;
 use super::window;
 
 /// Consecutive gaps between arrivals that stay together.
@@ -243,6 +244,8 @@ struct Open {
     original: u32,
     /// First id that each past turn has added.
     first_ids: Vec<u64>,
+    /// Turn whose content each turn has; empty if each has its own.
+    sources: Vec<u32>,
 }
 
 /// Place of the next turn in parts of a place, order of entry, slot in the list of open sessions.
@@ -267,6 +270,7 @@ pub(super) struct SessionsGenerator {
     open: Vec<Open>,
     free: Vec<u32>,
     gaps: GapShuffle,
+    siblings: Siblings,
     /// Place in the original of the last request, and how many came in the original's order.
     last_original: u32,
     in_order: u32,
@@ -293,6 +297,7 @@ impl SessionsGenerator {
             open: Vec::new(),
             free: Vec::new(),
             gaps: GapShuffle::new(&model.gaps, model.window),
+            siblings: Siblings::of(&model),
             last_original: 0,
             in_order: 0,
             reversed: Vec::new(),
@@ -361,6 +366,8 @@ impl SessionsGenerator {
         (open.session, open.copy) = (session, self.ids.draw_copy(rng));
         (open.next, open.original) = (0, self.originals[session as usize]);
         open.first_ids.clear();
+        let turns = self.model.turns_of(session as usize).len();
+        self.siblings.draw(session, turns, rng, &mut open.sources);
         self.started += 1;
         self.wait(place, slot);
     }
@@ -370,8 +377,12 @@ impl SessionsGenerator {
         let open = &mut self.open[slot as usize];
         let turns = self.model.turns_of(open.session as usize);
         let run = self.model.sessions[open.session as usize].run;
-        let mut turn = turns[open.next as usize];
-        let follows = open.original == self.last_original.wrapping_add(1);
+        let source = open.sources.get(open.next as usize).copied().unwrap_or(open.next);
+        let own = turns[open.next as usize];
+        // A sibling's content hangs on the same block.
+        let Turn { new, tail, output, .. } = turns[source as usize];
+        let mut turn = Turn { new, tail, output, ..own };
+        let follows = source == open.next && open.original == self.last_original.wrapping_add(1);
         self.last_original = open.original;
         self.in_order = if follows { self.in_order + 1 } else { 1 };
         if self.in_order > LONGEST_RUN
