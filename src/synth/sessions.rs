@@ -367,7 +367,10 @@ impl SessionsGenerator {
         (open.next, open.original) = (0, self.originals[session as usize]);
         open.first_ids.clear();
         let turns = self.model.turns_of(session as usize).len();
-        self.siblings.draw(session, turns, rng, &mut open.sources);
+        open.sources.clear();
+        if turns > 1 {
+            self.siblings.draw(session, turns, rng, &mut open.sources);
+        }
         self.started += 1;
         self.wait(place, slot);
     }

@@ -35,9 +35,9 @@ impl Siblings {
         siblings
     }
 
-    /// Draws which turn's content each turn of a session gets; empty if each keeps its own.
+    /// Draws which turn's content each turn of a session gets, into an empty list; it stays empty if
+    /// each keeps its own.
     pub(super) fn draw(&self, session: u32, turns: usize, rng: &mut Rng, sources: &mut Vec<u32>) {
-        sources.clear();
         let Some(groups) = self.groups.get(&session) else { return };
         sources.extend(0..turns as u32);
         for group in groups {

@@ -113,3 +113,19 @@ fn write_ids(request: &Request, out: &mut Vec<u8>) {
         out.extend_from_slice(number.format(id).as_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_no_needless_digits() {
+        for (time, expected) in
+            [(0.0, "0"), (27_482.0, "27482"), (0.5, "0.5"), (1.0625, "1.063"), (7.05, "7.05"), (0.0004, "0")]
+        {
+            let mut out = Vec::new();
+            write_time(time, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
+}
