@@ -8,6 +8,7 @@
 //! * [`tokens`]: tokenizers and chat rendering
 //! * [`blocks`]: cutting into blocks, chained hashes, dense numbering
 //! * [`hash`], [`stats`], [`cat`]: what the filters do with them
+//! * [`synth`]: traces learnt and written anew
 //! * [`report`]: figures written as a table or JSON
 //! * [`cli`]: options, help, manual pages, progress
 
@@ -20,4 +21,5 @@ pub mod io;
 pub mod record;
 pub mod report;
 pub mod stats;
+pub mod synth;
 pub mod tokens;

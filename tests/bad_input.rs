@@ -115,7 +115,7 @@ const LINES: &[(&str, &str)] = &[
 fn a_bad_line_ends_the_run_with_its_place_and_reason() {
     for (bad, message) in LINES {
         let trace = format!("{}\n{bad}\n{}", line(0, 512, 1, &[0]), line(1, 512, 1, &[0]));
-        for name in ["trace-stats", "trace-cat"] {
+        for name in ["trace-stats", "trace-cat", "trace-synth"] {
             let ran = run(name, &[], &trace);
             assert_eq!(ran.status, Some(1), "{name} {bad}");
             let start = format!("{name}: -:3: ");
@@ -134,7 +134,7 @@ fn a_bad_line_ends_the_run_with_its_place_and_reason() {
 
 #[test]
 fn bytes_that_are_no_text_are_refused_with_their_place() {
-    for name in ["trace-stats", "trace-cat", "trace-hash"] {
+    for name in ["trace-stats", "trace-cat", "trace-hash", "trace-synth"] {
         let ran = run(name, &[], b"{\"input_length\": 1, \"prompt\": \"\xff\"}\n");
         assert_eq!(ran.status, Some(1));
         assert!(ran.stderr.contains(&format!("{name}: -:1: invalid UTF-8")), "{}", ran.stderr);
@@ -168,7 +168,7 @@ fn missing_and_unreadable_inputs_are_named() {
     let folder = scratch();
     std::fs::create_dir(folder.path().join("folder")).unwrap();
     write(folder.path(), "good", line(0, 1, 1, &[0]));
-    for name in ["trace-stats", "trace-cat", "trace-hash"] {
+    for name in ["trace-stats", "trace-cat", "trace-hash", "trace-synth"] {
         let ran = run_in(folder.path(), name, &["good", "absent"], "");
         let expected = format!("{name}: absent: No such file or directory\n");
         assert_eq!((ran.status, &*ran.stdout, &*ran.stderr), (Some(1), "", &*expected));
@@ -229,7 +229,7 @@ fn a_long_line_is_a_bad_record_that_is_read_past() {
 
 #[test]
 fn only_bad_records_is_an_error_even_when_they_are_skipped() {
-    for name in ["trace-stats", "trace-cat", "trace-hash"] {
+    for name in ["trace-stats", "trace-cat", "trace-hash", "trace-synth"] {
         let ran = run(name, &["--skip-invalid"], "bad\nworse\n");
         assert_eq!(ran.status, Some(1), "{name}");
         assert!(
@@ -244,7 +244,9 @@ fn only_bad_records_is_an_error_even_when_they_are_skipped() {
 fn a_full_disk_is_an_error() {
     let trace = line(0, 1, 1, &[0]);
     let prompt = "{\"prompt\": \"x\"}\n";
-    for (name, input) in [("trace-stats", &*trace), ("trace-cat", &trace), ("trace-hash", prompt)] {
+    for (name, input) in
+        [("trace-stats", &*trace), ("trace-cat", &trace), ("trace-hash", prompt), ("trace-synth", &trace)]
+    {
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
         let mut child =
             command(name).stdin(Stdio::piped()).stdout(full).stderr(Stdio::piped()).spawn().unwrap();

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use kvtrace::cli::{self, Block, Section};
 use support::{run, scratch, shell};
 
-const PROGRAMS: [&str; 3] = ["trace-hash", "trace-stats", "trace-cat"];
+const PROGRAMS: [&str; 4] = ["trace-hash", "trace-stats", "trace-synth", "trace-cat"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -92,6 +92,7 @@ fn run_examples(name: &str, sections: &[Section]) {
 fn every_example_of_the_manual_pages_runs() {
     run_examples("trace-hash", cli::hash::SPEC.sections);
     run_examples("trace-stats", cli::stats::SPEC.sections);
+    run_examples("trace-synth", cli::synth::SPEC.sections);
     run_examples("trace-cat", cli::cat::SPEC.sections);
 }
 

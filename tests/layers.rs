@@ -11,6 +11,7 @@ const ORDER: &[&[&str]] = &[
     &["record"],
     &["tokens", "blocks"],
     &["hash", "stats", "cat"],
+    &["synth"],
     &["report"],
     &["cli"],
     &["bin"],

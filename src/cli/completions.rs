@@ -35,7 +35,7 @@ fn bash<O>(spec: &Spec<O>) -> String {
         own.extend(option.short.map(|short| format!("-{short}")));
         own.push(format!("--{}", option.long));
         let action = match option.arg {
-            Arg::None => None,
+            Arg::None | Arg::Maybe(_) => None,
             Arg::File(_) => Some("return".to_owned()),
             Arg::Value(_) | Arg::List(_, []) => Some("compopt +o default 2>/dev/null; return".to_owned()),
             Arg::Choice(words) => {
@@ -105,6 +105,7 @@ fn zsh_option<O>(option: &Opt<O>) -> String {
     let Opt { long, short, .. } = option;
     let (glued, equals) = match option.arg {
         Arg::None => ("", ""),
+        Arg::Maybe(_) => ("", "=-"),
         _ => ("+", "="),
     };
     let names = match short {
@@ -118,6 +119,7 @@ fn zsh_option<O>(option: &Opt<O>) -> String {
         Arg::Value(name) | Arg::List(name, []) => format!(":{}: ", zsh_text(name)),
         Arg::File(name) => format!(":{}:_files", zsh_text(name)),
         Arg::Choice(words) => format!(":{long}:({})", words.join(" ")),
+        Arg::Maybe(words) => format!("::{long}:({})", words.join(" ")),
         Arg::List(name, words) => format!(":{}:_sequence compadd - {}", zsh_text(name), words.join(" ")),
     };
     format!("{names}{}", quote(&format!("[{}]{value}", zsh_text(option.help))))
@@ -144,7 +146,7 @@ fn fish<O>(spec: &Spec<O>) -> String {
         }
         let _ = write!(out, " -l {}", option.long);
         match option.arg {
-            Arg::None => {}
+            Arg::None | Arg::Maybe(_) => {}
             Arg::File(_) => out.push_str(" -r -F"),
             Arg::Value(_) | Arg::List(_, []) => out.push_str(" -x"),
             Arg::Choice(words) => {

@@ -1,6 +1,6 @@
 //! `--help`: the options in short.
 
-use super::spec::{Block, Opt, Spec};
+use super::spec::{Arg, Block, Opt, Spec};
 
 /// Width of a terminal that help fits into.
 const WIDTH: usize = 80;
@@ -39,7 +39,10 @@ fn describe<O>(option: &Opt<O>, out: &mut String) {
     let short = option.short.map_or_else(|| "    ".to_owned(), |short| format!("-{short}, "));
     let mut names = format!("  {short}--{}", option.long);
     if let Some(placeholder) = option.arg.placeholder() {
-        names.push_str(&format!(" {placeholder}"));
+        names.push_str(&match option.arg {
+            Arg::Maybe(_) => format!("[={placeholder}]"),
+            _ => format!(" {placeholder}"),
+        });
     }
     out.push_str(&names);
     if names.len() + 2 > COLUMN {

@@ -22,6 +22,7 @@ pub(super) fn page<O>(spec: &Spec<O>) -> String {
             Arg::None => String::new(),
             Arg::Value(name) | Arg::File(name) | Arg::List(name, _) => format!(" Ar {name}"),
             Arg::Choice(choices) => format!(" Cm {}", choices.join(" | ")),
+            Arg::Maybe(choices) => format!(" Ns Op = Ns Cm {}", choices.join(" | ")),
         };
         let short = option.short.map_or_else(String::new, |short| format!("Fl {short} , "));
         page.line(&format!(".It {short}Fl Fl {}{argument}", option.long.replace('-', "\\-")));

@@ -14,6 +14,7 @@ mod progress;
 mod spec;
 pub mod stats;
 mod suggest;
+pub mod synth;
 #[cfg(test)]
 mod testing;
 mod value;

@@ -60,6 +60,9 @@ fn value<O>(parser: &mut Parser, name: &str, option: &Opt<O>) -> Result<Value> {
             _ => Ok(Value::default()),
         };
     };
+    if let Arg::Maybe(_) = option.arg {
+        return Ok(parser.optional_value().map_or_else(Value::default, Value::new));
+    }
     match parser.value() {
         Ok(value) => Ok(Value::new(value)),
         Err(_) => Err(Error::Usage(format!("{name} needs a value: {placeholder}"))),
@@ -70,6 +73,7 @@ fn value<O>(parser: &mut Parser, name: &str, option: &Opt<O>) -> Result<Value> {
 fn check(arg: Arg, value: &Value) -> Result<(), String> {
     match arg {
         Arg::Choice(choices) => value.choice(choices).map(drop),
+        Arg::Maybe(choices) if *value != Value::default() => value.choice(choices).map(drop),
         Arg::List(_, choices) if !choices.is_empty() => value.list(|item| item.choice(choices)).map(drop),
         _ => Ok(()),
     }

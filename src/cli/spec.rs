@@ -58,6 +58,8 @@ pub enum Arg {
     File(&'static str),
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// Nothing, or one of these words behind an equals sign; nothing is stored as an empty text.
+    Maybe(&'static [&'static str]),
     /// Some of these words, separated by commas, shown as this placeholder; any words if empty.
     List(&'static str, &'static [&'static str]),
 }
@@ -68,7 +70,7 @@ impl Arg {
         match self {
             Self::None => None,
             Self::Value(name) | Self::File(name) | Self::List(name, _) => Some(name.to_owned()),
-            Self::Choice(choices) => Some(choices.join("|")),
+            Self::Choice(choices) | Self::Maybe(choices) => Some(choices.join("|")),
         }
     }
 }

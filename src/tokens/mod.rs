@@ -15,6 +15,7 @@ mod growing;
 mod reuse;
 mod split;
 pub mod template;
+mod words;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use tiktoken::CoreBpe;
 
 pub use growing::Growing;
+pub use words::Words;
 
 use crate::error::Result;
 use file::FileTokenizer;

@@ -14,6 +14,7 @@ pub fn binary(name: &str) -> PathBuf {
     let path = match name {
         "trace-hash" => env!("CARGO_BIN_EXE_trace-hash"),
         "trace-stats" => env!("CARGO_BIN_EXE_trace-stats"),
+        "trace-synth" => env!("CARGO_BIN_EXE_trace-synth"),
         "trace-cat" => env!("CARGO_BIN_EXE_trace-cat"),
         other => panic!("no such binary: {other}"),
     };

@@ -1,0 +1,301 @@
+//! How far a synthetic trace is from the one that was learnt, statistic by statistic.
+//!
+//! Distances: of a distribution the largest gap between the two empirical distribution functions
+//! (Kolmogorov-Smirnov; 0 the same, 1 disjoint), of a figure the difference. All that concerns a
+//! request's own moment is final when it arrives; only the context length looks ahead, so per
+//! request its numbers of old and new blocks are kept, and one bit per block.
+
+use super::learn::Forest;
+use super::request::{Request, Span};
+use crate::record::Record;
+use crate::stats::{Analysis, AnalysisOptions, CacheOptions};
+
+/// Capacities of the LRU caches, in blocks.
+const CAPACITIES: [u64; 9] = [500, 1000, 2000, 5000, 10_000, 20_000, 30_000, 50_000, 80_000];
+
+/// Figures of a trace as it goes by. Memory: 110 bytes per request and 25 per distinct block.
+pub struct Figures {
+    block_size: u64,
+    input: Vec<f64>,
+    output: Vec<f64>,
+    cached: Vec<f64>,
+    hit: Vec<f64>,
+    gap: Vec<f64>,
+    reuse: Vec<f64>,
+    /// Per request: how many of its first blocks were known, and where in `new` the others are.
+    known: Vec<(u32, usize)>,
+    /// Ranges of blocks.
+    new: Vec<(usize, usize)>,
+    /// Per block: the last request that used it, and whether more than one did.
+    last: Vec<u32>,
+    repeated: Vec<bool>,
+    blocks: Vec<u32>,
+    times: Vec<f64>,
+    distinct: u64,
+    continues: u64,
+    caches: Analysis,
+    record: Record,
+}
+
+/// One line of the report.
+struct Row {
+    name: String,
+    original: f64,
+    synthetic: f64,
+    distance: f64,
+}
+
+impl Figures {
+    /// Figures of nothing yet. Without ids no request is taken to share anything.
+    pub fn new(block_size: u64, has_ids: bool) -> Self {
+        let caches = CacheOptions { capacities: CAPACITIES.to_vec(), ..CacheOptions::default() };
+        let options = AnalysisOptions { caches, ..AnalysisOptions::default() };
+        Self {
+            block_size,
+            input: Vec::new(),
+            output: Vec::new(),
+            cached: Vec::new(),
+            hit: Vec::new(),
+            gap: Vec::new(),
+            reuse: Vec::new(),
+            known: Vec::new(),
+            new: Vec::new(),
+            last: Vec::new(),
+            repeated: Vec::new(),
+            blocks: Vec::new(),
+            times: Vec::new(),
+            distinct: 0,
+            continues: 0,
+            caches: Analysis::new(block_size, options),
+            record: Record { has_ids, ..Record::default() },
+        }
+    }
+
+    /// Figures of the trace that has been learnt.
+    ///
+    /// # Errors
+    /// When there are more distinct blocks than can be numbered.
+    pub fn of_learnt(forest: &Forest) -> Result<Self, String> {
+        let mut figures = Self::new(forest.block_size, forest.has_ids());
+        forest.each(|request| figures.add(request))?;
+        Ok(figures)
+    }
+
+    /// Takes the next request.
+    ///
+    /// # Errors
+    /// When there are more distinct blocks than can be numbered.
+    pub fn add(&mut self, request: &Request) -> Result<(), String> {
+        self.record.input_length = request.input_length;
+        self.record.output_length = request.output_length;
+        self.record.timestamp = request.timestamp;
+        self.record.hash_ids.clear();
+        let spans = if self.record.has_ids { &request.spans[..] } else { &[] };
+        self.record.hash_ids.extend(spans.iter().flat_map(Span::ids));
+        self.caches.add(&self.record)?;
+        let now = request.timestamp.unwrap_or(0.0);
+        if let Some(before) = self.times.last() {
+            self.gap.push(now - before);
+        }
+        let known = self.blocks_of(spans, now);
+        self.times.push(now);
+        let blocks = self.record.hash_ids.len();
+        self.blocks.push(blocks as u32);
+        self.input.push(request.input_length as f64);
+        self.output.push(request.output_length.map_or(0.0, |length| length as f64));
+        self.cached.push((known as u64 * self.block_size).min(request.input_length) as f64);
+        self.hit.push(if blocks == 0 { 0.0 } else { known as f64 / blocks as f64 });
+        Ok(())
+    }
+
+    /// Looks up the blocks of a request; returns how many of its first ones are known.
+    fn blocks_of(&mut self, spans: &[Span], now: f64) -> usize {
+        let index = self.times.len() as u32;
+        let (mut known, mut unbroken, mut deepest) = (0, true, None);
+        for &id in &self.record.hash_ids {
+            let id = id as usize;
+            if id >= self.last.len() {
+                self.last.resize(id + 1, u32::MAX);
+                self.repeated.resize(id + 1, false);
+            }
+            let last = std::mem::replace(&mut self.last[id], index);
+            unbroken &= last != u32::MAX;
+            self.repeated[id] = last != u32::MAX;
+            self.distinct += u64::from(last == u32::MAX);
+            if unbroken {
+                known += 1;
+                deepest = Some(last as usize);
+            }
+        }
+        if let Some(j) = deepest {
+            self.reuse.push((now - self.times[j]) / 1000.0);
+            self.continues += u64::from(known > 1 && known + 1 >= self.blocks[j] as usize);
+        }
+        self.known.push((known as u32, self.new.len()));
+        let mut skip = known as u64;
+        for span in spans {
+            let skipped = skip.min(u64::from(span.len));
+            skip -= skipped;
+            if skipped < u64::from(span.len) {
+                self.new.push(((span.start + skipped) as usize, (span.start + u64::from(span.len)) as usize));
+            }
+        }
+        known
+    }
+
+    /// Context and unique prompt lengths, now that the whole trace is known.
+    fn context(&self) -> (Vec<f64>, Vec<f64>) {
+        let mut context = Vec::with_capacity(self.input.len());
+        for (i, &(known, start)) in self.known.iter().enumerate() {
+            let end = self.known.get(i + 1).map_or(self.new.len(), |&(_, start)| start);
+            let new = self.new[start..end].iter().flat_map(|&(first, last)| &self.repeated[first..last]);
+            let repeated = u64::from(known) + new.filter(|&&repeated| repeated).count() as u64;
+            let all = repeated > 0 && repeated == u64::from(self.blocks[i]);
+            context.push(if all { self.input[i] } else { (repeated * self.block_size) as f64 });
+        }
+        let unique = self.input.iter().zip(&context).map(|(input, context)| input - context).collect();
+        (context, unique)
+    }
+
+    /// The report as a table: what was learnt, what was generated, and the distance.
+    pub fn compare(&self, synthetic: &Self) -> String {
+        let mut text = format!("{:28}{:>14}{:>14}{:>12}\n", "statistic", "original", "synthetic", "distance");
+        for Row { name, original, synthetic, distance } in self.rows(synthetic) {
+            text += &format!("{name:28}{original:14.4}{synthetic:14.4}{distance:12.4}\n");
+        }
+        text
+    }
+
+    fn rows(&self, other: &Self) -> Vec<Row> {
+        let (context, unique) = self.context();
+        let (other_context, other_unique) = other.context();
+        let mut rows: Vec<Row> = [
+            ("input", &self.input, &other.input),
+            ("output", &self.output, &other.output),
+            ("context", &context, &other_context),
+            ("unique", &unique, &other_unique),
+            ("cached", &self.cached, &other.cached),
+            ("hit", &self.hit, &other.hit),
+            ("gap", &self.gap, &other.gap),
+            ("reuse_s", &self.reuse, &other.reuse),
+        ]
+        .into_iter()
+        .map(|(name, a, b)| Row {
+            name: format!("ks {name}"),
+            original: mean(a),
+            synthetic: mean(b),
+            distance: largest_gap(a, b),
+        })
+        .collect();
+        let mut figure = |name: String, original: f64, synthetic: f64| {
+            rows.push(Row { name, original, synthetic, distance: (original - synthetic).abs() });
+        };
+        let rate = |f: &Self| f.cached.iter().sum::<f64>() / f.input.iter().sum::<f64>().max(1.0);
+        figure("token_hit_rate".into(), rate(self), rate(other));
+        figure(
+            "corr_context_unique".into(),
+            spearman(&context, &unique),
+            spearman(&other_context, &other_unique),
+        );
+        for (name, pair) in [
+            ("corr_input_output", [&self.input, &self.output, &other.input, &other.output]),
+            ("corr_cached_output", [&self.cached, &self.output, &other.cached, &other.output]),
+        ] {
+            figure(name.into(), spearman(pair[0], pair[1]), spearman(pair[2], pair[3]));
+        }
+        let share = |f: &Self, count: f64| count / (f.input.len() as f64).max(1.0);
+        let unique_blocks = |f: &Self| share(f, f.distinct as f64);
+        figure("unique_blocks_per_request".into(), unique_blocks(self), unique_blocks(other));
+        figure("continues".into(), share(self, self.continues as f64), share(other, other.continues as f64));
+        for seconds in [10.0, 60.0] {
+            let of = |f: &Self| dispersion(&f.times, seconds);
+            figure(format!("dispersion_{seconds}s"), of(self), of(other));
+        }
+        for quarter in 0..4 {
+            let of = |f: &Self| {
+                let bound = |quarter: usize| f.input.len() * quarter / 4;
+                let part = bound(quarter)..bound(quarter + 1);
+                f.cached[part.clone()].iter().sum::<f64>() / f.input[part].iter().sum::<f64>().max(1.0)
+            };
+            figure(format!("hit_quarter_{}", quarter + 1), of(self), of(other));
+        }
+        let lru = |f: &Self| {
+            let caches = f.caches.report(&[]).caches.unwrap_or_default().capacity;
+            caches.into_iter().take(CAPACITIES.len()).map(|row| row.hits.rate().unwrap_or(0.0)).collect()
+        };
+        let (ours, theirs): (Vec<f64>, Vec<f64>) = (lru(self), lru(other));
+        for ((capacity, a), b) in CAPACITIES.iter().zip(ours).zip(theirs) {
+            figure(format!("lru {capacity}"), a, b);
+        }
+        rows
+    }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / (values.len() as f64).max(1.0)
+}
+
+/// Largest gap between two empirical distribution functions.
+fn largest_gap(a: &[f64], b: &[f64]) -> f64 {
+    if a.is_empty() || b.is_empty() {
+        return if a.len() == b.len() { 0.0 } else { 1.0 };
+    }
+    let sorted = |values: &[f64]| {
+        let mut values = values.to_vec();
+        values.sort_unstable_by(f64::total_cmp);
+        values
+    };
+    let (a, b) = (sorted(a), sorted(b));
+    let (mut i, mut j, mut worst) = (0, 0, 0.0_f64);
+    while i < a.len() && j < b.len() {
+        let value = a[i].min(b[j]);
+        while i < a.len() && a[i] <= value {
+            i += 1;
+        }
+        while j < b.len() && b[j] <= value {
+            j += 1;
+        }
+        worst = worst.max((i as f64 / a.len() as f64 - j as f64 / b.len() as f64).abs());
+    }
+    worst
+}
+
+/// Spearman's rank correlation; 0 where one of the two does not vary.
+fn spearman(x: &[f64], y: &[f64]) -> f64 {
+    let (x, y) = (ranks(x), ranks(y));
+    let (mean_x, mean_y) = (mean(&x), mean(&y));
+    let sum = |a: &[f64], b: &[f64], mean_a: f64, mean_b: f64| -> f64 {
+        a.iter().zip(b).map(|(a, b)| (a - mean_a) * (b - mean_b)).sum()
+    };
+    let spread = sum(&x, &x, mean_x, mean_x) * sum(&y, &y, mean_y, mean_y);
+    if spread > 0.0 { sum(&x, &y, mean_x, mean_y) / spread.sqrt() } else { 0.0 }
+}
+
+/// Ranks; equal values share the mean of theirs.
+fn ranks(values: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_unstable_by(|&a, &b| values[a].total_cmp(&values[b]));
+    let mut ranks = vec![0.0; values.len()];
+    let mut start = 0;
+    for group in order.chunk_by(|&a, &b| values[a] == values[b]) {
+        let rank = start as f64 + (group.len() - 1) as f64 / 2.0;
+        group.iter().for_each(|&i| ranks[i] = rank);
+        start += group.len();
+    }
+    ranks
+}
+
+/// Variance over mean of the numbers of arrivals per window of so many seconds.
+fn dispersion(times: &[f64], seconds: f64) -> f64 {
+    let windows: Vec<u64> = times.iter().map(|time| (time.max(0.0) / (1000.0 * seconds)) as u64).collect();
+    let (Some(first), Some(last)) = (windows.first(), windows.last()) else { return 0.0 };
+    let span = (last - first + 1) as f64;
+    let mean = times.len() as f64 / span;
+    let counts = windows.chunk_by(|a, b| a == b).map(|window| window.len() as f64);
+    let (mut variance, mut filled) = (0.0, 0.0);
+    for count in counts {
+        variance += (count - mean) * (count - mean);
+        filled += 1.0;
+    }
+    (variance + (span - filled) * mean * mean) / span / mean
+}

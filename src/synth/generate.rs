@@ -1,0 +1,128 @@
+//! Drawing requests of a model, with everything that the user changes.
+
+use fastrand::Rng;
+
+use super::draw::exponential;
+use super::knobs::Knobs;
+use super::request::Request;
+use super::sessions::SessionsGenerator;
+use super::target::Drawing;
+use super::tree::TreeGenerator;
+use super::{Body, Model};
+
+/// Longer requests do not fit into memory as lines.
+const MOST_BLOCKS: u64 = 1 << 28;
+
+/// Whether a request can be written.
+pub(super) fn check_length(request: &Request, block_size: u64) -> Result<(), String> {
+    let length = request.input_length;
+    if length / block_size <= MOST_BLOCKS {
+        return Ok(());
+    }
+    Err(format!("a request of {length} tokens is too long to write; see --max-isl"))
+}
+
+/// Draws requests without end. The same model, knobs and seed give the same requests.
+pub struct Generator {
+    block_size: u64,
+    /// The one source of all chance.
+    rng: Rng,
+    knobs: Knobs,
+    clock: Clock,
+    now: f64,
+    first: bool,
+    source: Source,
+}
+
+enum Source {
+    Sessions(Box<SessionsGenerator>),
+    Tree(Box<TreeGenerator>),
+}
+
+/// Where the times between arrivals come from.
+enum Clock {
+    /// There are none.
+    None,
+    /// From the model, times a factor.
+    Model(f64),
+    /// Drawn independently, with this mean in milliseconds.
+    Poisson(f64),
+}
+
+impl Generator {
+    /// A generator of the requests of `model` as changed by `knobs`, of which `count` will be drawn if
+    /// that is known.
+    ///
+    /// # Errors
+    /// When the knobs ask for too much.
+    pub fn new(model: Model, knobs: Knobs, seed: u64, count: Option<u64>) -> Result<Self, String> {
+        const MOST_RUNS: u64 = 1 << 27;
+        let clock = match (knobs.rate, model.mean_gap()) {
+            (Some(rate), Some(mean)) => Clock::Model(1000.0 / rate / mean),
+            (Some(rate), None) => Clock::Poisson(1000.0 / rate),
+            (None, _) if model.has_times => Clock::Model(1.0 / knobs.speedup),
+            (None, _) => Clock::None,
+        };
+        let has_ids = model.has_ids;
+        let (size, copies) = (model.block_size, knobs.prefix_root);
+        let runs = match &model.body {
+            Body::Sessions(model) => model.core.runs.len(),
+            Body::Tree(model) => model.core.runs.len(),
+        };
+        if runs as u64 * u64::from(copies) > MOST_RUNS {
+            return Err(format!("{copies} copies of {runs} shared prefixes are too many to keep in memory"));
+        }
+        let source = match model.body {
+            Body::Sessions(mut model) => {
+                model.scale(knobs.prefix_len, knobs.prompt_len, size);
+                if let Some(target) = knobs.hit_rate {
+                    if !has_ids {
+                        return Err("without hash_ids there is no hit rate to change".into());
+                    }
+                    Drawing { knobs: &knobs, block_size: size, seed, count }.reach(&mut model, target)?;
+                }
+                Source::Sessions(Box::new(SessionsGenerator::new(model, size, copies)))
+            }
+            Body::Tree(_) if knobs.hit_rate.is_some() => {
+                return Err("only the model sessions can be given another hit rate".into());
+            }
+            Body::Tree(mut model) => {
+                model.scale(knobs.prefix_len, knobs.prompt_len);
+                Source::Tree(Box::new(TreeGenerator::new(model, size, copies)))
+            }
+        };
+        Ok(Self { block_size: size, rng: Rng::with_seed(seed), knobs, clock, now: 0.0, first: true, source })
+    }
+
+    /// Draws the next request.
+    ///
+    /// # Errors
+    /// When no request of the wanted length turns up.
+    pub fn next(&mut self, request: &mut Request) -> Result<(), String> {
+        let (rng, limits) = (&mut self.rng, &self.knobs.input);
+        let first = std::mem::take(&mut self.first);
+        let gap = match &self.clock {
+            Clock::None => None,
+            Clock::Poisson(mean) if !first => Some(exponential(rng, *mean)),
+            Clock::Poisson(_) => Some(0.0),
+            Clock::Model(factor) => {
+                let gap = match &mut self.source {
+                    // The first batch starts the clock, and so does the first request.
+                    Source::Tree(tree) => tree.draw_gap(rng),
+                    Source::Sessions(_) if first => 0.0,
+                    Source::Sessions(sessions) => sessions.draw_gap(rng),
+                };
+                Some(if first { 0.0 } else { gap * factor })
+            }
+        };
+        match &mut self.source {
+            Source::Sessions(sessions) => sessions.draw(rng, limits, request)?,
+            Source::Tree(tree) => tree.draw(rng, limits, request)?,
+        }
+        check_length(request, self.block_size)?;
+        self.now += gap.unwrap_or(0.0);
+        request.timestamp = gap.map(|_| self.now);
+        request.output_length = request.output_length.map(|length| self.knobs.output(length));
+        Ok(())
+    }
+}

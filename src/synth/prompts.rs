@@ -1,0 +1,191 @@
+//! Blocks as text or token ids, so that hashing a prompt gives back its blocks.
+//!
+//! The content of a block follows from its id alone, so nothing has to be kept of it: its first
+//! tokens are the id, written with the vocabulary as digits, and the rest is drawn from a generator
+//! that the id seeds. Two blocks after the same prefix then differ wherever their ids do. Only where a
+//! block is too short for the digits, two tokens at the end of a prompt, say, it gets the next free
+//! content after its prefix, and this is remembered.
+
+use std::collections::HashMap;
+
+use fastrand::Rng;
+use foldhash::fast::RandomState;
+
+use super::request::Request;
+use crate::tokens::Words;
+
+/// Ids are below this, or a trace is beyond any use.
+const MOST_IDS: u64 = 1 << 40;
+
+/// What the tokens of prompts are.
+pub enum Vocabulary {
+    /// Words of a tokenizer: prompts are text.
+    Words(Words),
+    /// Numbers below this, at least 1: prompts are lists of token ids.
+    Ids(u32),
+}
+
+impl Vocabulary {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Words(words) => words.len() as u64,
+            Self::Ids(size) => u64::from(*size),
+        }
+    }
+}
+
+/// Writes prompts. Memory: about 50 bytes for each block of one or two tokens.
+pub(super) struct PromptWriter {
+    vocabulary: Vocabulary,
+    block_size: u64,
+    /// Tokens that hold any id.
+    digits: u32,
+    /// What stands in the short blocks.
+    short: HashMap<u64, u64, RandomState>,
+    /// The next free content of short blocks, by the block before (plus one) and the tokens.
+    free: HashMap<(u64, u64), u64, RandomState>,
+}
+
+impl PromptWriter {
+    pub(super) fn new(vocabulary: Vocabulary, block_size: u64) -> Self {
+        let digits = digits(vocabulary.len(), MOST_IDS);
+        Self { vocabulary, block_size, digits, short: HashMap::default(), free: HashMap::default() }
+    }
+
+    /// Appends the field with the prompt of a request.
+    ///
+    /// # Errors
+    /// When the vocabulary is too small to tell its blocks apart.
+    pub(super) fn write(&mut self, request: &Request, out: &mut Vec<u8>) -> Result<(), String> {
+        let (open, close): (&[u8], u8) = match self.vocabulary {
+            Vocabulary::Words(_) => (b"\"prompt\": \"", b'"'),
+            Vocabulary::Ids(_) => (b"\"prompt_token_ids\": [", b']'),
+        };
+        out.extend_from_slice(open);
+        let start = out.len();
+        let mut left = request.input_length;
+        let mut before = 0;
+        for id in request.ids() {
+            let tokens = left.min(self.block_size);
+            left -= tokens;
+            let content = self.content(id, before, tokens)?;
+            self.block(content, id, tokens, start, out);
+            before = id + 1;
+        }
+        out.push(close);
+        Ok(())
+    }
+
+    /// The number that the first tokens of a block are to hold.
+    fn content(&mut self, id: u64, before: u64, tokens: u64) -> Result<u64, String> {
+        if tokens >= u64::from(self.digits) {
+            if id >= MOST_IDS {
+                return Err("too many blocks to write as prompts".into());
+            }
+            return Ok(id);
+        }
+        if let Some(&content) = self.short.get(&id) {
+            return Ok(content);
+        }
+        let free = self.free.entry((before, tokens)).or_default();
+        let content = *free;
+        *free += 1;
+        if content >= self.vocabulary.len().saturating_pow(tokens as u32) {
+            let size = self.vocabulary.len();
+            return Err(format!(
+                "more than {content} different blocks of {tokens} tokens after the same prefix: a vocabulary of {size} is too small"
+            ));
+        }
+        self.short.insert(id, content);
+        Ok(content)
+    }
+
+    /// Appends the tokens of a block; `start` is where the prompt starts.
+    fn block(&self, mut content: u64, id: u64, tokens: u64, start: usize, out: &mut Vec<u8>) {
+        let size = self.vocabulary.len();
+        // No draw: a block has the same content whenever it occurs.
+        let mut filler = Rng::with_seed(id);
+        for i in 0..tokens {
+            let token = if i < u64::from(self.digits) {
+                let digit = content % size;
+                content /= size;
+                digit
+            } else {
+                filler.u64(..size)
+            };
+            match &self.vocabulary {
+                Vocabulary::Words(words) => out.extend_from_slice(words.get(token as usize).as_bytes()),
+                Vocabulary::Ids(_) => {
+                    if out.len() > start {
+                        out.extend_from_slice(b", ");
+                    }
+                    out.extend_from_slice(itoa::Buffer::new().format(token).as_bytes());
+                }
+            }
+        }
+    }
+}
+
+/// How many digits of a number system of `size` signs hold any number below `most`.
+fn digits(size: u64, most: u64) -> u32 {
+    if size < 2 {
+        return u32::MAX;
+    }
+    let (mut digits, mut power) = (0, 1_u64);
+    while power < most {
+        power = power.saturating_mul(size);
+        digits += 1;
+    }
+    digits
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::super::request::Span;
+    use super::*;
+
+    fn prompt(writer: &mut PromptWriter, spans: &[(u64, u32)], input_length: u64) -> Result<String, String> {
+        let spans = spans.iter().map(|&(start, len)| Span { start, len }).collect();
+        let request = Request { input_length, spans, ..Request::default() };
+        let mut out = Vec::new();
+        writer.write(&request, &mut out)?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn blocks_with_different_ids_differ_and_equal_ones_are_equal() {
+        let mut writer = PromptWriter::new(Vocabulary::Ids(3), 4);
+        let mut seen = HashSet::new();
+        for id in 0..3 {
+            assert!(seen.insert(prompt(&mut writer, &[(id, 1)], 1).unwrap()));
+        }
+        for id in 3..12 {
+            assert!(seen.insert(prompt(&mut writer, &[(id, 1)], 2).unwrap()));
+        }
+        for id in (3..12).rev() {
+            assert!(!seen.insert(prompt(&mut writer, &[(id, 1)], 2).unwrap()));
+        }
+        assert!(prompt(&mut writer, &[(20, 1)], 1).unwrap_err().contains("vocabulary of 3 is too small"));
+        // After another block the same contents are free again.
+        let after = prompt(&mut writer, &[(30, 2)], 5).unwrap();
+        assert_eq!(after.matches(',').count(), 4);
+    }
+
+    #[test]
+    fn long_blocks_hold_their_ids() {
+        let mut writer = PromptWriter::new(Vocabulary::Ids(2), 64);
+        let prompts: HashSet<String> =
+            (0..1000).map(|id| prompt(&mut writer, &[(id << 30, 1)], 64).unwrap()).collect();
+        assert_eq!(prompts.len(), 1000);
+        assert!(writer.short.is_empty());
+    }
+
+    #[test]
+    fn a_vocabulary_of_one_tells_nothing_apart() {
+        let mut writer = PromptWriter::new(Vocabulary::Ids(1), 4);
+        assert_eq!(prompt(&mut writer, &[(0, 1)], 4).unwrap(), "\"prompt_token_ids\": [0, 0, 0, 0]");
+        assert!(prompt(&mut writer, &[(1, 1)], 4).is_err());
+    }
+}

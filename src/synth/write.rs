@@ -1,0 +1,131 @@
+//! Synthetic requests as lines: of a trace, or of prompts.
+
+use super::prompts::{PromptWriter, Vocabulary};
+use super::request::Request;
+
+/// How requests are written.
+#[derive(Default)]
+pub struct WriteOptions {
+    /// Whether lines have a list of ids.
+    pub has_ids: bool,
+    /// Tokens per block.
+    pub block_size: u64,
+    /// Whether lines state it.
+    pub states_block_size: bool,
+    /// Whether lines have the reference's `context_len` and `unique_user_prompt_len`.
+    pub annotate: bool,
+    /// Write prompts of these tokens instead of trace lines.
+    pub prompts: Option<Vocabulary>,
+}
+
+/// Writes requests as lines.
+pub struct RequestWriter {
+    options: WriteOptions,
+    prompts: Option<PromptWriter>,
+}
+
+impl RequestWriter {
+    /// A writer of lines.
+    pub fn new(mut options: WriteOptions) -> Self {
+        let prompts = options.prompts.take().map(|tokens| PromptWriter::new(tokens, options.block_size));
+        Self { options, prompts }
+    }
+
+    /// Appends the line of a request.
+    ///
+    /// # Errors
+    /// When it cannot be written as a prompt; nothing has been appended then.
+    pub fn write(&mut self, request: &Request, out: &mut Vec<u8>) -> Result<(), String> {
+        let before = out.len();
+        let written = self.line(request, out);
+        if written.is_err() {
+            out.truncate(before);
+        }
+        written
+    }
+
+    fn line(&mut self, request: &Request, out: &mut Vec<u8>) -> Result<(), String> {
+        let length = request.input_length;
+        out.push(b'{');
+        if let Some(timestamp) = request.timestamp {
+            out.extend_from_slice(b"\"timestamp\": ");
+            write_time(timestamp, out);
+            out.extend_from_slice(b", ");
+        }
+        if let Some(prompts) = &mut self.prompts {
+            prompts.write(request, out)?;
+        } else {
+            number(b"\"input_length\": ", length, out);
+        }
+        if let Some(output) = request.output_length {
+            number(b", \"output_length\": ", output, out);
+            if self.prompts.is_some() {
+                number(b", \"max_tokens\": ", output, out);
+            }
+        }
+        if self.options.states_block_size && self.prompts.is_none() {
+            number(b", \"block_size\": ", self.options.block_size, out);
+        }
+        if self.options.annotate {
+            number(b", \"context_len\": ", request.context_length, out);
+            number(b", \"unique_user_prompt_len\": ", length - request.context_length, out);
+        }
+        if self.options.has_ids && self.prompts.is_none() {
+            out.extend_from_slice(b", \"hash_ids\": [");
+            write_ids(request, out);
+            out.push(b']');
+        }
+        out.extend_from_slice(b"}\n");
+        Ok(())
+    }
+}
+
+/// Appends a field with a number.
+fn number(name: &[u8], value: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// Appends a time in milliseconds, to the microsecond, without needless zeros.
+pub(super) fn write_time(milliseconds: f64, out: &mut Vec<u8>) {
+    // Times beyond this have no microseconds in a double; the cast saturates.
+    let micros = (milliseconds * 1000.0).round() as u64;
+    out.extend_from_slice(itoa::Buffer::new().format(micros / 1000).as_bytes());
+    let mut rest = micros % 1000;
+    if rest > 0 {
+        out.push(b'.');
+        for unit in [100, 10, 1] {
+            if rest > 0 {
+                out.push(b'0' + (rest / unit) as u8);
+                rest %= unit;
+            }
+        }
+    }
+}
+
+fn write_ids(request: &Request, out: &mut Vec<u8>) {
+    let mut number = itoa::Buffer::new();
+    let start = out.len();
+    for id in request.ids() {
+        if out.len() > start {
+            out.extend_from_slice(b", ");
+        }
+        out.extend_from_slice(number.format(id).as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_no_needless_digits() {
+        for (time, expected) in
+            [(0.0, "0"), (27_482.0, "27482"), (0.5, "0.5"), (1.0625, "1.063"), (7.05, "7.05"), (0.0004, "0")]
+        {
+            let mut out = Vec::new();
+            write_time(time, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
+}

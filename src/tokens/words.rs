@@ -1,0 +1,101 @@
+//! Text of a known number of tokens: words that are single tokens, and stay so beside each other.
+//!
+//! In the embedded vocabulary these are a space and small Latin letters. The split pattern that the
+//! vocabulary is used with begins a new piece at a space before a letter, and a piece that is a
+//! token as a whole is always encoded as this token: so a text of n such words has n tokens, in
+//! any order, and its first n words are its first n tokens.
+
+use super::{BYTES, DEFAULT};
+
+/// Words that are one token each, all different.
+pub struct Words {
+    text: String,
+    /// End of each word in the text.
+    ends: Vec<u32>,
+}
+
+impl Words {
+    /// The words of the tokenizer of this name.
+    ///
+    /// # Errors
+    /// When there is no such tokenizer.
+    pub fn of(tokenizer: &str) -> Result<Self, String> {
+        let mut words = Self { text: String::new(), ends: Vec::new() };
+        match tokenizer {
+            DEFAULT => words.add_vocabulary()?,
+            BYTES => ('!'..='~').filter(|c| !matches!(c, '"' | '\\')).for_each(|c| {
+                words.add(c.encode_utf8(&mut [0; 4]));
+            }),
+            _ => return Err(format!("no words are known for the tokenizer \"{tokenizer}\"")),
+        }
+        Ok(words)
+    }
+
+    fn add_vocabulary(&mut self) -> Result<(), String> {
+        let vocabulary = tiktoken::get_encoding(DEFAULT).ok_or_else(|| format!("no vocabulary {DEFAULT}"))?;
+        for id in 0..vocabulary.vocab_size() as u32 {
+            let token = vocabulary.decode(&[id]);
+            if let Some((b' ', letters)) = token.split_first()
+                && !letters.is_empty()
+                && letters.iter().all(u8::is_ascii_lowercase)
+                && let Ok(word) = std::str::from_utf8(&token)
+            {
+                self.add(word);
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, word: &str) {
+        self.text.push_str(word);
+        self.ends.push(self.text.len() as u32);
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The word of this number, counted from 0. It needs no escapes in JSON.
+    pub fn get(&self, number: usize) -> &str {
+        let start = number.checked_sub(1).map_or(0, |before| self.ends[before] as usize);
+        &self.text[start..self.ends[number] as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_is_one_token_alone_and_beside_any_other() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        let words = Words::of(DEFAULT).unwrap();
+        let vocabulary = tiktoken::get_encoding(DEFAULT).unwrap();
+        let mut seen = std::collections::HashSet::new();
+        for number in 0..words.len() {
+            let tokens = vocabulary.encode(words.get(number));
+            assert_eq!(tokens.len(), 1, "{:?}", words.get(number));
+            assert!(seen.insert(tokens[0]));
+        }
+        for _ in 0..200 {
+            let chosen: Vec<usize> = (0..300).map(|_| rng.usize(..words.len())).collect();
+            let text: String = chosen.iter().map(|&number| words.get(number)).collect();
+            let alone = chosen.iter().flat_map(|&number| vocabulary.encode(words.get(number)));
+            assert!(vocabulary.encode(&text).into_iter().eq(alone), "{text}");
+        }
+        let bytes = Words::of(BYTES).unwrap();
+        assert!(bytes.len() > 80 && (0..bytes.len()).all(|number| bytes.get(number).len() == 1));
+    }
+
+    #[test]
+    fn the_vocabulary_has_enough_words_to_tell_blocks_apart() {
+        assert!(Words::of("o200k_base").unwrap().len() > 30_000);
+        assert!(Words::of("other").is_err());
+    }
+}
