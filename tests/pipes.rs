@@ -140,3 +140,34 @@ fn the_output_is_the_same_on_every_run() {
         assert_eq!(run("trace-stats", &["-f", "json"], &input).ok(), first);
     }
 }
+
+#[test]
+fn the_pipes_of_all_four_filters_work() {
+    let folder = scratch();
+    std::fs::copy(
+        concat!(env!("CARGO_MANIFEST_DIR"), "/examples/prompts.jsonl"),
+        folder.path().join("prompts.jsonl"),
+    )
+    .unwrap();
+    let run = |line: &str| shell(folder.path(), line).ok();
+    run("head -n 20 prompts.jsonl | trace-hash > a.jsonl; tail -n 21 prompts.jsonl | trace-hash > b.jsonl");
+    // Chats have several requests at one time: order is kept by sorting.
+    run("trace-cat --sort a.jsonl -o a; trace-cat --sort b.jsonl | trace-cat --compress zstd -o b.zst");
+    let synthetic = "trace-cat -q --ids-scope file a b.zst --merge | trace-synth -n 10000 --seed 1";
+    let stats = run(&format!("{synthetic} | trace-stats --format json"));
+    let figures: serde_json::Value = serde_json::from_str(&stats).unwrap();
+    assert_eq!(figures["requests"], 10_000);
+    assert!(figures["token_hit_rate"].as_f64().unwrap() > 0.5, "{stats}");
+    assert_eq!(run(&format!("{synthetic} | trace-cat --check | head -n 2")), "{\n  \"valid\": true,\n");
+
+    // A daily job: the numbering goes on where it stopped.
+    run("split -n l/3 prompts.jsonl day.
+         for day in day.*; do trace-hash --state ids.bin < $day >> all.jsonl; done");
+    assert_eq!(run("cat all.jsonl"), run("trace-hash prompts.jsonl"));
+
+    // Prompts made from a trace hash to that trace.
+    let generated = "trace-synth -n 300 --seed 2 a.jsonl";
+    let stats = |pipe: &str| run(&format!("{pipe} | trace-stats --format json"));
+    let prompts = format!("{generated} --prompts | trace-hash");
+    assert_eq!(stats(&prompts), stats(generated));
+}
