@@ -98,7 +98,7 @@ pub fn run(
     let (report, ended) = sync_channel(1);
     thread::scope(|scope| {
         for _ in 0..workers {
-            scope.spawn(|| work(Worker::new(options, workers), &jobs_out, skip));
+            scope.spawn(|| work(|| Worker::new(options, workers), &jobs_out, skip));
         }
         scope.spawn(move || {
             let mut writer = writer;
@@ -181,11 +181,17 @@ fn read(
     }
 }
 
-/// A worker's life.
-fn work(mut worker: Worker, jobs: &Mutex<Receiver<Job>>, skip: bool) {
+/// A worker's life. Its memory is made with its first job: a short input does not need all workers.
+fn work(new: impl FnOnce() -> Worker, jobs: &Mutex<Receiver<Job>>, skip: bool) {
+    let mut new = Some(new);
+    let mut worker = None;
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Job { batch, reply }) = job else { return };
+        if let Some(new) = new.take() {
+            worker = Some(new());
+        }
+        let Some(worker) = &mut worker else { return };
         let mut hashed = Hashed::default();
         for (index, line) in batch.lines.iter().enumerate() {
             worker.line(index, &batch.bytes[line.range.clone()], &mut hashed);
