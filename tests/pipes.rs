@@ -171,3 +171,31 @@ fn the_pipes_of_all_four_filters_work() {
     let prompts = format!("{generated} --prompts | trace-hash");
     assert_eq!(stats(&prompts), stats(generated));
 }
+
+#[test]
+fn a_file_is_not_read_while_it_is_appended_to() {
+    let folder = scratch();
+    std::fs::write(folder.path().join("t"), line(0, 512, 1, &[0])).unwrap();
+    let ran = shell(folder.path(), "trace-cat t >> t");
+    assert_eq!((ran.status, &*ran.stderr), (Some(1), "trace-cat: t: input file is output file\n"));
+    assert_eq!(std::fs::read_to_string(folder.path().join("t")).unwrap(), line(0, 512, 1, &[0]));
+}
+
+#[test]
+fn one_file_is_not_written_twice() {
+    let folder = scratch();
+    std::fs::write(folder.path().join("t"), line(0, 512, 1, &[0]).repeat(9)).unwrap();
+    std::fs::write(folder.path().join("p"), "{\"prompt\": \"a\"}\n").unwrap();
+    for run in
+        ["trace-hash --state s -o s p", "trace-hash --state ./s -o s p", "trace-synth --save-model m -o m t"]
+    {
+        let ran = shell(folder.path(), run);
+        assert_eq!(ran.status, Some(2), "{run}: {}", ran.stderr);
+        assert!(ran.stderr.contains("are the same file"), "{}", ran.stderr);
+    }
+    // Numbers of lines that were thrown away are given again.
+    let ran = shell(folder.path(), "(cat p; echo bad) | trace-hash --state s -o out");
+    assert_eq!(ran.status, Some(1));
+    let next = shell(folder.path(), "echo '{\"prompt\": \"b\"}' | trace-hash --state s").ok();
+    assert!(next.contains("\"hash_ids\": [0]"), "{next}");
+}

@@ -691,3 +691,54 @@ fn groups_share_the_memory_limit() {
     assert!(group("small")["bound"].is_null(), "{}", group("small"));
     assert_eq!((&group("small")["requests"], &group("small")["unique_blocks"]), (&40.into(), &960.into()));
 }
+
+#[test]
+fn what_a_prefix_saves_is_counted_by_the_same_rule_as_hits() {
+    let trace = [line(0, 512, 1, &[1]).repeat(3), line(1, 1500, 1, &[1, 2, 3]).repeat(2)].concat();
+    for rule in ["reference", "engine"] {
+        let ours = json(run("trace-stats", &["-f", "json", "--top", "9", "--hits", rule], &trace));
+        let saved: u64 =
+            ours["top"].as_array().unwrap().iter().map(|row| row["saved_tokens"].as_u64().unwrap()).sum();
+        assert_eq!(saved, ours["cached_tokens"].as_u64().unwrap(), "{rule}");
+    }
+}
+
+#[test]
+fn repeated_values_of_a_list_are_one() {
+    let args =
+        ["-p", "50,50.0", "--policy", "lru,lru", "-c", "5,5", "--ttl", "5m,300s", "--target", "90%,0.9"];
+    let gauges = run("trace-stats", &[&args[..], &["-f", "prometheus"]].concat(), small_trace()).ok();
+    let series: Vec<&str> =
+        gauges.lines().filter(|l| !l.starts_with('#')).map(|l| l.rsplit_once(' ').unwrap().0).collect();
+    let distinct: std::collections::HashSet<&&str> = series.iter().collect();
+    assert_eq!(series.len(), distinct.len(), "{gauges}");
+}
+
+#[test]
+fn sizes_that_are_slips_of_the_pen_are_refused() {
+    let kv = ["--kv-bytes-per-token", "131072"];
+    for (capacity, reason) in [("64G", "64GB"), ("1MiB", "no block of 512 tokens")] {
+        let ran = run("trace-stats", &[&kv[..], &["-c", capacity]].concat(), small_trace());
+        assert_eq!(ran.status, Some(2), "{capacity}");
+        assert!(ran.stderr.contains(reason), "{capacity}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_trace_out_of_order_is_remarked() {
+    let trace: String = (0..20).map(|i| line((i * 7919) % 100, 512, 1, &[0])).collect();
+    let ran = run("trace-stats", &[], &trace);
+    assert!(ran.stderr.contains("trace-cat --sort"), "{}", ran.stderr);
+    assert_eq!(run("trace-stats", &[], small_trace()).stderr, "");
+}
+
+#[test]
+fn bounds_are_marked_in_every_format() {
+    let ids = |i: u64| (i * 24..(i + 1) * 24).collect::<Vec<_>>();
+    let endless: String = (0..60_000).map(|i| line(i, 24 * 512, 1, &ids(i))).collect();
+    let report =
+        |format| run("trace-stats", &["--max-memory", "48Mi", "--curve", "-f", format], &endless).ok();
+    assert!(report("csv").contains("\nbound,token_hit_rate,at_least,1\n"));
+    assert!(report("prometheus").contains("kvtrace_bound{figure=\"unique_blocks\",bound=\"at_most\"} 1\n"));
+    assert!(report("table").contains("Shared blocks:   about "));
+}

@@ -16,6 +16,7 @@ fn filter(options: hash::Options) -> Result<()> {
     let common = &options.common;
     let name = hash::SPEC.name;
     options.scheme()?;
+    cli::refuse_same_file("--output", common.output.as_deref(), "--state", options.state.as_deref())?;
     let mut input = Input::new(&common.files, InputOptions::from(common))?;
     let mut progress = Progress::new(name, common.progress, common.quiet, input.total_size());
     let hash_options = options.hash_options()?;
@@ -38,9 +39,11 @@ fn filter(options: hash::Options) -> Result<()> {
     progress.finish();
     let requests = writer.requests();
     let (output, ids) = writer.into_parts();
-    // Lines may have been read by others already: their numbers are never given again.
+    // Lines may have been read by others already: their numbers are never given again. A FILE that does
+    // not appear has been read by nobody.
+    let unread = result.is_err() && common.output.is_some();
     let saved = match (&state, &ids) {
-        (Some(file), Ids::Dense(table)) => file.save(table),
+        (Some(file), Ids::Dense(table)) if !unread => file.save(table),
         _ => Ok(()),
     };
     if let Err(error) = result.and(saved) {

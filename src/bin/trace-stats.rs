@@ -101,7 +101,10 @@ fn analyse(options: &Options) -> Result<()> {
         }
         let analysis = match &mut analysis {
             Some(analysis) => analysis,
-            None => analysis.insert(start(options, reader.block_size(), warmup)),
+            None => {
+                check_capacities(options, reader.block_size())?;
+                analysis.insert(start(options, reader.block_size(), warmup))
+            }
         };
         if let Some(window) = analysis.close_window(reader.record()) {
             report::write_window(options.format, &window, output.buffer());
@@ -251,8 +254,25 @@ fn groups_of(options: &Options, block_size: u64, warmup: u64) -> Groups {
     Groups::new(block_size, analysis_options(options, block_size, warmup))
 }
 
+/// Bytes of KV cache that a block takes.
+fn block_bytes(options: &Options, block_size: u64) -> u64 {
+    options.kv_bytes_per_token.unwrap_or(1).saturating_mul(block_size)
+}
+
+/// Refuses caches that cannot hold a block, now that the size of one is known.
+fn check_capacities(options: &Options, block_size: u64) -> Result<()> {
+    let block = block_bytes(options, block_size);
+    let small = |capacity: &&Capacity| matches!(capacity, Capacity::Bytes(bytes) if *bytes < block);
+    match options.capacities.iter().find(small) {
+        Some(Capacity::Bytes(bytes)) => Err(Error::Usage(format!(
+            "--capacity: {bytes} bytes hold no block of {block_size} tokens, which is {block} bytes"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 fn analysis_options(options: &Options, block_size: u64, warmup: u64) -> AnalysisOptions {
-    let block_bytes = options.kv_bytes_per_token.unwrap_or(1).saturating_mul(block_size);
+    let block_bytes = block_bytes(options, block_size);
     let blocks = |&capacity: &Capacity| match capacity {
         Capacity::Blocks(blocks) => blocks,
         Capacity::Bytes(bytes) => bytes / block_bytes,
@@ -281,7 +301,7 @@ fn analysis_options(options: &Options, block_size: u64, warmup: u64) -> Analysis
 /// tables that double.
 fn budget(options: &Options) -> Option<usize> {
     let limit = options.max_memory.or_else(cli::default_max_memory)?;
-    let budget = limit.saturating_sub(40 << 20) / 3;
+    let budget = limit.saturating_sub(24 << 20) / 3;
     // The whole trace and its groups have half each.
     Some((budget / if options.by.is_some() { 2 } else { 1 }) as usize)
 }
@@ -295,6 +315,13 @@ fn notes(options: &Options, figures: &Report) {
         let (n, all) = (figures.requests_without_ids, figures.requests);
         note(&format!(
             "{n} of {all} requests are missing field \"hash_ids\": they count in input and output length only"
+        ));
+    }
+    if let Some(arrivals) = figures.arrivals.as_ref().filter(|a| a.late > a.requests / 10) {
+        let (late, all) = (arrivals.late, arrivals.requests);
+        note(&format!(
+            "{late} of {all} records are earlier than one before them: figures of arrivals and hits are those of \
+             this order (see trace-cat --sort)"
         ));
     }
     if !options.ttls.is_empty() && figures.arrivals.as_ref().is_none_or(|a| a.requests < figures.requests) {

@@ -16,6 +16,8 @@ fn main() -> ExitCode {
 
 fn filter(options: synth::Options) -> Result<()> {
     options.check().map_err(Error::Usage)?;
+    let output_file = options.common.output.as_deref();
+    cli::refuse_same_file("--output", output_file, "--save-model", options.save_model.as_deref())?;
     let (model, original) = match &options.model_file {
         Some(path) => (load(&options, path)?, None),
         None => learn(&options)?,

@@ -38,7 +38,7 @@ impl StateHeader {
         [
             ("block size", self.block_size.to_string()),
             ("tokenizer", self.tokenizer.clone()),
-            ("chat template", self.template.clone()),
+            ("chat template", Some(&*self.template).filter(|t| !t.is_empty()).unwrap_or("none").to_owned()),
             ("salt", self.salt.clone()),
         ]
     }

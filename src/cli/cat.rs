@@ -74,7 +74,8 @@ pub static SPEC: Spec<Options> = Spec {
     name: "trace-cat",
     about: "convert, join, order, slice, renumber and check request traces",
     description: &[Block::Text(
-        "Writes the records of all FILEs as one valid trace. Every record is checked: \
+        "Writes the records of all FILEs as one valid trace. Every record is checked by itself \
+         (--check looks at how they fit together too): \
              input_length must be there, values must have their types, and hash_ids must hold one id \
              per block, the last one perhaps partial. gzip and zstd input is recognised by its first \
              bytes; blank lines, carriage returns and byte-order marks are dropped. All else stays as it \
@@ -169,8 +170,8 @@ pub static SPEC: Spec<Options> = Spec {
                   of one trace. The default, auto, takes a FILE after the first as separately numbered \
                   when its first record numbers its blocks 0, 1, 2, ... from zero, and says on standard \
                   error what it decided; a FILE that does not continues the FILE before it. \
-                  Use shared for pieces of a trace whose requests may be single blocks: a piece that \
-                  begins with the ids [0] looks like a trace of its own.",
+                  Use shared for pieces of a trace whose first prompts may be repeated: a piece that begins with \
+                  the ids [0] or [0, 1] looks like a trace of its own.",
             set: |options, value| {
                 options.ids_scope = value.pick(&[
                     ("auto", IdsScope::Auto),
@@ -214,7 +215,11 @@ pub static SPEC: Spec<Options> = Spec {
             doc: "The secret that --anonymize needs. Other users of the machine can see it in the list of \
                   processes.",
             set: |options, value| {
-                options.salt = Some(value.text()?.to_owned());
+                let salt = value.text()?;
+                if salt.is_empty() {
+                    return Err("an empty text is no salt".into());
+                }
+                options.salt = Some(salt.to_owned());
                 Ok(())
             },
         },

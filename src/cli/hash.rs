@@ -89,6 +89,9 @@ impl Options {
         if hashes && self.state.is_some() {
             return wrong("--state keeps numbers; it does not go with --ids other than dense");
         }
+        if (vllm || self.ids == IdKind::Dynamo) && self.block_size.is_none() {
+            return wrong("--ids of an engine need --block-size, that of the engine (vLLM's default is 16)");
+        }
         if self.hash_seed.is_some() && !vllm {
             return wrong("--hash-seed needs --ids vllm or vllm-cbor");
         }
@@ -300,7 +303,8 @@ pub static SPEC: Spec<Options> = Spec {
             short: None,
             arg: Arg::None,
             help: "each line is a prompt as it stands, not JSON",
-            doc: "Take each line as a prompt, as it stands.",
+            doc: "Take each line as a prompt, as it stands but for a carriage return at its end. Blank lines are \
+                  no prompts.",
             set: |options, _| {
                 options.prompts.text = true;
                 Ok(())
@@ -694,7 +698,7 @@ pub static SPEC: Spec<Options> = Spec {
                 },
                 Block::Example {
                     what: "Lines of plain text, in blocks as a serving engine cuts them",
-                    command: "printf 'one prompt\\nanother prompt\\n' | trace-hash --text -b 16 --partial drop",
+                    command: "printf 'one prompt\\nanother prompt\\n' | trace-hash --text -b 2 --partial drop",
                 },
                 Block::Example {
                     what: "Tokens and chats as a model has them, from its folder",

@@ -20,6 +20,7 @@ mod testing;
 mod value;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 pub use common::{Common, CommonOptions, HasCommon, Request};
@@ -58,6 +59,19 @@ pub fn run<O: Default + HasCommon>(spec: &'static Spec<O>, filter: fn(O) -> Resu
         }
     }
     ExitCode::from(error.exit_code())
+}
+
+/// Refuses one file under two options, of which one would replace what the other has written.
+///
+/// # Errors
+/// When both are given and name the same file.
+pub fn refuse_same_file(a: &str, file: Option<&Path>, b: &str, other: Option<&Path>) -> Result<()> {
+    let (Some(file), Some(other)) = (file, other) else { return Ok(()) };
+    let place = |path: &Path| std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).ok();
+    if file == other || place(file).is_some_and(|place_of| place(other) == Some(place_of)) {
+        return Err(Error::Usage(format!("{a} and {b} are the same file, {}", file.display())));
+    }
+    Ok(())
 }
 
 fn text<O>(spec: &Spec<O>, request: Request) -> String {

@@ -1,6 +1,7 @@
 //! Options and manual of `trace-stats`.
 
 use super::{Arg, Block, Common, CommonOptions, HasCommon, Opt, Section, Spec, Value};
+use crate::blocks::BlockNumber;
 use crate::record::model::kv_bytes_per_token;
 use crate::report::Format;
 use crate::stats::{HitRule, Piece, Policy, WindowSize};
@@ -79,7 +80,16 @@ impl Default for Warmup {
 fn capacity(value: &Value) -> Result<Capacity, String> {
     let in_bytes = value.text()?.ends_with('B');
     let number = value.positive_size()?;
-    Ok(if in_bytes { Capacity::Bytes(number) } else { Capacity::Blocks(number) })
+    if in_bytes {
+        return Ok(Capacity::Bytes(number));
+    }
+    if number > u64::from(BlockNumber::MAX) {
+        let text = value.text()?;
+        return Err(format!(
+            "{text} is more blocks than there can be; bytes have a B at the end, as in {text}B"
+        ));
+    }
+    Ok(Capacity::Blocks(number))
 }
 
 /// A share as `90%` or `0.9`.
@@ -171,7 +181,7 @@ pub static SPEC: Spec<Options> = Spec {
                   table and 25,50,75,90,95,99 in JSON. They are interpolated linearly between the \
                   closest ranks. The 50th is called median.",
             set: |options, value| {
-                options.percentiles = value.list(|item| {
+                options.percentiles = value.distinct(|item| {
                     let p = item.number()?;
                     let valid = (0.0..=100.0).contains(&p);
                     valid.then_some(p).ok_or(format!("{p} is not between 0 and 100"))
@@ -211,7 +221,7 @@ pub static SPEC: Spec<Options> = Spec {
             help: "which blocks leave a full cache, as lru,fifo,opt (default lru)",
             doc: "Report the caches of --capacity and --curve under each of these policies. With lru the block                   leaves that was used least recently, with fifo the one that entered first, with lfu the                   one used least often since it entered. With opt it is the one that is used again last: no                   policy can serve more blocks, so the distance to opt is what a better policy could gain.                   See POLICIES.",
             set: |options, value| {
-                options.policies = value.list(|item| {
+                options.policies = value.distinct(|item| {
                     item.pick(&[Policy::Lru, Policy::Fifo, Policy::Lfu, Policy::Opt].map(|p| (p.name(), p)))
                 })?;
                 Ok(())
@@ -236,7 +246,7 @@ pub static SPEC: Spec<Options> = Spec {
             doc: "Report the smallest LRU cache that serves each of these shares (such as 90% or 0.9) of \
                   the tokens that an infinite cache serves.",
             set: |options, value| {
-                options.targets = value.list(share)?;
+                options.targets = value.distinct(share)?;
                 Ok(())
             },
         },
@@ -248,7 +258,7 @@ pub static SPEC: Spec<Options> = Spec {
             doc: "Report the hit rate of caches without a limit of size, whose blocks expire this long after \
                   their last use, as hosted prompt caches sell it. Needs timestamps.",
             set: |options, value| {
-                options.ttls = value.list(Value::duration_ms)?;
+                options.ttls = value.distinct(Value::duration_ms)?;
                 Ok(())
             },
         },
@@ -349,8 +359,8 @@ pub static SPEC: Spec<Options> = Spec {
             short: None,
             arg: Arg::Value("SIZE"),
             help: "memory to stay below (default half of the machine's)",
-            doc: "Stay below SIZE bytes of memory, at least 48Mi. When it would be exceeded, the half of the blocks \
-                  that was used least recently is forgotten. A forgotten block that comes back counts as \
+            doc: "Stay below SIZE bytes of memory, at least 48Mi. When it might be exceeded by the next growth of a \
+                  table, the half of the blocks that was used least recently is forgotten. A forgotten block that comes back counts as \
                   new; the report then says how many were forgotten, marks the figures that have become \
                   bounds, and names the largest LRU cache that is still exact. The default is half of the \
                   machine's memory, or of the limit of the control group or the process (ulimit -v) if that \
@@ -596,8 +606,9 @@ pub static SPEC: Spec<Options> = Spec {
                  --top takes 24 bytes for each request and 120 for each shared prefix. At most 200,000 of these \
                  are remembered; then the half that saved least is dropped, and the report says by how \
                  many tokens, at most, what a prefix saves may be understated (top_error_tokens).\n\n\
-                 Of --max-memory a third of what it leaves above 40 MiB is used for blocks and requests, the \
-                 rest being the room in which tables grow: at 64Mi some 300,000 blocks whose ids are hashes. Beyond half of \
+                 Of --max-memory a third of what it leaves above 24 MiB is used for blocks and requests, the \
+                 rest being the room in which tables grow and old blocks are forgotten: at 64Mi some 500,000 \
+                 blocks whose ids are hashes. Beyond half of \
                  that, uses are noted at 4 bytes for each distinct block, also without --capacity. With \
                  --by the whole trace and its groups have half of the limit each; the group that takes most forgets \
                  first. --partial and --merge must know all blocks and end with an error at the limit.",

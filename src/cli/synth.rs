@@ -397,7 +397,7 @@ pub static SPEC: Spec<Options> = Spec {
                   distance is the largest gap between the two distribution functions, from 0 to 1. \
                   reuse_s is the time since the deepest cached block was last used, continues the \
                   share of requests that carry an earlier one on from its end, hit_quarter the token hit rate within a \
-                  quarter of the requests, dispersion the variance over the mean of counts of arrivals, \
+                  quarter of the requests, dispersion the variance over the mean of counts of arrivals (from the first request on), \
                   corr a rank correlation, and lru the token hit rate of a cache of so many blocks. Give no \
                   options that change the output, and as many requests as the trace has, to see how \
                   good the model is.",
@@ -565,6 +565,11 @@ impl Options {
             self.report,
             self.model_file.is_some(),
             "--report compares with the trace, which --model-file does without",
+        )?;
+        conflict(
+            self.knobs.hit_rate.is_some(),
+            self.model == Some(ModelKind::Tree),
+            "--target-hit-rate needs --model sessions",
         )?;
         conflict(self.report, self.forever, "--report comes at the end, and --forever has none")?;
         let text = self.prompts == Some(PromptForm::Text);

@@ -145,6 +145,23 @@ impl Value {
             .collect()
     }
 
+    /// The [list](Self::list) without repetitions.
+    ///
+    /// # Errors
+    /// As for a list.
+    pub fn distinct<T: PartialEq>(
+        &self,
+        item: impl Fn(&Self) -> Result<T, String>,
+    ) -> Result<Vec<T>, String> {
+        let mut distinct = Vec::new();
+        for value in self.list(item)? {
+            if !distinct.contains(&value) {
+                distinct.push(value);
+            }
+        }
+        Ok(distinct)
+    }
+
     fn above_zero(&self, number: u64) -> Result<u64, String> {
         if number == 0 {
             return Err(format!("'{}' is not allowed; expected a number above zero", self.0.display()));

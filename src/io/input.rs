@@ -1,7 +1,9 @@
 //! The operands of a filter as one sequence of lines, with the place of each.
 
 use std::cell::Cell;
+use std::fs::Metadata;
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -46,6 +48,12 @@ pub struct Input {
     first_skipped: Option<(u64, Error)>,
 }
 
+/// Whether a file is what standard output appends to: then it would grow as fast as it is read.
+fn is_output(file: &Metadata) -> bool {
+    let output = std::fs::metadata("/dev/stdout").ok().filter(Metadata::is_file);
+    file.is_file() && output.is_some_and(|out| (out.dev(), out.ino()) == (file.dev(), file.ino()))
+}
+
 impl Input {
     /// Lines of `files` in order; no file means standard input, and so does `-`.
     ///
@@ -54,7 +62,11 @@ impl Input {
     pub fn new(files: &[PathBuf], options: InputOptions) -> Result<Self> {
         let files = if files.is_empty() { vec![PathBuf::from("-")] } else { files.to_vec() };
         for file in files.iter().filter(|f| f.as_os_str() != "-") {
-            std::fs::metadata(file).map_err(|e| Error::io(file.display().to_string(), e))?;
+            let known = std::fs::metadata(file).map_err(|e| Error::io(file.display().to_string(), e))?;
+            if is_output(&known) {
+                let name = file.display();
+                return Err(Error::Failed(format!("{name}: input file is output file")));
+            }
         }
         Ok(Self {
             files,

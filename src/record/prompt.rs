@@ -536,7 +536,8 @@ fn timestamp(scope: &Scope<'_, '_>, options: &PromptOptions) -> Result<Option<St
     let Some((name, value)) = scope.first(&["timestamp"]) else {
         return Ok(None);
     };
-    if !number(value) {
+    let finite = |text: &str| text.parse().is_ok_and(f64::is_finite);
+    if !number(value) || !finite(value.get()) {
         return Err(mismatch(&format!("\"{name}\""), "a number", value));
     }
     Ok(Some(value.get().to_owned()))

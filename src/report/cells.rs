@@ -52,6 +52,7 @@ pub(super) fn totals(report: &Report) -> Vec<(&'static str, Number)> {
         ("dispersion_10s", real(arrivals.and_then(|a| a.dispersion_10s))),
         ("late", arrivals.map(|a| Number::Count(a.late.into()))),
         ("forgotten_blocks", report.bound.and_then(|bound| count(bound.forgotten_blocks))),
+        ("exact_capacity_blocks", report.bound.and_then(|bound| count(bound.exact_capacity_blocks?))),
         ("sampled_blocks", report.estimate.and_then(|e| count(e.sampled_blocks))),
         ("token_hit_rate_standard_error", real(rate_errors(report)[0])),
         ("block_hit_rate_standard_error", real(rate_errors(report)[1])),
@@ -142,6 +143,26 @@ fn limit(report: &Report, name: &str) -> &'static str {
         "Theoretical Hit Rates" if Bound::of_hits(report.bound) => " (>=)",
         _ => "",
     }
+}
+
+/// The figures that are not exact because blocks have been forgotten, by their names in JSON, in three
+/// groups: those that are at least what is said, at most, or neither.
+pub(super) fn bounds(bound: Bound) -> [(&'static str, Vec<&'static str>); 3] {
+    let (mut at_least, mut at_most, mut neither) =
+        (vec!["context_length"], vec!["unique_prompt_length"], vec!["correlation"]);
+    if Bound::of_hits(Some(bound)) {
+        at_least.extend([
+            "cached_tokens",
+            "token_hit_rate",
+            "block_hit_rate",
+            "hit_rate",
+            "cached_length",
+            "ttl",
+        ]);
+        at_most.extend(["unique_blocks"]);
+        neither.extend(["shared_blocks", "prefix_groups", "target"]);
+    }
+    [("at_least", at_least), ("at_most", at_most), ("neither", neither)]
 }
 
 /// The tables of finite caches that were asked for.

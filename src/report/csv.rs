@@ -34,6 +34,9 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
             row(section, &item, "standard_error", Number::Real(error));
         }
     }
+    for (bound, figures) in report.bound.map(cells::bounds).into_iter().flatten() {
+        figures.into_iter().for_each(|figure| row("bound", figure, bound, Number::Count(1)));
+    }
     for (id, figures) in cells::prefix_rows(report) {
         for (name, value) in figures {
             row("top", &id.to_string(), name, value);

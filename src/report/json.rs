@@ -223,20 +223,7 @@ struct Limits {
 
 impl Limits {
     fn of(bound: Bound) -> Self {
-        let (mut at_least, mut at_most, mut neither) =
-            (vec!["context_length"], vec!["unique_prompt_length"], vec!["correlation"]);
-        if Bound::of_hits(Some(bound)) {
-            at_least.extend([
-                "cached_tokens",
-                "token_hit_rate",
-                "block_hit_rate",
-                "hit_rate",
-                "cached_length",
-            ]);
-            at_least.extend(["ttl"]);
-            at_most.extend(["unique_blocks"]);
-            neither.extend(["shared_blocks", "prefix_groups", "target"]);
-        }
+        let [(_, at_least), (_, at_most), (_, neither)] = cells::bounds(bound);
         Self {
             forgotten_blocks: bound.forgotten_blocks,
             exact_capacity_blocks: bound.exact_capacity_blocks,

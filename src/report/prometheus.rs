@@ -33,6 +33,14 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
             }
         }
     }
+    if let Some(bound) = report.bound {
+        family("bound", "Figures that are bounds, since blocks have been forgotten.", out);
+        for (bound, figures) in cells::bounds(bound) {
+            for figure in figures {
+                sample("bound", &[("figure", figure), ("bound", bound)], "1", out);
+            }
+        }
+    }
     let prefixes = cells::prefix_rows(report);
     if !prefixes.is_empty() {
         family("prefix", "Shared prefix, by the id of its last block.", out);

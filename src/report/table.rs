@@ -27,7 +27,7 @@ fn totals(report: &Report) -> Vec<(&'static str, String)> {
         report.estimate.as_ref().map_or_else(String::new, |e| format!(" +- {:.0}", of(e).error))
     };
     let forgot = Bound::of_hits(report.bound);
-    let (at_least, at_most) = if forgot { (">= ", "<= ") } else { ("", "") };
+    let (at_least, at_most, about) = if forgot { (">= ", "<= ", "about ") } else { ("", "", "") };
     let mut lines = vec![("Requests", report.requests.to_string())];
     if report.requests_without_ids > 0 {
         let n = report.requests_without_ids;
@@ -37,8 +37,8 @@ fn totals(report: &Report) -> Vec<(&'static str, String)> {
         ("Block size", format!("{} tokens", report.block_size)),
         ("Blocks", report.blocks.to_string()),
         ("Unique blocks", format!("{at_most}{}{}", report.unique_blocks, error(|e| e.unique_blocks))),
-        ("Shared blocks", format!("{}{}", report.shared_blocks, error(|e| e.shared_blocks))),
-        ("Prefix groups", format!("{}{}", report.prefix_groups, error(|e| e.prefix_groups))),
+        ("Shared blocks", format!("{about}{}{}", report.shared_blocks, error(|e| e.shared_blocks))),
+        ("Prefix groups", format!("{about}{}{}", report.prefix_groups, error(|e| e.prefix_groups))),
         ("Input tokens", report.input_tokens.to_string()),
         ("Output tokens", report.output_tokens.to_string()),
         ("Cached tokens", format!("{at_least}{}{}", report.cached_tokens, error(|e| e.cached_tokens))),

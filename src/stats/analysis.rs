@@ -368,7 +368,9 @@ impl Analysis {
         if let Some(prefixes) = &mut self.prefixes {
             let by = Use { line: record.line, now: self.arrivals.now() };
             let introduces = (after_new > first_new).then_some(first_new);
-            prefixes.touch(&numbers[..hit as usize], length, introduces, by);
+            let limit = self.hit_rule.limit(length, self.block_size);
+            let counted = u64::from(hit).min(limit) as usize;
+            prefixes.touch(&numbers[..counted], length, introduces, by);
         }
         if let Some(recency) = &mut self.recency {
             recency.touch(numbers, after_new);
