@@ -606,13 +606,15 @@ pub static SPEC: Spec<Options> = Spec {
         Section {
             title: "TOKENIZERS",
             body: &[Block::Text(
-                "Byte-level BPE with the split pattern of GPT-2, cl100k_base, o200k_base, Llama 3, Qwen 2 \
-                 and 3, DeepSeek V3, Mistral or Kimi, plain or in normal form C, is read and run by the \
-                 program itself; any other tokenizer.json by the crate tokenizers, 1.0.0-rc.3. Ids are \
-                 those of Python's tokenizers 0.23.3 (Tokenizer.from_file, add_special_tokens=False), \
-                 except beside characters that Unicode assigned in version 17, which the newer tables \
-                 know. Added tokens are found in the text, as the library does. Truncation and padding \
-                 in the file are ignored.\n\n\
+                "The ids of o200k_base are those of encode_ordinary in Python's tiktoken 0.14, for any \
+                 text. The vocabulary is part of the program.\n\n\
+                 A tokenizer file: byte-level BPE with the split pattern of GPT-2, cl100k_base, \
+                 o200k_base, Llama 3, Qwen 2 and 3, DeepSeek V3, Mistral or Kimi, plain or in normal \
+                 form C, is read and run by the program itself; any other tokenizer.json by the crate \
+                 tokenizers, 1.0.0-rc.3. Ids are those of Python's tokenizers 0.23.3 \
+                 (Tokenizer.from_file, add_special_tokens=False), except beside characters that Unicode \
+                 assigned in version 17, which the newer tables know. Added tokens are found in the \
+                 text, as the library does. Truncation and padding in the file are ignored.\n\n\
                  Prompts that are lists of token ids are taken as they are; ids beyond the vocabulary \
                  too, because the trace does not hold them.",
             )],
@@ -681,7 +683,7 @@ pub static SPEC: Spec<Options> = Spec {
         Section {
             title: "MEMORY",
             body: &[Block::Text(
-                "About 60 MiB for the embedded vocabulary once it is used, or some 20 MiB for a tokenizer \
+                "About 6 MiB for the embedded vocabulary once it is used, or some 20 MiB for a tokenizer \
                  file of 128,000 tokens that the program reads itself, and much more for one that it \
                  does not; up to 10 MiB per thread and what --reuse allows; and a few batches of lines, \
                  of 256 KiB or one line each, with ten times that for the tokens of a huge prompt. Dense ids take 18 to 23 bytes for each \

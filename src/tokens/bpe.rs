@@ -81,29 +81,37 @@ impl Vocabulary {
         let hash = self.hasher.hash_one(token);
         self.table.find(hash, |&piece| self.slice(piece) == token).map(|piece| piece.id)
     }
+
+    /// The token of each byte; `None` if one has none.
+    pub(super) fn byte_ids(&self) -> Option<[u32; 256]> {
+        let mut ids = [NONE; 256];
+        for (byte, id) in (0..=u8::MAX).zip(&mut ids) {
+            *id = self.get(&[byte])?;
+        }
+        Some(ids)
+    }
 }
 
 /// Merges words into tokens.
 pub(super) struct Bpe {
-    vocabulary: Vocabulary,
     pairs: HashTable<Pair>,
     byte_ids: [u32; 256],
     /// The merges of two bytes, by both: half of all that is looked up, in the space of a few pages.
     byte_pairs: Vec<Merge>,
-    /// Whether a word that is a token is taken as it is, whatever the merges would make of it.
-    whole_words: bool,
+    /// Tokens that are taken as they are where they are a word, whatever the merges would make of it.
+    whole_words: Option<Vocabulary>,
 }
 
 impl Bpe {
-    /// `merges` holds, in order of rank, the two tokens to merge and the result; a pair that occurs
-    /// twice keeps its last place. `None` if a byte has no token.
-    pub(super) fn new(vocabulary: Vocabulary, merges: &[[u32; 3]], whole_words: bool) -> Option<Self> {
-        let mut byte_ids = [NONE; 256];
-        for (byte, id) in (0..=u8::MAX).zip(&mut byte_ids) {
-            *id = vocabulary.get(&[byte])?;
-        }
+    /// `merges` gives, in order of rank, the two tokens to merge and the result; a pair that occurs
+    /// twice keeps its last place.
+    pub(super) fn new(
+        byte_ids: &[u32; 256],
+        merges: impl ExactSizeIterator<Item = [u32; 3]>,
+        whole_words: Option<Vocabulary>,
+    ) -> Self {
         let mut pairs: HashTable<Pair> = HashTable::with_capacity(merges.len());
-        for (rank, &[left, right, id]) in (0..).zip(merges) {
+        for (rank, [left, right, id]) in (0..).zip(merges) {
             let key = pair_key(left, right);
             let pair = Pair { key, merge: Merge { rank, id } };
             match pairs.find_mut(hash_pair(key), |p| p.key == key) {
@@ -113,10 +121,10 @@ impl Bpe {
                 }
             }
         }
-        let mut bpe = Self { vocabulary, pairs, byte_ids, byte_pairs: Vec::new(), whole_words };
+        let mut bpe = Self { pairs, byte_ids: *byte_ids, byte_pairs: Vec::new(), whole_words };
         bpe.byte_pairs =
             (0..1 << 16).map(|i: usize| bpe.merge(byte_ids[i >> 8], byte_ids[i & 255])).collect();
-        Some(bpe)
+        bpe
     }
 
     #[inline]
@@ -163,7 +171,7 @@ impl Bpe {
         if word.len() > LONGEST {
             return self.merge_word(word, &mut cache.scratch, out);
         }
-        let place = self.vocabulary.hasher.hash_one(word) as usize % LONG_PLACES;
+        let place = cache.hasher.hash_one(word) as usize % LONG_PLACES;
         let long = &mut cache.long[place];
         if *long.word == *word {
             out.extend_from_slice(&long.tokens);
@@ -178,9 +186,7 @@ impl Bpe {
 
     #[inline(never)]
     fn merge_word(&self, word: &[u8], scratch: &mut Scratch, out: &mut Vec<u32>) {
-        if self.whole_words
-            && let Some(id) = self.vocabulary.get(word)
-        {
+        if let Some(id) = self.whole_words.as_ref().and_then(|tokens| tokens.get(word)) {
             out.push(id);
             return;
         }
@@ -304,6 +310,7 @@ struct Long {
 pub(super) struct Words {
     sets: Vec<Set>,
     long: Vec<Long>,
+    hasher: FixedState,
     scratch: Scratch,
 }
 
@@ -317,7 +324,8 @@ const LONGEST: usize = 128;
 impl Default for Words {
     fn default() -> Self {
         let sets = vec![Set([Entry { key: 0, tokens: [NONE; 4] }; 2]); 1 << SETS];
-        Self { sets, long: vec![Long::default(); LONG_PLACES], scratch: Scratch::default() }
+        let long = vec![Long::default(); LONG_PLACES];
+        Self { sets, long, hasher: FixedState::default(), scratch: Scratch::default() }
     }
 }
 

@@ -127,6 +127,12 @@ fn general_encode(
 }
 
 impl ByteLevel {
+    /// One without added tokens and special ones.
+    pub(super) fn plain(grammar: Grammar, bpe: Bpe) -> Self {
+        let around = Default::default();
+        Self { grammar, bpe, compose: false, raw: None, normal: None, around, cuttable: true }
+    }
+
     /// `None` where the file asks for anything that is not known here.
     fn new(file: File<'_>, around: bool) -> Option<Self> {
         let File { added_tokens, normalizer, pre_tokenizer, post_processor, model, .. } = file;
@@ -164,12 +170,14 @@ impl ByteLevel {
             let list = if token.normalized { &mut tokens.1 } else { &mut tokens.0 };
             list.push((token.content.into_owned(), id));
         }
-        let bpe = Bpe::new(model.vocab.words, &merges, model.ignore_merges)?;
+        let words = model.vocab.words;
+        let byte_ids = words.byte_ids()?;
+        let bpe = Bpe::new(&byte_ids, merges.into_iter(), model.ignore_merges.then_some(words));
         let (raw, normal) = (Added::new(&tokens.0), Added::new(&tokens.1));
         Some(Self { grammar, bpe, compose, raw, normal, around, cuttable })
     }
 
-    fn encode(&self, text: &str, scratch: &mut Scratch, out: &mut Vec<u32>) {
+    pub(super) fn encode(&self, text: &str, scratch: &mut Scratch, out: &mut Vec<u32>) {
         let Some(added) = &self.raw else {
             return self.encode_normal(text, scratch, out);
         };
@@ -194,7 +202,7 @@ impl ByteLevel {
         let Scratch { words, splitter } = scratch;
         self.grammar.cuts().windows(text, |window| {
             let bytes = window.as_bytes();
-            let found = splitter.split(self.grammar, bytes);
+            let found = splitter.split(self.grammar, window);
             out.reserve(found.len());
             for word in found {
                 self.bpe.encode_word(bytes, word.range(), words, out);

@@ -22,6 +22,8 @@ use bitcannon::{
 };
 use serde_json::Value;
 
+use super::older;
+
 /// Bytes that are split at once: the working memory is nine times as much.
 const WINDOW: usize = 16 << 10;
 
@@ -36,6 +38,8 @@ pub(super) enum Grammar {
     Qwen,
     /// `o200k_base`, gpt-oss, Llama 4.
     O200k,
+    /// `o200k_base` as tiktoken reads it, see [`older`].
+    Tiktoken,
     /// `DeepSeek` V3.
     DeepSeek,
     /// Mistral.
@@ -115,7 +119,9 @@ pub(super) struct Splitter {
 
 impl Splitter {
     /// The words of `text`, which is shorter than 4 GiB.
-    pub(super) fn split(&mut self, grammar: Grammar, text: &[u8]) -> &[Span] {
+    pub(super) fn split(&mut self, grammar: Grammar, text: &str) -> &[Span] {
+        let seen = if grammar == Grammar::Tiktoken { older::as_tiktoken_sees(text) } else { None };
+        let text = seen.as_deref().unwrap_or(text.as_bytes());
         let blocks = text.len().div_ceil(64);
         if self.tags.len() < text.len() {
             self.tags.resize(text.len(), 0);
@@ -132,7 +138,7 @@ impl Splitter {
             Grammar::Gpt2 => bitcannon_byte_level(text, tags, starts, flags, words),
             Grammar::Cl100k => bitcannon_cl100k(text, tags, starts, flags, words),
             Grammar::Qwen => bitcannon_qwen(text, tags, starts, flags, words),
-            Grammar::O200k => bitcannon_o200k(text, tags, starts, flags, later, words),
+            Grammar::O200k | Grammar::Tiktoken => bitcannon_o200k(text, tags, starts, flags, later, words),
             Grammar::Tekken => bitcannon_tekken(text, tags, starts, flags, later, words),
             Grammar::Kimi => bitcannon_kimi(text, tags, starts, flags, later, words),
             Grammar::DeepSeek => bitcannon_deepseek(text, tags, starts, words),

@@ -5,7 +5,7 @@
 //! token as a whole is always encoded as this token: so a text of n such words has n tokens, in
 //! any order, and its first n words are its first n tokens.
 
-use super::{BYTES, DEFAULT};
+use super::{BYTES, DEFAULT, embedded};
 
 /// Words that are one token each, all different.
 pub struct Words {
@@ -22,7 +22,7 @@ impl Words {
     pub fn of(tokenizer: &str) -> Result<Self, String> {
         let mut words = Self { text: String::new(), ends: Vec::new() };
         match tokenizer {
-            DEFAULT => words.add_vocabulary()?,
+            DEFAULT => words.add_vocabulary(),
             BYTES => ('!'..='~').filter(|c| !matches!(c, '"' | '\\')).for_each(|c| {
                 words.add(c.encode_utf8(&mut [0; 4]));
             }),
@@ -31,19 +31,16 @@ impl Words {
         Ok(words)
     }
 
-    fn add_vocabulary(&mut self) -> Result<(), String> {
-        let vocabulary = tiktoken::get_encoding(DEFAULT).ok_or_else(|| format!("no vocabulary {DEFAULT}"))?;
-        for id in 0..vocabulary.vocab_size() as u32 {
-            let token = vocabulary.decode(&[id]);
+    fn add_vocabulary(&mut self) {
+        embedded::each_token(|token| {
             if let Some((b' ', letters)) = token.split_first()
                 && !letters.is_empty()
                 && letters.iter().all(u8::is_ascii_lowercase)
-                && let Ok(word) = std::str::from_utf8(&token)
+                && let Ok(word) = std::str::from_utf8(token)
             {
                 self.add(word);
             }
-        }
-        Ok(())
+        });
     }
 
     fn add(&mut self, word: &str) {
@@ -70,24 +67,32 @@ impl Words {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use super::super::{Encoder, Tokenizer};
     use super::*;
 
     #[test]
     fn every_word_is_one_token_alone_and_beside_any_other() {
         let mut rng = fastrand::Rng::with_seed(7);
         let words = Words::of(DEFAULT).unwrap();
-        let vocabulary = tiktoken::get_encoding(DEFAULT).unwrap();
+        let mut encoder = Encoder::new(Arc::new(Tokenizer::default()), 0);
+        let mut encode = |text: &str| {
+            let mut tokens = Vec::new();
+            encoder.encode(text, &mut tokens).unwrap();
+            tokens
+        };
         let mut seen = std::collections::HashSet::new();
         for number in 0..words.len() {
-            let tokens = vocabulary.encode(words.get(number));
+            let tokens = encode(words.get(number));
             assert_eq!(tokens.len(), 1, "{:?}", words.get(number));
             assert!(seen.insert(tokens[0]));
         }
         for _ in 0..200 {
             let chosen: Vec<usize> = (0..300).map(|_| rng.usize(..words.len())).collect();
             let text: String = chosen.iter().map(|&number| words.get(number)).collect();
-            let alone = chosen.iter().flat_map(|&number| vocabulary.encode(words.get(number)));
-            assert!(vocabulary.encode(&text).into_iter().eq(alone), "{text}");
+            let alone: Vec<u32> = chosen.iter().flat_map(|&number| encode(words.get(number))).collect();
+            assert!(encode(&text) == alone, "{text}");
         }
         let bytes = Words::of(BYTES).unwrap();
         assert!(bytes.len() > 80 && (0..bytes.len()).all(|number| bytes.get(number).len() == 1));

@@ -1,0 +1,116 @@
+//! What tiktoken sees otherwise than the scanner of words.
+//!
+//! Python's tiktoken (0.14) has the character tables of Unicode 16, the scanner those of version 17:
+//! what is a letter only since then, it takes for a sign. And tiktoken takes `'ſ` for the contraction
+//! `'s`, from which it differs in case alone. So that both find the same words, the scanner is shown
+//! a text in which these characters are replaced by others of the same length that it takes as
+//! tiktoken takes the original.
+//!
+//! The list comes from comparing the classes that both give to every code point.
+
+use std::cmp::Ordering;
+
+/// Letters, marks and digits of Unicode 17 that were not assigned before: first and last.
+pub(super) const NEW: [(u32, u32); 27] = [
+    (0x88f, 0x88f),
+    (0xc5c, 0xc5c),
+    (0xcdc, 0xcdc),
+    (0x1acf, 0x1add),
+    (0x1ae0, 0x1aeb),
+    (0xa7ce, 0xa7cf),
+    (0xa7d2, 0xa7d2),
+    (0xa7d4, 0xa7d4),
+    (0xa7f1, 0xa7f1),
+    (0x10940, 0x10959),
+    (0x10ec5, 0x10ec7),
+    (0x10efa, 0x10efb),
+    (0x11b60, 0x11b67),
+    (0x11db0, 0x11ddb),
+    (0x11de0, 0x11de9),
+    (0x16ea0, 0x16eb8),
+    (0x16ebb, 0x16ed3),
+    (0x16ff2, 0x16ff6),
+    (0x187f8, 0x187ff),
+    (0x18d09, 0x18d1e),
+    (0x18d80, 0x18df2),
+    (0x1e6c0, 0x1e6de),
+    (0x1e6e0, 0x1e6f5),
+    (0x1e6fe, 0x1e6ff),
+    (0x2b73a, 0x2b73f),
+    (0x2cea2, 0x2cead),
+    (0x323b0, 0x33479),
+];
+
+/// The text that the scanner is to see in place of `text`, if another one.
+pub(super) fn as_tiktoken_sees(text: &str) -> Option<Vec<u8>> {
+    let bytes = text.as_bytes();
+    if bytes.is_ascii() || !bytes.iter().zip(&bytes[1..]).fold(false, |any, (&a, &b)| any | unusual(a, b)) {
+        return None;
+    }
+    let mut seen = Vec::new();
+    for (at, c) in text.char_indices().filter(|(_, c)| !c.is_ascii()) {
+        let (at, other) = match c {
+            'ſ' if text[..at].ends_with('\'') => (at - 1, "'re"),
+            // A small letter up to version 16, then one without case.
+            'ʕ' => (at, "ß"),
+            _ if is_new(c) => (at, if c.len_utf8() == 3 { "\u{ffff}" } else { "\u{10ffff}" }),
+            _ => continue,
+        };
+        if seen.is_empty() {
+            seen.extend_from_slice(bytes);
+        }
+        seen[at..at + other.len()].copy_from_slice(other.as_bytes());
+    }
+    (!seen.is_empty()).then_some(seen)
+}
+
+/// Whether two bytes may begin one of the characters in question.
+#[expect(clippy::needless_bitwise_bool, reason = "without branches, many are looked at together")]
+#[inline(always)]
+fn unusual(a: u8, b: u8) -> bool {
+    (a == 0xc5) & (b == 0xbf)
+        | (a == 0xca) & (b == 0x95)
+        | (a == 0xe0) & ((b == 0xa2) | (b == 0xb1) | (b == 0xb3))
+        | (a == 0xe1) & (b == 0xab)
+        | (a == 0xea) & (b == 0x9f)
+        // Not the plane of emoji, which are many.
+        | (a == 0xf0) & (b != 0x9f)
+}
+
+fn is_new(c: char) -> bool {
+    let c = u32::from(c);
+    let place = |&(first, last): &(u32, u32)| match () {
+        () if last < c => Ordering::Less,
+        () if c < first => Ordering::Greater,
+        () => Ordering::Equal,
+    };
+    NEW.binary_search_by(place).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_character_in_question_is_noticed_and_replaced() {
+        for c in (0..=0x0010_ffff).filter_map(char::from_u32) {
+            let new = NEW.iter().any(|&(first, last)| (first..=last).contains(&u32::from(c)));
+            let text = format!("x{c}'sx");
+            let expected = match c {
+                'ʕ' => Some("xß'sx".to_owned()),
+                _ if new && u32::from(c) < 0x10000 => Some("x\u{ffff}'sx".to_owned()),
+                _ if new => Some("x\u{10ffff}'sx".to_owned()),
+                _ => None,
+            };
+            assert_eq!(as_tiktoken_sees(&text), expected.map(String::into_bytes), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_s_is_replaced_after_an_apostrophe_only() {
+        assert_eq!(as_tiktoken_sees("aſ ſ'ſ'ſx 'S").unwrap(), "aſ ſ're'rex 'S".as_bytes());
+        assert_eq!(as_tiktoken_sees("aſ ſ"), None);
+        assert_eq!(as_tiktoken_sees("ſ"), None);
+        assert_eq!(as_tiktoken_sees(""), None);
+    }
+}
