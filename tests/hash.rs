@@ -491,6 +491,7 @@ fn options_that_contradict_each_other_are_refused() {
         (&["--ids", "hash", "--hash-seed", "0"], "--hash-seed needs"),
         (&["--salt="], "an empty text is no salt"),
         (&["--ids", "vllm", "--partial", "keep"], "--partial keep"),
+        (&["--ids", "dynamo"], "--block-size"),
         (&["--ids", "vllm", "-b", "100k"], "blocks of at most"),
         (&["--rate", "1", "--rebase"], "--rate draws all times"),
         (&["--text", "--timestamp-unit", "s"], "--text lines have no field"),

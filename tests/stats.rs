@@ -643,8 +643,8 @@ fn the_shared_prefixes_that_save_most_are_named() {
 fn shared_prefixes_outlive_their_blocks() {
     let fresh = |i: u64| (i * 24 + 10..(i + 1) * 24 + 10).collect::<Vec<_>>();
     let mut trace = line(0, 1024, 1, &[0, 1]).repeat(3);
-    trace += &(0..60_000).map(|i| line(i, 24 * 512, 1, &fresh(i))).collect::<String>();
-    trace += &line(60_000, 512, 1, &fresh(60_000)[..1]).repeat(2);
+    trace += &(0..150_000).map(|i| line(i, 24 * 512, 1, &fresh(i))).collect::<String>();
+    trace += &line(150_000, 512, 1, &fresh(150_000)[..1]).repeat(2);
     let args = ["-f", "json", "--top", "5"];
     let limited = json(run("trace-stats", &[&args[..], &["--max-memory", "48Mi"]].concat(), &trace));
     assert!(limited["bound"]["forgotten_blocks"].as_u64().unwrap() > 0);

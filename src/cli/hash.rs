@@ -89,9 +89,6 @@ impl Options {
         if hashes && self.state.is_some() {
             return wrong("--state keeps numbers; it does not go with --ids other than dense");
         }
-        if (vllm || self.ids == IdKind::Dynamo) && self.block_size.is_none() {
-            return wrong("--ids of an engine need --block-size, that of the engine (vLLM's default is 16)");
-        }
         if self.hash_seed.is_some() && !vllm {
             return wrong("--hash-seed needs --ids vllm or vllm-cbor");
         }
@@ -100,6 +97,9 @@ impl Options {
         }
         if self.ids == IdKind::Vllm(Encoding::Pickle) && self.block_size() > MAX_PICKLED {
             return Err(Error::Usage(format!("--ids vllm takes blocks of at most {MAX_PICKLED} tokens")));
+        }
+        if (vllm || self.ids == IdKind::Dynamo) && self.block_size.is_none() {
+            return wrong("--ids of an engine need --block-size, that of the engine (vLLM's default is 16)");
         }
         if self.write.rate.is_some() && (self.write.rebase || self.prompts.timestamp_field.is_some()) {
             return wrong("--rate draws all times; it does not go with --rebase or --timestamp-field");
