@@ -750,7 +750,8 @@ fn the_hit_rate_is_what_is_asked_for_and_all_else_stays() {
     assert_eq!(ran.status, Some(1));
     assert!(ran.stderr.contains("is out of reach: from 0.0000 to 0.9"), "{}", ran.stderr);
     let ran = run("trace-synth", &["--target-hit-rate=0.5", "--model=tree"], &trace);
-    assert!(ran.stderr.contains("only the model sessions"), "{}", ran.stderr);
+    assert_eq!(ran.status, Some(2));
+    assert!(ran.stderr.contains("needs --model sessions"), "{}", ran.stderr);
     assert_eq!(run("trace-synth", &["--target-hit-rate=30"], &trace).status, Some(2));
 }
 
