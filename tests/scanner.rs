@@ -135,7 +135,7 @@ fn by_value(line: &[u8]) -> Option<Record> {
 /// The ids of a line as another parser, simd-json, reads them; `None` where it refuses the line.
 fn ids_by_another_parser(line: &[u8]) -> Option<Vec<u64>> {
     let value = simd_json::to_owned_value(&mut line.to_vec()).ok()?;
-    value.get("hash_ids")?.as_array()?.iter().map(|id| id.as_u64()).collect()
+    value.get("hash_ids")?.as_array()?.iter().map(ValueAsScalar::as_u64).collect()
 }
 
 #[test]
