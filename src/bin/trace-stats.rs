@@ -7,17 +7,15 @@ use kvtrace::cli::{self, Progress};
 use kvtrace::error::{Error, Result};
 use kvtrace::io::{Input, InputOptions, Output};
 use kvtrace::record::{BlockSize, TraceReader, general};
-use kvtrace::report::{self, Format};
-use kvtrace::stats::{
-    Analysis, AnalysisOptions, CacheOptions, Groups, Merger, PartialWriter, Policy, Report,
-};
+use kvtrace::report;
+use kvtrace::stats::{Analysis, AnalysisOptions, CacheOptions, Groups, Merger, PartialWriter, Report};
 
 fn main() -> ExitCode {
     cli::run(&SPEC, filter)
 }
 
 fn filter(options: Options) -> Result<()> {
-    check(&options)?;
+    options.check().map_err(Error::Usage)?;
     if options.partial {
         partial(&options)
     } else if options.merge {
@@ -25,60 +23,6 @@ fn filter(options: Options) -> Result<()> {
     } else {
         analyse(&options)
     }
-}
-
-/// Refuses options that contradict each other.
-fn check(options: &Options) -> Result<()> {
-    let caches = options.curve
-        || !options.policies.is_empty()
-        || !(options.capacities.is_empty() && options.targets.is_empty() && options.ttls.is_empty());
-    let in_bytes = options.capacities.iter().any(|capacity| matches!(capacity, Capacity::Bytes(_)));
-    let message = if options.partial && options.merge {
-        "--partial writes pieces and --merge reads them: give one of the two"
-    } else if options.piece.is_some() && !options.partial {
-        "--piece goes with --partial"
-    } else if caches && (options.partial || options.merge) {
-        "finite caches need the whole trace in one run: they go neither with --partial nor with --merge"
-    } else if (options.window.is_some() || options.every.is_some()) && (options.partial || options.merge) {
-        "--window and --every go neither with --partial nor with --merge"
-    } else if options.by.is_some()
-        && (options.partial
-            || options.merge
-            || options.window.is_some()
-            || options.every.is_some()
-            || matches!(options.format, Format::Csv | Format::Prometheus))
-    {
-        "--by goes with one report as table, markdown or json, in one run"
-    } else if options.window.is_some() && options.every.is_some() {
-        "--window writes lines and --every reports: give one of the two"
-    } else if options.window.is_some() && matches!(options.format, Format::Markdown | Format::Prometheus) {
-        "--window writes JSON lines, or rows with --format=csv"
-    } else if options.policies.iter().any(|p| matches!(p, Policy::Fifo | Policy::Lfu))
-        && options.capacities.is_empty()
-    {
-        "--policy fifo and lfu are simulated at chosen sizes: name them with --capacity"
-    } else if !options.policies.is_empty() && options.capacities.is_empty() && !options.curve {
-        "--policy goes with --capacity or --curve"
-    } else if options.policies.contains(&Policy::Opt) && (options.window.is_some() || options.every.is_some())
-    {
-        "--policy opt looks back from the end of the input: it goes neither with --window nor with --every"
-    } else if options.top > 0 && (options.window.is_some() || options.partial || options.merge) {
-        "--top goes neither with --window nor with --partial and --merge"
-    } else if options.approx.is_some()
-        && (options.window.is_some()
-            || options.partial
-            || options.merge
-            || options.top > 0
-            || !options.ttls.is_empty()
-            || options.policies.iter().any(|&policy| policy != Policy::Lru))
-    {
-        "--approx estimates LRU and infinite caches, in one report or with --every"
-    } else if in_bytes && options.kv_bytes_per_token.is_none() {
-        "a --capacity in bytes needs --kv-bytes-per-token or --model-config"
-    } else {
-        return Ok(());
-    };
-    Err(Error::Usage(message.into()))
 }
 
 fn analyse(options: &Options) -> Result<()> {

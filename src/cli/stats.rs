@@ -127,6 +127,64 @@ fn warmup(value: &Value) -> Result<Warmup, String> {
     value.count().map(Warmup::Requests)
 }
 
+impl Options {
+    /// Refuses options that contradict each other.
+    ///
+    /// # Errors
+    /// Which ones do.
+    pub fn check(&self) -> Result<(), String> {
+        let caches = self.curve
+            || !self.policies.is_empty()
+            || !(self.capacities.is_empty() && self.targets.is_empty() && self.ttls.is_empty());
+        let in_bytes = self.capacities.iter().any(|capacity| matches!(capacity, Capacity::Bytes(_)));
+        let message = if self.partial && self.merge {
+            "--partial writes pieces and --merge reads them: give one of the two"
+        } else if self.piece.is_some() && !self.partial {
+            "--piece goes with --partial"
+        } else if caches && (self.partial || self.merge) {
+            "finite caches need the whole trace in one run: they go neither with --partial nor with --merge"
+        } else if (self.window.is_some() || self.every.is_some()) && (self.partial || self.merge) {
+            "--window and --every go neither with --partial nor with --merge"
+        } else if self.by.is_some()
+            && (self.partial
+                || self.merge
+                || self.window.is_some()
+                || self.every.is_some()
+                || matches!(self.format, Format::Csv | Format::Prometheus))
+        {
+            "--by goes with one report as table, markdown or json, in one run"
+        } else if self.window.is_some() && self.every.is_some() {
+            "--window writes lines and --every reports: give one of the two"
+        } else if self.window.is_some() && matches!(self.format, Format::Markdown | Format::Prometheus) {
+            "--window writes JSON lines, or rows with --format=csv"
+        } else if self.policies.iter().any(|p| matches!(p, Policy::Fifo | Policy::Lfu))
+            && self.capacities.is_empty()
+        {
+            "--policy fifo and lfu are simulated at chosen sizes: name them with --capacity"
+        } else if !self.policies.is_empty() && self.capacities.is_empty() && !self.curve {
+            "--policy goes with --capacity or --curve"
+        } else if self.policies.contains(&Policy::Opt) && (self.window.is_some() || self.every.is_some()) {
+            "--policy opt looks back from the end of the input: it goes neither with --window nor with --every"
+        } else if self.top > 0 && (self.window.is_some() || self.partial || self.merge) {
+            "--top goes neither with --window nor with --partial and --merge"
+        } else if self.approx.is_some()
+            && (self.window.is_some()
+                || self.partial
+                || self.merge
+                || self.top > 0
+                || !self.ttls.is_empty()
+                || self.policies.iter().any(|&policy| policy != Policy::Lru))
+        {
+            "--approx estimates LRU and infinite caches, in one report or with --every"
+        } else if in_bytes && self.kv_bytes_per_token.is_none() {
+            "a --capacity in bytes needs --kv-bytes-per-token or --model-config"
+        } else {
+            return Ok(());
+        };
+        Err(message.into())
+    }
+}
+
 impl HasCommon for Options {
     fn common(&mut self) -> &mut Common {
         &mut self.common

@@ -68,18 +68,18 @@ impl<'a> Scanner<'a> {
 
     fn object(&mut self, record: &mut Record) -> Option<()> {
         self.spaces();
-        self.expect(b'{')?;
+        self.pass(b'{')?;
         let mut seen = 0;
         loop {
             self.spaces();
-            self.expect(b'"')?;
+            self.pass(b'"')?;
             let field = self.key()?;
             if seen & field != 0 {
                 return None;
             }
             seen |= field;
             self.spaces();
-            self.expect(b':')?;
+            self.pass(b':')?;
             self.spaces();
             let start = self.at;
             match field {
@@ -123,7 +123,7 @@ impl<'a> Scanner<'a> {
     }
 
     #[inline]
-    pub(crate) fn expect(&mut self, byte: u8) -> Option<()> {
+    pub(crate) fn pass(&mut self, byte: u8) -> Option<()> {
         (self.next()? == byte).then_some(())
     }
 
@@ -203,7 +203,7 @@ impl<'a> Scanner<'a> {
 
     fn ids(&mut self, record: &mut Record) -> Option<()> {
         let start = self.at;
-        self.expect(b'[')?;
+        self.pass(b'[')?;
         self.spaces();
         record.has_ids = true;
         if self.peek()? == b']' {

@@ -193,34 +193,34 @@ impl Row {
     /// The usual row, without a library: what it accepts, the parser reads to the same.
     fn scan(&mut self, line: &[u8]) -> Option<()> {
         let scanner = &mut Scanner::new(line);
-        scanner.expect(b'[')?;
+        scanner.pass(b'[')?;
         self.input_length = scanner.length()?;
-        scanner.expect(b',')?;
+        scanner.pass(b',')?;
         self.output_length = if scanner.passes_null() { None } else { Some(scanner.length()?) };
-        scanner.expect(b',')?;
+        scanner.pass(b',')?;
         self.timestamp = if scanner.passes_null() { None } else { Some(scanner.timestamp()?) };
-        scanner.expect(b',')?;
+        scanner.pass(b',')?;
         self.n = Some(u32::try_from(scanner.integer()?).ok()?);
-        scanner.expect(b',')?;
+        scanner.pass(b',')?;
         self.first = if scanner.passes_null() { None } else { Some(scanner.integer()?) };
-        scanner.expect(b',')?;
-        scanner.expect(b'[')?;
+        scanner.pass(b',')?;
+        scanner.pass(b'[')?;
         self.new.clear();
         self.positions = None;
         while !scanner.passes(b']') {
             if !self.new.is_empty() {
-                scanner.expect(b',')?;
+                scanner.pass(b',')?;
             }
             if scanner.passes(b'[') {
                 let start = scanner.integer()?;
-                scanner.expect(b',')?;
+                scanner.pass(b',')?;
                 self.new.push(IdRun(start, u32::try_from(scanner.integer()?).ok()?));
-                scanner.expect(b']')?;
+                scanner.pass(b']')?;
             } else {
                 self.new.push(IdRun(scanner.integer()?, 1));
             }
         }
-        scanner.expect(b']')?;
+        scanner.pass(b']')?;
         scanner.at_end().then_some(())
     }
 
