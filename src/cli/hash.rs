@@ -613,7 +613,8 @@ pub static SPEC: Spec<Options> = Spec {
                  form C, is read and run by the program itself; any other tokenizer.json by the crate \
                  tokenizers, 1.0.0-rc.3. Ids are those of Python's tokenizers 0.23.3 \
                  (Tokenizer.from_file, add_special_tokens=False), except beside characters that Unicode \
-                 assigned in version 17, which the newer tables know. Added tokens are found in the \
+                 assigned in version 17, which the newer tables know, and after an apostrophe with a long s \
+                 (U+017F), which is no contraction here. Added tokens are found in the \
                  text, as the library does. Truncation and padding in the file are ignored.\n\n\
                  Prompts that are lists of token ids are taken as they are; ids beyond the vocabulary \
                  too, because the trace does not hold them.",
@@ -686,8 +687,9 @@ pub static SPEC: Spec<Options> = Spec {
                 "About 6 MiB for the embedded vocabulary once it is used, or some 20 MiB for a tokenizer \
                  file of 128,000 tokens that the program reads itself, and much more for one that it \
                  does not; up to 10 MiB per thread and what --reuse allows; and a few batches of lines, \
-                 of 256 KiB or one line each, with ten times that for the tokens of a huge prompt. Dense ids take 18 to 23 bytes for each \
-                 distinct block, all others nothing. At most 4,294,967,295 distinct blocks can be \
+                 of 256 KiB or one line each, and with it about six times the size of a long prompt, or fifty times where \
+                 it is one word without a break. Dense ids take 18 to 23 bytes, \
+                 for a moment up to 29 while their table doubles, for each distinct block, all others nothing. At most 4,294,967,295 distinct blocks can be \
                  numbered. At --max-memory, or that number, the run ends with an error.",
             )],
         },
