@@ -75,6 +75,24 @@ pub struct Numbering {
     hashed: Vec<Hashed>,
 }
 
+/// How many ids count up by one from the first, that included.
+#[inline]
+fn ascending(ids: &[u64]) -> usize {
+    let Some(&first) = ids.first() else { return 0 };
+    let mut n = 0;
+    // Four at a time without a branch between them.
+    for four in ids.as_chunks::<4>().0 {
+        let next = first.wrapping_add(n as u64);
+        let differ = (0..4).fold(0, |differ, k| differ | (four[k] ^ next.wrapping_add(k as u64)));
+        if differ != 0 {
+            break;
+        }
+        n += 4;
+    }
+    let rest = ids[n..].iter().zip(n as u64..);
+    n + rest.take_while(|&(&id, k)| id == first.wrapping_add(k)).count()
+}
+
 /// Runs that are always allowed; beyond that a run must stand for eight blocks on average, else the
 /// table is smaller and quicker.
 const FREE_RUNS: usize = 1024;
@@ -157,17 +175,24 @@ impl Numbering {
     }
 
     /// Takes ids that are their own numbers: any that are known, and then the next ones in order. Gives
-    /// how many are known; `None`, and nothing is taken, if it is not like that.
+    /// how many are known; `None`, and nothing is taken, if it is not like that. Calls `seen` with
+    /// ids at the start that are known, as first number and length, in any case.
     #[inline]
-    pub fn extend_dense(&mut self, ids: &[u64]) -> Option<usize> {
+    pub fn extend_dense(&mut self, ids: &[u64], mut seen: impl FnMut(BlockNumber, u32)) -> Option<usize> {
         let [run] = &mut self.runs[..] else { return None };
         let len = u64::from(self.len);
         if run.id != 0 || u64::from(run.len) != len {
             return None;
         }
-        let known = ids.iter().take_while(|&&id| id < len).count();
-        let end = len + (ids.len() - known) as u64;
-        let in_order = ids[known..].iter().zip(len..).all(|(&id, next)| id == next);
+        let mut known = 0;
+        while let Some(&id) = ids.get(known).filter(|&&id| id < len) {
+            let old = ascending(&ids[known..]).min((len - id) as usize);
+            seen(id as BlockNumber, old as u32);
+            known += old;
+        }
+        let new = &ids[known..];
+        let end = len + new.len() as u64;
+        let in_order = new.is_empty() || (new[0] == len && ascending(new) == new.len());
         // The last number is never given.
         if !in_order || end >= BlockNumber::MAX.into() {
             return None;

@@ -132,6 +132,22 @@ impl Input {
         }
     }
 
+    /// Goes on to the next line if `scan` finds its end by itself. It is given what has been read of the
+    /// input from there on, perhaps nothing, and gives the length of the line up to its newline. If it
+    /// gives `None`, nothing happens: [`Input::advance`] goes on.
+    ///
+    /// A parser that reads every byte anyway thus saves the search for the newline before it.
+    #[inline]
+    pub fn advance_by(&mut self, scan: impl FnOnce(&[u8]) -> Option<usize>) -> bool {
+        let Some(line) = scan(self.lines.unread()).and_then(|len| self.lines.accept(len)) else {
+            return false;
+        };
+        self.line_in_file += 1;
+        self.total_lines += 1;
+        self.line = line;
+        true
+    }
+
     /// The line that [`Input::advance`] has reached: its bytes without terminator, byte-order mark
     /// and carriage return.
     pub fn line(&self) -> &[u8] {

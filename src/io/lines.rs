@@ -94,6 +94,23 @@ impl Lines {
         if line.len() > self.max_line { Framed::TooLong } else { Framed::Line(line) }
     }
 
+    /// What has been read and not yet been cut; empty where a line needs more than to be cut.
+    #[inline]
+    pub(super) fn unread(&self) -> &[u8] {
+        if self.first || self.discarding { &[] } else { &self.buffer[self.start..self.end] }
+    }
+
+    /// Ends the line after `len` unread bytes, if that is not too long. The newline behind it must be there.
+    #[inline]
+    pub(super) fn accept(&mut self, len: usize) -> Option<Range<usize>> {
+        let line = self.start..self.start + len;
+        if len > self.max_line || line.end >= self.end {
+            return None;
+        }
+        (self.start, self.scanned) = (line.end + 1, line.end + 1);
+        Some(line)
+    }
+
     /// One read from `source` behind what is left in the buffer.
     pub(super) fn fill(&mut self, source: &mut Source) -> Result<()> {
         if self.start == self.end {

@@ -2,7 +2,8 @@
 
 use crate::error::Result;
 use crate::io::{Input, Status};
-use crate::record::{self, DEFAULT_BLOCK_SIZE, Invalid, Problem, Record};
+use crate::record::scan::{scan, scan_line};
+use crate::record::{DEFAULT_BLOCK_SIZE, Invalid, Problem, Record, general};
 
 /// The block size of a trace: given by the user, stated by the records, or the default.
 ///
@@ -45,12 +46,14 @@ pub struct TraceReader {
     record: Record,
     block_size: BlockSize,
     valid: u64,
+    /// Whether the last line was a usual one: then the next is read without looking for its end first.
+    usual: bool,
 }
 
 impl TraceReader {
     /// Reads records from `input`.
     pub fn new(input: Input, block_size: BlockSize) -> Self {
-        Self { input, record: Record::default(), block_size, valid: 0 }
+        Self { input, record: Record::default(), block_size, valid: 0, usual: false }
     }
 
     /// Goes on to the next valid record; false after the last.
@@ -72,12 +75,19 @@ impl TraceReader {
     /// # Errors
     /// Those of [`Input::advance`].
     pub fn step(&mut self, idle: impl FnMut(Status) -> Result<()>) -> Result<Option<Result<(), Invalid>>> {
-        if !self.input.advance(idle)? {
-            return Ok(None);
+        let record = &mut self.record;
+        let mut parsed = Ok(());
+        if !(self.usual && self.input.advance_by(|text| scan_line(text, record))) {
+            if !self.input.advance(idle)? {
+                return Ok(None);
+            }
+            self.usual = scan(self.input.line(), record);
+            if !self.usual {
+                parsed = general::parse(self.input.line(), record);
+            }
         }
-        self.record.line = self.input.lines_read();
-        let checked = record::parse(self.input.line(), &mut self.record)
-            .and_then(|()| check(&self.record, &mut self.block_size));
+        record.line = self.input.lines_read();
+        let checked = parsed.and_then(|()| check(record, &mut self.block_size));
         self.valid += u64::from(checked.is_ok());
         Ok(Some(checked))
     }

@@ -10,10 +10,20 @@ use crate::record::{MAX_BLOCK_SIZE, MAX_LENGTH, Record};
 /// Reads `line` into `record`; false when the line must go to the general path.
 pub fn scan(line: &[u8], record: &mut Record) -> bool {
     record.clear();
-    Scanner::new(line).object(record).is_some()
+    let scanner = &mut Scanner::new(line);
+    scanner.object(record).is_some() && scanner.at_end()
 }
 
-/// A place in a line, and the simple things that may stand there. Every reader gives `None` for
+/// Reads the first line of `text` into `record`, and gives its length without the newline behind it;
+/// `None` when the line must go to the general path or is not complete.
+pub fn scan_line(text: &[u8], record: &mut Record) -> Option<usize> {
+    record.clear();
+    let scanner = &mut Scanner::new(text);
+    scanner.object(record)?;
+    (scanner.peek() == Some(b'\n')).then_some(scanner.at)
+}
+
+/// A place in a text, and the simple things that may stand there. Every reader gives `None` for
 /// whatever is not exactly that.
 pub(crate) struct Scanner<'a> {
     line: &'a [u8],
@@ -40,12 +50,12 @@ const TIME: u8 = 8;
 const BLOCK: u8 = 16;
 
 impl<'a> Scanner<'a> {
-    /// The start of a line.
+    /// The start of a text.
     pub(crate) fn new(line: &'a [u8]) -> Self {
         Self { line, at: 0 }
     }
 
-    /// Whether the line ends here.
+    /// Whether the text ends here.
     pub(crate) fn at_end(&self) -> bool {
         self.at == self.line.len()
     }
@@ -107,7 +117,7 @@ impl<'a> Scanner<'a> {
             }
         }
         self.spaces();
-        (self.at == self.line.len() && seen & INPUT != 0).then_some(())
+        (seen & INPUT != 0).then_some(())
     }
 
     #[inline]

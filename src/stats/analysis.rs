@@ -72,6 +72,7 @@ pub struct Analysis {
     blocks: u64,
     hit_blocks: u64,
     tokens_with_ids: u128,
+    cached_tokens: u128,
     numbering: Numbering,
     /// Blocks that have occurred more than once.
     repeated: Bitmap,
@@ -132,6 +133,7 @@ impl Analysis {
             blocks: 0,
             hit_blocks: 0,
             tokens_with_ids: 0,
+            cached_tokens: 0,
             numbering: Numbering::default(),
             repeated: Bitmap::default(),
             log: RequestLog::default(),
@@ -311,7 +313,7 @@ impl Analysis {
             window,
             requests: self.requests,
             unique_blocks,
-            token_hit_rate: (tokens > 0.0).then(|| self.cached_length.sum() as f64 / tokens),
+            token_hit_rate: (tokens > 0.0).then(|| self.cached_tokens as f64 / tokens),
             caches: self.caches.as_ref().map(|c| c.figures(unique_blocks)),
             bound: self.bound,
         }
@@ -335,10 +337,9 @@ impl Analysis {
         if self.caches.is_none()
             && self.prefixes.is_none()
             && self.recency.is_none()
-            && let Some(hit) = self.numbering.extend_dense(ids)
+            && let Some(hit) = self.numbering.extend_dense(ids, |first, n| self.repeated.set_all(first, n))
         {
             self.repeated.grow(self.numbering.len());
-            ids[..hit].iter().for_each(|&id| self.repeated.set(id as BlockNumber));
             let first = ids.first().map(|&id| id as BlockNumber);
             let path = Path { n: ids.len() as u32, hit: hit as u32, first, first_new };
             return Ok(self.count_path(&path, length, record.output_length));
@@ -421,7 +422,7 @@ impl Analysis {
         let (mut index, mut hit) = (0, n);
         for run in &self.runs {
             if run.start < first_new {
-                run.blocks().for_each(|block| self.repeated.set(block));
+                self.repeated.set_all(run.start, run.len);
             } else {
                 hit = hit.min(row.position(index, n));
             }
@@ -448,7 +449,7 @@ impl Analysis {
 
     /// Notes that blocks occur again in their piece.
     pub(super) fn repeat(&mut self, run: NumberRun) {
-        run.blocks().for_each(|block| self.repeated.set(block));
+        self.repeated.set_all(run.start, run.len);
     }
 
     /// Counts a request whose blocks have been numbered.
@@ -460,6 +461,7 @@ impl Analysis {
         self.blocks += u64::from(path.n);
         self.hit_blocks += u64::from(hit);
         self.tokens_with_ids += u128::from(length);
+        self.cached_tokens += u128::from(cached);
         self.cached_length.record(cached);
         let starts_new = path.first == Some(path.first_new);
         if self.window.is_none() {
@@ -511,7 +513,6 @@ impl Analysis {
             + settled.roots.iter().filter(twice).count() as u64;
         let summary = |d: &Distribution| -> Option<Summary> { d.summary(percentiles) };
         let ratio = |a: f64, b: f64| (b > 0.0).then(|| a / b);
-        let cached_tokens = self.cached_length.sum();
         Report {
             percentiles: percentiles.to_vec(),
             requests: self.requests,
@@ -524,8 +525,8 @@ impl Analysis {
             prefix_groups,
             input_tokens: self.input_length.sum(),
             output_tokens: self.output_length.sum(),
-            cached_tokens,
-            token_hit_rate: ratio(cached_tokens as f64, self.tokens_with_ids as f64),
+            cached_tokens: self.cached_tokens,
+            token_hit_rate: ratio(self.cached_tokens as f64, self.tokens_with_ids as f64),
             block_hit_rate: ratio(self.hit_blocks as f64, self.blocks as f64),
             arrivals: self.arrivals.figures(),
             input_length: summary(&self.input_length),

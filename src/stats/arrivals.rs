@@ -54,17 +54,29 @@ pub(super) struct Arrivals {
 #[derive(Clone, Copy, Default)]
 struct Window {
     index: f64,
+    /// Where the window ends.
+    end: f64,
     requests: u64,
 }
 
 impl Window {
+    /// The window of that length around `now`, without requests.
+    fn around(now: f64, length: f64) -> Self {
+        let index = (now / length).floor();
+        Self { index, end: (index + 1.0) * length, requests: 0 }
+    }
+
     /// Counts a request at `now`; returns the count of the window that this closes, if any.
     #[inline]
     fn count(&mut self, now: f64, length: f64) -> Option<u64> {
-        let index = (now / length).floor();
-        let closed = (index > self.index).then_some(self.requests);
-        if closed.is_some() {
-            *self = Self { index, requests: 0 };
+        let mut closed = None;
+        // Compared before divided: most requests are in the open window.
+        if now >= self.end {
+            let next = Self::around(now, length);
+            if next.index > self.index {
+                closed = Some(self.requests);
+                *self = next;
+            }
         }
         self.requests += 1;
         closed
@@ -77,8 +89,8 @@ impl Arrivals {
     pub(super) fn record(&mut self, timestamp: f64) {
         if self.requests == 0 {
             (self.first, self.earliest, self.now) = (timestamp, timestamp, timestamp);
-            self.second.index = (timestamp / PEAK_WINDOW_MS).floor();
-            self.ten_seconds.index = (timestamp / DISPERSION_WINDOW_MS).floor();
+            self.second = Window::around(timestamp, PEAK_WINDOW_MS);
+            self.ten_seconds = Window::around(timestamp, DISPERSION_WINDOW_MS);
             self.first_window = self.ten_seconds.index;
         } else {
             self.earliest = self.earliest.min(timestamp);

@@ -22,6 +22,17 @@ impl Bitmap {
         self.words[bit as usize / 64] |= 1 << (bit % 64);
     }
 
+    /// Sets `len` bits from `start` on, all below the length given to [`Bitmap::grow`].
+    #[inline]
+    pub(super) fn set_all(&mut self, start: u32, len: u32) {
+        let (mut bit, end) = (start as usize, start as usize + len as usize);
+        while bit < end {
+            let in_word = (64 - bit % 64).min(end - bit);
+            self.words[bit / 64] |= u64::MAX >> (64 - in_word) << (bit % 64);
+            bit += in_word;
+        }
+    }
+
     /// Whether the bit is set.
     pub(super) fn get(&self, bit: u32) -> bool {
         self.words.get(bit as usize / 64).is_some_and(|word| word >> (bit % 64) & 1 == 1)
@@ -89,6 +100,11 @@ mod tests {
             let expected = bits[a..b].iter().filter(|set| **set).count() as u32;
             prop_assert_eq!(map.count(a as u32, (b - a) as u32), expected);
             prop_assert_eq!(map.count_all(), bits.iter().filter(|set| **set).count() as u64);
+            let mut all = map;
+            all.set_all(a as u32, (b - a) as u32);
+            let outside = bits[..a].iter().chain(&bits[b..]).filter(|set| **set).count();
+            prop_assert_eq!(all.count_all(), (outside + b - a) as u64);
+            prop_assert_eq!(all.count(a as u32, (b - a) as u32), (b - a) as u32);
         }
     }
 }

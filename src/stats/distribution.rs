@@ -27,94 +27,43 @@ pub struct Summary {
 /// Counts of whole numbers up to [`MAX_LENGTH`].
 ///
 /// Count, sum, sum of squares, minimum and maximum are exact. Order statistics are exact for values
-/// below [`EXACT_BELOW`], which have a counter each (only the pages that are used become resident);
-/// larger ones go into an `HdrHistogram` of five significant digits.
+/// below [`EXACT_BELOW`], which have a counter each (only the pages that are used become resident)
+/// and nothing else: sums are taken over the counters when they are asked for. Larger values go into
+/// an `HdrHistogram` of five significant digits.
 #[derive(Clone)]
 pub struct Distribution {
-    count: u64,
-    sum: u128,
-    squares: u128,
-    min: u64,
     max: u64,
     exact: Vec<u32>,
     /// How often a counter has passed the end of 32 bits, by its value.
     carried: BTreeMap<u64, u64>,
-    beyond: Option<Histogram<u64>>,
+    beyond: Option<Beyond>,
 }
 
-impl Default for Distribution {
-    fn default() -> Self {
-        Self {
-            count: 0,
-            sum: 0,
-            squares: 0,
-            min: u64::MAX,
-            max: 0,
-            // Zeroed memory comes from the system untouched: 1 MiB of address space, not of memory.
-            exact: vec![0; EXACT_BELOW as usize],
-            carried: BTreeMap::new(),
-            beyond: None,
-        }
-    }
+/// Values that have no counter of their own.
+#[derive(Clone)]
+struct Beyond {
+    histogram: Histogram<u64>,
+    totals: Totals,
 }
 
-impl Distribution {
-    /// Counts one value of at most [`MAX_LENGTH`].
-    #[inline]
-    pub fn record(&mut self, value: u64) {
-        debug_assert!(value <= MAX_LENGTH);
-        self.count += 1;
-        self.sum += u128::from(value);
-        self.squares += u128::from(value) * u128::from(value);
+/// Exact sums over values.
+#[derive(Clone, Copy)]
+struct Totals {
+    count: u64,
+    sum: u128,
+    squares: u128,
+    min: u64,
+}
+
+impl Totals {
+    const NONE: Self = Self { count: 0, sum: 0, squares: 0, min: u64::MAX };
+
+    fn add(&mut self, value: u64, count: u64) {
+        let sum = u128::from(value) * u128::from(count);
+        self.count += count;
+        self.sum += sum;
+        self.squares += u128::from(value) * sum;
         self.min = self.min.min(value);
-        self.max = self.max.max(value);
-        match self.exact.get_mut(value as usize) {
-            Some(counter) => {
-                *counter = counter.wrapping_add(1);
-                if *counter == 0 {
-                    *self.carried.entry(value).or_default() += 1;
-                }
-            }
-            None => self.record_beyond(value),
-        }
-    }
-
-    #[cold]
-    fn record_beyond(&mut self, value: u64) {
-        if self.beyond.is_none() {
-            // Five digits are within the library's limits, so this cannot fail.
-            self.beyond = Histogram::new(5).ok();
-        }
-        if let Some(histogram) = &mut self.beyond {
-            // The histogram grows with its values, so none is out of range.
-            histogram.record(value).ok();
-        }
-    }
-
-    /// Number of values.
-    pub fn count(&self) -> u64 {
-        self.count
-    }
-
-    /// Sum of all values.
-    pub fn sum(&self) -> u128 {
-        self.sum
-    }
-
-    /// The summary, or `None` without values. `percentiles` are in percent.
-    pub fn summary(&self, percentiles: &[f64]) -> Option<Summary> {
-        if self.count == 0 {
-            return None;
-        }
-        let n = self.count as f64;
-        let values = percentiles.iter().map(|&p| interpolate(p, self.count, |rank| self.at_rank(rank)));
-        Some(Summary {
-            mean: self.sum as f64 / n,
-            std: self.deviation(),
-            min: self.min as f64,
-            max: self.max as f64,
-            percentiles: values.collect(),
-        })
     }
 
     /// Population standard deviation from exact sums: n * sum of squares - square of the sum.
@@ -131,24 +80,114 @@ impl Distribution {
         }
         .sqrt()
     }
+}
 
-    /// The value at `rank` (from 0) of all values in order.
-    fn at_rank(&self, rank: u64) -> f64 {
-        let mut below = 0;
-        let low = self.min.min(EXACT_BELOW) as usize;
-        for (value, &count) in self.exact.iter().enumerate().skip(low) {
-            below += u64::from(count);
-            if !self.carried.is_empty() {
-                below += self.carried.get(&(value as u64)).map_or(0, |carries| carries << 32);
+impl Default for Distribution {
+    fn default() -> Self {
+        Self {
+            max: 0,
+            // Zeroed memory comes from the system untouched: 1 MiB of address space, not of memory.
+            exact: vec![0; EXACT_BELOW as usize],
+            carried: BTreeMap::new(),
+            beyond: None,
+        }
+    }
+}
+
+impl Distribution {
+    /// Counts one value of at most [`MAX_LENGTH`].
+    #[inline]
+    pub fn record(&mut self, value: u64) {
+        debug_assert!(value <= MAX_LENGTH);
+        self.max = self.max.max(value);
+        match self.exact.get_mut(value as usize) {
+            Some(counter) => {
+                *counter = counter.wrapping_add(1);
+                if *counter == 0 {
+                    self.carry(value);
+                }
             }
+            None => self.record_beyond(value),
+        }
+    }
+
+    #[cold]
+    fn carry(&mut self, value: u64) {
+        *self.carried.entry(value).or_default() += 1;
+    }
+
+    #[cold]
+    fn record_beyond(&mut self, value: u64) {
+        if self.beyond.is_none() {
+            // Five digits are within the library's limits, so this cannot fail.
+            let histogram = Histogram::new(5).ok();
+            self.beyond = histogram.map(|histogram| Beyond { histogram, totals: Totals::NONE });
+        }
+        if let Some(beyond) = &mut self.beyond {
+            // The histogram grows with its values, so none is out of range.
+            beyond.histogram.record(value).ok();
+            beyond.totals.add(value, 1);
+        }
+    }
+
+    /// The values with a counter that occurred, rising, and how often.
+    fn counted(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let end = self.max.saturating_add(1).min(EXACT_BELOW) as usize;
+        let carried = |value: u64| match self.carried.is_empty() {
+            true => 0,
+            false => self.carried.get(&value).map_or(0, |carries| carries << 32),
+        };
+        let counters = (0..).zip(&self.exact[..end]);
+        let counted = counters.map(move |(value, &counter)| (value, u64::from(counter) + carried(value)));
+        counted.filter(|&(_, count)| count > 0)
+    }
+
+    fn totals(&self) -> Totals {
+        let mut totals = self.beyond.as_ref().map_or(Totals::NONE, |beyond| beyond.totals);
+        self.counted().for_each(|(value, count)| totals.add(value, count));
+        totals
+    }
+
+    /// Number of values.
+    pub fn count(&self) -> u64 {
+        self.totals().count
+    }
+
+    /// Sum of all values.
+    pub fn sum(&self) -> u128 {
+        self.totals().sum
+    }
+
+    /// The summary, or `None` without values. `percentiles` are in percent.
+    pub fn summary(&self, percentiles: &[f64]) -> Option<Summary> {
+        let totals = self.totals();
+        if totals.count == 0 {
+            return None;
+        }
+        let at_rank = |rank| self.at_rank(rank, totals.min);
+        let values = percentiles.iter().map(|&p| interpolate(p, totals.count, at_rank));
+        Some(Summary {
+            mean: totals.sum as f64 / totals.count as f64,
+            std: totals.deviation(),
+            min: totals.min as f64,
+            max: self.max as f64,
+            percentiles: values.collect(),
+        })
+    }
+
+    /// The value at `rank` (from 0) of all values in order, of which `min` is the smallest.
+    fn at_rank(&self, rank: u64, min: u64) -> f64 {
+        let mut below = 0;
+        for (value, count) in self.counted() {
+            below += count;
             if rank < below {
                 return value as f64;
             }
         }
-        for step in self.beyond.iter().flat_map(Histogram::iter_recorded) {
+        for step in self.beyond.iter().flat_map(|beyond| beyond.histogram.iter_recorded()) {
             below += step.count_since_last_iteration();
             if rank < below {
-                return step.value_iterated_to().clamp(self.min, self.max) as f64;
+                return step.value_iterated_to().clamp(min, self.max) as f64;
             }
         }
         self.max as f64
@@ -219,12 +258,11 @@ mod tests {
     fn a_counter_passes_the_end_of_its_bits() {
         let mut distribution = of(&[3, 5]);
         distribution.exact[3] = u32::MAX;
-        distribution.count = u64::from(u32::MAX) + 1;
         distribution.record(3);
         // 2^32 times 3, then a 5.
         assert_eq!(distribution.count(), (1 << 32) + 1);
-        assert_eq!(distribution.at_rank((1 << 32) - 1), 3.0);
-        assert_eq!(distribution.at_rank(1 << 32), 5.0);
+        assert_eq!(distribution.at_rank((1 << 32) - 1, 3), 3.0);
+        assert_eq!(distribution.at_rank(1 << 32, 3), 5.0);
     }
 
     #[test]

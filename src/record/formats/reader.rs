@@ -6,7 +6,8 @@ use super::{Decode, FileFacts, Format, Rows, is_from_zero};
 use crate::error::Result;
 use crate::io::{Input, Status};
 use crate::record::reader::check;
-use crate::record::{self, BlockSize, Invalid, Problem, Record, general};
+use crate::record::scan::{scan, scan_line};
+use crate::record::{BlockSize, Invalid, Problem, Record, general};
 
 /// Fields that hold prompts: a line with one of them, and without a length, is for `trace-hash`.
 const PROMPTS: [&str; 9] = [
@@ -41,6 +42,8 @@ pub struct FormatReader {
     record: Record,
     block_size: BlockSize,
     valid: u64,
+    /// Whether the last line was a usual one: then the next is read without looking for its end first.
+    usual: bool,
 }
 
 impl FormatReader {
@@ -59,6 +62,7 @@ impl FormatReader {
             record: Record::default(),
             block_size: BlockSize::new(block_size),
             valid: 0,
+            usual: false,
         }
     }
 
@@ -93,6 +97,10 @@ impl FormatReader {
         &mut self,
         mut idle: impl FnMut(Status) -> Result<()>,
     ) -> Result<Option<Result<(), Invalid>>> {
+        let record = &mut self.record;
+        if self.usual && self.input.advance_by(|text| scan_line(text, record)) {
+            return Ok(Some(self.check()));
+        }
         loop {
             if self.decoder.is_some() && self.next_row() {
                 return Ok(Some(self.read()));
@@ -137,9 +145,18 @@ impl FormatReader {
             None => self.input.line(),
             Some((range, _)) => &self.rows.text[range.clone()],
         };
-        let checked = record::parse(line, &mut self.record)
-            .map_err(|invalid| explain(invalid, line))
-            .and_then(|()| check(&self.record, &mut self.block_size));
+        self.usual = scan(line, &mut self.record);
+        if !self.usual {
+            general::parse(line, &mut self.record).map_err(|invalid| explain(invalid, line))?;
+        }
+        // Lines of other formats are not read where they lie.
+        self.usual &= self.decoder.is_none();
+        self.check()
+    }
+
+    #[inline]
+    fn check(&mut self) -> Result<(), Invalid> {
+        let checked = check(&self.record, &mut self.block_size);
         self.valid += u64::from(checked.is_ok());
         checked
     }
