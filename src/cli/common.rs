@@ -72,9 +72,10 @@ impl<O: HasCommon + 'static> CommonOptions<O> {
             help: "write to FILE instead of standard output",
             doc: "Write to FILE instead of standard output. \
                   The output goes to a temporary file beside FILE that is renamed to FILE at the \
-                  end of a successful run, so that FILE is never seen half written.",
+                  end of a successful run, so that FILE is never seen half written. \
+                  A FILE of - is standard output.",
             set: |options, value| {
-                options.common().output = Some(value.path());
+                options.common().output = Some(value.path()).filter(|path| path.as_os_str() != "-");
                 Ok(())
             },
         },

@@ -36,7 +36,8 @@ pub fn parse(line: &[u8], record: &mut Record) -> Result<(), Invalid> {
     if !text.trim_start().starts_with('{') {
         return Err(malformed(format!("expected a JSON object, found {}", kind(text))));
     }
-    let fields: Fields = serde_json::from_str(text).map_err(|e| malformed(json_reason(&e)))?;
+    let fields: Fields = serde_json::from_str(text)
+        .map_err(|e| malformed(given_twice(text, &e).unwrap_or_else(|| json_reason(&e))))?;
     let Some(input_length) = fields.input_length else {
         return Err(Invalid::new(Problem::MissingField, "missing field \"input_length\""));
     };
@@ -51,6 +52,34 @@ pub fn parse(line: &[u8], record: &mut Record) -> Result<(), Invalid> {
     record.input_span = span(Some(input_length));
     record.block_size_span = span(fields.block_size);
     Ok(())
+}
+
+/// What to say of a field that is given twice: the names that the line has for it, not the main one.
+fn given_twice(text: &str, error: &serde_json::Error) -> Option<String> {
+    const NAMES: [&[&str]; 5] = [
+        &["timestamp", "created_time"],
+        &["input_length", "input_tokens"],
+        &["output_length", "output_tokens"],
+        &["hash_ids"],
+        &["block_size"],
+    ];
+    if !error.is_data() || !error.to_string().starts_with("duplicate field") {
+        return None;
+    }
+    let mut given: [Option<String>; NAMES.len()] = Default::default();
+    let mut message = None;
+    each_field(text.as_bytes(), |key, _| {
+        let Some(field) = NAMES.iter().position(|names| names.contains(&key)) else { return };
+        match &given[field] {
+            None => given[field] = Some(key.to_owned()),
+            Some(_) if message.is_some() => {}
+            Some(before) if before == key => message = Some(format!("duplicate field \"{key}\"")),
+            Some(before) => {
+                message = Some(format!("\"{before}\" and \"{key}\" are the same field: give one of the two"));
+            }
+        }
+    });
+    message
 }
 
 fn read_fields(fields: &Fields, input_length: &RawValue, record: &mut Record) -> Result<(), String> {
@@ -80,28 +109,35 @@ pub fn field_span(line: &[u8], name: &str) -> Option<Range<usize>> {
 }
 
 fn raw_field<'a>(line: &'a [u8], name: &str) -> Option<&'a RawValue> {
-    struct Wanted<'n>(&'n str);
-    impl<'de> serde::de::Visitor<'de> for Wanted<'_> {
-        type Value = Option<&'de RawValue>;
+    let mut found = None;
+    each_field(line, |key, value| {
+        if key == name {
+            found = Some(value);
+        }
+    });
+    found
+}
+
+/// Gives `each` the fields of an object in their order, up to where it is no valid JSON.
+fn each_field<'a>(line: &'a [u8], each: impl FnMut(&str, &'a RawValue)) {
+    struct Walk<F>(F);
+    impl<'de, F: FnMut(&str, &'de RawValue)> serde::de::Visitor<'de> for Walk<F> {
+        type Value = ();
 
         fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             f.write_str("a JSON object")
         }
 
-        fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut found = None;
-            while let Some(key) = map.next_key::<String>()? {
-                if key == self.0 {
-                    found = Some(map.next_value()?);
-                } else {
-                    map.next_value::<serde::de::IgnoredAny>()?;
-                }
+        fn visit_map<A: serde::de::MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+            while let Some((key, value)) = map.next_entry::<String, _>()? {
+                (self.0)(&key, value);
             }
-            Ok(found)
+            Ok(())
         }
     }
     let mut parser = serde_json::Deserializer::from_slice(line);
-    serde::Deserializer::deserialize_map(&mut parser, Wanted(name)).ok()?
+    // What is not valid ends the walk.
+    serde::Deserializer::deserialize_map(&mut parser, Walk(each)).ok();
 }
 
 /// What a line is that is no object.
