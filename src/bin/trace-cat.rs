@@ -49,15 +49,15 @@ fn plan(options: &Options, renumber: bool) -> Plan {
         mixed: options.merge || options.sort,
         target: options.to_format,
         max_memory: max_memory(options, DEFAULT_MEMORY),
-        // Without a word from the user ids take what they need.
         max_ids_memory: max_memory(options, u64::MAX),
     }
 }
 
-/// What the user allows, or the default.
+/// What the user allows, or the default, which is less where the system allows less.
 fn max_memory(options: &Options, default: u64) -> usize {
+    let allowed = || default.min(cli::default_max_memory().unwrap_or(default));
     // More than the address space holds is no limit.
-    usize::try_from(options.max_memory.unwrap_or(default)).unwrap_or(usize::MAX)
+    usize::try_from(options.max_memory.unwrap_or_else(allowed)).unwrap_or(usize::MAX)
 }
 
 fn order(options: &Options) -> Order {

@@ -56,7 +56,7 @@ fn learn(options: &synth::Options) -> Result<(Model, Option<Figures>)> {
     let most = limit.saturating_sub(16 << 20);
     while reader.advance(|status| progress.update(status))? {
         learner.add(reader.record(), reader.block_size()).map_err(|message| reader.input().error(message))?;
-        if learner.bytes() > most {
+        if learner.bytes(options.report) > most {
             return Err(Error::Failed(format!(
                 "learning more than {} requests would take more than --max-memory ({limit} bytes); a part of the \
                  trace takes less (trace-cat --tail, --sample)",

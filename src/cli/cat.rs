@@ -335,10 +335,12 @@ pub static SPEC: Spec<Options> = Spec {
             short: None,
             arg: Arg::Value("SIZE"),
             help: "memory for --sort, --tail, --turns (256Mi) and --check (1Gi)",
-            doc: "Stay below SIZE bytes of memory; the default is 256Mi, and 1Gi for --check. --sort then \
+            doc: "Stay below SIZE bytes of memory; the default is 256Mi, and 1Gi for --check, or half of the \
+                  memory of the machine, of the control group or of the process (ulimit -v) if that is \
+                  less. --sort then \
                   uses a temporary file, --check no longer compares blocks and says so; --tail, --turns and \
                   --sample-by=session end with an error, as does renumbering, which without this option \
-                  takes what it needs. Some 6Mi are used in any case, and lines of megabytes come on top.",
+                  has that half. Some 6Mi are used in any case, and lines of megabytes come on top.",
             set: |options, value| {
                 options.max_memory = Some(value.positive_size()?);
                 Ok(())

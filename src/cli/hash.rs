@@ -207,7 +207,8 @@ impl Options {
     /// How trace lines are written.
     pub fn write_options(&self) -> WriteOptions {
         let block_size = self.emit_block_size.then(|| self.block_size());
-        WriteOptions { block_size, ..self.write.clone() }
+        let default = || super::default_max_memory().and_then(|bytes| usize::try_from(bytes).ok());
+        WriteOptions { block_size, max_memory: self.write.max_memory.or_else(default), ..self.write.clone() }
     }
 
     /// Worker threads.
@@ -575,7 +576,8 @@ pub static SPEC: Spec<Options> = Spec {
             arg: Arg::Value("SIZE"),
             help: "most memory for the numbers of dense ids",
             doc: "End the run with an error before the numbers of dense ids take more than SIZE bytes. \
-                  There is no limit by default. See MEMORY.",
+                  The default is half of the memory of the machine, of the control group or of the process \
+                  (ulimit -v), whichever is least. See MEMORY.",
             set: |options, value| {
                 let size = value.positive_size()?;
                 options.write.max_memory = Some(usize::try_from(size).unwrap_or(usize::MAX));
