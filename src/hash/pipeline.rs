@@ -101,10 +101,6 @@ pub fn run(
     thread::scope(|scope| {
         // Dropped with what else the threads wait for, however this ends.
         let hand = hand;
-        let worker = || work(|| Worker::new(options, workers), &jobs_out, skip);
-        let start = |_| thread::Builder::new().spawn_scoped(scope, worker);
-        // Fewer workers than wanted do the same work.
-        let started = (0..workers).map(start).take_while(io::Result::is_ok).count();
         let writing = thread::Builder::new().spawn_scoped(scope, move || {
             let Ok(mut writer) = handed.recv() else { return };
             let mut skipped = Skipped::default();
@@ -115,7 +111,9 @@ pub fn run(
             // The receiver waits for this.
             report.send((writer, skipped, result)).ok();
         });
-        if started == 0 || writing.is_err() {
+        let worker = || work(|| Worker::new(options, workers), &jobs_out, skip);
+        let working = (0..workers).all(|_| thread::Builder::new().spawn_scoped(scope, worker).is_ok());
+        if !working || writing.is_err() {
             let error = io::Error::other("the system has none to give (see --jobs)");
             return Ended { writer, result: Err(Error::io("threads", error)) };
         }

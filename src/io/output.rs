@@ -23,9 +23,16 @@ enum Sink {
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Direct(file) => file.write(bytes),
-            Self::Atomic(file, _) => file.write(bytes),
+        // Not every encoder goes on after a write that was interrupted, so none sees one.
+        loop {
+            let written = match self {
+                Self::Direct(file) => file.write(bytes),
+                Self::Atomic(file, _) => file.write(bytes),
+            };
+            match written {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
         }
     }
 
