@@ -99,7 +99,8 @@ fn a_signal_at_any_moment_leaves_the_old_file_or_the_new_one_and_nothing_else() 
                 let killed = output.status.signal() == Some(number);
                 let ended = output.status.code().is_some_and(|code| code == 0 || code == 128 + number);
                 assert!(killed || ended, "{what}: {:?}", output.status);
-                assert_eq!(stderr, "", "{what}");
+                let nothing_yet = reports && stderr.ends_with("no requests in the input\n");
+                assert!(stderr.is_empty() || nothing_yet, "{what}");
                 let now = std::fs::read(&path).unwrap();
                 if !(reports && now.starts_with(b"Requests:") && now.ends_with(b"\n")) {
                     assert!(now == new || now == b"old", "{what}: neither the old file nor the new one");
@@ -193,7 +194,7 @@ fn numbers_survive_kills_of_the_runs_that_give_them() {
             assert_eq!(*before, line["hash_ids"], "round {round}: another number for {prompt}");
             numbers += 1;
         }
-        let left: Vec<_> = names(folder.path()).into_iter().filter(|name| name.ends_with(".lock")).collect();
+        let left: Vec<_> = names(folder.path()).into_iter().filter(|name| name.contains(".lock")).collect();
         assert!(status.code().is_none() || left.is_empty(), "round {round}: {left:?}");
     }
     // Different prompts have different numbers at their ends.

@@ -518,6 +518,10 @@ pub static SPEC: Spec<Options> = Spec {
                               trace-synth --model-file prompts.model --speedup-ratio 2 --prefix-len-multiplier 1.5",
                 },
                 Block::Example {
+                    what: "Learn the latest part of a trace, in little memory",
+                    command: "trace-hash prompts.jsonl | trace-cat --tail 30 | trace-synth --max-memory 64Mi",
+                },
+                Block::Example {
                     what: "Prompts for a load generator, which hash to the same trace again",
                     command: "trace-hash prompts.jsonl | trace-synth --prompts | trace-hash | trace-cat --check",
                 },
