@@ -110,6 +110,16 @@ impl Options {
         if self.prompts.text && (self.prompts.field.is_some() || !self.prompts.keep.is_empty()) {
             return wrong("--text lines have no fields: --text goes neither with --field nor with --keep");
         }
+        if self.prompts.text && (self.template.is_some() || self.prompts.turns == Turns::Last) {
+            return wrong(
+                "--text lines are no chats: --text goes neither with --chat-template nor with --turns",
+            );
+        }
+        let named =
+            self.tokenizer.as_ref().is_none_or(|t| t.text().is_ok_and(|t| Tokenizer::named(t).is_some()));
+        if self.special_tokens && named {
+            return wrong("--add-special-tokens needs a tokenizer file, which names them (--tokenizer FILE)");
+        }
         if self.write.seed.is_some() && self.write.rate.is_none() {
             return wrong("--seed is for the draw of --rate");
         }

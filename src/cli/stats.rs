@@ -178,6 +178,8 @@ impl Options {
                 || matches!(self.format(), Format::Csv | Format::Prometheus))
         {
             "--by goes with one report as table, markdown or json, in one run"
+        } else if self.window.is_some() && !(self.targets.is_empty() && self.ttls.is_empty()) {
+            "--target and --ttl go with a report or --every: lines of --window have --capacity and --curve only"
         } else if self.window.is_some() && self.every.is_some() {
             "--window writes lines and --every reports: give one of the two"
         } else if self.window.is_some() && !matches!(self.format, None | Some(Format::Json | Format::Csv)) {

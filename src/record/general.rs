@@ -68,8 +68,8 @@ fn given_twice(text: &str, error: &serde_json::Error) -> Option<String> {
     }
     let mut given: [Option<String>; NAMES.len()] = Default::default();
     let mut message = None;
-    each_field(text.as_bytes(), |key, _| {
-        let Some(field) = NAMES.iter().position(|names| names.contains(&key)) else { return };
+    last_field(text.as_bytes(), |key| {
+        let Some(field) = NAMES.iter().position(|names| names.contains(&key)) else { return false };
         match &given[field] {
             None => given[field] = Some(key.to_owned()),
             Some(_) if message.is_some() => {}
@@ -78,6 +78,7 @@ fn given_twice(text: &str, error: &serde_json::Error) -> Option<String> {
                 message = Some(format!("\"{before}\" and \"{key}\" are the same field: give one of the two"));
             }
         }
+        false
     });
     message
 }
@@ -109,35 +110,34 @@ pub fn field_span(line: &[u8], name: &str) -> Option<Range<usize>> {
 }
 
 fn raw_field<'a>(line: &'a [u8], name: &str) -> Option<&'a RawValue> {
-    let mut found = None;
-    each_field(line, |key, value| {
-        if key == name {
-            found = Some(value);
-        }
-    });
-    found
+    last_field(line, |key| key == name)
 }
 
-/// Gives `each` the fields of an object in their order, up to where it is no valid JSON.
-fn each_field<'a>(line: &'a [u8], each: impl FnMut(&str, &'a RawValue)) {
+/// The value of the last field of an object whose name is wanted. All names are asked for, in their
+/// order, up to where the line is no valid JSON.
+fn last_field(line: &[u8], wanted: impl FnMut(&str) -> bool) -> Option<&RawValue> {
     struct Walk<F>(F);
-    impl<'de, F: FnMut(&str, &'de RawValue)> serde::de::Visitor<'de> for Walk<F> {
-        type Value = ();
+    impl<'de, F: FnMut(&str) -> bool> serde::de::Visitor<'de> for Walk<F> {
+        type Value = Option<&'de RawValue>;
 
         fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             f.write_str("a JSON object")
         }
 
-        fn visit_map<A: serde::de::MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-            while let Some((key, value)) = map.next_entry::<String, _>()? {
-                (self.0)(&key, value);
+        fn visit_map<A: serde::de::MapAccess<'de>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut found = None;
+            while let Some(key) = map.next_key::<String>()? {
+                if (self.0)(&key) {
+                    found = Some(map.next_value()?);
+                } else {
+                    map.next_value::<serde::de::IgnoredAny>()?;
+                }
             }
-            Ok(())
+            Ok(found)
         }
     }
     let mut parser = serde_json::Deserializer::from_slice(line);
-    // What is not valid ends the walk.
-    serde::Deserializer::deserialize_map(&mut parser, Walk(each)).ok();
+    serde::Deserializer::deserialize_map(&mut parser, Walk(wanted)).ok()?
 }
 
 /// What a line is that is no object.
