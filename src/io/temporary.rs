@@ -61,11 +61,9 @@ fn was_left_behind(path: &Path) -> io::Result<bool> {
     if !file.metadata()?.is_file() || file.try_lock().is_err() {
         return Ok(false);
     }
-    // Only who holds the lock renames or removes the file, so the name cannot change hands here.
-    if leads_to(path, &file)? {
-        std::fs::remove_file(path)?;
-    }
-    Ok(true)
+    // Only who holds the lock renames or removes the file, so the name cannot change hands here. What
+    // another user has left in a folder for all may have to stay.
+    Ok(!leads_to(path, &file)? || std::fs::remove_file(path).is_ok())
 }
 
 #[cfg(test)]
