@@ -73,7 +73,7 @@ fn analyse(options: &Options) -> Result<()> {
     let analysis = analysis.unwrap_or_else(|| start(options, reader.block_size(), warmup));
     let skips = reader.skipped()?;
     if reader.valid() > 0 && !analysis.has_times() {
-        needs_no_times(options)?;
+        refuse_spans_of_time(options)?;
     }
     if let Some(window) = analysis.last_window() {
         report::write_window(options.format(), &window, output.buffer());
@@ -93,7 +93,7 @@ fn analyse(options: &Options) -> Result<()> {
 }
 
 /// Refuses figures that would mean nothing for a trace without any timestamp.
-fn needs_no_times(options: &Options) -> Result<()> {
+fn refuse_spans_of_time(options: &Options) -> Result<()> {
     let needs = |what: &str| Err(Error::Failed(format!("{what}, and no record has a timestamp")));
     match options.window {
         Some(WindowSize::Time(_)) => {
