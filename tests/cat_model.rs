@@ -67,17 +67,18 @@ fn choice(rng: &mut Rng) -> Choice {
     let scope = ["auto", "file", "shared"][choice.scope];
     choice.args = vec!["-q".into(), format!("--ids-scope={scope}")];
     let mut args = Vec::new();
-    let maybe = |rng: &mut Rng, range: u64, name: &str, args: &mut Vec<String>| {
-        let value = (rng.u8(..4) == 0).then(|| rng.u64(..range));
+    let maybe = |rng: &mut Rng, range: std::ops::Range<u64>, name: &str, args: &mut Vec<String>| {
+        let value = (rng.u8(..4) == 0).then(|| rng.u64(range));
         args.extend(value.map(|value| format!("--{name}={value}")));
         value
     };
-    choice.from = maybe(rng, 20, "from", &mut args).map(u64::cast_signed);
-    choice.to = maybe(rng, 40, "to", &mut args).map(u64::cast_signed);
-    choice.min_input = maybe(rng, 2000, "min-isl", &mut args);
-    choice.max_output = maybe(rng, 9, "max-osl", &mut args);
-    choice.head = maybe(rng, 20, "head", &mut args).map(|n| n as usize);
-    choice.tail = maybe(rng, 20, "tail", &mut args).map(|n| n as usize);
+    choice.from = maybe(rng, 0..20, "from", &mut args).map(u64::cast_signed);
+    let after = choice.from.map_or(0, |from| from.cast_unsigned() + 1);
+    choice.to = maybe(rng, after..40, "to", &mut args).map(u64::cast_signed);
+    choice.min_input = maybe(rng, 0..2000, "min-isl", &mut args);
+    choice.max_output = maybe(rng, 0..9, "max-osl", &mut args);
+    choice.head = maybe(rng, 0..20, "head", &mut args).map(|n| n as usize);
+    choice.tail = maybe(rng, 0..20, "tail", &mut args).map(|n| n as usize);
     let mut flag = |rng: &mut Rng, name: &str| {
         let on = rng.u8(..3) == 0;
         args.extend(on.then(|| format!("--{name}")));

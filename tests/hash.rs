@@ -495,7 +495,7 @@ fn options_that_contradict_each_other_are_refused() {
         (&["--ids", "vllm", "-b", "100k"], "blocks of at most"),
         (&["--rate", "1", "--rebase"], "--rate draws all times"),
         (&["--text", "--timestamp-unit", "s"], "--text lines have no field"),
-        (&["--rate", "0"], "not a plausible number of requests"),
+        (&["--rate", "0"], "'0' is not between 1e-9 and 1e9"),
         (&["-j", "0"], "above zero"),
         (&["-j", "5000"], "too many"),
         (&["--ids", "hsah"], "did you mean hash?"),

@@ -382,7 +382,7 @@ fn wrong_command_lines_are_refused() {
         (&["--prefix-len-multiplier=1e9"], "more than 1000"),
         (&["--prefix-root-multiplier=0"], "above zero"),
         (&["--prefix-root-multiplier=1.5"], "not a whole number"),
-        (&["--rate=0"], "not above zero"),
+        (&["--rate=0"], "'0' is not between 1e-9 and 1e9"),
         (&["--rate=2", "--speedup-ratio=2"], "give one"),
         (&["--forever", "-n3"], "contradict"),
         (&["--min-isl=9", "--max-isl=8"], "--min-isl is above --max-isl"),

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use kvtrace::cat::{
     Checker, DEFAULT_CHECK_MEMORY, DEFAULT_MEMORY, Flow, IdChange, IdsScope, Order, Plan, ReadOptions,
-    Records, Sample, SampleBy, Scopes, SortOptions, Transformer, Turns,
+    Records, Sample, Scopes, SortOptions, Transformer, Turns,
 };
 use kvtrace::cli::cat::{Options, SPEC};
 use kvtrace::cli::{self, Progress};
@@ -17,51 +17,8 @@ fn main() -> ExitCode {
 }
 
 fn filter(options: Options) -> Result<()> {
-    refuse(&options)?;
+    options.check().map_err(Error::Usage)?;
     if options.check { check(&options) } else { convert(&options) }
-}
-
-/// Refuses options that contradict each other.
-fn refuse(options: &Options) -> Result<()> {
-    let ordered = options.merge || options.sort;
-    let message = if options.check && changes(options) {
-        "--check only validates: it goes with --from-format, --block-size and --max-memory alone"
-    } else if options.merge && options.sort {
-        "--merge needs sorted files and --sort any: give one of the two"
-    } else if options.times.shift && ordered {
-        "--shift keeps the order of the files: it goes neither with --merge nor with --sort"
-    } else if options.renumber && options.anonymize {
-        "--renumber gives dense ids and --anonymize hashes: give one of the two"
-    } else if options.anonymize != options.salt.is_some() {
-        "--anonymize needs --salt, and --salt goes with --anonymize alone"
-    } else if options.anonymize && options.to_format.needs_dense() {
-        "ids of this --to-format have 32 bits: --anonymize does not go with it"
-    } else if options.sample.is_none() && (options.sample_by.is_some() || options.seed.is_some()) {
-        "--sample-by and --seed go with --sample"
-    } else if options.prefix_blocks.is_some() && options.sample_by != Some(SampleBy::Prefix) {
-        "--prefix-blocks goes with --sample-by=prefix"
-    } else if options.pace && options.compress.is_some() {
-        "--pace writes lines at their times and --compress in blocks: give one of the two"
-    } else {
-        return Ok(());
-    };
-    Err(Error::Usage(message.into()))
-}
-
-/// Whether anything is asked for beside the plain records.
-fn changes(options: &Options) -> bool {
-    options.merge
-        || options.sort
-        || options.renumber
-        || options.anonymize
-        || options.reblock.is_some()
-        || options.turns.is_some()
-        || options.sample.is_some()
-        || options.pace
-        || options.compress.is_some()
-        || !options.times.is_none()
-        || !options.selection.is_all()
-        || options.to_format != kvtrace::record::formats::Target::Mooncake
 }
 
 fn plan(options: &Options, renumber: bool) -> Plan {
@@ -92,15 +49,15 @@ fn plan(options: &Options, renumber: bool) -> Plan {
         mixed: options.merge || options.sort,
         target: options.to_format,
         max_memory: max_memory(options, DEFAULT_MEMORY),
-        // Without a word from the user ids take what they need.
         max_ids_memory: max_memory(options, u64::MAX),
     }
 }
 
-/// What the user allows, or the default.
+/// What the user allows, or the default, which is less where the system allows less.
 fn max_memory(options: &Options, default: u64) -> usize {
+    let allowed = || default.min(cli::default_max_memory().unwrap_or(default));
     // More than the address space holds is no limit.
-    usize::try_from(options.max_memory.unwrap_or(default)).unwrap_or(usize::MAX)
+    usize::try_from(options.max_memory.unwrap_or_else(allowed)).unwrap_or(usize::MAX)
 }
 
 fn order(options: &Options) -> Order {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use kvtrace::blocks::{KeyTable, StateFile};
 use kvtrace::cli::{self, Progress, hash};
-use kvtrace::error::Result;
+use kvtrace::error::{Error, Result};
 use kvtrace::hash::{Ended, Ids, TraceWriter, run};
 use kvtrace::io::{Input, InputOptions, Output};
 
@@ -15,11 +15,12 @@ fn main() -> ExitCode {
 fn filter(options: hash::Options) -> Result<()> {
     let common = &options.common;
     let name = hash::SPEC.name;
-    options.scheme()?;
+    options.check().map_err(Error::Usage)?;
     cli::refuse_same_file("--output", common.output.as_deref(), "--state", options.state.as_deref())?;
     let mut input = Input::new(&common.files, InputOptions::from(common))?;
     let mut progress = Progress::new(name, common.progress, common.quiet, input.total_size());
     let hash_options = options.hash_options()?;
+    let output = Output::create(common.output.as_deref())?;
     let mut state = None;
     let ids = match (options.ids, &options.state) {
         (hash::IdKind::Dense, None) => Ids::Dense(KeyTable::default()),
@@ -30,7 +31,6 @@ fn filter(options: hash::Options) -> Result<()> {
         }
         _ => Ids::Hash(options.id_form()),
     };
-    let output = Output::create(common.output.as_deref())?;
     let writer = TraceWriter::new(output, ids, hash_options.scheme.clone(), options.write_options());
 
     let workers = options.workers();

@@ -8,7 +8,9 @@ use kvtrace::error::{Error, Result};
 use kvtrace::io::{Input, InputOptions, Output};
 use kvtrace::record::{BlockSize, TraceReader, general};
 use kvtrace::report;
-use kvtrace::stats::{Analysis, AnalysisOptions, CacheOptions, Groups, Merger, PartialWriter, Report};
+use kvtrace::stats::{
+    Analysis, AnalysisOptions, CacheOptions, Groups, Merger, PartialWriter, Report, WindowSize,
+};
 
 fn main() -> ExitCode {
     cli::run(&SPEC, filter)
@@ -31,6 +33,7 @@ fn analyse(options: &Options) -> Result<()> {
     let mut progress = progress(options, reader.input());
     let mut output = Output::create(options.common.output.as_deref())?;
     let (mut analysis, mut groups) = (None, None);
+    let mut has_field = false;
     let ended = loop {
         let more = reader.advance(|status| {
             progress.update(status)?;
@@ -51,25 +54,29 @@ fn analyse(options: &Options) -> Result<()> {
             }
         };
         if let Some(window) = analysis.close_window(reader.record()) {
-            report::write_window(options.format, &window, output.buffer());
+            report::write_window(options.format(), &window, output.buffer());
         }
         analysis.add(reader.record()).map_err(|message| reader.input().error(message))?;
         if let Some(field) = &options.by {
             let value = general::field(reader.line(), field);
+            has_field |= value.is_some();
             let groups = groups.get_or_insert_with(|| groups_of(options, reader.block_size(), warmup));
             let added = groups.add(value.as_deref().unwrap_or("(none)"), reader.record());
             added.map_err(|message| reader.input().error(message))?;
         }
         if options.every.is_some_and(|every| reader.valid().is_multiple_of(every)) {
-            report::write(options.format, &analysis.report(percentiles(options)), output.buffer());
+            report::write(options.format(), &analysis.report(percentiles(options)), output.buffer());
         }
         output.end_record()?;
     };
     progress.finish();
     let analysis = analysis.unwrap_or_else(|| start(options, reader.block_size(), warmup));
     let skips = reader.skipped()?;
+    if reader.valid() > 0 && !analysis.has_times() {
+        refuse_spans_of_time(options)?;
+    }
     if let Some(window) = analysis.last_window() {
-        report::write_window(options.format, &window, output.buffer());
+        report::write_window(options.format(), &window, output.buffer());
     }
     let reported =
         options.every.is_some_and(|every| reader.valid() > 0 && reader.valid().is_multiple_of(every));
@@ -79,7 +86,22 @@ fn analyse(options: &Options) -> Result<()> {
         report(options, &analysis, groups.as_ref(), output)?;
     }
     skipped(options, skips);
+    if let Some(field) = options.by.as_ref().filter(|_| reader.valid() > 0 && !has_field) {
+        cli::note(SPEC.name, options.common.quiet, &format!("no record has the field \"{field}\" of --by"));
+    }
     ended
+}
+
+/// Refuses figures that would mean nothing for a trace without any timestamp.
+fn refuse_spans_of_time(options: &Options) -> Result<()> {
+    let needs = |what: &str| Err(Error::Failed(format!("{what}, and no record has a timestamp")));
+    match options.window {
+        Some(WindowSize::Time(_)) => {
+            needs("--window of a span needs times (of requests, as 1000, it needs none)")
+        }
+        _ if !options.ttls.is_empty() => needs("--ttl needs times"),
+        _ => Ok(()),
+    }
 }
 
 fn partial(options: &Options) -> Result<()> {
@@ -139,13 +161,13 @@ fn progress(options: &Options, input: &Input) -> Progress {
 fn report(options: &Options, analysis: &Analysis, groups: Option<&Groups>, mut output: Output) -> Result<()> {
     let figures = analysis.report(percentiles(options));
     match options.by.as_ref() {
-        None => report::write(options.format, &figures, output.buffer()),
+        None => report::write(options.format(), &figures, output.buffer()),
         Some(field) => {
             let report = |(value, group): (Option<&str>, &Analysis)| {
                 (value.map(str::to_owned), group.report(percentiles(options)))
             };
             let groups: Vec<_> = groups.iter().flat_map(|groups| groups.iter()).map(report).collect();
-            report::write_groups(options.format, &figures, field, &groups, output.buffer());
+            report::write_groups(options.format(), &figures, field, &groups, output.buffer());
         }
     }
     output.finish()?;
@@ -155,7 +177,7 @@ fn report(options: &Options, analysis: &Analysis, groups: Option<&Groups>, mut o
 
 fn percentiles(options: &Options) -> &[f64] {
     match &options.percentiles[..] {
-        [] => options.format.default_percentiles(),
+        [] => options.format().default_percentiles(),
         chosen => chosen,
     }
 }
@@ -200,7 +222,7 @@ fn groups_of(options: &Options, block_size: u64, warmup: u64) -> Groups {
 
 /// Bytes of KV cache that a block takes.
 fn block_bytes(options: &Options, block_size: u64) -> u64 {
-    options.kv_bytes_per_token.unwrap_or(1).saturating_mul(block_size)
+    options.kv_bytes_per_token().unwrap_or(1).saturating_mul(block_size)
 }
 
 /// Refuses caches that cannot hold a block, now that the size of one is known.
@@ -228,7 +250,7 @@ fn analysis_options(options: &Options, block_size: u64, warmup: u64) -> Analysis
         targets: options.targets.clone(),
         ttls: options.ttls.clone(),
         warmup,
-        kv_bytes_per_token: options.kv_bytes_per_token,
+        kv_bytes_per_token: options.kv_bytes_per_token(),
     };
     AnalysisOptions {
         hit_rule: options.hit_rule,

@@ -51,8 +51,18 @@ fn learn(options: &synth::Options) -> Result<(Model, Option<Figures>)> {
     let mut progress = Progress::new(synth::SPEC.name, common.progress, common.quiet, input.total_size());
     let mut reader = TraceReader::new(input, BlockSize::new(options.block_size));
     let mut learner = Learner::default();
+    let limit = options.max_memory.or_else(cli::default_max_memory).unwrap_or(u64::MAX);
+    // The rest is for the program and its buffers.
+    let most = limit.saturating_sub(16 << 20);
     while reader.advance(|status| progress.update(status))? {
         learner.add(reader.record(), reader.block_size()).map_err(|message| reader.input().error(message))?;
+        if learner.bytes(options.report) > most {
+            return Err(Error::Failed(format!(
+                "learning more than {} requests would take more than --max-memory ({limit} bytes); a part of the \
+                 trace takes less (trace-cat --tail, --sample)",
+                learner.requests()
+            )));
+        }
     }
     progress.finish();
     if let Some(message) = reader.skipped()? {

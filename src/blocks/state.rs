@@ -4,7 +4,6 @@
 //! all blocks in the order of their numbers (12 bytes each), and a checksum. It is replaced as a
 //! whole or not at all. A lock file beside it keeps two runs from giving the same number twice.
 
-use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -12,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::chain::BlockKey;
 use super::table::KeyTable;
 use crate::error::{Error, Result};
-use crate::io::Output;
+use crate::io::{Lock, Output};
 
 /// First line of the file. The number rises with any change to what follows.
 const MAGIC: &str = "kvtrace block numbers, version 1";
@@ -49,7 +48,7 @@ pub struct StateFile {
     path: PathBuf,
     header: StateHeader,
     /// Held until the end.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl StateFile {
@@ -59,18 +58,7 @@ impl StateFile {
     /// When another run holds the lock, when the file is damaged or from another version, or when its
     /// numbering belongs to something else than `header` says.
     pub fn open(path: &Path, header: StateHeader) -> Result<(Self, KeyTable<BlockKey>)> {
-        let mut lock_path = path.as_os_str().to_owned();
-        lock_path.push(".lock");
-        let lock_name = Path::new(&lock_path).display().to_string();
-        let lock = File::options().create(true).append(true).open(&lock_path);
-        let lock = lock.map_err(|e| Error::io(&lock_name, e))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::Failed(format!("{}: in use by another run", path.display())));
-            }
-            Err(TryLockError::Error(e)) => return Err(Error::io(lock_name, e)),
-        }
+        let lock = Lock::beside(path)?;
         let name = path.display().to_string();
         let table = match std::fs::read(path) {
             Ok(bytes) => {

@@ -50,6 +50,11 @@ pub struct Bounds {
 }
 
 impl Bounds {
+    /// Whether there is any length within.
+    pub fn is_possible(self) -> bool {
+        self.min.zip(self.max).is_none_or(|(min, max)| min <= max)
+    }
+
     /// A length that is not known fits only where any does.
     fn contain(self, length: Option<u64>) -> bool {
         let fits =

@@ -69,11 +69,19 @@ impl Retimer {
     }
 
     /// The time that is written, of a record that is.
-    pub fn finish(&mut self, mut time: Millis) -> Millis {
+    ///
+    /// # Errors
+    /// When it is beyond all reason.
+    pub fn finish(&mut self, mut time: Millis) -> Result<Millis, String> {
         if self.change.rebase {
             time = time - *self.first.get_or_insert(time);
         }
-        if self.change.speedup == 1.0 { time } else { time.divided_by(self.change.speedup) }
+        let ratio = self.change.speedup;
+        if ratio == 1.0 {
+            return Ok(time);
+        }
+        time.divided_by(ratio)
+            .ok_or_else(|| format!("timestamp: {} divided by {ratio} is too far away", time.as_f64()))
     }
 }
 

@@ -258,7 +258,7 @@ impl Transformer {
             size = wanted;
         }
         self.ids.map(group, &mut self.new_ids)?;
-        let time = time.map(|time| self.retimer.finish(time));
+        let time = time.map(|time| self.retimer.finish(time)).transpose()?;
         self.last_time = time.map(Millis::as_f64).or(record.timestamp);
         self.written += 1;
         if self.target == Target::Mooncake {

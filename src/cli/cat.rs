@@ -64,6 +64,63 @@ impl HasCommon for Options {
     }
 }
 
+impl Options {
+    /// Refuses options that contradict each other, or have no effect together.
+    ///
+    /// # Errors
+    /// Which ones do.
+    pub fn check(&self) -> Result<(), String> {
+        let ordered = self.merge || self.sort;
+        let Selection { from, to, input, output, .. } = &self.selection;
+        let message = if self.check && self.changes() {
+            "--check only validates: it goes with --from-format, --block-size and --max-memory alone"
+        } else if self.merge && self.sort {
+            "--merge needs sorted files and --sort any: give one of the two"
+        } else if self.times.shift && ordered {
+            "--shift keeps the order of the files: it goes neither with --merge nor with --sort"
+        } else if self.renumber && self.anonymize {
+            "--renumber gives dense ids and --anonymize hashes: give one of the two"
+        } else if self.anonymize != self.salt.is_some() {
+            "--anonymize needs --salt, and --salt goes with --anonymize alone"
+        } else if self.anonymize && self.to_format.needs_dense() {
+            "ids of this --to-format have 32 bits: --anonymize does not go with it"
+        } else if self.sample.is_none() && (self.sample_by.is_some() || self.seed.is_some()) {
+            "--sample-by and --seed go with --sample"
+        } else if self.prefix_blocks.is_some() && self.sample_by != Some(SampleBy::Prefix) {
+            "--prefix-blocks goes with --sample-by=prefix"
+        } else if self.pace && self.compress.is_some() {
+            "--pace writes lines at their times and --compress in blocks: give one of the two"
+        } else if from.zip(*to).is_some_and(|(from, to)| from >= to) {
+            "--from is not before --to: no record can be between them"
+        } else if !input.is_possible() {
+            "--min-isl is above --max-isl"
+        } else if !output.is_possible() {
+            "--min-osl is above --max-osl"
+        } else if self.temp_dir.is_some() && !self.sort {
+            "--temp-dir is for the temporary file of --sort"
+        } else {
+            return Ok(());
+        };
+        Err(message.into())
+    }
+
+    /// Whether anything is asked for beside the plain records.
+    fn changes(&self) -> bool {
+        self.merge
+            || self.sort
+            || self.renumber
+            || self.anonymize
+            || self.reblock.is_some()
+            || self.turns.is_some()
+            || self.sample.is_some()
+            || self.pace
+            || self.compress.is_some()
+            || !self.times.is_none()
+            || !self.selection.is_all()
+            || self.to_format != Target::Mooncake
+    }
+}
+
 /// A moment of the trace.
 fn moment(value: &Value) -> Result<Option<Millis>, String> {
     Ok(Some(Millis::whole(value.duration_ms()?)))
@@ -278,10 +335,12 @@ pub static SPEC: Spec<Options> = Spec {
             short: None,
             arg: Arg::Value("SIZE"),
             help: "memory for --sort, --tail, --turns (256Mi) and --check (1Gi)",
-            doc: "Stay below SIZE bytes of memory; the default is 256Mi, and 1Gi for --check. --sort then \
+            doc: "Stay below SIZE bytes of memory; the default is 256Mi, and 1Gi for --check, or half of the \
+                  memory of the machine, of the control group or of the process (ulimit -v) if that is \
+                  less. --sort then \
                   uses a temporary file, --check no longer compares blocks and says so; --tail, --turns and \
                   --sample-by=session end with an error, as does renumbering, which without this option \
-                  takes what it needs. Some 6Mi are used in any case, and lines of megabytes come on top.",
+                  has that half. Some 6Mi are used in any case, and lines of megabytes come on top.",
             set: |options, value| {
                 options.max_memory = Some(value.positive_size()?);
                 Ok(())
@@ -393,12 +452,9 @@ pub static SPEC: Spec<Options> = Spec {
             short: None,
             arg: Arg::Value("P"),
             help: "keep a share P of the records, by chance",
-            doc: "Keep a share P, from 0 to 1, of the records. See SAMPLING for what that does to hit rates.",
+            doc: "Keep a share P of the records, as 0.1 or 10%. See SAMPLING for what that does to hit rates.",
             set: |options, value| {
-                let share = value.number()?;
-                let valid = (0.0..=1.0).contains(&share);
-                options.sample =
-                    Some(valid.then_some(share).ok_or(format!("{share} is not between 0 and 1"))?);
+                options.sample = Some(value.share()?);
                 Ok(())
             },
         },
@@ -461,12 +517,10 @@ pub static SPEC: Spec<Options> = Spec {
             short: None,
             arg: Arg::Value("R"),
             help: "divide timestamps by R",
-            doc: "Divide timestamps by R: with 2 requests come twice as fast. Other fields that hold times, as \
+            doc: "Divide timestamps by R, from 1e-9 to 1e9: with 2 requests come twice as fast. Other fields that hold times, as \
                   delay, stay as they are.",
             set: |options, value| {
-                let ratio = value.number()?;
-                let valid = ratio > 0.0;
-                options.times.speedup = valid.then_some(ratio).ok_or(format!("{ratio} is not above zero"))?;
+                options.times.speedup = value.pace()?;
                 Ok(())
             },
         },

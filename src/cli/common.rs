@@ -72,9 +72,12 @@ impl<O: HasCommon + 'static> CommonOptions<O> {
             help: "write to FILE instead of standard output",
             doc: "Write to FILE instead of standard output. \
                   The output goes to a temporary file beside FILE that is renamed to FILE at the \
-                  end of a successful run, so that FILE is never seen half written.",
+                  end of a successful run, so that FILE is never seen half written. \
+                  A FILE of - is standard output.\n\n\
+                  A run that is killed (SIGKILL) leaves its temporary file, .kvtrace-*.tmp, which the next \
+                  run to the same FILE removes.",
             set: |options, value| {
-                options.common().output = Some(value.path());
+                options.common().output = Some(value.path()).filter(|path| path.as_os_str() != "-");
                 Ok(())
             },
         },

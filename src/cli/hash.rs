@@ -75,12 +75,12 @@ const REUSE: usize = 64 << 20;
 const MAX_JOBS: u64 = 1024;
 
 impl Options {
-    /// How blocks are hashed.
+    /// Refuses options that contradict each other, or have no effect together.
     ///
     /// # Errors
-    /// When options contradict each other.
-    pub fn scheme(&self) -> Result<Scheme> {
-        let wrong = |message: &str| Err(Error::Usage(message.to_owned()));
+    /// Which ones do.
+    pub fn check(&self) -> Result<(), String> {
+        let wrong = |message: &str| Err(message.to_owned());
         let hashes = self.ids != IdKind::Dense;
         let vllm = matches!(self.ids, IdKind::Vllm(_));
         if !hashes && (self.hash_bits.is_some() || self.hex) {
@@ -96,7 +96,7 @@ impl Options {
             return wrong("--ids vllm has no hash for a partial block (--partial keep)");
         }
         if self.ids == IdKind::Vllm(Encoding::Pickle) && self.block_size() > MAX_PICKLED {
-            return Err(Error::Usage(format!("--ids vllm takes blocks of at most {MAX_PICKLED} tokens")));
+            return Err(format!("--ids vllm takes blocks of at most {MAX_PICKLED} tokens"));
         }
         if (vllm || self.ids == IdKind::Dynamo) && self.block_size.is_none() {
             return wrong("--ids of an engine need --block-size, that of the engine (vLLM's default is 16)");
@@ -107,15 +107,41 @@ impl Options {
         if self.prompts.text && self.prompts.timestamp_field.is_some() {
             return wrong("--text lines have no field for --timestamp-field or --timestamp-unit");
         }
+        if self.prompts.text && (self.prompts.field.is_some() || !self.prompts.keep.is_empty()) {
+            return wrong("--text lines have no fields: --text goes neither with --field nor with --keep");
+        }
+        if self.prompts.text && (self.template.is_some() || self.prompts.turns == Turns::Last) {
+            return wrong(
+                "--text lines are no chats: --text goes neither with --chat-template nor with --turns",
+            );
+        }
+        let named =
+            self.tokenizer.as_ref().is_none_or(|t| t.text().is_ok_and(|t| Tokenizer::named(t).is_some()));
+        if self.special_tokens && named {
+            return wrong("--add-special-tokens needs a tokenizer file, which names them (--tokenizer FILE)");
+        }
+        if self.write.seed.is_some() && self.write.rate.is_none() {
+            return wrong("--seed is for the draw of --rate");
+        }
+        if self.salt.is_some() && !hashes && self.state.is_none() {
+            return wrong(
+                "--salt keys hashes, and dense ids have none: give --ids hash, or --state, whose file has them",
+            );
+        }
+        Ok(())
+    }
+
+    /// How blocks are hashed.
+    pub fn scheme(&self) -> Scheme {
         let salt = self.salt.clone();
-        Ok(match self.ids {
+        match self.ids {
             IdKind::Dense | IdKind::Hash => Scheme::Kvtrace { salt },
             IdKind::Vllm(encoding) => {
                 let seed = self.hash_seed.clone().unwrap_or_else(|| VLLM_SEED.to_owned());
                 Scheme::Vllm { encoding, seed, salt }
             }
             IdKind::Dynamo => Scheme::Dynamo { salt },
-        })
+        }
     }
 
     /// Tokens per block.
@@ -126,9 +152,9 @@ impl Options {
     /// How prompts become blocks. Reads the files of tokenizer and template.
     ///
     /// # Errors
-    /// When options contradict each other, or a file cannot be used.
+    /// When a file cannot be used.
     pub fn hash_options(&self) -> Result<HashOptions> {
-        let scheme = self.scheme()?;
+        let scheme = self.scheme();
         let engine = matches!(self.ids, IdKind::Vllm(_) | IdKind::Dynamo);
         let partial = self.partial.unwrap_or(if engine { Partial::Drop } else { Partial::Keep });
         let (tokenizer, folder) = self.tokenizer()?;
@@ -191,7 +217,8 @@ impl Options {
     /// How trace lines are written.
     pub fn write_options(&self) -> WriteOptions {
         let block_size = self.emit_block_size.then(|| self.block_size());
-        WriteOptions { block_size, ..self.write.clone() }
+        let default = || super::default_max_memory().and_then(|bytes| usize::try_from(bytes).ok());
+        WriteOptions { block_size, max_memory: self.write.max_memory.or_else(default), ..self.write.clone() }
     }
 
     /// Worker threads.
@@ -375,7 +402,8 @@ pub static SPEC: Spec<Options> = Spec {
             help: "key the hashes with a secret text",
             doc: "Key the chained hash with TEXT. Whoever does not know it cannot find out whether a \
                   guessed prompt is in a published trace, with --ids hash; equal blocks still have equal \
-                  ids. With --ids vllm and dynamo it is the salt of the requests.",
+                  ids. With --ids vllm and dynamo it is the salt of the requests. Dense ids tell nothing of the \
+                  prompts; with them it keys the hashes in the file of --state.",
             set: |options, value| {
                 if value.text()?.is_empty() {
                     return Err("an empty text is no salt".to_owned());
@@ -406,9 +434,9 @@ pub static SPEC: Spec<Options> = Spec {
                   replaced as a whole; it holds 12 bytes per block, and no text. It is also saved when a \
                   bad record or a signal ends the run, since the lines written so far use its numbers. A \
                   file that was made with another block size, tokenizer, template or salt is refused; \
-                  FILE.lock keeps two runs from using it at once.",
+                  FILE.lock keeps two runs from using it at once, and is removed at the end.",
             set: |options, value| {
-                options.state = Some(value.path());
+                options.state = Some(value.own_file()?);
                 Ok(())
             },
         },
@@ -464,11 +492,7 @@ pub static SPEC: Spec<Options> = Spec {
             doc: "Ignore the records' times and draw arrivals of a Poisson process of R requests per \
                   second, beginning at 0, to the microsecond.",
             set: |options, value| {
-                let rate = value.number()?;
-                if !(1e-9..=1e9).contains(&rate) {
-                    return Err(format!("{rate} is not a plausible number of requests per second"));
-                }
-                options.write.rate = Some(rate);
+                options.write.rate = Some(value.pace()?);
                 Ok(())
             },
         },
@@ -479,7 +503,7 @@ pub static SPEC: Spec<Options> = Spec {
             help: "seed of the draw of --rate (default 0)",
             doc: "Draw with this seed: equal seeds give equal times. The default is 0.",
             set: |options, value| {
-                options.write.seed = value.count()?;
+                options.write.seed = Some(value.count()?);
                 Ok(())
             },
         },
@@ -562,7 +586,8 @@ pub static SPEC: Spec<Options> = Spec {
             arg: Arg::Value("SIZE"),
             help: "most memory for the numbers of dense ids",
             doc: "End the run with an error before the numbers of dense ids take more than SIZE bytes. \
-                  There is no limit by default. See MEMORY.",
+                  The default is half of the memory of the machine, of the control group or of the process \
+                  (ulimit -v), whichever is least. See MEMORY.",
             set: |options, value| {
                 let size = value.positive_size()?;
                 options.write.max_memory = Some(usize::try_from(size).unwrap_or(usize::MAX));

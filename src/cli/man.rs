@@ -53,7 +53,7 @@ pub(super) fn page<O>(spec: &Spec<O>) -> String {
 
 const EXIT_STATUS: &[Block] = &[
     Block::Item("0", "Success, also when the reader of the output has closed its pipe."),
-    Block::Item("1", "Bad data, or an error of reading or writing."),
+    Block::Item("1", "Bad data, an error of reading or writing, or too little memory."),
     Block::Item("2", "A wrong command line."),
     Block::Item("128 + signal", "Ended by SIGINT (130) or SIGTERM (143), at the end of a record."),
 ];

@@ -14,7 +14,7 @@ pub struct Options {
     /// Tokens per block, if the user says.
     pub block_size: Option<u64>,
     /// How the report is written.
-    pub format: Format,
+    pub format: Option<Format>,
     /// Percentiles in the report, in percent; those of the format if empty.
     pub percentiles: Vec<f64>,
     /// Which cached blocks count as hits.
@@ -31,8 +31,10 @@ pub struct Options {
     pub ttls: Vec<u64>,
     /// Requests that fill the caches first.
     pub warmup: Warmup,
-    /// Bytes of KV cache per token.
+    /// Bytes of KV cache per token, if the user says.
     pub kv_bytes_per_token: Option<u64>,
+    /// The same from the configuration of a model.
+    pub model_kv_bytes: Option<u64>,
     /// Report also on each value of this field.
     pub by: Option<String>,
     /// Blocks of a sample to estimate from.
@@ -92,14 +94,13 @@ fn capacity(value: &Value) -> Result<Capacity, String> {
     Ok(Capacity::Blocks(number))
 }
 
-/// A share as `90%` or `0.9`.
+/// A share of hits for which there is a smallest cache.
 fn share(value: &Value) -> Result<f64, String> {
-    let text = value.text()?;
-    let percent = text.strip_suffix('%');
-    let number = Value::new(percent.unwrap_or(text)).number()?;
-    let share = if percent.is_some() { number / 100.0 } else { number };
-    let valid = share > 0.0 && share <= 1.0;
-    valid.then_some(share).ok_or(format!("'{text}' is not a share; expected a number such as 90% or 0.9"))
+    let share = value.share()?;
+    if share == 0.0 {
+        return Err(format!("'{}': no cache at all serves nothing; expected more", value.text()?));
+    }
+    Ok(share)
 }
 
 /// `60s` or `5m`: a span of trace time; `10000` or `10k`: a number of requests.
@@ -128,7 +129,17 @@ fn warmup(value: &Value) -> Result<Warmup, String> {
 }
 
 impl Options {
-    /// Refuses options that contradict each other.
+    /// How the report is written.
+    pub fn format(&self) -> Format {
+        self.format.unwrap_or_default()
+    }
+
+    /// Bytes of KV cache per token, if they are known.
+    pub fn kv_bytes_per_token(&self) -> Option<u64> {
+        self.kv_bytes_per_token.or(self.model_kv_bytes)
+    }
+
+    /// Refuses options that contradict each other, or have no effect together.
     ///
     /// # Errors
     /// Which ones do.
@@ -141,6 +152,20 @@ impl Options {
             "--partial writes pieces and --merge reads them: give one of the two"
         } else if self.piece.is_some() && !self.partial {
             "--piece goes with --partial"
+        } else if self.partial
+            && (self.format.is_some() || !self.percentiles.is_empty() || self.hit_rule != HitRule::default())
+        {
+            "--partial writes no report: give --format, --percentiles and --hits to --merge"
+        } else if self.merge && self.block_size.is_some() {
+            "--merge has the block size of the pieces: it goes without --block-size"
+        } else if self.merge && self.common.skip_invalid {
+            "--merge would be wrong without a line of a piece: it goes without --skip-invalid"
+        } else if self.kv_bytes_per_token.is_some() && self.model_kv_bytes.is_some() {
+            "--kv-bytes-per-token and --model-config say the same: give one of the two"
+        } else if self.kv_bytes_per_token().is_some() && !caches {
+            "--kv-bytes-per-token and --model-config size the caches of --capacity, --curve and --target: name one"
+        } else if self.warmup != Warmup::default() && !caches {
+            "--warmup is for the caches of --capacity, --curve, --target and --ttl: name one"
         } else if caches && (self.partial || self.merge) {
             "finite caches need the whole trace in one run: they go neither with --partial nor with --merge"
         } else if (self.window.is_some() || self.every.is_some()) && (self.partial || self.merge) {
@@ -150,12 +175,14 @@ impl Options {
                 || self.merge
                 || self.window.is_some()
                 || self.every.is_some()
-                || matches!(self.format, Format::Csv | Format::Prometheus))
+                || matches!(self.format(), Format::Csv | Format::Prometheus))
         {
             "--by goes with one report as table, markdown or json, in one run"
+        } else if self.window.is_some() && !(self.targets.is_empty() && self.ttls.is_empty()) {
+            "--target and --ttl go with a report or --every: lines of --window have --capacity and --curve only"
         } else if self.window.is_some() && self.every.is_some() {
             "--window writes lines and --every reports: give one of the two"
-        } else if self.window.is_some() && matches!(self.format, Format::Markdown | Format::Prometheus) {
+        } else if self.window.is_some() && !matches!(self.format, None | Some(Format::Json | Format::Csv)) {
             "--window writes JSON lines, or rows with --format=csv"
         } else if self.policies.iter().any(|p| matches!(p, Policy::Fifo | Policy::Lfu))
             && self.capacities.is_empty()
@@ -176,7 +203,7 @@ impl Options {
                 || self.policies.iter().any(|&policy| policy != Policy::Lru))
         {
             "--approx estimates LRU and infinite caches, in one report or with --every"
-        } else if in_bytes && self.kv_bytes_per_token.is_none() {
+        } else if in_bytes && self.kv_bytes_per_token().is_none() {
             "a --capacity in bytes needs --kv-bytes-per-token or --model-config"
         } else {
             return Ok(());
@@ -220,13 +247,14 @@ pub static SPEC: Spec<Options> = Spec {
                   node_exporter (with --output, since the file is replaced at once). Names do not \
                   change between versions.",
             set: |options, value| {
-                options.format = value.pick(&[
+                let format = value.pick(&[
                     ("table", Format::Table),
                     ("json", Format::Json),
                     ("csv", Format::Csv),
                     ("markdown", Format::Markdown),
                     ("prometheus", Format::Prometheus),
                 ])?;
+                options.format = Some(format);
                 Ok(())
             },
         },
@@ -314,7 +342,7 @@ pub static SPEC: Spec<Options> = Spec {
             arg: Arg::Value("LIST"),
             help: "hit rates of caches whose blocks expire, as 5m,1h",
             doc: "Report the hit rate of caches without a limit of size, whose blocks expire this long after \
-                  their last use, as hosted prompt caches sell it. Needs timestamps.",
+                  their last use, as hosted prompt caches sell it. A trace without any timestamp is refused.",
             set: |options, value| {
                 options.ttls = value.distinct(Value::duration_ms)?;
                 Ok(())
@@ -424,11 +452,7 @@ pub static SPEC: Spec<Options> = Spec {
                   machine's memory, or of the limit of the control group or the process (ulimit -v) if that \
                   is smaller. See MEMORY.",
             set: |options, value| {
-                let size = value.size()?;
-                if size < 48 << 20 {
-                    return Err(format!("{size} bytes are too few; expected 48Mi or more"));
-                }
-                options.max_memory = Some(size);
+                options.max_memory = Some(value.memory()?);
                 Ok(())
             },
         },
@@ -440,7 +464,8 @@ pub static SPEC: Spec<Options> = Spec {
             doc: "Write one line of JSON (a row with --format=csv) for each window of the stream as soon as \
                   it is over, and no report at the end: its own figures, and under running the hit \
                   rates since the beginning of an infinite cache and of the caches asked for by \
-                  --capacity. SIZE is a span of trace time (60s, 5m, 1h) or a number of requests. \
+                  --capacity. SIZE is a span of trace time (60s, 5m, 1h), for which a trace without any timestamp is refused, \
+                  or a number of requests. \
                   Trace time is the largest timestamp so far; a late record counts in the window that is open. \
                   Percentiles have three digits. Without --capacity no memory grows with the number of requests.",
             set: |options, value| {
@@ -473,7 +498,7 @@ pub static SPEC: Spec<Options> = Spec {
                 let name = path.display();
                 let text = std::fs::read_to_string(&path).map_err(|e| format!("{name}: {e}"))?;
                 let bytes = kv_bytes_per_token(&text).map_err(|message| format!("{name}: {message}"))?;
-                options.kv_bytes_per_token = Some(bytes);
+                options.model_kv_bytes = Some(bytes);
                 Ok(())
             },
         },

@@ -38,6 +38,8 @@ pub struct Options {
     pub vocabulary_size: Option<u32>,
     /// Whether lines appear at their time.
     pub pace: bool,
+    /// Bytes of memory for learning, if the user says.
+    pub max_memory: Option<u64>,
     /// Where the model is saved.
     pub save_model: Option<PathBuf>,
     /// Where a saved model is read.
@@ -62,18 +64,12 @@ impl HasCommon for Options {
     }
 }
 
-/// A finite number above zero.
-fn above_zero(value: &Value) -> Result<f64, String> {
+/// A factor for lengths, above zero.
+fn factor(value: &Value) -> Result<f64, String> {
     let number = value.number()?;
     if number <= 0.0 {
         return Err(format!("'{}' is not above zero", value.text()?));
     }
-    Ok(number)
-}
-
-/// A factor for lengths.
-fn factor(value: &Value) -> Result<f64, String> {
-    let number = above_zero(value)?;
     if number > MAX_FACTOR {
         return Err(format!("'{}' is more than {MAX_FACTOR}, the largest factor", value.text()?));
     }
@@ -165,7 +161,7 @@ pub static SPEC: Spec<Options> = Spec {
                   time of the trace, but lengths of its requests and the times between them. FILE \
                   appears complete or not at all.",
             set: |options, value| {
-                options.save_model = Some(value.path());
+                options.save_model = Some(value.own_file()?);
                 Ok(())
             },
         },
@@ -198,9 +194,9 @@ pub static SPEC: Spec<Options> = Spec {
             short: None,
             arg: Arg::Value("X"),
             help: "let time pass X times as fast",
-            doc: "Divide all times by X. Timestamps are written to the microsecond.",
+            doc: "Divide all times by X, from 1e-9 to 1e9. Timestamps are written to the microsecond.",
             set: |options, value| {
-                options.knobs.speedup = above_zero(value)?;
+                options.knobs.speedup = value.pace()?;
                 Ok(())
             },
         },
@@ -212,7 +208,7 @@ pub static SPEC: Spec<Options> = Spec {
             doc: "Rescale time so that R requests arrive per second on average; bursts stay bursts. A \
                   trace without timestamps gets Poisson arrivals of this rate.",
             set: |options, value| {
-                options.knobs.rate = Some(above_zero(value)?);
+                options.knobs.rate = Some(value.pace()?);
                 Ok(())
             },
         },
@@ -261,19 +257,15 @@ pub static SPEC: Spec<Options> = Spec {
             short: None,
             arg: Arg::Value("X"),
             help: "change how much is shared to a token hit rate of X",
-            doc: "Change how much is shared until the token hit rate of an infinite cache is X, a number \
-                  from 0 to 1, to within 0.01; lengths, outputs and arrivals stay. For a lower rate some \
+            doc: "Change how much is shared until the token hit rate of an infinite cache is X, a share \
+                  such as 0.6 or 60%, to within 0.01; lengths, outputs and arrivals stay. For a lower rate some \
                   turns continue nothing, and some sessions bring prefixes of their own in place of the \
                   core. For a higher one some requests continue another behind the same core, about as long after it \
                   as requests of the trace do. The rate is that of the requests that are written, of the first 200,000 if they \
                   are more. A rate that cannot be reached is an error that says which can. Only for the \
                   model sessions.",
             set: |options, value| {
-                let rate = value.number()?;
-                if !(0.0..=1.0).contains(&rate) {
-                    return Err(format!("'{}' is not between 0 and 1", value.text()?));
-                }
-                options.knobs.hit_rate = Some(rate);
+                options.knobs.hit_rate = Some(value.share()?);
                 Ok(())
             },
         },
@@ -407,6 +399,20 @@ pub static SPEC: Spec<Options> = Spec {
             },
         },
         Opt {
+            long: "max-memory",
+            short: None,
+            arg: Arg::Value("SIZE"),
+            help: "memory for learning (default half of the machine's)",
+            doc: "End with an error before learning takes more than SIZE bytes of memory, at least 48Mi. A part \
+                  of a trace takes less: see --tail and --sample-by of trace-cat(1). The default is half \
+                  of the machine's memory, or of the limit of the control group or the process (ulimit -v) if \
+                  that is smaller. See MEMORY.",
+            set: |options, value| {
+                options.max_memory = Some(value.memory()?);
+                Ok(())
+            },
+        },
+        Opt {
             long: "pace",
             short: None,
             arg: Arg::None,
@@ -490,7 +496,7 @@ pub static SPEC: Spec<Options> = Spec {
         Section {
             title: "MEMORY",
             body: &[Block::Text(
-                "Learning takes 8 bytes for each distinct block and 32 for each request, and 18 to 23 more \
+                "Some 10 MiB in any case. Learning takes 8 bytes for each distinct block and 32 for each request, and 18 to 23 more \
                  for each block where ids are not dense; then the model takes up to 140 bytes for each \
                  request while it is made, when the former are free again, and 60 bytes in use. \
                  Generating takes 8 bytes for each request of the sessions that are open at one time, and 8 \
@@ -510,6 +516,10 @@ pub static SPEC: Spec<Options> = Spec {
                     what: "Learn once, then draw twice the load with prefixes half as long again",
                     command: "trace-hash prompts.jsonl | trace-synth -n 0 --save-model prompts.model\n\
                               trace-synth --model-file prompts.model --speedup-ratio 2 --prefix-len-multiplier 1.5",
+                },
+                Block::Example {
+                    what: "Learn the latest part of a trace, in little memory",
+                    command: "trace-hash prompts.jsonl | trace-cat --tail 30 | trace-synth --max-memory 64Mi",
                 },
                 Block::Example {
                     what: "Prompts for a load generator, which hash to the same trace again",
@@ -570,6 +580,11 @@ impl Options {
             self.knobs.hit_rate.is_some(),
             self.model == Some(ModelKind::Tree),
             "--target-hit-rate needs --model sessions",
+        )?;
+        conflict(
+            self.max_memory.is_some(),
+            self.model_file.is_some(),
+            "--max-memory is for learning, which --model-file does without",
         )?;
         conflict(self.report, self.forever, "--report comes at the end, and --forever has none")?;
         let text = self.prompts == Some(PromptForm::Text);

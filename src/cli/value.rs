@@ -33,6 +33,18 @@ impl Value {
         PathBuf::from(&self.0)
     }
 
+    /// The name of a file that is made beside the output, which has standard output for itself.
+    ///
+    /// # Errors
+    /// For `-`.
+    pub fn own_file(&self) -> Result<PathBuf, String> {
+        let path = self.path();
+        if path.as_os_str() == "-" {
+            return Err("standard output is for the records; expected the name of a file".into());
+        }
+        Ok(path)
+    }
+
     /// A whole number: `1000`, `1e6`, `1.5k`, `64Ki`. Units are k, M, G, T (powers of 1000) and
     /// Ki, Mi, Gi, Ti (powers of 1024).
     ///
@@ -67,6 +79,18 @@ impl Value {
         self.above_zero(self.size()?)
     }
 
+    /// A size that is enough for a filter.
+    ///
+    /// # Errors
+    /// As for a size, and below 48 MiB.
+    pub fn memory(&self) -> Result<u64, String> {
+        let size = self.size()?;
+        if size < 48 << 20 {
+            return Err(format!("{size} bytes are too few; expected 48Mi or more"));
+        }
+        Ok(size)
+    }
+
     /// A finite decimal number: `0.5`, `-3`, `1e-4`.
     ///
     /// # Errors
@@ -79,6 +103,35 @@ impl Value {
                 self.0.display()
             )),
         }
+    }
+
+    /// A share from 0 to 1, as `0.9` or `90%`.
+    ///
+    /// # Errors
+    /// When it is not a number, or not between 0 and 1.
+    pub fn share(&self) -> Result<f64, String> {
+        let text = self.text()?;
+        let percent = text.strip_suffix('%').map(Self::new);
+        let share = match percent {
+            Some(percent) => percent.number().map(|number| number / 100.0),
+            None => self.number(),
+        };
+        share
+            .ok()
+            .filter(|share| (0.0..=1.0).contains(share))
+            .ok_or_else(|| format!("'{text}' is not a share; expected a number such as 90% or 0.9"))
+    }
+
+    /// A number by which times or rates are multiplied: above zero, and such that no clock overflows.
+    ///
+    /// # Errors
+    /// When it is not a number, or not between 10^-9 and 10^9.
+    pub fn pace(&self) -> Result<f64, String> {
+        let number = self.number()?;
+        let plausible = (1e-9..=1e9).contains(&number);
+        plausible
+            .then_some(number)
+            .ok_or_else(|| format!("'{}' is not between 1e-9 and 1e9", self.0.display()))
     }
 
     /// A duration in milliseconds: `250ms`, `90s`, `1h30m`, `2d`, or a plain number of
@@ -447,6 +500,29 @@ mod tests {
         for text in ["", "inf", "-inf", "NaN", "1e999", "1k", "0,5", "x"] {
             let error = Value::new(text).number().unwrap_err();
             assert!(error.contains("is not a finite number"), "{error}");
+        }
+    }
+
+    #[test]
+    fn shares_are_numbers_or_percent() {
+        for (text, expected) in
+            [("0", 0.0), ("0.5", 0.5), ("50%", 0.5), ("100%", 1.0), ("1", 1.0), ("0%", 0.0)]
+        {
+            let share = Value::new(text).share().unwrap();
+            assert!((share - expected).abs() < f64::EPSILON, "{text}");
+        }
+        for text in ["", "%", "101%", "1.5", "-1%", "nan", "50 %", "5k"] {
+            let error = Value::new(text).share().unwrap_err();
+            assert!(error.starts_with(&format!("'{text}' is not a share")), "{error}");
+        }
+    }
+
+    #[test]
+    fn paces_are_plausible() {
+        assert_eq!(Value::new("1e-9").pace(), Ok(1e-9));
+        assert_eq!(Value::new("2").pace(), Ok(2.0));
+        for text in ["0", "-1", "1e-30", "1e-300", "1e10"] {
+            assert!(Value::new(text).pace().unwrap_err().contains("is not between 1e-9 and 1e9"), "{text}");
         }
     }
 

@@ -4,6 +4,7 @@
 //! reply, and the writer gets the receivers in the order of the batches. So the order of the output
 //! is that of the input whoever is quicker, and no more is in flight than the two queues hold.
 
+use std::io;
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Mutex, PoisonError};
@@ -96,12 +97,12 @@ pub fn run(
     let (order, order_out) = sync_channel::<Receiver<Done>>(workers + 1);
     let jobs_out = Mutex::new(jobs_out);
     let (report, ended) = sync_channel(1);
+    let (hand, handed) = sync_channel(1);
     thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| work(|| Worker::new(options, workers), &jobs_out, skip));
-        }
-        scope.spawn(move || {
-            let mut writer = writer;
+        // Dropped with what else the threads wait for, however this ends.
+        let hand = hand;
+        let writing = thread::Builder::new().spawn_scoped(scope, move || {
+            let Ok(mut writer) = handed.recv() else { return };
             let mut skipped = Skipped::default();
             let result = write(&mut writer, &order_out, skip, &mut skipped);
             if result.is_err() {
@@ -110,6 +111,14 @@ pub fn run(
             // The receiver waits for this.
             report.send((writer, skipped, result)).ok();
         });
+        let worker = || work(|| Worker::new(options, workers), &jobs_out, skip);
+        let working = (0..workers).all(|_| thread::Builder::new().spawn_scoped(scope, worker).is_ok());
+        if !working || writing.is_err() {
+            let error = io::Error::other("the system has none to give (see --jobs)");
+            return Ended { writer, result: Err(Error::io("threads", error)) };
+        }
+        // The thread waits for it.
+        hand.send(writer).ok();
         let read = read(input, &jobs, &order, idle);
         drop((jobs, order));
         let (writer, skipped, written) = wait(&ended, &read);

@@ -4,7 +4,7 @@ use super::worker::{Fields, Hashed, Request};
 use crate::blocks::{BlockHash, BlockKey, KeyTable, Scheme};
 use crate::error::{Error, Result};
 use crate::io::Output;
-use crate::record::time::{Millis, TimeForm, Unit};
+use crate::record::time::{self, Millis, TimeForm, Unit};
 
 /// Which ids the blocks get.
 pub enum Ids {
@@ -32,8 +32,8 @@ pub struct WriteOptions {
     pub rebase: bool,
     /// Requests per second of arrivals that are drawn in place of the records' times.
     pub rate: Option<f64>,
-    /// Seed of that draw.
-    pub seed: u64,
+    /// Seed of that draw; 0 if absent.
+    pub seed: Option<u64>,
     /// Tokens per block, if each line is to say it.
     pub block_size: Option<usize>,
     /// Most bytes of memory for the numbers of blocks.
@@ -64,7 +64,7 @@ pub(super) enum Refusal {
 impl TraceWriter {
     /// A writer to `output`.
     pub fn new(output: Output, ids: Ids, scheme: Scheme, options: WriteOptions) -> Self {
-        let random = fastrand::Rng::with_seed(options.seed);
+        let random = fastrand::Rng::with_seed(options.seed.unwrap_or(0));
         Self { output, ids, scheme, options, first_time: None, random, clock: None, requests: 0 }
     }
 
@@ -164,6 +164,7 @@ impl TraceWriter {
             // The gaps of a Poisson process. The first request comes at once.
             let gap = |random: &mut fastrand::Rng| -(1.0 - random.f64()).ln() / rate * 1000.0;
             let clock = self.clock.map_or(0.0, |clock| clock + gap(&mut self.random));
+            time::check_clock(clock)?;
             self.clock = Some(clock);
             return Ok(Some(Millis::micros((clock * 1000.0).round() as u64)));
         }

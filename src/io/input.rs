@@ -120,8 +120,13 @@ impl Input {
                 Framed::TooLong => {
                     self.line_in_file += 1;
                     self.total_lines += 1;
-                    let limit = self.options.max_line;
-                    self.reject(format!("line longer than {limit} bytes (see --max-line)"))?;
+                    self.reject(self.too_long())?;
+                }
+                // Such a line may have no end: it is only read past where it is to be skipped.
+                Framed::Empty if self.lines.is_too_long() && !self.options.skip_invalid => {
+                    self.line_in_file += 1;
+                    self.total_lines += 1;
+                    self.reject(self.too_long())?;
                 }
                 Framed::Empty => {
                     idle(Status { bytes: self.consumed.get(), lines: self.total_lines })?;
@@ -146,6 +151,10 @@ impl Input {
         self.total_lines += 1;
         self.line = line;
         true
+    }
+
+    fn too_long(&self) -> String {
+        format!("line longer than {} bytes (see --max-line)", self.options.max_line)
     }
 
     /// The line that [`Input::advance`] has reached: its bytes without terminator, byte-order mark

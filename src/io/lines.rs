@@ -56,6 +56,11 @@ impl Lines {
         &self.buffer
     }
 
+    /// Whether a line that has not ended yet is longer than the limit.
+    pub(super) fn is_too_long(&self) -> bool {
+        self.discarding
+    }
+
     /// The next complete line that is already in the buffer.
     pub(super) fn next_range(&mut self) -> Framed {
         if let Some(offset) = memchr(b'\n', &self.buffer[self.scanned..self.end]) {

@@ -6,11 +6,14 @@
 
 mod input;
 mod lines;
+mod lock;
 mod output;
 mod pace;
 pub mod signals;
 mod source;
+mod temporary;
 
 pub use input::{Input, InputOptions, Status};
+pub use lock::Lock;
 pub use output::{Compression, Output};
 pub use pace::Pacer;

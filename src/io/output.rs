@@ -4,13 +4,12 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
-use crate::io::signals;
+use crate::io::{signals, temporary};
 
 /// Bytes gathered before a write.
 const BUFFER_SIZE: usize = 64 << 10;
@@ -24,9 +23,16 @@ enum Sink {
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Direct(file) => file.write(bytes),
-            Self::Atomic(file, _) => file.write(bytes),
+        // Not every encoder goes on after a write that was interrupted, so none sees one.
+        loop {
+            let written = match self {
+                Self::Direct(file) => file.write(bytes),
+                Self::Atomic(file, _) => file.write(bytes),
+            };
+            match written {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
         }
     }
 
@@ -208,15 +214,7 @@ fn open_file(path: &Path) -> io::Result<Sink> {
         Ok(m) => Some(m.permissions()),
         Err(_) => None,
     };
-    let folder = match target.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let file = tempfile::Builder::new()
-        .prefix(".kvtrace-")
-        .suffix(".tmp")
-        .permissions(std::fs::Permissions::from_mode(0o666))
-        .tempfile_in(folder)?;
+    let file = temporary::beside(&target)?;
     if let Some(permissions) = existing {
         file.as_file().set_permissions(permissions)?;
     }

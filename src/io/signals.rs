@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGABRT, SIGINT, SIGTERM};
 
 use crate::error::{Error, Result};
 
@@ -33,6 +33,9 @@ static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// Installs the handlers. Without this call signals keep their default action.
 ///
+/// Where memory cannot be allocated, as under a tight limit, the runtime says so and aborts; that is
+/// no crash but a failure as others are, so the process ends with their status. A panic stays a crash.
+///
 /// # Errors
 /// When the system refuses a socket pair, a handler or a thread.
 pub fn install() -> std::io::Result<()> {
@@ -45,6 +48,13 @@ pub fn install() -> std::io::Result<()> {
         signal_hook::low_level::pipe::register(signal, wake_write.try_clone()?)?;
         signal_hook::low_level::pipe::register(signal, watch_write.try_clone()?)?;
     }
+    let no_panic = Arc::new(AtomicBool::new(true));
+    signal_hook::flag::register_conditional_shutdown(SIGABRT, 1, Arc::clone(&no_panic))?;
+    let say = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        no_panic.store(false, Ordering::SeqCst);
+        say(panic);
+    }));
     let (acknowledged, stopped) = (AtomicBool::new(false), AtomicBool::new(false));
     let state = State { received, acknowledged, wake, wake_write, stopped };
     if STATE.set(state).is_err() {

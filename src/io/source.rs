@@ -52,12 +52,7 @@ impl Source {
 
     /// One read; 0 is the end.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        loop {
-            match self.reader.read(buffer) {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                result => return result.map_err(|e| lift(&self.name, e)),
-            }
-        }
+        self.reader.read(buffer).map_err(|e| lift(&self.name, e))
     }
 }
 
@@ -86,7 +81,6 @@ fn read_magic(raw: &mut RawReader) -> io::Result<Vec<u8>> {
         match raw.read(&mut byte) {
             Ok(0) => break,
             Ok(_) => head.push(byte[0]),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }
     }
@@ -102,12 +96,18 @@ struct RawReader {
 
 impl Read for RawReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.regular {
-            signals::check().map_err(io::Error::other)?;
-        } else {
-            signals::wait_readable(self.file.as_fd()).map_err(io::Error::other)?;
-        }
-        let n = self.file.read(buffer)?;
+        // Not every decoder goes on after a read that was interrupted, so none sees one.
+        let n = loop {
+            if self.regular {
+                signals::check().map_err(io::Error::other)?;
+            } else {
+                signals::wait_readable(self.file.as_fd()).map_err(io::Error::other)?;
+            }
+            match self.file.read(buffer) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
         self.consumed.set(self.consumed.get() + n as u64);
         Ok(n)
     }

@@ -36,7 +36,8 @@ pub fn parse(line: &[u8], record: &mut Record) -> Result<(), Invalid> {
     if !text.trim_start().starts_with('{') {
         return Err(malformed(format!("expected a JSON object, found {}", kind(text))));
     }
-    let fields: Fields = serde_json::from_str(text).map_err(|e| malformed(json_reason(&e)))?;
+    let fields: Fields = serde_json::from_str(text)
+        .map_err(|e| malformed(given_twice(text, &e).unwrap_or_else(|| json_reason(&e))))?;
     let Some(input_length) = fields.input_length else {
         return Err(Invalid::new(Problem::MissingField, "missing field \"input_length\""));
     };
@@ -51,6 +52,35 @@ pub fn parse(line: &[u8], record: &mut Record) -> Result<(), Invalid> {
     record.input_span = span(Some(input_length));
     record.block_size_span = span(fields.block_size);
     Ok(())
+}
+
+/// What to say of a field that is given twice: the names that the line has for it, not the main one.
+fn given_twice(text: &str, error: &serde_json::Error) -> Option<String> {
+    const NAMES: [&[&str]; 5] = [
+        &["timestamp", "created_time"],
+        &["input_length", "input_tokens"],
+        &["output_length", "output_tokens"],
+        &["hash_ids"],
+        &["block_size"],
+    ];
+    if !error.is_data() || !error.to_string().starts_with("duplicate field") {
+        return None;
+    }
+    let mut given: [Option<String>; NAMES.len()] = Default::default();
+    let mut message = None;
+    last_field(text.as_bytes(), |key| {
+        let Some(field) = NAMES.iter().position(|names| names.contains(&key)) else { return false };
+        match &given[field] {
+            None => given[field] = Some(key.to_owned()),
+            Some(_) if message.is_some() => {}
+            Some(before) if before == key => message = Some(format!("duplicate field \"{key}\"")),
+            Some(before) => {
+                message = Some(format!("\"{before}\" and \"{key}\" are the same field: give one of the two"));
+            }
+        }
+        false
+    });
+    message
 }
 
 fn read_fields(fields: &Fields, input_length: &RawValue, record: &mut Record) -> Result<(), String> {
@@ -80,18 +110,24 @@ pub fn field_span(line: &[u8], name: &str) -> Option<Range<usize>> {
 }
 
 fn raw_field<'a>(line: &'a [u8], name: &str) -> Option<&'a RawValue> {
-    struct Wanted<'n>(&'n str);
-    impl<'de> serde::de::Visitor<'de> for Wanted<'_> {
+    last_field(line, |key| key == name)
+}
+
+/// The value of the last field of an object whose name is wanted. All names are asked for, in their
+/// order, up to where the line is no valid JSON.
+fn last_field(line: &[u8], wanted: impl FnMut(&str) -> bool) -> Option<&RawValue> {
+    struct Walk<F>(F);
+    impl<'de, F: FnMut(&str) -> bool> serde::de::Visitor<'de> for Walk<F> {
         type Value = Option<&'de RawValue>;
 
         fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             f.write_str("a JSON object")
         }
 
-        fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        fn visit_map<A: serde::de::MapAccess<'de>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
             let mut found = None;
             while let Some(key) = map.next_key::<String>()? {
-                if key == self.0 {
+                if (self.0)(&key) {
                     found = Some(map.next_value()?);
                 } else {
                     map.next_value::<serde::de::IgnoredAny>()?;
@@ -101,7 +137,7 @@ fn raw_field<'a>(line: &'a [u8], name: &str) -> Option<&'a RawValue> {
         }
     }
     let mut parser = serde_json::Deserializer::from_slice(line);
-    serde::Deserializer::deserialize_map(&mut parser, Wanted(name)).ok()?
+    serde::Deserializer::deserialize_map(&mut parser, Walk(wanted)).ok()?
 }
 
 /// What a line is that is no object.

@@ -17,9 +17,24 @@ const DECIMALS: i64 = 9;
 /// One millisecond.
 const ONE: i128 = 1_000_000_000;
 
+/// No time is as far away as this: 10^24 milliseconds.
+const MOST: u128 = 1_000_000_000_000_000_000_000_000_000_000_000;
+
 /// A moment or a span, exact to a billionth of a millisecond.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Millis(i128);
+
+/// Whether a clock in milliseconds can be written: whole ones fit into a double up to here.
+///
+/// # Errors
+/// Beyond 2^53 milliseconds.
+pub fn check_clock(now: f64) -> Result<(), String> {
+    const MOST: f64 = (1_u64 << 53) as f64;
+    if now <= MOST {
+        return Ok(());
+    }
+    Err("arrival times run beyond 285,000 years (see --rate and --speedup-ratio)".into())
+}
 
 /// What a number of a trace counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,11 +97,7 @@ impl Millis {
         for _ in 0..place.clamp(0, 40) {
             value = value.checked_mul(10)?;
         }
-        (value < ONE.checked_pow(2)? * 1_000_000_000_000_000).then_some(Self(if negative {
-            -value
-        } else {
-            value
-        }))
+        (value.unsigned_abs() < MOST).then_some(Self(if negative { -value } else { value }))
     }
 
     /// A date and time as in RFC 3339, with a blank for the `T` and without a zone (then UTC) too.
@@ -106,9 +117,8 @@ impl Millis {
         self.0 as f64 / ONE as f64
     }
 
-    /// This span made shorter by `ratio`, a positive number.
-    #[must_use]
-    pub fn divided_by(self, ratio: f64) -> Self {
+    /// This span made shorter by `ratio`, a positive number. `None` if that is beyond 10^24 ms.
+    pub fn divided_by(self, ratio: f64) -> Option<Self> {
         // A double prints as the shortest decimal that is itself: dividing by that decimal gives what
         // the user expects of 1.1, and no digits that come from the binary form.
         let text = format!("{ratio}");
@@ -120,7 +130,8 @@ impl Millis {
             // Rounded to the nearest; halves away from zero.
             (product + product.signum() * (divisor / 2)).checked_div(divisor)
         });
-        Self(exact.unwrap_or_else(|| (self.0 as f64 / ratio).round() as i128))
+        let quotient = exact.unwrap_or_else(|| (self.0 as f64 / ratio).round() as i128);
+        (quotient.unsigned_abs() < MOST).then_some(Self(quotient))
     }
 
     /// Appends the number of `unit`s in the shortest decimal form.
@@ -259,11 +270,17 @@ mod tests {
     #[test]
     fn a_ratio_is_taken_as_it_is_written() {
         let time = |text: &str| Millis::parse(text, Unit::Milliseconds).unwrap();
-        assert_eq!(written(time("110").divided_by(1.1), Unit::Milliseconds), "100");
-        assert_eq!(written(time("1000").divided_by(3.0), Unit::Milliseconds), "333.333333333");
-        assert_eq!(written(time("1000").divided_by(0.25), Unit::Milliseconds), "4000");
-        assert_eq!(written(time("-1000").divided_by(2.0), Unit::Milliseconds), "-500");
-        assert_eq!(written(time("5").divided_by(1e-7), Unit::Milliseconds), "50000000");
+        assert_eq!(written(time("110").divided_by(1.1).unwrap(), Unit::Milliseconds), "100");
+        assert_eq!(written(time("1000").divided_by(3.0).unwrap(), Unit::Milliseconds), "333.333333333");
+        assert_eq!(written(time("1000").divided_by(0.25).unwrap(), Unit::Milliseconds), "4000");
+        assert_eq!(written(time("-1000").divided_by(2.0).unwrap(), Unit::Milliseconds), "-500");
+        assert_eq!(written(time("5").divided_by(1e-7).unwrap(), Unit::Milliseconds), "50000000");
+        assert_eq!(
+            written(time("1e14").divided_by(1e-9).unwrap(), Unit::Milliseconds),
+            format!("1{:023}", 0)
+        );
+        assert_eq!(time("1e15").divided_by(1e-9), None);
+        assert_eq!(time("-9e23").divided_by(1e-9), None);
     }
 
     proptest! {

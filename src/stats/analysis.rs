@@ -305,6 +305,11 @@ impl Analysis {
         Some(self.window_report(self.window.as_ref()?.rest()?))
     }
 
+    /// Whether any record had a timestamp.
+    pub fn has_times(&self) -> bool {
+        self.arrivals.figures().is_some()
+    }
+
     fn window_report(&self, window: WindowFigures) -> WindowReport {
         let unique_blocks = self.unique_blocks();
         let tokens = self.tokens_with_ids as f64;

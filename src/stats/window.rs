@@ -22,7 +22,8 @@ pub enum WindowSize {
 pub struct WindowFigures {
     /// Number of the window, from 0. Windows of time without a request are passed over.
     pub window: u64,
-    /// Where a window of time begins, in milliseconds.
+    /// Where the window begins, in milliseconds: a window of requests with the trace time of its
+    /// first one that has a time.
     pub start_ms: Option<f64>,
     /// Requests in it.
     pub requests: u64,
@@ -93,19 +94,18 @@ impl Window {
 
     /// Closes the window if a request at `now` (trace time, if the trace has any) is beyond it.
     pub(super) fn close_before(&mut self, now: Option<f64>) -> Option<WindowFigures> {
-        let closed = match self.size {
-            WindowSize::Requests(n) => self.requests >= n,
+        let (begun, is_over) = match self.size {
+            WindowSize::Requests(n) => (now, self.requests >= n),
             WindowSize::Time(length) => {
                 let begun = now.map(|now| (now / length as f64).floor() * length as f64);
-                let is_over = self.start.zip(begun).is_some_and(|(start, begun)| begun > start);
-                if self.start.is_none() || is_over {
-                    let start = std::mem::replace(&mut self.start, begun);
-                    return (is_over && self.requests > 0).then(|| self.close(start));
-                }
-                false
+                (begun, self.start.zip(begun).is_some_and(|(start, begun)| begun > start))
             }
         };
-        closed.then(|| self.close(None))
+        if !is_over && self.start.is_some() {
+            return None;
+        }
+        let start = std::mem::replace(&mut self.start, begun);
+        (is_over && self.requests > 0).then(|| self.close(start))
     }
 
     /// The figures of the window, which begins again.

@@ -9,6 +9,7 @@ use super::sessions::SessionsGenerator;
 use super::target::Drawing;
 use super::tree::TreeGenerator;
 use super::{Body, Model};
+use crate::record::time;
 
 /// Longer requests do not fit into memory as lines.
 const MOST_BLOCKS: u64 = 1 << 28;
@@ -121,6 +122,7 @@ impl Generator {
         }
         check_length(request, self.block_size)?;
         self.now += gap.unwrap_or(0.0);
+        time::check_clock(self.now)?;
         request.timestamp = gap.map(|_| self.now);
         request.output_length = request.output_length.map(|length| self.knobs.output(length));
         Ok(())

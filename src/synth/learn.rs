@@ -91,6 +91,17 @@ impl Learner {
         self.forest.without_ids
     }
 
+    /// Bytes at the most until a model has been made of what is learnt so far, tables that grow
+    /// included; and of the comparison with as long an output, if that is wanted.
+    pub fn bytes(&self, compare: bool) -> u64 {
+        let requests = self.requests();
+        let blocks = self.parents.len() as u64;
+        // Vectors double, and the table of ids for a moment stands beside the one that replaces it.
+        let learning = 64 * requests + 16 * blocks + 2 * self.numbering.bytes() as u64;
+        let comparison = if compare { 110 * requests + 60 * blocks } else { 0 };
+        learning.max(172 * requests) + comparison
+    }
+
     /// Takes the next request, which must have ceil(length / `block_size`) ids if it has ids.
     ///
     /// # Errors

@@ -416,9 +416,14 @@ impl Merges {
             self.ends[range].iter().map(resolve).collect::<Option<Vec<_>>>()
         };
         std::thread::scope(|scope| {
-            let second = scope.spawn(|| part(half..self.ends.len()));
+            let rest = || part(half..self.ends.len());
+            let second = std::thread::Builder::new().spawn_scoped(scope, rest);
             let mut merges = part(0..half)?;
-            merges.extend(second.join().ok()??);
+            // Where the system has no thread to give, this one does it all.
+            merges.extend(match second {
+                Ok(second) => second.join().ok()??,
+                Err(_) => rest()?,
+            });
             Some(merges)
         })
     }

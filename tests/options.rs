@@ -1,0 +1,197 @@
+//! Options that contradict each other or would be without effect, and what a filter says of those
+//! that its input has no use for.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod support;
+
+use support::{line, run, run_in, scratch, write};
+
+/// Command lines that must be refused as such, and a part of the message.
+const REFUSED: &[(&str, &str)] = &[
+    ("trace-stats --warmup 100", "--warmup is for the caches of"),
+    ("trace-stats --warmup 0.5", "--warmup is for the caches of"),
+    ("trace-stats --window 10 -f table", "--window writes JSON lines"),
+    ("trace-stats --window 10 -f markdown", "--window writes JSON lines"),
+    ("trace-stats --partial -f csv", "--partial writes no report"),
+    ("trace-stats --partial -p 50", "--partial writes no report"),
+    ("trace-stats --partial --hits engine", "--partial writes no report"),
+    ("trace-stats --merge -b 16", "--merge has the block size of the pieces"),
+    ("trace-stats --merge --skip-invalid", "--merge would be wrong without a line"),
+    ("trace-stats -c 1GiB --kv-bytes-per-token 9 --model-config CONFIG", "give one of the two"),
+    ("trace-stats --kv-bytes-per-token 9", "size the caches of"),
+    ("trace-stats --model-config CONFIG", "size the caches of"),
+    ("trace-stats --target 0%", "no cache at all"),
+    ("trace-stats --target 101%", "is not a share"),
+    ("trace-hash --seed 1", "--seed is for the draw of --rate"),
+    ("trace-hash --salt x", "dense ids have none"),
+    ("trace-hash --text --field a", "--text lines have no fields"),
+    ("trace-hash --text --turns last", "--text lines are no chats"),
+    ("trace-hash --add-special-tokens", "needs a tokenizer file"),
+    ("trace-hash --add-special-tokens --tokenizer bytes", "needs a tokenizer file"),
+    ("trace-stats --window 9 --ttl 5m", "--target and --ttl go with a report"),
+    ("trace-stats --window 9 --target 50%", "--target and --ttl go with a report"),
+    ("trace-hash --text --keep a", "--text lines have no fields"),
+    ("trace-hash --rate 1e-300", "is not between 1e-9 and 1e9"),
+    ("trace-hash --state -", "expected the name of a file"),
+    ("trace-cat --min-isl 5 --max-isl 4", "--min-isl is above --max-isl"),
+    ("trace-cat --min-osl 5 --max-osl 4", "--min-osl is above --max-osl"),
+    ("trace-cat --from 10s --to 9s", "--from is not before --to"),
+    ("trace-cat --from 10s --to 10s", "--from is not before --to"),
+    ("trace-cat --temp-dir /tmp", "--temp-dir is for"),
+    ("trace-cat --speedup-ratio 1e-30", "is not between 1e-9 and 1e9"),
+    ("trace-cat --sample 101%", "is not a share"),
+    ("trace-cat --merge --sort", "give one of the two"),
+    ("trace-cat --check --renumber", "--check only validates"),
+    ("trace-synth --speedup-ratio 1e-30", "is not between 1e-9 and 1e9"),
+    ("trace-synth --rate 1e-300", "is not between 1e-9 and 1e9"),
+    ("trace-synth --target-hit-rate 101%", "is not a share"),
+    ("trace-synth --max-memory 1Mi", "expected 48Mi or more"),
+    ("trace-synth --max-memory 1Gi --model-file m", "--model-file does without"),
+    ("trace-synth --save-model -", "expected the name of a file"),
+];
+
+/// Command lines that must not be refused.
+const ACCEPTED: &[&str] = &[
+    "trace-stats --warmup 0",
+    "trace-stats --warmup 1 -c 10",
+    "trace-stats --window 10",
+    "trace-stats --window 10 -f json",
+    "trace-stats --window 10 -f csv",
+    "trace-stats --curve --kv-bytes-per-token 9",
+    "trace-stats --target 100%",
+    "trace-hash --rate 2 --seed 1",
+    "trace-hash --ids hash --salt x",
+    "trace-hash --text --max-memory 1Gi",
+    "trace-cat --min-isl 5 --max-isl 5",
+    "trace-cat --from 10s --to 11s",
+    "trace-cat --sample 50%",
+    "trace-cat --sort --temp-dir /tmp",
+    "trace-cat --speedup-ratio 1e-9",
+];
+
+#[test]
+fn what_contradicts_or_has_no_effect_is_a_usage_error() {
+    let folder = scratch();
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/config.json");
+    for (command, message) in REFUSED {
+        let (name, args) = command.split_once(' ').unwrap();
+        let args: Vec<&str> = args.split(' ').map(|arg| if arg == "CONFIG" { config } else { arg }).collect();
+        let ran = run_in(folder.path(), name, &args, "");
+        assert_eq!((ran.status, &*ran.stdout), (Some(2), ""), "{command}: {}", ran.stderr);
+        assert!(ran.stderr.contains(message), "{command}: {}", ran.stderr);
+        assert!(ran.stderr.contains(&format!("{name} --help")), "{command}: {}", ran.stderr);
+    }
+    for command in ACCEPTED {
+        let (name, args) = command.split_once(' ').unwrap();
+        let ran = run_in(folder.path(), name, &args.split(' ').collect::<Vec<_>>(), "");
+        assert_eq!(ran.status, Some(0), "{command}: {}", ran.stderr);
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "a refused run has left a file");
+}
+
+#[test]
+fn a_dash_as_output_is_standard_output() {
+    let folder = scratch();
+    let trace = line(0, 512, 1, &[0]);
+    for name in ["trace-cat", "trace-stats", "trace-synth"] {
+        let plain = run_in(folder.path(), name, &[], &trace).ok();
+        assert_eq!(run_in(folder.path(), name, &["-o", "-"], &trace).ok(), plain);
+        assert_eq!(run_in(folder.path(), name, &["-o", "x", "--output=-"], &trace).ok(), plain);
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    // A file of that name is reached by another path to it.
+    run_in(folder.path(), "trace-cat", &["-o", "./-"], &trace).ok();
+    assert_eq!(std::fs::read_to_string(folder.path().join("-")).unwrap(), trace);
+}
+
+#[test]
+fn percentages_are_shares() {
+    let trace: String = (0..1000).map(|i| line(i, 1024, 1, &[0, i + 1])).collect();
+    let half = run("trace-cat", &["--sample", "0.5"], &trace).ok();
+    assert!((400..600).contains(&half.lines().count()));
+    assert_eq!(run("trace-cat", &["--sample", "50%"], &trace).ok(), half);
+    let rate = |share: &str| run("trace-synth", &["--target-hit-rate", share], &trace).ok();
+    assert_eq!(rate("30%"), rate("0.3"));
+}
+
+#[test]
+fn a_field_that_no_record_has_is_a_warning() {
+    let trace = "{\"input_length\": 1, \"type\": null, \"kind\": \"(none)\"}\n";
+    let ran = run("trace-stats", &["--by", "type"], trace);
+    assert!(ran.stderr.contains("no record has the field \"type\" of --by\n"), "{}", ran.stderr);
+    ran.ok();
+    let ran = run("trace-stats", &["--by", "kind"], trace);
+    assert!(!ran.stderr.contains("--by"), "{}", ran.stderr);
+    let ran = run("trace-stats", &["-q", "--by", "type"], trace);
+    assert_eq!((ran.status, &*ran.stderr), (Some(0), ""));
+}
+
+#[test]
+fn spans_of_time_need_times() {
+    let timeless = "{\"input_length\": 512, \"hash_ids\": [0]}\n".repeat(3);
+    for option in [["--window", "60s"], ["--ttl", "5m"]] {
+        let ran = run("trace-stats", &option, &timeless);
+        assert_eq!((ran.status, &*ran.stdout), (Some(1), ""), "{option:?}");
+        assert!(ran.stderr.contains("no record has a timestamp"), "{}", ran.stderr);
+        // One is enough, and no input is no mistake.
+        run("trace-stats", &option, timeless.clone() + &line(5, 512, 1, &[0])).ok();
+        run("trace-stats", &option, "").ok();
+    }
+    let windows = run("trace-stats", &["--window", "2"], &timeless).ok();
+    assert_eq!(windows.lines().count(), 2);
+    assert!(windows.contains("\"start_ms\":null"), "{windows}");
+}
+
+#[test]
+fn a_window_of_requests_says_where_it_begins() {
+    let trace: String = [5, 7, 11, 6, 20].map(|time| line(time, 512, 1, &[0])).concat();
+    let windows = run("trace-stats", &["--window", "2"], trace).ok();
+    let figures: Vec<serde_json::Value> =
+        windows.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |name: &str| figures.iter().map(|w| w[name].as_f64().unwrap()).collect::<Vec<_>>();
+    assert_eq!(of("start_ms"), [5.0, 11.0, 20.0]);
+    assert_eq!(of("late"), [0.0, 1.0, 0.0]);
+}
+
+#[test]
+fn times_beyond_all_reason_are_errors_and_never_saturate() {
+    let trace = line(0, 1, 1, &[0]) + &line(10_u64.pow(16), 1, 1, &[0]);
+    let ran = run("trace-cat", &["--speedup-ratio", "1e-9"], &trace);
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stderr.starts_with("trace-cat: -:2: timestamp: "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("too far away"), "{}", ran.stderr);
+    let ran = run("trace-synth", &["--speedup-ratio", "1e-9"], &trace);
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stderr.contains("285,000 years"), "{}", ran.stderr);
+    let prompts = "{\"prompt\": \"x\"}\n".repeat(30_000);
+    let ran = run("trace-hash", &["--rate", "1e-9"], prompts);
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stderr.contains("285,000 years"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_state_leaves_no_lock_behind() {
+    let folder = scratch();
+    let names = || {
+        let entries = std::fs::read_dir(folder.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    // An error before the run has begun, within it, and none.
+    run_in(folder.path(), "trace-hash", &["--state", "ids", "-o", "absent/x"], "");
+    assert_eq!(names(), [""; 0]);
+    run_in(folder.path(), "trace-hash", &["--state", "ids"], "bad\n");
+    assert_eq!(names(), ["ids"]);
+    run_in(folder.path(), "trace-hash", &["--state", "ids"], "{\"prompt\": \"x\"}\n").ok();
+    assert_eq!(names(), ["ids"]);
+    let salted = run_in(folder.path(), "trace-hash", &["--state", "salted", "--salt", "x"], "").ok();
+    assert_eq!(salted, "");
+    let error = run_in(folder.path(), "trace-hash", &["--state", "salted"], "").stderr;
+    assert!(error.contains("with another salt (--salt)"), "{error}");
+    assert_eq!(names(), ["ids", "salted"]);
+    write(folder.path(), "damaged", "no numbers");
+    assert_eq!(run_in(folder.path(), "trace-hash", &["--state", "damaged"], "").status, Some(1));
+    assert_eq!(names(), ["damaged", "ids", "salted"]);
+}
