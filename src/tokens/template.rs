@@ -66,6 +66,14 @@ impl Template {
         Self::new(&name, templates, &config)
     }
 
+    /// The template that is the text of a Jinja file, which errors call `name`.
+    ///
+    /// # Errors
+    /// When it is not valid; the message names the line.
+    pub fn parse(name: &str, text: String) -> Result<Self> {
+        Self::new(name, vec![(MAIN.to_owned(), text)], &Value::UNDEFINED)
+    }
+
     /// The template of a model's folder, if it has one.
     ///
     /// # Errors
