@@ -118,6 +118,20 @@ pub fn printable(text: &str) -> String {
     out
 }
 
+/// The JSON text `json` with the same characters as [`printable`] escaped, and the same values.
+pub fn printable_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        // Below U+0080 only the line ends between values are not escaped yet.
+        if c > '\u{7e}' && (c.is_control() || is_layout(c)) {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +142,15 @@ mod tests {
         assert_eq!(error.to_string(), "a\\u{1b}[31m:3: bad\\r\\n");
         let error = Error::Failed("abc\u{202e}fed\u{9b}1m\u{2066}".into());
         assert_eq!(error.to_string(), "abc\\u{202e}fed\\u{9b}1m\\u{2066}");
+    }
+
+    #[test]
+    fn control_characters_in_json_are_escaped_as_json_does() {
+        let text = "a\u{7f}\u{9b}\u{202e}\u{e4}\n\u{1b}";
+        let json = serde_json::to_string_pretty(&[text]).unwrap();
+        let printable = printable_json(&json);
+        assert_eq!(printable, "[\n  \"a\\u007f\\u009b\\u202e\u{e4}\\n\\u001b\"\n]");
+        assert_eq!(serde_json::from_str::<[String; 1]>(&printable).unwrap()[0], text);
     }
 
     #[test]

@@ -72,7 +72,14 @@ impl<O: HasCommon + 'static> CommonOptions<O> {
             help: "write to FILE instead of standard output",
             doc: "Write to FILE instead of standard output. \
                   The output goes to a temporary file beside FILE that is renamed to FILE at the \
-                  end of a successful run, so that FILE is never seen half written.",
+                  end of a successful run, so that FILE is never seen half written.\n\n\
+                  As with sort -o, FILE may be one of the inputs. \
+                  A symbolic link is followed: the file that it leads to is replaced, or created, and \
+                  the link stays, while other hard links to that file keep its old content. \
+                  Each .. in the name is the parent of the folder that the name before it leads to, as for \
+                  the system. \
+                  A new file in place of an old one has its permissions. \
+                  A FILE that is a device or a named pipe is written directly.",
             set: |options, value| {
                 options.common().output = Some(value.path());
                 Ok(())

@@ -82,7 +82,7 @@ impl Millis {
         for _ in 0..place.clamp(0, 40) {
             value = value.checked_mul(10)?;
         }
-        (value < ONE.checked_pow(2)? * 1_000_000_000_000_000).then_some(Self(if negative {
+        (value <= ONE.checked_pow(2)? * 1_000_000_000_000_000).then_some(Self(if negative {
             -value
         } else {
             value
