@@ -69,8 +69,14 @@ const LINES: &[(&str, &str)] = &[
     ),
     (
         r#"{"input_length": 512, "timestamp": 1e999}"#,
-        "timestamp: expected a number of milliseconds, found 1e999",
+        "timestamp: 1e999 is not a plausible number of milliseconds",
     ),
+    (
+        r#"{"input_length": 512, "timestamp": -1.01e24}"#,
+        "timestamp: -1.01e24 is not a plausible number of milliseconds",
+    ),
+    (r#"{"input_length": 512, "hash_ids": [8,  , 9]}"#, "expected value"),
+    (r#"{"input_length": 512, "hash_ids": [8,  ]}"#, "not valid JSON"),
     (r#"{"input_length": 512, "timestamp": NaN}"#, "expected value"),
     (r#"{"input_length": 512, "block_size": 0}"#, "block_size: expected a number of tokens, found 0"),
     (r#"{"input_length": 512, "hash_ids": 0}"#, "hash_ids: expected a list of ids, found 0"),

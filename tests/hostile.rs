@@ -568,6 +568,20 @@ fn an_output_may_be_an_input_as_with_sort() {
 }
 
 #[test]
+fn a_short_row_that_names_all_blocks_is_held_to_the_memory_allowed() {
+    let most = 1 << 29;
+    let piece = format!(
+        "{{\"kvtrace_partial\":1,\"block_size\":1}}\n[{most},null,null,{most},0,[[0,{most}]]]\n\
+         {{\"requests\":1,\"repeated\":[0,{most}]}}\n"
+    );
+    let refused = run("trace-stats", &["--merge", "--max-memory", "80Mi"], &piece);
+    assert_eq!(refused.status, Some(1));
+    assert!(refused.stderr.contains("-:2: the pieces need more than --max-memory"), "{}", refused.stderr);
+    let report = run("trace-stats", &["--merge", "--max-memory", "400Mi"], &piece).ok();
+    assert!(report.contains("Shared blocks:   536870912\n"), "{report}");
+}
+
+#[test]
 fn a_template_without_end_is_ended() {
     let folder = scratch();
     let loops = "{% for i in range(100000) %}".repeat(3) + &"{% endfor %}".repeat(3);

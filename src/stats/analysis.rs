@@ -421,7 +421,7 @@ impl Analysis {
         let (mut index, mut hit) = (0, n);
         for run in &self.runs {
             if run.start < first_new {
-                run.blocks().for_each(|block| self.repeated.set(block));
+                self.repeated.set_run(run.start, run.len);
             } else {
                 hit = hit.min(row.position(index, n));
             }
@@ -448,7 +448,7 @@ impl Analysis {
 
     /// Notes that blocks occur again in their piece.
     pub(super) fn repeat(&mut self, run: NumberRun) {
-        run.blocks().for_each(|block| self.repeated.set(block));
+        self.repeated.set_run(run.start, run.len);
     }
 
     /// Counts a request whose blocks have been numbered.

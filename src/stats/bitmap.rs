@@ -22,6 +22,23 @@ impl Bitmap {
         self.words[bit as usize / 64] |= 1 << (bit % 64);
     }
 
+    /// Sets the bits `start..start + len`, all below the length given to [`Bitmap::grow`].
+    pub(super) fn set_run(&mut self, start: u32, len: u32) {
+        if len == 0 {
+            return;
+        }
+        let end = start as usize + len as usize;
+        let (first, last) = (start as usize / 64, (end - 1) / 64);
+        let (from, to) = (u64::MAX << (start % 64), u64::MAX >> (63 - (end - 1) % 64));
+        if first == last {
+            self.words[first] |= from & to;
+            return;
+        }
+        self.words[first] |= from;
+        self.words[first + 1..last].fill(u64::MAX);
+        self.words[last] |= to;
+    }
+
     /// Whether the bit is set.
     pub(super) fn get(&self, bit: u32) -> bool {
         self.words.get(bit as usize / 64).is_some_and(|word| word >> (bit % 64) & 1 == 1)
@@ -89,6 +106,10 @@ mod tests {
             let expected = bits[a..b].iter().filter(|set| **set).count() as u32;
             prop_assert_eq!(map.count(a as u32, (b - a) as u32), expected);
             prop_assert_eq!(map.count_all(), bits.iter().filter(|set| **set).count() as u64);
+            map.set_run(a as u32, (b - a) as u32);
+            for (i, set) in bits.iter().enumerate() {
+                prop_assert_eq!(map.get(i as u32), *set || (a..b).contains(&i));
+            }
         }
     }
 }
