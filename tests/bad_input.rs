@@ -231,6 +231,16 @@ fn a_long_line_is_a_bad_record_that_is_read_past() {
     let ran = run("trace-stats", &["--max-line", "2Mi", "--skip-invalid"], &trace);
     assert!(ran.ok().starts_with("Requests:        2\n"));
     run("trace-stats", &[], &trace).ok();
+    // Neither the mark at the start nor the line end counts, and the end of the input may be that of the line.
+    let row = "{\"input_length\": 1}";
+    for ends in ["", "\n", "\r\n", "\r"] {
+        let marked = format!("\u{feff}{row}{ends}");
+        run("trace-stats", &["--max-line", &row.len().to_string()], &marked).ok();
+        assert_eq!(
+            run("trace-stats", &["--max-line", &(row.len() - 1).to_string()], &marked).status,
+            Some(1)
+        );
+    }
 }
 
 #[test]
