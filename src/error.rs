@@ -60,13 +60,15 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
-            Self::Usage(message) | Self::Failed(message) => message.clone(),
-            Self::Data { file, line, message } => format!("{file}:{line}: {message}"),
-            Self::Io { path, source } => format!("{path}: {}", describe(source)),
+            Self::Usage(message) | Self::Failed(message) => shortened(message),
+            Self::Data { file, line, message } => {
+                format!("{}:{line}: {}", printable(file), shortened(message))
+            }
+            Self::Io { path, source } => format!("{}: {}", printable(path), printable(&describe(source))),
             Self::ClosedPipe => "closed pipe".to_owned(),
             Self::Signal(signal) => format!("ended by signal {signal}"),
         };
-        f.write_str(&printable(&text))
+        f.write_str(&text)
     }
 }
 
@@ -81,12 +83,48 @@ fn describe(error: &io::Error) -> String {
     }
 }
 
-/// `text` with control characters escaped: input quoted in a message must not drive a terminal.
+/// Characters of a message; what it quotes of the input may be as long as a line.
+const MOST_CHARACTERS: usize = 2000;
+
+/// `message` printable, and cut where it would fill the screen.
+fn shortened(message: &str) -> String {
+    // Escapes only make it longer.
+    let end = message.char_indices().nth(MOST_CHARACTERS).map_or(message.len(), |(end, _)| end);
+    let mut text = printable(&message[..end]);
+    let cut = text.char_indices().nth(MOST_CHARACTERS).map(|(at, _)| at);
+    text.truncate(cut.unwrap_or(text.len()));
+    if cut.is_some() || end < message.len() {
+        text.push_str("...");
+    }
+    text
+}
+
+/// Whether a character changes the order in which a terminal shows its neighbours, or breaks the line.
+fn is_layout(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// `text` with control characters escaped: input quoted in a message must neither drive a terminal nor
+/// show itself as something else.
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() {
+        if c.is_control() || is_layout(c) {
             out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// The JSON text `json` with the same characters as [`printable`] escaped, and the same values.
+pub fn printable_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        // Below U+0080 only the line ends between values are not escaped yet.
+        if c > '\u{7e}' && (c.is_control() || is_layout(c)) {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
         } else {
             out.push(c);
         }
@@ -102,6 +140,25 @@ mod tests {
     fn control_characters_are_escaped_in_messages() {
         let error = Error::Data { file: "a\u{1b}[31m".into(), line: 3, message: "bad\r\n".into() };
         assert_eq!(error.to_string(), "a\\u{1b}[31m:3: bad\\r\\n");
+        let error = Error::Failed("abc\u{202e}fed\u{9b}1m\u{2066}".into());
+        assert_eq!(error.to_string(), "abc\\u{202e}fed\\u{9b}1m\\u{2066}");
+    }
+
+    #[test]
+    fn control_characters_in_json_are_escaped_as_json_does() {
+        let text = "a\u{7f}\u{9b}\u{202e}\u{e4}\n\u{1b}";
+        let json = serde_json::to_string_pretty(&[text]).unwrap();
+        let printable = printable_json(&json);
+        assert_eq!(printable, "[\n  \"a\\u007f\\u009b\\u202e\u{e4}\\n\\u001b\"\n]");
+        assert_eq!(serde_json::from_str::<[String; 1]>(&printable).unwrap()[0], text);
+    }
+
+    #[test]
+    fn a_message_that_quotes_a_whole_line_is_cut() {
+        let data = |message: String| Error::Data { file: "f".into(), line: 1, message }.to_string();
+        assert_eq!(data("x".repeat(1 << 20)), format!("f:1: {}...", "x".repeat(2000)));
+        assert_eq!(data("\u{1}".repeat(2000)).chars().count(), 5 + 2000 + 3);
+        assert_eq!(data("\u{e9}".repeat(2000)), format!("f:1: {}", "\u{e9}".repeat(2000)));
     }
 
     #[test]

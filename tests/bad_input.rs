@@ -69,8 +69,14 @@ const LINES: &[(&str, &str)] = &[
     ),
     (
         r#"{"input_length": 512, "timestamp": 1e999}"#,
-        "timestamp: expected a number of milliseconds, found 1e999",
+        "timestamp: 1e999 is not a plausible number of milliseconds",
     ),
+    (
+        r#"{"input_length": 512, "timestamp": -1.01e24}"#,
+        "timestamp: -1.01e24 is not a plausible number of milliseconds",
+    ),
+    (r#"{"input_length": 512, "hash_ids": [8,  , 9]}"#, "expected value"),
+    (r#"{"input_length": 512, "hash_ids": [8,  ]}"#, "not valid JSON"),
     (r#"{"input_length": 512, "timestamp": NaN}"#, "expected value"),
     (r#"{"input_length": 512, "block_size": 0}"#, "block_size: expected a number of tokens, found 0"),
     (r#"{"input_length": 512, "hash_ids": 0}"#, "hash_ids: expected a list of ids, found 0"),
@@ -233,6 +239,16 @@ fn a_long_line_is_a_bad_record_that_is_read_past() {
     let ran = run("trace-stats", &["--max-line", "2Mi", "--skip-invalid"], &trace);
     assert!(ran.ok().starts_with("Requests:        2\n"));
     run("trace-stats", &[], &trace).ok();
+    // Neither the mark at the start nor the line end counts, and the end of the input may be that of the line.
+    let row = "{\"input_length\": 1}";
+    for ends in ["", "\n", "\r\n", "\r"] {
+        let marked = format!("\u{feff}{row}{ends}");
+        run("trace-stats", &["--max-line", &row.len().to_string()], &marked).ok();
+        assert_eq!(
+            run("trace-stats", &["--max-line", &(row.len() - 1).to_string()], &marked).status,
+            Some(1)
+        );
+    }
 }
 
 #[test]

@@ -41,6 +41,39 @@ impl StateHeader {
             ("salt", self.salt.clone()),
         ]
     }
+
+    /// Writes the file of a numbering, each part given to `each`.
+    ///
+    /// # Errors
+    /// Those of `each`.
+    pub fn write<E>(
+        &self,
+        table: &KeyTable<BlockKey>,
+        mut each: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut part = format!("{MAGIC}\n").into_bytes();
+        for (name, value) in self.fields() {
+            part.extend_from_slice(format!("{name}: {value}\n").as_bytes());
+        }
+        part.extend_from_slice(format!("blocks: {}\n\n", table.len()).as_bytes());
+        each(&part)?;
+        let mut sum = 0;
+        for keys in table.keys().chunks(4096) {
+            part.clear();
+            part.extend(keys.iter().flatten().flat_map(|word| word.to_le_bytes()));
+            sum = add(sum, &part);
+            each(&part)?;
+        }
+        each(&sum.to_le_bytes())
+    }
+
+    /// The numbering of a file with these bytes, if it belongs to what this header says.
+    ///
+    /// # Errors
+    /// When the file is damaged, from another version, or belongs to something else.
+    pub fn read(&self, bytes: &[u8]) -> Result<KeyTable<BlockKey>, String> {
+        parse(bytes, self)
+    }
 }
 
 /// A state file in use by this run.
@@ -76,20 +109,10 @@ impl StateFile {
     /// When it cannot be written; the old file is then as it was.
     pub fn save(&self, table: &KeyTable<BlockKey>) -> Result<()> {
         let mut output = Output::create(Some(&self.path))?;
-        let head = output.buffer();
-        head.extend_from_slice(format!("{MAGIC}\n").as_bytes());
-        for (name, value) in self.header.fields() {
-            head.extend_from_slice(format!("{name}: {value}\n").as_bytes());
-        }
-        head.extend_from_slice(format!("blocks: {}\n\n", table.len()).as_bytes());
-        let mut sum = 0;
-        for keys in table.keys().chunks(4096) {
-            let start = output.buffer().len();
-            output.buffer().extend(keys.iter().flatten().flat_map(|word| word.to_le_bytes()));
-            sum = add(sum, &output.buffer()[start..]);
-            output.end_record()?;
-        }
-        output.buffer().extend_from_slice(&sum.to_le_bytes());
+        self.header.write(table, |part| {
+            output.buffer().extend_from_slice(part);
+            output.end_record()
+        })?;
         output.finish()
     }
 }
@@ -136,7 +159,11 @@ fn parse(bytes: &[u8], header: &StateHeader) -> Result<KeyTable<BlockKey>, Strin
     table.reserve(blocks);
     for key in keys.chunks_exact(KEY) {
         let word = |i: usize| u32::from_le_bytes([key[i], key[i + 1], key[i + 2], key[i + 3]]);
-        table.insert_new([word(0), word(4), word(8)]);
+        let key = [word(0), word(4), word(8)];
+        if table.get(key).is_some() {
+            return Err("damaged: a block has two numbers".to_owned());
+        }
+        table.insert_new(key);
     }
     Ok(table)
 }
@@ -182,6 +209,19 @@ mod tests {
             assert!(parse(&bad, &header()).is_err(), "byte {at}");
             assert!(parse(&good[..at], &header()).is_err(), "cut at {at}");
         }
+    }
+
+    #[test]
+    fn a_block_with_two_numbers_is_refused() {
+        let mut table = table(9);
+        table.insert_new(table.keys()[4]);
+        let mut bytes = Vec::new();
+        let written: Result<()> = header().write(&table, |part| {
+            bytes.extend_from_slice(part);
+            Ok(())
+        });
+        written.unwrap();
+        assert_eq!(header().read(&bytes).err().unwrap(), "damaged: a block has two numbers");
     }
 
     #[test]

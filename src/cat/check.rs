@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::blocks::{BlockNumber, Numbering};
+use crate::error::printable_json;
 use crate::record::{Invalid, Problem, Record};
 
 /// Kinds of findings; the first group makes a trace invalid, the second is worth knowing.
@@ -240,7 +241,8 @@ impl Checker {
             notes,
         };
         // Writing plain data into memory cannot fail.
-        serde_json::to_writer_pretty(&mut *out, &summary).ok();
+        let json = serde_json::to_string_pretty(&summary).unwrap_or_default();
+        out.extend_from_slice(printable_json(&json).as_bytes());
         out.push(b'\n');
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 
 use crate::record::general;
 
@@ -17,7 +17,7 @@ pub type Session = u64;
 /// Where records name only the chat before them (Bailian), a session is known by its first chat. That
 /// takes some 40 bytes per record; other records take none.
 pub struct Sessions {
-    first_chats: HashMap<Session, Session, FixedState>,
+    first_chats: HashMap<Session, Session, RandomState>,
     max_chats: usize,
 }
 

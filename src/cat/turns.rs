@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 
 use crate::cat::sessions::Session;
 use crate::record::MAX_NEW_BLOCKS;
@@ -48,7 +48,7 @@ pub(super) struct Turn {
 /// Converts the rows of sessions, in order.
 pub struct TurnConverter {
     turns: Turns,
-    sessions: HashMap<Session, State, FixedState>,
+    sessions: HashMap<Session, State, RandomState>,
     bytes: usize,
     max_bytes: usize,
     fresh: u64,

@@ -74,6 +74,13 @@ impl<O: HasCommon + 'static> CommonOptions<O> {
                   The output goes to a temporary file beside FILE that is renamed to FILE at the \
                   end of a successful run, so that FILE is never seen half written. \
                   A FILE of - is standard output.\n\n\
+                  As with sort -o, FILE may be one of the inputs. \
+                  A symbolic link is followed: the file that it leads to is replaced, or created, and \
+                  the link stays, while other hard links to that file keep its old content. \
+                  Each .. in the name is the parent of the folder that the name before it leads to, as for \
+                  the system. \
+                  A new file in place of an old one has its permissions. \
+                  A FILE that is a device or a named pipe is written directly.\n\n\
                   A run that is killed (SIGKILL) leaves its temporary file, .kvtrace-*.tmp, which the next \
                   run to the same FILE removes.",
             set: |options, value| {

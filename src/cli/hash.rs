@@ -306,7 +306,10 @@ pub static SPEC: Spec<Options> = Spec {
             arg: Arg::File("FILE"),
             help: "Jinja template that makes texts of chats",
             doc: "Render chats by this template: a Jinja file such as chat_template.jinja, a \
-                  tokenizer_config.json, or a folder with either. See CHATS.",
+                  tokenizer_config.json, or a folder with either. \
+                  A template is a program: one that takes more than 2^28 steps for a prompt is ended with an \
+                  error, but what it may take of memory is not limited, so take templates from people you \
+                  trust. See CHATS.",
             set: |options, value| {
                 options.template = Some(value.path());
                 Ok(())

@@ -430,7 +430,9 @@ pub static SPEC: Spec<Options> = Spec {
                   blocks, at least 100. Memory then depends on N alone: about 100 bytes for each. The figures are \
                   marked as estimates and have their standard errors. Figures of lengths and arrivals stay \
                   exact; those that need every block (context length, unique prompt length, hit rate per \
-                  request) are left out. See ESTIMATES.",
+                  request) are left out. \
+                  Which blocks are in the sample is decided by a fixed function of their ids, so that all \
+                  runs agree; someone who chooses ids can mislead it. See ESTIMATES.",
             set: |options, value| {
                 let size = value.count()?;
                 if size < 100 {

@@ -84,6 +84,19 @@ impl Input {
         })
     }
 
+    /// The lines of `bytes`, compressed or not, as those of a file called `-`.
+    ///
+    /// # Errors
+    /// When compressed bytes cannot be read at all.
+    pub fn in_memory(bytes: Vec<u8>, options: InputOptions) -> Result<Self> {
+        let mut input = Self::new(&[], options)?;
+        let source = Source::in_memory(bytes)?;
+        input.name.clone_from(&source.name);
+        input.source = Some(source);
+        input.next_file = 1;
+        Ok(input)
+    }
+
     /// Size of all operands in bytes as stored, if all are regular files.
     pub fn total_size(&self) -> Option<u64> {
         let sizes = self.files.iter().map(|file| {

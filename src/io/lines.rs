@@ -68,8 +68,9 @@ impl Lines {
             return self.take(stop, stop + 1);
         }
         self.scanned = self.end;
-        // "\r\n" and the newline itself do not count, hence two bytes of grace.
-        if self.discarding || self.end - self.start > self.max_line.saturating_add(2) {
+        // A byte-order mark and "\r" before the end do not count, hence some bytes of grace; what is still
+        // too long is noticed at its end.
+        if self.discarding || self.end - self.start > self.max_line.saturating_add(5) {
             self.discarding = true;
             self.start = self.end;
         }

@@ -222,10 +222,12 @@ fn open_file(path: &Path) -> io::Result<Sink> {
     Ok(Sink::Atomic(file, target))
 }
 
-/// Where a name that does not exist yet leads: a link to a missing file creates that file.
+/// Where a name that does not exist yet leads: a link to a missing file creates that file, also by way
+/// of further links. The system has found that they are no circle.
 fn dangling_target(path: &Path) -> PathBuf {
-    match path.read_link() {
-        Ok(link) => path.parent().map_or_else(|| link.clone(), |folder| folder.join(&link)),
-        Err(_) => path.to_owned(),
+    let mut target = path.to_owned();
+    while let Ok(link) = target.read_link() {
+        target = target.parent().map_or_else(|| link.clone(), |folder| folder.join(&link));
     }
+    target
 }

@@ -32,7 +32,15 @@ impl Source {
         };
         let file = opened.map_err(|e| Error::io(&name, e))?;
         let regular = file.metadata().is_ok_and(|m| m.is_file());
-        let mut raw = RawReader { file, regular, consumed: Rc::clone(consumed) };
+        Self::new(name, RawReader { file, regular, consumed: Rc::clone(consumed) })
+    }
+
+    /// A source of `bytes`, looked at in the same way.
+    pub(super) fn in_memory(bytes: Vec<u8>) -> Result<Self> {
+        Self::new("-".to_owned(), io::Cursor::new(bytes))
+    }
+
+    fn new(name: String, mut raw: impl Read + 'static) -> Result<Self> {
         let head = read_magic(&mut raw).map_err(|e| lift(&name, e))?;
         let compression = Compression::of(&head);
         let raw = io::Cursor::new(head).chain(raw);
@@ -74,7 +82,7 @@ impl Compression {
 
 /// Reads only as far as the bytes may still be a known magic number, so that a pipe which has
 /// delivered one short line is not kept waiting for more.
-fn read_magic(raw: &mut RawReader) -> io::Result<Vec<u8>> {
+fn read_magic(raw: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut head = Vec::with_capacity(4);
     while MAGIC.iter().any(|(magic, _)| head.len() < magic.len() && magic.starts_with(&head)) {
         let mut byte = [0];

@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::record::{Invalid, MAX_BLOCK_SIZE, MAX_LENGTH, Problem, Record, json_reason, text_of};
+use crate::record::{Invalid, MAX_BLOCK_SIZE, MAX_LENGTH, MAX_TIME, Problem, Record, json_reason, text_of};
 
 /// The known fields as they stand in the line; unknown ones are passed over.
 #[derive(Deserialize)]
@@ -181,10 +181,11 @@ fn whole_float(text: &str) -> Option<u64> {
 }
 
 fn timestamp(raw: &RawValue) -> Result<f64, String> {
-    let value: Option<f64> = raw.get().parse().ok();
-    value
-        .filter(|v| v.is_finite())
-        .ok_or_else(|| format!("timestamp: expected a number of milliseconds, found {}", found(raw)))
+    match raw.get().parse::<f64>() {
+        Ok(value) if value.abs() <= MAX_TIME => Ok(value),
+        Ok(_) => Err(format!("timestamp: {} is not a plausible number of milliseconds", found(raw))),
+        Err(_) => Err(format!("timestamp: expected a number of milliseconds, found {}", found(raw))),
+    }
 }
 
 fn block_size(raw: &RawValue) -> Result<u64, String> {

@@ -22,6 +22,10 @@ pub const DEFAULT_BLOCK_SIZE: u64 = 512;
 /// Largest length that is taken for a number of tokens. It keeps every sum of squares in 128 bits.
 pub const MAX_LENGTH: u64 = 1 << 40;
 
+/// Timestamps are at most so many milliseconds from zero: no clock counts further, in whatever unit, and
+/// no difference or sum of squares of such times is beyond a double.
+pub const MAX_TIME: f64 = 1e24;
+
 /// Largest number of tokens per block.
 pub const MAX_BLOCK_SIZE: u64 = 1 << 24;
 

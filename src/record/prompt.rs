@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{MAX_LENGTH, json_reason, text_of};
+use super::{MAX_LENGTH, MAX_TIME, json_reason, text_of};
 
 /// Fields that hold token ids, in the order in which they are looked for.
 const IDS: [&str; 3] = ["prompt_token_ids", "token_ids", "input_ids"];
@@ -536,8 +536,8 @@ fn timestamp(scope: &Scope<'_, '_>, options: &PromptOptions) -> Result<Option<St
     let Some((name, value)) = scope.first(&["timestamp"]) else {
         return Ok(None);
     };
-    let finite = |text: &str| text.parse().is_ok_and(f64::is_finite);
-    if !number(value) || !finite(value.get()) {
+    let plausible = |text: &str| text.parse().is_ok_and(|time: f64| time.abs() <= MAX_TIME);
+    if !number(value) || !plausible(value.get()) {
         return Err(mismatch(&format!("\"{name}\""), "a number", value));
     }
     Ok(Some(value.get().to_owned()))

@@ -227,9 +227,9 @@ impl<'a> Scanner<'a> {
                 if self.line.get(self.at..self.at + 2) == Some(b", ") {
                     self.successors(first, id, &mut record.hash_ids);
                     self.at += 2;
-                    if self.line.get(self.at) != Some(&b' ') {
-                        continue;
-                    }
+                    // More blanks, if any, belong to the same separator.
+                    self.spaces();
+                    continue;
                 }
                 self.spaces();
                 match self.next()? {

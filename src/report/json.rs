@@ -3,6 +3,7 @@
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use crate::error::printable_json;
 use crate::report::{Group, cells};
 use crate::stats::{
     ArrivalFigures, Bound, CapacityRow, Correlations, HitRule, Hits, PrefixRow, Report, SampleFigures,
@@ -37,7 +38,8 @@ pub(super) fn write_groups(report: &Report, field: &str, groups: &[Group], out: 
         groups.iter().map(|(value, report)| One { value: value.as_deref(), report: Object::of(report) });
     let grouped = Grouped { all: Object::of(report), by: field, groups: groups.collect() };
     // Writing plain numbers into memory cannot fail.
-    serde_json::to_writer_pretty(&mut *out, &grouped).ok();
+    let json = serde_json::to_string_pretty(&grouped).unwrap_or_default();
+    out.extend_from_slice(printable_json(&json).as_bytes());
     out.push(b'\n');
 }
 

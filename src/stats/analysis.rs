@@ -342,7 +342,7 @@ impl Analysis {
         if self.caches.is_none()
             && self.prefixes.is_none()
             && self.recency.is_none()
-            && let Some(hit) = self.numbering.extend_dense(ids, |first, n| self.repeated.set_all(first, n))
+            && let Some(hit) = self.numbering.extend_dense(ids, |first, n| self.repeated.set_run(first, n))
         {
             self.repeated.grow(self.numbering.len());
             let first = ids.first().map(|&id| id as BlockNumber);
@@ -427,7 +427,7 @@ impl Analysis {
         let (mut index, mut hit) = (0, n);
         for run in &self.runs {
             if run.start < first_new {
-                self.repeated.set_all(run.start, run.len);
+                self.repeated.set_run(run.start, run.len);
             } else {
                 hit = hit.min(row.position(index, n));
             }
@@ -454,7 +454,7 @@ impl Analysis {
 
     /// Notes that blocks occur again in their piece.
     pub(super) fn repeat(&mut self, run: NumberRun) {
-        self.repeated.set_all(run.start, run.len);
+        self.repeated.set_run(run.start, run.len);
     }
 
     /// Counts a request whose blocks have been numbered.

@@ -22,15 +22,21 @@ impl Bitmap {
         self.words[bit as usize / 64] |= 1 << (bit % 64);
     }
 
-    /// Sets `len` bits from `start` on, all below the length given to [`Bitmap::grow`].
-    #[inline]
-    pub(super) fn set_all(&mut self, start: u32, len: u32) {
-        let (mut bit, end) = (start as usize, start as usize + len as usize);
-        while bit < end {
-            let in_word = (64 - bit % 64).min(end - bit);
-            self.words[bit / 64] |= u64::MAX >> (64 - in_word) << (bit % 64);
-            bit += in_word;
+    /// Sets the bits `start..start + len`, all below the length given to [`Bitmap::grow`].
+    pub(super) fn set_run(&mut self, start: u32, len: u32) {
+        if len == 0 {
+            return;
         }
+        let end = start as usize + len as usize;
+        let (first, last) = (start as usize / 64, (end - 1) / 64);
+        let (from, to) = (u64::MAX << (start % 64), u64::MAX >> (63 - (end - 1) % 64));
+        if first == last {
+            self.words[first] |= from & to;
+            return;
+        }
+        self.words[first] |= from;
+        self.words[first + 1..last].fill(u64::MAX);
+        self.words[last] |= to;
     }
 
     /// Whether the bit is set.
@@ -100,11 +106,10 @@ mod tests {
             let expected = bits[a..b].iter().filter(|set| **set).count() as u32;
             prop_assert_eq!(map.count(a as u32, (b - a) as u32), expected);
             prop_assert_eq!(map.count_all(), bits.iter().filter(|set| **set).count() as u64);
-            let mut all = map;
-            all.set_all(a as u32, (b - a) as u32);
-            let outside = bits[..a].iter().chain(&bits[b..]).filter(|set| **set).count();
-            prop_assert_eq!(all.count_all(), (outside + b - a) as u64);
-            prop_assert_eq!(all.count(a as u32, (b - a) as u32), (b - a) as u32);
+            map.set_run(a as u32, (b - a) as u32);
+            for (i, set) in bits.iter().enumerate() {
+                prop_assert_eq!(map.get(i as u32), *set || (a..b).contains(&i));
+            }
         }
     }
 }

@@ -29,6 +29,9 @@ use crate::stats::{Analysis, AnalysisOptions};
 /// Version of the format.
 const VERSION: u32 = 1;
 
+/// What is said when the merger's memory runs out.
+const TOO_LARGE: &str = "the pieces need more than --max-memory";
+
 /// Place of a piece in its trace: number from 1, and number of pieces.
 pub type Piece = (u32, u32);
 
@@ -457,6 +460,11 @@ impl Merger {
             self.started = Some(timestamp);
         }
         piece.requests += 1;
+        // A row of a few bytes may name more blocks than there is memory for a bit of each.
+        let more_bytes = row.news as usize / 8;
+        if self.options.budget.is_some_and(|budget| analysis.bytes() + more_bytes > budget) {
+            return Err(TOO_LARGE.into());
+        }
         analysis.add_row(row)?;
         if row.n.is_some() {
             for &run in analysis.last_runs() {
@@ -468,7 +476,7 @@ impl Merger {
         }
         let bytes = analysis.bytes() + 8 * piece.numbers.len();
         if self.options.budget.is_some_and(|budget| bytes > budget) {
-            return Err("the pieces need more than --max-memory".into());
+            return Err(TOO_LARGE.into());
         }
         Ok(())
     }

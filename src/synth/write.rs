@@ -86,9 +86,14 @@ fn number(name: &[u8], value: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
+/// From here on a double in milliseconds knows no microseconds.
+const NO_MICROSECONDS: f64 = (1_u64 << 43) as f64;
+
 /// Appends a time in milliseconds, to the microsecond, without needless zeros.
 pub(super) fn write_time(milliseconds: f64, out: &mut Vec<u8>) {
-    // Times beyond this have no microseconds in a double; the cast saturates.
+    if milliseconds >= NO_MICROSECONDS {
+        return out.extend_from_slice(milliseconds.to_string().as_bytes());
+    }
     let micros = (milliseconds * 1000.0).round() as u64;
     out.extend_from_slice(itoa::Buffer::new().format(micros / 1000).as_bytes());
     let mut rest = micros % 1000;
@@ -120,9 +125,17 @@ mod tests {
 
     #[test]
     fn times_have_no_needless_digits() {
-        for (time, expected) in
-            [(0.0, "0"), (27_482.0, "27482"), (0.5, "0.5"), (1.0625, "1.063"), (7.05, "7.05"), (0.0004, "0")]
-        {
+        for (time, expected) in [
+            (0.0, "0"),
+            (27_482.0, "27482"),
+            (0.5, "0.5"),
+            (1.0625, "1.063"),
+            (7.05, "7.05"),
+            (0.0004, "0"),
+            (8_796_093_022_207.5, "8796093022207.5"),
+            (8_796_093_022_208.25, "8796093022208.25"),
+            (1e20, "100000000000000000000"),
+        ] {
             let mut out = Vec::new();
             write_time(time, &mut out);
             assert_eq!(String::from_utf8(out).unwrap(), expected);

@@ -54,6 +54,11 @@ impl FileTokenizer {
     pub(super) fn load(path: &Path, around: bool) -> Result<(Self, String)> {
         let name = path.display().to_string();
         let bytes = std::fs::read(path).map_err(|e| Error::io(&name, e))?;
+        Self::from_json(&name, bytes, around)
+    }
+
+    /// The same of a file with these bytes.
+    pub(super) fn from_json(name: &str, bytes: Vec<u8>, around: bool) -> Result<(Self, String)> {
         let identity = blake3::hash(&bytes).to_hex().to_string();
         let fail = |reason: String| Error::Failed(format!("{name}: not a usable tokenizer file: {reason}"));
         let text = String::from_utf8(bytes).map_err(|e| fail(e.utf8_error().to_string()))?;

@@ -85,6 +85,15 @@ impl Tokenizer {
         Ok(Self { kind: Kind::File(file), identity })
     }
 
+    /// The same of a `tokenizer.json` with these bytes, which errors call `name`.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::load`].
+    pub fn from_json(name: &str, bytes: Vec<u8>, special_tokens: bool) -> Result<Self> {
+        let (file, identity) = FileTokenizer::from_json(name, bytes, special_tokens)?;
+        Ok(Self { kind: Kind::File(file), identity })
+    }
+
     /// What tells this tokenizer from others: its name, or a hash of its file.
     pub fn identity(&self) -> &str {
         &self.identity

@@ -21,6 +21,13 @@ use crate::record::prompt::Chat;
 /// The day on which templates think they are rendered: the one that Llama's has as its default.
 pub const TODAY: DateTime = DateTime::constant(2024, 7, 26, 12, 0, 0, 0);
 
+/// Steps that a rendering may take: some seconds, a thousand times what a long chat takes. A template is
+/// a program, and may be one without end.
+const MOST_STEPS: u64 = 1 << 28;
+
+/// Widest indentation that `tojson` writes.
+const MOST_INDENT: usize = 100;
+
 const MAIN: &str = "default";
 const WITH_TOOLS: &str = "tool_use";
 const CONFIG: &str = "tokenizer_config.json";
@@ -66,6 +73,14 @@ impl Template {
         Self::new(&name, templates, &config)
     }
 
+    /// The template that is the text of a Jinja file, which errors call `name`.
+    ///
+    /// # Errors
+    /// When it is not valid; the message names the line.
+    pub fn parse(name: &str, text: String) -> Result<Self> {
+        Self::new(name, vec![(MAIN.to_owned(), text)], &Value::UNDEFINED)
+    }
+
     /// The template of a model's folder, if it has one.
     ///
     /// # Errors
@@ -96,6 +111,7 @@ impl Template {
         let mut syntax = SyntaxConfig::builder();
         syntax.trim_blocks(true).lstrip_blocks(true);
         environment.set_syntax(syntax.build().map_err(fail)?);
+        environment.set_fuel(Some(MOST_STEPS));
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.set_unknown_method_callback(unknown_method_callback);
         environment.set_formatter(write_value);
@@ -254,6 +270,10 @@ fn to_json(value: &Value, options: Kwargs) -> Result<String, minijinja::Error> {
         options.get::<Option<Value>>(other)?;
     }
     options.assert_all_used()?;
+    if indent.is_some_and(|width| width > MOST_INDENT) {
+        let message = format!("tojson: an indent above {MOST_INDENT}");
+        return Err(minijinja::Error::new(ErrorKind::InvalidOperation, message));
+    }
     let mut out = Vec::new();
     let done = match indent {
         None => value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, Spaced)),

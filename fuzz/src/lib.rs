@@ -1,0 +1,711 @@
+//! What must hold for any bytes: one function per parser of something from outside.
+//!
+//! Each takes the bytes of a test case and panics if a promise is broken. That is always that
+//! nothing panics; where there is a second way to the same result, both are compared. The fuzzer
+//! calls them (`fuzz_targets/`), and so do the normal tests, with the cases that are kept
+//! (`tests/corpus.rs`).
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::os::unix::ffi::OsStringExt;
+use std::sync::Arc;
+
+use kvtrace::blocks::{BlockKey, KeyTable, StateHeader};
+use kvtrace::error::Error;
+use kvtrace::io::{Input, InputOptions};
+use kvtrace::record::formats::{Format, FormatReader, Target, TargetRow, TargetWriter};
+use kvtrace::record::model::kv_bytes_per_token;
+use kvtrace::record::prompt::{Content, OutputLength, PromptOptions, PromptRecord, Turns};
+use kvtrace::record::time::{Millis, TimeForm, Unit};
+use kvtrace::record::{MAX_TIME, Record, general, scan};
+use kvtrace::stats::{Analysis, AnalysisOptions, Merger, PartialWriter};
+use kvtrace::synth::{Generator, Knobs, Model, ModelReader, Request, RequestWriter, WriteOptions};
+use kvtrace::tokens::template::{Messages, Template};
+use kvtrace::tokens::{Encoder, Tokenizer, chat};
+use kvtrace::{cli, report};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// What is called with the bytes of a case.
+pub type Check = fn(&[u8]);
+
+/// All of them by name.
+pub const TARGETS: [(&str, Check); 12] = [
+    ("line", line),
+    ("prompt", prompt),
+    ("formats", formats),
+    ("csv", csv),
+    ("state", state),
+    ("model", model),
+    ("partial", partial),
+    ("tokenizer", tokenizer),
+    ("template", template),
+    ("options", options),
+    ("input", input),
+    ("config", config),
+];
+
+/// The first byte, which chooses what is done, and the rest.
+fn choice(data: &[u8]) -> (u8, &[u8]) {
+    data.split_first().map_or((0, data), |(&first, rest)| (first, rest))
+}
+
+/// What stands before the first NUL, and what stands after it.
+fn halves(data: &[u8]) -> (&[u8], &[u8]) {
+    let middle = data.iter().position(|&byte| byte == 0).unwrap_or(data.len());
+    (&data[..middle], data.get(middle + 1..).unwrap_or_default())
+}
+
+/// The error as the user sees it: one line that drives no terminal and has an end.
+fn check_message(error: &Error) {
+    let text = error.to_string();
+    assert!(!text.chars().any(char::is_control), "{text:?}");
+    assert!(!text.is_empty() && text.chars().count() < 3000, "{} {text:.200?}", text.len());
+}
+
+fn check_reason(reason: &str) {
+    assert!(!reason.is_empty());
+    check_message(&Error::Data { file: "-".into(), line: 1, message: reason.into() });
+}
+
+/// A line of a trace: the fast path reads what the general path reads, and that what a JSON library
+/// reads.
+pub fn line(data: &[u8]) {
+    let (mut fast, mut slow) = (Record::default(), Record::default());
+    let by_scan = scan::scan(data, &mut fast);
+    let general = general::parse(data, &mut slow);
+    if by_scan {
+        assert_eq!(general, Ok(()));
+        assert_eq!(fast, slow);
+    }
+    if let Err(invalid) = general {
+        return check_reason(&invalid.message);
+    }
+    let text = std::str::from_utf8(data).unwrap();
+    let at = |span: &std::ops::Range<usize>| &text[span.clone()];
+    if slow.has_ids {
+        assert_eq!(serde_json::from_str::<Vec<u64>>(at(&slow.ids_span)).unwrap(), slow.hash_ids);
+    }
+    assert_eq!(at(&slow.time_span).parse().ok(), slow.timestamp);
+    assert_eq!(at(&slow.block_size_span).parse().ok(), slow.block_size);
+    // Deep nesting and immense numbers in fields of no concern are no matter to us.
+    let Ok(object) = serde_json::from_str::<serde_json::Map<String, Value>>(text) else { return };
+    let get = |names: [&str; 2]| names.iter().find_map(|n| object.get(*n)).filter(|v| !v.is_null());
+    let length = |v: &Value| v.as_u64().unwrap_or_else(|| v.as_f64().unwrap() as u64);
+    assert_eq!(slow.input_length, length(get(["input_length", "input_tokens"]).unwrap()));
+    assert_eq!(slow.output_length, get(["output_length", "output_tokens"]).map(length));
+    assert_eq!(slow.timestamp, get(["timestamp", "created_time"]).map(|v| v.as_f64().unwrap()));
+    for (name, value) in &object {
+        let field = general::field(data, name);
+        match value {
+            Value::Null => assert_eq!(field, None),
+            Value::String(text) => assert_eq!(field.as_ref(), Some(text)),
+            _ => {
+                let span = general::field_span(data, name).unwrap();
+                assert_eq!(&serde_json::from_str::<Value>(at(&span)).unwrap(), value);
+                assert_eq!(field.as_deref(), Some(at(&span)));
+            }
+        }
+    }
+}
+
+/// A line of prompts: what was read says the same when it is written in the plainest shape, and
+/// kept fields stand in the line as they are.
+pub fn prompt(data: &[u8]) {
+    let (flags, line) = choice(data);
+    let flag = |bit: u8| flags >> bit & 1 == 1;
+    let options = PromptOptions {
+        field: flag(0).then(|| "a.b".to_owned()),
+        text: flag(1) && flag(2) && flag(3),
+        turns: if flag(4) { Turns::Last } else { Turns::Each },
+        keep: vec!["model".to_owned(), "x".to_owned()],
+        raw_chats: flag(5),
+        timestamp_field: flag(6).then(|| "t".to_owned()),
+    };
+    let record = match PromptRecord::parse(line, &options) {
+        Ok(record) => record,
+        Err(reason) => return check_reason(&reason),
+    };
+    let text = std::str::from_utf8(line).unwrap();
+    if options.text {
+        assert_eq!(record.content, Content::Texts(vec![text.to_owned()]));
+        return;
+    }
+    for (_, value) in &record.kept {
+        assert!(text.contains(value.as_str()));
+        serde_json::from_str::<&RawValue>(value).unwrap();
+    }
+    let content = match &record.content {
+        Content::Texts(texts) => serde_json::json!({ "prompt": texts }),
+        Content::Tokens(lists) => serde_json::json!({ "prompt_token_ids": lists }),
+        Content::Chat(chat) => {
+            assert!(chat.requests.is_sorted_by(|a, b| a < b) && !chat.requests.is_empty());
+            assert!(chat.requests.iter().all(|&request| request <= chat.turns.len()));
+            if let Some(source) = &chat.source {
+                assert_eq!(source.messages.len(), chat.turns.len());
+            }
+            let turn = |turn: &chat::Turn| serde_json::json!({ "role": turn.role, "content": turn.text });
+            serde_json::json!({ "messages": chat.turns.iter().map(turn).collect::<Vec<_>>() })
+        }
+    };
+    let mut object = content.as_object().unwrap().clone();
+    match &record.output {
+        OutputLength::Known(length) => object.insert("output_length".into(), (*length).into()),
+        OutputLength::Text(text) => object.insert("output".into(), text.clone().into()),
+        OutputLength::Unknown => None,
+    };
+    let plain = PromptOptions { turns: options.turns, ..PromptOptions::default() };
+    let again = PromptRecord::parse(Value::from(object).to_string().as_bytes(), &plain).unwrap();
+    let mut expected = record.content;
+    if let Content::Chat(chat) = &mut expected {
+        chat.source = None;
+    }
+    assert_eq!(again.content, expected);
+    assert_eq!(again.output, record.output);
+}
+
+fn lines_of(bytes: &[u8], max_line: usize) -> Option<Input> {
+    let options = InputOptions { max_line, skip_invalid: true };
+    Input::in_memory(bytes.to_vec(), options).map_err(|error| check_message(&error)).ok()
+}
+
+/// What a table of ours can hold of a record: the time, the lengths, and the ids.
+type Cells = (Option<Millis>, u64, Option<u64>, Vec<u64>);
+
+fn cells(reader: &FormatReader) -> Cells {
+    let record = reader.record();
+    let line = std::str::from_utf8(reader.line()).unwrap();
+    let time = Millis::parse(&line[record.time_span.clone()], Unit::Milliseconds);
+    (time, record.input_length, record.output_length, record.hash_ids.clone())
+}
+
+/// Reads all records; every one must be a record of a plain trace too.
+fn read_all(bytes: &[u8], format: Option<Format>, block_size: Option<u64>) -> (Vec<Cells>, u64) {
+    let Some(input) = lines_of(bytes, 1 << 20) else { return (Vec::new(), 0) };
+    let mut reader = FormatReader::new(input, format, block_size);
+    let mut all = Vec::new();
+    loop {
+        match reader.step(|_| Ok(())) {
+            Ok(Some(Ok(()))) => {}
+            Ok(Some(Err(invalid))) => {
+                check_reason(&invalid.message);
+                continue;
+            }
+            Ok(None) => break,
+            Err(error) => {
+                check_message(&error);
+                break;
+            }
+        }
+        let mut record = Record::default();
+        general::parse(reader.line(), &mut record).unwrap();
+        record.line = reader.record().line;
+        assert_eq!(&record, reader.record());
+        assert!(record.timestamp.is_none_or(|time| time.abs() <= MAX_TIME));
+        if let Some(ids) = record.ids() {
+            assert_eq!(ids.len() as u64, record.input_length.div_ceil(reader.block_size()));
+        }
+        all.push(cells(&reader));
+    }
+    (all, reader.block_size())
+}
+
+/// A trace in any format: its records come back from the table that is made of them.
+pub fn formats(data: &[u8]) {
+    let (first, data) = choice(data);
+    let (second, bytes) = choice(data);
+    let format = Format::ALL.get(usize::from(first) % (Format::ALL.len() + 1)).map(|&(_, format)| format);
+    let block_size = [None, Some(16), Some(512), Some(1 << 24)][usize::from(second) % 4];
+    let (rows, block_size) = read_all(bytes, format, block_size);
+    let mut writer = TargetWriter::new(Target::Csv);
+    let mut table = Vec::new();
+    writer.start(&mut table);
+    for (time, input_length, output_length, ids) in &rows {
+        let row = TargetRow {
+            time: *time,
+            input_length: *input_length,
+            output_length: *output_length,
+            ids: Some(ids),
+            block_size,
+            session: None,
+            line: b"{}",
+        };
+        writer.write(&row, &mut table).unwrap();
+    }
+    if !rows.is_empty() {
+        let (again, _) = read_all(&table, Some(Format::Csv), Some(block_size));
+        assert_eq!(again, rows);
+    }
+}
+
+/// A table: what a naive writer puts into further columns is what stands in the record. And times in
+/// every form: what was read is written and read back.
+pub fn csv(data: &[u8]) {
+    let (flags, data) = choice(data);
+    let text = String::from_utf8_lossy(data).replace(['\n', '\r'], " ");
+    let cells: Vec<&str> = text.split('\0').collect();
+    for cell in &cells {
+        times(cell);
+    }
+    let columns = usize::from(flags & 3) + 1;
+    let quote = |cell: &str| {
+        let plain = flags & 4 == 0 && !cell.contains(['"', ',']);
+        if plain { cell.to_owned() } else { format!("\"{}\"", cell.replace('"', "\"\"")) }
+    };
+    let (names, rows) = cells.split_at(columns.min(cells.len()));
+    let known = ["timestamp", "input_length", "output_length", "hash_ids"];
+    let taken = ["created_time", "input_tokens", "output_tokens", "block_size"];
+    let distinct: HashSet<&&str> = names.iter().collect();
+    if distinct.len() < names.len() || names.iter().any(|name| known.contains(name) || taken.contains(name)) {
+        return;
+    }
+    let join = |first: &str, cells: &[&str]| {
+        let rest: String = cells.iter().map(|cell| format!(",{}", quote(cell))).collect();
+        format!("{first}{rest}\n")
+    };
+    let mut table = join("timestamp,input_length,output_length,hash_ids", names);
+    for row in rows.chunks_exact(names.len().max(1)) {
+        table += &join("1.5,3,2,7", row);
+    }
+    let input = lines_of(table.as_bytes(), 1 << 20).unwrap();
+    let mut reader = FormatReader::new(input, None, None);
+    for row in rows.chunks_exact(names.len().max(1)) {
+        assert!(reader.advance(|_| Ok(())).unwrap());
+        assert_eq!(reader.record().hash_ids, [7]);
+        let object: serde_json::Map<String, Value> = serde_json::from_slice(reader.line()).unwrap();
+        for (name, cell) in names.iter().zip(row) {
+            match &object[*name] {
+                Value::String(text) => assert_eq!(text, cell),
+                number => assert_eq!(number, &serde_json::from_str::<Value>(cell).unwrap()),
+            }
+        }
+    }
+    assert!(!reader.advance(|_| Ok(())).unwrap());
+    assert_eq!(reader.skipped().unwrap(), None);
+}
+
+fn times(text: &str) {
+    let units = [Unit::Seconds, Unit::Milliseconds, Unit::Microseconds, Unit::Nanoseconds];
+    for form in units.map(TimeForm::Number).into_iter().chain([TimeForm::Date]) {
+        let Ok(time) = form.parse(text) else { continue };
+        for unit in [Unit::Seconds, Unit::Milliseconds] {
+            let mut written = Vec::new();
+            time.write(unit, &mut written);
+            assert_eq!(Millis::parse(std::str::from_utf8(&written).unwrap(), unit), Some(time));
+        }
+        assert_eq!(time + time - time, time);
+        let _ = (time.divided_by(1.5), time.divided_by(1e-300), time.divided_by(1e300));
+    }
+}
+
+/// A saved numbering: what was written is read back, anything else is refused or a numbering without
+/// a key that stands twice.
+pub fn state(data: &[u8]) {
+    let (flags, data) = choice(data);
+    let header = StateHeader {
+        block_size: 16,
+        tokenizer: "bytes".into(),
+        template: String::new(),
+        salt: String::new(),
+    };
+    let written = |table: &KeyTable<BlockKey>| {
+        let mut bytes = Vec::new();
+        let Ok::<(), std::convert::Infallible>(()) = header.write(table, |part| {
+            bytes.extend_from_slice(part);
+            Ok(())
+        });
+        bytes
+    };
+    match header.read(data) {
+        Ok(table) => assert_eq!(written(&table), data),
+        Err(reason) => check_reason(&reason),
+    }
+    // The same bytes as keys, which a random checksum would keep from ever being looked at.
+    let mut table = KeyTable::default();
+    for key in data.chunks_exact(12).take(10_000) {
+        let word = |at: usize| u32::from_le_bytes([key[at], key[at + 1], key[at + 2], key[at + 3]]);
+        let key = [word(0), word(4), word(8)];
+        if table.get(key).is_none() {
+            table.insert_new(key);
+        }
+    }
+    let mut bytes = written(&table);
+    let again = header.read(&bytes).unwrap();
+    assert_eq!(again.keys(), table.keys());
+    assert!(table.keys().iter().all(|&key| again.get(key) == table.get(key)));
+    let at = usize::from(flags) * bytes.len() / 256;
+    bytes[at] ^= 1 << (flags % 8);
+    assert!(header.read(&bytes).is_err());
+}
+
+fn saved(model: &Model) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let Ok::<(), std::convert::Infallible>(()) = model.save(|line| {
+        bytes.extend_from_slice(line);
+        Ok(())
+    });
+    bytes
+}
+
+fn read_model(bytes: &[u8]) -> Result<Model, String> {
+    let mut reader = ModelReader::default();
+    for line in bytes.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
+        reader.line(line)?;
+    }
+    reader.finish()
+}
+
+/// A model of a trace: it is written and read back the same, and what is drawn from it is a trace.
+pub fn model(data: &[u8]) {
+    let model = match read_model(data) {
+        Ok(model) => model,
+        Err(reason) => return check_reason(&reason),
+    };
+    assert!(read_model(&saved(&model)).unwrap() == model);
+    let block_size = model.block_size();
+    let mut writer = RequestWriter::new(WriteOptions { annotate: true, ..model.write_options() });
+    let mut generator = Generator::new(model, Knobs::default(), 1, Some(20)).unwrap();
+    let (mut request, mut line, mut record) = (Request::default(), Vec::new(), Record::default());
+    for _ in 0..20 {
+        if let Err(reason) = generator.next(&mut request) {
+            return check_reason(&reason);
+        }
+        assert_eq!(request.blocks(), request.input_length.div_ceil(block_size));
+        if request.blocks() > 10_000 {
+            continue;
+        }
+        line.clear();
+        writer.write(&request, &mut line).unwrap();
+        general::parse(line.trim_ascii_end(), &mut record).unwrap();
+        assert_eq!(record.input_length, request.input_length);
+        assert_eq!(record.output_length, request.output_length);
+        // Written to the microsecond.
+        let close = |a: f64, b: f64| (a - b).abs() <= 0.0005 + b * f64::EPSILON;
+        assert!(match (record.timestamp, request.timestamp) {
+            (Some(written), Some(drawn)) => close(written, drawn),
+            (written, drawn) => written == drawn,
+        });
+        if record.has_ids {
+            assert!(request.ids().eq(record.hash_ids.iter().copied()));
+        }
+    }
+}
+
+fn json(analysis: &Analysis) -> Vec<u8> {
+    let mut out = Vec::new();
+    report::write(report::Format::Json, &analysis.report(&[50.0, 99.0]), &mut out);
+    out
+}
+
+/// The state of pieces of a trace: whatever is merged can be reported on, and merging the pieces of
+/// a trace gives what the whole trace gives.
+pub fn partial(data: &[u8]) {
+    let (flags, data) = choice(data);
+    if flags & 1 == 1 {
+        return pieces(data);
+    }
+    let budget = Some(1 << 24);
+    let mut merger = Merger::new(AnalysisOptions { budget, ..AnalysisOptions::default() });
+    for line in data.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
+        if let Err(reason) = merger.line(line) {
+            return check_reason(&reason);
+        }
+    }
+    match merger.finish() {
+        Ok(analysis) => {
+            serde_json::from_slice::<Value>(&json(&analysis)).unwrap();
+        }
+        Err(reason) => check_reason(&reason),
+    }
+}
+
+/// A trace made of `data`: three bytes say what a request is like, further ones are its ids. The top
+/// bit of the first begins a new piece.
+fn pieces(data: &[u8]) {
+    const SIZE: u64 = 8;
+    let mut whole = Analysis::new(SIZE, AnalysisOptions::default());
+    let mut merger = Merger::new(AnalysisOptions::default());
+    let mut writer: Option<PartialWriter> = None;
+    let mut text = Vec::new();
+    let mut rest = data;
+    let mut time = 0.0;
+    while let [kind, length, output, more @ ..] = rest {
+        let ids = usize::from(kind & 15).min(more.len());
+        let sparse = kind & 32 != 0;
+        let id = |&byte: &u8| if sparse { u64::from(byte) << 56 | 0xffff } else { u64::from(byte) };
+        let partial = u64::from(length % 8);
+        time += f64::from(*output) / 2.0;
+        let record = Record {
+            timestamp: (length & 128 == 0).then_some(time),
+            input_length: (ids as u64 * SIZE).saturating_sub(partial),
+            output_length: (*output > 3).then_some(u64::from(*output)),
+            has_ids: kind & 64 == 0,
+            hash_ids: if kind & 64 == 0 { more[..ids].iter().map(id).collect() } else { Vec::new() },
+            ..Record::default()
+        };
+        whole.add(&record).unwrap();
+        if kind & 128 != 0
+            && let Some(writer) = writer.take()
+        {
+            writer.finish(&mut text);
+        }
+        let piece = writer.get_or_insert_with(|| PartialWriter::new(SIZE, None, None, &mut text));
+        piece.add(&record, &mut text).unwrap();
+        rest = &more[ids..];
+    }
+    let Some(writer) = writer else { return };
+    writer.finish(&mut text);
+    for line in text.trim_ascii_end().split(|&b| b == b'\n') {
+        merger.line(line).unwrap();
+    }
+    let merged = merger.finish().unwrap();
+    let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert_eq!(shown(&json(&merged)), shown(&json(&whole)));
+}
+
+/// A tokenizer file and a text: our engine finds the tokens that the library finds.
+pub fn tokenizer(data: &[u8]) {
+    let (flags, data) = choice(data);
+    let (file, text) = halves(data);
+    let file = if flags & 1 == 1 { made_tokenizer(flags, file) } else { file.to_vec() };
+    let text = String::from_utf8_lossy(text);
+    let ours = match Tokenizer::from_json("f", file.clone(), flags & 2 != 0) {
+        Ok(tokenizer) => tokenizer,
+        Err(error) => return check_message(&error),
+    };
+    let mut encoder = Encoder::new(Arc::new(ours), 0);
+    let mut tokens = Vec::new();
+    if let Err(reason) = encoder.encode(&text, &mut tokens) {
+        return check_reason(&reason);
+    }
+    assert_eq!(encoder.count(&text).unwrap(), tokens.len());
+    let file = std::str::from_utf8(&file).unwrap();
+    let Ok(canonical) = tokenizers::canonicalize_str(file) else { return };
+    let Ok(engine) = tokenizers::from_json(&canonical) else { return };
+    let mut expected = Vec::new();
+    let options = tokenizers::pipeline::EncodeOptions::no_specials();
+    if engine.encode_into(&text, &options, &mut expected).is_ok() {
+        assert_eq!(tokens, expected.iter().map(|token| token.id()).collect::<Vec<u32>>());
+    }
+}
+
+/// A byte-level tokenizer with a vocabulary of all bytes, with merges and added tokens that `data`
+/// chooses.
+fn made_tokenizer(flags: u8, data: &[u8]) -> Vec<u8> {
+    let visible = |byte: u8| match byte {
+        b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff => char::from(byte),
+        0..=0x20 => char::from_u32(0x100 + u32::from(byte)).unwrap(),
+        0x7f..=0xa0 => char::from_u32(0x121 + u32::from(byte) - 0x7f).unwrap(),
+        0xad => '\u{143}',
+    };
+    let mut words: Vec<String> = (0..=255).map(|byte| visible(byte).to_string()).collect();
+    let (mut merges, mut added) = (Vec::new(), Vec::new());
+    let known = |words: &[String], text: &String| words.contains(text);
+    for pair in data.chunks_exact(2).take(40) {
+        // A pair of earlier words; the newest are chosen by the numbers from 255 down.
+        let word = |n: u8| match usize::from(255 - n) {
+            back if n >= 200 && back < words.len() - 256 => &words[words.len() - 1 - back],
+            _ => &words[usize::from(n)],
+        };
+        let (left, right) = (word(pair[0]).clone(), word(pair[1]).clone());
+        let joined = format!("{left}{right}");
+        if pair[0] == 0 {
+            let content = format!("<{}>", char::from(pair[1]));
+            if !known(&words, &content) {
+                let id = words.len();
+                words.push(content.clone());
+                added.push(serde_json::json!({"id": id, "content": content, "single_word": false,
+                    "lstrip": false, "rstrip": false, "normalized": pair[1] & 1 == 1, "special": true}));
+            }
+        } else if joined.len() < 40 {
+            if !known(&words, &joined) {
+                words.push(joined);
+            }
+            let merge = serde_json::json!([left, right]);
+            if !merges.contains(&merge) {
+                merges.push(merge);
+            }
+        }
+    }
+    let vocab: serde_json::Map<String, Value> = words.into_iter().zip((0..).map(Value::from)).collect();
+    let normalizer = if flags & 4 == 0 { Value::Null } else { serde_json::json!({"type": "NFC"}) };
+    let byte_level = |regex: bool| serde_json::json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": regex});
+    let split = |pattern: &str| {
+        serde_json::json!({"type": "Sequence", "pretokenizers": [{"type": "Split", "behavior": "Isolated",
+            "pattern": {"Regex": pattern}, "invert": false}, byte_level(false)]})
+    };
+    let pre_tokenizer = match flags >> 3 & 3 {
+        0 => byte_level(true),
+        1 => split(CL100K),
+        2 => split(&CL100K.replace(r"\p{N}{1,3}", r"\p{N}")),
+        _ => split(O200K),
+    };
+    let model = serde_json::json!({"type": "BPE", "dropout": null, "unk_token": null,
+        "continuing_subword_prefix": null, "end_of_word_suffix": null, "fuse_unk": false,
+        "byte_fallback": false, "ignore_merges": flags & 32 != 0, "vocab": vocab, "merges": merges});
+    serde_json::json!({"version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
+        "normalizer": normalizer, "pre_tokenizer": pre_tokenizer, "post_processor": null,
+        "decoder": byte_level(true), "model": model})
+    .to_string()
+    .into_bytes()
+}
+
+const CL100K: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const O200K: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+/// The default template, in Jinja.
+const CHATML: &str = "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}{{ '<|im_start|>assistant\\n' }}";
+
+/// A chat template and a chat: rendering ends, twice the same; and the default template in Jinja gives
+/// what is written without Jinja.
+pub fn template(data: &[u8]) {
+    let (source, line) = halves(data);
+    let default = br#"{"messages":[{"role":"system","content":"s"},{"role":"user","content":"u"},{"role":"assistant","content":"a"}],"tools":[{"name":"f"}]}"#;
+    let line = if line.is_empty() { default } else { line };
+    let options = PromptOptions { raw_chats: true, ..PromptOptions::default() };
+    let Ok(PromptRecord { content: Content::Chat(chat), .. }) = PromptRecord::parse(line, &options) else {
+        return;
+    };
+    let messages = match Messages::new(&chat) {
+        Ok(messages) => messages,
+        Err(reason) => return check_reason(&reason),
+    };
+    let reference = Template::parse("t", CHATML.to_owned()).unwrap();
+    for &end in &chat.requests {
+        let (mut jinja, mut plain) = (String::new(), String::new());
+        let usual = chat.source.iter().flat_map(|source| &source.messages).all(|message| {
+            let message: Value = serde_json::from_str(message).unwrap();
+            message["role"].is_string() && (message["content"].is_string() || message["content"].is_array())
+        });
+        if reference.render(&messages, end, &mut jinja).is_ok() && usual {
+            chat::render(&chat.turns[..end], &mut plain);
+            assert_eq!(jinja, plain);
+        }
+    }
+    let template = match Template::parse("t", String::from_utf8_lossy(source).into_owned()) {
+        Ok(template) => template,
+        Err(error) => return check_message(&error),
+    };
+    for &end in chat.requests.iter().take(3) {
+        let render = || {
+            let mut out = String::new();
+            template.render(&messages, end, &mut out).map(|()| out)
+        };
+        let first = render();
+        if let Err(reason) = &first {
+            check_reason(reason);
+        }
+        assert_eq!(first, render());
+    }
+}
+
+/// A command line of one of the four filters, arguments separated by NUL.
+pub fn options(data: &[u8]) {
+    fn parse<O: Default + cli::HasCommon>(spec: &cli::Spec<O>, arguments: Vec<OsString>) -> Option<O> {
+        let most = arguments.len();
+        match cli::parse(spec, arguments) {
+            Ok(mut options) => {
+                assert!(options.common().files.len() <= most);
+                Some(options)
+            }
+            Err(error) => {
+                assert_eq!(error.exit_code(), 2);
+                check_message(&error);
+                None
+            }
+        }
+    }
+    let (tool, data) = choice(data);
+    let arguments = data.split(|&b| b == 0).map(|bytes| OsString::from_vec(bytes.to_vec())).collect();
+    match tool % 4 {
+        0 => {
+            if let Some(options) = parse(&cli::hash::SPEC, arguments) {
+                let _ = options.scheme().map_err(|error| check_message(&error));
+                options.workers();
+            }
+        }
+        1 => {
+            if let Some(options) = parse(&cli::stats::SPEC, arguments) {
+                let _ = options.check().map_err(|reason| check_reason(&reason));
+            }
+        }
+        2 => {
+            if let Some(options) = parse(&cli::synth::SPEC, arguments) {
+                let _ = options.check().map_err(|reason| check_reason(&reason));
+            }
+        }
+        _ => drop(parse(&cli::cat::SPEC, arguments)),
+    }
+}
+
+/// What an input is read to: its lines, and how many were too long.
+#[derive(Debug, PartialEq)]
+struct Framed {
+    lines: Vec<(u64, Vec<u8>)>,
+    too_long: bool,
+}
+
+fn framed(bytes: &[u8], max_line: usize) -> Option<Framed> {
+    let mut input = lines_of(bytes, max_line)?;
+    let mut lines = Vec::new();
+    loop {
+        match input.advance(|_| Ok(())) {
+            Ok(true) => lines.push((input.place().1, input.line().to_vec())),
+            Ok(false) => break,
+            Err(error) => {
+                check_message(&error);
+                return None;
+            }
+        }
+    }
+    let too_long = input.skipped(1).unwrap().is_some();
+    Some(Framed { lines, too_long })
+}
+
+/// Lines out of bytes, compressed or not: as a naive reader cuts them, and the same from all three.
+pub fn input(data: &[u8]) {
+    let (first, bytes) = choice(data);
+    let max_line = if first < 128 { usize::from(first) + 1 } else { 1 << 20 };
+    let Some(found) = framed(bytes, max_line) else { return };
+    if bytes.starts_with(&[0x1f, 0x8b]) || bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        return;
+    }
+    let mut expected = Framed { lines: Vec::new(), too_long: false };
+    let end = if bytes.ends_with(b"\n") { bytes.len() - 1 } else { bytes.len() };
+    for (number, line) in (1..).zip(bytes[..end].split(|&b| b == b'\n')) {
+        let line = if number == 1 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.len() > max_line {
+            expected.too_long = true;
+        } else if !line.iter().all(u8::is_ascii_whitespace) {
+            expected.lines.push((number, line.to_vec()));
+        }
+    }
+    assert_eq!(found, expected);
+    let (one, two) = bytes.split_at(bytes.len() / 2);
+    let mut gzip = Vec::new();
+    for part in [one, two] {
+        let mut encoder = flate2::read::GzEncoder::new(part, flate2::Compression::fast());
+        encoder.read_to_end(&mut gzip).unwrap();
+    }
+    let mut zstd = zstd::stream::Encoder::new(Vec::new(), 1).unwrap();
+    zstd.write_all(bytes).unwrap();
+    for compressed in [gzip, zstd.finish().unwrap()] {
+        assert_eq!(framed(&compressed, max_line).unwrap(), expected);
+    }
+}
+
+/// A model's `config.json`: the same figure whatever the order of its fields and its white space.
+pub fn config(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    match kv_bytes_per_token(&text) {
+        Ok(bytes) => {
+            assert!(bytes > 0);
+            if let Ok(value) = serde_json::from_str::<Value>(&text) {
+                assert_eq!(kv_bytes_per_token(&value.to_string()), Ok(bytes));
+            }
+        }
+        Err(reason) => check_reason(&reason),
+    }
+}
