@@ -220,7 +220,7 @@ pub(super) fn curve_chart(curve: &Curve, size: Size) -> Markup {
         rows.iter().map(|&rate| format!("{} %", short(tenth(rate * 1000.0) / 10.0))).collect();
     let below = if curve.block_gib.is_some() { 84.0 } else { 42.0 };
     let frame = Frame::new(size, x, y, &labels, above + 14.0, below);
-    let columns: Vec<(f64, String)> = x.ticks(frame.room(5)).into_iter().map(|b| (b, short(b))).collect();
+    let columns: Vec<(f64, String)> = x.ticks(frame.room(4)).into_iter().map(|b| (b, short(b))).collect();
     let ceiling = frame.py(curve.infinite.rate);
     html! {
         (legend)
