@@ -238,7 +238,7 @@ fn finite_caches_serve_what_the_peer_says() {
 #[test]
 fn policies_that_cannot_be_computed_are_refused() {
     for (args, reason) in [
-        (&["--policy", "fifo", "--curve"][..], "--capacity"),
+        (&["--policy", "fifo"][..], "--capacity"),
         (&["--policy", "opt"], "--capacity or --curve"),
         (&["--policy", "opt", "-c", "5", "--window", "9"], "--window"),
         (&["--policy", "lru,best", "-c", "5"], "best"),

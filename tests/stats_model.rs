@@ -198,6 +198,33 @@ fn same_caches(requests: &[Request], warmup: usize, hit_rule: HitRule) -> Result
     Ok(())
 }
 
+/// Compares the curves of simulated policies, which are climbed by doubling, with naive caches.
+fn same_curves(requests: &[Request], warmup: usize) -> Result<(), TestCaseError> {
+    type Naive = fn(&[Request], usize, u64, usize) -> u64;
+    let caches = CacheOptions {
+        policies: vec![Policy::Fifo, Policy::Lfu],
+        picture: true,
+        warmup: warmup as u64,
+        ..CacheOptions::default()
+    };
+    let options = AnalysisOptions { caches, ..AnalysisOptions::default() };
+    let figures = report_with(requests, &[], options).caches.unwrap();
+    prop_assert!(figures.capacity.is_empty());
+    let distinct = figures.infinite.capacity_blocks;
+    for (policy, naive) in [("fifo", naive::fifo as Naive), ("lfu", naive::lfu)] {
+        let rows: Vec<_> = figures.curve.iter().filter(|row| row.policy == policy).collect();
+        let capacities: Vec<u64> = rows.iter().map(|row| row.capacity_blocks).collect();
+        let powers = (0..).map(|power| 1 << power).take_while(|&power| power < distinct);
+        let expected: Vec<u64> = powers.chain((distinct > 0).then_some(distinct)).collect();
+        prop_assert_eq!(capacities, expected);
+        for row in rows {
+            let expected = naive(requests, row.capacity_blocks as usize, BLOCK, warmup);
+            prop_assert_eq!(row.hits.hit_tokens as u64, expected, "{:?}", row);
+        }
+    }
+    Ok(())
+}
+
 /// Compares simulated policies with naive ones, and opt with what they reach.
 fn same_policies(requests: &[Request], warmup: usize, forest: bool) -> Result<(), TestCaseError> {
     let capacities: Vec<u64> = (0..16).collect();
@@ -406,6 +433,7 @@ proptest! {
         // Full blocks only: opt serves the most blocks, and a partial one is fewer tokens.
         paths.iter_mut().for_each(|path| path.1 = 0);
         same_policies(&forest(&paths, ids), warmup, true)?;
+        same_curves(&forest(&paths, ids), warmup)?;
     }
 
     #[test]
@@ -413,6 +441,7 @@ proptest! {
         lists in paths(20), ids in ids(), warmup in 0..9usize
     ) {
         same_policies(&no_forest(&lists, ids), warmup, false)?;
+        same_curves(&no_forest(&lists, ids), warmup)?;
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! `trace-stats`: statistics of a request trace.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use kvtrace::cli::stats::{Capacity, Options, SPEC, Warmup};
+use kvtrace::cli::stats::{Capacity, Letters, Options, SPEC, Warmup};
 use kvtrace::cli::{self, Progress};
-use kvtrace::error::{Error, Result};
+use kvtrace::error::{Error, Result, printable};
 use kvtrace::io::{Input, InputOptions, Output};
 use kvtrace::record::{BlockSize, TraceReader, general};
-use kvtrace::report;
+use kvtrace::report::{self, Canvas, Style};
 use kvtrace::stats::{
     Analysis, AnalysisOptions, CacheOptions, Groups, Merger, PartialWriter, Report, WindowSize,
 };
@@ -65,7 +66,7 @@ fn analyse(options: &Options) -> Result<()> {
             added.map_err(|message| reader.input().error(message))?;
         }
         if options.every.is_some_and(|every| reader.valid().is_multiple_of(every)) {
-            report::write(options.format(), &analysis.report(percentiles(options)), output.buffer());
+            report::write(&style(options), &analysis.report(percentiles(options)), output.buffer());
         }
         output.end_record()?;
     };
@@ -142,6 +143,7 @@ fn merge(options: &Options) -> Result<()> {
     let output = Output::create(options.common.output.as_deref())?;
     let mut merger = Merger::new(AnalysisOptions {
         hit_rule: options.hit_rule,
+        pictures: options.has_charts(),
         budget: budget(options),
         ..AnalysisOptions::default()
     });
@@ -161,18 +163,43 @@ fn progress(options: &Options, input: &Input) -> Progress {
 fn report(options: &Options, analysis: &Analysis, groups: Option<&Groups>, mut output: Output) -> Result<()> {
     let figures = analysis.report(percentiles(options));
     match options.by.as_ref() {
-        None => report::write(options.format(), &figures, output.buffer()),
+        None => report::write(&style(options), &figures, output.buffer()),
         Some(field) => {
             let report = |(value, group): (Option<&str>, &Analysis)| {
                 (value.map(str::to_owned), group.report(percentiles(options)))
             };
             let groups: Vec<_> = groups.iter().flat_map(|groups| groups.iter()).map(report).collect();
-            report::write_groups(options.format(), &figures, field, &groups, output.buffer());
+            report::write_groups(&style(options), &figures, field, &groups, output.buffer());
         }
     }
     output.finish()?;
     notes(options, &figures);
     Ok(())
+}
+
+fn style(options: &Options) -> Style {
+    let plot = options.plot.map(|letters| {
+        let unicode = match letters {
+            Letters::Auto => cli::locale_is_unicode(),
+            Letters::Ascii => false,
+            Letters::Unicode => true,
+        };
+        Canvas { columns: cli::columns(options.common.output.is_some()), unicode }
+    });
+    Style { format: options.format(), plot, input: input_name(&options.common.files) }
+}
+
+/// The input in a few words.
+fn input_name(files: &[PathBuf]) -> String {
+    let name = |file: &PathBuf| match file.to_str() {
+        Some("-") => "standard input".into(),
+        _ => printable(&file.display().to_string()),
+    };
+    match files {
+        [] => "standard input".into(),
+        [one] => name(one),
+        [first, .., last] => format!("{} files, {} to {}", files.len(), name(first), name(last)),
+    }
 }
 
 fn percentiles(options: &Options) -> &[f64] {
@@ -247,6 +274,7 @@ fn analysis_options(options: &Options, block_size: u64, warmup: u64) -> Analysis
         policies: options.policies.clone(),
         capacities: options.capacities.iter().map(blocks).collect(),
         curve: options.curve,
+        picture: options.has_picture(),
         targets: options.targets.clone(),
         ttls: options.ttls.clone(),
         warmup,
@@ -257,6 +285,7 @@ fn analysis_options(options: &Options, block_size: u64, warmup: u64) -> Analysis
         caches,
         approx: options.approx,
         top: options.top,
+        pictures: options.has_charts(),
         window: options.window,
         window_percentiles: percentiles(options).to_vec(),
         budget: budget(options),

@@ -15,6 +15,7 @@ mod spec;
 pub mod stats;
 mod suggest;
 pub mod synth;
+mod terminal;
 #[cfg(test)]
 mod testing;
 mod value;
@@ -29,6 +30,7 @@ pub use memory::default_max_memory;
 pub use parse::parse;
 pub use progress::{Progress, When};
 pub use spec::{Arg, Block, Opt, Section, Spec};
+pub use terminal::{columns, locale_is_unicode};
 pub use value::Value;
 
 use crate::error::{Error, Result, printable};

@@ -25,6 +25,8 @@ pub struct Options {
     pub capacities: Vec<Capacity>,
     /// Whether to report the curve over all capacities.
     pub curve: bool,
+    /// Draw charts with characters below the table; with which ones.
+    pub plot: Option<Letters>,
     /// Shares of the infinite cache's hits to find a cache for.
     pub targets: Vec<f64>,
     /// Times to live, in milliseconds.
@@ -62,6 +64,18 @@ pub enum Capacity {
     Blocks(u64),
     /// In bytes of KV cache.
     Bytes(u64),
+}
+
+/// What charts in a terminal are drawn with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Letters {
+    /// As the locale says.
+    #[default]
+    Auto,
+    /// Plain ASCII.
+    Ascii,
+    /// Block characters.
+    Unicode,
 }
 
 /// How many requests fill the caches before the measure begins.
@@ -139,6 +153,16 @@ impl Options {
         self.kv_bytes_per_token.or(self.model_kv_bytes)
     }
 
+    /// Whether charts are drawn.
+    pub fn has_charts(&self) -> bool {
+        self.plot.is_some() || matches!(self.format(), Format::Html | Format::Svg)
+    }
+
+    /// Whether the curve is drawn. Merged pieces have none.
+    pub fn has_picture(&self) -> bool {
+        self.has_charts() && !self.merge
+    }
+
     /// Refuses options that contradict each other, or have no effect together.
     ///
     /// # Errors
@@ -148,6 +172,8 @@ impl Options {
             || !self.policies.is_empty()
             || !(self.capacities.is_empty() && self.targets.is_empty() && self.ttls.is_empty());
         let in_bytes = self.capacities.iter().any(|capacity| matches!(capacity, Capacity::Bytes(_)));
+        let curve = self.curve || self.has_picture();
+        let page = matches!(self.format(), Format::Html | Format::Svg);
         let message = if self.partial && self.merge {
             "--partial writes pieces and --merge reads them: give one of the two"
         } else if self.piece.is_some() && !self.partial {
@@ -177,18 +203,27 @@ impl Options {
                 || self.every.is_some()
                 || matches!(self.format(), Format::Csv | Format::Prometheus))
         {
-            "--by goes with one report as table, markdown or json, in one run"
+            "--by goes with one report as table, markdown, json or html, in one run"
         } else if self.window.is_some() && !(self.targets.is_empty() && self.ttls.is_empty()) {
             "--target and --ttl go with a report or --every: lines of --window have --capacity and --curve only"
+        } else if self.has_charts() && (self.partial || self.window.is_some()) {
+            "charts are drawn of a whole report: they go neither with --partial nor with --window"
+        } else if page && self.every.is_some() {
+            "--format=html and svg are one file: they do not go with --every"
+        } else if self.format() == Format::Svg && (self.merge || self.by.is_some()) {
+            "--format=svg is the one curve of one run: it goes neither with --merge nor with --by"
+        } else if self.plot.is_some() && self.format() != Format::Table {
+            "--plot goes with --format=table; --format=html has charts of its own"
         } else if self.window.is_some() && self.every.is_some() {
             "--window writes lines and --every reports: give one of the two"
         } else if self.window.is_some() && !matches!(self.format, None | Some(Format::Json | Format::Csv)) {
             "--window writes JSON lines, or rows with --format=csv"
         } else if self.policies.iter().any(|p| matches!(p, Policy::Fifo | Policy::Lfu))
             && self.capacities.is_empty()
+            && !curve
         {
-            "--policy fifo and lfu are simulated at chosen sizes: name them with --capacity"
-        } else if !self.policies.is_empty() && self.capacities.is_empty() && !self.curve {
+            "--policy fifo and lfu are simulated at chosen sizes: name them with --capacity, or give --curve"
+        } else if !self.policies.is_empty() && self.capacities.is_empty() && !curve {
             "--policy goes with --capacity or --curve"
         } else if self.policies.contains(&Policy::Opt) && (self.window.is_some() || self.every.is_some()) {
             "--policy opt looks back from the end of the input: it goes neither with --window nor with --every"
@@ -240,12 +275,13 @@ pub static SPEC: Spec<Options> = Spec {
         Opt {
             long: "format",
             short: Some('f'),
-            arg: Arg::Choice(&["table", "json", "csv", "markdown", "prometheus"]),
+            arg: Arg::Choice(&["table", "json", "csv", "markdown", "prometheus", "html", "svg"]),
             help: "how the report is written (default table)",
             doc: "Write the report as a table for people; as one JSON object; as CSV, one figure per \
-                  row; as Markdown tables; or as gauges for the textfile collector of Prometheus' \
-                  node_exporter (with --output, since the file is replaced at once). Names do not \
-                  change between versions.",
+                  row; as Markdown tables; as gauges for the textfile collector of Prometheus' \
+                  node_exporter (with --output, since the file is replaced at once); as one HTML page with \
+                  tables and charts; or as an SVG picture of the curve alone. Names do not \
+                  change between versions. See CHARTS.",
             set: |options, value| {
                 let format = value.pick(&[
                     ("table", Format::Table),
@@ -253,6 +289,8 @@ pub static SPEC: Spec<Options> = Spec {
                     ("csv", Format::Csv),
                     ("markdown", Format::Markdown),
                     ("prometheus", Format::Prometheus),
+                    ("html", Format::Html),
+                    ("svg", Format::Svg),
                 ])?;
                 options.format = Some(format);
                 Ok(())
@@ -318,9 +356,27 @@ pub static SPEC: Spec<Options> = Spec {
             short: None,
             arg: Arg::None,
             help: "hit rates of LRU caches of about 60 sizes",
-            doc: "Report the hit rate of LRU caches of about 60 sizes from one block to the working set.",
+            doc: "Report the hit rate of LRU caches of about 60 sizes from one block to the working set; of the other \
+                  policies of --policy too, fifo and lfu at powers of two and at the working set.",
             set: |options, _| {
                 options.curve = true;
+                Ok(())
+            },
+        },
+        Opt {
+            long: "plot",
+            short: None,
+            arg: Arg::Maybe(&["auto", "ascii", "unicode"]),
+            help: "draw the curve and the distributions below the table",
+            doc: "Draw the curve and the distributions of the lengths with characters below the table, as wide as the \
+                  terminal, or as COLUMNS says, or 80 columns. With ascii plain characters are used, with \
+                  unicode block characters; auto, the default, is unicode unless LC_ALL, LC_CTYPE or LANG \
+                  names a locale that is not UTF-8. See CHARTS.",
+            set: |options, value| {
+                let letters =
+                    [("auto", Letters::Auto), ("ascii", Letters::Ascii), ("unicode", Letters::Unicode)];
+                let default = *value == Value::default();
+                options.plot = Some(if default { Letters::Auto } else { value.pick(&letters)? });
                 Ok(())
             },
         },
@@ -399,7 +455,7 @@ pub static SPEC: Spec<Options> = Spec {
                   trace of its own with caches of its own: what trace-stats reports on the records that jq \
                   'select(.FIELD == ...)' lets through. The first 100 values have a group each, the requests of \
                   further ones are one group (other), and so are, as value (none), records without FIELD. Formats: \
-                  table, markdown and json.",
+                  table, markdown, json and html.",
             set: |options, value| {
                 options.by = Some(value.text()?.to_owned());
                 Ok(())
@@ -631,13 +687,14 @@ pub static SPEC: Spec<Options> = Spec {
                 Block::Item(
                     "fifo",
                     "Blocks that are absent enter from first to last. Simulated at each --capacity, at 32 \
-                     bytes for each block that the cache holds.",
+                     bytes for each block that the cache holds; for a curve at the powers of two below the number \
+                     of distinct blocks, and at that number, in 100 bytes for each distinct block.",
                 ),
                 Block::Item(
                     "lfu",
                     "Blocks are used from last to first. The count of a block begins anew when it comes \
-                     back; of blocks with equal counts the one used least recently leaves. Simulated at each \
-                     --capacity, at 80 bytes for each block that the cache holds.",
+                     back; of blocks with equal counts the one used least recently leaves. Simulated as fifo is, \
+                     at 80 bytes for each block that a cache holds, 240 for each distinct block for a curve.",
                 ),
                 Block::Item(
                     "opt",
@@ -667,6 +724,32 @@ pub static SPEC: Spec<Options> = Spec {
             )],
         },
         Section {
+            title: "CHARTS",
+            body: &[Block::Text(
+                "--format=html writes one file that needs no network and no script: the statistics table and the \
+                     totals, the hit rate against capacity under each of --policy, the distributions of the lengths and \
+                     hit rates, arrivals and hit rate over trace time, and of each chart the data as a table, with \
+                     the figures of --format=json, digit by digit, in the attribute value of each cell. It follows the \
+                     reader's choice of light or dark, and fits a phone. --format=svg is the chart of capacity alone. \
+                     --plot draws that chart and the lengths in the terminal.\n\n\
+                     All of them imply --curve for the chart, but tables list the capacities of the curve only if it \
+                     is asked for. The axis is by ratio, in blocks, and with --kv-bytes-per-token or --model-config \
+                     also in GiB; the dashed line is the infinite cache. Rings are the caches of --capacity and \
+                     --target. Points are joined by straight lines.\n\n\
+                     Estimates of --approx have a band of one standard error on both sides. Where blocks have been \
+                     forgotten (--max-memory), lower bounds are dotted and called at least. With --merge there is no \
+                     curve, since finite caches cannot be merged, so --format=svg is refused; with --approx there are \
+                     no context, unique and cached lengths and no hits over time. With --by the page has a table of \
+                     the values and then charts for each; --format=svg is refused. Charts do not go with --partial \
+                     and --window, and html and svg not with --every.\n\n\
+                     Lengths are counted in bins that rise by a quarter of a doubling, with one of its own for 0; hit \
+                     rates in twentieths. Time is counted in at most 256 buckets, at first of 125 ms of trace time: \
+                     when the trace outgrows them, each two become one, twice as long; and so they do for the chart \
+                     where more than 32 would hold fewer than four requests each. A late record counts at the time \
+                     of the latest one before it. That takes 12 KiB, and nothing if there is no chart.",
+            )],
+        },
+        Section {
             title: "PIECES",
             body: &[Block::Text(
                 "A long trace can be analysed by several processes or machines. Cut it into consecutive pieces \
@@ -686,7 +769,7 @@ pub static SPEC: Spec<Options> = Spec {
                  rise at each new block (a piece of such a trace). Other ids, such as hashes, take some \
                  21 bytes more for each distinct block. At most 4,294,967,295 distinct blocks can \
                  be told apart.\n\n\
-                 --capacity, --curve, --target and --ttl take 8 bytes more for each distinct block, 4 for \
+                 --capacity, --curve, --target, --ttl and charts take 8 bytes more for each distinct block, 4 for \
                  each request (12 with --ttl), and 8 for each stack distance that occurs.\n\n\
                  --top takes 24 bytes for each request and 120 for each shared prefix. At most 200,000 of these \
                  are remembered; then the half that saved least is dropped, and the report says by how \
@@ -724,7 +807,21 @@ pub static SPEC: Spec<Options> = Spec {
                               sed -n $(jq .top[0].first_line report.json)p prompts.jsonl | cut -c 1-300",
                 },
                 Block::Example {
-                    what: "The same in memory of a model with 128 KiB per token (Llama 3.1 8B)",
+                    what: "A page with charts: hit rate by capacity, distributions, arrivals",
+                    command: "trace-hash prompts.jsonl | trace-stats -f html --model-config examples/config.json -o report.html",
+                },
+                Block::Example {
+                    what: "The same with the curves of three policies; and the curve alone as a picture",
+                    command: "trace-hash prompts.jsonl > trace.jsonl\n\
+                              trace-stats -f html --policy lru,fifo,opt -o report.html trace.jsonl\n\
+                              trace-stats -f svg --policy lru,fifo,opt -o curve.svg trace.jsonl",
+                },
+                Block::Example {
+                    what: "The curve and the distributions in the terminal",
+                    command: "trace-hash prompts.jsonl | trace-stats --plot",
+                },
+                Block::Example {
+                    what: "The capacities above in memory of a model with 128 KiB per token (Llama 3.1 8B)",
                     command: "trace-hash prompts.jsonl | trace-stats -c 512MiB,2GiB --kv-bytes-per-token 131072",
                 },
                 Block::Example {

@@ -185,9 +185,11 @@ pub(super) fn caches(report: &Report) -> Vec<Cells> {
         cells
     };
     let mut tables = Vec::new();
-    let mut capacity = vec![header(&["Policy"])];
-    capacity.extend(caches.capacity.iter().map(|r| row(vec![r.policy.to_owned()], r)));
-    tables.push(capacity);
+    if !caches.capacity.is_empty() {
+        let mut capacity = vec![header(&["Policy"])];
+        capacity.extend(caches.capacity.iter().map(|r| row(vec![r.policy.to_owned()], r)));
+        tables.push(capacity);
+    }
     if !caches.targets.is_empty() {
         let mut targets = vec![header(&["Target", "Policy"])];
         targets.extend(caches.targets.iter().map(|target| {

@@ -1,10 +1,15 @@
 //! Figures written down, one format per file.
 
+mod axis;
 mod cells;
 mod csv;
+mod curve;
+mod html;
 mod json;
 mod markdown;
+mod plot;
 mod prometheus;
+mod svg;
 mod table;
 
 use crate::error::printable;
@@ -24,6 +29,30 @@ pub enum Format {
     Markdown,
     /// Gauges for Prometheus.
     Prometheus,
+    /// A page with charts.
+    Html,
+    /// Hit rate against capacity as a picture.
+    Svg,
+}
+
+/// A place for charts drawn with characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Canvas {
+    /// How many characters a line may have.
+    pub columns: usize,
+    /// Whether characters beyond ASCII may be used.
+    pub unicode: bool,
+}
+
+/// How reports are written.
+#[derive(Clone, Debug, Default)]
+pub struct Style {
+    /// The format.
+    pub format: Format,
+    /// Where to draw charts below a table, if at all.
+    pub plot: Option<Canvas>,
+    /// What the input is called, for a title.
+    pub input: String,
 }
 
 impl Format {
@@ -31,19 +60,28 @@ impl Format {
     pub fn default_percentiles(self) -> &'static [f64] {
         match self {
             Self::Table | Self::Markdown => &[25.0, 50.0, 75.0],
-            Self::Json | Self::Csv | Self::Prometheus => &[25.0, 50.0, 75.0, 90.0, 95.0, 99.0],
+            Self::Json | Self::Csv | Self::Prometheus | Self::Html | Self::Svg => {
+                &[25.0, 50.0, 75.0, 90.0, 95.0, 99.0]
+            }
         }
     }
 }
 
 /// Appends `report` to `out`, newline included.
-pub fn write(format: Format, report: &Report, out: &mut Vec<u8>) {
-    match format {
-        Format::Table => table::write(report, out),
+pub fn write(style: &Style, report: &Report, out: &mut Vec<u8>) {
+    match style.format {
+        Format::Table => {
+            table::write(report, out);
+            if let Some(canvas) = style.plot {
+                plot::write(report, canvas, out);
+            }
+        }
         Format::Json => json::write(report, out),
         Format::Csv => csv::write(report, out),
         Format::Markdown => markdown::write(report, out),
         Format::Prometheus => prometheus::write(report, out),
+        Format::Html => html::write(report, &style.input, None, out),
+        Format::Svg => svg::write(report, &style.input, out),
     }
 }
 
@@ -51,17 +89,18 @@ pub fn write(format: Format, report: &Report, out: &mut Vec<u8>) {
 pub type Group = (Option<String>, Report);
 
 /// Appends the report on all requests and those on the groups by `field`: one object in JSON, one
-/// report after the other as a table or in Markdown.
-pub fn write_groups(format: Format, report: &Report, field: &str, groups: &[Group], out: &mut Vec<u8>) {
-    if format == Format::Json {
-        return json::write_groups(report, field, groups, out);
+/// page as HTML, one report after the other as a table or in Markdown.
+pub fn write_groups(style: &Style, report: &Report, field: &str, groups: &[Group], out: &mut Vec<u8>) {
+    match style.format {
+        Format::Json => return json::write_groups(report, field, groups, out),
+        Format::Html => return html::write(report, &style.input, Some((field, groups)), out),
+        _ => write(style, report, out),
     }
-    write(format, report, out);
     for (value, group) in groups {
         let value = value.as_deref().map_or("(other)".into(), printable);
-        let mark = if format == Format::Markdown { "## " } else { "" };
+        let mark = if style.format == Format::Markdown { "## " } else { "" };
         out.extend_from_slice(format!("\n{mark}{field} = {value}\n\n").as_bytes());
-        write(format, group, out);
+        write(style, group, out);
     }
 }
 

@@ -28,6 +28,7 @@ use crate::stats::capacity::{Access, CacheOptions, Caches, HitRule};
 use crate::stats::correlation::Moments;
 use crate::stats::distribution::Distribution;
 use crate::stats::partial::Row;
+use crate::stats::pictures::{Pictures, Timeline};
 use crate::stats::prefixes::{Prefixes, Use};
 use crate::stats::rates::RateDistribution;
 use crate::stats::recency::{Kept, Recency};
@@ -46,6 +47,8 @@ pub struct AnalysisOptions {
     pub approx: Option<usize>,
     /// Report this many shared prefixes, those that save most.
     pub top: usize,
+    /// Count what charts need.
+    pub pictures: bool,
     /// Report on windows of this size. Then the context length, which looks ahead over the whole
     /// trace, is not kept, and no memory grows with the number of requests.
     pub window: Option<WindowSize>,
@@ -67,6 +70,8 @@ pub struct Analysis {
     prefixes: Option<Prefixes>,
     window: Option<Window>,
     window_percentiles: Vec<f64>,
+    /// Arrivals by time, if there are to be charts.
+    timeline: Option<Timeline>,
     requests: u64,
     requests_without_ids: u64,
     blocks: u64,
@@ -117,7 +122,8 @@ enum Restarts {
 impl Analysis {
     /// An analysis of nothing yet. `block_size` is in tokens.
     pub fn new(block_size: u64, options: AnalysisOptions) -> Self {
-        let AnalysisOptions { hit_rule, caches, approx, top, window, window_percentiles, budget } = options;
+        let AnalysisOptions { hit_rule, caches, approx, top, pictures, window, window_percentiles, budget } =
+            options;
         let exact = approx.is_none();
         Self {
             block_size,
@@ -128,6 +134,7 @@ impl Analysis {
             prefixes: (top > 0).then(|| Prefixes::new(top, block_size)),
             window: window.map(|size| Window::new(size, &window_percentiles)),
             window_percentiles,
+            timeline: pictures.then(Timeline::default),
             requests: 0,
             requests_without_ids: 0,
             blocks: 0,
@@ -172,6 +179,12 @@ impl Analysis {
         };
         if let Some(window) = &mut self.window {
             window.add(record, counted);
+        }
+        if record.timestamp.is_some() {
+            // A sample knows no hits of single requests.
+            let known = record.has_ids && self.sample.is_none();
+            let tokens = if known { record.input_length } else { 0 };
+            self.add_time(tokens, counted.cached);
         }
         self.budget.map_or(Ok(()), |budget| self.stay_below(budget))
     }
@@ -414,6 +427,7 @@ impl Analysis {
         self.add_lengths(row.input_length, row.output_length, row.timestamp);
         let Some(n) = row.n else {
             self.requests_without_ids += 1;
+            row.timestamp.inspect(|_| self.add_time(0, 0));
             return Ok(());
         };
         let first_new = self.numbering.len();
@@ -442,8 +456,16 @@ impl Analysis {
             (None, _) => None,
         };
         let path = Path { n, hit, first, first_new };
-        self.count_path(&path, row.input_length, row.output_length);
+        let counted = self.count_path(&path, row.input_length, row.output_length);
+        row.timestamp.inspect(|_| self.add_time(row.input_length, counted.cached));
         Ok(())
+    }
+
+    /// Counts a request with a timestamp: its prompt tokens if it has ids, and the cached ones.
+    fn add_time(&mut self, tokens: u64, cached: u64) {
+        if let Some(timeline) = &mut self.timeline {
+            timeline.count(self.arrivals.now(), tokens, cached);
+        }
     }
 
     /// The numbers that the blocks of the last request of [`Analysis::add_row`] have, in the order of
@@ -543,8 +565,21 @@ impl Analysis {
             correlations: settled.moments.correlations(),
             caches: self.caches.as_ref().map(|c| c.figures(self.unique_blocks())),
             prefixes: self.prefixes.as_ref().map(|p| p.figures(|blocks| self.numbering.ids(blocks))),
+            pictures: self.timeline.as_ref().map(|timeline| self.pictures(timeline, &settled)),
             estimate: None,
             bound: self.bound,
+        }
+    }
+
+    fn pictures(&self, timeline: &Timeline, settled: &Settled) -> Pictures {
+        Pictures {
+            input_length: self.input_length.bins(),
+            context_length: settled.context.bins(),
+            unique_prompt_length: settled.unique.bins(),
+            output_length: self.output_length.bins(),
+            cached_length: self.cached_length.bins(),
+            hit_rate: self.hit_rate.bins(),
+            timeline: timeline.figures(),
         }
     }
 }

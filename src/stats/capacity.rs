@@ -1,9 +1,11 @@
 //! Hit rates of finite caches: LRU at every capacity, caches with a time to live, and other policies
 //! at chosen capacities, all in the one pass.
 
+use std::collections::BTreeMap;
+
 use crate::blocks::BlockNumber;
 use crate::stats::optimal::History;
-use crate::stats::policy::{Policy, Simulation};
+use crate::stats::policy::{Ladder, Policy, Simulation};
 use crate::stats::recency::Kept;
 use crate::stats::stack::{LruStack, Run};
 
@@ -36,6 +38,8 @@ pub struct CacheOptions {
     pub capacities: Vec<u64>,
     /// Whether to report about 60 capacities up to the working set.
     pub curve: bool,
+    /// Whether to report the same apart from what else is asked for, as [`CacheFigures::curve`].
+    pub picture: bool,
     /// Shares of the infinite cache's hits to find the smallest LRU cache for.
     pub targets: Vec<f64>,
     /// Times to live of otherwise unbounded caches, in milliseconds.
@@ -49,18 +53,35 @@ pub struct CacheOptions {
 impl CacheOptions {
     /// Whether any finite cache is asked for.
     pub(super) fn is_asked_for(&self) -> bool {
+        self.picture || self.has_rows()
+    }
+
+    /// Whether there is more than a picture.
+    fn has_rows(&self) -> bool {
         self.curve || !self.capacities.is_empty() || !self.targets.is_empty() || !self.ttls.is_empty()
     }
 
     /// The capacities asked for and those of the curve, rising.
     pub(super) fn all_capacities(&self, working_set: u64) -> Vec<u64> {
         let mut capacities = self.capacities.clone();
-        if self.curve {
+        if self.curve || self.picture {
             capacities.extend(log_spaced(working_set));
         }
         capacities.sort_unstable();
         capacities.dedup();
         capacities
+    }
+
+    /// Sorts rows into those asked for and those of the picture, of which a row may be either or both.
+    /// `capacity` gets the infinite cache at its end.
+    pub(super) fn sort(&self, rows: Vec<CapacityRow>, infinite: CapacityRow) -> CacheFigures {
+        let curve = if self.picture { rows.clone() } else { Vec::new() };
+        let named = |row: &CapacityRow| self.curve || self.capacities.contains(&row.capacity_blocks);
+        let mut capacity: Vec<_> = rows.into_iter().filter(named).collect();
+        if self.has_rows() {
+            capacity.push(infinite);
+        }
+        CacheFigures { capacity, curve, infinite, targets: Vec::new(), ttls: Vec::new() }
     }
 
     /// A row of the report.
@@ -139,10 +160,15 @@ pub struct TtlRow {
 }
 
 /// Figures of finite caches.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct CacheFigures {
-    /// One row per policy and capacity; the last one is the infinite cache.
+    /// One row per policy and capacity; the last one is the infinite cache. Empty if only a picture is
+    /// asked for.
     pub capacity: Vec<CapacityRow>,
+    /// The rows to draw, if asked for: per policy with rising capacity.
+    pub curve: Vec<CapacityRow>,
+    /// The cache without limit, of the size of the working set.
+    pub infinite: CapacityRow,
     /// One row per target.
     pub targets: Vec<TargetRow>,
     /// One row per time to live.
@@ -182,6 +208,8 @@ pub(super) struct Caches {
     times: Vec<f64>,
     ttl_hits: Vec<u128>,
     simulations: Vec<Simulation>,
+    /// For the curve.
+    ladders: Vec<Ladder>,
     history: Option<History>,
     runs: Vec<Run>,
 }
@@ -196,8 +224,10 @@ impl Caches {
         let simulated = options.policies.iter().flat_map(|&policy| {
             options.capacities.iter().filter_map(move |&capacity| Simulation::new(policy, capacity))
         });
+        let climbed: &[Policy] = if options.curve || options.picture { &options.policies } else { &[] };
         Self {
             simulations: simulated.collect(),
+            ladders: climbed.iter().filter_map(|&policy| Ladder::new(policy)).collect(),
             history: options.policies.contains(&Policy::Opt).then(History::default),
             ttl_hits: vec![0; options.ttls.len()],
             options,
@@ -231,13 +261,17 @@ impl Caches {
             self.times.push(access.now);
         }
         self.runs = runs;
-        for cache in &mut self.simulations {
-            let hit = cache.access(access.ids) as u64;
+        let count = |cache: &mut Simulation, hit: usize| {
             if access.measured {
-                let tokens = served(hit, access.length, self.block_size, self.rule);
+                let tokens = served(hit as u64, access.length, self.block_size, self.rule);
                 cache.hit_tokens += u128::from(tokens);
             }
+        };
+        for cache in &mut self.simulations {
+            let hit = cache.access(access.ids);
+            count(cache, hit);
         }
+        self.ladders.iter_mut().for_each(|ladder| ladder.access(access.ids, count));
         match &mut self.history {
             Some(history) => history.push(access.blocks, access.length, access.measured),
             None => Ok(()),
@@ -302,7 +336,8 @@ impl Caches {
 
     /// Bytes in use for simulated caches, which forgetting does not reduce.
     pub(super) fn simulation_bytes(&self) -> usize {
-        self.simulations.iter().map(Simulation::bytes).sum()
+        let ladders: usize = self.ladders.iter().map(Ladder::bytes).sum();
+        ladders + self.simulations.iter().map(Simulation::bytes).sum::<usize>()
     }
 
     fn step(&mut self, distance: u32, change: i64) {
@@ -332,12 +367,12 @@ impl Caches {
                     rows.extend(hits.map(|(tokens, &capacity)| row("opt", capacity, self.hits(tokens))));
                 }
                 Policy::Fifo | Policy::Lfu => {
-                    let caches = self.simulations.iter().filter(|cache| cache.policy == policy);
-                    rows.extend(caches.map(|c| row(policy.name(), c.capacity, self.hits(c.hit_tokens))));
+                    let points = self.simulated(policy, working_set).into_iter();
+                    rows.extend(points.map(|(c, tokens)| row(policy.name(), c, self.hits(tokens))));
                 }
             }
         }
-        rows.push(row("infinite", working_set, self.infinite));
+        let figures = self.options.sort(rows, row("infinite", working_set, self.infinite));
         let targets = self.options.targets.iter().map(|&share| {
             let (capacity, hits) = lru.smallest(share);
             TargetRow { share, row: row("lru", capacity, hits) }
@@ -348,7 +383,15 @@ impl Caches {
             .iter()
             .zip(&self.ttl_hits)
             .map(|(&ttl_ms, &hit_tokens)| TtlRow { ttl_ms, hits: self.hits(hit_tokens) });
-        CacheFigures { targets: targets.collect(), ttls: ttls.collect(), capacity: rows }
+        CacheFigures { targets: targets.collect(), ttls: ttls.collect(), ..figures }
+    }
+
+    /// Capacities at which a policy is simulated, rising, and the tokens served.
+    fn simulated(&self, policy: Policy, working_set: u64) -> BTreeMap<u64, u128> {
+        let climbed = self.ladders.iter().filter(|ladder| ladder.policy() == Some(policy));
+        let chosen = self.simulations.iter().filter(|cache| cache.policy == policy);
+        let chosen = chosen.map(|cache| (cache.capacity, cache.hit_tokens));
+        climbed.flat_map(|ladder| ladder.points(working_set)).chain(chosen).collect()
     }
 
     fn hits(&self, hit_tokens: u128) -> Hits {

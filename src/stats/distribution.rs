@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 
 use crate::record::MAX_LENGTH;
+use crate::stats::pictures::{Bin, length_edges};
 
 /// Values below this are counted one by one, so their percentiles are exact.
 pub const EXACT_BELOW: u64 = 1 << 18;
@@ -175,6 +176,30 @@ impl Distribution {
         })
     }
 
+    /// How many values there are in each bin of lengths, from that of the smallest to that of the largest.
+    pub(super) fn bins(&self) -> Vec<Bin> {
+        let edges = length_edges(self.max);
+        let mut bins: Vec<Bin> = edges
+            .windows(2)
+            .map(|edge| {
+                let (from, to) = (edge[0], edge[1]);
+                let exact = &self.exact[from.min(EXACT_BELOW) as usize..to.min(EXACT_BELOW) as usize];
+                let carries: u64 = self.carried.range(from..to).map(|(_, carries)| carries << 32).sum();
+                let count = exact.iter().map(|&count| u64::from(count)).sum::<u64>() + carries;
+                Bin { from: from as f64, to: to as f64, count }
+            })
+            .collect();
+        for step in self.beyond.iter().flat_map(|beyond| beyond.histogram.iter_recorded()) {
+            let value = step.value_iterated_to().clamp(EXACT_BELOW, self.max);
+            let bin = edges.partition_point(|&edge| edge <= value).saturating_sub(1);
+            if let Some(bin) = bins.get_mut(bin) {
+                bin.count += step.count_since_last_iteration();
+            }
+        }
+        let first = bins.iter().position(|bin| bin.count > 0).unwrap_or(bins.len());
+        bins.split_off(first)
+    }
+
     /// The value at `rank` (from 0) of all values in order, of which `min` is the smallest.
     fn at_rank(&self, rank: u64, min: u64) -> f64 {
         let mut below = 0;
@@ -243,6 +268,20 @@ mod tests {
             prop_assert!((found - exact).abs() <= exact * 1e-5, "{} {}", found, exact);
             prop_assert_eq!(summary.max, *values.iter().max().unwrap() as f64);
         }
+    }
+
+    #[test]
+    fn bins_hold_every_value_on_both_sides_of_the_limit() {
+        let values = [0, 3, 3, 700, EXACT_BELOW - 1, EXACT_BELOW, 5_000_000, 5_000_001];
+        let bins = of(&values).bins();
+        let holds = |bin: &Bin, value: u64| bin.from <= value as f64 && (value as f64) < bin.to;
+        for bin in &bins {
+            let expected = values.iter().filter(|&&value| holds(bin, value)).count() as u64;
+            assert_eq!(bin.count, expected, "{bin:?}");
+        }
+        assert_eq!(bins.iter().map(|bin| bin.count).sum::<u64>(), values.len() as u64);
+        assert!(bins.windows(2).all(|two| two[0].to == two[1].from));
+        assert_eq!((of(&[]).bins(), of(&[9]).bins().len()), (Vec::new(), 1));
     }
 
     #[test]

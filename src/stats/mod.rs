@@ -11,6 +11,7 @@ mod distribution;
 mod groups;
 mod optimal;
 mod partial;
+mod pictures;
 mod policy;
 mod prefixes;
 mod rates;
@@ -26,6 +27,7 @@ pub use correlation::Correlations;
 pub use distribution::{Distribution, EXACT_BELOW, Summary};
 pub use groups::{Groups, MAX_GROUPS};
 pub use partial::{Merger, PartialWriter, Piece};
+pub use pictures::{Bin, Bucket, Pictures, TIME_BUCKETS, TimelineFigures};
 pub use policy::Policy;
 pub use prefixes::{PrefixFigures, PrefixRow};
 pub use rates::RateDistribution;
@@ -83,6 +85,8 @@ pub struct Report {
     pub caches: Option<CacheFigures>,
     /// The shared prefixes that save most, if asked for.
     pub prefixes: Option<PrefixFigures>,
+    /// Counts for charts, if asked for.
+    pub pictures: Option<Pictures>,
     /// What the figures of hits are worth, if they come from a sample. Those of lengths are exact.
     pub estimate: Option<SampleFigures>,
     /// What the figures are worth, if blocks have been forgotten.

@@ -41,6 +41,7 @@ impl Policy {
 }
 
 /// A cache of one policy and capacity.
+#[derive(Clone)]
 pub(super) struct Simulation {
     pub(super) policy: Policy,
     pub(super) capacity: u64,
@@ -49,6 +50,7 @@ pub(super) struct Simulation {
     held: Held,
 }
 
+#[derive(Clone)]
 enum Held {
     Fifo(Fifo),
     Lfu(Lfu),
@@ -74,6 +76,14 @@ impl Simulation {
         }
     }
 
+    /// Blocks that it holds.
+    fn len(&self) -> usize {
+        match &self.held {
+            Held::Fifo(fifo) => fifo.queue.len(),
+            Held::Lfu(lfu) => lfu.uses.len(),
+        }
+    }
+
     /// Bytes in use, at most.
     pub(super) fn bytes(&self) -> usize {
         match &self.held {
@@ -84,7 +94,56 @@ impl Simulation {
     }
 }
 
-#[derive(Default)]
+/// Caches of one policy whose capacities are the powers of two, as far as they differ.
+///
+/// As long as nothing has left a cache, it is the same as any larger one. So only the last cache may
+/// still grow, and where it is about to lose a block, a copy of it begins the next one: together they
+/// hold at most three times the distinct blocks.
+pub(super) struct Ladder {
+    caches: Vec<Simulation>,
+}
+
+impl Ladder {
+    /// One empty cache; `None` for a policy that is not simulated this way.
+    pub(super) fn new(policy: Policy) -> Option<Self> {
+        Some(Self { caches: vec![Simulation::new(policy, 1)?] })
+    }
+
+    /// The policy of its caches.
+    pub(super) fn policy(&self) -> Option<Policy> {
+        self.caches.first().map(|cache| cache.policy)
+    }
+
+    /// Uses the blocks of a request; `served` gets each cache and the length of the longest prefix that
+    /// it held.
+    pub(super) fn access(&mut self, ids: &[u64], mut served: impl FnMut(&mut Simulation, usize)) {
+        while let Some(last) = self.caches.last()
+            && (last.capacity as usize) < last.len() + ids.len()
+        {
+            let mut next = last.clone();
+            next.capacity *= 2;
+            self.caches.push(next);
+        }
+        for cache in &mut self.caches {
+            let hit = cache.access(ids);
+            served(cache, hit);
+        }
+    }
+
+    /// Capacities up to `working_set`, all of the distinct blocks, and the tokens that these serve.
+    pub(super) fn points(&self, working_set: u64) -> impl Iterator<Item = (u64, u128)> {
+        let last = self.caches.last().map(|last| (working_set, last.hit_tokens));
+        let smaller = self.caches.iter().filter(move |cache| cache.capacity < working_set);
+        smaller.map(|cache| (cache.capacity, cache.hit_tokens)).chain(last.filter(|_| working_set > 0))
+    }
+
+    /// Bytes in use, at most.
+    pub(super) fn bytes(&self) -> usize {
+        self.caches.iter().map(Simulation::bytes).sum()
+    }
+}
+
+#[derive(Clone, Default)]
 struct Fifo {
     held: HashSet<u64, RandomState>,
     queue: VecDeque<u64>,
@@ -111,7 +170,7 @@ impl Fifo {
 /// How often a block was used since it entered, and when last. Ordered by what leaves first.
 type Use = (u32, u64);
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Lfu {
     uses: HashMap<u64, Use, RandomState>,
     /// One entry per held block, which may be older than the block's last use.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use crate::stats::distribution::{Summary, interpolate};
+use crate::stats::pictures::Bin;
 
 /// Distinct fractions that are counted exactly; far more than real traces have.
 const EXACT_FRACTIONS: usize = 1 << 20;
@@ -36,6 +37,22 @@ impl RateDistribution {
             (f64::from(k) / f64::from(n) * ROUNDED as f64).round() as u64 * (1 << 32) + ROUNDED
         };
         *self.counts.entry(fraction).or_default() += 1;
+    }
+
+    /// How many fractions there are in each twentieth, 1 in the last one; nothing without fractions.
+    pub(super) fn bins(&self) -> Vec<Bin> {
+        const BINS: u64 = 20;
+        if self.count == 0 {
+            return Vec::new();
+        }
+        let edge = |bin: u64| bin as f64 / BINS as f64;
+        let mut bins: Vec<Bin> =
+            (0..BINS).map(|bin| Bin { from: edge(bin), to: edge(bin + 1), count: 0 }).collect();
+        for (&kn, &count) in &self.counts {
+            let (k, n) = (kn >> 32, kn & 0xffff_ffff);
+            bins[(k * BINS / n).min(BINS - 1) as usize].count += count;
+        }
+        bins
     }
 
     /// The summary, or `None` without values. `percentiles` are in percent.
@@ -76,6 +93,8 @@ mod tests {
         let summary = rates.summary(&[25.0, 50.0, 75.0]).unwrap();
         assert_eq!(summary.percentiles, [0.5, 0.5, 0.5]);
         assert_eq!((summary.min, summary.max, summary.mean), (0.0, 1.0, 0.5));
+        let counts: Vec<u64> = rates.bins().iter().map(|bin| bin.count).collect();
+        assert_eq!((counts[0], counts[10], counts[19], counts.iter().sum()), (1, 3, 1, 5));
     }
 
     #[test]

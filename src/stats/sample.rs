@@ -397,8 +397,7 @@ impl Sample {
             let (capacity, hits) = self.smallest(share);
             TargetRow { share, row: row("lru", capacity, hits) }
         });
-        let (targets, ttls) = (targets.collect(), Vec::new());
-        CacheFigures { capacity: rows.chain([infinite]).collect(), targets, ttls }
+        CacheFigures { targets: targets.collect(), ..options.sort(rows.collect(), infinite) }
     }
 
     /// What the sample says so far.

@@ -220,7 +220,7 @@ impl Figures {
             figure(format!("hit_quarter_{}", quarter + 1), of(self), of(other));
         }
         let lru = |f: &Self| {
-            let caches = f.caches.report(&[]).caches.unwrap_or_default().capacity;
+            let caches = f.caches.report(&[]).caches.map_or_else(Vec::new, |caches| caches.capacity);
             caches.into_iter().take(CAPACITIES.len()).map(|row| row.hits.rate().unwrap_or(0.0)).collect()
         };
         let (ours, theirs): (Vec<f64>, Vec<f64>) = (lru(self), lru(other));

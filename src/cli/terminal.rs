@@ -1,0 +1,44 @@
+//! What the terminal can show: the only thing in an output that depends on where it goes.
+
+use std::env;
+use std::io;
+
+/// Columns where nothing is known.
+const DEFAULT_COLUMNS: usize = 80;
+
+/// The width of the output: what COLUMNS says, else that of the terminal if it goes to standard output
+/// and that is one, else 80 columns.
+pub fn columns(to_file: bool) -> usize {
+    let named = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let terminal = || {
+        let size = if to_file { None } else { rustix::termios::tcgetwinsize(io::stdout()).ok() };
+        size.map(|size| usize::from(size.ws_col))
+    };
+    named.or_else(terminal).filter(|&columns| columns > 0).unwrap_or(DEFAULT_COLUMNS)
+}
+
+/// Whether the locale has more characters than ASCII. Where none is named it is taken to have.
+pub fn locale_is_unicode() -> bool {
+    is_unicode(["LC_ALL", "LC_CTYPE", "LANG"].map(|name| env::var(name).unwrap_or_default()))
+}
+
+/// The first of the values that is not empty counts.
+fn is_unicode(values: [String; 3]) -> bool {
+    let locale = values.into_iter().find(|value| !value.is_empty());
+    locale.is_none_or(|locale| {
+        let locale = locale.to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_locale_that_is_named_counts() {
+        let of = |values: [&str; 3]| is_unicode(values.map(str::to_owned));
+        assert!(of(["", "", ""]) && of(["", "", "en_US.UTF-8"]) && of(["C.utf8", "C", "C"]));
+        assert!(!of(["C", "", "en_US.UTF-8"]) && !of(["", "", "de_DE.ISO-8859-1"]));
+    }
+}

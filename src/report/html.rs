@@ -1,0 +1,585 @@
+//! The report as one page that needs nothing else: no network, no script, light and dark, for wide
+//! windows and phones; every chart with its data as a table.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use crate::error::printable;
+use crate::report::axis::{grouped, percent, short, time_unit};
+use crate::report::curve::Curve;
+use crate::report::svg::{self, Size, Values};
+use crate::report::{Group, cells};
+use crate::stats::{ArrivalFigures, Bin, Bound, HitRule, Report, Summary, TimelineFigures};
+
+const WIDE: Size = (720.0, 320.0);
+const NARROW: Size = (344.0, 300.0);
+const WIDE_TIME: Size = (720.0, 220.0);
+const NARROW_TIME: Size = (344.0, 200.0);
+const SMALL: Size = (344.0, 210.0);
+
+/// The look of the page; that of the charts is [`svg::STYLE`].
+const STYLE: &str = "\
+:root{color-scheme:light dark}*{box-sizing:border-box}\
+body{margin:0;font:16px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,sans-serif;color:#1f2328;background:#fff}\
+main{max-width:72rem;margin:0 auto;padding:20px 16px 40px}\
+h1{font-size:1.6rem;line-height:1.2;margin:0 0 4px}h2{font-size:1.25rem;margin:40px 0 4px}\
+h3{font-size:1rem;margin:0}p{margin:4px 0 12px;max-width:46rem}h1,h2,h3,p,summary,td,th{overflow-wrap:anywhere}\
+.quiet,small,footer{color:#57606a}small{display:block;font-size:.8125rem;font-weight:400;line-height:1.35}\
+.note{border-left:4px solid #b25600;padding:8px 12px;background:#fff4e5}\
+.tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(140px,1fr));gap:12px;margin:16px 0;padding:0}\
+.tiles div{border:1px solid #e4e7eb;border-radius:8px;padding:10px 12px}\
+.tiles dt{font-size:.8125rem;color:#57606a}.tiles dd{margin:0;font-size:1.125rem;font-weight:600;overflow-wrap:anywhere}\
+figure{margin:0 0 8px;min-width:0}figure svg{display:block;width:100%;height:auto;margin:8px 0}\
+.wide{display:none!important}.wide{max-width:940px}.narrow{max-width:540px}\
+.grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,340px),1fr));gap:8px 24px}\
+.grid figure{display:grid;grid-template-rows:subgrid;grid-row:span 3;align-content:start}\
+.scroll{overflow-x:auto;max-width:100%}.tall{max-height:24rem;overflow-y:auto}\
+table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nums;white-space:nowrap}\
+td,th{padding:5px 10px;text-align:right;border-bottom:1px solid #e4e7eb}\
+th{font-weight:600}th:first-child,td:first-child{text-align:left;padding-left:0}\
+.explained th small{white-space:normal;min-width:11rem;max-width:20rem}\
+summary{cursor:pointer;color:#1a5bb0;font-size:.875rem;padding:4px 0}\
+.group{border-top:1px solid #e4e7eb;padding:6px 0}.group>summary{font-size:1.0625rem;font-weight:600}\
+footer{margin-top:40px;font-size:.8125rem}\
+@media(min-width:760px){.wide{display:block!important}.narrow{display:none!important}}\
+@media(prefers-color-scheme:dark){body{color:#e8ebf0;background:#16191e}\
+.quiet,small,footer,.tiles dt{color:#a3adba}.note{background:#2e2415;border-color:#f0a04b}\
+.tiles div,td,th,.group{border-color:#2c323b}summary{color:#8cc2ff}}";
+
+/// Appends the page; `by` has the field and the reports on its values.
+pub(super) fn write(report: &Report, input: &str, by: Option<(&str, &[Group])>, out: &mut Vec<u8>) {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "Request trace report: " (input) }
+                // An empty icon, so that none is asked for.
+                link rel="icon" href="data:,";
+                style { (PreEscaped(STYLE)) (PreEscaped(svg::STYLE)) }
+            }
+            body {
+                main {
+                    header {
+                        h1 { "Request trace report" }
+                        p.quiet { (input) }
+                    }
+                    (sections(report))
+                    @if let Some((field, groups)) = by {
+                        (grouped_by(field, groups))
+                    }
+                    footer { "Made by trace-stats of kvtrace " (env!("CARGO_PKG_VERSION")) "." }
+                }
+            }
+        }
+    };
+    out.extend_from_slice(page.into_string().as_bytes());
+    out.push(b'\n');
+}
+
+/// Everything about one trace or group.
+fn sections(report: &Report) -> Markup {
+    html! {
+        @for note in notes(report) {
+            p.note role="note" { (note) }
+        }
+        (tiles(report))
+        (statistics(report))
+        (capacity(report))
+        (lengths(report))
+        (over_time(report))
+    }
+}
+
+/// What the figures are worth, where they are not exact or cover not all requests.
+fn notes(report: &Report) -> Vec<String> {
+    let mut notes = Vec::new();
+    if report.requests == 0 {
+        notes.push("No requests in the input.".to_owned());
+    }
+    if report.requests_without_ids > 0 {
+        let n = grouped(report.requests_without_ids.into());
+        notes.push(format!("{n} requests have no block ids: they count in input and output length only."));
+    }
+    if let Some(estimate) = &report.estimate {
+        let n = grouped(estimate.sampled_blocks.into());
+        notes.push(format!(
+            "Figures of hits are estimates from a sample of {n} blocks (--approx), with standard errors; those \
+             that need every block are left out. Lengths and arrivals are exact."
+        ));
+    }
+    if let Some(bound) = report.bound {
+        let n = grouped(bound.forgotten_blocks.into());
+        let exact = bound.exact_capacity_blocks.map_or_else(String::new, |blocks| {
+            format!(" LRU caches of at most {} blocks are exact.", grouped(blocks.into()))
+        });
+        notes.push(format!(
+            "Memory ran short (--max-memory): {n} blocks were forgotten. Figures marked ≥ or \"at least\" are \
+             lower bounds, those marked ≤ or \"at most\" upper bounds.{exact}"
+        ));
+    }
+    if report.hit_rule == HitRule::Engine {
+        notes.push(
+            "Hits are counted as engines do: full blocks only, the last token always computed.".to_owned(),
+        );
+    }
+    notes
+}
+
+/// A figure as it is in JSON, and as people read it.
+fn figure(exact: &str, text: &str) -> Markup {
+    html! { data value=(exact) { (text) } }
+}
+
+fn real(value: f64, text: &str) -> Markup {
+    figure(&format!("{value:?}"), text)
+}
+
+fn count(value: impl Into<u128>) -> Markup {
+    let value = value.into();
+    figure(&value.to_string(), &grouped(value))
+}
+
+/// A count where there is little room.
+fn many(value: u128) -> Markup {
+    let text = if value < 10_000_000 { grouped(value) } else { short(value as f64) };
+    figure(&value.to_string(), &text)
+}
+
+fn rate(value: Option<f64>) -> Markup {
+    value.map_or_else(|| html! { "–" }, |value| real(value, &percent(value)))
+}
+
+/// The figures that one looks at first.
+fn tiles(report: &Report) -> Markup {
+    let [error, _] = cells::rate_errors(report);
+    let forgot = Bound::of_hits(report.bound);
+    let (at_least, at_most) = if forgot { ("≥ ", "≤ ") } else { ("", "") };
+    html! {
+        dl.tiles {
+            div { dt { "Requests" } dd { (count(report.requests)) } }
+            div {
+                dt { "Token hit rate, infinite cache" }
+                dd {
+                    (at_least) (rate(report.token_hit_rate))
+                    @if let Some(error) = error { " ± " (format!("{:.1}", error * 100.0)) }
+                }
+            }
+            div { dt { "Input tokens" } dd { (many(report.input_tokens)) } }
+            div { dt { "Output tokens" } dd { (many(report.output_tokens)) } }
+            div { dt { "Distinct blocks" } dd { (at_most) (count(report.unique_blocks)) } }
+            @if let Some(arrivals) = &report.arrivals {
+                div { dt { "Duration" } dd { (duration(arrivals)) } }
+                @if let Some(mean) = arrivals.mean_rate {
+                    div {
+                        dt { "Requests per second, mean / peak" }
+                        dd { (real(mean, &short(mean))) " / " (count(arrivals.peak_rate)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn duration(arrivals: &ArrivalFigures) -> Markup {
+    let (name, unit) = time_unit(arrivals.duration_s);
+    real(arrivals.duration_s, &format!("{} {name}", short(arrivals.duration_s / unit)))
+}
+
+/// A table that scrolls by itself where it is too wide, by keyboard too.
+fn scrolling(label: &str, tall: bool, table: &Markup) -> Markup {
+    html! {
+        div class=(if tall { "scroll tall" } else { "scroll" }) role="group" tabindex="0" aria-label=(label) {
+            (table)
+        }
+    }
+}
+
+/// The statistics table, and every single figure.
+fn statistics(report: &Report) -> Markup {
+    let forgot = Bound::of_hits(report.bound);
+    let mark = |name: &str| match name {
+        "context_length" if report.bound.is_some() => ", at least",
+        "unique_prompt_length" if report.bound.is_some() => ", at most",
+        "hit_rate" | "cached_length" if forgot => ", at least",
+        _ => "",
+    };
+    let header = cells::summaries(report).into_iter().find_map(|(_, summary)| summary);
+    let table = html! {
+        table.explained {
+            thead {
+                tr {
+                    th scope="col" { "Per request" }
+                    @for (name, _) in header.map_or_else(Vec::new, |s| cells::named(&report.percentiles, s)) {
+                        th scope="col" { (name) }
+                    }
+                }
+            }
+            tbody {
+                @for (name, summary) in cells::summaries(report) {
+                    @if let Some(summary) = summary {
+                        @let (title, explanation) = explained(name);
+                        tr data-figure=(name) {
+                            th scope="row" { (title) (mark(name)) small { (explanation) } }
+                            @for value in statistics_row(report, name, summary) { td { (value) } }
+                        }
+                    }
+                }
+            }
+        }
+    };
+    let totals = html! {
+        table {
+            thead { tr { th scope="col" { "Figure" } th scope="col" { "Value" } } }
+            tbody {
+                @for (name, value) in cells::totals(report) {
+                    tr data-total=(name) { th scope="row" { (name) } td { (figure(&value.to_string(), &value.to_string())) } }
+                }
+            }
+        }
+    };
+    html! {
+        section {
+            h2 { "Statistics" }
+            (scrolling("Statistics per request", false, &table))
+            details {
+                summary { "All totals" }
+                (scrolling("Totals", false, &totals))
+            }
+            @if let Some(prefixes) = cells::prefixes(report) {
+                h2 { "Shared prefixes that save most" }
+                (scrolling("Shared prefixes", false, &plain(&prefixes)))
+            }
+        }
+    }
+}
+
+fn statistics_row(report: &Report, name: &str, summary: &Summary) -> Vec<Markup> {
+    let text = |value: f64| match name {
+        "hit_rate" => percent(value),
+        _ if value.fract() == 0.0 && value >= 0.0 => grouped(value as u128),
+        _ => format!("{}.{}", grouped(value as u128), ((value.fract() * 10.0) as u8).min(9)),
+    };
+    let named = cells::named(&report.percentiles, summary).into_iter();
+    named.map(|(_, value)| real(value, &text(value))).collect()
+}
+
+/// What a quantity is called, and what it is.
+fn explained(name: &str) -> (&'static str, &'static str) {
+    match name {
+        "input_length" => ("Input length", "tokens of the prompt"),
+        "context_length" => ("Context length", "tokens in blocks that occur more than once in the trace"),
+        "unique_prompt_length" => ("Unique prompt length", "tokens that no other request has"),
+        "output_length" => ("Output length", "tokens generated"),
+        "hit_rate" => ("Theoretical hit rate", "share of the blocks that an infinite cache holds on arrival"),
+        _ => ("Cached length", "prompt tokens that an infinite cache holds on arrival"),
+    }
+}
+
+/// Cells of text, header first.
+fn plain(cells: &cells::Cells) -> Markup {
+    let (header, rows) = cells.split_first().map_or((&[][..], &[][..]), |(header, rows)| (&header[..], rows));
+    html! {
+        table {
+            thead { tr { @for name in header { th scope="col" { (name) } } } }
+            tbody { @for row in rows { tr { @for cell in row { td { (cell) } } } } }
+        }
+    }
+}
+
+/// A chart for wide windows and one for phones.
+fn both(label: &str, wide: &Markup, narrow: &Markup, sizes: (Size, Size)) -> Markup {
+    html! {
+        (svg::embedded(label, "wide", sizes.0, wide))
+        (svg::embedded(label, "narrow", sizes.1, narrow))
+    }
+}
+
+/// Hit rate against capacity.
+fn capacity(report: &Report) -> Markup {
+    let tables = cells::caches(report);
+    html! {
+        @if let Some(curve) = Curve::of(report) {
+            // Room for the second axis.
+            @let taller = if curve.block_gib.is_some() { 42.0 } else { 0.0 };
+            @let sizes = ((WIDE.0, WIDE.1 + taller), (NARROW.0, NARROW.1 + taller));
+            section {
+                h2 { "Hit rate against cache capacity" }
+                p.quiet { "Share of the prompt tokens that a prefix cache of each size serves." }
+                figure data-chart="capacity" {
+                    (both(
+                        &format!("Hit rate against cache capacity. {}", svg::curve_summary(&curve)),
+                        &svg::curve_chart(&curve, sizes.0),
+                        &svg::curve_chart(&curve, sizes.1),
+                        sizes,
+                    ))
+                    details {
+                        summary { "Data as a table" }
+                        (scrolling("Hit rate against cache capacity", true, &curve_table(report)))
+                    }
+                }
+                @if !tables.is_empty() { h3 { "Caches asked for" } }
+                @for table in &tables {
+                    (scrolling("Caches asked for", false, &plain(table)))
+                }
+            }
+        } @else if !tables.is_empty() {
+            section {
+                h2 { "Caches" }
+                @for table in &tables { (scrolling("Caches asked for", false, &plain(table))) }
+            }
+        }
+    }
+}
+
+fn curve_table(report: &Report) -> Markup {
+    let Some(caches) = &report.caches else { return Markup::default() };
+    let rows = || caches.curve.iter().chain([&caches.infinite]);
+    let in_bytes = rows().any(|row| row.capacity_bytes.is_some());
+    let estimated = report.estimate.is_some();
+    let gib = |bytes: u128| figure(&bytes.to_string(), &short(bytes as f64 / f64::from(1 << 30)));
+    html! {
+        table {
+            thead {
+                tr {
+                    th scope="col" { "Policy" }
+                    th scope="col" { "Blocks" }
+                    @if in_bytes { th scope="col" { "GiB" } }
+                    th scope="col" { "Hit tokens" }
+                    th scope="col" { "Token hit rate" }
+                    @if estimated { th scope="col" { "Standard error" } }
+                }
+            }
+            tbody {
+                @for row in rows() {
+                    @let mark = if Bound::of_row(report.bound, row) { "≥ " } else { "" };
+                    tr {
+                        th scope="row" { (row.policy) }
+                        td { (count(row.capacity_blocks)) }
+                        @if let Some(bytes) = row.capacity_bytes { td { (gib(bytes)) } }
+                        td { (mark) (count(row.hits.hit_tokens)) }
+                        td { (mark) (rate(row.hits.rate())) }
+                        @if estimated { td { (rate(row.rate_error())) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The distributions.
+fn lengths(report: &Report) -> Markup {
+    let Some(pictures) = &report.pictures else { return Markup::default() };
+    let charts: [(&str, &[Bin]); 6] = [
+        ("input_length", &pictures.input_length),
+        ("output_length", &pictures.output_length),
+        ("context_length", &pictures.context_length),
+        ("unique_prompt_length", &pictures.unique_prompt_length),
+        ("cached_length", &pictures.cached_length),
+        ("hit_rate", &pictures.hit_rate),
+    ];
+    html! {
+        @if charts.iter().any(|(_, bins)| !bins.is_empty()) {
+            section {
+                h2 { "Distributions" }
+                p.quiet { "How many requests have how many tokens." }
+                div.grid {
+                    @for (name, bins) in charts {
+                        @if !bins.is_empty() { (distribution(report, name, bins)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn distribution(report: &Report, name: &str, bins: &[Bin]) -> Markup {
+    let (title, explanation) = explained(name);
+    let mark = match name {
+        "context_length" if report.bound.is_some() => " (lower bounds)",
+        "unique_prompt_length" if report.bound.is_some() => " (upper bounds)",
+        "hit_rate" | "cached_length" if Bound::of_hits(report.bound) => " (lower bounds)",
+        _ => "",
+    };
+    let values = if name == "hit_rate" { Values::Rates } else { Values::Tokens };
+    let summary = cells::summaries(report).into_iter().find(|(of, _)| *of == name).and_then(|(_, s)| s);
+    let span = summary.map_or_else(String::new, |s| match values {
+        Values::Tokens => {
+            format!(" From {} to {} tokens, mean {}.", short(s.min), short(s.max), short(s.mean))
+        }
+        Values::Rates => format!(" Mean {}.", percent(s.mean)),
+    });
+    let table = html! {
+        table {
+            thead {
+                tr {
+                    th scope="col" { (if values == Values::Rates { "Share" } else { "Tokens" }) }
+                    th scope="col" { "Requests" }
+                }
+            }
+            tbody {
+                @for bin in bins.iter().filter(|bin| bin.count > 0) {
+                    tr { th scope="row" { (svg::bin_text(bin, values)) } td { (count(bin.count)) } }
+                }
+            }
+        }
+    };
+    html! {
+        figure data-chart=(name) {
+            figcaption { h3 { (title) (mark) } small { (explanation) } }
+            (svg::embedded(
+                &format!("Distribution of {}{mark}.{span}", title.to_lowercase()),
+                "small",
+                SMALL,
+                &svg::histogram(bins, values, SMALL),
+            ))
+            details {
+                summary { "Data as a table" }
+                (scrolling(title, true, &table))
+            }
+        }
+    }
+}
+
+/// Arrivals and hits by trace time.
+fn over_time(report: &Report) -> Markup {
+    let Some(pictures) = report.pictures.as_ref().filter(|p| !p.timeline.buckets.is_empty()) else {
+        return Markup::default();
+    };
+    let timeline = &pictures.timeline;
+    let TimelineFigures { length_s, ref buckets } = *timeline;
+    let sizes = (WIDE_TIME, NARROW_TIME);
+    let arrivals = |size, hover| svg::arrivals(timeline, size, hover);
+    let at_least = Bound::of_hits(report.bound);
+    let hits = |size, hover| svg::hits_over_time(timeline, at_least, size, hover);
+    let peak = buckets.iter().map(|bucket| bucket.requests).max().unwrap_or(0) as f64 / length_s;
+    html! {
+        section {
+            h2 { "Over time" }
+            p.quiet { "By " (length_s) " s of trace time since the first request; the last one may be cut short by the end of the trace." }
+            figure data-chart="arrivals" {
+                figcaption { h3 { "Arrivals" } }
+                (both(
+                    &format!("Requests per second over trace time, at most {} per second.", short(peak)),
+                    &arrivals(sizes.0, true),
+                    &arrivals(sizes.1, false),
+                    sizes,
+                ))
+                details {
+                    summary { "Data as a table" }
+                    (scrolling("Arrivals over time", true, &time_table(timeline)))
+                }
+            }
+            @if buckets.iter().any(|bucket| bucket.tokens > 0) {
+                figure data-chart="hits" {
+                    figcaption { h3 { "Hit rate of the infinite cache" } }
+                    (both(
+                        &format!(
+                            "Token hit rate of an infinite cache over trace time, {}{} in the end.",
+                            if at_least { "at least " } else { "" },
+                            svg::running(buckets).last().copied().flatten().map_or_else(String::new, percent),
+                        ),
+                        &hits(sizes.0, true),
+                        &hits(sizes.1, false),
+                        sizes,
+                    ))
+                    details {
+                        summary { "Data as a table" }
+                        (scrolling("Hit rate over time", true, &hits_table(timeline, at_least)))
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn time_table(timeline: &TimelineFigures) -> Markup {
+    let TimelineFigures { length_s, ref buckets } = *timeline;
+    html! {
+        table {
+            thead { tr { th scope="col" { "Time" } th scope="col" { "Requests" } } }
+            tbody {
+                @for (index, bucket) in buckets.iter().enumerate() {
+                    tr { th scope="row" { (svg::span(index, length_s)) } td { (count(bucket.requests)) } }
+                }
+            }
+        }
+    }
+}
+
+fn hits_table(timeline: &TimelineFigures, at_least: bool) -> Markup {
+    let TimelineFigures { length_s, ref buckets } = *timeline;
+    let mark = if at_least { "≥ " } else { "" };
+    html! {
+        table {
+            thead {
+                tr {
+                    th scope="col" { "Time" }
+                    th scope="col" { "Prompt tokens" }
+                    th scope="col" { "Cached" }
+                    th scope="col" { "Hit rate" }
+                    th scope="col" { "Since the beginning" }
+                }
+            }
+            tbody {
+                @for ((index, bucket), running) in buckets.iter().enumerate().zip(svg::running(buckets)) {
+                    tr {
+                        th scope="row" { (svg::span(index, length_s)) }
+                        td { (count(bucket.tokens)) }
+                        td { (mark) (count(bucket.cached_tokens)) }
+                        td { (mark) (rate(bucket.token_hit_rate())) }
+                        td { (mark) (rate(running)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The values of a field side by side, and each one as a report of its own.
+fn grouped_by(field: &str, groups: &[Group]) -> Markup {
+    let name = |value: &Option<String>| match value {
+        Some(value) => html! { (printable(value)) },
+        None => html! { i { "other values" } },
+    };
+    let table = html! {
+        table {
+            thead {
+                tr {
+                    th scope="col" { (field) }
+                    th scope="col" { "Requests" }
+                    th scope="col" { "Input tokens" }
+                    th scope="col" { "Mean input length" }
+                    th scope="col" { "Token hit rate" }
+                }
+            }
+            tbody {
+                @for (value, report) in groups {
+                    tr {
+                        th scope="row" { (name(value)) }
+                        td { (count(report.requests)) }
+                        td { (count(report.input_tokens)) }
+                        td { @if let Some(s) = &report.input_length { (real(s.mean, &short(s.mean))) } }
+                        td {
+                            @if Bound::of_hits(report.bound) { "≥ " }
+                            (rate(report.token_hit_rate))
+                        }
+                    }
+                }
+            }
+        }
+    };
+    html! {
+        section {
+            h2 { "By " (field) }
+            p.quiet { "Each value as a trace of its own, with caches of its own." }
+            (scrolling("Groups", false, &table))
+        }
+        @for (value, report) in groups {
+            details.group data-group=[value.as_deref().map(printable)] {
+                summary { (field) " = " (name(value)) }
+                (sections(report))
+            }
+        }
+    }
+}
