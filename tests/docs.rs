@@ -153,6 +153,13 @@ fn every_recipe_shows_its_real_output() {
 }
 
 #[test]
+fn every_example_of_the_other_documents_shows_its_real_output() {
+    for name in ["peers", "cluster", "concepts", "comparison"] {
+        run_document(&format!("docs/{name}.md"));
+    }
+}
+
+#[test]
 fn the_two_commands_of_the_readme_are_those_of_the_checks() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     let checks = std::fs::read_to_string(root().join(".ci/run")).unwrap();
