@@ -11,6 +11,113 @@
 //! * [`synth`]: traces learnt and written anew
 //! * [`report`]: figures written as a table or JSON
 //! * [`cli`]: options, help, manual pages, progress
+//!
+//! The filters are thin users of this library; what follows is each of them in a few lines.
+//!
+//! # Analyse
+//!
+//! Records may come from anywhere; [`record::parse`] makes one of a line, and reuses its memory.
+//!
+//! ```
+//! use kvtrace::record::{self, Record};
+//! use kvtrace::stats::{Analysis, AnalysisOptions, CacheOptions};
+//!
+//! let trace = r#"{"timestamp": 0, "input_length": 1500, "output_length": 20, "hash_ids": [0, 1, 2]}
+//! {"timestamp": 800, "input_length": 1400, "output_length": 35, "hash_ids": [0, 1, 3]}"#;
+//! let caches = CacheOptions { capacities: vec![2], ..CacheOptions::default() };
+//! let mut analysis = Analysis::new(512, AnalysisOptions { caches, ..AnalysisOptions::default() });
+//! let mut record = Record::default();
+//! for line in trace.lines() {
+//!     record::parse(line.as_bytes(), &mut record).map_err(|invalid| invalid.to_string())?;
+//!     analysis.add(&record)?;
+//! }
+//! let report = analysis.report(&[50.0, 99.0]);
+//! assert_eq!((report.requests, report.unique_blocks, report.cached_tokens), (2, 4, 1024));
+//! # Ok::<(), String>(())
+//! ```
+//!
+//! # Read files
+//!
+//! [`record::TraceReader`] reads files as the filters do: gzip and zstd by themselves, strict, with the
+//! place of whatever is wrong.
+//!
+//! ```
+//! use kvtrace::io::{Input, InputOptions};
+//! use kvtrace::record::{BlockSize, TraceReader};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("trace.jsonl");
+//! # std::fs::write(&path, "{\"input_length\": 7, \"hash_ids\": [0]}\n")?;
+//! let input = Input::new(&[path], InputOptions::default())?;
+//! let mut reader = TraceReader::new(input, BlockSize::new(None));
+//! let mut tokens = 0;
+//! while reader.advance(|_status| Ok(()))? {
+//!     tokens += reader.record().input_length;
+//! }
+//! assert_eq!(tokens, 7);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Hash prompts
+//!
+//! ```
+//! use kvtrace::blocks::{BlockChain, BlockKey, KeyTable, Partial, Scheme};
+//! use kvtrace::tokens::{Encoder, Tokenizer};
+//!
+//! let tokenizer = Tokenizer::named("o200k_base").ok_or("no such tokenizer")?;
+//! let mut encoder = Encoder::new(tokenizer.into(), 0);
+//! let mut chain = BlockChain::new(4, Partial::Keep, Scheme::Kvtrace { salt: None });
+//! let mut seen = KeyTable::default();
+//! let mut number = |key: BlockKey| {
+//!     seen.get(key).unwrap_or_else(|| {
+//!         seen.insert_new(key);
+//!         seen.len() as u32 - 1
+//!     })
+//! };
+//! let mut ids = |text: &str| -> Result<Vec<u32>, String> {
+//!     let mut tokens = Vec::new();
+//!     encoder.encode(text, &mut tokens)?;
+//!     Ok(chain.hashes(&tokens, 0).iter().map(|hash| number(hash.key())).collect())
+//! };
+//! assert_eq!(ids("You are a helpful assistant. What is a cache?")?, [0, 1, 2]);
+//! assert_eq!(ids("You are a helpful assistant. What is a block?")?, [0, 1, 3]);
+//! # Ok::<(), String>(())
+//! ```
+//!
+//! # Synthesise
+//!
+//! ```
+//! use kvtrace::record::{self, Record};
+//! use kvtrace::synth::{Generator, Knobs, Learner, Model, ModelKind, Request};
+//!
+//! let mut learner = Learner::default();
+//! let mut record = Record::default();
+//! for n in 0..100 {
+//!     let line = format!(r#"{{"timestamp": {}, "input_length": 900, "hash_ids": [0, {}]}}"#, n * 250, n + 1);
+//!     record::parse(line.as_bytes(), &mut record).map_err(|invalid| invalid.to_string())?;
+//!     learner.add(&record, 512)?;
+//! }
+//! let model = Model::new(ModelKind::default(), &learner.finish()?);
+//! let mut generator = Generator::new(model, Knobs::default(), 7, Some(1000))?;
+//! let mut request = Request::default();
+//! for _ in 0..1000 {
+//!     generator.next(&mut request)?;
+//!     assert_eq!((request.input_length, request.ids().next()), (900, Some(0)));
+//! }
+//! # Ok::<(), String>(())
+//! ```
+//!
+//! # What a version promises
+//!
+//! Versions follow [Semantic Versioning](https://semver.org). Public, from 1.0 on, are: the options of
+//! the filters and their meaning; exit codes; the names, units and meaning of the fields that they write,
+//! in trace lines, JSON, CSV, Prometheus, saved models, states and partial states, of which newer
+//! versions read those of older ones; the ids that `--ids hash`, `vllm` and `dynamo` give to equal
+//! tokens; and the items of this library. New options, new fields and new variants of enums may come with
+//! a minor version, so a reader should ignore fields that it does not know. Not promised: the texts of
+//! messages and help, the layout of tables for people, the bytes that a seed yields in `trace-synth`, and
+//! [`cli`], which is there for the four programs. Before 1.0, what breaks a user raises the second number
+//! and stands in the changelog. The oldest Rust version that compiles it may rise with a minor version.
 
 pub mod blocks;
 pub mod cat;

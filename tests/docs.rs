@@ -40,16 +40,29 @@ fn workplace() -> (tempfile::TempDir, PathBuf) {
     (folder, path)
 }
 
-/// Whether the programs that an example uses beside ours are here; says which is not.
+/// Programs beside ours that examples may use, where they are installed.
+const TOOLS: [&str; 7] = ["jq", "gzip", "zstd", "duckdb", "parallel", "systemd-analyze", "python3"];
+
+/// The public trace on which some documents show figures.
+const REAL_TRACE: &str = "conversation_trace.jsonl";
+
+/// Whether what an example uses beside our programs is here; says what is not. With `KVTRACE_NEED_ALL`
+/// nothing may be missing.
 fn can_run(command: &str) -> bool {
-    let missing = ["jq", "gzip", "zstd"].into_iter().find(|tool| {
-        command.split(|c: char| !c.is_alphanumeric()).any(|word| word == *tool)
+    let word = |c: char| !(c.is_alphanumeric() || c == '-');
+    let missing = TOOLS.into_iter().find(|tool| {
+        command.split(word).any(|word| word == *tool)
             && shell(root(), &format!("command -v {tool}")).status != Some(0)
     });
     if let Some(tool) = missing {
+        assert!(std::env::var_os("KVTRACE_NEED_ALL").is_none(), "{tool} is not here");
         eprintln!("skipped for want of {tool}: {command}");
     }
-    missing.is_none()
+    missing.is_none() && (!command.contains(REAL_TRACE) || real_trace().is_some())
+}
+
+fn real_trace() -> Option<PathBuf> {
+    support::real(&format!("traces/{REAL_TRACE}"))
 }
 
 #[test]
@@ -96,34 +109,54 @@ fn every_example_of_the_manual_pages_runs() {
     run_examples("trace-cat", cli::cat::SPEC.sections);
 }
 
-/// Every `console` block of a document: commands after `$ `, each followed by its whole output.
-#[test]
-fn every_example_of_the_readme_shows_its_real_output() {
-    let path = root().join("README.md");
+/// Runs every `console` block of a document: commands after `$ `, each followed by its whole output.
+/// The commands of one document share a folder.
+fn run_document(name: &str) {
+    let path = root().join(name);
     let text = std::fs::read_to_string(&path).unwrap();
     let (_folder, workplace) = workplace();
+    if let Some(trace) = real_trace().filter(|_| text.contains(REAL_TRACE)) {
+        std::os::unix::fs::symlink(trace.canonicalize().unwrap(), workplace.join(REAL_TRACE)).unwrap();
+    }
     let mut out = String::new();
-    let (mut in_block, mut commands, mut skipping) = (false, 0, false);
+    let (mut in_block, mut commands, mut ran_last) = (false, 0, false);
     for line in text.lines() {
         if line.starts_with("```") {
             in_block = line == "```console";
-            skipping = false;
+            ran_last = false;
         }
         if let Some(command) = line.strip_prefix("$ ").filter(|_| in_block) {
             commands += 1;
-            skipping = can_run(command);
+            ran_last = can_run(command);
             out.push_str(&format!("{line}\n"));
-            if skipping {
+            if ran_last {
                 let ran = shell(&workplace, command);
                 assert_eq!(ran.status, Some(0), "{command}\n{}", ran.stderr);
                 out.push_str(&ran.stdout);
             }
-        } else if !(in_block && skipping) {
+        } else if !(in_block && ran_last) {
             out.push_str(&format!("{line}\n"));
         }
     }
-    assert!(commands >= 3, "the README has too few examples");
+    assert!(commands >= 3, "{name} has too few examples");
     assert_file(&path, &out);
+}
+
+#[test]
+fn every_example_of_the_readme_shows_its_real_output() {
+    run_document("README.md");
+}
+
+#[test]
+fn every_recipe_shows_its_real_output() {
+    run_document("docs/recipes.md");
+}
+
+#[test]
+fn every_example_of_the_other_documents_shows_its_real_output() {
+    for name in ["peers", "cluster", "concepts", "comparison"] {
+        run_document(&format!("docs/{name}.md"));
+    }
 }
 
 #[test]

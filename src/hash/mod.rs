@@ -1,9 +1,9 @@
 //! Prompts to trace lines.
 //!
 //! Lines go in batches to worker threads, which do what takes time and depends on one line alone:
-//! parsing, rendering, tokens, chained hashes ([`worker`]). One thread writes the results in the
-//! order of the lines and does what depends on that order: dense numbers, arrival times ([`write`]).
-//! The same bytes come out for any number of workers ([`pipeline`]).
+//! parsing, rendering, tokens, chained hashes (`worker`). One thread writes the results in the
+//! order of the lines and does what depends on that order: dense numbers, arrival times (`write`).
+//! The same bytes come out for any number of workers (`pipeline`).
 
 mod pipeline;
 mod worker;

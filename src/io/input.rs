@@ -20,6 +20,13 @@ pub struct InputOptions {
     pub skip_invalid: bool,
 }
 
+impl Default for InputOptions {
+    /// Strict, with lines of up to 64 MiB: what the filters do unless they are told otherwise.
+    fn default() -> Self {
+        Self { max_line: 64 << 20, skip_invalid: false }
+    }
+}
+
 /// How far the input has been read.
 #[derive(Clone, Copy, Debug)]
 pub struct Status {

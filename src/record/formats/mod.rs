@@ -5,7 +5,7 @@
 //! the same. What a format has beside the known fields follows them as it stood.
 //!
 //! Ids that are no numbers, or that mean something else in every conversation, are replaced by 64-bit
-//! hashes ([`mint`]) which later become dense numbers. Formats that hash only full blocks leave out
+//! hashes (`mint`) which later become dense numbers. Formats that hash only full blocks leave out
 //! the last partial one; it gets an id of its own, which no other request has.
 
 mod agentic;
