@@ -42,7 +42,7 @@ fn shard_of(hash: u64) -> usize {
 #[derive(Default)]
 pub struct KeyTable<K> {
     keys: Vec<K>,
-    shards: [HashTable<u32>; SHARDS],
+    shards: Box<[HashTable<u32>; SHARDS]>,
     hasher: RandomState,
 }
 
