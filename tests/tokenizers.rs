@@ -7,14 +7,72 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use kvtrace::tokens::{Encoder, Growing, Tokenizer};
 use tokenizers::pipeline::{EncodeOptions, PipelineTokenizer};
 
+/// The small model whose tokens are merged bytes.
+fn bytes_model() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/model")
+}
+
+/// A folder with a small model whose tokens are merged characters, made as Gemma's is.
+fn characters_model() -> &'static Path {
+    static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
+        let mut vocab: Vec<String> = (0..=255).map(|byte| format!("<0x{byte:02X}>")).collect();
+        vocab.extend(
+            ["\n", "\n\n", "\t", "\"", "\\", "é", "中", "文", ">", "▁", "x", "0", "<"].map(str::to_owned),
+        );
+        vocab.extend(('a'..='w').map(String::from));
+        let mut merges = Vec::new();
+        for merge in [
+            "▁ t", "h e", "▁t he", "a a", "aa aa", "▁ ▁", "> ▁", "中 文", "u s", "us e", "▁ use", "e r",
+            "i n", "r e", "t h", "▁t h", "▁th e", "a n", "an d", "▁ and", "é a", "\" \\", "< 0", "<0 x",
+        ] {
+            let (left, right) = merge.split_once(' ').unwrap();
+            merges.push([left.to_owned(), right.to_owned()]);
+            let joined = left.to_owned() + right;
+            if !vocab.contains(&joined) {
+                vocab.push(joined);
+            }
+        }
+        let added = ["<start>", "\n\n", "▁▁▁"].map(|content| {
+            let id = vocab.iter().position(|token| token == content).unwrap_or_else(|| {
+                vocab.push(content.to_owned());
+                vocab.len() - 1
+            });
+            serde_json::json!({"id": id, "content": content, "single_word": false, "lstrip": false,
+                "rstrip": false, "normalized": false, "special": id > 300})
+        });
+        let text = |value: &str| serde_json::to_string(value).unwrap();
+        let tokens: Vec<String> =
+            vocab.iter().enumerate().map(|(id, t)| format!("{}: {id}", text(t))).collect();
+        // The lists stand in the order of real files.
+        let model = format!(
+            r#"{{"type": "BPE", "dropout": null, "unk_token": "<0x00>", "fuse_unk": true, "byte_fallback": true,
+            "ignore_merges": false, "vocab": {{ {} }}, "merges": {}}}"#,
+            tokens.join(", "),
+            serde_json::json!(merges)
+        );
+        let file = format!(
+            r#"{{"version": "1.0", "truncation": null, "padding": null, "added_tokens": {},
+            "normalizer": {{"type": "Replace", "pattern": {{"String": " "}}, "content": "▁"}},
+            "pre_tokenizer": {{"type": "Split", "pattern": {{"String": " "}},
+                "behavior": "MergedWithPrevious", "invert": false}},
+            "post_processor": null, "decoder": null, "model": {model}}}"#,
+            serde_json::json!(added)
+        );
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("tokenizer.json"), file).unwrap();
+        folder
+    });
+    FOLDER.path()
+}
+
 /// The folders of the models to compare.
 fn models() -> Vec<PathBuf> {
-    let mut models = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/model")];
+    let mut models = vec![bytes_model(), characters_model().to_owned()];
     match std::env::var_os("KVTRACE_TOKENIZERS") {
         Some(folder) => {
             let entries = std::fs::read_dir(&folder).unwrap();
@@ -154,8 +212,12 @@ impl Texts {
         for _ in 0..[1, 2, 3, 5, 10, 30, 100, 400][random.usize(..8)] {
             match random.u8(..20) {
                 0..10 => out.push_str(PARTS[random.usize(..PARTS.len())]),
-                // Below the planes in which the newest characters are.
-                10..12 => out.extend(char::from_u32(random.u32(..0x3000)).filter(|c| c.is_alphanumeric())),
+                // Below the planes in which the newest characters are, and without the marks that this version
+                // puts in another order than Python's in normal form C.
+                10..12 => out.extend(
+                    char::from_u32(random.u32(..0x3000))
+                        .filter(|c| c.is_alphanumeric() && !('\u{1ab0}'..='\u{1aff}').contains(c)),
+                ),
                 12..14 => out.extend(std::iter::repeat_n(random.u8(..128) as char, random.usize(1..4))),
                 14 if !added.is_empty() => out.push_str(&added[random.usize(..added.len())]),
                 15 => out.push_str(&" ".repeat(random.usize(1..40))),
@@ -178,6 +240,10 @@ fn tokens_are_those_of_the_library() {
         let mut compare = |text: &str| {
             let mut found = Vec::new();
             encoder.encode(text, &mut found).unwrap();
+            // A contraction in Python's tokenizers 0.23, whose ids are wanted, but not in this version.
+            if text.contains("'ſ") {
+                return;
+            }
             assert!(found == oracle.encode(text), "{}: {text:?}", model.display());
         };
         compare("");
@@ -188,6 +254,16 @@ fn tokens_are_those_of_the_library() {
         {
             for n in [63, 64, 65, 129, 20_000] {
                 compare(&c.repeat(n));
+            }
+        }
+        // Words without a break are merged in another way than short ones.
+        for letters in ["acgt", "abcdefghijklmnopqrstuvwxyz", "aab", "the", "中文字日本", "!-.", "éaüb"]
+        {
+            let letters: Vec<char> = letters.chars().collect();
+            for length in [65, 200, 1000, 30_000] {
+                compare(
+                    &(0..length).map(|_| letters[texts.random.usize(..letters.len())]).collect::<String>(),
+                );
             }
         }
     }
@@ -223,10 +299,18 @@ fn what_is_remembered_changes_no_token() {
     }
 }
 
+/// Else the comparisons above would be of the library with itself.
+#[test]
+fn both_small_models_are_run_by_the_program_itself() {
+    for model in [&bytes_model(), characters_model()] {
+        assert!(Tokenizer::load(model, false).unwrap().turns_apart());
+    }
+}
+
 /// The ids are the output of tokenizers 0.23.3 for Python on the file in `examples`.
 #[test]
 fn the_small_model_has_the_tokens_of_the_python_library() {
-    let tokenizer = Arc::new(Tokenizer::load(&models()[0], true).unwrap());
+    let tokenizer = Arc::new(Tokenizer::load(&bytes_model(), true).unwrap());
     let mut encoder = Encoder::new(tokenizer.clone(), 0);
     let mut encode = |text: &str| {
         let mut tokens = Vec::new();
@@ -242,6 +326,8 @@ fn the_small_model_has_the_tokens_of_the_python_library() {
                 51, 52, 310,
             ],
         ),
+        // A long s after an apostrophe is a contraction.
+        ("the'ſon 'Sſ", &[303, 101, 39, 197, 191, 302, 32, 39, 83, 197, 191]),
         ("<|im_start|<|begin|>", &[60, 124, 105, 109, 95, 115, 116, 97, 114, 116, 124, 308]),
     ];
     for (text, expected) in vectors {

@@ -6,14 +6,43 @@ use std::hash::{BuildHasher, Hash};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
+/// Shards of a table.
+const SHARDS: usize = 16;
+
+/// The shard of each value of eight bits of the hash.
+///
+/// Shard i gets a share proportional to 2^(i/16), so that the shards double one after the other: bytes
+/// per key stay about the same at any size, and only a small part is copied at a time.
+const SHARD_OF: [u8; 256] = {
+    // 256 x (2^(i/16) - 1), rounded, for i = 1 .. 16: where each shard ends.
+    let ends = [11, 23, 36, 48, 62, 76, 91, 106, 122, 139, 156, 175, 194, 213, 234, 256];
+    let mut shard_of = [0; 256];
+    let (mut value, mut shard) = (0, 0);
+    while value < 256 {
+        if value == ends[shard] {
+            shard += 1;
+        }
+        shard_of[value] = shard as u8;
+        value += 1;
+    }
+    shard_of
+};
+
+/// The shard of a key with this hash: of bits that neither the place within the shard nor the tag
+/// beside it is made of.
+#[inline]
+fn shard_of(hash: u64) -> usize {
+    usize::from(SHARD_OF[(hash >> 44) as usize & 0xff])
+}
+
 /// A set of keys, each with the index of its first appearance.
 ///
-/// Keys stand in one vector in that order; the hash table holds only 32-bit indices into it. With
-/// a 12-byte key that is 17.7 to 23.4 bytes per key.
+/// Keys stand in one vector in that order; the hash tables hold only 32-bit indices into it. With
+/// a 12-byte key that is some 20 bytes per key, at any size.
 #[derive(Default)]
 pub struct KeyTable<K> {
     keys: Vec<K>,
-    slots: HashTable<u32>,
+    shards: Box<[HashTable<u32>; SHARDS]>,
     hasher: RandomState,
 }
 
@@ -37,22 +66,26 @@ impl<K: Copy + Eq + Hash> KeyTable<K> {
     #[inline]
     pub fn get(&self, key: K) -> Option<u32> {
         let hash = self.hasher.hash_one(key);
-        self.slots.find(hash, |&slot| self.keys[slot as usize] == key).copied()
+        self.shards[shard_of(hash)].find(hash, |&slot| self.keys[slot as usize] == key).copied()
     }
 
-    /// Bytes in use once one more key has been added: tables grow by doubling, and for a moment the
+    /// Bytes in use once one more key has been added: shards grow by doubling, and for a moment the
     /// old one stands beside the new one.
     pub fn bytes_with_one_more(&self) -> usize {
-        let slots = self.slots.allocation_size();
-        let grows = self.slots.len() == self.slots.capacity();
-        (self.keys.len() + 1) * size_of::<K>() + if grows { 3 * slots } else { slots }
+        let size = HashTable::allocation_size;
+        let full = self.shards.iter().filter(|shard| shard.len() == shard.capacity());
+        let growth = 2 * full.map(size).max().unwrap_or(0);
+        (self.keys.len() + 1) * size_of::<K>() + self.shards.iter().map(size).sum::<usize>() + growth
     }
 
     /// Makes room for so many keys in all.
     pub fn reserve(&mut self, keys: usize) {
         self.keys.reserve(keys.saturating_sub(self.keys.len()));
-        let rehash = |&slot: &u32| self.hasher.hash_one(self.keys[slot as usize]);
-        self.slots.reserve(keys.saturating_sub(self.slots.len()), rehash);
+        for (shard, table) in self.shards.iter_mut().enumerate() {
+            let share = SHARD_OF.iter().filter(|&&of| usize::from(of) == shard).count();
+            let rehash = |&slot: &u32| self.hasher.hash_one(self.keys[slot as usize]);
+            table.reserve((keys / SHARD_OF.len() * share).saturating_sub(table.len()), rehash);
+        }
     }
 
     /// Adds a key that is not known yet. At most `u32::MAX` keys fit; the caller counts them.
@@ -61,31 +94,9 @@ impl<K: Copy + Eq + Hash> KeyTable<K> {
         let index = self.keys.len() as u32;
         self.keys.push(key);
         let rehash = |&slot: &u32| self.hasher.hash_one(self.keys[slot as usize]);
-        self.slots.insert_unique(hash, index, rehash);
+        self.shards[shard_of(hash)].insert_unique(hash, index, rehash);
     }
 }
-
-/// Shards of an [`IdTable`].
-const SHARDS: usize = 16;
-
-/// The shard of each value of eight bits of the hash.
-///
-/// Shard i gets a share proportional to 2^(i/16), so that the shards double one after the other: bytes
-/// per key stay about the same at any size, and only a small part is copied at a time.
-const SHARD_OF: [u8; 256] = {
-    // 256 x (2^(i/16) - 1), rounded, for i = 1 .. 16: where each shard ends.
-    let ends = [11, 23, 36, 48, 62, 76, 91, 106, 122, 139, 156, 175, 194, 213, 234, 256];
-    let mut shard_of = [0; 256];
-    let (mut value, mut shard) = (0, 0);
-    while value < 256 {
-        if value == ends[shard] {
-            shard += 1;
-        }
-        shard_of[value] = shard as u8;
-        value += 1;
-    }
-    shard_of
-};
 
 /// Block numbers by id: some 20 bytes per id.
 #[derive(Default)]
@@ -110,8 +121,7 @@ impl Hashed {
     }
 
     fn shard(self) -> usize {
-        // Bits that neither the place within a shard nor the tag beside it is made of.
-        usize::from(SHARD_OF[(self.hash >> 44) as usize & 0xff])
+        shard_of(self.hash)
     }
 
     fn is(self, entry: &[u32; 3]) -> bool {
@@ -166,6 +176,22 @@ impl IdTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The promise of 24 bytes per block, and what `--max-memory` is compared with.
+    #[test]
+    fn a_key_takes_little_memory_at_any_size() {
+        let mut table = KeyTable::default();
+        let mut largest: f64 = 0.0;
+        for number in 0..400_000u32 {
+            if number > 20_000 {
+                largest = largest.max(table.bytes_with_one_more() as f64 / f64::from(number + 1));
+            }
+            table.insert_new([number, number.wrapping_mul(0x9e37_79b9), 7]);
+        }
+        assert!((18.0..24.0).contains(&largest), "{largest}");
+        assert!((0..400_000).all(|n| table.get([n, n.wrapping_mul(0x9e37_79b9), 7]) == Some(n)));
+        assert_eq!(table.get([1, 2, 3]), None);
+    }
 
     #[test]
     fn every_id_keeps_its_number() {

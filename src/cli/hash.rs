@@ -638,11 +638,10 @@ pub static SPEC: Spec<Options> = Spec {
                  text. The vocabulary is part of the program.\n\n\
                  A tokenizer file: byte-level BPE with the split pattern of GPT-2, cl100k_base, \
                  o200k_base, Llama 3, Qwen 2 and 3, DeepSeek V3, Mistral or Kimi, plain or in normal \
-                 form C, is read and run by the program itself; any other tokenizer.json by the crate \
-                 tokenizers, 1.0.0-rc.3. Ids are those of Python's tokenizers 0.23.3 \
+                 form C, or BPE of characters as Gemma has it, is read and run by the program itself; any \
+                 other tokenizer.json by the crate tokenizers, 1.0.0-rc.3. Ids are those of Python's tokenizers 0.23.3 \
                  (Tokenizer.from_file, add_special_tokens=False), except beside characters that Unicode \
-                 assigned in version 17, which the newer tables know, and after an apostrophe with a long s \
-                 (U+017F), which is no contraction here. Added tokens are found in the \
+                 assigned in version 17, which the newer tables know. Added tokens are found in the \
                  text, as the library does. Truncation and padding in the file are ignored.\n\n\
                  Prompts that are lists of token ids are taken as they are; ids beyond the vocabulary \
                  too, because the trace does not hold them.",
@@ -713,11 +712,11 @@ pub static SPEC: Spec<Options> = Spec {
             title: "MEMORY",
             body: &[Block::Text(
                 "About 6 MiB for the embedded vocabulary once it is used, or some 20 MiB for a tokenizer \
-                 file of 128,000 tokens that the program reads itself, and much more for one that it \
+                 file of 128,000 tokens that the program reads itself (twice as much while it does), and much more for one that it \
                  does not; up to 10 MiB per thread and what --reuse allows; and a few batches of lines, \
-                 of 256 KiB or one line each, and with it about six times the size of a long prompt, or fifty times where \
-                 it is one word without a break. Dense ids take 18 to 23 bytes, \
-                 for a moment up to 29 while their table doubles, for each distinct block, all others nothing. At most 4,294,967,295 distinct blocks can be \
+                 of 256 KiB or one line each, and with it about six times the size of a long prompt, or 25 times \
+                 where it is one word without a break. Dense ids take about 20 bytes for each distinct \
+                 block, all others nothing. At most 4,294,967,295 distinct blocks can be \
                  numbered. At --max-memory, or that number, the run ends with an error.",
             )],
         },

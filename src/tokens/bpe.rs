@@ -1,7 +1,7 @@
 //! Byte-pair merging: from the bytes of one word to its tokens.
 //!
 //! The rules are those of the BPE model in Hugging Face's `tokenizers`: start with one token per
-//! byte and merge the neighbours whose merge stands first in the list, the leftmost of equals first,
+//! byte (or character) and merge the neighbours whose merge stands first in the list, the leftmost of equals first,
 //! until no merge is left. Words repeat, so each thread keeps the tokens of words it has seen in a
 //! small table ([`Words`]); only what misses there is merged.
 
@@ -13,20 +13,14 @@ use std::ops::Range;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
+use super::characters::Characters;
+
 /// No token, no merge.
 const NONE: u32 = u32::MAX;
 
 /// Words of more bytes are merged with a heap: quicker, from about here on, than to look for the
 /// first merge anew each time.
 const SHORT: usize = 64;
-
-/// A token of the vocabulary: where its bytes stand, and its id.
-#[derive(Clone, Copy)]
-struct Piece {
-    start: u32,
-    len: u32,
-    id: u32,
-}
 
 /// Two neighbours and what becomes of them.
 #[derive(Clone, Copy)]
@@ -43,11 +37,12 @@ struct Merge {
 
 const NO_MERGE: Merge = Merge { rank: NONE, id: NONE };
 
-/// The tokens of a vocabulary by their bytes.
+/// Tokens by their bytes.
 #[derive(Default)]
 pub(super) struct Vocabulary {
     bytes: Vec<u8>,
-    table: HashTable<Piece>,
+    /// Where the bytes of a token stand, how many there are, and its id.
+    table: HashTable<[u32; 3]>,
     hasher: FixedState,
 }
 
@@ -57,45 +52,37 @@ impl Vocabulary {
         Self { bytes: Vec::with_capacity(tokens * 8), table, hasher: FixedState::default() }
     }
 
-    fn slice(&self, piece: Piece) -> &[u8] {
-        &self.bytes[piece.start as usize..][..piece.len as usize]
-    }
-
-    /// Adds a token; of two with the same bytes the last one counts.
+    /// Adds a token, which is not there yet.
     pub(super) fn insert(&mut self, token: &[u8], id: u32) {
-        let hash = self.hasher.hash_one(token);
-        let Self { bytes, table, .. } = self;
-        let of = |piece: &Piece| &bytes[piece.start as usize..][..piece.len as usize];
-        if let Some(known) = table.find_mut(hash, |piece| of(piece) == token) {
-            known.id = id;
-            return;
-        }
-        let piece = Piece { start: bytes.len() as u32, len: token.len() as u32, id };
-        bytes.extend_from_slice(token);
-        let (bytes, hasher) = (&*bytes, &self.hasher);
-        let rehash = |p: &Piece| hasher.hash_one(&bytes[p.start as usize..][..p.len as usize]);
-        table.insert_unique(hash, piece, rehash);
+        let piece = [self.bytes.len() as u32, token.len() as u32, id];
+        self.bytes.extend_from_slice(token);
+        let (bytes, hasher) = (&*self.bytes, &self.hasher);
+        let rehash = |piece: &[u32; 3]| hasher.hash_one(slice(bytes, *piece));
+        self.table.insert_unique(hasher.hash_one(token), piece, rehash);
     }
 
     pub(super) fn get(&self, token: &[u8]) -> Option<u32> {
         let hash = self.hasher.hash_one(token);
-        self.table.find(hash, |&piece| self.slice(piece) == token).map(|piece| piece.id)
+        self.table.find(hash, |&piece| slice(&self.bytes, piece) == token).map(|piece| piece[2])
     }
+}
 
-    /// The token of each byte; `None` if one has none.
-    pub(super) fn byte_ids(&self) -> Option<[u32; 256]> {
-        let mut ids = [NONE; 256];
-        for (byte, id) in (0..=u8::MAX).zip(&mut ids) {
-            *id = self.get(&[byte])?;
-        }
-        Some(ids)
-    }
+fn slice(bytes: &[u8], [start, len, _]: [u32; 3]) -> &[u8] {
+    &bytes[start as usize..][..len as usize]
+}
+
+/// The tokens that a word begins as.
+pub(super) enum Alphabet {
+    /// One for each byte.
+    Bytes(Box<[u32; 256]>),
+    /// One for each character.
+    Characters(Box<Characters>),
 }
 
 /// Merges words into tokens.
 pub(super) struct Bpe {
     pairs: HashTable<Pair>,
-    byte_ids: [u32; 256],
+    alphabet: Alphabet,
     /// The merges of two bytes, by both: half of all that is looked up, in the space of a few pages.
     byte_pairs: Vec<Merge>,
     /// Tokens that are taken as they are where they are a word, whatever the merges would make of it.
@@ -105,11 +92,7 @@ pub(super) struct Bpe {
 impl Bpe {
     /// `merges` gives, in order of rank, the two tokens to merge and the result; a pair that occurs
     /// twice keeps its last place.
-    pub(super) fn new(
-        byte_ids: &[u32; 256],
-        merges: impl ExactSizeIterator<Item = [u32; 3]>,
-        whole_words: Option<Vocabulary>,
-    ) -> Self {
+    pub(super) fn new(alphabet: Alphabet, merges: impl ExactSizeIterator<Item = [u32; 3]>) -> Self {
         let mut pairs: HashTable<Pair> = HashTable::with_capacity(merges.len());
         for (rank, [left, right, id]) in (0..).zip(merges) {
             let key = pair_key(left, right);
@@ -121,10 +104,16 @@ impl Bpe {
                 }
             }
         }
-        let mut bpe = Self { pairs, byte_ids: *byte_ids, byte_pairs: Vec::new(), whole_words };
-        bpe.byte_pairs =
-            (0..1 << 16).map(|i: usize| bpe.merge(byte_ids[i >> 8], byte_ids[i & 255])).collect();
+        let mut bpe = Self { pairs, alphabet, byte_pairs: Vec::new(), whole_words: None };
+        if let Alphabet::Bytes(ids) = &bpe.alphabet {
+            bpe.byte_pairs = (0..1 << 16).map(|i: usize| bpe.merge(ids[i >> 8], ids[i & 255])).collect();
+        }
         bpe
+    }
+
+    /// Takes these words as the tokens that they are from now on.
+    pub(super) fn take_whole(&mut self, words: Option<Vocabulary>) {
+        self.whole_words = words;
     }
 
     #[inline]
@@ -190,17 +179,24 @@ impl Bpe {
             out.push(id);
             return;
         }
-        scratch.ids.clear();
-        scratch.ids.extend(word.iter().map(|&byte| self.byte_ids[usize::from(byte)]));
-        if word.len() <= SHORT {
-            let pair = |pair: &[u8]| self.byte_pairs[usize::from(pair[0]) << 8 | usize::from(pair[1])];
-            scratch.merges.clear();
-            scratch.merges.extend(word.windows(2).map(pair));
-            self.merge_short(&mut scratch.ids, &mut scratch.merges);
-            out.extend_from_slice(&scratch.ids);
-        } else {
-            self.merge_long(scratch, out);
+        let Scratch { ids, merges, heap } = scratch;
+        ids.clear();
+        merges.clear();
+        match &self.alphabet {
+            Alphabet::Bytes(byte_ids) => ids.extend(word.iter().map(|&byte| byte_ids[usize::from(byte)])),
+            Alphabet::Characters(characters) => characters.ids(word, ids),
         }
+        if ids.len() > SHORT {
+            return self.merge_long(ids, heap, out);
+        }
+        if self.byte_pairs.is_empty() {
+            merges.extend(ids.windows(2).map(|pair| self.merge(pair[0], pair[1])));
+        } else {
+            let pair = |pair: &[u8]| self.byte_pairs[usize::from(pair[0]) << 8 | usize::from(pair[1])];
+            merges.extend(word.windows(2).map(pair));
+        }
+        self.merge_short(ids, merges);
+        out.extend_from_slice(ids);
     }
 
     /// `merges` are those of the neighbours in `ids`.
@@ -221,42 +217,89 @@ impl Bpe {
         }
     }
 
-    /// The same for words of any length: a list of what is left, and a heap of possible merges, of
-    /// which those that have become impossible are passed over.
-    fn merge_long(&self, scratch: &mut Scratch, out: &mut Vec<u32>) {
-        let Scratch { ids, links, heap, .. } = scratch;
-        let n = ids.len() as u32;
-        links.clear();
-        links.extend((0..n).map(|i| (i.wrapping_sub(1), if i + 1 < n { i + 1 } else { NONE })));
-        heap.clear();
-        for (at, pair) in (0..).zip(ids.windows(2)) {
-            self.propose(heap, at, pair[0], pair[1]);
-        }
-        while let Some(Reverse((_, at, key, id))) = heap.pop() {
-            let (before, next) = links[at as usize];
-            if next == NONE || pair_key(ids[at as usize], ids[next as usize]) != key {
+    /// The same for words of any length: a heap of possible merges, of which those that have become
+    /// impossible are passed over. Tokens stay where they begin in `ids`; a heap that has grown is
+    /// cleared of what is impossible, so that all takes 14 bytes for each byte of the word.
+    fn merge_long(&self, ids: &mut [u32], heap: &mut Heap, out: &mut Vec<u32>) {
+        let mut tokens = Tokens(ids);
+        let mut start = std::mem::take(heap).into_vec();
+        let n = tokens.0.len();
+        start.clear();
+        start.reserve_exact(n + n / 4);
+        let limit = start.capacity();
+        start.extend((0..n).filter_map(|at| self.possible(&tokens, at)));
+        *heap = start.into();
+        while let Some(Reverse(next)) = heap.pop() {
+            let at = next as u32 as usize;
+            let Some((after, merge)) = self.merge_at(&tokens, at) else { continue };
+            if u64::from(merge.rank) != next >> 32 {
                 continue;
             }
-            let after = links[next as usize].1;
-            ids[at as usize] = id;
-            ids[next as usize] = NONE;
-            links[at as usize].1 = after;
-            if after != NONE {
-                links[after as usize].0 = at;
-                self.propose(heap, at, id, ids[after as usize]);
+            let before = tokens.before(at);
+            tokens.join(at, after, merge.id);
+            if heap.len() + 2 > limit {
+                let mut entries = std::mem::take(heap).into_vec();
+                entries.retain(|&entry| self.possible(&tokens, entry.0 as u32 as usize) == Some(entry));
+                *heap = entries.into();
             }
-            if before != NONE {
-                self.propose(heap, before, ids[before as usize], id);
-            }
+            heap.extend(self.possible(&tokens, at));
+            heap.extend(before.and_then(|before| self.possible(&tokens, before)));
         }
-        out.extend(ids.iter().filter(|&&id| id != NONE));
+        let mut at = 0;
+        while at < n {
+            out.push(tokens.0[at]);
+            at = tokens.after(at);
+        }
     }
 
-    fn propose(&self, heap: &mut Heap, at: u32, left: u32, right: u32) {
-        let merge = self.merge(left, right);
-        if merge.rank != NONE {
-            heap.push(Reverse((merge.rank, at, pair_key(left, right), merge.id)));
+    /// The token after the one at `at`, and what becomes of both.
+    fn merge_at(&self, tokens: &Tokens<'_>, at: usize) -> Option<(usize, Merge)> {
+        let after = tokens.after(at);
+        let (&left, &right) = (tokens.0.get(at)?, tokens.0.get(after)?);
+        if left & INNER != 0 {
+            return None;
         }
+        let merge = self.merge(left, right);
+        (merge.rank != NONE).then_some((after, merge))
+    }
+
+    /// The same as an entry of the heap.
+    fn possible(&self, tokens: &Tokens<'_>, at: usize) -> Option<Reverse<u64>> {
+        let (_, merge) = self.merge_at(tokens, at)?;
+        Some(Reverse(u64::from(merge.rank) << 32 | at as u64))
+    }
+}
+
+/// Marks what is inside a token. Ids are smaller.
+pub(super) const INNER: u32 = 1 << 31;
+
+/// Neighbouring tokens, each with as many places as it is long: its id is in the first; the second and
+/// the last have its length, and all but the first are marked.
+struct Tokens<'a>(&'a mut [u32]);
+
+impl Tokens<'_> {
+    /// The place after the token at `at`.
+    fn after(&self, at: usize) -> usize {
+        match self.0.get(at + 1) {
+            Some(&second) if second & INNER != 0 => at + (second & !INNER) as usize,
+            _ => at + 1,
+        }
+    }
+
+    /// The token before the one at `at`.
+    fn before(&self, at: usize) -> Option<usize> {
+        let last = *self.0.get(at.checked_sub(1)?)?;
+        Some(if last & INNER == 0 { at - 1 } else { at - (last & !INNER) as usize })
+    }
+
+    /// Makes the tokens at `at` and `after` one.
+    fn join(&mut self, at: usize, after: usize, id: u32) {
+        let end = self.after(after);
+        let length = INNER | (end - at) as u32;
+        self.0[after] = INNER;
+        self.0[at] = id;
+        self.0[at + 1] = length;
+        self.0[end - 1] = length;
     }
 }
 
@@ -275,15 +318,14 @@ fn fold(a: u64, b: u64) -> u64 {
     product as u64 ^ (product >> 64) as u64
 }
 
-/// Possible merges by rank, then by place: the pair, and what it becomes.
-type Heap = BinaryHeap<Reverse<(u32, u32, u64, u32)>>;
+/// Possible merges: rank and place.
+type Heap = BinaryHeap<Reverse<u64>>;
 
 /// Memory for merging, reused.
 #[derive(Default)]
 struct Scratch {
     ids: Vec<u32>,
     merges: Vec<Merge>,
-    links: Vec<(u32, u32)>,
     heap: Heap,
 }
 

@@ -7,8 +7,8 @@
 
 use std::sync::OnceLock;
 
-use super::bpe::Bpe;
-use super::file::ByteLevel;
+use super::bpe::{Alphabet, Bpe};
+use super::file::Engine;
 use super::split::Grammar;
 
 const TOKENS: usize = 199_998;
@@ -17,9 +17,9 @@ const TOKENS: usize = 199_998;
 static PACKED: &[u8; 256 + 6 * (TOKENS - 256)] = include_bytes!(concat!(env!("OUT_DIR"), "/o200k_base"));
 
 /// The tokenizer of that vocabulary, made by the first call in a few milliseconds.
-pub(super) fn o200k_base() -> &'static ByteLevel {
-    static MADE: OnceLock<ByteLevel> = OnceLock::new();
-    MADE.get_or_init(|| ByteLevel::plain(Grammar::Tiktoken, bpe()))
+pub(super) fn o200k_base() -> &'static Engine {
+    static MADE: OnceLock<Engine> = OnceLock::new();
+    MADE.get_or_init(|| Engine::plain(Grammar::Tiktoken, bpe()))
 }
 
 /// Calls `each` with the bytes of every token, in the order of their ids.
@@ -38,12 +38,12 @@ pub(super) fn each_token(mut each: impl FnMut(&[u8])) {
 
 fn bpe() -> Bpe {
     let (bytes, merges) = PACKED.split_at(256);
-    let mut byte_ids = [0; 256];
+    let mut byte_ids = Box::new([0; 256]);
     for (id, &byte) in (0..).zip(bytes) {
         byte_ids[usize::from(byte)] = id;
     }
     let merges = merges.chunks_exact(6).zip(256..TOKENS as u32);
-    Bpe::new(&byte_ids, merges.map(|(sides, id)| [side(&sides[..3]), side(&sides[3..]), id]), None)
+    Bpe::new(Alphabet::Bytes(byte_ids), merges.map(|(sides, id)| [side(&sides[..3]), side(&sides[3..]), id]))
 }
 
 fn side(packed: &[u8]) -> u32 {

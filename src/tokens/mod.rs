@@ -9,10 +9,12 @@
 
 mod added;
 mod bpe;
+mod characters;
 pub mod chat;
 mod embedded;
 mod file;
 mod growing;
+mod lists;
 mod older;
 mod reuse;
 mod split;

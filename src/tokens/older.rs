@@ -64,6 +64,19 @@ pub(super) fn as_tiktoken_sees(text: &str) -> Option<Vec<u8>> {
     (!seen.is_empty()).then_some(seen)
 }
 
+/// The same where only a long s is seen otherwise, as Python's tokenizers 0.23 do: their patterns with
+/// contractions of any case take `'ſ` for `'s`, and the scanner does not.
+pub(super) fn with_long_s(text: &str) -> Option<Vec<u8>> {
+    let mut seen = Vec::new();
+    for at in memchr::memmem::find_iter(text.as_bytes(), "'ſ") {
+        if seen.is_empty() {
+            seen.extend_from_slice(text.as_bytes());
+        }
+        seen[at..at + 3].copy_from_slice(b"'re");
+    }
+    (!seen.is_empty()).then_some(seen)
+}
+
 /// Whether two bytes may begin one of the characters in question.
 #[expect(clippy::needless_bitwise_bool, reason = "without branches, many are looked at together")]
 #[inline(always)]
@@ -112,5 +125,7 @@ mod tests {
         assert_eq!(as_tiktoken_sees("aſ ſ"), None);
         assert_eq!(as_tiktoken_sees("ſ"), None);
         assert_eq!(as_tiktoken_sees(""), None);
+        assert_eq!(with_long_s("aſ ſ'ſ'ſx 'S").unwrap(), "aſ ſ're'rex 'S".as_bytes());
+        assert_eq!(with_long_s("aſ ſ 's"), None);
     }
 }

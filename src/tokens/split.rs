@@ -120,7 +120,11 @@ pub(super) struct Splitter {
 impl Splitter {
     /// The words of `text`, which is shorter than 4 GiB.
     pub(super) fn split(&mut self, grammar: Grammar, text: &str) -> &[Span] {
-        let seen = if grammar == Grammar::Tiktoken { older::as_tiktoken_sees(text) } else { None };
+        let seen = match grammar {
+            Grammar::Tiktoken => older::as_tiktoken_sees(text),
+            Grammar::Cl100k | Grammar::Qwen | Grammar::O200k | Grammar::Kimi => older::with_long_s(text),
+            Grammar::Gpt2 | Grammar::DeepSeek | Grammar::Tekken => None,
+        };
         let text = seen.as_deref().unwrap_or(text.as_bytes());
         let blocks = text.len().div_ceil(64);
         if self.tags.len() < text.len() {
@@ -154,6 +158,9 @@ pub(super) struct Cuts {
 }
 
 impl Cuts {
+    /// Those of most tokenizers.
+    pub(super) const USUAL: Self = Self { after_newlines: true };
+
     /// Calls `each` with pieces of `text` of a size that suits the scanner.
     pub(super) fn windows<'a>(self, mut text: &'a str, mut each: impl FnMut(&'a str)) {
         while text.len() > 2 * WINDOW {
