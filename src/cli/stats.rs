@@ -188,9 +188,9 @@ impl Options {
             "--merge would be wrong without a line of a piece: it goes without --skip-invalid"
         } else if self.kv_bytes_per_token.is_some() && self.model_kv_bytes.is_some() {
             "--kv-bytes-per-token and --model-config say the same: give one of the two"
-        } else if self.kv_bytes_per_token().is_some() && !caches {
+        } else if self.kv_bytes_per_token().is_some() && !(caches || self.has_picture()) {
             "--kv-bytes-per-token and --model-config size the caches of --capacity, --curve and --target: name one"
-        } else if self.warmup != Warmup::default() && !caches {
+        } else if self.warmup != Warmup::default() && !(caches || self.has_picture()) {
             "--warmup is for the caches of --capacity, --curve, --target and --ttl: name one"
         } else if caches && (self.partial || self.merge) {
             "finite caches need the whole trace in one run: they go neither with --partial nor with --merge"

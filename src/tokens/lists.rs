@@ -187,7 +187,7 @@ pub(super) struct Lists<'a> {
 
 impl<'a> Lists<'a> {
     /// Reads `file`, and does `beside` while another thread reads half of it.
-    pub(super) fn read<T: Send>(file: &'a [u8], beside: impl FnOnce() -> T + Send) -> (Option<Self>, T) {
+    pub(super) fn read<T: Send>(file: &'a [u8], beside: impl Fn() -> T + Sync) -> (Option<Self>, T) {
         let places = value_after(file, 0, b"\"vocab\"", b'{')
             .and_then(|vocab| Some((vocab, value_after(file, vocab, b"\"merges\"", b'[')?)))
             .filter(|_| u32::try_from(file.len()).is_ok());
@@ -208,15 +208,17 @@ impl<'a> Lists<'a> {
     }
 }
 
-/// Does both at once.
-pub(super) fn both<A, B: Send>(first: impl FnOnce() -> A, second: impl FnOnce() -> B + Send) -> (A, B) {
+/// Does both at once, or one after the other where the system has no thread to give.
+pub(super) fn both<A, B: Send>(first: impl FnOnce() -> A, second: impl Fn() -> B + Sync) -> (A, B) {
     std::thread::scope(|scope| {
-        let second = scope.spawn(second);
+        let thread = std::thread::Builder::new().spawn_scoped(scope, &second);
         let first = first();
-        match second.join() {
-            Ok(second) => (first, second),
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
+        let second = match thread.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(second)) => second,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            Err(_) => second(),
+        };
+        (first, second)
     })
 }
 
