@@ -169,7 +169,7 @@ fn analysis_of(ids: &[u64]) -> (Duration, String) {
         }
         best = best.min(begun.elapsed());
         let mut out = Vec::new();
-        kvtrace::report::write(kvtrace::report::Format::Json, &analysis.report(&[50.0]), &mut out);
+        kvtrace::report::write(&kvtrace::report::Format::Json.into(), &analysis.report(&[50.0]), &mut out);
         let text = String::from_utf8(out).unwrap();
         assert!(report.is_empty() || report == text);
         report = text;

@@ -120,7 +120,7 @@ fn neighbours_beyond_a_double_are_different_blocks() {
 
 fn json(analysis: &Analysis) -> Value {
     let mut out = Vec::new();
-    report::write(report::Format::Json, &analysis.report(&[50.0]), &mut out);
+    report::write(&report::Format::Json.into(), &analysis.report(&[50.0]), &mut out);
     // The figures as they are written, not as a double.
     serde_json::from_slice(&out).unwrap()
 }
@@ -141,7 +141,7 @@ fn sums_beyond_64_bits_are_exact() {
     assert_eq!(figures.input_tokens, u128::from(MAX_LENGTH) * u128::from(REQUESTS));
     assert_eq!(figures.output_tokens, u128::from(MAX_LENGTH) * u128::from(REQUESTS - 1) + 1);
     let mut out = Vec::new();
-    report::write(report::Format::Json, &figures, &mut out);
+    report::write(&report::Format::Json.into(), &figures, &mut out);
     let text = String::from_utf8(out).unwrap();
     assert!(text.contains("\"input_tokens\": 18446745173221179392,"), "{text}");
     assert!(text.contains("\"output_tokens\": 18446744073709551617,"), "{text}");

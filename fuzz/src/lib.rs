@@ -394,7 +394,7 @@ pub fn model(data: &[u8]) {
 
 fn json(analysis: &Analysis) -> Vec<u8> {
     let mut out = Vec::new();
-    report::write(report::Format::Json, &analysis.report(&[50.0, 99.0]), &mut out);
+    report::write(&report::Format::Json.into(), &analysis.report(&[50.0, 99.0]), &mut out);
     out
 }
 
@@ -621,7 +621,7 @@ pub fn options(data: &[u8]) {
     match tool % 4 {
         0 => {
             if let Some(options) = parse(&cli::hash::SPEC, arguments) {
-                let _ = options.scheme().map_err(|error| check_message(&error));
+                let _ = options.check().map_err(|reason| check_reason(&reason));
                 options.workers();
             }
         }
@@ -635,7 +635,11 @@ pub fn options(data: &[u8]) {
                 let _ = options.check().map_err(|reason| check_reason(&reason));
             }
         }
-        _ => drop(parse(&cli::cat::SPEC, arguments)),
+        _ => {
+            if let Some(options) = parse(&cli::cat::SPEC, arguments) {
+                let _ = options.check().map_err(|reason| check_reason(&reason));
+            }
+        }
     }
 }
 

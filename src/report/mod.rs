@@ -55,6 +55,12 @@ pub struct Style {
     pub input: String,
 }
 
+impl From<Format> for Style {
+    fn from(format: Format) -> Self {
+        Self { format, ..Self::default() }
+    }
+}
+
 impl Format {
     /// The percentiles that a report in this format has unless asked otherwise.
     pub fn default_percentiles(self) -> &'static [f64] {

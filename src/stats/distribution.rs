@@ -134,12 +134,12 @@ impl Distribution {
     /// The values with a counter that occurred, rising, and how often.
     fn counted(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         let end = self.max.saturating_add(1).min(EXACT_BELOW) as usize;
-        let carried = |value: u64| match self.carried.is_empty() {
-            true => 0,
-            false => self.carried.get(&value).map_or(0, |carries| carries << 32),
-        };
+        let carried = |value: u64| self.carried.get(&value).map_or(0, |carries| carries << 32);
+        // Looked up only where there is one.
+        let any = !self.carried.is_empty();
         let counters = (0..).zip(&self.exact[..end]);
-        let counted = counters.map(move |(value, &counter)| (value, u64::from(counter) + carried(value)));
+        let counted = counters
+            .map(move |(value, &counter)| (value, u64::from(counter) + if any { carried(value) } else { 0 }));
         counted.filter(|&(_, count)| count > 0)
     }
 
