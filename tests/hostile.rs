@@ -371,7 +371,7 @@ fn times_at_the_edges_of_64_bits_give_finite_figures() {
         &["--rebase"][..],
         &["--sort"],
         &["--speedup-ratio", "1e-9"],
-        &["--speedup-ratio", "1e300"],
+        &["--speedup-ratio", "1e9"],
         &["--from", "1"],
         &["--to", "18446744073709551615ms"],
         &["--to-format", "vllm"],
