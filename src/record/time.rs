@@ -97,7 +97,7 @@ impl Millis {
         for _ in 0..place.clamp(0, 40) {
             value = value.checked_mul(10)?;
         }
-        (value.unsigned_abs() < MOST).then_some(Self(if negative { -value } else { value }))
+        (value.unsigned_abs() <= MOST).then_some(Self(if negative { -value } else { value }))
     }
 
     /// A date and time as in RFC 3339, with a blank for the `T` and without a zone (then UTC) too.
