@@ -63,10 +63,10 @@ impl<'a> Vocab<'a> {
             hasher: FixedState::default(),
         };
         let mut reader = Reader { file, at: start };
-        reader.expect(b'{')?;
+        reader.pass(b'{')?;
         loop {
             let spelling = &file[reader.string()?];
-            reader.expect(b':')?;
+            reader.pass(b':')?;
             let id = reader.number()?;
             let hash = vocab.hasher.hash_one(spelling);
             if id >= INNER || vocab.table.find(hash, |known| known.hash == hash).is_some() {
@@ -80,7 +80,7 @@ impl<'a> Vocab<'a> {
             }
         }
         reader.at -= 1;
-        reader.expect(b'}')?;
+        reader.pass(b'}')?;
         Some((vocab, reader.at))
     }
 
@@ -147,13 +147,13 @@ fn read_merges(file: &[u8], start: usize) -> Option<(Vec<Merge>, usize)> {
     let mut merges = Vec::with_capacity((file.len() - start) / 24);
     let mut reader = Reader { file, at: start };
     let range = |range: Range<usize>| range.start as u32..range.end as u32;
-    reader.expect(b'[')?;
+    reader.pass(b'[')?;
     loop {
         let merge = if reader.next()? == b'[' {
             let left = reader.string()?;
-            reader.expect(b',')?;
+            reader.pass(b',')?;
             let right = reader.string()?;
-            reader.expect(b']')?;
+            reader.pass(b']')?;
             Merge { left: range(left), right: range(right) }
         } else {
             reader.at -= 1;
@@ -171,7 +171,7 @@ fn read_merges(file: &[u8], start: usize) -> Option<(Vec<Merge>, usize)> {
         }
     }
     reader.at -= 1;
-    reader.expect(b']')?;
+    reader.pass(b']')?;
     Some((merges, reader.at))
 }
 
@@ -226,7 +226,7 @@ pub(super) fn both<A, B: Send>(first: impl FnOnce() -> A, second: impl Fn() -> B
 fn value_after(file: &[u8], from: usize, key: &[u8], first: u8) -> Option<usize> {
     memmem::find_iter(&file[from..], key).find_map(|found| {
         let mut reader = Reader { file, at: from + found + key.len() };
-        reader.expect(b':')?;
+        reader.pass(b':')?;
         (reader.next()? == first).then_some(reader.at - 1)
     })
 }
@@ -254,14 +254,14 @@ impl Reader<'_> {
     }
 
     #[inline]
-    fn expect(&mut self, byte: u8) -> Option<()> {
+    fn pass(&mut self, byte: u8) -> Option<()> {
         (self.next()? == byte).then_some(())
     }
 
     /// Where the text of a string stands, between its quotes.
     #[inline]
     fn string(&mut self) -> Option<Range<usize>> {
-        self.expect(b'"')?;
+        self.pass(b'"')?;
         let start = self.at;
         loop {
             match *self.file.get(self.at)? {
