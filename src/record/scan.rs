@@ -259,20 +259,24 @@ impl<'a> Scanner<'a> {
         let one: u128 = 1 << last;
         let mask = u128::MAX >> (128 - 8 * step);
         let mut expected = u128::from_le_bytes(*text) & mask;
+        // How many steps until the last digit passes a nine.
+        let mut nines = 10 - id % 10;
         let mut count = 0;
         while let Some(next) = self.line.get(self.at + 2..).and_then(<[u8]>::first_chunk) {
             let next = u128::from_le_bytes(*next) & mask;
             expected += one;
-            if next != expected {
-                // Past a nine comes a colon: make it a zero, and one more in the digit before. If that
-                // is a nine too, or there is none, the general way goes on from here.
-                if digits == 1 || (expected >> last) as u8 != b':' {
+            nines -= 1;
+            if nines == 0 {
+                // The last digit has passed a nine: make it a zero, and one more in the digit before. If
+                // that is a nine too, or there is none, the general way goes on from here.
+                if digits == 1 || (expected >> (last - 8)) as u8 == b'9' {
                     break;
                 }
                 expected = expected - 10 * one + (one >> 8);
-                if next != expected {
-                    break;
-                }
+                nines = 10;
+            }
+            if next != expected {
+                break;
             }
             count += 1;
             self.at += step;
