@@ -36,8 +36,20 @@ fn a_closed_pipe_ends_quietly() {
 
 /// A filter that is fed line by line.
 fn fed(name: &str) -> (Child, std::process::ChildStdin, BufReader<std::process::ChildStdout>) {
-    let mut child =
-        command(name).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    fed_with(name, &[])
+}
+
+fn fed_with(
+    name: &str,
+    args: &[&str],
+) -> (Child, std::process::ChildStdin, BufReader<std::process::ChildStdout>) {
+    let mut child = command(name)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let stdin = child.stdin.take().unwrap();
     let stdout = BufReader::new(child.stdout.take().unwrap());
     (child, stdin, stdout)
@@ -67,8 +79,8 @@ fn signal(child: &Child, signal: &str) {
 
 #[test]
 fn a_signal_ends_a_waiting_filter_and_statistics_are_still_written() {
-    for (name, code) in [("INT", 130), ("TERM", 143)] {
-        let (child, mut stdin, mut stdout) = fed("trace-stats");
+    for (name, code, jobs) in [("INT", 130, "1"), ("TERM", 143, "1"), ("INT", 130, "2")] {
+        let (child, mut stdin, mut stdout) = fed_with("trace-stats", &["-j", jobs]);
         stdin.write_all(trace(10).as_bytes()).unwrap();
         // The filter is certain to wait once it has had time to read the ten lines.
         std::thread::sleep(Duration::from_millis(300));
@@ -108,12 +120,46 @@ fn a_signal_keeps_the_lines_before_it_and_the_old_file() {
 fn a_signal_ends_a_filter_whose_reader_is_stuck() {
     let folder = scratch();
     let path = write(folder.path(), "t.jsonl", trace(50_000));
-    let mut child = command("trace-cat").arg(path).stdout(Stdio::piped()).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(300));
+    for (name, args) in [
+        ("trace-cat", &[][..]),
+        ("trace-stats", &["--window", "1"]),
+        ("trace-stats", &["-j2", "--window", "1"]),
+    ] {
+        let mut child = command(name).args(args).arg(&path).stdout(Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        let start = Instant::now();
+        signal(&child, "-TERM");
+        assert_eq!(child.wait().unwrap().code(), Some(143), "{args:?}");
+        assert!(start.elapsed() < Duration::from_secs(20));
+    }
+}
+
+#[test]
+fn a_signal_ends_a_filter_that_reads_ahead_of_a_stuck_writer() {
+    let (mut child, mut stdin, _stdout) = fed_with("trace-stats", &["-j2", "--window", "1"]);
+    // More windows than the pipe holds, fewer lines than are read ahead; then the reader waits for more.
+    stdin.write_all(trace(400).as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
     let start = Instant::now();
     signal(&child, "-TERM");
     assert_eq!(child.wait().unwrap().code(), Some(143));
     assert!(start.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn a_window_comes_out_when_it_is_over_also_from_a_reader_ahead() {
+    let (child, mut stdin, mut stdout) = fed_with("trace-stats", &["-j2", "--window", "1"]);
+    for number in 0..3 {
+        // A window is over with the record after it.
+        stdin.write_all(line(number, 512, 1, &[0]).as_bytes()).unwrap();
+        if number > 0 {
+            let mut out = String::new();
+            stdout.read_line(&mut out).unwrap();
+            assert!(out.starts_with(&format!("{{\"window\":{}", number - 1)), "{out}");
+        }
+    }
+    drop(stdin);
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::Value;
-use support::{Ran, command, line, real, run, scratch, shell, write};
+use support::{Ran, command, line, real, run, run_in, scratch, shell, write};
 
 const TRACE: &str = "traces/conversation_trace.jsonl";
 
@@ -395,7 +395,7 @@ fn pieces_that_do_not_fit_are_refused() {
         (&[a, &lost, c], "according to its last line"),
         (&[a, b, &c[..c.rfind("{\"requests").unwrap()]], "the last piece is cut off"),
         (&[&small_trace()], "expected the first line of a piece"),
-        (&["{\"kvtrace_partial\":2,\"block_size\":512}\n"], "version 2 of a piece"),
+        (&["{\"kvtrace_partial\":1,\"block_size\":512}\n"], "version 1 of a piece"),
         (&[a, b, c, "junk\n"], "expected the first line of a piece"),
     ] {
         let ran = merge(wrong);
@@ -409,30 +409,87 @@ fn pieces_that_do_not_fit_are_refused() {
 }
 
 #[test]
+fn a_thread_that_reads_ahead_changes_nothing() {
+    let folder = scratch();
+    let (first, second) = {
+        let trace = small_trace();
+        let all: Vec<&str> = trace.lines().collect();
+        let (a, b) = all.split_at(all.len() / 3);
+        (a.join("\n") + "\n", b.join("\n") + "\n")
+    };
+    let bad = second.replacen('\n', "\n{\"input_length\": 1}\n\n{]\n", 300);
+    write(folder.path(), "a", &first);
+    write(folder.path(), "b", &second);
+    write(folder.path(), "bad", &bad);
+    write(folder.path(), "mixed", first.clone() + "{\"input_length\": 5, \"hash_ids\": [1, 2]}\n" + &second);
+    write(folder.path(), "16", line(0, 16, 1, &[0]).replace('}', ", \"block_size\": 16}"));
+    write(folder.path(), "empty", "");
+    shell(folder.path(), "gzip -k b; trace-stats --partial a > pa; trace-stats --partial b > pb").ok();
+    for args in [
+        "-f json a b",
+        "-f json --curve --top 5 a b.gz",
+        "-w 7 b a",
+        "--every 100 -f json a b",
+        "--skip-invalid -f json bad a bad",
+        "bad",
+        "a b mixed",
+        "a 16",
+        "-f json 16",
+        "-f json -b 16 empty",
+        "--skip-invalid empty",
+        "-w 60s --max-memory 48Mi a b",
+        "a missing",
+        "--partial a b",
+        "--partial bad",
+        "--merge -f json pa pb",
+        "--merge pa a",
+        "--merge pb pa",
+        "--merge pa pb pb",
+    ] {
+        let args: Vec<&str> = args.split(' ').collect();
+        let here = run_in(folder.path(), "trace-stats", &args, "");
+        let ahead = run_in(folder.path(), "trace-stats", &[&args[..], &["-j2"]].concat(), "");
+        assert_eq!(
+            (here.status, here.stderr, here.stdout),
+            (ahead.status, ahead.stderr, ahead.stdout),
+            "{args:?}"
+        );
+    }
+}
+
+#[test]
 fn rows_that_contradict_themselves_are_refused() {
-    let header = "{\"kvtrace_partial\":1,\"block_size\":512}\n";
+    let header = "{\"kvtrace_partial\":2,\"block_size\":512}\n";
     for (row, message) in [
-        ("[512]", "too few elements"),
-        ("[512,1,0,2,0,[0]]", "2 blocks for input_length 512"),
-        ("[512,1,0,1,null,[]]", "do not fit"),
-        ("[512,1,0,1,0,[0,1]]", "do not fit"),
-        ("[1024,1,0,2,0,[0,1],[1,0]]", "do not fit"),
-        ("[1024,1,0,2,0,[[0,5]]]", "do not fit"),
-        ("[1024,1,0,2,7,[1]]", "has not occurred"),
-        ("[1024,1,0,2,18446744073709551615,[[18446744073709551615,2]]]", "passes 64 bits"),
+        ("[512]", "not a row"),
+        ("[512,1,0,2]", "do not fit"),
+        ("[0,1,0,1]", "do not fit"),
+        ("[512,1,0,[0,1]]", "do not fit"),
+        ("[1024,1,0,[0,1],[1,0]]", "do not fit"),
+        ("[1024,1,0,[0],[2]]", "do not fit"),
+        ("[1024,1,0,1,[0,1]]", "do not fit"),
+        ("[1024,1,0,[[0,5]]]", "do not fit"),
+        ("[1024,1,0,[[18446744073709551615,2]]]", "passes 64 bits"),
         ("[-1,1,0]", "not a row"),
         ("[99999999999999999,1,0]", "not a plausible"),
-        ("[512,1,0,1,0,[{}]]", "not a row"),
-        ("[512,1,0,1,0,[[0,0]]]", "empty"),
+        ("[512,1,1e99,1]", "not a plausible"),
+        ("[512,1,0,[{}]]", "not a row"),
+        ("[512,1,0,{}]", "expected a number of new ids, or a list"),
+        ("[512,1,0,1,[0],7]", "not a row"),
+        ("[512,1,0,[[0,0]]]", "empty"),
     ] {
-        let ran = merge(&[header, row, "\n{\"requests\":1,\"repeated\":[]}\n"]);
+        let ran = merge(&[header, row, "\n{\"requests\":1,\"repeated\":[],\"restarted\":[]}\n"]);
         assert_eq!(ran.status, Some(1), "{row}: {}", ran.stdout);
         assert!(ran.stderr.contains(message), "{row}: {}", ran.stderr);
     }
-    for trailer in ["[0]", "[0,5]", "[5,1]", "[4294967295,4294967295]"] {
-        let ran =
-            merge(&[header, "[512,1,0,1,0,[0]]\n", &format!("{{\"requests\":1,\"repeated\":{trailer}}}\n")]);
-        assert!(ran.stderr.contains("repeated: "), "{trailer}: {}", ran.stderr);
+    for numbers in ["[0]", "[0,5]", "[5,1]", "[4294967295,4294967295]"] {
+        for lists in [
+            format!("\"repeated\":{numbers},\"restarted\":[]"),
+            format!("\"repeated\":[],\"restarted\":{}", numbers.replace("[0,5]", "[0,1,0,1]")),
+        ] {
+            let ran = merge(&[header, "[512,1,0,1]\n", &format!("{{\"requests\":1,{lists}}}\n")]);
+            assert!(ran.stderr.contains("repeated, restarted: "), "{lists}: {}", ran.stderr);
+        }
     }
 }
 

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use kvtrace::cli::stats::{Capacity, Letters, Options, SPEC, Warmup};
 use kvtrace::cli::{self, Progress};
 use kvtrace::error::{Error, Result, printable};
-use kvtrace::io::{Input, InputOptions, Output};
-use kvtrace::record::{BlockSize, TraceReader, general};
+use kvtrace::io::{Input, InputOptions, Output, Stream};
+use kvtrace::record::{BlockSize, DEFAULT_BLOCK_SIZE, TraceReader, general};
 use kvtrace::report::{self, Canvas, Style};
 use kvtrace::stats::{
-    Analysis, AnalysisOptions, CacheOptions, Groups, Merger, PartialWriter, Report, WindowSize,
+    Analysis, AnalysisOptions, CacheOptions, Groups, Merger, PartialWriter, PieceReader, Report, WindowSize,
 };
 
 fn main() -> ExitCode {
@@ -30,13 +30,16 @@ fn filter(options: Options) -> Result<()> {
 
 fn analyse(options: &Options) -> Result<()> {
     let warmup = warmup(options)?;
-    let mut reader = open(options)?;
+    let reader = open(options)?;
     let mut progress = progress(options, reader.input());
+    // A thread ahead does not keep the lines.
+    let mut records = Stream::new(reader, options.reads_ahead() && options.by.is_none())?;
     let mut output = Output::create(options.common.output.as_deref())?;
     let (mut analysis, mut groups) = (None, None);
+    let mut requests = 0_u64;
     let mut has_field = false;
     let ended = loop {
-        let more = reader.advance(|status| {
+        let more = records.advance(|status| {
             progress.update(status)?;
             output.flush()
         });
@@ -47,47 +50,48 @@ fn analyse(options: &Options) -> Result<()> {
             Err(signal @ Error::Signal(_)) => break Err(signal),
             Err(error) => return Err(error),
         }
+        requests += 1;
+        let (record, block_size) = records.item();
         let analysis = match &mut analysis {
             Some(analysis) => analysis,
             None => {
-                check_capacities(options, reader.block_size())?;
-                analysis.insert(start(options, reader.block_size(), warmup))
+                check_capacities(options, *block_size)?;
+                analysis.insert(start(options, *block_size, warmup))
             }
         };
-        if let Some(window) = analysis.close_window(reader.record()) {
+        if let Some(window) = analysis.close_window(record) {
             report::write_window(options.format(), &window, output.buffer());
         }
-        analysis.add(reader.record()).map_err(|message| reader.input().error(message))?;
-        if let Some(field) = &options.by {
+        analysis.add(record).map_err(|message| records.error(message))?;
+        if let (Some(field), Some(reader)) = (&options.by, records.reader()) {
             let value = general::field(reader.line(), field);
             has_field |= value.is_some();
-            let groups = groups.get_or_insert_with(|| groups_of(options, reader.block_size(), warmup));
-            let added = groups.add(value.as_deref().unwrap_or("(none)"), reader.record());
-            added.map_err(|message| reader.input().error(message))?;
+            let groups = groups.get_or_insert_with(|| groups_of(options, *block_size, warmup));
+            let added = groups.add(value.as_deref().unwrap_or("(none)"), record);
+            added.map_err(|message| records.error(message))?;
         }
-        if options.every.is_some_and(|every| reader.valid().is_multiple_of(every)) {
+        if options.every.is_some_and(|every| requests.is_multiple_of(every)) {
             report::write(&style(options), &analysis.report(percentiles(options)), output.buffer());
         }
         output.end_record()?;
     };
     progress.finish();
-    let analysis = analysis.unwrap_or_else(|| start(options, reader.block_size(), warmup));
-    let skips = reader.skipped()?;
-    if reader.valid() > 0 && !analysis.has_times() {
+    let analysis = analysis.unwrap_or_else(|| start(options, empty_block_size(options), warmup));
+    let skips = skipped_records(&records)?;
+    if requests > 0 && !analysis.has_times() {
         refuse_spans_of_time(options)?;
     }
     if let Some(window) = analysis.last_window() {
         report::write_window(options.format(), &window, output.buffer());
     }
-    let reported =
-        options.every.is_some_and(|every| reader.valid() > 0 && reader.valid().is_multiple_of(every));
+    let reported = options.every.is_some_and(|every| requests > 0 && requests.is_multiple_of(every));
     if options.window.is_some() || reported {
         output.finish()?;
     } else {
         report(options, &analysis, groups.as_ref(), output)?;
     }
     skipped(options, skips);
-    if let Some(field) = options.by.as_ref().filter(|_| reader.valid() > 0 && !has_field) {
+    if let Some(field) = options.by.as_ref().filter(|_| requests > 0 && !has_field) {
         cli::note(SPEC.name, options.common.quiet, &format!("no record has the field \"{field}\" of --by"));
     }
     ended
@@ -106,40 +110,49 @@ fn refuse_spans_of_time(options: &Options) -> Result<()> {
 }
 
 fn partial(options: &Options) -> Result<()> {
-    let mut reader = open(options)?;
+    let reader = open(options)?;
     let mut progress = progress(options, reader.input());
+    let mut records = Stream::new(reader, options.reads_ahead())?;
     let mut output = Output::create(options.common.output.as_deref())?;
     let new =
         |block_size, out: &mut Vec<u8>| PartialWriter::new(block_size, options.piece, budget(options), out);
     let mut writer = None;
     // A piece without its end is refused by --merge, so an error or a signal needs no care here.
-    while reader.advance(|status| progress.update(status))? {
+    while records.advance(|status| progress.update(status))? {
+        let (record, block_size) = records.item();
         let writer = match &mut writer {
             Some(writer) => writer,
-            None => writer.insert(new(reader.block_size(), output.buffer())),
+            None => writer.insert(new(*block_size, output.buffer())),
         };
-        let added = writer.add(reader.record(), output.buffer());
-        added.map_err(|message| reader.input().error(message))?;
+        writer.add(record, output.buffer()).map_err(|message| records.error(message))?;
         output.end_record()?;
     }
     progress.finish();
-    let writer = match writer {
-        Some(writer) => writer,
-        None => new(reader.block_size(), output.buffer()),
-    };
-    let skips = reader.skipped()?;
+    let writer = writer.unwrap_or_else(|| new(empty_block_size(options), output.buffer()));
+    let skips = skipped_records(&records)?;
     writer.finish(output.buffer());
     output.finish()?;
     skipped(options, skips);
     Ok(())
 }
 
+/// The block size of a trace without records.
+fn empty_block_size(options: &Options) -> u64 {
+    options.block_size.unwrap_or(DEFAULT_BLOCK_SIZE)
+}
+
+/// What to say about skipped records, at the end of all.
+fn skipped_records(records: &Stream<TraceReader>) -> Result<Option<String>> {
+    records.reader().map_or(Ok(None), TraceReader::skipped)
+}
+
 fn merge(options: &Options) -> Result<()> {
     let mut input_options = InputOptions::from(&options.common);
     // Half a piece would give wrong figures.
     input_options.skip_invalid = false;
-    let mut input = Input::new(&options.common.files, input_options)?;
+    let input = Input::new(&options.common.files, input_options)?;
     let mut progress = progress(options, &input);
+    let mut lines = Stream::new(PieceReader::new(input), options.reads_ahead())?;
     let output = Output::create(options.common.output.as_deref())?;
     let mut merger = Merger::new(AnalysisOptions {
         hit_rule: options.hit_rule,
@@ -147,9 +160,9 @@ fn merge(options: &Options) -> Result<()> {
         budget: budget(options),
         ..AnalysisOptions::default()
     });
-    while input.advance(|status| progress.update(status))? {
-        let read = merger.line(input.line());
-        read.map_err(|message| input.error(message))?;
+    while lines.advance(|status| progress.update(status))? {
+        let added = merger.add(lines.item());
+        added.map_err(|message| lines.error(message))?;
     }
     progress.finish();
     let analysis = merger.finish().map_err(Error::Failed)?;

@@ -71,9 +71,6 @@ pub enum IdKind {
 /// Bytes of text and tokens that are remembered, unless the user says otherwise.
 const REUSE: usize = 64 << 20;
 
-/// The largest number of worker threads.
-const MAX_JOBS: u64 = 1024;
-
 impl Options {
     /// Refuses options that contradict each other, or have no effect together.
     ///
@@ -562,11 +559,7 @@ pub static SPEC: Spec<Options> = Spec {
             doc: "Work with N threads, and one each to read and to write. The output does not depend on \
                   it.",
             set: |options, value| {
-                let jobs = value.positive()?;
-                if jobs > MAX_JOBS {
-                    return Err(format!("{jobs} threads are too many; expected at most {MAX_JOBS}"));
-                }
-                options.jobs = Some(jobs as usize);
+                options.jobs = Some(value.threads()?);
                 Ok(())
             },
         },

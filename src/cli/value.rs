@@ -9,6 +9,9 @@ use std::path::PathBuf;
 
 use super::suggest::closest;
 
+/// The largest number of threads that may be asked for.
+const MAX_THREADS: u64 = 1024;
+
 /// What the user wrote for an option. Every reader's error says what was found and what is
 /// expected.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -69,6 +72,18 @@ impl Value {
     /// As for a count, and for zero.
     pub fn positive(&self) -> Result<u64, String> {
         self.above_zero(self.count()?)
+    }
+
+    /// A number of threads.
+    ///
+    /// # Errors
+    /// As for a count, for zero, and above what any machine has.
+    pub fn threads(&self) -> Result<usize, String> {
+        let threads = self.positive()?;
+        if threads > MAX_THREADS {
+            return Err(format!("{threads} threads are too many; expected at most {MAX_THREADS}"));
+        }
+        Ok(threads as usize)
     }
 
     /// A [size](Self::size) above zero.

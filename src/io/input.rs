@@ -1,11 +1,11 @@
 //! The operands of a filter as one sequence of lines, with the place of each.
 
-use std::cell::Cell;
 use std::fs::Metadata;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
 use crate::io::lines::{Framed, Lines};
@@ -47,7 +47,7 @@ pub struct Input {
     lines: Lines,
     line: Range<usize>,
     options: InputOptions,
-    consumed: Rc<Cell<u64>>,
+    consumed: Arc<AtomicU64>,
     line_in_file: u64,
     total_lines: u64,
     skipped: u64,
@@ -83,7 +83,7 @@ impl Input {
             lines: Lines::new(options.max_line),
             line: 0..0,
             options,
-            consumed: Rc::new(Cell::new(0)),
+            consumed: Arc::default(),
             line_in_file: 0,
             total_lines: 0,
             skipped: 0,
@@ -149,7 +149,7 @@ impl Input {
                     self.reject(self.too_long())?;
                 }
                 Framed::Empty => {
-                    idle(Status { bytes: self.consumed.get(), lines: self.total_lines })?;
+                    idle(Status { bytes: self.consumed.load(Ordering::Relaxed), lines: self.total_lines })?;
                     self.lines.fill(source)?;
                 }
                 Framed::End => self.source = None,

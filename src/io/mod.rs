@@ -4,6 +4,7 @@
 //! writes records to standard output or atomically to a file. Both end at record boundaries when
 //! a signal arrives.
 
+mod ahead;
 mod input;
 mod lines;
 mod lock;
@@ -13,6 +14,7 @@ pub mod signals;
 mod source;
 mod temporary;
 
+pub use ahead::{Reader, Stream};
 pub use input::{Input, InputOptions, Status};
 pub use lock::Lock;
 pub use output::{Compression, Output};

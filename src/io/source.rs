@@ -1,11 +1,11 @@
 //! One input as a stream of plain bytes: a file or standard input, decompressed where needed.
 
-use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
 use crate::io::signals;
@@ -16,14 +16,14 @@ pub(super) const READ_SIZE: usize = 256 << 10;
 /// A file or standard input, before and after decompression.
 pub(super) struct Source {
     pub(super) name: String,
-    reader: Box<dyn Read>,
+    reader: Box<dyn Read + Send>,
 }
 
 impl Source {
     /// Opens `path` (`-` is standard input) and looks at its first bytes for a compressed format.
     ///
     /// `consumed` counts the bytes read from the system, before decompression.
-    pub(super) fn open(path: &Path, consumed: &Rc<Cell<u64>>) -> Result<Self> {
+    pub(super) fn open(path: &Path, consumed: &Arc<AtomicU64>) -> Result<Self> {
         let name = path.display().to_string();
         let opened = if path.as_os_str() == "-" {
             io::stdin().as_fd().try_clone_to_owned().map(File::from)
@@ -32,7 +32,7 @@ impl Source {
         };
         let file = opened.map_err(|e| Error::io(&name, e))?;
         let regular = file.metadata().is_ok_and(|m| m.is_file());
-        Self::new(name, RawReader { file, regular, consumed: Rc::clone(consumed) })
+        Self::new(name, RawReader { file, regular, consumed: Arc::clone(consumed) })
     }
 
     /// A source of `bytes`, looked at in the same way.
@@ -40,11 +40,11 @@ impl Source {
         Self::new("-".to_owned(), io::Cursor::new(bytes))
     }
 
-    fn new(name: String, mut raw: impl Read + 'static) -> Result<Self> {
+    fn new(name: String, mut raw: impl Read + Send + 'static) -> Result<Self> {
         let head = read_magic(&mut raw).map_err(|e| lift(&name, e))?;
         let compression = Compression::of(&head);
         let raw = io::Cursor::new(head).chain(raw);
-        let reader: Box<dyn Read> = match compression {
+        let reader: Box<dyn Read + Send> = match compression {
             None => Box::new(raw),
             Some(Compression::Gzip) => {
                 Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(READ_SIZE, raw)))
@@ -99,7 +99,7 @@ fn read_magic(raw: &mut impl Read) -> io::Result<Vec<u8>> {
 struct RawReader {
     file: File,
     regular: bool,
-    consumed: Rc<Cell<u64>>,
+    consumed: Arc<AtomicU64>,
 }
 
 impl Read for RawReader {
@@ -116,7 +116,7 @@ impl Read for RawReader {
                 result => break result?,
             }
         };
-        self.consumed.set(self.consumed.get() + n as u64);
+        self.consumed.fetch_add(n as u64, Ordering::Relaxed);
         Ok(n)
     }
 }

@@ -1,7 +1,7 @@
 //! Lines to valid records, with the block size they agree on.
 
 use crate::error::Result;
-use crate::io::{Input, Status};
+use crate::io::{Input, Reader, Status};
 use crate::record::scan::{scan, scan_line};
 use crate::record::{DEFAULT_BLOCK_SIZE, Invalid, Problem, Record, general};
 
@@ -42,79 +42,83 @@ impl BlockSize {
 
 /// The records of an input, one at a time.
 pub struct TraceReader {
-    input: Input,
+    lines: Parser,
     record: Record,
+}
+
+/// Lines of an input, parsed into a given record.
+struct Parser {
+    input: Input,
     block_size: BlockSize,
     valid: u64,
     /// Whether the last line was a usual one: then the next is read without looking for its end first.
     usual: bool,
 }
 
+impl Parser {
+    /// Goes on to the next valid record; false after the last.
+    #[inline]
+    fn advance(&mut self, record: &mut Record, mut idle: impl FnMut(Status) -> Result<()>) -> Result<bool> {
+        loop {
+            let mut parsed = Ok(());
+            if !(self.usual && self.input.advance_by(|text| scan_line(text, record))) {
+                if !self.input.advance(&mut idle)? {
+                    return Ok(false);
+                }
+                self.usual = scan(self.input.line(), record);
+                if !self.usual {
+                    parsed = general::parse(self.input.line(), record);
+                }
+            }
+            record.line = self.input.lines_read();
+            match parsed.and_then(|()| check(record, &mut self.block_size)) {
+                Ok(()) => {
+                    self.valid += 1;
+                    return Ok(true);
+                }
+                Err(invalid) => self.input.reject(invalid.message)?,
+            }
+        }
+    }
+}
+
 impl TraceReader {
     /// Reads records from `input`.
     pub fn new(input: Input, block_size: BlockSize) -> Self {
-        Self { input, record: Record::default(), block_size, valid: 0, usual: false }
+        Self { lines: Parser { input, block_size, valid: 0, usual: false }, record: Record::default() }
     }
 
     /// Goes on to the next valid record; false after the last.
     ///
     /// # Errors
     /// A bad record (unless those are skipped), and those of [`Input::advance`].
-    pub fn advance(&mut self, mut idle: impl FnMut(Status) -> Result<()>) -> Result<bool> {
-        while let Some(record) = self.step(&mut idle)? {
-            match record {
-                Ok(()) => return Ok(true),
-                Err(invalid) => self.input.reject(invalid.message)?,
-            }
-        }
-        Ok(false)
+    pub fn advance(&mut self, idle: impl FnMut(Status) -> Result<()>) -> Result<bool> {
+        self.lines.advance(&mut self.record, idle)
     }
 
-    /// Goes on to the next record, valid or not; `None` after the last.
-    ///
-    /// # Errors
-    /// Those of [`Input::advance`].
-    pub fn step(&mut self, idle: impl FnMut(Status) -> Result<()>) -> Result<Option<Result<(), Invalid>>> {
-        let record = &mut self.record;
-        let mut parsed = Ok(());
-        if !(self.usual && self.input.advance_by(|text| scan_line(text, record))) {
-            if !self.input.advance(idle)? {
-                return Ok(None);
-            }
-            self.usual = scan(self.input.line(), record);
-            if !self.usual {
-                parsed = general::parse(self.input.line(), record);
-            }
-        }
-        record.line = self.input.lines_read();
-        let checked = parsed.and_then(|()| check(record, &mut self.block_size));
-        self.valid += u64::from(checked.is_ok());
-        Ok(Some(checked))
-    }
-
-    /// The current record.
+    /// The record that [`TraceReader::advance`] has reached.
     pub fn record(&self) -> &Record {
         &self.record
     }
 
     /// The line of the current record.
     pub fn line(&self) -> &[u8] {
-        self.input.line()
+        self.lines.input.line()
     }
 
     /// The lines beneath the records.
     pub fn input(&self) -> &Input {
-        &self.input
+        &self.lines.input
     }
 
     /// The block size: final once a record has been read.
     pub fn block_size(&self) -> u64 {
-        self.block_size.get()
+        self.lines.block_size.get()
     }
 
     /// Number of valid records so far.
     pub fn valid(&self) -> u64 {
-        self.valid
+        self.lines.valid
     }
 
     /// What to say at the end about skipped records.
@@ -122,7 +126,31 @@ impl TraceReader {
     /// # Errors
     /// When records were skipped and none was good.
     pub fn skipped(&self) -> Result<Option<String>> {
-        self.input.skipped(self.valid)
+        self.lines.input.skipped(self.lines.valid)
+    }
+}
+
+/// Ids that a record keeps room for while it waits to be filled again.
+const USUAL_IDS: usize = 1024;
+
+/// Items are records, each with the block size that holds for it.
+impl Reader for TraceReader {
+    type Item = (Record, u64);
+
+    fn read(
+        &mut self,
+        (record, block_size): &mut Self::Item,
+        idle: impl FnMut(Status) -> Result<()>,
+    ) -> Result<bool> {
+        record.hash_ids.clear();
+        record.hash_ids.shrink_to(USUAL_IDS);
+        let more = self.lines.advance(record, idle)?;
+        *block_size = self.block_size();
+        Ok(more)
+    }
+
+    fn input(&self) -> &Input {
+        TraceReader::input(self)
     }
 }
 

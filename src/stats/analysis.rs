@@ -27,11 +27,11 @@ use crate::stats::bitmap::Bitmap;
 use crate::stats::capacity::{Access, CacheOptions, Caches, HitRule};
 use crate::stats::correlation::Moments;
 use crate::stats::distribution::Distribution;
-use crate::stats::partial::Row;
 use crate::stats::pictures::{Pictures, Timeline};
 use crate::stats::prefixes::{Prefixes, Use};
 use crate::stats::rates::RateDistribution;
 use crate::stats::recency::{Kept, Recency};
+use crate::stats::row::Row;
 use crate::stats::sample::{Estimate, Sample};
 use crate::stats::window::{Counted, Window, WindowFigures, WindowSize};
 use crate::stats::{Bound, Report, Summary, WindowReport};
@@ -108,15 +108,24 @@ struct Path {
     n: u32,
     /// Length of the longest prefix of blocks that occurred in earlier requests.
     hit: u32,
+    /// The first block, unless it is counted elsewhere.
     first: Option<BlockNumber>,
     /// Blocks from this number on are new.
     first_new: BlockNumber,
 }
 
+/// How often a block started a request that did not introduce it.
 #[derive(Clone, Copy, PartialEq)]
-enum Restarts {
+pub(super) enum Restarts {
     Once,
     More,
+}
+
+impl Restarts {
+    /// Counts one more.
+    pub(super) fn count(restarts: &mut HashMap<BlockNumber, Self, RandomState>, block: BlockNumber) {
+        restarts.entry(block).and_modify(|r| *r = Self::More).or_insert(Self::Once);
+    }
 }
 
 impl Analysis {
@@ -425,13 +434,13 @@ impl Analysis {
     /// before it.
     pub(super) fn add_row(&mut self, row: &Row) -> Result<(), String> {
         self.add_lengths(row.input_length, row.output_length, row.timestamp);
+        self.runs.clear();
         let Some(n) = row.n else {
             self.requests_without_ids += 1;
             row.timestamp.inspect(|_| self.add_time(0, 0));
             return Ok(());
         };
         let first_new = self.numbering.len();
-        self.runs.clear();
         for run in &row.new {
             self.numbering.number_run(run.0, run.1, first_new, &mut self.runs)?;
         }
@@ -447,14 +456,8 @@ impl Analysis {
             }
             index += run.len;
         }
-        let first = match (row.first, self.runs.first()) {
-            (Some(_), Some(run)) if row.position(0, n) == 0 => Some(run.start),
-            (Some(id), _) => match self.numbering.find(id) {
-                Some(number) => Some(number),
-                None => return Err(format!("the first block, {id}, has not occurred in the piece")),
-            },
-            (None, _) => None,
-        };
+        // Starts with other blocks are counted at the end of the piece.
+        let first = self.runs.first().filter(|_| row.position(0, n) == 0).map(|run| run.start);
         let path = Path { n, hit, first, first_new };
         let counted = self.count_path(&path, row.input_length, row.output_length);
         row.timestamp.inspect(|_| self.add_time(row.input_length, counted.cached));
@@ -472,6 +475,14 @@ impl Analysis {
     /// its `new` ones.
     pub(super) fn last_runs(&self) -> &[NumberRun] {
         &self.runs
+    }
+
+    /// Notes that a block started requests of its piece that did not introduce it.
+    pub(super) fn restart(&mut self, block: BlockNumber, times: Restarts) {
+        Restarts::count(&mut self.restarts, block);
+        if times == Restarts::More {
+            Restarts::count(&mut self.restarts, block);
+        }
     }
 
     /// Notes that blocks occur again in their piece.
@@ -494,14 +505,13 @@ impl Analysis {
         if self.window.is_none() {
             self.log.push(length, new_blocks, starts_new, output);
         }
-        if let Some(first) = path.first {
+        if path.n > 0 {
             self.hit_rate.record(hit, path.n);
-            if !starts_new {
-                let restarts = self.restarts.entry(first);
-                restarts.and_modify(|r| *r = Restarts::More).or_insert(Restarts::Once);
-            }
         }
-        Counted { cached, new_blocks, hit: path.first.map(|_| (hit, path.n)) }
+        if let Some(first) = path.first.filter(|_| !starts_new) {
+            Restarts::count(&mut self.restarts, first);
+        }
+        Counted { cached, new_blocks, hit: (path.n > 0).then_some((hit, path.n)) }
     }
 
     /// Distinct blocks so far; forgotten ones that came back count again.

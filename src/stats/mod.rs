@@ -16,6 +16,7 @@ mod policy;
 mod prefixes;
 mod rates;
 mod recency;
+mod row;
 mod sample;
 mod stack;
 mod window;
@@ -26,7 +27,7 @@ pub use capacity::{CacheFigures, CacheOptions, CapacityRow, HitRule, Hits, Targe
 pub use correlation::Correlations;
 pub use distribution::{Distribution, EXACT_BELOW, Summary};
 pub use groups::{Groups, MAX_GROUPS};
-pub use partial::{Merger, PartialWriter, Piece};
+pub use partial::{Merger, PartialWriter, Piece, PieceLine, PieceReader};
 pub use pictures::{Bin, Bucket, Pictures, TIME_BUCKETS, TimelineFigures};
 pub use policy::Policy;
 pub use prefixes::{PrefixFigures, PrefixRow};

@@ -9,28 +9,29 @@
 //!
 //! A piece is a sequence of JSON lines:
 //!
-//! * `{"kvtrace_partial":1,"block_size":512,"piece":[3,100]}`, `piece` only if the user numbered them
-//! * per request `[input_length, output_length, timestamp, n, first_id, new, positions]`: `n` ids in
-//!   all, the first of them, and `new` ones as numbers or as runs `[start, length]`. `positions` of the
-//!   new ones among all is left out where they stand at the end; for a request without ids the row
-//!   ends after the timestamp. What is unknown is `null`.
-//! * `{"requests":12031,"repeated":[14,2,...]}`: alternately how many of the new blocks to pass over and
-//!   how many occurred again, in the order in which they were introduced.
+//! * `{"kvtrace_partial":2,"block_size":512,"piece":[3,100]}`, `piece` only if the user numbered them
+//! * a row per request, see [`row`](super::row)
+//! * `{"requests":12031,"repeated":[14,2,...],"restarted":[0,2,...]}`: alternately how many of the new
+//!   blocks to pass over and how many occurred again, in the order in which they were introduced; and
+//!   how many to pass over and how often the next one started a request that did not introduce it,
+//!   where 2 is twice or more.
 
-use serde::de::{Error as _, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+use serde::{Deserialize, Serialize};
 
 use crate::blocks::{BlockNumber, NumberRun, Numbering};
-use crate::record::scan::Scanner;
-use crate::record::{MAX_BLOCK_SIZE, MAX_LENGTH, Record};
+use crate::error::Error;
+use crate::io::{Input, Reader, Status};
+use crate::record::{MAX_BLOCK_SIZE, Record};
+use crate::stats::analysis::Restarts;
 use crate::stats::bitmap::Bitmap;
+use crate::stats::row::{IdRun, Row};
 use crate::stats::{Analysis, AnalysisOptions};
 
 /// Version of the format.
-const VERSION: u32 = 1;
-
-/// What is said when the merger's memory runs out.
-const TOO_LARGE: &str = "the pieces need more than --max-memory";
+const VERSION: u32 = 2;
 
 /// Place of a piece in its trace: number from 1, and number of pieces.
 pub type Piece = (u32, u32);
@@ -51,217 +52,19 @@ struct Header {
 struct Trailer {
     requests: u64,
     repeated: Vec<u32>,
+    restarted: Vec<u32>,
 }
 
-/// A request of a piece.
-#[derive(Default)]
-pub(super) struct Row {
-    pub(super) input_length: u64,
-    pub(super) output_length: Option<u64>,
-    pub(super) timestamp: Option<f64>,
-    /// Number of all ids; `None` for a request without a list of ids.
-    pub(super) n: Option<u32>,
-    /// The first of them.
-    pub(super) first: Option<u64>,
-    /// Those that had not occurred in the piece, in order, as runs of consecutive ids.
-    pub(super) new: Vec<IdRun>,
-    /// Number of these.
-    news: u32,
-    /// Where these stand, unless it is at the end.
-    positions: Option<Vec<u32>>,
-}
-
-impl Row {
-    /// Where the new block of that index stands among the `n`.
-    pub(super) fn position(&self, index: u32, n: u32) -> u32 {
-        match &self.positions {
-            Some(positions) => positions.get(index as usize).copied().unwrap_or(n),
-            None => n - self.news + index,
-        }
-    }
-}
-
-impl Row {
-    /// Appends the row as a line.
-    fn write(&self, out: &mut Vec<u8>) {
-        let mut digits = itoa::Buffer::new();
-        let mut number = |n: u64, out: &mut Vec<u8>| out.extend_from_slice(digits.format(n).as_bytes());
-        out.push(b'[');
-        number(self.input_length, out);
-        out.push(b',');
-        match self.output_length {
-            Some(length) => number(length, out),
-            None => out.extend_from_slice(b"null"),
-        }
-        out.push(b',');
-        match self.timestamp {
-            // Whole numbers without ".0": shorter, and read back the same.
-            Some(t) if t.fract() == 0.0 && (0.0..1e15).contains(&t) => number(t as u64, out),
-            // Writing a number into memory cannot fail.
-            Some(t) => serde_json::to_writer(&mut *out, &t).unwrap_or_default(),
-            None => out.extend_from_slice(b"null"),
-        }
-        if let Some(n) = self.n {
-            out.push(b',');
-            number(n.into(), out);
-            out.push(b',');
-            match self.first {
-                Some(id) => number(id, out),
-                None => out.extend_from_slice(b"null"),
-            }
-            out.extend_from_slice(b",[");
-            for (index, &IdRun(start, len)) in self.new.iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                if len == 1 {
-                    number(start, out);
-                } else {
-                    out.push(b'[');
-                    number(start, out);
-                    out.push(b',');
-                    number(len.into(), out);
-                    out.push(b']');
-                }
-            }
-            out.push(b']');
-            if let Some(positions) = &self.positions {
-                out.push(b',');
-                // Writing numbers into memory cannot fail.
-                serde_json::to_writer(&mut *out, positions).unwrap_or_default();
-            }
-        }
-        out.extend_from_slice(b"]\n");
-    }
-}
-
-/// Consecutive ids: the first, and how many.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct IdRun(pub(super) u64, pub(super) u32);
-
-impl<'de> Deserialize<'de> for IdRun {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = IdRun;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an id or a run [start, length] of ids")
-            }
-
-            fn visit_u64<E>(self, id: u64) -> Result<IdRun, E> {
-                Ok(IdRun(id, 1))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut run: A) -> Result<IdRun, A::Error> {
-                let missing = || A::Error::custom("expected a run [start, length] of ids");
-                let start: u64 = run.next_element()?.ok_or_else(missing)?;
-                let len: u32 = run.next_element()?.ok_or_else(missing)?;
-                Ok(IdRun(start, len))
-            }
-        }
-        deserializer.deserialize_any(Either)
-    }
-}
-
-impl<'de> Deserialize<'de> for Row {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Elements;
-        impl<'de> Visitor<'de> for Elements {
-            type Value = Row;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a row of a piece")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut row: A) -> Result<Row, A::Error> {
-                let short = || A::Error::custom("a row has too few elements");
-                Ok(Row {
-                    news: 0,
-                    input_length: row.next_element()?.ok_or_else(short)?,
-                    output_length: row.next_element()?.ok_or_else(short)?,
-                    timestamp: row.next_element()?.ok_or_else(short)?,
-                    n: row.next_element()?,
-                    first: row.next_element()?.flatten(),
-                    new: row.next_element()?.unwrap_or_default(),
-                    positions: row.next_element()?,
-                })
-            }
-        }
-        deserializer.deserialize_seq(Elements)
-    }
-}
-
-impl Row {
-    /// The usual row, without a library: what it accepts, the parser reads to the same.
-    fn scan(&mut self, line: &[u8]) -> Option<()> {
-        let scanner = &mut Scanner::new(line);
-        scanner.pass(b'[')?;
-        self.input_length = scanner.length()?;
-        scanner.pass(b',')?;
-        self.output_length = if scanner.passes_null() { None } else { Some(scanner.length()?) };
-        scanner.pass(b',')?;
-        self.timestamp = if scanner.passes_null() { None } else { Some(scanner.timestamp()?) };
-        scanner.pass(b',')?;
-        self.n = Some(u32::try_from(scanner.integer()?).ok()?);
-        scanner.pass(b',')?;
-        self.first = if scanner.passes_null() { None } else { Some(scanner.integer()?) };
-        scanner.pass(b',')?;
-        scanner.pass(b'[')?;
-        self.new.clear();
-        self.positions = None;
-        while !scanner.passes(b']') {
-            if !self.new.is_empty() {
-                scanner.pass(b',')?;
-            }
-            if scanner.passes(b'[') {
-                let start = scanner.integer()?;
-                scanner.pass(b',')?;
-                self.new.push(IdRun(start, u32::try_from(scanner.integer()?).ok()?));
-                scanner.pass(b']')?;
-            } else {
-                self.new.push(IdRun(scanner.integer()?, 1));
-            }
-        }
-        scanner.pass(b']')?;
-        scanner.at_end().then_some(())
-    }
-
-    /// Reads a line into the row.
-    fn read(&mut self, line: &[u8], block_size: u64) -> Result<(), String> {
-        if self.scan(line).is_none() {
-            *self = serde_json::from_slice(line).map_err(|e| format!("not a row of a piece: {e}"))?;
-        }
-        if self.input_length.max(self.output_length.unwrap_or(0)) > MAX_LENGTH {
-            return Err("a length is not a plausible number of tokens".into());
-        }
-        let Some(n) = self.n else { return Ok(()) };
-        if u64::from(n) != self.input_length.div_ceil(block_size) {
-            let length = self.input_length;
-            return Err(format!("{n} blocks for input_length {length} of block size {block_size}"));
-        }
-        let news: u64 = self.new.iter().map(|run| u64::from(run.1)).sum();
-        let rising = |p: &Vec<u32>| p.is_sorted_by(|a, b| a < b) && p.last().is_none_or(|&last| last < n);
-        let placed = self.positions.as_ref().is_none_or(|p| p.len() as u64 == news && rising(p));
-        if news > u64::from(n) || !placed || (n > 0) != self.first.is_some() {
-            return Err("the row's blocks do not fit its length".into());
-        }
-        self.news = news as u32;
-        let whole = |&IdRun(start, len): &IdRun| len > 0 && start.checked_add(u64::from(len) - 1).is_some();
-        if self.new.iter().all(whole) {
-            Ok(())
-        } else {
-            Err("a run of ids is empty or passes 64 bits".into())
-        }
-    }
-}
-
-/// Writes the state of one piece. Memory: one bit per distinct block, and what [`Numbering`] takes.
+/// Writes the state of one piece. Memory: one bit per distinct block, what [`Numbering`] takes, and
+/// some 16 bytes for each block that started a request before.
 pub struct PartialWriter {
     budget: Option<usize>,
     numbering: Numbering,
     repeated: Bitmap,
+    restarts: HashMap<BlockNumber, Restarts, RandomState>,
     requests: u64,
+    /// The id after the last one introduced.
+    next_id: u64,
     numbers: Vec<BlockNumber>,
     row: Row,
 }
@@ -274,7 +77,9 @@ impl PartialWriter {
             budget,
             numbering: Numbering::default(),
             repeated: Bitmap::default(),
+            restarts: HashMap::default(),
             requests: 0,
+            next_id: 0,
             numbers: Vec::new(),
             row: Row::default(),
         }
@@ -287,10 +92,14 @@ impl PartialWriter {
     pub fn add(&mut self, record: &Record, out: &mut Vec<u8>) -> Result<(), String> {
         self.requests += 1;
         self.row.n = None;
+        self.row.new.clear();
+        self.row.positions = None;
         if let Some(ids) = record.ids() {
+            self.row.n = Some(ids.len() as u32);
             self.path(ids)?;
         }
-        if self.budget.is_some_and(|budget| self.numbering.bytes() + self.repeated.bytes() > budget) {
+        let bytes = self.numbering.bytes() + self.repeated.bytes() + 16 * self.restarts.len();
+        if self.budget.is_some_and(|budget| bytes > budget) {
             return Err(
                 "the piece has more blocks than fit into --max-memory: cut it into smaller ones".into()
             );
@@ -298,18 +107,33 @@ impl PartialWriter {
         self.row.input_length = record.input_length;
         self.row.output_length = record.output_length;
         self.row.timestamp = record.timestamp;
-        self.row.write(out);
+        self.row.write(self.next_id, out);
+        self.next_id = self.row.new.last().map_or(self.next_id, |run| run.end());
         Ok(())
     }
 
     fn path(&mut self, ids: &[u64]) -> Result<(), String> {
+        let Some(&id) = ids.first() else { return Ok(()) };
         let first_new = self.numbering.len();
+        let row = &mut self.row;
+        let dense = self.numbering.extend_dense(ids, |first, n| self.repeated.set_run(first, n));
+        if let Some(known) = dense {
+            self.repeated.grow(self.numbering.len());
+            if let Some(&id) = ids.get(known) {
+                row.new.push(IdRun(id, (ids.len() - known) as u32));
+            }
+            if known > 0 {
+                Restarts::count(&mut self.restarts, id as BlockNumber);
+            }
+            return Ok(());
+        }
         self.numbering.number(ids, &mut self.numbers)?;
         self.repeated.grow(self.numbering.len());
-        let row = &mut self.row;
-        row.new.clear();
         let known = self.numbers.iter().take_while(|&&block| block < first_new).count();
         self.numbers[..known].iter().for_each(|&block| self.repeated.set(block));
+        if known > 0 {
+            Restarts::count(&mut self.restarts, self.numbers[0]);
+        }
         let mut next = first_new;
         for (&block, &id) in self.numbers.iter().zip(ids).skip(known) {
             if block != next {
@@ -334,8 +158,6 @@ impl PartialWriter {
             }
             positions
         });
-        row.n = Some(ids.len() as u32);
-        row.first = ids.first().copied();
         Ok(())
     }
 
@@ -351,7 +173,15 @@ impl PartialWriter {
             }
             start += skip + len;
         }
-        write_line(&Trailer { requests: self.requests, repeated }, out);
+        let mut restarts: Vec<_> = self.restarts.iter().map(|(&block, &times)| (block, times)).collect();
+        restarts.sort_unstable_by_key(|&(block, _)| block);
+        let mut restarted = Vec::new();
+        let mut next = 0;
+        for (block, times) in restarts {
+            restarted.extend([block - next, if times == Restarts::Once { 1 } else { 2 }]);
+            next = block + 1;
+        }
+        write_line(&Trailer { requests: self.requests, repeated, restarted }, out);
     }
 }
 
@@ -361,18 +191,109 @@ fn write_line(line: &impl Serialize, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
+/// A line of a piece.
+pub struct PieceLine(Line);
+
+enum Line {
+    Header(Header),
+    Row(Row),
+    Trailer(Trailer),
+}
+
+impl Default for PieceLine {
+    fn default() -> Self {
+        Self(Line::Row(Row::default()))
+    }
+}
+
+/// Reads the lines of pieces that follow each other.
+#[derive(Default)]
+struct Parser {
+    /// The piece whose rows are being read: its block size, and the id after the last one that it
+    /// introduced.
+    open: Option<(u64, u64)>,
+}
+
+impl Parser {
+    /// Reads a line into `to`.
+    fn line(&mut self, line: &[u8], to: &mut PieceLine) -> Result<(), String> {
+        let Some((block_size, next_id)) = &mut self.open else {
+            let header: Header = serde_json::from_slice(line)
+                .map_err(|_| "expected the first line of a piece, as trace-stats --partial writes it")?;
+            if header.kvtrace_partial != VERSION {
+                return Err(format!("version {} of a piece, expected {VERSION}", header.kvtrace_partial));
+            }
+            if !(1..=MAX_BLOCK_SIZE).contains(&header.block_size) {
+                return Err(format!("block_size: expected a number of tokens, found {}", header.block_size));
+            }
+            self.open = Some((header.block_size, 0));
+            to.0 = Line::Header(header);
+            return Ok(());
+        };
+        if line.trim_ascii_start().first() != Some(&b'[') {
+            let trailer = serde_json::from_slice(line);
+            to.0 = Line::Trailer(trailer.map_err(|e| format!("expected the last line of a piece: {e}"))?);
+            self.open = None;
+            return Ok(());
+        }
+        if !matches!(to.0, Line::Row(_)) {
+            *to = PieceLine::default();
+        }
+        if let Line::Row(row) = &mut to.0 {
+            row.read(line, *next_id, *block_size)?;
+            *next_id = row.new.last().map_or(*next_id, |run| run.end());
+        }
+        Ok(())
+    }
+}
+
+/// Reads the lines of pieces from an input, for [`Merger::add`].
+pub struct PieceReader {
+    input: Input,
+    parser: Parser,
+}
+
+impl PieceReader {
+    /// Reads pieces from `input`.
+    pub fn new(input: Input) -> Self {
+        Self { input, parser: Parser::default() }
+    }
+}
+
+impl Reader for PieceReader {
+    type Item = PieceLine;
+
+    fn read(
+        &mut self,
+        item: &mut PieceLine,
+        idle: impl FnMut(Status) -> Result<(), Error>,
+    ) -> Result<bool, Error> {
+        if !self.input.advance(idle)? {
+            return Ok(false);
+        }
+        let read = self.parser.line(self.input.line(), item);
+        read.map_err(|message| self.input.error(message))?;
+        Ok(true)
+    }
+
+    fn input(&self) -> &Input {
+        &self.input
+    }
+}
+
 /// Merges pieces, in order, into the analysis of the whole trace.
 pub struct Merger {
     options: AnalysisOptions,
     analysis: Option<Analysis>,
     block_size: u64,
-    /// The piece whose rows are being read.
+    /// The piece whose rows are being taken.
     open: Option<OpenPiece>,
     previous: Option<Piece>,
     pieces: u32,
     /// Timestamp of the first request of the last piece that has one.
     started: Option<f64>,
-    row: Row,
+    /// For lines that come as text.
+    parser: Parser,
 }
 
 #[derive(Default)]
@@ -394,28 +315,33 @@ impl Merger {
             previous: None,
             pieces: 0,
             started: None,
-            row: Row::default(),
+            parser: Parser::default(),
         }
+    }
+
+    /// Takes the text of the next line of the pieces.
+    ///
+    /// # Errors
+    /// What is wrong with the line, and those of [`Merger::add`].
+    pub fn line(&mut self, line: &[u8]) -> Result<(), String> {
+        let mut read = PieceLine::default();
+        self.parser.line(line, &mut read)?;
+        self.add(&read)
     }
 
     /// Takes the next line of the pieces, which follow each other in the order of the trace.
     ///
     /// # Errors
     /// What is wrong with the line or the order, without its place.
-    pub fn line(&mut self, line: &[u8]) -> Result<(), String> {
-        match (&mut self.open, line.trim_ascii_start().first()) {
-            (None, _) => self.begin(line),
-            (Some(_), Some(b'[')) => self.row(line),
-            (Some(_), _) => self.end(line),
+    pub fn add(&mut self, line: &PieceLine) -> Result<(), String> {
+        match &line.0 {
+            Line::Header(header) => self.begin(header),
+            Line::Row(row) => self.row(row),
+            Line::Trailer(trailer) => self.end(trailer),
         }
     }
 
-    fn begin(&mut self, line: &[u8]) -> Result<(), String> {
-        let header: Header = serde_json::from_slice(line)
-            .map_err(|_| "expected the first line of a piece, as trace-stats --partial writes it")?;
-        if header.kvtrace_partial != VERSION {
-            return Err(format!("version {} of a piece, expected {VERSION}", header.kvtrace_partial));
-        }
+    fn begin(&mut self, header: &Header) -> Result<(), String> {
         match (header.piece, self.previous) {
             (Some((i, n)), _) if i == 0 || i > n => return Err(format!("there is no piece {i} of {n}")),
             (Some((i, n)), None) if self.pieces == 0 && i != 1 => {
@@ -428,9 +354,6 @@ impl Merger {
                 return Err("numbered and unnumbered pieces cannot be merged".into());
             }
             _ => {}
-        }
-        if !(1..=MAX_BLOCK_SIZE).contains(&header.block_size) {
-            return Err(format!("block_size: expected a number of tokens, found {}", header.block_size));
         }
         if self.analysis.is_some() && header.block_size != self.block_size {
             let (ours, theirs) = (self.block_size, header.block_size);
@@ -445,12 +368,13 @@ impl Merger {
         Ok(())
     }
 
-    fn row(&mut self, line: &[u8]) -> Result<(), String> {
-        let row = &mut self.row;
-        row.read(line, self.block_size)?;
+    fn row(&mut self, row: &Row) -> Result<(), String> {
         let (Some(piece), Some(analysis)) = (&mut self.open, &mut self.analysis) else { return Ok(()) };
         // Numbers say more about the order than times do.
-        if let Some(timestamp) = row.timestamp.filter(|_| !piece.timed && self.previous.is_none()) {
+        if !piece.timed
+            && self.previous.is_none()
+            && let Some(timestamp) = row.timestamp
+        {
             piece.timed = true;
             if self.started.is_some_and(|before| timestamp < before) {
                 return Err(
@@ -461,51 +385,40 @@ impl Merger {
         }
         piece.requests += 1;
         // A row of a few bytes may name more blocks than there is memory for a bit of each.
-        let more_bytes = row.news as usize / 8;
-        if self.options.budget.is_some_and(|budget| analysis.bytes() + more_bytes > budget) {
-            return Err(TOO_LARGE.into());
+        let bytes = analysis.bytes() + 8 * piece.numbers.len() + row.news() as usize / 8;
+        if self.options.budget.is_some_and(|budget| bytes > budget) {
+            return Err("the pieces need more than --max-memory".into());
         }
         analysis.add_row(row)?;
-        if row.n.is_some() {
-            for &run in analysis.last_runs() {
-                match piece.numbers.last_mut() {
-                    Some(last) if last.end() == run.start => last.len += run.len,
-                    _ => piece.numbers.push(run),
-                }
+        for &run in analysis.last_runs() {
+            match piece.numbers.last_mut() {
+                Some(last) if last.end() == run.start => last.len += run.len,
+                _ => piece.numbers.push(run),
             }
-        }
-        let bytes = analysis.bytes() + 8 * piece.numbers.len();
-        if self.options.budget.is_some_and(|budget| bytes > budget) {
-            return Err(TOO_LARGE.into());
         }
         Ok(())
     }
 
-    fn end(&mut self, line: &[u8]) -> Result<(), String> {
-        let trailer: Trailer =
-            serde_json::from_slice(line).map_err(|e| format!("expected the last line of a piece: {e}"))?;
+    fn end(&mut self, trailer: &Trailer) -> Result<(), String> {
         let (Some(piece), Some(analysis)) = (self.open.take(), &mut self.analysis) else { return Ok(()) };
         if trailer.requests != piece.requests {
             let (stated, found) = (trailer.requests, piece.requests);
             return Err(format!("the piece has {found} requests, and {stated} according to its last line"));
         }
-        if trailer.repeated.len() % 2 == 1 {
-            return Err("repeated: expected pairs".into());
+        if trailer.repeated.len() % 2 == 1 || trailer.restarted.len() % 2 == 1 {
+            return Err("repeated, restarted: expected pairs".into());
         }
-        let mut rest = piece.numbers.into_iter();
-        let mut run = NumberRun::default();
-        for (index, &(mut count)) in trailer.repeated.iter().enumerate() {
-            // Alternately blocks to pass over and blocks that occurred again.
-            while count > 0 {
-                if run.len == 0 {
-                    run = rest.next().ok_or("repeated: more blocks than the piece has")?;
-                }
-                let part = run.take(count);
-                count -= part.len;
-                if index % 2 == 1 {
-                    analysis.repeat(part);
-                }
-            }
+        let more = || "repeated, restarted: more blocks than the piece has".to_owned();
+        let mut blocks = Blocks::of(&piece.numbers);
+        for pair in trailer.repeated.chunks_exact(2) {
+            blocks.take(pair[0], |_| {}).ok_or_else(more)?;
+            blocks.take(pair[1], |run| analysis.repeat(run)).ok_or_else(more)?;
+        }
+        let mut blocks = Blocks::of(&piece.numbers);
+        for pair in trailer.restarted.chunks_exact(2) {
+            blocks.take(pair[0], |_| {}).ok_or_else(more)?;
+            let times = if pair[1] == 1 { Restarts::Once } else { Restarts::More };
+            blocks.take(1, |run| analysis.restart(run.start, times)).ok_or_else(more)?;
         }
         Ok(())
     }
@@ -525,5 +438,30 @@ impl Merger {
                 Ok(self.analysis.unwrap_or_else(empty))
             }
         }
+    }
+}
+
+/// The blocks of a piece, taken from the front.
+struct Blocks<'a> {
+    rest: std::slice::Iter<'a, NumberRun>,
+    run: NumberRun,
+}
+
+impl<'a> Blocks<'a> {
+    fn of(runs: &'a [NumberRun]) -> Self {
+        Self { rest: runs.iter(), run: NumberRun::default() }
+    }
+
+    /// Takes the next `count` as runs; `None` if there are fewer.
+    fn take(&mut self, mut count: u32, mut each: impl FnMut(NumberRun)) -> Option<()> {
+        while count > 0 {
+            if self.run.len == 0 {
+                self.run = *self.rest.next()?;
+            }
+            let part = self.run.take(count);
+            count -= part.len;
+            each(part);
+        }
+        Some(())
     }
 }

@@ -1,0 +1,249 @@
+//! A request in a piece of a trace: a row of JSON, written and read.
+//!
+//! `[input_length, output_length, timestamp, new, positions]`. `new` are the ids that the request
+//! introduces into its piece: mostly just how many, if they count up from the last one that the piece
+//! introduced (from 0 at first), else a list of ids and of runs `[start, length]` of ids. `positions`
+//! of these among all of the request is left out where they stand at the end; for a request without
+//! ids the row ends after the timestamp. What is unknown is `null`.
+
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use crate::record::scan::Scanner;
+use crate::record::{MAX_LENGTH, MAX_TIME};
+
+/// Runs of ids that a row keeps room for while it waits to be filled again.
+const USUAL_RUNS: usize = 1024;
+
+/// What a row says of a request.
+#[derive(Default)]
+pub(super) struct Row {
+    pub(super) input_length: u64,
+    pub(super) output_length: Option<u64>,
+    pub(super) timestamp: Option<f64>,
+    /// Number of all ids; `None` for a request without a list of ids.
+    pub(super) n: Option<u32>,
+    /// Those that had not occurred in the piece, in order, as runs of consecutive ids.
+    pub(super) new: Vec<IdRun>,
+    /// Where these stand, unless it is at the end.
+    pub(super) positions: Option<Vec<u32>>,
+    /// Number of the new ones.
+    news: u32,
+}
+
+/// Consecutive ids: the first, and how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct IdRun(pub(super) u64, pub(super) u32);
+
+impl IdRun {
+    /// The id after the last, 0 past the end of 64 bits.
+    pub(super) fn end(self) -> u64 {
+        self.0.wrapping_add(self.1.into())
+    }
+}
+
+impl Row {
+    /// Number of ids that are new in the piece.
+    pub(super) fn news(&self) -> u32 {
+        self.news
+    }
+
+    /// Where the new block of that index stands among the `n`.
+    pub(super) fn position(&self, index: u32, n: u32) -> u32 {
+        match &self.positions {
+            Some(positions) => positions.get(index as usize).copied().unwrap_or(n),
+            None => n - self.news + index,
+        }
+    }
+
+    /// Appends the row as a line. `next` is the id after the last one that the piece introduced.
+    pub(super) fn write(&self, next: u64, out: &mut Vec<u8>) {
+        out.push(b'[');
+        write_number(self.input_length, out);
+        out.push(b',');
+        match self.output_length {
+            Some(length) => write_number(length, out),
+            None => out.extend_from_slice(b"null"),
+        }
+        out.push(b',');
+        match self.timestamp {
+            // Whole numbers without ".0": shorter, and read back the same.
+            Some(t) if t.fract() == 0.0 && (0.0..1e15).contains(&t) => write_number(t as u64, out),
+            // Writing a number into memory cannot fail.
+            Some(t) => serde_json::to_writer(&mut *out, &t).unwrap_or_default(),
+            None => out.extend_from_slice(b"null"),
+        }
+        if self.n.is_some() {
+            out.push(b',');
+            match self.new[..] {
+                [] => out.push(b'0'),
+                [IdRun(start, len)] if start == next => write_number(len.into(), out),
+                _ => write_runs(&self.new, out),
+            }
+            if let Some(positions) = &self.positions {
+                out.push(b',');
+                // Writing numbers into memory cannot fail.
+                serde_json::to_writer(&mut *out, positions).unwrap_or_default();
+            }
+        }
+        out.extend_from_slice(b"]\n");
+    }
+
+    /// Reads a line into the row. `next` is the id after the last one that the piece introduced.
+    ///
+    /// # Errors
+    /// What is wrong with the line.
+    pub(super) fn read(&mut self, line: &[u8], next: u64, block_size: u64) -> Result<(), String> {
+        self.new.clear();
+        self.new.shrink_to(USUAL_RUNS);
+        self.positions = None;
+        let has_ids = match self.scan(line, next) {
+            Some(has_ids) => has_ids,
+            None => self.parse(line, next).map_err(|e| format!("not a row of a piece: {e}"))?,
+        };
+        if self.input_length.max(self.output_length.unwrap_or(0)) > MAX_LENGTH {
+            return Err("a length is not a plausible number of tokens".into());
+        }
+        if self.timestamp.is_some_and(|t| t.abs() > MAX_TIME) {
+            return Err("the timestamp is not a plausible number of milliseconds".into());
+        }
+        self.n = None;
+        if !has_ids {
+            return Ok(());
+        }
+        let n = self.input_length.div_ceil(block_size);
+        let news: u64 = self.new.iter().map(|run| u64::from(run.1)).sum();
+        let rising =
+            |p: &Vec<u32>| p.is_sorted_by(|a, b| a < b) && p.last().is_none_or(|&last| u64::from(last) < n);
+        let placed = self.positions.as_ref().is_none_or(|p| p.len() as u64 == news && rising(p));
+        let (Ok(n), true, true) = (u32::try_from(n), news <= n, placed) else {
+            return Err("the row's blocks do not fit its length".into());
+        };
+        (self.n, self.news) = (Some(n), news as u32);
+        let whole = |&IdRun(start, len): &IdRun| len > 0 && start.checked_add(u64::from(len) - 1).is_some();
+        if self.new.iter().all(whole) {
+            Ok(())
+        } else {
+            Err("a run of ids is empty or passes 64 bits".into())
+        }
+    }
+
+    /// The usual row, without a library: what it accepts, the parser reads to the same. Gives whether
+    /// the request has ids.
+    fn scan(&mut self, line: &[u8], next: u64) -> Option<bool> {
+        let scanner = &mut Scanner::new(line);
+        scanner.pass(b'[')?;
+        self.input_length = scanner.length()?;
+        scanner.pass(b',')?;
+        self.output_length = if scanner.passes_null() { None } else { Some(scanner.length()?) };
+        scanner.pass(b',')?;
+        self.timestamp = if scanner.passes_null() { None } else { Some(scanner.timestamp()?) };
+        let has_ids = scanner.passes(b',');
+        if has_ids {
+            if scanner.passes(b'[') {
+                self.scan_runs(scanner)?;
+            } else {
+                self.count(u32::try_from(scanner.integer()?).ok()?, next);
+            }
+        }
+        scanner.pass(b']')?;
+        scanner.at_end().then_some(has_ids)
+    }
+
+    fn scan_runs(&mut self, scanner: &mut Scanner) -> Option<()> {
+        while !scanner.passes(b']') {
+            if !self.new.is_empty() {
+                scanner.pass(b',')?;
+            }
+            if scanner.passes(b'[') {
+                let start = scanner.integer()?;
+                scanner.pass(b',')?;
+                self.new.push(IdRun(start, u32::try_from(scanner.integer()?).ok()?));
+                scanner.pass(b']')?;
+            } else {
+                self.new.push(IdRun(scanner.integer()?, 1));
+            }
+        }
+        Some(())
+    }
+
+    /// Any row.
+    fn parse(&mut self, line: &[u8], next: u64) -> serde_json::Result<bool> {
+        let Wire(input_length, output_length, timestamp, new, positions) = serde_json::from_slice(line)?;
+        (self.input_length, self.output_length, self.timestamp) = (input_length, output_length, timestamp);
+        self.positions = positions;
+        self.new.clear();
+        let has_ids = new.is_some();
+        match new {
+            Some(New::Count(count)) => self.count(count, next),
+            Some(New::Runs(runs)) => self.new = runs,
+            None => {}
+        }
+        Ok(has_ids)
+    }
+
+    fn count(&mut self, count: u32, next: u64) {
+        if count > 0 {
+            self.new.push(IdRun(next, count));
+        }
+    }
+}
+
+fn write_number(n: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
+}
+
+fn write_runs(runs: &[IdRun], out: &mut Vec<u8>) {
+    out.push(b'[');
+    for (index, &IdRun(start, len)) in runs.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        if len == 1 {
+            write_number(start, out);
+        } else {
+            out.push(b'[');
+            write_number(start, out);
+            out.push(b',');
+            write_number(len.into(), out);
+            out.push(b']');
+        }
+    }
+    out.push(b']');
+}
+
+/// The elements of a row.
+#[derive(Deserialize)]
+struct Wire(u64, Option<u64>, Option<f64>, #[serde(default)] Option<New>, #[serde(default)] Option<Vec<u32>>);
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a number of new ids, or a list of ids and runs [start, length]")]
+enum New {
+    Count(u32),
+    Runs(Vec<IdRun>),
+}
+
+impl<'de> Deserialize<'de> for IdRun {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = IdRun;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an id or a run [start, length] of ids")
+            }
+
+            fn visit_u64<E>(self, id: u64) -> Result<IdRun, E> {
+                Ok(IdRun(id, 1))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut run: A) -> Result<IdRun, A::Error> {
+                let missing = || A::Error::custom("expected a run [start, length] of ids");
+                let start: u64 = run.next_element()?.ok_or_else(missing)?;
+                let len: u32 = run.next_element()?.ok_or_else(missing)?;
+                Ok(IdRun(start, len))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
