@@ -333,6 +333,12 @@ fn every_format_has_the_figures_of_the_json_report() {
     assert!(prometheus.contains(&format!("\nkvtrace_token_hit_rate {rate}\n")), "{prometheus}");
     assert!(prometheus.contains(&format!("kvtrace_input_length{{stat=\"median\"}} {median}\n")));
     assert!(prometheus.contains(&format!("{{kind=\"capacity\",cache=\"lru:50\"}} {lru}\n")), "{prometheus}");
+    // Base units, by their whole names.
+    let arrivals = &ours["arrivals"];
+    let mean = arrivals["interarrival_mean_ms"].as_f64().unwrap() / 1000.0;
+    let duration = &arrivals["duration_s"];
+    assert!(prometheus.contains(&format!("\nkvtrace_duration_seconds {duration}\n")), "{prometheus}");
+    assert!(prometheus.contains(&format!("\nkvtrace_interarrival_mean_seconds {mean:?}\n")), "{prometheus}");
     let mut families = std::collections::HashSet::new();
     for row in prometheus.lines() {
         match row.strip_prefix("# TYPE ") {
@@ -693,7 +699,9 @@ fn the_shared_prefixes_that_save_most_are_named() {
     let csv = run("trace-stats", &["--top", "1", "-f", "csv"], &trace).ok();
     assert!(csv.contains("\ntop,1,saved_tokens,2048\n") && !csv.contains("top,3"), "{csv}");
     let gauges = run("trace-stats", &["--top", "1", "-f", "prometheus"], &trace).ok();
-    assert!(gauges.contains("kvtrace_prefix{id=\"1\",figure=\"requests\"} 3\n"), "{gauges}");
+    for sample in ["requests{id=\"1\"} 3\n", "longest_pause_seconds{id=\"1\"} 7.0\n"] {
+        assert!(gauges.contains(&format!("\nkvtrace_prefix_{sample}")), "{gauges}");
+    }
 }
 
 #[test]

@@ -288,9 +288,9 @@ pub static SPEC: Spec<Options> = Spec {
             help: "how the report is written (default table)",
             doc: "Write the report as a table for people; as one JSON object; as CSV, one figure per \
                   row; as Markdown tables; as gauges for the textfile collector of Prometheus' \
-                  node_exporter (with --output, since the file is replaced at once); as one HTML page with \
-                  tables and charts; or as an SVG picture of the curve alone. Names do not \
-                  change between versions. See CHARTS.",
+                  node_exporter (with --output, since the file is replaced at once), with times in seconds; as \
+                  one HTML page with tables and charts; or as an SVG picture of the curve alone. Names \
+                  do not change between versions. See CHARTS.",
             set: |options, value| {
                 let format = value.pick(&[
                     ("table", Format::Table),

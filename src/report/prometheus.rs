@@ -1,13 +1,14 @@
 //! The text exposition format of Prometheus, for `node_exporter`'s textfile collector.
 
-use crate::report::cells;
+use crate::report::cells::{self, Number};
 use crate::stats::Report;
 
 /// Appends every figure as a gauge whose name begins with `kvtrace_`.
 pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
     for (name, value) in cells::totals(report) {
-        family(name, "Figure of that name in the JSON report of trace-stats.", out);
-        sample(name, &[], &value.to_string(), out);
+        let (gauge, value) = base_unit(name, &value);
+        family(&gauge, &format!("What is {name} in the JSON report of trace-stats."), out);
+        sample(&gauge, &[], &value, out);
     }
     for (name, summary) in cells::summaries(report) {
         let Some(summary) = summary else { continue };
@@ -41,15 +42,32 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
             }
         }
     }
+    // A family has one unit, and its samples stand together.
     let prefixes = cells::prefix_rows(report);
-    if !prefixes.is_empty() {
-        family("prefix", "Shared prefix, by the id of its last block.", out);
-        for (id, figures) in prefixes {
-            for (name, value) in figures {
-                sample("prefix", &[("id", &id.to_string()), ("figure", name)], &value.to_string(), out);
+    for place in 0..prefixes.first().map_or(0, |(_, figures)| figures.len()) {
+        for (row, (id, figures)) in prefixes.iter().enumerate() {
+            let (name, value) = &figures[place];
+            let (gauge, value) = base_unit(&format!("prefix_{name}"), value);
+            if row == 0 {
+                family(&gauge, "Of a shared prefix, by the id of its last block.", out);
             }
+            sample(&gauge, &[("id", &id.to_string())], &value, out);
         }
     }
+}
+
+/// Name and value of a figure in the base unit that Prometheus asks for: times are in seconds.
+fn base_unit(name: &str, value: &Number) -> (String, String) {
+    if let Some(stem) = name.strip_suffix("_ms") {
+        let milliseconds = match value {
+            Number::Count(count) => *count as f64,
+            Number::Real(real) => *real,
+            Number::Text(_) => return (name.to_owned(), value.to_string()),
+        };
+        return (format!("{stem}_seconds"), format!("{:?}", milliseconds / 1000.0));
+    }
+    let stem = name.strip_suffix("_s").map(|stem| format!("{stem}_seconds"));
+    (stem.unwrap_or_else(|| name.to_owned()), value.to_string())
 }
 
 fn family(name: &str, help: &str, out: &mut Vec<u8>) {
