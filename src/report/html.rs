@@ -257,11 +257,18 @@ fn statistics(report: &Report) -> Markup {
 fn statistics_row(report: &Report, name: &str, summary: &Summary) -> Vec<Markup> {
     let text = |value: f64| match name {
         "hit_rate" => percent(value),
-        _ if value.fract() == 0.0 && value >= 0.0 => grouped(value as u128),
-        _ => format!("{}.{}", grouped(value as u128), ((value.fract() * 10.0) as u8).min(9)),
+        _ => tenths(value),
     };
     let named = cells::named(&report.percentiles, summary).into_iter();
     named.map(|(_, value)| real(value, &text(value))).collect()
+}
+
+/// A length, with one decimal where it is no whole number.
+fn tenths(value: f64) -> String {
+    if value.fract() == 0.0 && value >= 0.0 {
+        return grouped(value as u128);
+    }
+    format!("{}.{}", grouped(value as u128), ((value.fract() * 10.0) as u8).min(9))
 }
 
 /// What a quantity is called, and what it is.
@@ -319,15 +326,27 @@ fn capacity(report: &Report) -> Markup {
                     }
                 }
                 @if !tables.is_empty() { h3 { "Caches asked for" } }
-                @for table in &tables {
-                    (scrolling("Caches asked for", false, &plain(table)))
-                }
+                @for table in &tables { (asked_for(table)) }
             }
         } @else if !tables.is_empty() {
             section {
                 h2 { "Caches" }
-                @for table in &tables { (scrolling("Caches asked for", false, &plain(table))) }
+                @for table in &tables { (asked_for(table)) }
             }
+        }
+    }
+}
+
+/// A table of finite caches, folded where it has the many of a curve.
+fn asked_for(table: &cells::Cells) -> Markup {
+    const MOST: usize = 24;
+    let rows = table.len().saturating_sub(1);
+    let markup = scrolling("Caches asked for", rows > MOST, &plain(table));
+    html! {
+        @if rows > MOST {
+            details { summary { (rows) " caches" } (markup) }
+        } @else {
+            (markup)
         }
     }
 }
@@ -559,7 +578,7 @@ fn grouped_by(field: &str, groups: &[Group]) -> Markup {
                         th scope="row" { (name(value)) }
                         td { (count(report.requests)) }
                         td { (count(report.input_tokens)) }
-                        td { @if let Some(s) = &report.input_length { (real(s.mean, &short(s.mean))) } }
+                        td { @if let Some(s) = &report.input_length { (real(s.mean, &tenths(s.mean))) } }
                         td {
                             @if Bound::of_hits(report.bound) { "≥ " }
                             (rate(report.token_hit_rate))

@@ -191,8 +191,9 @@ pub(super) fn curve_summary(curve: &Curve) -> String {
         if let (Some(first), Some(last)) = (points.first(), points.last()) {
             let (from, to) = (grouped(first.blocks as u128), grouped(last.blocks as u128));
             text.push_str(&format!(
-                "{policy} serves {} of the prompt tokens at {from} blocks and {} at {to}. ",
+                "{policy} serves {} of the prompt tokens with {from} block{} and {} with {to}. ",
                 rate_text(first),
+                if first.blocks == 1.0 { "" } else { "s" },
                 rate_text(last)
             ));
         }
