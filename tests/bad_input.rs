@@ -27,6 +27,7 @@ const LINES: &[(&str, &str)] = &[
     ("true", "expected a JSON object, found true"),
     ("null", "expected a JSON object, found null"),
     ("{}", "missing field \"input_length\""),
+    (r#"{"messages": []}"#, "make it a trace with trace-hash first"),
     (r#"{"hash_ids": [0]}"#, "missing field \"input_length\""),
     (r#"{"input_length": null, "hash_ids": [0]}"#, "missing field \"input_length\""),
     (

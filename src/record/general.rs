@@ -22,6 +22,19 @@ struct Fields<'a> {
     block_size: Option<&'a RawValue>,
 }
 
+/// Fields that hold prompts: a line with one of them, and without a length, is for `trace-hash`.
+const PROMPTS: [&str; 9] = [
+    "prompt",
+    "messages",
+    "text_input",
+    "conversations",
+    "body",
+    "payload",
+    "prompt_token_ids",
+    "text",
+    "input",
+];
+
 /// Reads one line into `record`: decides what is valid.
 ///
 /// A field that is `null` counts as absent. A known field given twice is an error, also when one of
@@ -39,7 +52,7 @@ pub fn parse(line: &[u8], record: &mut Record) -> Result<(), Invalid> {
     let fields: Fields = serde_json::from_str(text)
         .map_err(|e| malformed(given_twice(text, &e).unwrap_or_else(|| json_reason(&e))))?;
     let Some(input_length) = fields.input_length else {
-        return Err(Invalid::new(Problem::MissingField, "missing field \"input_length\""));
+        return Err(Invalid::new(Problem::MissingField, no_length(line)));
     };
     read_fields(&fields, input_length, record).map_err(|m| Invalid::new(Problem::BadValue, m))?;
     // A value borrows from `text`, so the difference of addresses is its place in the line.
@@ -52,6 +65,17 @@ pub fn parse(line: &[u8], record: &mut Record) -> Result<(), Invalid> {
     record.input_span = span(Some(input_length));
     record.block_size_span = span(fields.block_size);
     Ok(())
+}
+
+/// What to say of a line without a length: of a prompt, where it belongs.
+#[cold]
+fn no_length(line: &[u8]) -> String {
+    match PROMPTS.iter().find(|name| field(line, name).is_some()) {
+        Some(name) => {
+            format!("a prompt (\"{name}\") and no \"input_length\": make it a trace with trace-hash first")
+        }
+        None => "missing field \"input_length\"".to_owned(),
+    }
 }
 
 /// What to say of a field that is given twice: the names that the line has for it, not the main one.

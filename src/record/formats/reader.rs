@@ -7,20 +7,7 @@ use crate::error::Result;
 use crate::io::{Input, Status};
 use crate::record::reader::check;
 use crate::record::scan::{scan, scan_line};
-use crate::record::{BlockSize, Invalid, Problem, Record, general};
-
-/// Fields that hold prompts: a line with one of them, and without a length, is for `trace-hash`.
-const PROMPTS: [&str; 9] = [
-    "prompt",
-    "messages",
-    "text_input",
-    "conversations",
-    "body",
-    "payload",
-    "prompt_token_ids",
-    "text",
-    "input",
-];
+use crate::record::{BlockSize, Invalid, Record, general};
 
 /// The records of an input whose files may be in different formats.
 ///
@@ -147,7 +134,7 @@ impl FormatReader {
         };
         self.usual = scan(line, &mut self.record);
         if !self.usual {
-            general::parse(line, &mut self.record).map_err(|invalid| explain(invalid, line))?;
+            general::parse(line, &mut self.record)?;
         }
         // Lines of other formats are not read where they lie.
         self.usual &= self.decoder.is_none();
@@ -223,19 +210,5 @@ impl FormatReader {
     /// When records were skipped and none was good.
     pub fn skipped(&self) -> Result<Option<String>> {
         self.input.skipped(self.valid)
-    }
-}
-
-/// Says of a prompt where it belongs.
-#[cold]
-fn explain(invalid: Invalid, line: &[u8]) -> Invalid {
-    let missing = invalid.problem == Problem::MissingField;
-    let prompt = PROMPTS.iter().find(|name| missing && general::field(line, name).is_some());
-    match prompt {
-        Some(name) => Invalid::new(
-            Problem::MissingField,
-            format!("a prompt (\"{name}\") and no \"input_length\": make it a trace with trace-hash first"),
-        ),
-        None => invalid,
     }
 }
