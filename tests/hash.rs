@@ -329,6 +329,41 @@ fn times_are_converted_rebased_and_drawn() {
 }
 
 #[test]
+fn a_log_of_requests_is_told_from_chats() {
+    let question = r#"{"role": "user", "content": "why?"}"#;
+    let answer = r#"{"role": "assistant", "content": "because"}"#;
+    let log =
+        format!("{{\"messages\": [{question}]}}\n{{\"messages\": [{question}, {answer}, {question}]}}\n");
+    let ran = run("trace-hash", &[], &log);
+    assert_eq!(lines(&ran.stdout).len(), 2);
+    assert!(ran.stderr.contains("the last question of 1 chat is left out"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("use --turns last"), "{}", ran.stderr);
+    let chat = format!("{{\"messages\": [{question}, {answer}]}}\n");
+    for (args, input) in
+        [(&["--turns", "last"][..], &log), (&["--turns", "each"], &log), (&["-q"], &log), (&[], &chat)]
+    {
+        assert_eq!(run("trace-hash", args, input).stderr, "", "{args:?}");
+    }
+}
+
+#[test]
+fn times_in_another_unit_are_doubted() {
+    let log = "{\"prompt\": \"x\", \"created\": 1764000000}\n";
+    let of =
+        |more: &[&str]| run("trace-hash", &[&["--timestamp-field", "created"], more].concat(), log).stderr;
+    for args in [&[][..], &["--rebase"]] {
+        assert!(
+            of(args).ends_with("times look like s since 1970, not ms: use --timestamp-unit s\n"),
+            "{}",
+            of(args)
+        );
+    }
+    for args in [&["--timestamp-unit", "s"][..], &["--timestamp-unit", "ms"], &["-q"]] {
+        assert_eq!(of(args), "", "{args:?}");
+    }
+}
+
+#[test]
 fn the_block_size_can_be_written_into_the_trace() {
     let output = run("trace-hash", &["-b", "16", "--emit-block-size"], PROMPTS).ok();
     assert!(lines(&output).iter().all(|line| line["block_size"] == 16));

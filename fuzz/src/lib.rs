@@ -122,6 +122,7 @@ pub fn prompt(data: &[u8]) {
         keep: vec!["model".to_owned(), "x".to_owned()],
         raw_chats: flag(5),
         timestamp_field: flag(6).then(|| "t".to_owned()),
+        output_field: flag(7).then(|| "o".to_owned()),
     };
     let record = match PromptRecord::parse(line, &options) {
         Ok(record) => record,

@@ -38,6 +38,7 @@ fn filter(options: hash::Options) -> Result<()> {
         run(&mut input, &hash_options, workers, writer, |status| progress.update(status));
     progress.finish();
     let requests = writer.requests();
+    let doubts = options.doubts(writer.unanswered(), writer.likely_unit());
     let (output, ids) = writer.into_parts();
     // Lines may have been read by others already: their numbers are never given again. A FILE that does
     // not appear has been read by nobody.
@@ -51,7 +52,7 @@ fn filter(options: hash::Options) -> Result<()> {
         return Err(error);
     }
     output.finish()?;
-    if let Some(message) = input.skipped(requests)? {
+    for message in doubts.into_iter().chain(input.skipped(requests)?) {
         cli::note(name, common.quiet, &message);
     }
     Ok(())

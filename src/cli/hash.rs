@@ -44,7 +44,11 @@ pub struct Options {
     pub state: Option<PathBuf>,
     /// Output length where the record has none.
     pub output_length: Option<u64>,
-    /// How times are read and written.
+    /// Which requests a chat stands for, if that is said.
+    pub turns: Option<Turns>,
+    /// How times are given, if that is said.
+    pub times: Option<TimeForm>,
+    /// How times are written, and the rest of a line.
     pub write: WriteOptions,
     /// Whether each line says the block size.
     pub emit_block_size: bool,
@@ -72,6 +76,23 @@ pub enum IdKind {
 const REUSE: usize = 64 << 20;
 
 impl Options {
+    /// What the input makes one doubt: the options left to their defaults may not be what is meant.
+    pub fn doubts(&self, unanswered: u64, likely_unit: Option<Unit>) -> Vec<String> {
+        let mut doubts = Vec::new();
+        if unanswered > 0 && self.turns.is_none() {
+            let plural = if unanswered == 1 { "" } else { "s" };
+            doubts.push(format!(
+                "each answer of a chat is a request, so the last question of {unanswered} chat{plural} is \
+                 left out; for a log of requests use --turns last"
+            ));
+        }
+        if let Some(unit) = likely_unit.filter(|_| self.times.is_none()) {
+            let name = unit.name();
+            doubts.push(format!("times look like {name} since 1970, not ms: use --timestamp-unit {name}"));
+        }
+        doubts
+    }
+
     /// Refuses options that contradict each other, or have no effect together.
     ///
     /// # Errors
@@ -104,10 +125,14 @@ impl Options {
         if self.prompts.text && self.prompts.timestamp_field.is_some() {
             return wrong("--text lines have no field for --timestamp-field or --timestamp-unit");
         }
-        if self.prompts.text && (self.prompts.field.is_some() || !self.prompts.keep.is_empty()) {
-            return wrong("--text lines have no fields: --text goes neither with --field nor with --keep");
+        let fields = self.prompts.field.is_some() || self.prompts.output_field.is_some();
+        if self.prompts.text && (fields || !self.prompts.keep.is_empty()) {
+            return wrong("--text lines have no fields for --field, --output-field or --keep");
         }
-        if self.prompts.text && (self.template.is_some() || self.prompts.turns == Turns::Last) {
+        if self.prompts.output_field.is_some() && self.output_length.is_some() {
+            return wrong("--output-length is for records that do not say it, and --output-field asks all");
+        }
+        if self.prompts.text && (self.template.is_some() || self.turns == Some(Turns::Last)) {
             return wrong(
                 "--text lines are no chats: --text goes neither with --chat-template nor with --turns",
             );
@@ -161,6 +186,7 @@ impl Options {
             (None, None) => None,
         };
         let mut prompts = self.prompts.clone();
+        prompts.turns = self.turns.unwrap_or_default();
         prompts.raw_chats = template.is_some();
         Ok(HashOptions {
             prompts,
@@ -215,7 +241,12 @@ impl Options {
     pub fn write_options(&self) -> WriteOptions {
         let block_size = self.emit_block_size.then(|| self.block_size());
         let default = || super::default_max_memory().and_then(|bytes| usize::try_from(bytes).ok());
-        WriteOptions { block_size, max_memory: self.write.max_memory.or_else(default), ..self.write.clone() }
+        WriteOptions {
+            times: self.times.unwrap_or_default(),
+            block_size,
+            max_memory: self.write.max_memory.or_else(default),
+            ..self.write.clone()
+        }
     }
 
     /// Worker threads.
@@ -347,7 +378,7 @@ pub static SPEC: Spec<Options> = Spec {
                   one request: everything before the last turn if that is the assistant's, else \
                   everything. A chat without an assistant turn is one request in both cases.",
             set: |options, value| {
-                options.prompts.turns = value.pick(&[("each", Turns::Each), ("last", Turns::Last)])?;
+                options.turns = Some(value.pick(&[("each", Turns::Each), ("last", Turns::Last)])?);
                 Ok(())
             },
         },
@@ -460,13 +491,13 @@ pub static SPEC: Spec<Options> = Spec {
             doc: "Convert arrival times of this unit to milliseconds, exactly to the nanosecond. rfc3339 \
                   is a text such as 2026-11-24T12:00:00.5Z.",
             set: |options, value| {
-                options.write.times = value.pick(&[
+                options.times = Some(value.pick(&[
                     ("s", TimeForm::Number(Unit::Seconds)),
                     ("ms", TimeForm::Number(Unit::Milliseconds)),
                     ("us", TimeForm::Number(Unit::Microseconds)),
                     ("ns", TimeForm::Number(Unit::Nanoseconds)),
                     ("rfc3339", TimeForm::Date),
-                ])?;
+                ])?);
                 if options.prompts.timestamp_field.is_none() {
                     options.prompts.timestamp_field = Some("timestamp".to_owned());
                 }
@@ -504,6 +535,18 @@ pub static SPEC: Spec<Options> = Spec {
             doc: "Draw with this seed: equal seeds give equal times. The default is 0.",
             set: |options, value| {
                 options.write.seed = Some(value.count()?);
+                Ok(())
+            },
+        },
+        Opt {
+            long: "output-field",
+            short: None,
+            arg: Arg::Value("NAME"),
+            help: "the field that holds the output or its length, as a dotted path",
+            doc: "Take the output length from this field instead of those below INPUT: a number of \
+                  tokens, or the text of the output. A record without it is bad.",
+            set: |options, value| {
+                options.prompts.output_field = Some(value.text()?.to_owned());
                 Ok(())
             },
         },

@@ -16,6 +16,8 @@ pub(super) struct Hashed {
     pub(super) hashes: Vec<BlockHash>,
     /// Bad lines: which of the batch, and why.
     pub(super) rejected: Vec<(usize, String)>,
+    /// Chats whose last question has not become a request.
+    pub(super) unanswered: u64,
 }
 
 /// The fields of a record that each of its requests gets.
@@ -96,13 +98,16 @@ impl Worker {
                     self.request(0, output, line, out);
                 }
             }
-            Content::Chat(chat) => match self.options.template.clone() {
-                Some(template) => self.templated(chat, &template, output, line, out)?,
-                None if self.options.reuse > 0 && self.encoder.tokenizer().turns_apart() => {
-                    self.chat(chat, output, line, out)?;
+            Content::Chat(chat) => {
+                match self.options.template.clone() {
+                    Some(template) => self.templated(chat, &template, output, line, out)?,
+                    None if self.options.reuse > 0 && self.encoder.tokenizer().turns_apart() => {
+                        self.chat(chat, output, line, out)?;
+                    }
+                    None => self.whole_chat(chat, output, line, out)?,
                 }
-                None => self.whole_chat(chat, output, line, out)?,
-            },
+                out.unanswered += u64::from(chat.ends_unanswered());
+            }
         }
         Ok(())
     }

@@ -51,6 +51,8 @@ pub struct TraceWriter {
     /// The arrival drawn last, in milliseconds.
     clock: Option<f64>,
     requests: u64,
+    unanswered: u64,
+    likely_unit: Option<Unit>,
 }
 
 /// Why a request cannot be written.
@@ -65,12 +67,34 @@ impl TraceWriter {
     /// A writer to `output`.
     pub fn new(output: Output, ids: Ids, scheme: Scheme, options: WriteOptions) -> Self {
         let random = fastrand::Rng::with_seed(options.seed.unwrap_or(0));
-        Self { output, ids, scheme, options, first_time: None, random, clock: None, requests: 0 }
+        Self {
+            output,
+            ids,
+            scheme,
+            options,
+            first_time: None,
+            random,
+            clock: None,
+            requests: 0,
+            unanswered: 0,
+            likely_unit: None,
+        }
     }
 
     /// Number of requests written so far.
     pub fn requests(&self) -> u64 {
         self.requests
+    }
+
+    /// Number of chats whose last question has not become a request (see
+    /// [`Chat::ends_unanswered`](crate::record::prompt::Chat::ends_unanswered)).
+    pub fn unanswered(&self) -> u64 {
+        self.unanswered
+    }
+
+    /// The unit that the first time taken for milliseconds seems to have.
+    pub fn likely_unit(&self) -> Option<Unit> {
+        self.likely_unit
     }
 
     /// The output and the ids, at the end.
@@ -87,6 +111,9 @@ impl TraceWriter {
     /// # Errors
     /// Why that request cannot be written.
     pub(super) fn write(&mut self, hashed: &Hashed, from: usize) -> Result<(), Refusal> {
+        if from == 0 {
+            self.unanswered += hashed.unanswered;
+        }
         let mut start = from.checked_sub(1).map_or(0, |before| hashed.requests[before].hashes_end);
         for request in &hashed.requests[from..] {
             let blocks = &hashed.hashes[start..request.hashes_end];
@@ -167,6 +194,9 @@ impl TraceWriter {
             time::check_clock(clock)?;
             self.clock = Some(clock);
             return Ok(Some(Millis::micros((clock * 1000.0).round() as u64)));
+        }
+        if self.requests == 0 && self.options.times == TimeForm::default() {
+            self.likely_unit = fields.timestamp.as_deref().and_then(Unit::of_the_present);
         }
         let copied = self.options.times == TimeForm::default() && !self.options.rebase;
         let Some(text) = fields.timestamp.as_ref().filter(|_| !copied) else { return Ok(None) };

@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{MapAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{MAX_LENGTH, MAX_TIME, json_reason, text_of};
@@ -47,6 +47,8 @@ pub struct PromptOptions {
     pub raw_chats: bool,
     /// Where the arrival time is, as a dotted path, in place of `timestamp`.
     pub timestamp_field: Option<String>,
+    /// Where the output's length or text is, as a dotted path, in place of the usual names.
+    pub output_field: Option<String>,
 }
 
 /// Which requests a chat stands for.
@@ -119,6 +121,12 @@ impl Chat {
         self.turns.get(request).map(|turn| turn.text.as_str())
     }
 
+    /// Whether the chat ends with a question, which is no request though earlier answers are: as
+    /// the bodies of a log of requests do.
+    pub fn ends_unanswered(&self) -> bool {
+        self.requests.last().is_some_and(|&last| last + 1 < self.turns.len())
+    }
+
     /// The chat of `turns` and the requests that it stands for.
     fn new(turns: Vec<Turn>, choice: Turns, source: Option<Box<ChatSource>>) -> Self {
         let mut requests: Vec<usize> = (0..turns.len()).filter(|&i| turns[i].role == "assistant").collect();
@@ -182,16 +190,16 @@ impl PromptRecord {
             scope.inner = body.as_ref();
             match (content_of(&scope, options)?, conversation_of(&scope, options)?) {
                 (Some(content), _) | (None, Some(content)) => content,
-                (None, None) => return Err(nothing_found("\"body\"")),
+                (None, None) => return Err(nothing_found("\"body\"", &record)),
             }
         } else if let Some(content) = conversation_of(&scope, options)? {
             content
         } else {
-            return Err(nothing_found("the record"));
+            return Err(nothing_found("the record", &record));
         };
         Ok(Self {
             content,
-            output: output_length(&scope)?,
+            output: output_length(&scope, options)?,
             timestamp: timestamp(&scope, options)?,
             kept: kept(&scope, &options.keep),
         })
@@ -266,25 +274,49 @@ fn parse_object(line: &[u8]) -> Result<Object<'_>, String> {
     let text = text_of(line)?;
     match text.trim_start().chars().next() {
         Some('{') => serde_json::from_str(text).map_err(|error| json_reason(&error)),
-        Some('[') => Err("a JSON object is expected, found a list; write one object per line \
-             (jq -c '.[]' does), or use --text to take each line as a prompt"
-            .to_owned()),
+        Some('[') if begins_list(text) => {
+            Err("a JSON object is expected, found a list; write one object per \
+             line (jq -c '.[]' does), or use --text to take each line as a prompt"
+                .to_owned())
+        }
         Some(other) => Err(format!(
-            "a JSON object is expected, but the line begins with {other:?}; \
-             use --text to take each line as a prompt"
+            "a JSON object is expected, but the line begins with {other:?}; use --text to take each line \
+             as a prompt, or --skip-invalid to pass over a log's other lines"
         )),
         None => Err("a JSON object is expected, found an empty line".to_owned()),
     }
 }
 
-fn nothing_found(place: &str) -> String {
+/// Whether this may be a list's first line: logs have times in brackets.
+fn begins_list(text: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(text).map_or_else(|error| error.is_eof(), |_| true)
+}
+
+/// How deep a prompt is looked for that has not been found.
+const LEVELS: u32 = 3;
+
+fn nothing_found(place: &str, record: &Object<'_>) -> String {
+    if let Some(path) = prompt_path(record, LEVELS) {
+        return format!("no prompt in {place} itself, but in \"{path}\": use --field {path}");
+    }
     format!(
-        "no prompt in {place}: looked for {}, {}, messages, body and {}; \
-         use --field to name another",
+        "no prompt in {place}: looked for {}, {}, messages, body, {}; use --field to name another",
         IDS.join(", "),
         TEXTS.join(", "),
         CONVERSATIONS.join(", ")
     )
+}
+
+/// Where a prompt seems to be in an object or the objects inside it, as a value of --field.
+fn prompt_path(object: &Object<'_>, levels: u32) -> Option<String> {
+    let names = [&IDS[..], &TEXTS, &["messages"], &CONVERSATIONS].concat();
+    if let Some((name, _)) = present(object, &names) {
+        return Some(name.to_owned());
+    }
+    object.0.iter().filter(|(key, _)| levels > 0 && !key.0.contains('.')).find_map(|(key, value)| {
+        let inner = serde_json::from_str(value.get()).ok()?;
+        Some(format!("{}.{}", key.0, prompt_path(&inner, levels - 1)?))
+    })
 }
 
 /// The prompt of an object that has it in a field for ids, texts or messages.
@@ -348,7 +380,9 @@ fn any_content(
         return Ok(Content::Texts(vec![string(value)?]));
     }
     if !text.starts_with('[') {
-        return Err(mismatch(&format!("\"{name}\""), expected, value));
+        let inside = serde_json::from_str(text).ok().and_then(|object| prompt_path(&object, LEVELS));
+        let hint = inside.map_or_else(String::new, |path| format!("; use --field {name}.{path}"));
+        return Err(mismatch(&format!("\"{name}\""), expected, value) + &hint);
     }
     match text[1..].trim_start().chars().next() {
         Some('"') => list(value)?
@@ -492,7 +526,16 @@ fn message_text(place: &str, value: &RawValue) -> Result<String, String> {
     Ok(text)
 }
 
-fn output_length(scope: &Scope<'_, '_>) -> Result<OutputLength, String> {
+fn output_length(scope: &Scope<'_, '_>, options: &PromptOptions) -> Result<OutputLength, String> {
+    if let Some(path) = &options.output_field {
+        let value = named(scope, path, "--output-field")?;
+        let text = value.get().starts_with('"');
+        return if text {
+            string(value).map(OutputLength::Text)
+        } else {
+            whole_number(path, value).map(OutputLength::Known)
+        };
+    }
     if let Some((name, value)) = scope.first(&OUTPUT_LENGTHS) {
         return whole_number(name, value).map(OutputLength::Known);
     }
@@ -525,8 +568,7 @@ fn whole_number(name: &str, value: &RawValue) -> Result<u64, String> {
 fn timestamp(scope: &Scope<'_, '_>, options: &PromptOptions) -> Result<Option<String>, String> {
     let number = |value: &RawValue| value.get().starts_with(|c: char| c == '-' || c.is_ascii_digit());
     if let Some(path) = &options.timestamp_field {
-        let found = scope.objects().find_map(|object| follow(object, path).ok());
-        let (_, value) = found.ok_or_else(|| format!("no field \"{path}\" (from --timestamp-field)"))?;
+        let value = named(scope, path, "--timestamp-field")?;
         return match value.get().starts_with('"') {
             true => string(value).map(Some),
             false if number(value) => Ok(Some(value.get().to_owned())),
@@ -538,9 +580,17 @@ fn timestamp(scope: &Scope<'_, '_>, options: &PromptOptions) -> Result<Option<St
     };
     let plausible = |text: &str| text.parse().is_ok_and(|time: f64| time.abs() <= MAX_TIME);
     if !number(value) || !plausible(value.get()) {
-        return Err(mismatch(&format!("\"{name}\""), "a number", value));
+        let hint =
+            if value.get().starts_with('"') { "; for a date use --timestamp-unit rfc3339" } else { "" };
+        return Err(mismatch(&format!("\"{name}\""), "a number", value) + hint);
     }
     Ok(Some(value.get().to_owned()))
+}
+
+/// The field at a path that `option` names.
+fn named<'a>(scope: &Scope<'_, 'a>, path: &str, option: &str) -> Result<&'a RawValue, String> {
+    let found = scope.objects().find_map(|object| follow(object, path).ok());
+    found.map(|(_, value)| value).ok_or_else(|| format!("no field \"{path}\" (from {option})"))
 }
 
 fn kept(scope: &Scope<'_, '_>, names: &[String]) -> Vec<(String, String)> {
@@ -834,6 +884,35 @@ mod tests {
     }
 
     #[test]
+    fn a_prompt_further_inside_is_pointed_at() {
+        let line = r#"{"a.b": {"text": "x"}, "n": [1], "request": {"model": "m", "messages": []}}"#;
+        let found =
+            "no prompt in the record itself, but in \"request.messages\": use --field request.messages";
+        assert_eq!(error(line), found);
+        assert!(error(r#"{"obj": {"text": null, "input_ids": [1]}}"#).ends_with("--field obj.input_ids"));
+        assert!(error(r#"{"body": {"a": {"prompt": ""}}}"#).ends_with("--field body.a.prompt"));
+        let error = PromptRecord::parse(line.as_bytes(), &field("request")).unwrap_err();
+        assert!(error.ends_with("found an object; use --field request.messages"), "{error}");
+        let deep = "{\"a\": ".repeat(5) + "{\"prompt\": \"\"}" + &"}".repeat(5);
+        assert!(PromptRecord::parse(deep.as_bytes(), &field("b")).is_err());
+        assert!(self::error(&deep).starts_with("no prompt in the record: looked for"));
+    }
+
+    #[test]
+    fn the_output_may_have_a_field_of_its_own() {
+        let path = Some("response.usage.completion_tokens".to_owned());
+        let options = PromptOptions { output_field: path, ..PromptOptions::default() };
+        let line =
+            r#"{"prompt": "", "output_length": 1, "response": {"usage": {"completion_tokens": USED}}}"#;
+        let read = |used: &str| PromptRecord::parse(line.replace("USED", used).as_bytes(), &options);
+        assert_eq!(read("7").unwrap().output, OutputLength::Known(7));
+        assert_eq!(read("\"seven\"").unwrap().output, OutputLength::Text("seven".to_owned()));
+        let missing = "no field \"response.usage.completion_tokens\" (from --output-field)";
+        assert_eq!(read("null").unwrap_err(), missing);
+        assert!(read("-1").unwrap_err().contains("a whole number of tokens"));
+    }
+
+    #[test]
     fn a_text_line_is_the_prompt_as_it_stands() {
         let options = PromptOptions { text: true, ..PromptOptions::default() };
         let record = parse_with(r#" {"prompt": "x"} "#, &options);
@@ -876,7 +955,7 @@ mod tests {
         assert_eq!(parse(r#"{"prompt": "", "timestamp": null}"#).timestamp, None);
         assert_eq!(
             error(r#"{"prompt": "", "timestamp": "2026-01-01"}"#),
-            "\"timestamp\" must be a number, found a string"
+            "\"timestamp\" must be a number, found a string; for a date use --timestamp-unit rfc3339"
         );
     }
 
@@ -892,6 +971,8 @@ mod tests {
             assert!(error(line).contains("--text"), "{line}");
         }
         assert!(error("[{").contains("jq -c '.[]'"));
+        assert!(error(r#"[{"prompt": "a"},"#).contains("jq -c '.[]'"));
+        assert!(error("[2026-11-25 10:00:00] Prefill batch").contains("the line begins with '['"));
         assert_eq!(error("  "), "a JSON object is expected, found an empty line");
     }
 

@@ -50,6 +50,25 @@ pub enum Unit {
 }
 
 impl Unit {
+    /// The unit other than milliseconds, if there is one, in which the number `text` is a moment of our
+    /// days: between 2001 and 2096, counted from 1970.
+    pub fn of_the_present(text: &str) -> Option<Self> {
+        let number: f64 = text.parse().ok()?;
+        [Self::Seconds, Self::Microseconds, Self::Nanoseconds]
+            .into_iter()
+            .find(|unit| (1e12..4e12).contains(&(number * 10_f64.powi(unit.power() as i32))))
+    }
+
+    /// Its name as a value of options.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Seconds => "s",
+            Self::Milliseconds => "ms",
+            Self::Microseconds => "us",
+            Self::Nanoseconds => "ns",
+        }
+    }
+
     /// Powers of ten from this unit to milliseconds.
     fn power(self) -> i64 {
         match self {
@@ -202,6 +221,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn times_of_our_days_tell_their_unit() {
+        let texts = [
+            "0",
+            "-1764000000",
+            "3600000",
+            "1764000000",
+            "1764000000.25",
+            "1764000000000",
+            "1764e12",
+            "1764e15",
+        ];
+        let names = texts.map(|text| Unit::of_the_present(text).map(Unit::name));
+        assert_eq!(names, [None, None, None, Some("s"), Some("s"), None, Some("us"), Some("ns")]);
+    }
 
     fn written(time: Millis, unit: Unit) -> String {
         let mut out = Vec::new();
