@@ -5,6 +5,7 @@
 //! change its meaning, with the next option added.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use lexopt::Parser;
 
@@ -28,9 +29,12 @@ where
 {
     let mut options = O::default();
     let mut parser = Parser::from_args(args);
+    // The option before, if it stands without the value that it may have.
+    let mut bare: Option<&Opt<O>> = None;
     while let Some(argument) = parser.next().map_err(unreadable)? {
         let (name, found) = match argument {
             lexopt::Arg::Value(file) => {
+                refuse_apart(bare.take(), &file)?;
                 options.common().files.push(file.into());
                 continue;
             }
@@ -47,8 +51,18 @@ where
         if options.common().request.is_some() {
             break;
         }
+        bare = (matches!(option.arg, Arg::Maybe(_)) && value == Value::default()).then_some(option);
     }
     Ok(options)
+}
+
+/// Refuses a word that is meant as the value of the option before it, and would be taken as a file.
+fn refuse_apart<O>(before: Option<&Opt<O>>, file: &OsString) -> Result<()> {
+    let Some(Opt { long, arg: Arg::Maybe(choices), .. }) = before else { return Ok(()) };
+    match choices.iter().find(|choice| file == **choice && !Path::new(file).exists()) {
+        Some(choice) => Err(Error::Usage(format!("--{long} takes its value after a =: --{long}={choice}"))),
+        None => Ok(()),
+    }
 }
 
 /// The value of the option just read; empty for a flag.
