@@ -353,7 +353,9 @@ fn times_in_another_unit_are_doubted() {
         |more: &[&str]| run("trace-hash", &[&["--timestamp-field", "created"], more].concat(), log).stderr;
     for args in [&[][..], &["--rebase"]] {
         assert!(
-            of(args).ends_with("times look like s since 1970, not ms: use --timestamp-unit s\n"),
+            of(args).ends_with(
+                "times look like seconds since 1970, but count as milliseconds: use --timestamp-unit s\n"
+            ),
             "{}",
             of(args)
         );

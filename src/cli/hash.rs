@@ -86,9 +86,16 @@ impl Options {
                  left out; for a log of requests use --turns last"
             ));
         }
-        if let Some(unit) = likely_unit.filter(|_| self.times.is_none()) {
-            let name = unit.name();
-            doubts.push(format!("times look like {name} since 1970, not ms: use --timestamp-unit {name}"));
+        let unit = likely_unit.filter(|_| self.times.is_none()).and_then(|unit| match unit {
+            Unit::Seconds => Some(("seconds", "s")),
+            Unit::Milliseconds => None,
+            Unit::Microseconds => Some(("microseconds", "us")),
+            Unit::Nanoseconds => Some(("nanoseconds", "ns")),
+        });
+        if let Some((words, name)) = unit {
+            doubts.push(format!(
+                "times look like {words} since 1970, but count as milliseconds: use --timestamp-unit {name}"
+            ));
         }
         doubts
     }

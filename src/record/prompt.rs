@@ -281,7 +281,7 @@ fn parse_object(line: &[u8]) -> Result<Object<'_>, String> {
         }
         Some(other) => Err(format!(
             "a JSON object is expected, but the line begins with {other:?}; use --text to take each line \
-             as a prompt, or --skip-invalid to pass over a log's other lines"
+             as a prompt, or grep '^{{' to pick the JSON out of a log"
         )),
         None => Err("a JSON object is expected, found an empty line".to_owned()),
     }

@@ -59,16 +59,6 @@ impl Unit {
             .find(|unit| (1e12..4e12).contains(&(number * 10_f64.powi(unit.power() as i32))))
     }
 
-    /// Its name as a value of options.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Seconds => "s",
-            Self::Milliseconds => "ms",
-            Self::Microseconds => "us",
-            Self::Nanoseconds => "ns",
-        }
-    }
-
     /// Powers of ten from this unit to milliseconds.
     fn power(self) -> i64 {
         match self {
@@ -234,8 +224,12 @@ mod tests {
             "1764e12",
             "1764e15",
         ];
-        let names = texts.map(|text| Unit::of_the_present(text).map(Unit::name));
-        assert_eq!(names, [None, None, None, Some("s"), Some("s"), None, Some("us"), Some("ns")]);
+        let seconds = Some(Unit::Seconds);
+        let units = texts.map(Unit::of_the_present);
+        assert_eq!(
+            units,
+            [None, None, None, seconds, seconds, None, Some(Unit::Microseconds), Some(Unit::Nanoseconds)]
+        );
     }
 
     fn written(time: Millis, unit: Unit) -> String {
