@@ -1,5 +1,8 @@
 //! Tokens to prefix blocks: cutting, and a hash per block that covers everything before it.
 
+use std::hash::BuildHasher;
+
+use foldhash::fast::RandomState;
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -17,6 +20,9 @@ pub const VLLM_SEED: &str = "vllm-none-hash";
 /// The first 96 bits of a block's chained hash: equal for equal prefixes, and among 10^9 blocks two
 /// different ones are equal with a chance of 6 in 10^12.
 pub type BlockKey = [u32; 3];
+
+/// Blocks of fewer tokens are hashed as quickly as they are looked up.
+const WORTHWHILE: usize = 128;
 
 /// The chained hash of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -123,13 +129,40 @@ pub struct BlockChain {
     root: [u8; 32],
     bytes: Vec<u8>,
     hashes: Vec<BlockHash>,
+    memory: Memory,
+}
+
+/// Blocks seen before: prompts that begin alike have the same first blocks, and comparing one is much
+/// quicker than hashing it. The first time a block is seen only a mark of it is kept.
+#[derive(Default)]
+struct Memory {
+    places: Vec<Known>,
+    hasher: RandomState,
+}
+
+#[derive(Clone, Default)]
+struct Known {
+    mark: u64,
+    parent: [u8; 32],
+    tokens: Vec<u32>,
+    hash: [u8; 32],
 }
 
 impl BlockChain {
     /// Cuts into blocks of `block_size` tokens, at least 1.
     pub fn new(block_size: usize, partial: Partial, scheme: Scheme) -> Self {
         let root = scheme.root();
-        Self { block_size: block_size.max(1), partial, scheme, root, bytes: Vec::new(), hashes: Vec::new() }
+        let (block_size, memory) = (block_size.max(1), Memory::default());
+        Self { block_size, partial, scheme, root, bytes: Vec::new(), hashes: Vec::new(), memory }
+    }
+
+    /// Lets it remember blocks in up to so many bytes.
+    #[must_use]
+    pub fn with_memory(mut self, bytes: usize) -> Self {
+        let worthwhile = self.block_size >= WORTHWHILE;
+        let places = if worthwhile { bytes / (size_of::<Known>() + 4 * self.block_size) } else { 0 };
+        self.memory.places = vec![Known::default(); places];
+        self
     }
 
     /// Number of the `tokens` that are in blocks: all, or those in full blocks.
@@ -143,14 +176,45 @@ impl BlockChain {
     /// The hashes of all blocks of `tokens`, first block first. The first `known` tokens are those of
     /// the call before: their full blocks are not hashed again.
     pub fn hashes(&mut self, tokens: &[u32], known: usize) -> &[BlockHash] {
+        self.new_hashes(tokens, known);
+        &self.hashes
+    }
+
+    /// The same without the first hashes that are also those of the call before, after the number of
+    /// these.
+    pub fn new_hashes(&mut self, tokens: &[u32], known: usize) -> (usize, &[BlockHash]) {
         let kept = self.kept(tokens.len());
         let done = (known.min(kept) / self.block_size).min(self.hashes.len());
         self.hashes.truncate(done);
         for block in tokens[done * self.block_size..kept].chunks(self.block_size) {
-            let hash = self.block(block);
+            let hash =
+                if block.len() == self.block_size { self.full_block(block) } else { self.block(block) };
             self.hashes.push(hash);
         }
-        &self.hashes
+        (done, &self.hashes[done..])
+    }
+
+    /// The hash of a full block, from memory if it is there.
+    fn full_block(&mut self, block: &[u32]) -> BlockHash {
+        let parent = self.hashes.last().map_or(self.root, |hash| hash.0);
+        if self.memory.places.is_empty() {
+            return self.block(block);
+        }
+        let mark = self.memory.hasher.hash_one((parent, block));
+        let place = mark as usize % self.memory.places.len();
+        let known = &self.memory.places[place];
+        let before = known.mark == mark;
+        if before && known.parent == parent && *known.tokens == *block {
+            return BlockHash(known.hash);
+        }
+        let hash = self.block(block);
+        let known = &mut self.memory.places[place];
+        known.tokens.clear();
+        if before {
+            known.tokens.extend_from_slice(block);
+        }
+        (known.mark, known.parent, known.hash) = (mark, parent, hash.0);
+        hash
     }
 
     /// The hash of the block that follows those hashed so far.
@@ -234,6 +298,24 @@ mod tests {
                     }
                     last = tokens;
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_that_are_remembered_have_the_same_hashes() {
+        let mut rng = fastrand::Rng::with_seed(3);
+        for scheme in schemes() {
+            // Four places: most blocks are driven out by others now and then.
+            let bytes = 4 * (size_of::<Known>() + 4 * WORTHWHILE);
+            let new = || BlockChain::new(WORTHWHILE, Partial::Keep, scheme.clone());
+            let mut chain = new().with_memory(bytes);
+            assert_eq!(chain.memory.places.len(), 4);
+            for _ in 0..300 {
+                let blocks = rng.usize(0..4);
+                let mut tokens: Vec<u32> = (0..blocks).flat_map(|_| [rng.u32(0..2); WORTHWHILE]).collect();
+                tokens.extend(vec![7; rng.usize(0..WORTHWHILE)]);
+                assert_eq!(chain.hashes(&tokens, 0), new().hashes(&tokens, 0));
             }
         }
     }

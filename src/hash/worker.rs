@@ -26,12 +26,14 @@ pub(super) struct Fields {
     pub(super) kept: Vec<(String, String)>,
 }
 
-/// One request: its record and where its hashes end in [`Hashed::hashes`].
+/// One request: its record, how many of its first hashes are those of the request before, and where
+/// the others end in [`Hashed::hashes`].
 pub(super) struct Request {
     pub(super) record: usize,
     pub(super) line: usize,
     pub(super) input_length: u64,
     pub(super) output_length: u64,
+    pub(super) shared: usize,
     pub(super) hashes_end: usize,
 }
 
@@ -44,6 +46,8 @@ pub(super) struct Worker {
     tokens: Vec<u32>,
     text: String,
     growing: Growing,
+    /// The tokens of what ends a chat's prompt.
+    invitation: Vec<u32>,
     /// The tokens in the middle of the answer counted last, and where the middle is.
     answer: Vec<u32>,
     middle: Option<Range<usize>>,
@@ -52,13 +56,17 @@ pub(super) struct Worker {
 impl Worker {
     /// One of `workers`.
     pub(super) fn new(options: &HashOptions, workers: usize) -> Self {
+        let memory = options.reuse / workers;
+        let of_blocks = memory / 8;
         Self {
-            encoder: Encoder::new(options.tokenizer.clone(), options.reuse / workers),
-            chain: BlockChain::new(options.block_size, options.partial, options.scheme.clone()),
+            encoder: Encoder::new(options.tokenizer.clone(), memory - of_blocks),
+            chain: BlockChain::new(options.block_size, options.partial, options.scheme.clone())
+                .with_memory(of_blocks),
             options: options.clone(),
             tokens: Vec::new(),
             text: String::new(),
             growing: Growing::default(),
+            invitation: Vec::new(),
             answer: Vec::new(),
             middle: None,
         }
@@ -137,7 +145,10 @@ impl Worker {
             }
             done = request;
             let past = self.tokens.len();
-            self.encoder.encode(chat::INVITATION, &mut self.tokens)?;
+            if self.invitation.is_empty() {
+                self.encoder.encode(chat::INVITATION, &mut self.invitation)?;
+            }
+            self.tokens.extend_from_slice(&self.invitation);
             answered = chat.answer(request).is_some();
             let output = match chat.answer(request) {
                 Some(text) => self.count_answer(text)?,
@@ -236,12 +247,14 @@ impl Worker {
     /// Appends the request whose prompt is in `self.tokens`; the first `known` of them are those of
     /// the request before.
     fn request(&mut self, known: usize, output_length: u64, line: usize, out: &mut Hashed) {
-        out.hashes.extend_from_slice(self.chain.hashes(&self.tokens, known));
+        let (shared, new) = self.chain.new_hashes(&self.tokens, known);
+        out.hashes.extend_from_slice(new);
         out.requests.push(Request {
             record: out.records.len() - 1,
             line,
             input_length: self.chain.kept(self.tokens.len()) as u64,
             output_length,
+            shared,
             hashes_end: out.hashes.len(),
         });
     }

@@ -53,6 +53,9 @@ pub struct TraceWriter {
     requests: u64,
     unanswered: u64,
     likely_unit: Option<Unit>,
+    /// The ids of the request written last as text, and where each ends.
+    text: Vec<u8>,
+    ends: Vec<usize>,
 }
 
 /// Why a request cannot be written.
@@ -78,6 +81,8 @@ impl TraceWriter {
             requests: 0,
             unanswered: 0,
             likely_unit: None,
+            text: Vec::new(),
+            ends: Vec::new(),
         }
     }
 
@@ -130,7 +135,8 @@ impl TraceWriter {
 
     fn request(&mut self, request: &Request, fields: &Fields, hashes: &[BlockHash]) -> Result<(), Refusal> {
         let time = self.time(fields).map_err(|reason| Refusal::Record(request.line, reason))?;
-        let Self { output, ids, scheme, options, .. } = self;
+        self.find_ids(request.shared, hashes).map_err(Refusal::Run)?;
+        let Self { output, options, text, .. } = self;
         let out = output.buffer();
         let mut number = itoa::Buffer::new();
         out.extend_from_slice(b"{\"timestamp\": ");
@@ -148,30 +154,7 @@ impl TraceWriter {
             out.extend_from_slice(number.format(size).as_bytes());
         }
         out.extend_from_slice(b", \"hash_ids\": [");
-        for (i, hash) in hashes.iter().enumerate() {
-            if i > 0 {
-                out.extend_from_slice(b", ");
-            }
-            match ids {
-                Ids::Dense(table) => {
-                    let id = dense(table, hash.key(), options.max_memory).map_err(Refusal::Run)?;
-                    out.extend_from_slice(number.format(id).as_bytes());
-                }
-                Ids::Hash(IdForm::Number(bits)) => {
-                    let id = scheme.number(hash) & (u64::MAX >> (64 - *bits));
-                    out.extend_from_slice(number.format(id).as_bytes());
-                }
-                Ids::Hash(IdForm::Hex) => {
-                    let text = match scheme.digest(hash) {
-                        Some(digest) => digest.iter().map(|byte| format!("{byte:02x}")).collect(),
-                        None => format!("{:016x}", scheme.number(hash)),
-                    };
-                    out.push(b'"');
-                    out.extend_from_slice(text.as_bytes());
-                    out.push(b'"');
-                }
-            }
-        }
+        out.extend_from_slice(text);
         out.push(b']');
         for (name, value) in &fields.kept {
             out.extend_from_slice(b", ");
@@ -182,6 +165,41 @@ impl TraceWriter {
         }
         out.extend_from_slice(b"}\n");
         self.requests += 1;
+        Ok(())
+    }
+
+    /// Makes the text of a request's ids: the first `shared` are those of the request before, then come
+    /// those of `hashes`.
+    fn find_ids(&mut self, shared: usize, hashes: &[BlockHash]) -> Result<()> {
+        let Self { ids, scheme, options, text, ends, .. } = self;
+        ends.truncate(shared);
+        text.truncate(ends.last().copied().unwrap_or_default());
+        let mut number = itoa::Buffer::new();
+        for hash in hashes {
+            if !text.is_empty() {
+                text.extend_from_slice(b", ");
+            }
+            match ids {
+                Ids::Dense(table) => {
+                    let id = dense(table, hash.key(), options.max_memory)?;
+                    text.extend_from_slice(number.format(id).as_bytes());
+                }
+                Ids::Hash(IdForm::Number(bits)) => {
+                    let id = scheme.number(hash) & (u64::MAX >> (64 - *bits));
+                    text.extend_from_slice(number.format(id).as_bytes());
+                }
+                Ids::Hash(IdForm::Hex) => {
+                    let digits = match scheme.digest(hash) {
+                        Some(digest) => digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+                        None => format!("{:016x}", scheme.number(hash)),
+                    };
+                    text.push(b'"');
+                    text.extend_from_slice(digits.as_bytes());
+                    text.push(b'"');
+                }
+            }
+            ends.push(text.len());
+        }
         Ok(())
     }
 
