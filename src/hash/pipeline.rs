@@ -93,8 +93,8 @@ pub fn run(
     idle: impl FnMut(Status) -> Result<()>,
 ) -> Ended {
     let skip = input.skips_invalid();
-    let (jobs, jobs_out) = sync_channel::<Job>(1);
-    let (order, order_out) = sync_channel::<Receiver<Done>>(workers + 1);
+    let (jobs, jobs_out) = sync_channel::<Job>(workers);
+    let (order, order_out) = sync_channel::<Receiver<Done>>(2 * workers + 1);
     let jobs_out = Mutex::new(jobs_out);
     let (report, ended) = sync_channel(1);
     let (hand, handed) = sync_channel(1);
