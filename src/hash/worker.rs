@@ -168,9 +168,14 @@ impl Worker {
             chat::render_turn(turn, &mut self.text);
             return self.encoder.encode(&self.text, &mut self.tokens);
         };
-        chat::open_turn(&turn.role, &mut self.text);
-        self.text.push_str(&turn.text[..middle.start]);
-        self.encoder.encode(&self.text, &mut self.tokens)?;
+        if middle.start == 0 {
+            // What opens the turn is what has invited to it.
+            self.tokens.extend_from_slice(&self.invitation);
+        } else {
+            chat::open_turn(&turn.role, &mut self.text);
+            self.text.push_str(&turn.text[..middle.start]);
+            self.encoder.encode(&self.text, &mut self.tokens)?;
+        }
         self.tokens.extend_from_slice(&self.answer);
         self.text.clear();
         self.text.push_str(&turn.text[middle.end..]);

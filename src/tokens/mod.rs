@@ -149,8 +149,8 @@ impl Encoder {
         &self.tokenizer
     }
 
-    /// A part of `text` whose tokens are the same whatever is put before and after `text`, if there
-    /// is one worth the while.
+    /// A part of `text` whose tokens are the same whatever is put after `text`, and before it if that
+    /// ends in a newline, if there is one worth the while.
     pub fn middle(&self, text: &str) -> Option<Range<usize>> {
         let middle = self.tokenizer.cuts()?.middle(text)?;
         (middle.len() >= reuse::CHUNK / 4).then_some(middle)

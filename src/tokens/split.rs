@@ -174,9 +174,11 @@ impl Cuts {
         }
     }
 
-    /// The part of `text` between its first and its last such place.
+    /// The part of `text`, which stands at a start or after a newline, between the first and the last
+    /// such place.
     pub(super) fn middle(self, text: &str) -> Option<Range<usize>> {
-        let first = self.next(text, 1)?;
+        let at_start = self.after_newlines && begins_word(text.as_bytes());
+        let first = if at_start { 0 } else { self.next(text, 1)? };
         let mut last = first;
         // The last place is looked for from further and further back.
         for tail in [64, 1 << 10, usize::MAX] {
@@ -253,12 +255,14 @@ mod tests {
     #[test]
     fn the_middle_is_between_the_first_and_the_last_cut() {
         let middle = |text: &str| Grammar::Cl100k.cuts().middle(text);
-        assert_eq!(middle("ab cd ef"), Some(2..5));
-        assert_eq!(middle("ab cd"), Some(2..2));
-        assert_eq!(middle("abcd"), None);
-        let long = format!("a b{}", "。".repeat(2000));
-        assert_eq!(middle(&long), Some(1..1));
-        assert_eq!(middle(&format!("{long} c d。")), Some(1..6005));
+        assert_eq!(middle("ab cd ef"), Some(0..5));
+        assert_eq!(middle("\"ab cd ef"), Some(3..6));
+        assert_eq!(middle("\"ab cd"), Some(3..3));
+        assert_eq!(middle("\"abcd"), None);
+        let long = format!("(a b{}", "。".repeat(2000));
+        assert_eq!(middle(&long), Some(2..2));
+        assert_eq!(middle(&format!("{long} c d。")), Some(2..6006));
+        assert_eq!(Grammar::Gpt2.cuts().middle("ab cd ef"), Some(2..5));
     }
 
     #[test]
