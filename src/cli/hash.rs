@@ -618,9 +618,9 @@ pub static SPEC: Spec<Options> = Spec {
             short: None,
             arg: Arg::Value("SIZE"),
             help: "memory for text seen before (default 64Mi)",
-            doc: "Remember up to SIZE bytes of text and its tokens, over all threads, so that text which \
-                  comes again is not tokenised again; 0 switches that off. The output does not depend on \
-                  it.",
+            doc: "Remember up to SIZE bytes of text, its tokens and their blocks, over all threads, so that \
+                  text which comes again is not tokenised and hashed again; 0 switches that off. The output \
+                  does not depend on it.",
             set: |options, value| {
                 options.reuse = Some(usize::try_from(value.size()?).unwrap_or(usize::MAX));
                 Ok(())
