@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::{Ran, command, run, run_in, scratch, write};
+use support::{Ran, command, run, run_in, scratch, shell, write};
 
 const PROMPTS: &str = include_str!("../examples/prompts.jsonl");
 
@@ -56,6 +56,17 @@ fn any_number_of_threads_writes_the_same_bytes() {
         for more in [&["-j", "8"][..], &["-j", "2", "--reuse", "0"], &["-j", "3", "--reuse", "100k"]] {
             assert!(run("trace-hash", &[args, more].concat(), &input).ok() == one, "{args:?} {more:?}");
         }
+    }
+}
+
+#[test]
+fn a_bad_line_ends_the_run_while_more_is_read() {
+    let folder = scratch();
+    let text = "{\"prompt\": \"some words of a prompt\"}\n".repeat(10_000);
+    write(folder.path(), "p.jsonl", text.clone() + "{\"prompt\": 7}\n" + &text.repeat(4));
+    for round in 0..40 {
+        let ran = shell(folder.path(), "timeout 60 trace-hash -j 1 --tokenizer bytes < p.jsonl > out");
+        assert_eq!(ran.status, Some(1), "round {round}: {}", ran.stderr);
     }
 }
 

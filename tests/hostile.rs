@@ -227,7 +227,7 @@ fn tables_keyed_anew_in_each_run_do_not_show_in_the_output() {
         ("trace-cat", &["--sample", "0.3", "--sample-by", "session"]),
         ("trace-cat", &["--turns", "incremental", "--to-format", "bailian"]),
         ("trace-synth", &["-n", "300"]),
-        ("trace-synth", &["-n", "300", "--model", "tree", "--prompts", "tokens"]),
+        ("trace-synth", &["-n", "300", "--model", "tree", "--prompts=tokens"]),
     ] {
         let first = run(filter, args, &trace);
         assert!(first.status == Some(0) || first.status == Some(1), "{filter} {args:?} {}", first.stderr);

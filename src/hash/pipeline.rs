@@ -209,6 +209,9 @@ fn work(new: impl FnOnce() -> Worker, jobs: &Mutex<Receiver<Job>>, skip: bool) {
             }
         }
         if reply.send((batch, hashed)).is_err() {
+            // The run is over. Who waits to hand out one more job must not wait for ever.
+            let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            while next().is_ok() {}
             return;
         }
     }
