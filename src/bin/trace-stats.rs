@@ -147,7 +147,7 @@ fn skipped_records(records: &Stream<TraceReader>) -> Result<Option<String>> {
 }
 
 fn merge(options: &Options) -> Result<()> {
-    let mut input_options = InputOptions::from(&options.common);
+    let mut input_options = input_options(options);
     // Half a piece would give wrong figures.
     input_options.skip_invalid = false;
     let input = Input::new(&options.common.files, input_options)?;
@@ -228,8 +228,12 @@ fn skipped(options: &Options, message: Option<String>) {
     }
 }
 
+fn input_options(options: &Options) -> InputOptions {
+    InputOptions { read_ahead: options.reads_ahead(), ..InputOptions::from(&options.common) }
+}
+
 fn open(options: &Options) -> Result<TraceReader> {
-    let input = Input::new(&options.common.files, InputOptions::from(&options.common))?;
+    let input = Input::new(&options.common.files, input_options(options))?;
     Ok(TraceReader::new(input, BlockSize::new(options.block_size)))
 }
 

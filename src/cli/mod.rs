@@ -38,7 +38,7 @@ use crate::io::{InputOptions, Output, signals};
 
 impl From<&Common> for InputOptions {
     fn from(common: &Common) -> Self {
-        Self { max_line: common.max_line, skip_invalid: common.skip_invalid }
+        Self { max_line: common.max_line, skip_invalid: common.skip_invalid, ..Self::default() }
     }
 }
 

@@ -527,10 +527,11 @@ pub static SPEC: Spec<Options> = Spec {
             long: "jobs",
             short: Some('j'),
             arg: Arg::Value("N"),
-            help: "with 2, read ahead in a thread of its own (default 1)",
-            doc: "Use N threads: with 2 or more, one reads, decompresses and parses the input ahead of the \
-                  analysis. The output does not depend on it. The default is 1, since the filters of a pipe \
-                  have a core each already; it takes some 15% more processor time, and a few MiB.",
+            help: "with 2, read ahead in threads of their own (default 1)",
+            doc: "With N of 2 or more, a thread of its own parses the input ahead of the analysis, and another \
+                  one reads and decompresses it. The output does not depend on it. The default is \
+                  1, since the filters of a pipe have a core each already; reading ahead takes some 20% more \
+                  processor time, and a few MiB.",
             set: |options, value| {
                 options.jobs = Some(value.threads()?);
                 Ok(())

@@ -2,10 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
+use std::mem;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::thread;
 
 use crate::error::{Error, Result};
 use crate::io::signals;
@@ -56,6 +59,13 @@ impl Source {
             }
         };
         Ok(Self { name, reader })
+    }
+
+    /// Lets a thread of its own read and decompress.
+    pub(super) fn read_ahead(mut self) -> Result<Self> {
+        let ahead = ReadAhead::new(self.reader).map_err(|e| Error::io("threads", e))?;
+        self.reader = Box::new(ahead);
+        Ok(self)
     }
 
     /// One read; 0 is the end.
@@ -117,6 +127,53 @@ impl Read for RawReader {
             }
         };
         self.consumed.fetch_add(n as u64, Ordering::Relaxed);
+        Ok(n)
+    }
+}
+
+/// What a thread of its own has read ahead, in chunks that go back to it to be filled again.
+struct ReadAhead {
+    full: Receiver<io::Result<Vec<u8>>>,
+    used: Sender<Vec<u8>>,
+    chunk: Vec<u8>,
+    /// How much of the chunk has been given out.
+    given: usize,
+}
+
+impl ReadAhead {
+    fn new(mut reader: impl Read + Send + 'static) -> io::Result<Self> {
+        let (chunks, full) = sync_channel(2);
+        let (used, empty) = channel::<Vec<u8>>();
+        let read = move || {
+            loop {
+                let mut chunk = empty.try_recv().unwrap_or_default();
+                chunk.resize(READ_SIZE, 0);
+                let read = reader.read(&mut chunk).map(|n| {
+                    chunk.truncate(n);
+                    chunk
+                });
+                let over = read.as_ref().map_or(true, Vec::is_empty);
+                if chunks.send(read).is_err() || over {
+                    return;
+                }
+            }
+        };
+        thread::Builder::new().spawn(read)?;
+        Ok(Self { full, used, chunk: Vec::new(), given: 0 })
+    }
+}
+
+impl Read for ReadAhead {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.given == self.chunk.len() {
+            // After the end there is nobody to send more.
+            let Ok(next) = self.full.recv() else { return Ok(0) };
+            self.used.send(mem::replace(&mut self.chunk, next?)).ok();
+            self.given = 0;
+        }
+        let mut rest = &self.chunk[self.given..];
+        let n = rest.read(buffer)?;
+        self.given += n;
         Ok(n)
     }
 }
