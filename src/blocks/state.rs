@@ -42,6 +42,12 @@ impl StateHeader {
         ]
     }
 
+    /// The lines before the first blank one, in a file of so many blocks.
+    fn head(&self, blocks: usize) -> String {
+        let fields = self.fields().map(|(name, value)| format!("{name}: {value}\n"));
+        format!("{MAGIC}\n{}blocks: {blocks}", fields.concat())
+    }
+
     /// Writes the file of a numbering, each part given to `each`.
     ///
     /// # Errors
@@ -51,11 +57,8 @@ impl StateHeader {
         table: &KeyTable<BlockKey>,
         mut each: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut part = format!("{MAGIC}\n").into_bytes();
-        for (name, value) in self.fields() {
-            part.extend_from_slice(format!("{name}: {value}\n").as_bytes());
-        }
-        part.extend_from_slice(format!("blocks: {}\n\n", table.len()).as_bytes());
+        let mut part = self.head(table.len()).into_bytes();
+        part.extend_from_slice(b"\n\n");
         each(&part)?;
         let mut sum = 0;
         for keys in table.keys().chunks(4096) {
@@ -150,6 +153,10 @@ fn parse(bytes: &[u8], header: &StateHeader) -> Result<KeyTable<BlockKey>, Strin
     let blocks = blocks.ok_or_else(other)? as usize;
     let body = &bytes[end + 2..];
     let damaged = || "damaged: its length or checksum does not fit".to_owned();
+    // No checksum covers these lines, so they must be to the letter what would be written.
+    if head != header.head(blocks) {
+        return Err(damaged());
+    }
     let (keys, sum) = body.split_last_chunk::<8>().ok_or_else(damaged)?;
     let expected = keys.chunks(4096 * KEY).fold(0, add);
     if keys.len() != blocks * KEY || u64::from_le_bytes(*sum) != expected {
