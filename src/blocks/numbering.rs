@@ -73,6 +73,9 @@ pub struct Numbering {
     len: BlockNumber,
     /// Ids of the current request, reused.
     hashed: Vec<Hashed>,
+    /// Those of runs of ids, and their numbers, reused.
+    ids: Vec<u64>,
+    numbers: Vec<BlockNumber>,
 }
 
 /// How many ids count up by one from the first, that included.
@@ -96,6 +99,9 @@ fn ascending(ids: &[u64]) -> usize {
 /// Runs that are always allowed; beyond that a run must stand for eight blocks on average, else the
 /// table is smaller and quicker.
 const FREE_RUNS: usize = 1024;
+
+/// Ids of runs that are numbered at a time.
+const MANY: usize = 4096;
 
 impl Numbering {
     /// Number of distinct blocks seen so far.
@@ -202,49 +208,76 @@ impl Numbering {
         Some(known)
     }
 
-    /// Appends the numbers of `len` consecutive ids to `runs`. No run has numbers on both sides of
-    /// `border`.
+    /// Appends the numbers of ids, given as the first of consecutive ones and how many, to `runs`. No
+    /// run has numbers on both sides of `border`.
     ///
     /// # Errors
     /// As for [`Numbering::number`], and when the ids pass 64 bits.
-    pub fn number_run(
+    pub fn number_runs(
         &mut self,
-        id: u64,
-        len: u32,
+        of: impl Iterator<Item = (u64, u32)>,
         border: BlockNumber,
         runs: &mut Vec<NumberRun>,
     ) -> Result<(), String> {
-        let Some(last) = id.checked_add(u64::from(len).saturating_sub(1)) else {
-            return Err("a run of ids passes 64 bits".into());
-        };
-        let end = last.saturating_add(u64::from(len > 0));
-        if let [run] = &mut self.runs[..]
-            && run.id == 0
-            && run.len == self.len
-            && id <= self.len.into()
-            && end < BlockNumber::MAX.into()
-        {
-            // A dense trace: ids are their own numbers.
-            let (start, end) = (id as u32, end as u32);
-            let middle = border.clamp(start, end);
-            let parts = [(start, middle), (middle, end)].into_iter().filter(|(start, end)| start < end);
-            runs.extend(parts.map(|(start, end)| NumberRun { start, len: end - start }));
-            run.len = run.len.max(end);
-            self.len = run.len;
-            return Ok(());
-        }
-        let mut numbers = Vec::new();
-        for done in (0..u64::from(len)).step_by(4096) {
-            let ids: Vec<u64> = (done..u64::from(len).min(done + 4096)).map(|offset| id + offset).collect();
-            self.number(&ids, &mut numbers)?;
-            for &number in &numbers {
-                match runs.last_mut() {
-                    Some(run) if run.end() == number && number != border => run.len += 1,
-                    _ => runs.push(NumberRun { start: number, len: 1 }),
+        let mut ids = std::mem::take(&mut self.ids);
+        for (id, len) in of {
+            let Some(last) = id.checked_add(u64::from(len).saturating_sub(1)) else {
+                return Err("a run of ids passes 64 bits".into());
+            };
+            let end = last.saturating_add(u64::from(len > 0));
+            if ids.is_empty() && self.extend_run(id, end) {
+                // A dense trace: ids are their own numbers.
+                let (start, end) = (id as u32, end as u32);
+                let middle = border.clamp(start, end);
+                let parts = [(start, middle), (middle, end)].into_iter().filter(|(start, end)| start < end);
+                runs.extend(parts.map(|(start, end)| NumberRun { start, len: end - start }));
+                continue;
+            }
+            for offset in 0..u64::from(len) {
+                ids.push(id + offset);
+                if ids.len() == MANY {
+                    self.append_runs(&ids, border, runs)?;
+                    ids.clear();
                 }
             }
         }
+        if !ids.is_empty() {
+            self.append_runs(&ids, border, runs)?;
+            ids.clear();
+        }
+        self.ids = ids;
         Ok(())
+    }
+
+    /// Takes the ids from `id` up to `end` if they are their own numbers in a dense trace.
+    #[inline]
+    fn extend_run(&mut self, id: u64, end: u64) -> bool {
+        let [run] = &mut self.runs[..] else { return false };
+        let dense = run.id == 0 && run.len == self.len && id <= self.len.into();
+        if dense && end < BlockNumber::MAX.into() {
+            run.len = run.len.max(end as u32);
+            self.len = run.len;
+            return true;
+        }
+        false
+    }
+
+    fn append_runs(
+        &mut self,
+        ids: &[u64],
+        border: BlockNumber,
+        runs: &mut Vec<NumberRun>,
+    ) -> Result<(), String> {
+        let mut numbers = std::mem::take(&mut self.numbers);
+        let numbered = self.number(ids, &mut numbers);
+        for &number in &numbers {
+            match runs.last_mut() {
+                Some(run) if run.end() == number && number != border => run.len += 1,
+                _ => runs.push(NumberRun { start: number, len: 1 }),
+            }
+        }
+        self.numbers = numbers;
+        numbered
     }
 
     /// Numbers the ids of a dense trace, which are their own numbers, up to the first that breaks

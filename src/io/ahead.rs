@@ -53,6 +53,8 @@ pub struct Ahead<R: Reader> {
     /// The batch in use, and how many of its items have been.
     batch: Batch<R::Item>,
     done: usize,
+    /// What there is before the first.
+    none: R::Item,
     thread: Option<JoinHandle<R>>,
     /// The reader, once it has ended.
     reader: Option<R>,
@@ -86,7 +88,8 @@ impl<R: Reader> Stream<R> {
         let none = |_| Error::io("threads", io::Error::other("the system has none to give (see --jobs)"));
         let thread = Some(thread.map_err(none)?);
         let used = Some(used);
-        let ahead = Ahead { full, used, batch: Batch::default(), done: 0, thread, reader: None };
+        let (batch, none) = (Batch::default(), R::Item::default());
+        let ahead = Ahead { full, used, batch, done: 0, none, thread, reader: None };
         Ok(Self::Ahead(Box::new(ahead)))
     }
 
@@ -102,12 +105,12 @@ impl<R: Reader> Stream<R> {
         }
     }
 
-    /// The current item.
+    /// The current item; an empty one before the first.
     #[inline]
     pub fn item(&self) -> &R::Item {
         match self {
             Self::Here(_, item) => item,
-            Self::Ahead(ahead) => &ahead.batch.items[ahead.done - 1],
+            Self::Ahead(ahead) => ahead.batch.items.get(ahead.done.wrapping_sub(1)).unwrap_or(&ahead.none),
         }
     }
 

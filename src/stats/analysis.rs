@@ -441,9 +441,8 @@ impl Analysis {
             return Ok(());
         };
         let first_new = self.numbering.len();
-        for run in &row.new {
-            self.numbering.number_run(run.0, run.1, first_new, &mut self.runs)?;
-        }
+        let ids = row.new.iter().map(|run| (run.0, run.1));
+        self.numbering.number_runs(ids, first_new, &mut self.runs)?;
         self.repeated.grow(self.numbering.len());
         // What is old in the piece is old in the trace; so a request's hit ends with its first block
         // that is new in both. A run of numbers is old or new as a whole.
