@@ -41,6 +41,11 @@ impl Error {
         Self::Io { path: path.into(), source }
     }
 
+    /// The system gives no thread.
+    pub fn no_thread() -> Self {
+        Self::io("threads", io::Error::other("the system has none to give (see --jobs)"))
+    }
+
     /// The exit code of the process that ends with this error.
     pub fn exit_code(&self) -> u8 {
         match self {

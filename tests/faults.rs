@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{Ran, binary, command, line, run, run_in, scratch, write};
+use support::{Ran, binary, command, line, piped, run, run_in, scratch, write};
 
 /// A filter with an option or two, and an input of which each line gives a line.
 struct Case {
@@ -36,13 +36,7 @@ fn a_pipe_that_closes_after_any_byte_ends_every_filter_quietly() {
     for Case { name, args, input } in cases() {
         let whole = run(name, args, input.concat()).ok();
         for taken in 0..=whole.len() {
-            let mut child = command(name)
-                .args(args)
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap();
+            let mut child = piped(command(name).args(args));
             let mut stdin = child.stdin.take().unwrap();
             let mut stdout = child.stdout.take().unwrap();
             // A window is written with the first record after it, and a trace is learnt as a whole.

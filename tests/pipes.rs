@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{Ran, command, line, run, scratch, shell, write};
+use support::{Ran, command, line, piped, run, scratch, shell, write};
 
 fn trace(requests: u64) -> String {
     (0..requests).map(|i| line(i, 1024, 7, &[0, i + 1])).collect()
@@ -43,13 +43,7 @@ fn fed_with(
     name: &str,
     args: &[&str],
 ) -> (Child, std::process::ChildStdin, BufReader<std::process::ChildStdout>) {
-    let mut child = command(name)
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = piped(command(name).args(args));
     let stdin = child.stdin.take().unwrap();
     let stdout = BufReader::new(child.stdout.take().unwrap());
     (child, stdin, stdout)

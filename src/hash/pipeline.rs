@@ -4,7 +4,6 @@
 //! reply, and the writer gets the receivers in the order of the batches. So the order of the output
 //! is that of the input whoever is quicker, and no more is in flight than the two queues hold.
 
-use std::io;
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Mutex, PoisonError};
@@ -114,8 +113,7 @@ pub fn run(
         let worker = || work(|| Worker::new(options, workers), &jobs_out, skip);
         let working = (0..workers).all(|_| thread::Builder::new().spawn_scoped(scope, worker).is_ok());
         if !working || writing.is_err() {
-            let error = io::Error::other("the system has none to give (see --jobs)");
-            return Ended { writer, result: Err(Error::io("threads", error)) };
+            return Ended { writer, result: Err(Error::no_thread()) };
         }
         // The thread waits for it.
         hand.send(writer).ok();

@@ -4,7 +4,6 @@
 //! few are in flight. A batch ends where the next read might wait, so that nothing that has arrived
 //! is kept back.
 
-use std::io;
 use std::mem;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -85,8 +84,7 @@ impl<R: Reader> Stream<R> {
         let (batches, full) = sync_channel(WAITING);
         let (used, empty) = channel();
         let thread = thread::Builder::new().spawn(move || read_ahead(reader, &batches, &empty));
-        let none = |_| Error::io("threads", io::Error::other("the system has none to give (see --jobs)"));
-        let thread = Some(thread.map_err(none)?);
+        let thread = Some(thread.map_err(|_| Error::no_thread())?);
         let used = Some(used);
         let (batch, none) = (Batch::default(), R::Item::default());
         let ahead = Ahead { full, used, batch, done: 0, none, thread, reader: None };
@@ -160,8 +158,10 @@ impl<R: Reader> Ahead<R> {
             let mut used = mem::replace(&mut self.batch, batch);
             self.done = 0;
             (used.len, used.ended) = (0, None);
-            // At the end there is nobody to take it.
-            self.used.as_ref().map(|queue| queue.send(used).ok());
+            if let Some(queue) = &self.used {
+                // At the end there is nobody to take it.
+                queue.send(used).ok();
+            }
             if self.batch.len > 0 {
                 return Ok(true);
             }

@@ -63,7 +63,7 @@ impl Source {
 
     /// Lets a thread of its own read and decompress.
     pub(super) fn read_ahead(mut self) -> Result<Self> {
-        let ahead = ReadAhead::new(self.reader).map_err(|e| Error::io("threads", e))?;
+        let ahead = ReadAhead::new(self.reader).map_err(|_| Error::no_thread())?;
         self.reader = Box::new(ahead);
         Ok(self)
     }

@@ -7,7 +7,7 @@ pub mod naive;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 /// The binary of that name as built for this test run.
 pub fn binary(name: &str) -> PathBuf {
@@ -57,14 +57,7 @@ pub fn run(name: &str, args: &[&str], input: impl AsRef<[u8]>) -> Ran {
 
 /// The same in another working folder.
 pub fn run_in(folder: &Path, name: &str, args: &[&str], input: impl AsRef<[u8]>) -> Ran {
-    let mut child = command(name)
-        .args(args)
-        .current_dir(folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = piped(command(name).args(args).current_dir(folder));
     let mut stdin = child.stdin.take().unwrap();
     let input = input.as_ref().to_vec();
     // A filter that ends at the first bad line closes the pipe under the writer.
@@ -72,6 +65,11 @@ pub fn run_in(folder: &Path, name: &str, args: &[&str], input: impl AsRef<[u8]>)
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
     Ran::of(&output)
+}
+
+/// A process whose three streams are pipes.
+pub fn piped(command: &mut Command) -> Child {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 /// Runs a line of shell with the binaries on PATH.
