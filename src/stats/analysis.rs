@@ -218,9 +218,12 @@ impl Analysis {
     }
 
     fn stay_below(&mut self, budget: usize) -> Result<(), String> {
-        let bytes = self.bytes();
-        if bytes > budget / 2 {
+        let mut bytes = self.bytes();
+        // What noting takes counts before it begins: a dense trace has but a bit for each block.
+        let noting = if self.recency.is_none() { Recency::bytes_for(self.numbering.len()) } else { 0 };
+        if bytes + noting > budget / 2 {
             self.note_recency();
+            bytes = self.bytes();
         }
         if bytes > budget { self.forget(budget) } else { Ok(()) }
     }
@@ -670,5 +673,25 @@ impl RequestLog {
                 output: output.checked_sub(1),
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uses_are_noted_before_that_takes_more_than_the_budget() {
+        let budget = 1 << 20;
+        let mut analysis = Analysis::new(1, AnalysisOptions { budget: Some(budget), ..Default::default() });
+        for first in (0..5_000_000).step_by(10_000) {
+            let hash_ids = (first..first + 10_000).collect();
+            let record = Record { input_length: 10_000, has_ids: true, hash_ids, ..Record::default() };
+            analysis.add(&record).unwrap();
+            let blocks = analysis.numbering.len();
+            assert!(analysis.recency.is_some() || Recency::bytes_for(blocks) <= budget / 2, "{blocks}");
+            assert!(analysis.bytes() <= budget);
+        }
+        assert!(analysis.bound.is_some());
     }
 }

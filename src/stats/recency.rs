@@ -45,6 +45,11 @@ impl Kept {
 }
 
 impl Recency {
+    /// Bytes for so many blocks.
+    pub(super) fn bytes_for(blocks: BlockNumber) -> usize {
+        size_of::<u32>() * blocks as usize
+    }
+
     /// Begins to count when there are `blocks` blocks.
     pub(super) fn new(blocks: BlockNumber) -> Self {
         Self { last: vec![0; blocks as usize], clock: 0 }
