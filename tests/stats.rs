@@ -619,6 +619,29 @@ fn endless_fresh_blocks_stay_below_the_memory_limit() {
 }
 
 #[test]
+fn a_long_dense_stream_stays_below_the_memory_limit_as_a_whole_process() {
+    let mut trace = String::new();
+    for i in 0..3500_u64 {
+        // New blocks, behind some old ones.
+        let old = (i * 2000).saturating_sub(50_000);
+        let ids: Vec<u64> = (old..old + 10).chain(i * 2000..(i + 1) * 2000).collect();
+        let n = ids.len() as u64;
+        trace += &line(i, n * 512, 1, &ids).replacen('{', "{\"type\": \"a\", ", 1);
+    }
+    let folder = scratch();
+    write(folder.path(), "trace", trace);
+    for options in ["-f json", "-w 100", "-f json --by type", "-f json --top 5", "-f json --curve --ttl 1m"] {
+        // Not only what is used but all of the address space.
+        let run = format!("ulimit -v 65536; trace-stats --max-memory 64Mi {options} trace");
+        let text = shell(folder.path(), &run).ok();
+        let last = if options.starts_with("-w") { text.lines().last().unwrap() } else { &text };
+        let ours: Value = serde_json::from_str(last).unwrap();
+        let bound = ours.get("bound").or(ours.pointer("/running/bound")).unwrap();
+        assert!(bound["forgotten_blocks"].as_u64().unwrap() > 1_000_000, "{options}: {ours}");
+    }
+}
+
+#[test]
 fn a_memory_limit_that_is_not_reached_changes_nothing() {
     let args = ["-f", "json", "-c", "50"];
     let limited = run("trace-stats", &[&args[..], &["--max-memory", "64Mi"]].concat(), small_trace()).ok();

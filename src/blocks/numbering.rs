@@ -96,6 +96,24 @@ fn ascending(ids: &[u64]) -> usize {
     n + rest.take_while(|&(&id, k)| id == first.wrapping_add(k)).count()
 }
 
+/// Numbers and ids of the table, by number.
+fn by_number(strays: &IdTable) -> Vec<(BlockNumber, u64)> {
+    let mut names = Vec::with_capacity(strays.len());
+    names.extend(strays.iter().map(|(id, number)| (number, id)));
+    names.sort_unstable();
+    names
+}
+
+/// The id of the block with this number.
+fn id_of(number: BlockNumber, strays: &[(BlockNumber, u64)], runs: &[Run]) -> u64 {
+    if let Ok(index) = strays.binary_search_by_key(&number, |&(number, _)| number) {
+        return strays[index].1;
+    }
+    // Numbers rise from run to run, as ids do.
+    let run = runs.partition_point(|run| run.number <= number).saturating_sub(1);
+    runs.get(run).map_or(0, |run| run.id + u64::from(number - run.number))
+}
+
 /// Runs that are always allowed; beyond that a run must stand for eight blocks on average, else the
 /// table is smaller and quicker.
 const FREE_RUNS: usize = 1024;
@@ -130,27 +148,25 @@ impl Numbering {
 
     /// The ids of the blocks of the given numbers; those with no block get 0.
     pub fn ids(&self, numbers: &[BlockNumber]) -> Vec<u64> {
-        let mut strays: Vec<(BlockNumber, u64)> =
-            self.strays.iter().map(|(id, number)| (number, id)).collect();
-        strays.sort_unstable();
-        let id = |&number: &BlockNumber| match strays.binary_search_by_key(&number, |&(n, _)| n) {
-            Ok(index) => strays[index].1,
-            Err(_) => {
-                // Numbers rise from run to run, as ids do.
-                let run = self.runs.partition_point(|run| run.number <= number).saturating_sub(1);
-                self.runs.get(run).map_or(0, |run| run.id + u64::from(number - run.number))
-            }
-        };
-        numbers.iter().map(id).collect()
+        let strays = by_number(&self.strays);
+        numbers.iter().map(|&number| id_of(number, &strays, &self.runs)).collect()
     }
 
     /// Forgets all blocks but those of the given rising numbers, which become 0, 1, 2, ...
-    pub fn retain(&mut self, kept: &[BlockNumber]) {
-        let ids = self.ids(kept);
-        *self = Self::default();
+    pub fn retain(&mut self, kept: impl Iterator<Item = BlockNumber>) {
+        let Self { strays, runs, .. } = std::mem::take(self);
+        let names = by_number(&strays);
+        // Memory may be short.
+        drop(strays);
+        let mut ids = kept.map(|number| id_of(number, &names, &runs));
         let mut numbers = Vec::new();
-        // Fewer blocks than before can always be numbered.
-        self.number(&ids, &mut numbers).ok();
+        loop {
+            let some: Vec<u64> = ids.by_ref().take(MANY).collect();
+            // Fewer blocks than before can always be numbered.
+            if some.is_empty() || self.number(&some, &mut numbers).is_err() {
+                break;
+            }
+        }
     }
 
     /// Bytes in use, a little more with strays while their table grows.
@@ -456,7 +472,7 @@ mod tests {
             }
             let kept: Vec<u32> = (0..numbering.len()).filter(|n| keep >> (n % 64) & 1 == 1).collect();
             let forgotten = (0..numbering.len()).find(|n| !kept.contains(n));
-            numbering.retain(&kept);
+            numbering.retain(kept.iter().copied());
             let ids: Vec<u64> = kept.iter().map(|n| names[n]).collect();
             numbering.number(&ids, &mut numbers).unwrap();
             prop_assert_eq!(&numbers, &(0..kept.len() as u32).collect::<Vec<_>>());

@@ -800,7 +800,7 @@ pub static SPEC: Spec<Options> = Spec {
                  many tokens, at most, what a prefix saves may be understated (top_error_tokens).\n\n\
                  Of --max-memory a third of what it leaves above 24 MiB is used for blocks and requests, the \
                  rest being the room in which tables grow and old blocks are forgotten: at 64Mi some 500,000 \
-                 blocks whose ids are hashes. Beyond half of \
+                 blocks whose ids are hashes, or three million of a dense trace. Beyond half of \
                  that, uses are noted at 4 bytes for each distinct block, also without --capacity. With \
                  --by the whole trace and its groups have half of the limit each; the group that takes most forgets \
                  first. --partial and --merge must know all blocks and end with an error at the limit.",

@@ -204,10 +204,17 @@ impl Analysis {
         self.block_bytes() + self.log.bytes.len() + caches
     }
 
+    /// The same once last uses are noted, whether they are yet or not: of a dense trace there is but a
+    /// bit for each block before.
+    pub(super) fn bytes_with_recency(&self) -> usize {
+        let noted = self.caches.is_some() || self.recency.is_some();
+        self.bytes() + if noted { 0 } else { Recency::bytes_for(self.numbering.len()) }
+    }
+
     /// The part that grows with the distinct blocks.
     fn block_bytes(&self) -> usize {
         let caches = self.caches.as_ref().map_or(0, Caches::block_bytes);
-        let recency = self.recency.as_ref().map_or(0, Recency::bytes);
+        let recency = self.recency.as_ref().map_or(0, |_| Recency::bytes_for(self.numbering.len()));
         let prefixes = self.prefixes.as_ref().map_or(0, Prefixes::bytes);
         self.numbering.bytes()
             + self.repeated.bytes()
@@ -218,12 +225,9 @@ impl Analysis {
     }
 
     fn stay_below(&mut self, budget: usize) -> Result<(), String> {
-        let mut bytes = self.bytes();
-        // What noting takes counts before it begins: a dense trace has but a bit for each block.
-        let noting = if self.recency.is_none() { Recency::bytes_for(self.numbering.len()) } else { 0 };
-        if bytes + noting > budget / 2 {
+        let bytes = self.bytes_with_recency();
+        if bytes > budget / 2 {
             self.note_recency();
-            bytes = self.bytes();
         }
         if bytes > budget { self.forget(budget) } else { Ok(()) }
     }
@@ -263,12 +267,12 @@ impl Analysis {
         self.log = RequestLog::default();
         if let Some(kept) = self.retain(keep as usize, too_many) {
             let before = self.repeated.count_all();
-            self.repeated = self.repeated.select(&kept.blocks);
+            self.repeated = self.repeated.select(kept.numbers());
             settled.shared_blocks += before - self.repeated.count_all();
             if let Some(prefixes) = &mut self.prefixes {
                 prefixes.retain(&kept, |blocks| self.numbering.ids(blocks));
             }
-            self.numbering.retain(&kept.blocks);
+            self.numbering.retain(kept.numbers());
             self.restarts = std::mem::take(&mut self.restarts)
                 .into_iter()
                 .filter_map(|(block, restarts)| {

@@ -52,7 +52,7 @@ impl Bitmap {
         let end = start as usize + len as usize;
         let (first, last) = (start as usize / 64, (end - 1) / 64);
         let mut ones = 0;
-        for (index, word) in self.words[first..=last].iter().enumerate() {
+        for (index, word) in self.words.iter().skip(first).take(last + 1 - first).enumerate() {
             let mut word = *word;
             if index == 0 {
                 word &= u64::MAX << (start % 64);
@@ -66,13 +66,38 @@ impl Bitmap {
     }
 
     /// The bits of the given rising numbers, as bits 0, 1, 2, ...
-    pub(super) fn select(&self, bits: &[u32]) -> Self {
+    pub(super) fn select(&self, bits: impl Iterator<Item = u32>) -> Self {
         let mut selected = Self::default();
-        selected.grow(bits.len() as u32);
-        for (new, _) in bits.iter().enumerate().filter(|&(_, &bit)| self.get(bit)) {
-            selected.set(new as u32);
+        for (new, bit) in (0..).zip(bits) {
+            selected.grow(new + 1);
+            if self.get(bit) {
+                selected.set(new);
+            }
         }
         selected
+    }
+
+    /// The numbers of the set bits, rising.
+    pub(super) fn ones(&self) -> impl Iterator<Item = u32> + '_ {
+        self.words.iter().zip((0_u32..).step_by(64)).flat_map(|(&word, first)| {
+            let mut rest = word;
+            std::iter::from_fn(move || {
+                let bit = (rest != 0).then(|| first + rest.trailing_zeros());
+                rest &= rest.wrapping_sub(1);
+                bit
+            })
+        })
+    }
+
+    /// For each 64 bits, how many are set before them; and at last, how many in all.
+    pub(super) fn running_counts(&self) -> Vec<u32> {
+        let mut counts = Vec::with_capacity(self.words.len() + 1);
+        counts.push(0);
+        counts.extend(self.words.iter().scan(0, |sum, word| {
+            *sum += word.count_ones();
+            Some(*sum)
+        }));
+        counts
     }
 
     /// Bytes in use.
@@ -107,6 +132,9 @@ mod tests {
             prop_assert_eq!(map.count(a as u32, (b - a) as u32), expected);
             prop_assert_eq!(map.count_all(), bits.iter().filter(|set| **set).count() as u64);
             map.set_run(a as u32, (b - a) as u32);
+            let ones: Vec<u32> = map.ones().collect();
+            prop_assert!(ones.iter().all(|&bit| map.get(bit)) && ones.is_sorted());
+            prop_assert_eq!(ones.len() as u64, map.count_all());
             for (i, set) in bits.iter().enumerate() {
                 prop_assert_eq!(map.get(i as u32), *set || (a..b).contains(&i));
             }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::blocks::BlockNumber;
 use crate::stats::optimal::History;
 use crate::stats::policy::{Ladder, Policy, Simulation};
-use crate::stats::recency::Kept;
+use crate::stats::recency::{Kept, reserve};
 use crate::stats::stack::{LruStack, Run};
 
 /// Which blocks of a request count as hits.
@@ -319,9 +319,9 @@ impl Caches {
     pub(super) fn retain(&mut self, keep: usize) -> Kept {
         let retained = self.stack.retain(keep);
         if !self.options.ttls.is_empty() {
-            self.times = retained.requests.iter().map(|&request| self.times[request as usize]).collect();
+            retained.requests.compact(&mut self.times);
         }
-        retained.kept
+        retained.blocks
     }
 
     /// Bytes in use for blocks.
@@ -342,7 +342,9 @@ impl Caches {
 
     fn step(&mut self, distance: u32, change: i64) {
         let index = distance as usize;
-        if index >= self.steps.len() {
+        let more = (index + 1).saturating_sub(self.steps.len());
+        if more > 0 {
+            reserve(&mut self.steps, more);
             self.steps.resize(index + 1, 0);
         }
         self.steps[index] += change;

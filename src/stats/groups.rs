@@ -64,9 +64,9 @@ impl Groups {
                 &mut self.groups[last].1
             }
         };
-        let before = analysis.bytes();
+        let before = analysis.bytes_with_recency();
         analysis.add(record)?;
-        self.bytes = self.bytes + analysis.bytes() - before;
+        self.bytes = self.bytes + analysis.bytes_with_recency() - before;
         self.budget.map_or(Ok(()), |budget| self.stay_below(budget))
     }
 
@@ -78,14 +78,14 @@ impl Groups {
         if !self.short {
             self.short = true;
             self.all_mut().for_each(Analysis::note_recency);
-            self.bytes = self.all_mut().map(|analysis| analysis.bytes()).sum();
+            self.bytes = self.all_mut().map(|analysis| analysis.bytes_with_recency()).sum();
         }
         if self.bytes > budget
-            && let Some(largest) = self.all_mut().max_by_key(|analysis| analysis.bytes())
+            && let Some(largest) = self.all_mut().max_by_key(|analysis| analysis.bytes_with_recency())
         {
             // The other groups have their share; half of the largest one's is more than is over.
-            largest.forget(largest.bytes())?;
-            self.bytes = self.all_mut().map(|analysis| analysis.bytes()).sum();
+            largest.forget(largest.bytes_with_recency())?;
+            self.bytes = self.all_mut().map(|analysis| analysis.bytes_with_recency()).sum();
         }
         Ok(())
     }

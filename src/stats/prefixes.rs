@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 
 use crate::blocks::BlockNumber;
-use crate::stats::recency::Kept;
+use crate::stats::recency::{Kept, reserve};
 
 /// Segments at any time, at some 120 bytes each.
 pub(super) const MAX_SEGMENTS: usize = 200_000;
@@ -159,6 +159,7 @@ impl Prefixes {
             depth += run.len() as u32;
         }
         if let Some(first) = first_new {
+            reserve(&mut self.origins, 1);
             self.origins.push(Origin { first, by });
         }
         if self.segments.len() > self.max_segments {
@@ -221,12 +222,12 @@ impl Prefixes {
 
     /// Goes on with the blocks that are kept; `ids` names blocks by their old numbers.
     pub(super) fn retain(&mut self, kept: &Kept, ids: impl Fn(&[BlockNumber]) -> Vec<u64>) {
-        let rank = |block: BlockNumber| kept.blocks.partition_point(|&other| other < block) as u32;
         let mut gone: Vec<(BlockNumber, Segment)> = Vec::new();
         let mut segments = BTreeMap::new();
         for (first, mut segment) in std::mem::take(&mut self.segments) {
             let end = first + segment.len;
-            let (start, len) = (rank(first), rank(end) - rank(first));
+            let start = kept.rank(first);
+            let len = kept.rank(end) - start;
             if len < segment.len {
                 // A parent stays if its children do, so what stays comes first.
                 gone.push((end - 1, segment.split(len, self.block_size)));
@@ -237,9 +238,9 @@ impl Prefixes {
         }
         self.segments = segments;
         let ends: Vec<u32> = self.origins.iter().skip(1).map(|o| o.first).chain([BlockNumber::MAX]).collect();
-        let mut ends = ends.into_iter().map(rank);
+        let mut ends = ends.into_iter().map(|end| kept.rank(end));
         self.origins.retain_mut(|origin| {
-            origin.first = rank(origin.first);
+            origin.first = kept.rank(origin.first);
             ends.next().is_some_and(|end| end > origin.first)
         });
         gone.sort_unstable_by_key(|(last, segment)| (std::cmp::Reverse(segment.saved()), *last));

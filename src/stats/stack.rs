@@ -23,7 +23,7 @@
 //! exactly, at a logarithm per block.
 
 use crate::blocks::BlockNumber;
-use crate::stats::recency::Kept;
+use crate::stats::recency::{Kept, reserve};
 
 /// Consecutive blocks of a path that have consecutive stack distances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,7 @@ impl LruStack {
         runs.clear();
         let total = first_new;
         self.last.resize(self.last.len().max(total as usize), 0);
+        reserve(&mut self.last, blocks.len());
         if self.places.is_none() && !self.is_path(blocks, first_new) {
             self.places = Some(Places::of(&self.last));
         }
@@ -115,44 +116,32 @@ impl LruStack {
     /// The blocks that stay are numbered anew, and so are the requests to which they remain, both in
     /// their old order.
     pub(super) fn retain(&mut self, keep: usize) -> Retained {
-        let by_recency: Vec<BlockNumber> = match &self.places {
-            Some(places) => places.block.iter().rev().copied().filter(|&block| block != ROOT).collect(),
-            None => {
-                let mut order: Vec<BlockNumber> = (0..self.last.len() as u32).collect();
-                order.sort_unstable_by_key(|&block| (std::cmp::Reverse(self.last[block as usize]), block));
-                order
-            }
+        let all = self.last.len();
+        let blocks = match &self.places {
+            Some(places) => Kept::of(places.most_recent_first().take(keep), all),
+            None => Kept::most_recent(&self.last, 0, keep),
         };
-        let all = Kept::first(&by_recency, keep, self.last.len());
-        let kept = &all.blocks;
-        let mut requests: Vec<u32> = kept.iter().map(|&block| self.last[block as usize]).collect();
-        requests.sort_unstable();
-        requests.dedup();
-
-        let renumbered = |block: BlockNumber| all.new_number(block).unwrap_or(ROOT);
-        let last: Vec<u32> = kept
-            .iter()
-            .map(|&block| requests.partition_point(|&r| r < self.last[block as usize]) as u32)
-            .collect();
-        let mut next = Self { requests: requests.len() as u32, ..Self::default() };
-        match self.places {
-            None => {
-                // A parent is more recent than its children, so it is kept if they are.
-                next.parent = kept.iter().map(|&block| renumbered(self.parent[block as usize])).collect();
-                let mut remaining = vec![0; requests.len()];
-                last.iter().for_each(|&request| remaining[request as usize] += 1);
-                remaining.into_iter().for_each(|count| next.remaining.push(count));
-            }
-            Some(_) => {
-                let order = by_recency.iter().take(keep).rev().map(|&block| renumbered(block));
-                let mut places = Places::empty(kept.len());
-                order.for_each(|block| places.append(block));
-                next.places = Some(places);
-            }
+        blocks.compact(&mut self.last);
+        let requests = Kept::of(self.last.iter().copied(), self.requests as usize);
+        for last in &mut self.last {
+            *last = requests.rank(*last);
         }
-        next.last = last;
-        *self = next;
-        Retained { kept: all, requests }
+        self.requests = requests.len();
+        match &mut self.places {
+            None => {
+                blocks.compact(&mut self.parent);
+                for parent in &mut self.parent {
+                    // A parent is more recent than its children, so it is kept if they are.
+                    *parent = blocks.new_number(*parent).unwrap_or(ROOT);
+                }
+                let mut remaining = vec![0; self.requests as usize];
+                self.last.iter().for_each(|&last| remaining[last as usize] += 1);
+                self.remaining = Fenwick::default();
+                remaining.into_iter().for_each(|count| self.remaining.push(count));
+            }
+            Some(places) => places.retain(&blocks),
+        }
+        Retained { blocks, requests }
     }
 
     /// Bytes in use for blocks.
@@ -168,6 +157,7 @@ impl LruStack {
 
     /// Whether the blocks are a path of the forest seen so far; notes the parents of new blocks.
     fn is_path(&mut self, blocks: &[BlockNumber], first_new: BlockNumber) -> bool {
+        reserve(&mut self.parent, blocks.len());
         let mut parent = ROOT;
         let mut next = first_new;
         for &block in blocks {
@@ -186,9 +176,9 @@ impl LruStack {
 /// What [`LruStack::retain`] has kept.
 pub(super) struct Retained {
     /// The blocks that stay.
-    pub(super) kept: Kept,
-    /// The old numbers of the requests that stay, rising.
-    pub(super) requests: Vec<u32>,
+    pub(super) blocks: Kept,
+    /// The requests to which some of them remain.
+    pub(super) requests: Kept,
 }
 
 /// Sums over a growing list of numbers.
@@ -254,9 +244,17 @@ impl Places {
         places
     }
 
-    /// No place yet, for blocks below `blocks`.
-    fn empty(blocks: usize) -> Self {
-        Self { place: vec![0; blocks], block: Vec::new(), occupied: Fenwick::default(), alive: 0 }
+    fn most_recent_first(&self) -> impl Iterator<Item = BlockNumber> + '_ {
+        self.block.iter().rev().copied().filter(|&block| block != ROOT)
+    }
+
+    /// Leaves only the places of blocks that are kept.
+    fn retain(&mut self, kept: &Kept) {
+        for block in &mut self.block {
+            *block = kept.new_number(*block).unwrap_or(ROOT);
+        }
+        self.place.truncate(kept.len() as usize);
+        self.compact();
     }
 
     fn append(&mut self, block: BlockNumber) {
