@@ -571,7 +571,7 @@ fn an_output_may_be_an_input_as_with_sort() {
 fn a_short_row_that_names_all_blocks_is_held_to_the_memory_allowed() {
     let most = 1 << 29;
     let piece = format!(
-        "{{\"kvtrace_partial\":2,\"block_size\":1}}\n[{most},null,null,{most}]\n\
+        "{{\"kvtrace_partial\":3,\"block_size\":1}}\n[{most},null,null,{most}]\n\
          {{\"requests\":1,\"repeated\":[0,{most}],\"restarted\":[]}}\n"
     );
     let refused = run("trace-stats", &["--merge", "--max-memory", "80Mi"], &piece);

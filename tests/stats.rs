@@ -465,7 +465,7 @@ fn a_thread_that_reads_ahead_changes_nothing() {
 
 #[test]
 fn rows_that_contradict_themselves_are_refused() {
-    let header = "{\"kvtrace_partial\":2,\"block_size\":512}\n";
+    let header = "{\"kvtrace_partial\":3,\"block_size\":512}\n";
     for (row, message) in [
         ("[512]", "not a row"),
         ("[512,1,0,2]", "do not fit"),
@@ -478,7 +478,8 @@ fn rows_that_contradict_themselves_are_refused() {
         ("[1024,1,0,[[18446744073709551615,2]]]", "passes 64 bits"),
         ("[-1,1,0]", "not a row"),
         ("[99999999999999999,1,0]", "not a plausible"),
-        ("[512,1,1e99,1]", "not a plausible"),
+        ("[512,1,[1e99],1]", "not a plausible"),
+        ("[512,1,1.5,1]", "expected whole milliseconds since the row before, or a timestamp in brackets"),
         ("[512,1,0,[{}]]", "not a row"),
         ("[512,1,0,{}]", "expected a number of new ids, or a list"),
         ("[512,1,0,1,[0],7]", "not a row"),

@@ -152,7 +152,7 @@ fn merge(options: &Options) -> Result<()> {
     input_options.skip_invalid = false;
     let input = Input::new(&options.common.files, input_options)?;
     let mut progress = progress(options, &input);
-    let mut lines = Stream::new(PieceReader::new(input), options.reads_ahead())?;
+    let mut pieces = PieceReader::new(input);
     let output = Output::create(options.common.output.as_deref())?;
     let mut merger = Merger::new(AnalysisOptions {
         hit_rule: options.hit_rule,
@@ -160,9 +160,9 @@ fn merge(options: &Options) -> Result<()> {
         budget: budget(options),
         ..AnalysisOptions::default()
     });
-    while lines.advance(|status| progress.update(status))? {
-        let added = merger.add(lines.item());
-        added.map_err(|message| lines.error(message))?;
+    while pieces.advance(|status| progress.update(status))? {
+        let added = merger.add(pieces.line());
+        added.map_err(|message| pieces.error(message))?;
     }
     progress.finish();
     let analysis = merger.finish().map_err(Error::Failed)?;

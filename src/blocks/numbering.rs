@@ -182,46 +182,89 @@ impl Numbering {
     pub fn number(&mut self, ids: &[u64], numbers: &mut Vec<BlockNumber>) -> Result<(), String> {
         numbers.clear();
         numbers.reserve(ids.len());
-        let dense = self.number_dense(ids, numbers);
-        if self.strays.len() > self.len as usize / 2 {
-            return self.number_strays(&ids[dense..], numbers);
+        if self.is_mostly_strays() {
+            return self.number_strays(ids, numbers);
         }
-        for &id in &ids[dense..] {
-            let number = match self.find_or_extend(id) {
-                Some(number) => number,
-                None => self.find_or_add(id)?,
+        self.runs(ids, |run, _| numbers.extend(run.blocks()))
+    }
+
+    /// Calls `each` with the numbers of `ids`, in order, as runs that are wholly new or wholly known, and
+    /// whether they are new: the same as [`Numbering::number`], at a cost by run where ids count up.
+    ///
+    /// # Errors
+    /// As for [`Numbering::number`].
+    #[inline]
+    pub fn runs(&mut self, ids: &[u64], mut each: impl FnMut(NumberRun, bool)) -> Result<(), String> {
+        let mut next = self.len;
+        let mut strays = std::mem::take(&mut self.numbers);
+        strays.clear();
+        if self.is_mostly_strays() {
+            self.number_strays(ids, &mut strays)?;
+        }
+        let mut at = 0;
+        while at < ids.len() {
+            let run = match strays.get(at) {
+                Some(&start) => NumberRun { start, len: 1 },
+                None => self.next_run(&ids[at..])?,
             };
-            numbers.push(number);
+            let new = run.start == next;
+            next += if new { run.len } else { 0 };
+            at += run.len as usize;
+            each(run, new);
         }
+        self.numbers = strays;
         Ok(())
     }
 
-    /// Takes ids that are their own numbers: any that are known, and then the next ones in order. Gives
-    /// how many are known; `None`, and nothing is taken, if it is not like that. Calls `seen` with
-    /// ids at the start that are known, as first number and length, in any case.
+    /// The usual request: ids in the last run, and then the next ones after it. Gives how many are known,
+    /// and the number of the first; `None`, and nothing is taken, if it is not like that. Calls `seen`
+    /// with the numbers of known ones at the start in any case.
     #[inline]
-    pub fn extend_dense(&mut self, ids: &[u64], mut seen: impl FnMut(BlockNumber, u32)) -> Option<usize> {
-        let [run] = &mut self.runs[..] else { return None };
-        let len = u64::from(self.len);
-        if run.id != 0 || u64::from(run.len) != len {
+    pub fn extend(
+        &mut self,
+        ids: &[u64],
+        mut seen: impl FnMut(NumberRun),
+    ) -> Option<(usize, Option<BlockNumber>)> {
+        let run = self.runs.last_mut()?;
+        let len = u64::from(run.len);
+        let next = run.id.checked_add(len)?;
+        let open = self.strays.is_empty() || self.largest_stray < next;
+        if run.number + run.len != self.len || !open {
             return None;
         }
         let mut known = 0;
-        while let Some(&id) = ids.get(known).filter(|&&id| id < len) {
-            let old = ascending(&ids[known..]).min((len - id) as usize);
-            seen(id as BlockNumber, old as u32);
+        while let Some(offset) = ids.get(known).map(|id| id.wrapping_sub(run.id)).filter(|&o| o < len) {
+            let old = ascending(&ids[known..]).min((len - offset) as usize);
+            seen(NumberRun { start: run.number + offset as u32, len: old as u32 });
             known += old;
         }
         let new = &ids[known..];
-        let end = len + new.len() as u64;
-        let in_order = new.is_empty() || (new[0] == len && ascending(new) == new.len());
-        // The last number is never given.
-        if !in_order || end >= BlockNumber::MAX.into() {
+        let in_order = new.is_empty() || (new[0] == next && ascending(new) == new.len());
+        let all = u64::from(self.len) + new.len() as u64;
+        // The last number is never given, and no run passes the end of 64 bits.
+        if !in_order || all >= BlockNumber::MAX.into() || next.checked_add(new.len() as u64).is_none() {
             return None;
         }
-        run.len = end as u32;
-        self.len = end as u32;
-        Some(known)
+        run.len += new.len() as u32;
+        self.len = all as u32;
+        let first = ids.first().map(|&id| run.number + (id - run.id) as u32);
+        Some((known, first))
+    }
+
+    /// Numbers the first id and those that count up from it, as far as they are all new or all known.
+    #[inline(always)]
+    fn next_run(&mut self, ids: &[u64]) -> Result<NumberRun, String> {
+        let Some(&id) = ids.first() else { return Ok(NumberRun::default()) };
+        if let Some(known) = self.known_run(id) {
+            return Ok(NumberRun { len: ascending(ids).min(known.len as usize) as u32, ..known });
+        }
+        if let Some(room) = self.room_for(id) {
+            let new = NumberRun { start: self.len, len: ascending(ids).min(room as usize) as u32 };
+            self.runs[self.recent].len += new.len;
+            self.len = new.end();
+            return Ok(new);
+        }
+        Ok(NumberRun { start: self.find_or_add(id)?, len: 1 })
     }
 
     /// Appends the numbers of ids, given as the first of consecutive ones and how many, to `runs`. No
@@ -296,55 +339,39 @@ impl Numbering {
         numbered
     }
 
-    /// Numbers the ids of a dense trace, which are their own numbers, up to the first that breaks
-    /// with this; returns how many.
-    #[inline]
-    fn number_dense(&mut self, ids: &[u64], numbers: &mut Vec<BlockNumber>) -> usize {
-        let [run] = &mut self.runs[..] else { return 0 };
-        if run.id != 0 || run.len != self.len {
-            return 0;
-        }
-        let mut len = u64::from(self.len);
-        numbers.resize(ids.len(), 0);
-        let mut dense = 0;
-        for (number, &id) in numbers.iter_mut().zip(ids) {
-            if id > len {
-                break;
-            }
-            len += u64::from(id == len);
-            *number = id as BlockNumber;
-            dense += 1;
-        }
-        if len >= u64::from(BlockNumber::MAX) {
-            // The last number is never given: let the general way count the exact limit.
-            dense = 0;
-        } else {
-            run.len = len as u32;
-            self.len = len as u32;
-        }
-        numbers.truncate(dense);
-        dense
+    /// Whether looking ids up in the table comes first.
+    fn is_mostly_strays(&self) -> bool {
+        self.strays.len() > self.len as usize / 2
     }
 
-    /// The usual case: the id is in the recent run, or follows the last run.
+    /// The numbers from that of `id` to the end of its run of ids, if it is in the recent run or the last
+    /// one: the usual case.
     #[inline]
-    fn find_or_extend(&mut self, id: u64) -> Option<BlockNumber> {
-        let last = self.runs.len().wrapping_sub(1);
-        let run = self.runs.get_mut(self.recent)?;
-        if let Some(number) = run.find(id) {
-            return Some(number);
-        }
-        let follows = self.recent == last
-            && run.end() == Some(id)
+    fn known_run(&mut self, id: u64) -> Option<NumberRun> {
+        let find = |run: &Run| {
+            let start = run.find(id)?;
+            Some(NumberRun { start, len: run.len - (start - run.number) })
+        };
+        self.runs.get(self.recent).and_then(find).or_else(|| {
+            let found = self.runs.last().and_then(find)?;
+            self.recent = self.runs.len() - 1;
+            Some(found)
+        })
+    }
+
+    /// How many ids from `id` on the last run can take, if that is the next one after it; then it is the
+    /// recent run.
+    #[inline]
+    fn room_for(&mut self, id: u64) -> Option<u32> {
+        let run = self.runs.last()?;
+        let follows = run.end() == Some(id)
             && run.number + run.len == self.len
-            && (id > self.largest_stray || self.strays.is_empty())
-            && self.len < BlockNumber::MAX;
-        if !follows {
-            return None;
-        }
-        run.len += 1;
-        self.len += 1;
-        Some(self.len - 1)
+            && (self.strays.is_empty() || id > self.largest_stray);
+        let room = u64::from(BlockNumber::MAX - self.len).min(u64::MAX - id) as u32;
+        (follows && room > 0).then(|| {
+            self.recent = self.runs.len() - 1;
+            room
+        })
     }
 
     /// Numbers ids most of which are in the table. First come look-ups alone, none of which waits for
@@ -452,6 +479,36 @@ mod tests {
         #[test]
         fn numbers_are_those_of_a_map(requests in ids()) {
             prop_assert_eq!(ours(&requests), naive(&requests));
+            let (mut numbering, mut by_run) = (Numbering::default(), Vec::new());
+            for ids in &requests {
+                let (mut next, mut numbers) = (numbering.len(), Vec::new());
+                numbering
+                    .runs(ids, |run, new| {
+                        assert!(run.len > 0 && new == (run.start == next) && (new || run.end() <= next));
+                        next += if new { run.len } else { 0 };
+                        numbers.extend(run.blocks());
+                    })
+                    .unwrap();
+                by_run.push(numbers);
+            }
+            prop_assert_eq!(by_run, naive(&requests));
+            // The usual requests at once, as far as they are usual.
+            let (mut numbering, mut numbers) = (Numbering::default(), Vec::new());
+            for (ids, expected) in requests.iter().zip(naive(&requests)) {
+                let (before, mut seen) = (numbering.len(), Vec::new());
+                match numbering.extend(ids, |run| seen.extend(run.blocks())) {
+                    Some((known, first)) => {
+                        prop_assert_eq!((known, first), (seen.len(), expected.first().copied()));
+                        seen.extend(before..numbering.len());
+                        prop_assert_eq!(seen, expected);
+                    }
+                    None => {
+                        prop_assert!(expected.starts_with(&seen) && numbering.len() == before);
+                        numbering.number(ids, &mut numbers).unwrap();
+                        prop_assert_eq!(&numbers, &expected);
+                    }
+                }
+            }
         }
     }
 

@@ -529,7 +529,8 @@ pub static SPEC: Spec<Options> = Spec {
             arg: Arg::Value("N"),
             help: "with 2, read ahead in threads of their own (default 1)",
             doc: "With N of 2 or more, a thread of its own parses the input ahead of the analysis, and another \
-                  one reads and decompresses it. The output does not depend on it. The default is \
+                  one reads and decompresses it (with --merge only this one: pieces are parsed faster than handed \
+                  over). The output does not depend on it. The default is \
                   1, since the filters of a pipe have a core each already; reading ahead takes some 20% more \
                   processor time, and a few MiB.",
             set: |options, value| {
@@ -781,7 +782,7 @@ pub static SPEC: Spec<Options> = Spec {
                  and trace-stats --merge on the results in the order of the pieces, as FILEs or \
                  joined by cat. Block sizes must be equal. A wrong order or a gap is found if the pieces are \
                  numbered by --piece; if they are not, only a piece that begins before the one \
-                 before it is refused, and a gap cannot be seen. The state of a piece takes some 25 bytes for \
+                 before it is refused, and a gap cannot be seen. The state of a piece takes some 20 bytes for \
                  each request, and where ids are hashes some 21 more for each distinct block.",
             )],
         },

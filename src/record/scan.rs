@@ -60,6 +60,11 @@ impl<'a> Scanner<'a> {
         self.at == self.line.len()
     }
 
+    /// How much has been passed.
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
     /// Passes `byte` if it stands here; whether it did.
     #[inline]
     pub(crate) fn passes(&mut self, byte: u8) -> bool {
@@ -68,11 +73,11 @@ impl<'a> Scanner<'a> {
         found
     }
 
-    /// Passes `null` if it stands here; whether it did.
+    /// Passes `text` if it stands here; whether it did.
     #[inline]
-    pub(crate) fn passes_null(&mut self) -> bool {
-        let found = self.line.get(self.at..).is_some_and(|rest| rest.starts_with(b"null"));
-        self.at += if found { 4 } else { 0 };
+    pub(crate) fn passes_text(&mut self, text: &[u8]) -> bool {
+        let found = self.line.get(self.at..).is_some_and(|rest| rest.starts_with(text));
+        self.at += if found { text.len() } else { 0 };
         found
     }
 
@@ -185,11 +190,13 @@ impl<'a> Scanner<'a> {
     }
 
     /// A plausible number of tokens.
+    #[inline]
     pub(crate) fn length(&mut self) -> Option<u64> {
         self.integer().filter(|&n| n <= MAX_LENGTH)
     }
 
     /// A number without sign and exponent whose at most 15 digits make the result exact.
+    #[inline]
     pub(crate) fn timestamp(&mut self) -> Option<f64> {
         const POWERS: [f64; 16] =
             [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];

@@ -367,39 +367,32 @@ impl Analysis {
     fn add_blocks(&mut self, ids: &[u64], record: &Record) -> Result<Counted, String> {
         let length = record.input_length;
         let first_new = self.numbering.len();
-        // A request of a dense trace, whose ids are its blocks' numbers, known ones and then new ones.
-        if self.caches.is_none()
-            && self.prefixes.is_none()
-            && self.recency.is_none()
-            && let Some(hit) = self.numbering.extend_dense(ids, |first, n| self.repeated.set_run(first, n))
+        let by_block = self.caches.is_some() || self.prefixes.is_some() || self.recency.is_some();
+        if !by_block
+            && let Some((hit, first)) =
+                self.numbering.extend(ids, |run| self.repeated.set_run(run.start, run.len))
         {
             self.repeated.grow(self.numbering.len());
-            let first = ids.first().map(|&id| id as BlockNumber);
             let path = Path { n: ids.len() as u32, hit: hit as u32, first, first_new };
             return Ok(self.count_path(&path, length, record.output_length));
         }
-        self.numbering.number(ids, &mut self.numbers)?;
+        let (mut first, mut hit, mut any_new) = (None, 0, false);
+        self.numbers.clear();
+        self.numbering.runs(ids, |run, new| {
+            first = first.or(Some(run.start));
+            any_new |= new;
+            if !new {
+                self.repeated.grow(run.end());
+                self.repeated.set_run(run.start, run.len);
+            }
+            hit += if any_new { 0 } else { run.len };
+            if by_block {
+                self.numbers.extend(run.blocks());
+            }
+        })?;
         let after_new = self.numbering.len();
         self.repeated.grow(after_new);
-
         let numbers = &self.numbers;
-        let mut hit = 0_u32;
-        for &block in numbers.iter().take_while(|&&block| block < first_new) {
-            self.repeated.set(block);
-            hit += 1;
-        }
-        // In a forest all blocks behind the hit are new. Else look at each: an occurrence is the
-        // first one exactly when its number is the next to be given.
-        if (after_new - first_new) as usize != numbers.len() - hit as usize {
-            let mut next = first_new;
-            for &block in &numbers[hit as usize..] {
-                if block == next {
-                    next += 1;
-                } else {
-                    self.repeated.set(block);
-                }
-            }
-        }
         if let Some(prefixes) = &mut self.prefixes {
             let by = Use { line: record.line, now: self.arrivals.now() };
             let introduces = (after_new > first_new).then_some(first_new);
@@ -421,7 +414,7 @@ impl Analysis {
                 measured: self.requests > self.warmup,
             })?;
         }
-        let path = Path { n: numbers.len() as u32, hit, first: numbers.first().copied(), first_new };
+        let path = Path { n: ids.len() as u32, hit, first, first_new };
         Ok(self.count_path(&path, length, record.output_length))
     }
 

@@ -23,10 +23,16 @@ impl Bitmap {
     }
 
     /// Sets the bits `start..start + len`, all below the length given to [`Bitmap::grow`].
+    #[inline]
     pub(super) fn set_run(&mut self, start: u32, len: u32) {
-        if len == 0 {
-            return;
+        match len {
+            0 => {}
+            1 => self.set(start),
+            _ => self.set_many(start, len),
         }
+    }
+
+    fn set_many(&mut self, start: u32, len: u32) {
         let end = start as usize + len as usize;
         let (first, last) = (start as usize / 64, (end - 1) / 64);
         let (from, to) = (u64::MAX << (start % 64), u64::MAX >> (63 - (end - 1) % 64));

@@ -9,7 +9,7 @@
 //!
 //! A piece is a sequence of JSON lines:
 //!
-//! * `{"kvtrace_partial":2,"block_size":512,"piece":[3,100]}`, `piece` only if the user numbered them
+//! * `{"kvtrace_partial":3,"block_size":512,"piece":[3,100]}`, `piece` only if the user numbered them
 //! * a row per request, see [`row`](super::row)
 //! * `{"requests":12031,"repeated":[14,2,...],"restarted":[0,2,...]}`: alternately how many of the new
 //!   blocks to pass over and how many occurred again, in the order in which they were introduced; and
@@ -23,15 +23,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::blocks::{BlockNumber, NumberRun, Numbering};
 use crate::error::Error;
-use crate::io::{Input, Reader, Status};
+use crate::io::{Input, Status};
+use crate::record::scan::Scanner;
 use crate::record::{MAX_BLOCK_SIZE, Record};
 use crate::stats::analysis::Restarts;
 use crate::stats::bitmap::Bitmap;
-use crate::stats::row::{IdRun, Row};
+use crate::stats::row::{Before, IdRun, Row};
 use crate::stats::{Analysis, AnalysisOptions};
 
 /// Version of the format.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Place of a piece in its trace: number from 1, and number of pieces.
 pub type Piece = (u32, u32);
@@ -55,6 +56,29 @@ struct Trailer {
     restarted: Vec<u32>,
 }
 
+impl Trailer {
+    /// The usual text, without a library: what it accepts, the parser reads to the same.
+    fn scan(line: &[u8]) -> Option<Self> {
+        let scanner = &mut Scanner::new(line);
+        let start = scanner.passes_text(b"{\"requests\":");
+        let requests = scanner.integer()?;
+        let mut list = |name: &[u8]| {
+            let named = scanner.passes_text(name);
+            let mut numbers = Vec::new();
+            while !scanner.passes(b']') {
+                if !numbers.is_empty() {
+                    scanner.pass(b',')?;
+                }
+                numbers.push(u32::try_from(scanner.integer()?).ok()?);
+            }
+            named.then_some(numbers)
+        };
+        let (repeated, restarted) = (list(b",\"repeated\":[")?, list(b",\"restarted\":[")?);
+        scanner.pass(b'}')?;
+        (start && scanner.at_end()).then_some(Self { requests, repeated, restarted })
+    }
+}
+
 /// Writes the state of one piece. Memory: one bit per distinct block, what [`Numbering`] takes, and
 /// some 16 bytes for each block that started a request before.
 pub struct PartialWriter {
@@ -63,9 +87,9 @@ pub struct PartialWriter {
     repeated: Bitmap,
     restarts: HashMap<BlockNumber, Restarts, RandomState>,
     requests: u64,
-    /// The id after the last one introduced.
-    next_id: u64,
-    numbers: Vec<BlockNumber>,
+    before: Before,
+    /// Where new blocks stand in the current request, reused.
+    positions: Vec<std::ops::Range<usize>>,
     row: Row,
 }
 
@@ -79,8 +103,8 @@ impl PartialWriter {
             repeated: Bitmap::default(),
             restarts: HashMap::default(),
             requests: 0,
-            next_id: 0,
-            numbers: Vec::new(),
+            before: Before::default(),
+            positions: Vec::new(),
             row: Row::default(),
         }
     }
@@ -107,57 +131,50 @@ impl PartialWriter {
         self.row.input_length = record.input_length;
         self.row.output_length = record.output_length;
         self.row.timestamp = record.timestamp;
-        self.row.write(self.next_id, out);
-        self.next_id = self.row.new.last().map_or(self.next_id, |run| run.end());
+        self.row.write(&self.before, out);
+        self.before.pass(&self.row);
         Ok(())
     }
 
     fn path(&mut self, ids: &[u64]) -> Result<(), String> {
-        let Some(&id) = ids.first() else { return Ok(()) };
-        let first_new = self.numbering.len();
         let row = &mut self.row;
-        let dense = self.numbering.extend_dense(ids, |first, n| self.repeated.set_run(first, n));
-        if let Some(known) = dense {
+        let seen = |run: NumberRun| self.repeated.set_run(run.start, run.len);
+        if let Some((known, first)) = self.numbering.extend(ids, seen) {
             self.repeated.grow(self.numbering.len());
-            if let Some(&id) = ids.get(known) {
-                row.new.push(IdRun(id, (ids.len() - known) as u32));
-            }
-            if known > 0 {
-                Restarts::count(&mut self.restarts, id as BlockNumber);
+            row.new.extend(ids.get(known).map(|&id| IdRun(id, (ids.len() - known) as u32)));
+            if let Some(first) = first.filter(|_| known > 0) {
+                Restarts::count(&mut self.restarts, first);
             }
             return Ok(());
         }
-        self.numbering.number(ids, &mut self.numbers)?;
-        self.repeated.grow(self.numbering.len());
-        let known = self.numbers.iter().take_while(|&&block| block < first_new).count();
-        self.numbers[..known].iter().for_each(|&block| self.repeated.set(block));
-        if known > 0 {
-            Restarts::count(&mut self.restarts, self.numbers[0]);
-        }
-        let mut next = first_new;
-        for (&block, &id) in self.numbers.iter().zip(ids).skip(known) {
-            if block != next {
-                self.repeated.set(block);
-                continue;
-            }
-            next += 1;
-            match row.new.last_mut() {
-                Some(run) if run.0.checked_add(run.1.into()) == Some(id) => run.1 += 1,
-                _ => row.new.push(IdRun(id, 1)),
-            }
-        }
-        let at_end = (next - first_new) as usize == ids.len() - known;
-        row.positions = (!at_end).then(|| {
-            let mut next = first_new;
-            let mut positions = Vec::new();
-            for (position, &block) in self.numbers.iter().enumerate() {
-                if block == next {
-                    next += 1;
-                    positions.push(position as u32);
+        let mut at = 0;
+        // Where the new blocks begin, and whether there is a known one behind them.
+        let (mut begin, mut scattered) = (ids.len(), false);
+        self.positions.clear();
+        self.numbering.runs(ids, |run, new| {
+            let len = run.len as usize;
+            if new {
+                begin = begin.min(at);
+                let id = ids[at];
+                match row.new.last_mut() {
+                    Some(last) if last.0.checked_add(last.1.into()) == Some(id) => last.1 += run.len,
+                    _ => row.new.push(IdRun(id, run.len)),
+                }
+                self.positions.push(at..at + len);
+            } else {
+                self.repeated.grow(run.end());
+                self.repeated.set_run(run.start, run.len);
+                scattered |= at > begin;
+                if at == 0 {
+                    Restarts::count(&mut self.restarts, run.start);
                 }
             }
-            positions
-        });
+            at += len;
+        })?;
+        self.repeated.grow(self.numbering.len());
+        if scattered {
+            row.positions = Some(self.positions.iter().cloned().flatten().map(|at| at as u32).collect());
+        }
         Ok(())
     }
 
@@ -209,15 +226,14 @@ impl Default for PieceLine {
 /// Reads the lines of pieces that follow each other.
 #[derive(Default)]
 struct Parser {
-    /// The piece whose rows are being read: its block size, and the id after the last one that it
-    /// introduced.
-    open: Option<(u64, u64)>,
+    /// The piece whose rows are being read: its block size, and what the next row builds on.
+    open: Option<(u64, Before)>,
 }
 
 impl Parser {
     /// Reads a line into `to`.
     fn line(&mut self, line: &[u8], to: &mut PieceLine) -> Result<(), String> {
-        let Some((block_size, next_id)) = &mut self.open else {
+        let Some((block_size, before)) = &mut self.open else {
             let header: Header = serde_json::from_slice(line)
                 .map_err(|_| "expected the first line of a piece, as trace-stats --partial writes it")?;
             if header.kvtrace_partial != VERSION {
@@ -226,12 +242,12 @@ impl Parser {
             if !(1..=MAX_BLOCK_SIZE).contains(&header.block_size) {
                 return Err(format!("block_size: expected a number of tokens, found {}", header.block_size));
             }
-            self.open = Some((header.block_size, 0));
+            self.open = Some((header.block_size, Before::default()));
             to.0 = Line::Header(header);
             return Ok(());
         };
         if line.trim_ascii_start().first() != Some(&b'[') {
-            let trailer = serde_json::from_slice(line);
+            let trailer = Trailer::scan(line).map_or_else(|| serde_json::from_slice(line), Ok);
             to.0 = Line::Trailer(trailer.map_err(|e| format!("expected the last line of a piece: {e}"))?);
             self.open = None;
             return Ok(());
@@ -240,8 +256,8 @@ impl Parser {
             *to = PieceLine::default();
         }
         if let Line::Row(row) = &mut to.0 {
-            row.read(line, *next_id, *block_size)?;
-            *next_id = row.new.last().map_or(*next_id, |run| run.end());
+            row.read(line, before, *block_size)?;
+            before.pass(row);
         }
         Ok(())
     }
@@ -251,33 +267,43 @@ impl Parser {
 pub struct PieceReader {
     input: Input,
     parser: Parser,
+    line: PieceLine,
 }
 
 impl PieceReader {
     /// Reads pieces from `input`.
     pub fn new(input: Input) -> Self {
-        Self { input, parser: Parser::default() }
+        Self { input, parser: Parser::default(), line: PieceLine::default() }
     }
-}
 
-impl Reader for PieceReader {
-    type Item = PieceLine;
-
-    fn read(
-        &mut self,
-        item: &mut PieceLine,
-        idle: impl FnMut(Status) -> Result<(), Error>,
-    ) -> Result<bool, Error> {
+    /// Goes on to the next line; false after the last.
+    ///
+    /// # Errors
+    /// What is wrong with the line, and those of [`Input::advance`].
+    pub fn advance(&mut self, idle: impl FnMut(Status) -> Result<(), Error>) -> Result<bool, Error> {
+        // A row mostly follows a row: it is read without looking for its end first.
+        if let (Some((block_size, before)), Line::Row(row)) = (&mut self.parser.open, &mut self.line.0)
+            && self.input.advance_by(|text| row.read_first(text, before, *block_size))
+        {
+            before.pass(row);
+            return Ok(true);
+        }
         if !self.input.advance(idle)? {
             return Ok(false);
         }
-        let read = self.parser.line(self.input.line(), item);
+        let read = self.parser.line(self.input.line(), &mut self.line);
         read.map_err(|message| self.input.error(message))?;
         Ok(true)
     }
 
-    fn input(&self) -> &Input {
-        &self.input
+    /// The line that [`PieceReader::advance`] has reached.
+    pub fn line(&self) -> &PieceLine {
+        &self.line
+    }
+
+    /// The error that says `message` of the current line.
+    pub fn error(&self, message: impl Into<String>) -> Error {
+        self.input.error(message)
     }
 }
 
