@@ -219,3 +219,25 @@ fn the_real_trace_survives_shuffling_and_cutting() {
     assert!(shell(folder.path(), command).ok() == whole.concat());
     assert!(binary("trace-cat").exists());
 }
+
+#[test]
+fn records_that_are_not_in_the_order_of_their_times_are_noted() {
+    let folder = scratch();
+    let part: String = (0..50).map(|i| line(i * 100, 512, 1, &[i])).collect();
+    write(folder.path(), "a", &part);
+    for (command, note) in [
+        ("trace-cat a", ""),
+        ("trace-cat a a", "49 of 100 records are earlier"),
+        ("trace-cat --renumber a a", "49 of 100 records are earlier"),
+        ("trace-cat --merge a a", ""),
+        ("trace-cat --sort a a", ""),
+        ("trace-cat --shift a a", ""),
+        ("cat a a | trace-synth -n 1", "49 of 100 records are earlier"),
+        ("trace-synth -n 1 a", ""),
+        ("cat a a | trace-stats", "49 of 100 records are earlier"),
+    ] {
+        let ran = shell(folder.path(), &format!("{command} > out"));
+        assert_eq!((ran.status, ran.stderr.contains("earlier")), (Some(0), !note.is_empty()), "{command}");
+        assert!(ran.stderr.contains(note), "{command}: {}", ran.stderr);
+    }
+}

@@ -7,6 +7,7 @@ use kvtrace::cli::stats::{Capacity, Letters, Options, SPEC, Warmup};
 use kvtrace::cli::{self, Progress};
 use kvtrace::error::{Error, Result, printable};
 use kvtrace::io::{Input, InputOptions, Output, Stream};
+use kvtrace::record::time::late_note;
 use kvtrace::record::{BlockSize, DEFAULT_BLOCK_SIZE, TraceReader, general};
 use kvtrace::report::{self, Canvas, Style};
 use kvtrace::stats::{
@@ -329,12 +330,8 @@ fn notes(options: &Options, figures: &Report) {
             "{n} of {all} requests are missing field \"hash_ids\": they count in input and output length only"
         ));
     }
-    if let Some(arrivals) = figures.arrivals.as_ref().filter(|a| a.late > a.requests / 10) {
-        let (late, all) = (arrivals.late, arrivals.requests);
-        note(&format!(
-            "{late} of {all} records are earlier than one before them: figures of arrivals and hits are those of \
-             this order (see trace-cat --sort)"
-        ));
+    if let Some(late) = figures.arrivals.as_ref().and_then(|a| late_note(a.late, a.requests)) {
+        note(&format!("{late}: figures of arrivals and hits are those of this order (see trace-cat --sort)"));
     }
     if !options.ttls.is_empty() && figures.arrivals.as_ref().is_none_or(|a| a.requests < figures.requests) {
         note("--ttl counts requests without a timestamp at the time of the one before");

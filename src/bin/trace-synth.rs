@@ -72,6 +72,9 @@ fn learn(options: &synth::Options) -> Result<(Model, Option<Figures>)> {
     if without > 0 && without < all {
         note(&format!("{without} of {all} requests have no hash_ids: taken for prompts that share nothing"));
     }
+    if let Some(late) = learner.order().note() {
+        note(&format!("{late}: taken to arrive with it (see trace-cat --sort)"));
+    }
     let forest = learner.finish().map_err(Error::Failed)?;
     let figures = options.report.then(|| Figures::of_learnt(&forest)).transpose().map_err(Error::Failed)?;
     let model = Model::new(options.model.unwrap_or_default(), &forest);

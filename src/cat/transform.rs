@@ -14,7 +14,7 @@ use crate::cat::sessions::Sessions;
 use crate::cat::times::{Retimer, TimeChange};
 use crate::cat::turns::{Turn, TurnConverter, Turns};
 use crate::record::formats::{Target, TargetRow, TargetWriter, write_ids};
-use crate::record::time::{Millis, Unit};
+use crate::record::time::{Millis, TimeOrder, Unit};
 use crate::record::{self, Record, general};
 
 /// All that may happen to records.
@@ -66,6 +66,7 @@ pub struct Transformer {
     tail: Tail,
     written: u64,
     last_time: Option<f64>,
+    order: TimeOrder,
     new_ids: Vec<u64>,
     texts: Texts,
 }
@@ -123,6 +124,7 @@ impl Transformer {
             tail: Tail { most, held: VecDeque::new(), bytes: 0, max_bytes: max_memory },
             written: 0,
             last_time: None,
+            order: TimeOrder::default(),
             new_ids: Vec::new(),
             texts: Texts::default(),
         }
@@ -156,6 +158,11 @@ impl Transformer {
                 "{restarts} prompts do not continue their session: each begins a session of its own"
             ));
         }
+        notes.extend(
+            self.order
+                .note()
+                .map(|note| format!("{note} (see --sort, and of several files --merge and --shift)")),
+        );
         notes
     }
 
@@ -168,11 +175,18 @@ impl Transformer {
         if self.plain && !entry.minted && !entry.absolute && entry.group == 0 {
             out.extend_from_slice(entry.line);
             out.push(b'\n');
-            self.written += 1;
-            self.last_time = entry.record.timestamp;
+            self.count(entry.record.timestamp);
             return Ok(Flow::More);
         }
         self.general(entry, block_size, out)
+    }
+
+    /// Counts a record that is written.
+    #[inline]
+    fn count(&mut self, time: Option<f64>) {
+        self.written += 1;
+        self.last_time = time;
+        self.order.count(time);
     }
 
     #[inline(never)]
@@ -259,8 +273,7 @@ impl Transformer {
         }
         self.ids.map(group, &mut self.new_ids)?;
         let time = time.map(|time| self.retimer.finish(time)).transpose()?;
-        self.last_time = time.map(Millis::as_f64).or(record.timestamp);
-        self.written += 1;
+        self.count(time.map(Millis::as_f64).or(record.timestamp));
         if self.target == Target::Mooncake {
             return self.mooncake(line, record, &row, time, size, out);
         }

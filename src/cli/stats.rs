@@ -590,7 +590,7 @@ pub static SPEC: Spec<Options> = Spec {
             arg: Arg::None,
             help: "write the state of a piece of a trace, for --merge",
             doc: "Write no report but what this consecutive piece of a trace contributes to one, as JSON \
-                  lines of about a tenth of the size of the trace. See PIECES.",
+                  lines of a sixteenth of the size of the trace, or half where ids are hashes. See PIECES.",
             set: |options, _| {
                 options.partial = true;
                 Ok(())

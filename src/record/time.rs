@@ -36,6 +36,38 @@ pub fn check_clock(now: f64) -> Result<(), String> {
     Err("arrival times run beyond 285,000 years (see --rate and --speedup-ratio)".into())
 }
 
+/// Whether records come in the order of their times.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TimeOrder {
+    latest: Option<f64>,
+    timed: u64,
+    late: u64,
+}
+
+impl TimeOrder {
+    /// Takes the time of the next record, if it has one.
+    #[inline]
+    pub fn count(&mut self, time: Option<f64>) {
+        let Some(time) = time else { return };
+        self.timed += 1;
+        match self.latest {
+            Some(latest) if time < latest => self.late += 1,
+            _ => self.latest = Some(time),
+        }
+    }
+
+    /// What to say about it.
+    pub fn note(&self) -> Option<String> {
+        late_note(self.late, self.timed)
+    }
+}
+
+/// What to say about `late` of `all` records that are earlier than one before them, if they are more than
+/// some: a log that is written when requests end has a few.
+pub fn late_note(late: u64, all: u64) -> Option<String> {
+    (late > all / 10).then(|| format!("{late} of {all} records are earlier than one before them"))
+}
+
 /// What a number of a trace counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {

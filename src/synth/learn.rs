@@ -13,6 +13,7 @@
 use super::request::{Request, Span};
 use crate::blocks::{BlockNumber, Numbering};
 use crate::record::Record;
+use crate::record::time::TimeOrder;
 
 /// Marks, beside the number of a block's parent, that the block is partial.
 const PARTIAL: u32 = 1 << 31;
@@ -62,6 +63,7 @@ pub struct Learner {
     forest: Forest,
     last_time: Option<f64>,
     has_time: bool,
+    order: TimeOrder,
     numbers: Vec<BlockNumber>,
 }
 
@@ -89,6 +91,11 @@ impl Learner {
     /// How many of them have no list of ids: they are taken for prompts that share nothing.
     pub fn without_ids(&self) -> u64 {
         self.forest.without_ids
+    }
+
+    /// Whether they came in the order of their times.
+    pub fn order(&self) -> &TimeOrder {
+        &self.order
     }
 
     /// Bytes at the most until a model has been made of what is learnt so far, tables that grow
@@ -181,6 +188,7 @@ impl Learner {
     /// Time never runs backwards here: a request that is recorded late arrives with its predecessor.
     fn add_time(&mut self, timestamp: Option<f64>) {
         let before = self.last_time;
+        self.order.count(timestamp);
         self.last_time = timestamp.map(|now| before.map_or(now, |before| now.max(before))).or(before);
         self.has_time |= timestamp.is_some();
         let gap = match (before, self.last_time) {
