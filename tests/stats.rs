@@ -620,26 +620,47 @@ fn endless_fresh_blocks_stay_below_the_memory_limit() {
 }
 
 #[test]
-fn a_long_dense_stream_stays_below_the_memory_limit_as_a_whole_process() {
-    let mut trace = String::new();
-    for i in 0..3500_u64 {
-        // New blocks, behind some old ones.
-        let old = (i * 2000).saturating_sub(50_000);
-        let ids: Vec<u64> = (old..old + 10).chain(i * 2000..(i + 1) * 2000).collect();
-        let n = ids.len() as u64;
-        trace += &line(i, n * 512, 1, &ids).replacen('{', "{\"type\": \"a\", ", 1);
-    }
+fn a_process_stays_below_its_memory_limit() {
     let folder = scratch();
-    write(folder.path(), "trace", trace);
-    for options in ["-f json", "-w 100", "-f json --by type", "-f json --top 5", "-f json --curve --ttl 1m"] {
-        // Not only what is used but all of the address space.
-        let run = format!("ulimit -v 65536; trace-stats --max-memory 64Mi {options} trace");
-        let text = shell(folder.path(), &run).ok();
-        let last = if options.starts_with("-w") { text.lines().last().unwrap() } else { &text };
-        let ours: Value = serde_json::from_str(last).unwrap();
-        let bound = ours.get("bound").or(ours.pointer("/running/bound")).unwrap();
-        assert!(bound["forgotten_blocks"].as_u64().unwrap() > 1_000_000, "{options}: {ours}");
+    // New blocks behind some shared ones: a forest, until a request in the middle that fits into none.
+    for (name, odd) in [("forest", 3500), ("other", 1000)] {
+        let mut trace = String::new();
+        for i in 0..3500_u64 {
+            if i == odd {
+                trace += &line(i, 1024, 1, &[5, 3]);
+            }
+            let shared = if i == 0 { 0 } else { 10 };
+            let ids: Vec<u64> = (0..shared).chain(i * 2000..(i + 1) * 2000).collect();
+            trace += &line(i, ids.len() as u64 * 512, 1, &ids);
+        }
+        write(folder.path(), name, trace.replace('{', "{\"type\": \"a\", "));
     }
+    // Many groups, each with lengths of every size.
+    let groups: String = (0..600)
+        .map(|i| {
+            let n = if i % 2 == 0 { 600 } else { 1 << (i / 100 * 2) };
+            line(i, n * 512, 1, &(0..n).collect::<Vec<_>>())
+                .replace('{', &format!("{{\"type\": {}, ", i % 100))
+        })
+        .collect();
+    write(folder.path(), "groups", groups);
+    // Not only what is used but all of the address space.
+    let within = |options: &str| {
+        shell(folder.path(), &format!("ulimit -v 65536; trace-stats --max-memory 64Mi {options}")).ok()
+    };
+    for name in ["forest", "other"] {
+        for options in
+            ["-f json", "-w 100", "-f json --by type", "-f json --top 5", "-f json --curve --ttl 1m"]
+        {
+            let text = within(&format!("{options} {name}"));
+            let last = if options.starts_with("-w") { text.lines().last().unwrap() } else { &text };
+            let ours: Value = serde_json::from_str(last).unwrap();
+            let bound = ours.get("bound").or(ours.pointer("/running/bound")).unwrap();
+            assert!(bound["forgotten_blocks"].as_u64().unwrap() > 1_000_000, "{name} {options}: {ours}");
+        }
+    }
+    let ours: Value = serde_json::from_str(&within("-f json --by type groups")).unwrap();
+    assert_eq!(ours["groups"].as_array().unwrap().len(), 100);
 }
 
 #[test]

@@ -12,12 +12,8 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Result};
 use crate::io::{Input, Status, signals};
 
-/// Items in a batch, and more of them if they are short: handing one over takes as long as reading some
-/// hundred short lines.
+/// Most items in a batch.
 const BATCH: usize = 256;
-
-/// Bytes of text in a batch of more items than that.
-const BATCH_BYTES: usize = 64 << 10;
 
 /// Batches that may wait to be used.
 const WAITING: usize = 2;
@@ -68,8 +64,6 @@ struct Batch<T> {
     /// The first `len` of them are of this batch.
     items: Vec<T>,
     len: usize,
-    /// Length of their lines.
-    bytes: usize,
     /// The line of each in its file.
     lines: Vec<u64>,
     file: String,
@@ -163,7 +157,7 @@ impl<R: Reader> Ahead<R> {
             let Ok(batch) = self.full.recv() else { return Ok(false) };
             let mut used = mem::replace(&mut self.batch, batch);
             self.done = 0;
-            (used.len, used.bytes, used.ended) = (0, 0, None);
+            (used.len, used.ended) = (0, None);
             if let Some(queue) = &self.used {
                 // At the end there is nobody to take it.
                 queue.send(used).ok();
@@ -178,15 +172,7 @@ impl<R: Reader> Ahead<R> {
 impl<T> Default for Batch<T> {
     fn default() -> Self {
         let status = Status { bytes: 0, lines: 0 };
-        Self {
-            items: Vec::new(),
-            len: 0,
-            bytes: 0,
-            lines: Vec::new(),
-            file: String::new(),
-            status,
-            ended: None,
-        }
+        Self { items: Vec::new(), len: 0, lines: Vec::new(), file: String::new(), status, ended: None }
     }
 }
 
@@ -204,7 +190,6 @@ impl<T: Default> Batch<T> {
         mem::swap(&mut self.items[self.len], item);
         self.lines.push(line);
         self.len += 1;
-        self.bytes += input.line().len();
     }
 }
 
@@ -229,8 +214,7 @@ fn read_ahead<R: Reader>(
         if !matches!(read, Ok(true)) {
             break read.map(drop);
         }
-        let complete = batch.len >= BATCH && batch.bytes >= BATCH_BYTES
-            || (batch.len > 0 && reader.input().file_index() != file);
+        let complete = batch.len == BATCH || (batch.len > 0 && reader.input().file_index() != file);
         if complete && let Err(error) = send(&mut batch) {
             break Err(error);
         }

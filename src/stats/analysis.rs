@@ -162,11 +162,34 @@ impl Analysis {
             input_length: Distribution::default(),
             output_length: Distribution::default(),
             cached_length: Distribution::default(),
-            hit_rate: RateDistribution::default(),
+            hit_rate: RateDistribution::within(budget),
             arrivals: Arrivals::default(),
             numbers: Vec::new(),
             runs: Vec::new(),
         }
+    }
+
+    /// The same as one of many, which forgets only what it is told to. All of them have `budget` together.
+    pub(super) fn of_group(block_size: u64, options: AnalysisOptions, budget: Option<usize>) -> Self {
+        Self {
+            input_length: Distribution::small(),
+            output_length: Distribution::small(),
+            cached_length: Distribution::small(),
+            hit_rate: RateDistribution::within(budget.map(|budget| budget / 8)),
+            settled: Settled {
+                context: Distribution::small(),
+                unique: Distribution::small(),
+                ..Settled::default()
+            },
+            ..Self::new(block_size, AnalysisOptions { budget: None, ..options })
+        }
+    }
+
+    /// Bytes of the distributions, which forgetting does not reduce.
+    pub(super) fn distribution_bytes(&self) -> usize {
+        let Settled { context, unique, .. } = &self.settled;
+        let lengths = [&self.input_length, &self.output_length, &self.cached_length, context, unique];
+        lengths.into_iter().map(Distribution::bytes).sum::<usize>() + self.hit_rate.bytes()
     }
 
     /// Takes the next request, which must have ceil(length / `block_size`) ids if it has ids.
@@ -200,8 +223,8 @@ impl Analysis {
 
     /// Bytes in use that grow with the trace.
     pub(super) fn bytes(&self) -> usize {
-        let caches = self.caches.as_ref().map_or(0, |c| c.request_bytes() + c.simulation_bytes());
-        self.block_bytes() + self.log.bytes.len() + caches
+        let requests = self.caches.as_ref().map_or(0, Caches::request_bytes);
+        self.block_bytes() + self.log.bytes.len() + requests + self.simulation_bytes()
     }
 
     /// The same once last uses are noted, whether they are yet or not: of a dense trace there is but a
@@ -229,7 +252,31 @@ impl Analysis {
         if bytes > budget / 2 {
             self.note_recency();
         }
-        if bytes > budget { self.forget(budget) } else { Ok(()) }
+        if bytes <= budget {
+            return Ok(());
+        }
+        self.can_forget(budget, self.simulation_bytes())?;
+        self.forget(budget);
+        Ok(())
+    }
+
+    /// Bytes of simulated caches, which forgetting does not reduce.
+    pub(super) fn simulation_bytes(&self) -> usize {
+        self.caches.as_ref().map_or(0, Caches::simulation_bytes)
+    }
+
+    /// Whether forgetting can help if simulated caches take so many bytes.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub(super) fn can_forget(&self, budget: usize, simulated: usize) -> Result<(), String> {
+        if self.caches.as_ref().is_some_and(Caches::needs_all_blocks) {
+            return Err("--policy opt needs all of the trace, which is more than --max-memory".into());
+        }
+        if simulated > budget / 2 {
+            return Err("the caches of --policy hold more than --max-memory".into());
+        }
+        Ok(())
     }
 
     /// From now on, remembers which blocks are used.
@@ -241,21 +288,11 @@ impl Analysis {
     }
 
     /// Settles all requests so far, and forgets the half of the blocks that was used least recently
-    /// if it is they that take the memory.
-    ///
-    /// # Errors
-    /// When this does not help, or cannot be done.
-    pub(super) fn forget(&mut self, budget: usize) -> Result<(), String> {
-        if let Some(caches) = &self.caches {
-            if caches.needs_all_blocks() {
-                return Err("--policy opt needs all of the trace, which is more than --max-memory".into());
-            }
-            if caches.simulation_bytes() > budget / 2 {
-                return Err("the caches of --policy hold more than --max-memory".into());
-            }
-        }
+    /// unless this leaves a quarter of the budget free. So after any forgetting, some time goes by to the
+    /// next: it takes time in proportion to the blocks.
+    pub(super) fn forget(&mut self, budget: usize) {
         let all = self.numbering.len();
-        let too_many = self.block_bytes() > budget / 2;
+        let too_many = self.bytes_with_recency() - self.log.bytes.len() > budget / 4 * 3;
         let keep = if too_many { all / 2 } else { all };
         let mut settled = std::mem::take(&mut self.settled);
         self.settle(&mut settled);
@@ -292,7 +329,6 @@ impl Analysis {
             bound.exact_capacity_blocks = Some(exact.min(u64::from(keep)));
             bound.forgotten_blocks += u64::from(all - keep);
         }
-        Ok(())
     }
 
     /// Keeps the `keep` blocks used most recently. `None` if all stay as they are.
@@ -676,6 +712,29 @@ impl RequestLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn forgetting_makes_room_for_a_while_whatever_takes_the_memory() {
+        let caches = CacheOptions { capacities: vec![100], ttls: vec![1000], ..CacheOptions::default() };
+        let budget = 1 << 20;
+        let options = AnalysisOptions { caches, budget: Some(budget), ..AnalysisOptions::default() };
+        let mut analysis = Analysis::new(1, options);
+        let mut times = std::collections::BTreeSet::new();
+        // Requests of one new block each: as much memory for requests as for blocks.
+        for id in 1..300_000 {
+            let record = Record {
+                input_length: 2,
+                has_ids: true,
+                hash_ids: vec![0, id],
+                timestamp: Some(0.0),
+                ..Record::default()
+            };
+            analysis.add(&record).unwrap();
+            times.extend(analysis.bound.map(|bound| bound.settled_requests));
+            assert!(analysis.bytes() <= budget);
+        }
+        assert!((1..50).contains(&times.len()), "{}", times.len());
+    }
 
     #[test]
     fn uses_are_noted_before_that_takes_more_than_the_budget() {

@@ -1,7 +1,8 @@
 //! The distribution of a length: exact sums, exact percentiles in the usual range.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
+use foldhash::fast::RandomState;
 use hdrhistogram::Histogram;
 
 use crate::record::MAX_LENGTH;
@@ -9,6 +10,10 @@ use crate::stats::pictures::{Bin, length_edges};
 
 /// Values below this are counted one by one, so their percentiles are exact.
 pub const EXACT_BELOW: u64 = 1 << 18;
+
+/// Different values that a [`Distribution::small`] one always counts in a table, and bytes for each.
+const FEW: usize = 1024;
+const FEW_BYTES: usize = 40;
 
 /// Mean, deviation and order statistics of one quantity.
 #[derive(Clone, Debug)]
@@ -38,6 +43,8 @@ pub struct Distribution {
     /// How often a counter has passed the end of 32 bits, by its value.
     carried: BTreeMap<u64, u64>,
     beyond: Option<Beyond>,
+    /// All values, while there are no counters.
+    few: Option<HashMap<u64, u64, RandomState>>,
 }
 
 /// Values that have no counter of their own.
@@ -91,11 +98,47 @@ impl Default for Distribution {
             exact: vec![0; EXACT_BELOW as usize],
             carried: BTreeMap::new(),
             beyond: None,
+            few: None,
         }
     }
 }
 
 impl Distribution {
+    /// One of many: it takes little memory as long as it has few different values.
+    pub(super) fn small() -> Self {
+        let few = Some(HashMap::default());
+        Self { max: 0, exact: Vec::new(), carried: BTreeMap::new(), beyond: None, few }
+    }
+
+    /// Bytes in use, if all counters up to the largest value are.
+    pub(super) fn bytes(&self) -> usize {
+        let counters = if self.few.is_some() { 0 } else { self.counter_bytes() };
+        let beyond =
+            self.beyond.as_ref().map_or(0, |beyond| beyond.histogram.distinct_values() * size_of::<u64>());
+        counters + beyond + self.few.as_ref().map_or(0, |few| FEW_BYTES * few.len())
+    }
+
+    fn counter_bytes(&self) -> usize {
+        (self.max + 1).min(EXACT_BELOW) as usize * size_of::<u32>()
+    }
+
+    /// The same with counters.
+    fn grown(&self) -> Self {
+        let mut grown = Self { max: self.max, ..Self::default() };
+        for (&value, &count) in self.few.iter().flatten() {
+            match grown.exact.get_mut(value as usize) {
+                Some(counter) => {
+                    *counter = count as u32;
+                    if count >> 32 > 0 {
+                        grown.carried.insert(value, count >> 32);
+                    }
+                }
+                None => grown.add_beyond(value, count),
+            }
+        }
+        grown
+    }
+
     /// Counts one value of at most [`MAX_LENGTH`].
     #[inline]
     pub fn record(&mut self, value: u64) {
@@ -119,6 +162,15 @@ impl Distribution {
 
     #[cold]
     fn record_beyond(&mut self, value: u64) {
+        let Some(few) = &mut self.few else { return self.add_beyond(value, 1) };
+        *few.entry(value).or_default() += 1;
+        let different = few.len();
+        if different > FEW && different * FEW_BYTES > self.counter_bytes() {
+            *self = self.grown();
+        }
+    }
+
+    fn add_beyond(&mut self, value: u64, count: u64) {
         if self.beyond.is_none() {
             // Five digits are within the library's limits, so this cannot fail.
             let histogram = Histogram::new(5).ok();
@@ -126,8 +178,8 @@ impl Distribution {
         }
         if let Some(beyond) = &mut self.beyond {
             // The histogram grows with its values, so none is out of range.
-            beyond.histogram.record(value).ok();
-            beyond.totals.add(value, 1);
+            beyond.histogram.record_n(value, count).ok();
+            beyond.totals.add(value, count);
         }
     }
 
@@ -144,6 +196,9 @@ impl Distribution {
     }
 
     fn totals(&self) -> Totals {
+        if self.few.is_some() {
+            return self.grown().totals();
+        }
         let mut totals = self.beyond.as_ref().map_or(Totals::NONE, |beyond| beyond.totals);
         self.counted().for_each(|(value, count)| totals.add(value, count));
         totals
@@ -161,6 +216,9 @@ impl Distribution {
 
     /// The summary, or `None` without values. `percentiles` are in percent.
     pub fn summary(&self, percentiles: &[f64]) -> Option<Summary> {
+        if self.few.is_some() {
+            return self.grown().summary(percentiles);
+        }
         let totals = self.totals();
         if totals.count == 0 {
             return None;
@@ -178,6 +236,9 @@ impl Distribution {
 
     /// How many values there are in each bin of lengths, from that of the smallest to that of the largest.
     pub(super) fn bins(&self) -> Vec<Bin> {
+        if self.few.is_some() {
+            return self.grown().bins();
+        }
         let edges = length_edges(self.max);
         let mut bins: Vec<Bin> = edges
             .windows(2)
@@ -282,6 +343,25 @@ mod tests {
         assert_eq!(bins.iter().map(|bin| bin.count).sum::<u64>(), values.len() as u64);
         assert!(bins.windows(2).all(|two| two[0].to == two[1].from));
         assert_eq!((of(&[]).bins(), of(&[9]).bins().len()), (Vec::new(), 1));
+    }
+
+    #[test]
+    fn a_small_one_is_the_same_whatever_it_grows_to() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        for different in [0, 1, FEW, FEW + 1, 100 * FEW] {
+            let (mut small, mut large) = (Distribution::small(), Distribution::default());
+            let values: Vec<u64> = (0..different).map(|_| rng.u64(..1 << 40) >> rng.u64(..40)).collect();
+            for &value in values.iter().chain(&values) {
+                small.record(value);
+                large.record(value);
+            }
+            let facts = |d: &Distribution| {
+                let percentiles: Vec<f64> = (0..=100).map(f64::from).collect();
+                (d.count(), d.sum(), d.bins(), d.summary(&percentiles).map(|s| format!("{s:?}")))
+            };
+            assert_eq!(facts(&small), facts(&large), "{different}");
+            assert_eq!(small.few.is_some(), different <= FEW + 1, "{different}");
+        }
     }
 
     #[test]

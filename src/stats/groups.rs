@@ -19,8 +19,9 @@ pub struct Groups {
     groups: Vec<(String, Analysis)>,
     other: Option<Analysis>,
     budget: Option<usize>,
-    /// Bytes that all groups use.
+    /// Bytes that all groups use for blocks and requests, and for distributions.
     bytes: usize,
+    fixed: usize,
     /// Whether memory has run short.
     short: bool,
 }
@@ -37,6 +38,7 @@ impl Groups {
             other: None,
             budget,
             bytes: 0,
+            fixed: 0,
             short: false,
         }
     }
@@ -47,7 +49,7 @@ impl Groups {
     /// As [`Analysis::add`].
     pub fn add(&mut self, value: &str, record: &Record) -> Result<(), String> {
         let new = || {
-            let mut analysis = Analysis::new(self.block_size, self.options.clone());
+            let mut analysis = Analysis::of_group(self.block_size, self.options.clone(), self.budget);
             if self.short {
                 analysis.note_recency();
             }
@@ -55,7 +57,9 @@ impl Groups {
         };
         let analysis = match self.index.get(value) {
             Some(&index) => &mut self.groups[index].1,
-            None if self.groups.len() == MAX_GROUPS => self.other.get_or_insert_with(new),
+            None if self.groups.len() == MAX_GROUPS || self.is_crowded() => {
+                self.other.get_or_insert_with(new)
+            }
             None => {
                 self.index.insert(value.to_owned(), self.groups.len());
                 let analysis = new();
@@ -64,14 +68,20 @@ impl Groups {
                 &mut self.groups[last].1
             }
         };
-        let before = analysis.bytes_with_recency();
+        let before = (analysis.bytes_with_recency(), analysis.distribution_bytes());
         analysis.add(record)?;
-        self.bytes = self.bytes + analysis.bytes_with_recency() - before;
+        self.bytes = self.bytes + analysis.bytes_with_recency() - before.0;
+        self.fixed = self.fixed + analysis.distribution_bytes() - before.1;
         self.budget.map_or(Ok(()), |budget| self.stay_below(budget))
     }
 
     /// At the budget, the largest group forgets.
     fn stay_below(&mut self, budget: usize) -> Result<(), String> {
+        // Tables of blocks may double; these do not.
+        if self.fixed > 2 * budget {
+            return Err("the distributions of --by take more than --max-memory".into());
+        }
+        let budget = budget - self.fixed.min(budget / 2);
         if self.bytes <= budget / 2 {
             return Ok(());
         }
@@ -80,14 +90,23 @@ impl Groups {
             self.all_mut().for_each(Analysis::note_recency);
             self.bytes = self.all_mut().map(|analysis| analysis.bytes_with_recency()).sum();
         }
+        let simulated = self.all_mut().map(|analysis| analysis.simulation_bytes()).sum();
+        let forgettable =
+            |analysis: &&mut Analysis| analysis.bytes_with_recency() - analysis.simulation_bytes();
         if self.bytes > budget
-            && let Some(largest) = self.all_mut().max_by_key(|analysis| analysis.bytes_with_recency())
+            && let Some(largest) = self.all_mut().max_by_key(forgettable)
         {
-            // The other groups have their share; half of the largest one's is more than is over.
-            largest.forget(largest.bytes_with_recency())?;
+            largest.can_forget(budget, simulated)?;
+            // The other groups have their share; a quarter of the largest one's is more than is over.
+            largest.forget(largest.bytes_with_recency() - largest.simulation_bytes());
             self.bytes = self.all_mut().map(|analysis| analysis.bytes_with_recency()).sum();
         }
         Ok(())
+    }
+
+    /// Whether distributions take as much as the budget for all else: then no more groups are made.
+    fn is_crowded(&self) -> bool {
+        !self.groups.is_empty() && self.budget.is_some_and(|budget| self.fixed > budget)
     }
 
     fn all_mut(&mut self) -> impl Iterator<Item = &mut Analysis> {
@@ -98,5 +117,30 @@ impl Groups {
     pub fn iter(&self) -> impl Iterator<Item = (Option<&str>, &Analysis)> {
         let groups = self.groups.iter().map(|(value, analysis)| (Some(&**value), analysis));
         groups.chain(self.other.iter().map(|analysis| (None, analysis)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distributions_that_take_the_memory_make_new_values_others_and_then_an_error() {
+        let budget = Some(100_000);
+        let mut groups = Groups::new(1, AnalysisOptions { budget, ..AnalysisOptions::default() });
+        let mut add = |value: &str, length: u64| {
+            let record = Record { input_length: 50 * length, ..Record::default() };
+            groups.add(value, &record).map(|()| groups.iter().map(|(value, _)| value.is_some()).collect())
+        };
+        assert_eq!(add("a", 1), Ok(vec![true]));
+        assert_eq!(add("b", 1), Ok(vec![true, true]));
+        // 40 bytes for each different length.
+        for length in 0..3000 {
+            assert_eq!(add("a", length), Ok(vec![true, true]));
+        }
+        assert_eq!(add("c", 1), Ok(vec![true, true, false]));
+        assert_eq!(add("b", 2), Ok(vec![true, true, false]));
+        let error = (0..3000).find_map(|length| add("d", length).err()).unwrap();
+        assert_eq!(error, "the distributions of --by take more than --max-memory");
     }
 }

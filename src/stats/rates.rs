@@ -7,21 +7,40 @@ use foldhash::fast::RandomState;
 use crate::stats::distribution::{Summary, interpolate};
 use crate::stats::pictures::Bin;
 
-/// Distinct fractions that are counted exactly; far more than real traces have.
+/// The most distinct fractions that are counted exactly; far more than real traces have.
 const EXACT_FRACTIONS: usize = 1 << 20;
 
-/// Beyond that, fractions are rounded to this denominator.
-const ROUNDED: u64 = 1 << 20;
+/// The least, however little memory there is.
+const ALWAYS_EXACT: usize = 1 << 12;
 
 /// Counts of the fractions k / n.
-#[derive(Default)]
 pub struct RateDistribution {
+    /// So many distinct fractions are counted exactly; beyond that, they are rounded to this denominator.
+    limit: usize,
     /// By k and n in the two halves of one word.
     counts: HashMap<u64, u64, RandomState>,
     count: u64,
 }
 
+impl Default for RateDistribution {
+    fn default() -> Self {
+        Self { limit: EXACT_FRACTIONS, counts: HashMap::default(), count: 0 }
+    }
+}
+
 impl RateDistribution {
+    /// One that takes at most a small part of a budget of bytes.
+    pub(super) fn within(budget: Option<usize>) -> Self {
+        // At most twice as many as the limit, at some 40 bytes each.
+        let limit = budget.map_or(EXACT_FRACTIONS, |budget| 1 << (budget / 256).max(1).ilog2());
+        Self { limit: limit.clamp(ALWAYS_EXACT, EXACT_FRACTIONS), ..Self::default() }
+    }
+
+    /// Bytes in use.
+    pub(super) fn bytes(&self) -> usize {
+        40 * self.counts.len()
+    }
+
     /// Counts the fraction `k / n`; n is not 0.
     #[inline]
     pub fn record(&mut self, k: u32, n: u32) {
@@ -31,10 +50,11 @@ impl RateDistribution {
             *counter += 1;
             return;
         }
-        let fraction = if self.counts.len() < EXACT_FRACTIONS {
+        let fraction = if self.counts.len() < self.limit {
             exact
         } else {
-            (f64::from(k) / f64::from(n) * ROUNDED as f64).round() as u64 * (1 << 32) + ROUNDED
+            let whole = self.limit as u64;
+            (f64::from(k) / f64::from(n) * whole as f64).round() as u64 * (1 << 32) + whole
         };
         *self.counts.entry(fraction).or_default() += 1;
     }
@@ -99,14 +119,17 @@ mod tests {
 
     #[test]
     fn too_many_fractions_are_rounded_and_still_counted() {
-        let mut rates = RateDistribution::default();
-        for n in 1..=1500 {
-            for k in 0..n {
-                rates.record(k, n);
+        for budget in [None, Some(14 << 20), Some(0)] {
+            let mut rates = RateDistribution::within(budget);
+            for n in 1..=1500 {
+                for k in 0..n {
+                    rates.record(k, n);
+                }
             }
+            let summary = rates.summary(&[50.0]).unwrap();
+            assert!(rates.counts.len() <= 2 * rates.limit + 1);
+            assert!(budget.is_none_or(|budget| rates.bytes() <= (budget / 2).max(400_000)));
+            assert!((summary.percentiles[0] - 0.4995).abs() < 1e-3);
         }
-        let summary = rates.summary(&[50.0]).unwrap();
-        assert!(rates.counts.len() <= EXACT_FRACTIONS + ROUNDED as usize + 1);
-        assert!((summary.percentiles[0] - 0.4995).abs() < 1e-3);
     }
 }

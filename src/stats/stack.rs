@@ -70,6 +70,8 @@ impl LruStack {
         self.last.resize(self.last.len().max(total as usize), 0);
         reserve(&mut self.last, blocks.len());
         if self.places.is_none() && !self.is_path(blocks, first_new) {
+            // Nothing asks for parents from now on.
+            self.parent = Vec::new();
             self.places = Some(Places::of(&self.last));
         }
         match &mut self.places {
@@ -197,6 +199,7 @@ impl Fenwick {
             sum += self.tree[index - step - 1];
             step *= 2;
         }
+        reserve(&mut self.tree, 1);
         self.tree.push(sum);
     }
 
@@ -236,11 +239,10 @@ struct Places {
 impl Places {
     /// The places of blocks that were last used by the given requests. Along a path, numbers rise.
     fn of(last: &[u32]) -> Self {
-        let mut order: Vec<BlockNumber> = (0..last.len() as u32).collect();
-        order.sort_unstable_by_key(|&block| (last[block as usize], std::cmp::Reverse(block)));
-        let mut places =
-            Self { place: vec![0; last.len()], block: Vec::new(), occupied: Fenwick::default(), alive: 0 };
-        order.iter().for_each(|&block| places.append(block));
+        let mut block: Vec<BlockNumber> = (0..last.len() as u32).collect();
+        block.sort_unstable_by_key(|&block| (last[block as usize], std::cmp::Reverse(block)));
+        let mut places = Self { place: vec![0; last.len()], block, occupied: Fenwick::default(), alive: 0 };
+        places.compact();
         places
     }
 
@@ -259,6 +261,7 @@ impl Places {
 
     fn append(&mut self, block: BlockNumber) {
         self.place[block as usize] = self.block.len() as u32;
+        reserve(&mut self.block, 1);
         self.block.push(block);
         self.occupied.push(1);
         self.alive += 1;
@@ -271,6 +274,8 @@ impl Places {
     /// Makes a block the most recent one.
     fn touch(&mut self, block: BlockNumber) {
         if block as usize >= self.place.len() {
+            let more = block as usize + 1 - self.place.len();
+            reserve(&mut self.place, more);
             self.place.resize(block as usize + 1, ROOT);
         }
         let place = self.place[block as usize];
@@ -287,10 +292,13 @@ impl Places {
 
     /// Drops the places that have been left.
     fn compact(&mut self) {
-        let kept = std::mem::take(&mut self.block);
-        self.occupied = Fenwick::default();
-        self.alive = 0;
-        kept.into_iter().filter(|&block| block != ROOT).for_each(|block| self.append(block));
+        self.block.retain(|&block| block != ROOT);
+        self.alive = self.block.len() as u32;
+        self.occupied.tree.clear();
+        for (place, &block) in (0..).zip(&self.block) {
+            self.place[block as usize] = place;
+            self.occupied.push(1);
+        }
     }
 }
 
