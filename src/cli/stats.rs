@@ -805,7 +805,7 @@ pub static SPEC: Spec<Options> = Spec {
                  that, uses are noted at 4 bytes for each distinct block, also without --capacity. With \
                  --by the whole trace and its groups have half of the limit each; the group that takes most forgets \
                  first. Each group takes 40 bytes for every different length in it besides, at most 5 MiB, or some 20 MiB \
-                 where prompts pass 262,144 tokens: when memory gets short, further values are in the group (other), \
+                 where prompts pass 262,144 tokens, and what stack distances take, which is not forgotten: when memory gets short, further values are in the group (other), \
                  and it is an error when even that is not enough. Hit rates of requests are counted as \
                  exact fractions, at 64Mi up to 32,768 different ones and from 1Gi on 1,048,576, and rounded to as many \
                  parts beyond. --partial and --merge must know all blocks and end with an error at the limit.",

@@ -185,11 +185,21 @@ impl Analysis {
         }
     }
 
-    /// Bytes of the distributions, which forgetting does not reduce.
-    pub(super) fn distribution_bytes(&self) -> usize {
+    /// Bytes of the distributions and the curve, which forgetting does not reduce.
+    pub(super) fn fixed_bytes(&self) -> usize {
         let Settled { context, unique, .. } = &self.settled;
         let lengths = [&self.input_length, &self.output_length, &self.cached_length, context, unique];
-        lengths.into_iter().map(Distribution::bytes).sum::<usize>() + self.hit_rate.bytes()
+        let lengths: usize = lengths.into_iter().map(Distribution::bytes).sum();
+        lengths + self.hit_rate.bytes() + self.curve_bytes()
+    }
+
+    /// Bytes for what grows with the trace, once last uses are noted, without those of the curve.
+    pub(super) fn growing_bytes(&self) -> usize {
+        self.bytes_with_recency() - self.curve_bytes()
+    }
+
+    fn curve_bytes(&self) -> usize {
+        self.caches.as_ref().map_or(0, Caches::curve_bytes)
     }
 
     /// Takes the next request, which must have ceil(length / `block_size`) ids if it has ids.

@@ -326,7 +326,12 @@ impl Caches {
 
     /// Bytes in use for blocks.
     pub(super) fn block_bytes(&self) -> usize {
-        self.stack.block_bytes() + 8 * self.steps.len()
+        self.stack.block_bytes() + self.curve_bytes()
+    }
+
+    /// The part of them that is the curve of hits, which forgetting does not reduce.
+    pub(super) fn curve_bytes(&self) -> usize {
+        size_of::<i64>() * self.steps.len()
     }
 
     /// Bytes in use for requests.

@@ -19,8 +19,9 @@ pub struct Groups {
     groups: Vec<(String, Analysis)>,
     other: Option<Analysis>,
     budget: Option<usize>,
-    /// Bytes that all groups use for blocks and requests, and for distributions.
+    /// Bytes that all groups use for blocks and requests.
     bytes: usize,
+    /// Bytes of values, distributions and curves, of which nothing can be forgotten.
     fixed: usize,
     /// Whether memory has run short.
     short: bool,
@@ -62,16 +63,17 @@ impl Groups {
             }
             None => {
                 self.index.insert(value.to_owned(), self.groups.len());
+                self.fixed += value_bytes(value);
                 let analysis = new();
                 self.groups.push((value.to_owned(), analysis));
                 let last = self.groups.len() - 1;
                 &mut self.groups[last].1
             }
         };
-        let before = (analysis.bytes_with_recency(), analysis.distribution_bytes());
+        let before = (analysis.growing_bytes(), analysis.fixed_bytes());
         analysis.add(record)?;
-        self.bytes = self.bytes + analysis.bytes_with_recency() - before.0;
-        self.fixed = self.fixed + analysis.distribution_bytes() - before.1;
+        self.bytes = self.bytes + analysis.growing_bytes() - before.0;
+        self.fixed = self.fixed + analysis.fixed_bytes() - before.1;
         self.budget.map_or(Ok(()), |budget| self.stay_below(budget))
     }
 
@@ -79,7 +81,7 @@ impl Groups {
     fn stay_below(&mut self, budget: usize) -> Result<(), String> {
         // Tables of blocks may double; these do not.
         if self.fixed > 2 * budget {
-            return Err("the distributions of --by take more than --max-memory".into());
+            return Err("the figures of --by take more than --max-memory".into());
         }
         let budget = budget - self.fixed.min(budget / 2);
         if self.bytes <= budget / 2 {
@@ -88,23 +90,28 @@ impl Groups {
         if !self.short {
             self.short = true;
             self.all_mut().for_each(Analysis::note_recency);
-            self.bytes = self.all_mut().map(|analysis| analysis.bytes_with_recency()).sum();
+            self.count_bytes();
         }
         let simulated = self.all_mut().map(|analysis| analysis.simulation_bytes()).sum();
-        let forgettable =
-            |analysis: &&mut Analysis| analysis.bytes_with_recency() - analysis.simulation_bytes();
+        let forgettable = |analysis: &Analysis| analysis.growing_bytes() - analysis.simulation_bytes();
         if self.bytes > budget
-            && let Some(largest) = self.all_mut().max_by_key(forgettable)
+            && let Some(largest) = self.all_mut().max_by_key(|analysis| forgettable(analysis))
         {
             largest.can_forget(budget, simulated)?;
             // The other groups have their share; a quarter of the largest one's is more than is over.
-            largest.forget(largest.bytes_with_recency() - largest.simulation_bytes());
-            self.bytes = self.all_mut().map(|analysis| analysis.bytes_with_recency()).sum();
+            largest.forget(forgettable(largest));
+            self.count_bytes();
         }
         Ok(())
     }
 
-    /// Whether distributions take as much as the budget for all else: then no more groups are made.
+    fn count_bytes(&mut self) {
+        self.bytes = self.all_mut().map(|analysis| analysis.growing_bytes()).sum();
+        let values: usize = self.groups.iter().map(|(value, _)| value_bytes(value)).sum();
+        self.fixed = values + self.all_mut().map(|analysis| analysis.fixed_bytes()).sum::<usize>();
+    }
+
+    /// Whether what cannot be forgotten takes as much as the budget for all else: then no more groups are made.
     fn is_crowded(&self) -> bool {
         !self.groups.is_empty() && self.budget.is_some_and(|budget| self.fixed > budget)
     }
@@ -118,6 +125,11 @@ impl Groups {
         let groups = self.groups.iter().map(|(value, analysis)| (Some(&**value), analysis));
         groups.chain(self.other.iter().map(|analysis| (None, analysis)))
     }
+}
+
+/// A value is kept in two places.
+fn value_bytes(value: &str) -> usize {
+    2 * value.len()
 }
 
 #[cfg(test)]
@@ -141,6 +153,6 @@ mod tests {
         assert_eq!(add("c", 1), Ok(vec![true, true, false]));
         assert_eq!(add("b", 2), Ok(vec![true, true, false]));
         let error = (0..3000).find_map(|length| add("d", length).err()).unwrap();
-        assert_eq!(error, "the distributions of --by take more than --max-memory");
+        assert_eq!(error, "the figures of --by take more than --max-memory");
     }
 }
