@@ -155,6 +155,21 @@ fn sorting_stays_within_its_memory() {
 }
 
 #[test]
+fn long_lines_are_sorted_within_its_memory_too() {
+    let folder = scratch();
+    std::fs::create_dir(folder.path().join("temp")).unwrap();
+    let ids = (0..90_000).map(|id| id.to_string()).collect::<Vec<_>>().join(", ");
+    let line = |time: u32| {
+        format!("{{\"timestamp\": {time}, \"input_length\": {}, \"hash_ids\": [{ids}]}}\n", 90_000 * 512)
+    };
+    write(folder.path(), "in", (0..120).rev().map(line).collect::<String>());
+    shell(folder.path(), "ulimit -v 40000; trace-cat --sort --max-memory 6Mi --temp-dir temp in > out").ok();
+    let out = std::fs::read_to_string(folder.path().join("out")).unwrap();
+    assert!(out.lines().eq((0..120).map(line).collect::<String>().lines()));
+    assert!(empty(&folder.path().join("temp")));
+}
+
+#[test]
 fn temporary_files_are_gone_however_sorting_ends() {
     let mut rng = Rng::with_seed(4);
     let folder = scratch();

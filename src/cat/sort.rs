@@ -151,9 +151,8 @@ impl Sort {
             spill(&mut self.arena, &mut self.index, &mut self.runs, &self.folder)?;
         }
         (self.arena, self.index) = (Vec::new(), Vec::new());
-        let most = (self.budget / RUN_BUFFER).max(2);
-        while self.runs.len() > most {
-            self.runs = self.runs.merged(most, self.budget, &self.folder)?;
+        while self.runs.first_to_merge(self.budget) < self.runs.len() {
+            self.runs = std::mem::take(&mut self.runs).merged(self.budget, &self.folder)?;
         }
         self.merging = Some(Merging::new(std::mem::take(&mut self.runs), self.budget)?);
         Ok(())
@@ -237,11 +236,13 @@ fn spill(
     // The place decides between equal times, so the order is stable.
     index.sort_unstable();
     runs.append(folder, |out| {
+        let mut longest = 0;
         for &(_, at) in &*index {
-            let len = Head::read(&arena[at..]).map_or(0, |head| head.len as usize);
-            out.write_all(&arena[at..at + HEAD + len])?;
+            let len = HEAD + Head::read(&arena[at..]).map_or(0, |head| head.len as usize);
+            out.write_all(&arena[at..at + len])?;
+            longest = longest.max(len);
         }
-        Ok(())
+        Ok(longest)
     })?;
     arena.clear();
     index.clear();
@@ -252,23 +253,39 @@ fn spill(
 #[derive(Default)]
 struct Runs {
     file: Option<Rc<File>>,
-    ranges: Vec<Range<u64>>,
+    runs: Vec<Run>,
+}
+
+#[derive(Clone)]
+struct Run {
+    range: Range<u64>,
+    /// Bytes of its longest record.
+    longest: usize,
 }
 
 impl Runs {
     fn len(&self) -> usize {
-        self.ranges.len()
+        self.runs.len()
     }
 
     fn is_empty(&self) -> bool {
-        self.ranges.is_empty()
+        self.runs.is_empty()
     }
 
-    /// Writes one more run.
+    /// How many from the first on can be merged at once: each needs room for its longest record.
+    fn first_to_merge(&self, budget: usize) -> usize {
+        let needed = self.runs.iter().scan(0, |sum: &mut usize, run| {
+            *sum = sum.saturating_add(run.longest.max(RUN_BUFFER));
+            Some(*sum)
+        });
+        needed.take_while(|&bytes| bytes <= budget).count().max(2).min(self.len())
+    }
+
+    /// Writes one more run; `write` gives the bytes of its longest record.
     fn append(
         &mut self,
         folder: &PathBuf,
-        write: impl FnOnce(&mut BufWriter<&File>) -> std::io::Result<()>,
+        write: impl FnOnce(&mut BufWriter<&File>) -> std::io::Result<usize>,
     ) -> Result<()> {
         let failed = |e| Error::io(format!("temporary file in {}", folder.display()), e);
         let file = match &self.file {
@@ -276,23 +293,26 @@ impl Runs {
             None => Rc::new(tempfile::tempfile_in(folder).map_err(failed)?),
         };
         let mut out = BufWriter::with_capacity(64 << 10, &*file);
-        let written = write(&mut out).and_then(|()| out.flush());
+        let written = write(&mut out).and_then(|longest| out.flush().map(|()| longest));
         drop(out);
+        let longest = written.map_err(failed)?;
         // Everything is written at the end of the file.
-        let end = written.and_then(|()| file.metadata()).map_err(failed)?.len();
-        let start = self.ranges.last().map_or(0, |range| range.end);
-        self.ranges.push(start..end);
+        let end = file.metadata().map_err(failed)?.len();
+        let start = self.runs.last().map_or(0, |run| run.range.end);
+        self.runs.push(Run { range: start..end, longest });
         self.file = Some(file);
         Ok(())
     }
 
     /// The same records in fewer runs, in a new file.
-    fn merged(&self, most: usize, budget: usize, folder: &PathBuf) -> Result<Self> {
+    fn merged(self, budget: usize, folder: &PathBuf) -> Result<Self> {
         let mut merged = Self::default();
-        for ranges in self.ranges.chunks(most) {
-            let part = Self { file: self.file.clone(), ranges: ranges.to_vec() };
+        let mut rest = self;
+        while !rest.is_empty() {
+            let later = rest.runs.split_off(rest.first_to_merge(budget));
+            let part = Self { file: rest.file.clone(), runs: std::mem::replace(&mut rest.runs, later) };
             let mut merging = Merging::new(part, budget)?;
-            let mut ended = Ok(());
+            let (mut ended, mut longest) = (Ok(()), 0);
             let mut bytes = Vec::with_capacity(HEAD);
             merged.append(folder, |out| {
                 loop {
@@ -302,11 +322,12 @@ impl Runs {
                             head.write(&mut bytes);
                             out.write_all(&bytes)?;
                             out.write_all(merging.line())?;
+                            longest = longest.max(HEAD + merging.line().len());
                         }
-                        Ok(None) => return Ok(()),
+                        Ok(None) => return Ok(longest),
                         Err(error) => {
                             ended = Err(error);
-                            return Ok(());
+                            return Ok(longest);
                         }
                     }
                 }
@@ -327,11 +348,12 @@ struct Merging {
 
 impl Merging {
     fn new(runs: Runs, budget: usize) -> Result<Self> {
-        let size = (budget / runs.len().max(1)).clamp(RUN_BUFFER, 1 << 20);
+        let long: usize = runs.runs.iter().map(|run| run.longest).sum();
+        let size = (budget.saturating_sub(long) / runs.len().max(1)).clamp(RUN_BUFFER, 1 << 20);
         let mut readers = Vec::new();
         if let Some(file) = &runs.file {
-            let reader = |range: &Range<u64>| RunReader::new(Rc::clone(file), range.clone(), size);
-            readers = runs.ranges.iter().map(reader).collect();
+            let reader = |run: &Run| RunReader::new(Rc::clone(file), run.range.clone(), size);
+            readers = runs.runs.iter().map(reader).collect();
         }
         let mut merging = Self { readers, waiting: BinaryHeap::new(), current: None };
         for index in 0..merging.readers.len() {
