@@ -163,7 +163,7 @@ fn long_lines_are_sorted_within_its_memory_too() {
         format!("{{\"timestamp\": {time}, \"input_length\": {}, \"hash_ids\": [{ids}]}}\n", 90_000 * 512)
     };
     write(folder.path(), "in", (0..120).rev().map(line).collect::<String>());
-    shell(folder.path(), "ulimit -v 40000; trace-cat --sort --max-memory 6Mi --temp-dir temp in > out").ok();
+    shell(folder.path(), "ulimit -v 60000; trace-cat --sort --max-memory 6Mi --temp-dir temp in > out").ok();
     let out = std::fs::read_to_string(folder.path().join("out")).unwrap();
     assert!(out.lines().eq((0..120).map(line).collect::<String>().lines()));
     assert!(empty(&folder.path().join("temp")));
