@@ -1,10 +1,12 @@
-//! One error type for all filters: it knows its text and its exit code.
+//! Why a filter ends ([`Error`], which knows its text and its exit code), and why something from outside
+//! cannot be used ([`Invalid`], which knows its kind but not its place).
 
 use std::fmt;
 use std::io;
 
 /// Why a filter ends early.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Error {
     /// The command line is wrong (exit code 2).
     Usage(String),
@@ -59,6 +61,90 @@ impl Error {
     /// Whether the process ends without a word on standard error.
     pub fn is_silent(&self) -> bool {
         matches!(self, Self::ClosedPipe | Self::Signal(_))
+    }
+}
+
+impl From<Invalid> for Error {
+    fn from(invalid: Invalid) -> Self {
+        Self::Failed(invalid.message)
+    }
+}
+
+/// Why something that came from outside cannot be used: its kind, for programs, and a message for people.
+/// Where it stood is added by whoever knows (see [`Error::Data`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Invalid {
+    /// What kind of thing is wrong.
+    pub kind: InvalidKind,
+    /// What was found and what was expected.
+    pub message: String,
+}
+
+/// What can be wrong with something from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum InvalidKind {
+    /// It cannot be parsed: not a JSON object, not UTF-8, a table without its columns.
+    Malformed,
+    /// A field that is needed is missing.
+    MissingField,
+    /// A field has a value of the wrong type or out of range.
+    BadValue,
+    /// The number of ids does not fit the length.
+    LengthMismatch,
+    /// The block size differs from that of the records before, or from the one that was given.
+    BlockSizeMismatch,
+    /// It would take more memory, or more ids, than are allowed.
+    OverLimit,
+    /// It is valid, but not together with what came before it or with what is asked for.
+    Conflict,
+}
+
+impl Invalid {
+    /// The kind and the message together.
+    pub fn new(kind: InvalidKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    /// Something that cannot be parsed.
+    pub fn malformed(message: impl Into<String>) -> Self {
+        Self::new(InvalidKind::Malformed, message)
+    }
+
+    /// The field `name` is missing.
+    pub fn missing(name: &str) -> Self {
+        Self::new(InvalidKind::MissingField, format!("missing field \"{name}\""))
+    }
+
+    /// A field with a value of the wrong type or out of range.
+    pub fn value(message: impl Into<String>) -> Self {
+        Self::new(InvalidKind::BadValue, message)
+    }
+
+    /// More memory or more ids than are allowed.
+    pub fn over_limit(message: impl Into<String>) -> Self {
+        Self::new(InvalidKind::OverLimit, message)
+    }
+
+    /// A contradiction to what came before or to what is asked for.
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(InvalidKind::Conflict, message)
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+/// The message alone, for places that add where it stood.
+impl From<Invalid> for String {
+    fn from(invalid: Invalid) -> Self {
+        invalid.message
     }
 }
 

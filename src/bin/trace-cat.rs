@@ -135,7 +135,7 @@ fn transform(
             break;
         }
     }
-    while transformer.drain(records.block_size(), output.buffer()).map_err(Error::Failed)? {
+    while transformer.drain(records.block_size(), output.buffer()).map_err(Error::from)? {
         wait(transformer.last_time(), output)?;
     }
     Ok(())

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::blocks::{BlockNumber, Numbering};
-use crate::error::printable_json;
-use crate::record::{Invalid, Problem, Record};
+use crate::error::{Invalid, InvalidKind, printable_json};
+use crate::record::Record;
 
 /// Kinds of findings; the first group makes a trace invalid, the second is worth knowing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -32,13 +32,14 @@ impl Finding {
         self < Self::TimeBackwards
     }
 
-    fn of(problem: Problem) -> Self {
-        match problem {
-            Problem::Malformed => Self::Malformed,
-            Problem::MissingField => Self::MissingField,
-            Problem::BadValue => Self::BadValue,
-            Problem::LengthMismatch => Self::LengthMismatch,
-            Problem::BlockSizeMismatch => Self::BlockSizeMismatch,
+    fn of(kind: InvalidKind) -> Self {
+        match kind {
+            InvalidKind::Malformed => Self::Malformed,
+            InvalidKind::MissingField => Self::MissingField,
+            // The reader gives neither of the last two.
+            InvalidKind::BadValue | InvalidKind::OverLimit | InvalidKind::Conflict => Self::BadValue,
+            InvalidKind::LengthMismatch => Self::LengthMismatch,
+            InvalidKind::BlockSizeMismatch => Self::BlockSizeMismatch,
         }
     }
 }
@@ -110,14 +111,14 @@ impl Checker {
 
     /// Takes a line that is no valid record.
     pub fn invalid(&mut self, invalid: &Invalid, place: (&str, u64)) {
-        self.found(Finding::of(invalid.problem), place, || invalid.message.clone());
+        self.found(Finding::of(invalid.kind), place, || invalid.message.clone());
     }
 
     /// Takes the next valid record.
     ///
     /// # Errors
     /// When there are more distinct blocks than can be numbered.
-    pub fn record(&mut self, record: &Record, block_size: u64, place: (&str, u64)) -> Result<(), String> {
+    pub fn record(&mut self, record: &Record, block_size: u64, place: (&str, u64)) -> Result<(), Invalid> {
         self.records += 1;
         match (record.timestamp, self.previous_time) {
             (None, _) => self.found(Finding::NoTimestamp, place, || "no timestamp".into()),
@@ -139,7 +140,7 @@ impl Checker {
         }
     }
 
-    fn blocks(&mut self, ids: &[u64], length: u64, size: u64, place: (&str, u64)) -> Result<(), String> {
+    fn blocks(&mut self, ids: &[u64], length: u64, size: u64, place: (&str, u64)) -> Result<(), Invalid> {
         self.repeats(ids, place);
         if self.compared_records.is_some() {
             return Ok(());
@@ -151,7 +152,7 @@ impl Checker {
         let was_dense = self.numbering.is_dense();
         let known = self.numbering.len();
         let mut numbers = std::mem::take(&mut self.numbers);
-        self.numbering.number(ids, &mut numbers)?;
+        self.numbering.number(ids, &mut numbers).map_err(Invalid::over_limit)?;
         if was_dense && !self.numbering.is_dense() {
             self.found(Finding::NotDense, place, || {
                 "ids are not numbered 0, 1, 2, ... in the order of first appearance".into()

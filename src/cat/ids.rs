@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::blocks::{BlockNumber, Numbering};
-use crate::error::Result;
+use crate::error::{Invalid, Result};
 use crate::io::{Input, InputOptions};
 use crate::record::formats::{Format, FormatReader};
 
@@ -161,10 +161,12 @@ impl IdMap {
     }
 
     /// Fails when the numberings, which are there twice while they grow, take too much memory.
-    fn check_memory(&self) -> Result<(), String> {
+    fn check_memory(&self) -> Result<(), Invalid> {
         let bytes = |one: &OneNumbering| one.numbering.bytes() + 4 * one.dense.len();
         if 2 * self.numberings.iter().map(bytes).sum::<usize>() > self.max_bytes {
-            return Err("the ids to be renumbered take more memory than --max-memory allows".into());
+            return Err(Invalid::over_limit(
+                "the ids to be renumbered take more memory than --max-memory allows",
+            ));
         }
         Ok(())
     }
@@ -183,7 +185,7 @@ impl IdMap {
     ///
     /// # Errors
     /// When there are more distinct blocks than can be numbered, or than fit into memory.
-    pub fn map(&mut self, group: Group, ids: &mut [u64]) -> Result<(), String> {
+    pub fn map(&mut self, group: Group, ids: &mut [u64]) -> Result<(), Invalid> {
         match &self.change {
             IdChange::Keep => {}
             IdChange::Dense if self.mixed && (group > 0 || self.numberings.len() > 1) => {
@@ -199,7 +201,7 @@ impl IdMap {
         Ok(())
     }
 
-    fn number(&mut self, group: Group, ids: &mut [u64]) -> Result<(), String> {
+    fn number(&mut self, group: Group, ids: &mut [u64]) -> Result<(), Invalid> {
         if self.numberings.is_empty() {
             self.numberings.push(OneNumbering::default());
         }
@@ -209,14 +211,14 @@ impl IdMap {
             self.offset += u64::from(numbering.len());
             *numbering = Numbering::default();
         }
-        numbering.number(ids, &mut self.numbers)?;
+        numbering.number(ids, &mut self.numbers).map_err(Invalid::over_limit)?;
         for (id, &number) in ids.iter_mut().zip(&self.numbers) {
             *id = self.offset + u64::from(number);
         }
         self.check_memory()
     }
 
-    fn number_mixed(&mut self, group: Group, ids: &mut [u64]) -> Result<(), String> {
+    fn number_mixed(&mut self, group: Group, ids: &mut [u64]) -> Result<(), Invalid> {
         let group = group as usize;
         if self.numberings.len() <= 1 {
             // So far there was one group, whose numbers were the dense ids.
@@ -229,11 +231,13 @@ impl IdMap {
             self.numberings.resize_with(group + 1, OneNumbering::default);
         }
         let OneNumbering { numbering, dense } = &mut self.numberings[group];
-        numbering.number(ids, &mut self.numbers)?;
+        numbering.number(ids, &mut self.numbers).map_err(Invalid::over_limit)?;
         for (id, &number) in ids.iter_mut().zip(&self.numbers) {
             if number as usize == dense.len() {
                 dense.push(self.next);
-                self.next = self.next.checked_add(1).ok_or("more than 4294967295 distinct blocks")?;
+                let next = self.next.checked_add(1);
+                self.next =
+                    next.ok_or_else(|| Invalid::over_limit("more than 4294967295 distinct blocks"))?;
             }
             *id = u64::from(dense[number as usize]);
         }

@@ -137,7 +137,7 @@ impl Merge {
         self.kept_apart
     }
 
-    pub(super) fn error(&self, message: String) -> Error {
+    pub(super) fn error(&self, message: impl Into<String>) -> Error {
         let index = self.current.map_or(0, |(_, index)| index);
         self.readers[index].input().error(message)
     }

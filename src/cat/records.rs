@@ -134,12 +134,12 @@ impl Records {
     }
 
     /// The error that says `message` of the current record.
-    pub fn error(&self, message: String) -> Error {
+    pub fn error(&self, message: impl Into<String>) -> Error {
         match &self.source {
             Source::Files(reader, _) => reader.input().error(message),
             Source::Merge(merge) => merge.error(message),
             // Its place is not known any more.
-            Source::Sort(_) => Error::Failed(message),
+            Source::Sort(_) => Error::Failed(message.into()),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::cat::Entry;
 use crate::cat::sessions::Sessions;
+use crate::error::{Invalid, InvalidKind};
 use crate::record::time::Millis;
 
 /// What records must be like to be kept.
@@ -125,12 +126,15 @@ impl Selector {
         entry: &Entry,
         time: Option<Millis>,
         sessions: &mut Sessions,
-    ) -> Result<bool, String> {
+    ) -> Result<bool, Invalid> {
         // Drawn in any case: a later record of the session is one of it whether or not this one fits.
         let drawn = self.drawn(entry, sessions)?;
         let Selection { from, to, input, output, .. } = &self.selection;
         if self.selection.needs_time() {
-            let time = time.ok_or("missing field \"timestamp\", which --from and --to need")?;
+            let time = time.ok_or_else(|| {
+                let message = "missing field \"timestamp\", which --from and --to need";
+                Invalid::new(InvalidKind::MissingField, message)
+            })?;
             if from.is_some_and(|from| time < from) || to.is_some_and(|to| time >= to) {
                 return Ok(false);
             }
@@ -140,7 +144,7 @@ impl Selector {
         Ok(drawn && fits)
     }
 
-    fn drawn(&mut self, entry: &Entry, sessions: &mut Sessions) -> Result<bool, String> {
+    fn drawn(&mut self, entry: &Entry, sessions: &mut Sessions) -> Result<bool, Invalid> {
         let Some(Sample { share, by, prefix_blocks, .. }) = self.selection.sample else {
             return Ok(true);
         };

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
+use crate::error::Invalid;
 use crate::record::general;
 
 /// Names of the field that tells the session.
@@ -34,7 +35,7 @@ impl Sessions {
     ///
     /// # Errors
     /// When there are more chats than fit into memory.
-    pub fn key(&mut self, line: &[u8]) -> Result<Option<Session>, String> {
+    pub fn key(&mut self, line: &[u8]) -> Result<Option<Session>, Invalid> {
         if let Some(name) = NAMES.iter().find_map(|name| general::field(line, name)) {
             return Ok(Some(hash(&name)));
         }
@@ -44,7 +45,7 @@ impl Sessions {
         let first = parent.map_or(chat, |parent| self.first_chats.get(&parent).copied().unwrap_or(parent));
         self.first_chats.insert(chat, first);
         if self.first_chats.len() > self.max_chats {
-            return Err("the chats take more memory than --max-memory allows".into());
+            return Err(Invalid::over_limit("the chats take more memory than --max-memory allows"));
         }
         Ok(Some(first))
     }

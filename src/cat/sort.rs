@@ -178,7 +178,7 @@ impl Sort {
             None => in_arena(arena, index, *next, head.len),
         };
         // It has been read before.
-        record::parse(line, record).map_err(|invalid| Error::Failed(invalid.message))?;
+        record::parse(line, record)?;
         Ok(true)
     }
 

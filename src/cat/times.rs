@@ -1,6 +1,7 @@
 //! Timestamps that are moved: files one after the other, to a start at zero, faster.
 
 use crate::cat::Entry;
+use crate::error::Invalid;
 use crate::record::time::{Millis, Unit};
 
 /// How timestamps change.
@@ -52,7 +53,7 @@ impl Retimer {
     ///
     /// # Errors
     /// When the timestamp is beyond all reason.
-    pub fn place(&mut self, entry: &Entry) -> Result<Option<Millis>, String> {
+    pub fn place(&mut self, entry: &Entry) -> Result<Option<Millis>, Invalid> {
         let Some(mut time) = recorded(entry)? else { return Ok(None) };
         if entry.absolute {
             time = time - *self.origin.get_or_insert(time);
@@ -72,7 +73,7 @@ impl Retimer {
     ///
     /// # Errors
     /// When it is beyond all reason.
-    pub fn finish(&mut self, mut time: Millis) -> Result<Millis, String> {
+    pub fn finish(&mut self, mut time: Millis) -> Result<Millis, Invalid> {
         if self.change.rebase {
             time = time - *self.first.get_or_insert(time);
         }
@@ -80,15 +81,16 @@ impl Retimer {
         if ratio == 1.0 {
             return Ok(time);
         }
-        time.divided_by(ratio)
-            .ok_or_else(|| format!("timestamp: {} divided by {ratio} is too far away", time.as_f64()))
+        time.divided_by(ratio).ok_or_else(|| {
+            Invalid::value(format!("timestamp: {} divided by {ratio} is too far away", time.as_f64()))
+        })
     }
 }
 
 /// The timestamp of a record, digit by digit.
-fn recorded(entry: &Entry) -> Result<Option<Millis>, String> {
+fn recorded(entry: &Entry) -> Result<Option<Millis>, Invalid> {
     let Some(value) = entry.record.timestamp else { return Ok(None) };
     let text = std::str::from_utf8(&entry.line[entry.record.time_span.clone()]).unwrap_or_default();
     let time = Millis::parse(text, Unit::Milliseconds);
-    time.map(Some).ok_or_else(|| format!("timestamp: {value} is too far away to be changed"))
+    time.map(Some).ok_or_else(|| Invalid::value(format!("timestamp: {value} is too far away to be changed")))
 }

@@ -13,6 +13,7 @@ use crate::cat::select::{Selection, Selector};
 use crate::cat::sessions::Sessions;
 use crate::cat::times::{Retimer, TimeChange};
 use crate::cat::turns::{Turn, TurnConverter, Turns};
+use crate::error::Invalid;
 use crate::record::formats::{Target, TargetRow, TargetWriter, write_ids};
 use crate::record::time::{Millis, TimeOrder, Unit};
 use crate::record::{self, Record, general};
@@ -171,7 +172,7 @@ impl Transformer {
     /// # Errors
     /// What makes the record impossible to convert, without its place.
     #[inline]
-    pub fn add(&mut self, entry: &Entry, block_size: u64, out: &mut Vec<u8>) -> Result<Flow, String> {
+    pub fn add(&mut self, entry: &Entry, block_size: u64, out: &mut Vec<u8>) -> Result<Flow, Invalid> {
         if self.plain && !entry.minted && !entry.absolute && entry.group == 0 {
             out.extend_from_slice(entry.line);
             out.push(b'\n');
@@ -190,7 +191,7 @@ impl Transformer {
     }
 
     #[inline(never)]
-    fn general(&mut self, entry: &Entry, block_size: u64, out: &mut Vec<u8>) -> Result<Flow, String> {
+    fn general(&mut self, entry: &Entry, block_size: u64, out: &mut Vec<u8>) -> Result<Flow, Invalid> {
         if (entry.minted || entry.group > 0) && *self.ids.change() == IdChange::Keep {
             self.number_from_now(entry)?;
         }
@@ -211,12 +212,12 @@ impl Transformer {
     }
 
     /// Renumbers from the first record on, if this is the first.
-    fn number_from_now(&mut self, entry: &Entry) -> Result<(), String> {
+    fn number_from_now(&mut self, entry: &Entry) -> Result<(), Invalid> {
         if self.written > 0 {
             let what = if entry.minted { "strings or have a local scope" } else { "numbered from zero" };
-            return Err(format!(
+            return Err(Invalid::conflict(format!(
                 "ids that are {what}, after ids that were kept as they are: give --renumber or --ids-scope"
-            ));
+            )));
         }
         self.ids.make_dense();
         self.plain = false;
@@ -227,13 +228,13 @@ impl Transformer {
     ///
     /// # Errors
     /// As for [`Transformer::add`].
-    pub fn drain(&mut self, block_size: u64, out: &mut Vec<u8>) -> Result<bool, String> {
+    pub fn drain(&mut self, block_size: u64, out: &mut Vec<u8>) -> Result<bool, Invalid> {
         let Some(held) = self.tail.held.pop_front() else {
             self.writer.start(out);
             return Ok(false);
         };
         let mut record = Record::default();
-        record::parse(&held.line, &mut record).map_err(|invalid| invalid.message)?;
+        record::parse(&held.line, &mut record)?;
         self.write(&held.line, &record, held.group, held.time, block_size, out)?;
         Ok(true)
     }
@@ -246,7 +247,7 @@ impl Transformer {
         time: Option<Millis>,
         block_size: u64,
         out: &mut Vec<u8>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Invalid> {
         self.new_ids.clear();
         self.new_ids.extend_from_slice(&record.hash_ids);
         let mut row = NewRow { has_ids: record.has_ids, input_length: record.input_length, restarts: 0 };
@@ -263,9 +264,9 @@ impl Transformer {
         if let Some(wanted) = self.reblock {
             let factor = wanted / block_size;
             if !wanted.is_multiple_of(block_size) {
-                return Err(format!(
+                return Err(Invalid::conflict(format!(
                     "--reblock {wanted} is no multiple of the block size {block_size}: blocks cannot be cut"
-                ));
+                )));
             }
             // A list in memory is shorter than the address space.
             reblock(&mut self.new_ids, usize::try_from(factor).unwrap_or(usize::MAX));
@@ -307,7 +308,7 @@ impl Transformer {
         time: Option<Millis>,
         block_size: u64,
         out: &mut Vec<u8>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Invalid> {
         let Texts { time: time_text, input, ids, block_size: size_text, session } = &mut self.texts;
         let mut number = itoa::Buffer::new();
         let none: &[u8] = &[];
@@ -341,9 +342,10 @@ impl Transformer {
             let name = general::field(line, "session_id");
             let span = name.as_ref().and_then(|_| general::field_span(line, "session_id"));
             let (Some(name), Some(span)) = (name, span) else {
-                return Err("a prompt does not continue its session, which has no session_id to be changed \
-                            (see --to-format=aiperf)"
-                    .into());
+                return Err(Invalid::conflict(
+                    "a prompt does not continue its session, which has no session_id to be changed \
+                     (see --to-format=aiperf)",
+                ));
             };
             session.clear();
             // A string written into memory cannot fail.
@@ -363,7 +365,7 @@ struct NewRow {
 }
 
 impl Tail {
-    fn hold(&mut self, entry: &Entry, time: Option<Millis>, most: usize) -> Result<(), String> {
+    fn hold(&mut self, entry: &Entry, time: Option<Millis>, most: usize) -> Result<(), Invalid> {
         if most == 0 {
             return Ok(());
         }
@@ -378,7 +380,9 @@ impl Tail {
         line.extend_from_slice(entry.line);
         self.bytes += line.capacity() + size_of::<Held>();
         if self.bytes > self.max_bytes {
-            return Err("the records for --tail take more memory than --max-memory allows".into());
+            return Err(Invalid::over_limit(
+                "the records for --tail take more memory than --max-memory allows",
+            ));
         }
         self.held.push_back(Held { line, group: entry.group, time });
         Ok(())

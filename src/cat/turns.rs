@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use crate::cat::sessions::Session;
+use crate::error::Invalid;
 use crate::record::MAX_NEW_BLOCKS;
 
 /// What the rows of a session shall hold.
@@ -80,7 +81,7 @@ impl TurnConverter {
         turn: &Turn,
         ids: &mut Vec<u64>,
         has_ids: &mut bool,
-    ) -> Result<(u64, u32), String> {
+    ) -> Result<(u64, u32), Invalid> {
         let known = self.sessions.len();
         let state = self.sessions.entry(turn.session).or_default();
         let before = state.full.capacity();
@@ -100,7 +101,8 @@ impl TurnConverter {
             Turns::Cumulative => {
                 let whole = state.tokens + turn.input_length;
                 if whole.div_ceil(turn.block_size) > MAX_NEW_BLOCKS {
-                    return Err(format!("a session with a prompt of {whole} tokens is not plausible"));
+                    let message = format!("a session with a prompt of {whole} tokens is not plausible");
+                    return Err(Invalid::value(message));
                 }
                 let first = state.tokens == 0;
                 state.has_ids |= *has_ids;
@@ -124,7 +126,7 @@ impl TurnConverter {
         self.bytes += (self.sessions.len() - known) * 2 * size_of::<(Session, State)>();
         self.bytes = self.bytes + 8 * after - 8 * before;
         if self.bytes > self.max_bytes {
-            return Err("the sessions take more memory than --max-memory allows".into());
+            return Err(Invalid::over_limit("the sessions take more memory than --max-memory allows"));
         }
         Ok((result, restarts))
     }

@@ -5,7 +5,8 @@ use std::ops::Range;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::record::{Invalid, MAX_BLOCK_SIZE, MAX_LENGTH, MAX_TIME, Problem, Record, json_reason, text_of};
+use crate::error::{Invalid, InvalidKind};
+use crate::record::{MAX_BLOCK_SIZE, MAX_LENGTH, MAX_TIME, Record, json_reason, text_of};
 
 /// The known fields as they stand in the line; unknown ones are passed over.
 #[derive(Deserialize)]
@@ -44,17 +45,17 @@ const PROMPTS: [&str; 9] = [
 /// What was found and what was expected, without the line's place.
 pub fn parse(line: &[u8], record: &mut Record) -> Result<(), Invalid> {
     record.clear();
-    let malformed = |message: String| Invalid::new(Problem::Malformed, message);
-    let text = text_of(line).map_err(malformed)?;
+    let malformed = |message: String| Invalid::malformed(message);
+    let text = text_of(line)?;
     if !text.trim_start().starts_with('{') {
         return Err(malformed(format!("expected a JSON object, found {}", kind(text))));
     }
     let fields: Fields = serde_json::from_str(text)
         .map_err(|e| malformed(given_twice(text, &e).unwrap_or_else(|| json_reason(&e))))?;
     let Some(input_length) = fields.input_length else {
-        return Err(Invalid::new(Problem::MissingField, no_length(line)));
+        return Err(Invalid::new(InvalidKind::MissingField, no_length(line)));
     };
-    read_fields(&fields, input_length, record).map_err(|m| Invalid::new(Problem::BadValue, m))?;
+    read_fields(&fields, input_length, record).map_err(Invalid::value)?;
     // A value borrows from `text`, so the difference of addresses is its place in the line.
     let span = |raw: Option<&RawValue>| {
         let start = raw.map_or(0, |raw| raw.get().as_ptr().addr() - text.as_ptr().addr());

@@ -14,6 +14,7 @@ pub mod time;
 
 use std::ops::Range;
 
+use crate::error::Invalid;
 pub use reader::{BlockSize, TraceReader};
 
 /// Block size of the Mooncake traces, in tokens.
@@ -80,47 +81,10 @@ impl Record {
     }
 }
 
-/// Kinds of bad records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Problem {
-    /// Not a JSON object, or not UTF-8.
-    Malformed,
-    /// A field that a record must have is missing.
-    MissingField,
-    /// A field has a value of the wrong type or out of range.
-    BadValue,
-    /// The number of ids does not fit the length.
-    LengthMismatch,
-    /// The block size differs from that of the records before.
-    BlockSizeMismatch,
-}
-
-/// Why a line is no valid record, without its place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Invalid {
-    /// What kind of thing is wrong.
-    pub problem: Problem,
-    /// What was found and what was expected.
-    pub message: String,
-}
-
-impl Invalid {
-    fn new(problem: Problem, message: impl Into<String>) -> Self {
-        Self { problem, message: message.into() }
-    }
-}
-
-impl std::fmt::Display for Invalid {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Invalid {}
-
 /// The line as text.
-fn text_of(line: &[u8]) -> Result<&str, String> {
-    std::str::from_utf8(line).map_err(|e| format!("invalid UTF-8 at byte {}", e.valid_up_to() + 1))
+fn text_of(line: &[u8]) -> Result<&str, Invalid> {
+    let invalid = |e: std::str::Utf8Error| format!("invalid UTF-8 at byte {}", e.valid_up_to() + 1);
+    std::str::from_utf8(line).map_err(|e| Invalid::malformed(invalid(e)))
 }
 
 /// The parser's reason with the column; the reader knows the line by its own number.

@@ -1,9 +1,9 @@
 //! Lines to valid records, with the block size they agree on.
 
-use crate::error::Result;
+use crate::error::{Invalid, InvalidKind, Result};
 use crate::io::{Input, Reader, Status};
 use crate::record::scan::{scan, scan_line};
-use crate::record::{DEFAULT_BLOCK_SIZE, Invalid, Problem, Record, general};
+use crate::record::{DEFAULT_BLOCK_SIZE, Record, general};
 
 /// The block size of a trace: given by the user, stated by the records, or the default.
 ///
@@ -157,7 +157,7 @@ impl Reader for TraceReader {
 /// Checks that a record has as many ids as its length demands.
 pub(super) fn check(record: &Record, block_size: &mut BlockSize) -> Result<(), Invalid> {
     let agreed = block_size.agree(record.block_size);
-    let size = agreed.map_err(|m| Invalid::new(Problem::BlockSizeMismatch, m))?;
+    let size = agreed.map_err(|m| Invalid::new(InvalidKind::BlockSizeMismatch, m))?;
     let expected = record.input_length.div_ceil(size);
     let Some(ids) = record.ids().filter(|ids| ids.len() as u64 != expected) else {
         block_size.settled = Some(size);
@@ -167,5 +167,5 @@ pub(super) fn check(record: &Record, block_size: &mut BlockSize) -> Result<(), I
     let message = format!(
         "{found} hash_ids for input_length {length}, expected {expected} of block size {size} (see --block-size)"
     );
-    Err(Invalid::new(Problem::LengthMismatch, message))
+    Err(Invalid::new(InvalidKind::LengthMismatch, message))
 }

@@ -11,6 +11,8 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
 
+use crate::error::Invalid;
+
 /// Decimals of a millisecond that are kept.
 const DECIMALS: i64 = 9;
 
@@ -28,12 +30,12 @@ pub struct Millis(i128);
 ///
 /// # Errors
 /// Beyond 2^53 milliseconds.
-pub fn check_clock(now: f64) -> Result<(), String> {
+pub fn check_clock(now: f64) -> Result<(), Invalid> {
     const MOST: f64 = (1_u64 << 53) as f64;
     if now <= MOST {
         return Ok(());
     }
-    Err("arrival times run beyond 285,000 years (see --rate and --speedup-ratio)".into())
+    Err(Invalid::value("arrival times run beyond 285,000 years (see --rate and --speedup-ratio)"))
 }
 
 /// Whether records come in the order of their times.
@@ -228,12 +230,13 @@ impl TimeForm {
     ///
     /// # Errors
     /// When it is no such time, or further off than a trace can be.
-    pub fn parse(self, text: &str) -> Result<Millis, String> {
+    pub fn parse(self, text: &str) -> Result<Millis, Invalid> {
         match self {
             Self::Number(unit) => Millis::parse(text, unit)
-                .ok_or_else(|| format!("\"{text}\" is not a plausible time in numbers")),
-            Self::Date => Millis::parse_date(text)
-                .ok_or_else(|| format!("\"{text}\" is not a time such as 2026-11-24T12:00:00Z")),
+                .ok_or_else(|| Invalid::value(format!("\"{text}\" is not a plausible time in numbers"))),
+            Self::Date => Millis::parse_date(text).ok_or_else(|| {
+                Invalid::value(format!("\"{text}\" is not a time such as 2026-11-24T12:00:00Z"))
+            }),
         }
     }
 }

@@ -10,7 +10,8 @@ use std::collections::HashMap;
 
 use super::object::Object;
 use super::target::TargetRow;
-use super::{Decode, FileFacts, Invalid, Row, Rows, TAKEN, is_from_zero, mint_child, write_ids};
+use super::{Decode, FileFacts, Row, Rows, TAKEN, is_from_zero, mint_child, write_ids};
+use crate::error::{Invalid, InvalidKind};
 use crate::record::time::Unit;
 
 /// Tokens per block where neither the user nor the file's name says another number.
@@ -69,15 +70,18 @@ pub(super) struct Writer {
 const FIRST: [&str; 4] = ["chat_id", "parent_chat_id", "type", "turn"];
 
 impl Writer {
-    pub(super) fn write(&mut self, row: &TargetRow, out: &mut Vec<u8>) -> Result<(), String> {
-        let object = Object::parse(row.line).map_err(|invalid| invalid.message)?;
+    pub(super) fn write(&mut self, row: &TargetRow, out: &mut Vec<u8>) -> Result<(), Invalid> {
+        let object = Object::parse(row.line)?;
         let stated = |name: &str| object.get(name).map(|value| value.get().to_owned());
         let (chat, parent, turn) = match stated("chat_id") {
             Some(chat) => (chat, stated("parent_chat_id"), stated("turn")),
             None => self.number(row.session),
         };
         let kind = stated("type").unwrap_or_else(|| "\"text\"".into());
-        let output = row.output_length.ok_or("missing field \"output_length\", which bailian needs")?;
+        let output = row.output_length.ok_or_else(|| {
+            let message = "missing field \"output_length\", which bailian needs";
+            Invalid::new(InvalidKind::MissingField, message)
+        })?;
         out.extend_from_slice(b"{\"chat_id\": ");
         out.extend_from_slice(chat.as_bytes());
         out.extend_from_slice(b", \"parent_chat_id\": ");

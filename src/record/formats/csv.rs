@@ -6,8 +6,9 @@
 
 use super::target::TargetRow;
 use super::{Decode, Format, Invalid, Row, Rows, azure, burstgpt, invalid, is_from_zero, vidur};
+use crate::error::InvalidKind;
 use crate::record::time::{Millis, Unit};
-use crate::record::{MAX_LENGTH, Problem, text_of};
+use crate::record::{MAX_LENGTH, text_of};
 
 /// The columns of a format by the names in the first line.
 pub(super) struct Columns {
@@ -85,7 +86,7 @@ impl Decoder {
         for wanted in [self.columns.input, self.columns.time] {
             if !names.iter().any(|name| name == wanted) {
                 let message = format!("expected the names of the columns, among them \"{wanted}\"");
-                return Err(Invalid::new(Problem::MissingField, message));
+                return Err(Invalid::new(InvalidKind::MissingField, message));
             }
         }
         self.names = names;
@@ -95,8 +96,8 @@ impl Decoder {
 
 impl Decode for Decoder {
     fn line(&mut self, line: &[u8], rows: &mut Rows) -> Result<(), Invalid> {
-        let malformed = |message: String| Invalid::new(Problem::Malformed, message);
-        let text = text_of(line).map_err(malformed)?;
+        let malformed = |message: String| Invalid::malformed(message);
+        let text = text_of(line)?;
         let values = fields(text).ok_or_else(|| malformed("a quoted field without its end".into()))?;
         if self.names.is_empty() {
             return self.start(values);

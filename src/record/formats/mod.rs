@@ -28,8 +28,8 @@ mod weka;
 pub use reader::FormatReader;
 pub use target::{Target, TargetRow, TargetWriter};
 
+use crate::error::Invalid;
 use crate::record::time::{Millis, Unit};
-use crate::record::{Invalid, Problem};
 
 /// A format of traces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -326,7 +326,7 @@ impl Tails {
 }
 
 fn invalid(message: impl Into<String>) -> Invalid {
-    Invalid::new(Problem::BadValue, message)
+    Invalid::value(message)
 }
 
 fn is_from_zero(ids: &[u64]) -> bool {

@@ -3,8 +3,9 @@
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::error::Invalid;
 use crate::record::time::{Millis, Unit};
-use crate::record::{Invalid, Problem, general, json_reason, text_of};
+use crate::record::{general, json_reason, text_of};
 
 use super::invalid;
 
@@ -15,9 +16,7 @@ pub(super) struct Object<'a> {
 
 impl<'a> Object<'a> {
     pub(super) fn parse(line: &'a [u8]) -> Result<Self, Invalid> {
-        let malformed = |message| Invalid::new(Problem::Malformed, message);
-        let text = text_of(line).map_err(malformed)?;
-        Self::of_text(text).map_err(|e| malformed(json_reason(&e)))
+        Self::of_text(text_of(line)?).map_err(|e| Invalid::malformed(json_reason(&e)))
     }
 
     /// The object that is the value of a field.
@@ -55,8 +54,7 @@ impl<'a> Object<'a> {
     }
 
     fn required(&self, name: &str) -> Result<&'a RawValue, Invalid> {
-        let missing = || Invalid::new(Problem::MissingField, format!("missing field \"{name}\""));
-        self.get(name).ok_or_else(missing)
+        self.get(name).ok_or_else(|| Invalid::missing(name))
     }
 
     /// A number of tokens that must be there.

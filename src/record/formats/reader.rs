@@ -3,11 +3,11 @@
 use std::ops::Range;
 
 use super::{Decode, FileFacts, Format, Rows, is_from_zero};
-use crate::error::Result;
+use crate::error::{Invalid, Result};
 use crate::io::{Input, Status};
 use crate::record::reader::check;
 use crate::record::scan::{scan, scan_line};
-use crate::record::{BlockSize, Invalid, Record, general};
+use crate::record::{BlockSize, Record, general};
 
 /// The records of an input whose files may be in different formats.
 ///

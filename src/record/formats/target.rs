@@ -6,6 +6,7 @@
 //! (`trace.py`: a block size in each row).
 
 use super::{bailian, csv, write_ids};
+use crate::error::{Invalid, InvalidKind};
 use crate::record::time::{Millis, Unit};
 
 /// A format to write.
@@ -101,7 +102,7 @@ impl TargetWriter {
     ///
     /// # Errors
     /// When the format needs a field that the record does not have.
-    pub fn write(&mut self, row: &TargetRow, out: &mut Vec<u8>) -> Result<(), String> {
+    pub fn write(&mut self, row: &TargetRow, out: &mut Vec<u8>) -> Result<(), Invalid> {
         self.start(out);
         match self.target {
             Target::Bailian => self.bailian.write(row, out),
@@ -113,7 +114,7 @@ impl TargetWriter {
         }
     }
 
-    fn json(&self, row: &TargetRow, out: &mut Vec<u8>) -> Result<(), String> {
+    fn json(&self, row: &TargetRow, out: &mut Vec<u8>) -> Result<(), Invalid> {
         let target = self.target;
         let absent = [
             ("timestamp", row.time.is_none()),
@@ -121,7 +122,8 @@ impl TargetWriter {
             ("hash_ids", row.ids.is_none()),
         ];
         if let Some((field, _)) = absent.into_iter().find(|(field, absent)| *absent && target.needs(field)) {
-            return Err(format!("missing field \"{field}\", which {} needs", target.name()));
+            let message = format!("missing field \"{field}\", which {} needs", target.name());
+            return Err(Invalid::new(InvalidKind::MissingField, message));
         }
         let seconds = matches!(target, Target::Guidellm | Target::Vllm);
         let mut number = itoa::Buffer::new();
