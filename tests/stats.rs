@@ -428,10 +428,9 @@ fn a_compressed_trace_is_read_as_a_plain_one() {
     write(folder.path(), "b", &second);
     write(folder.path(), "bad", &bad);
     write(folder.path(), "mixed", first.clone() + "{\"input_length\": 5, \"hash_ids\": [1, 2]}\n" + &second);
-    write(folder.path(), "16", line(0, 16, 1, &[0]).replace('}', ", \"block_size\": 16}"));
+    write(folder.path(), "blocks_of_16", line(0, 16, 1, &[0]).replace('}', ", \"block_size\": 16}"));
     write(folder.path(), "empty", "");
-    let more =
-        "trace-stats --partial a > pa; trace-stats --partial b > pb; gzip -k a b bad mixed 16 empty pa pb";
+    let more = "trace-stats --partial a > pa; trace-stats --partial b > pb; gzip -k a b bad mixed blocks_of_16 empty pa pb";
     shell(folder.path(), more).ok();
     for args in [
         "-f json a b",
@@ -441,8 +440,8 @@ fn a_compressed_trace_is_read_as_a_plain_one() {
         "--skip-invalid -f json bad a bad",
         "bad",
         "a b mixed",
-        "a 16",
-        "-f json 16",
+        "a blocks_of_16",
+        "-f json blocks_of_16",
         "-f json -b 16 empty",
         "--skip-invalid empty",
         "-w 60s --max-memory 48Mi a b",
