@@ -34,6 +34,21 @@ fn a_closed_pipe_ends_quietly() {
     assert_eq!((ran.status, &*ran.stderr), (Some(0), ""));
 }
 
+/// The bytes of `text` as a member of a gzip file.
+fn zipped(text: &str) -> Vec<u8> {
+    let mut gzip = command("trace-cat");
+    let mut child = piped(gzip.args(["-q", "--compress", "gzip"]));
+    let mut stdin = child.stdin.take().unwrap();
+    let feeding = std::thread::spawn({
+        let text = text.to_owned();
+        move || stdin.write_all(text.as_bytes()).unwrap()
+    });
+    let output = child.wait_with_output().unwrap();
+    feeding.join().unwrap();
+    assert!(output.status.success());
+    output.stdout
+}
+
 /// A filter that is fed line by line.
 fn fed(name: &str) -> (Child, std::process::ChildStdin, BufReader<std::process::ChildStdout>) {
     fed_with(name, &[])
@@ -73,9 +88,12 @@ fn signal(child: &Child, signal: &str) {
 
 #[test]
 fn a_signal_ends_a_waiting_filter_and_statistics_are_still_written() {
-    for (name, code, jobs) in [("INT", 130, "1"), ("TERM", 143, "1"), ("INT", 130, "2")] {
-        let (child, mut stdin, mut stdout) = fed_with("trace-stats", &["-j", jobs]);
-        stdin.write_all(trace(10).as_bytes()).unwrap();
+    let zipped = zipped(&trace(10));
+    for (name, code, input) in
+        [("INT", 130, trace(10).into_bytes()), ("TERM", 143, trace(10).into_bytes()), ("INT", 130, zipped)]
+    {
+        let (child, mut stdin, mut stdout) = fed("trace-stats");
+        stdin.write_all(&input).unwrap();
         // The filter is certain to wait once it has had time to read the ten lines.
         std::thread::sleep(Duration::from_millis(300));
         signal(&child, &format!("-{name}"));
@@ -114,12 +132,13 @@ fn a_signal_keeps_the_lines_before_it_and_the_old_file() {
 fn a_signal_ends_a_filter_whose_reader_is_stuck() {
     let folder = scratch();
     let path = write(folder.path(), "t.jsonl", trace(50_000));
-    for (name, args) in [
-        ("trace-cat", &[][..]),
-        ("trace-stats", &["--window", "1"]),
-        ("trace-stats", &["-j2", "--window", "1"]),
+    let zipped_path = write(folder.path(), "t.jsonl.gz", zipped(&trace(50_000)));
+    for (name, args, path) in [
+        ("trace-cat", &[][..], &path),
+        ("trace-stats", &["--window", "1"], &path),
+        ("trace-stats", &["--window", "1"], &zipped_path),
     ] {
-        let mut child = command(name).args(args).arg(&path).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command(name).args(args).arg(path).stdout(Stdio::piped()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(300));
         let start = Instant::now();
         signal(&child, "-TERM");
@@ -129,10 +148,10 @@ fn a_signal_ends_a_filter_whose_reader_is_stuck() {
 }
 
 #[test]
-fn a_signal_ends_a_filter_that_reads_ahead_of_a_stuck_writer() {
-    let (mut child, mut stdin, _stdout) = fed_with("trace-stats", &["-j2", "--window", "1"]);
+fn a_signal_ends_a_filter_that_decompresses_ahead_of_a_stuck_writer() {
+    let (mut child, mut stdin, _stdout) = fed_with("trace-stats", &["--window", "1"]);
     // More windows than the pipe holds, fewer lines than are read ahead; then the reader waits for more.
-    stdin.write_all(trace(400).as_bytes()).unwrap();
+    stdin.write_all(&zipped(&trace(400))).unwrap();
     std::thread::sleep(Duration::from_millis(500));
     let start = Instant::now();
     signal(&child, "-TERM");
@@ -141,11 +160,11 @@ fn a_signal_ends_a_filter_that_reads_ahead_of_a_stuck_writer() {
 }
 
 #[test]
-fn a_window_comes_out_when_it_is_over_also_from_a_reader_ahead() {
-    let (child, mut stdin, mut stdout) = fed_with("trace-stats", &["-j2", "--window", "1"]);
+fn a_window_comes_out_when_it_is_over_also_of_compressed_input() {
+    let (child, mut stdin, mut stdout) = fed_with("trace-stats", &["--window", "1"]);
     for number in 0..3 {
         // A window is over with the record after it.
-        stdin.write_all(line(number, 512, 1, &[0]).as_bytes()).unwrap();
+        stdin.write_all(&zipped(&line(number, 512, 1, &[0]))).unwrap();
         if number > 0 {
             let mut out = String::new();
             stdout.read_line(&mut out).unwrap();

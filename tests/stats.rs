@@ -415,7 +415,7 @@ fn pieces_that_do_not_fit_are_refused() {
 }
 
 #[test]
-fn a_thread_that_reads_ahead_changes_nothing() {
+fn a_compressed_trace_is_read_as_a_plain_one() {
     let folder = scratch();
     let (first, second) = {
         let trace = small_trace();
@@ -428,19 +428,20 @@ fn a_thread_that_reads_ahead_changes_nothing() {
     write(folder.path(), "b", &second);
     write(folder.path(), "bad", &bad);
     write(folder.path(), "mixed", first.clone() + "{\"input_length\": 5, \"hash_ids\": [1, 2]}\n" + &second);
-    write(folder.path(), "16", line(0, 16, 1, &[0]).replace('}', ", \"block_size\": 16}"));
+    write(folder.path(), "blocks_of_16", line(0, 16, 1, &[0]).replace('}', ", \"block_size\": 16}"));
     write(folder.path(), "empty", "");
-    shell(folder.path(), "gzip -k b; trace-stats --partial a > pa; trace-stats --partial b > pb").ok();
+    let more = "trace-stats --partial a > pa; trace-stats --partial b > pb; gzip -k a b bad mixed blocks_of_16 empty pa pb";
+    shell(folder.path(), more).ok();
     for args in [
         "-f json a b",
-        "-f json --curve --top 5 a b.gz",
+        "-f json --curve --top 5 a b",
         "-w 7 b a",
         "--every 100 -f json a b",
         "--skip-invalid -f json bad a bad",
         "bad",
         "a b mixed",
-        "a 16",
-        "-f json 16",
+        "a blocks_of_16",
+        "-f json blocks_of_16",
         "-f json -b 16 empty",
         "--skip-invalid empty",
         "-w 60s --max-memory 48Mi a b",
@@ -453,11 +454,18 @@ fn a_thread_that_reads_ahead_changes_nothing() {
         "--merge pa pb pb",
     ] {
         let args: Vec<&str> = args.split(' ').collect();
-        let here = run_in(folder.path(), "trace-stats", &args, "");
-        let ahead = run_in(folder.path(), "trace-stats", &[&args[..], &["-j2"]].concat(), "");
+        let plain = run_in(folder.path(), "trace-stats", &args, "");
+        let zipped = |arg: &&str| {
+            let name = format!("{arg}.gz");
+            if folder.path().join(&name).exists() { name } else { (*arg).to_owned() }
+        };
+        let zipped: Vec<String> = args.iter().map(zipped).collect();
+        let zipped: Vec<&str> = zipped.iter().map(String::as_str).collect();
+        assert!(zipped != args);
+        let unzipped = run_in(folder.path(), "trace-stats", &zipped, "");
         assert_eq!(
-            (here.status, here.stderr, here.stdout),
-            (ahead.status, ahead.stderr, ahead.stdout),
+            (plain.status, plain.stderr, plain.stdout),
+            (unzipped.status, unzipped.stderr.replace(".gz", ""), unzipped.stdout),
             "{args:?}"
         );
     }

@@ -17,8 +17,7 @@ fn filter(options: hash::Options) -> Result<()> {
     let name = hash::SPEC.name;
     options.check().map_err(Error::Usage)?;
     cli::refuse_same_file("--output", common.output.as_deref(), "--state", options.state.as_deref())?;
-    let input_options = InputOptions { read_ahead: options.workers() > 1, ..InputOptions::from(common) };
-    let mut input = Input::new(&common.files, input_options)?;
+    let mut input = Input::new(&common.files, InputOptions::from(common))?;
     let mut progress = Progress::new(name, common.progress, common.quiet, input.total_size());
     let hash_options = options.hash_options()?;
     let output = Output::create(common.output.as_deref())?;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use kvtrace::cli::stats::{Capacity, Letters, Options, SPEC, Warmup};
 use kvtrace::cli::{self, Progress};
 use kvtrace::error::{Error, Result, printable};
-use kvtrace::io::{Input, InputOptions, Output, Stream};
+use kvtrace::io::{Input, InputOptions, Output};
 use kvtrace::record::time::late_note;
 use kvtrace::record::{BlockSize, DEFAULT_BLOCK_SIZE, TraceReader, general};
 use kvtrace::report::{self, Canvas, Style};
@@ -31,16 +31,14 @@ fn filter(options: Options) -> Result<()> {
 
 fn analyse(options: &Options) -> Result<()> {
     let warmup = warmup(options)?;
-    let reader = open(options)?;
+    let mut reader = open(options)?;
     let mut progress = progress(options, reader.input());
-    // A thread ahead does not keep the lines.
-    let mut records = Stream::new(reader, options.reads_ahead() && options.by.is_none())?;
     let mut output = Output::create(options.common.output.as_deref())?;
     let (mut analysis, mut groups) = (None, None);
     let mut requests = 0_u64;
     let mut has_field = false;
     let ended = loop {
-        let more = records.advance(|status| {
+        let more = reader.advance(|status| {
             progress.update(status)?;
             output.flush()
         });
@@ -52,24 +50,24 @@ fn analyse(options: &Options) -> Result<()> {
             Err(error) => return Err(error),
         }
         requests += 1;
-        let (record, block_size) = records.item();
+        let (record, block_size) = (reader.record(), reader.block_size());
         let analysis = match &mut analysis {
             Some(analysis) => analysis,
             None => {
-                check_capacities(options, *block_size)?;
-                analysis.insert(start(options, *block_size, warmup))
+                check_capacities(options, block_size)?;
+                analysis.insert(start(options, block_size, warmup))
             }
         };
         if let Some(window) = analysis.close_window(record) {
             report::write_window(options.format(), &window, output.buffer());
         }
-        analysis.add(record).map_err(|message| records.error(message))?;
-        if let (Some(field), Some(reader)) = (&options.by, records.reader()) {
+        analysis.add(record).map_err(|message| reader.input().error(message))?;
+        if let Some(field) = &options.by {
             let value = general::field(reader.line(), field);
             has_field |= value.is_some();
-            let groups = groups.get_or_insert_with(|| groups_of(options, *block_size, warmup));
+            let groups = groups.get_or_insert_with(|| groups_of(options, block_size, warmup));
             let added = groups.add(value.as_deref().unwrap_or("(none)"), record);
-            added.map_err(|message| records.error(message))?;
+            added.map_err(|message| reader.input().error(message))?;
         }
         if options.every.is_some_and(|every| requests.is_multiple_of(every)) {
             report::write(&style(options), &analysis.report(percentiles(options)), output.buffer());
@@ -78,7 +76,7 @@ fn analyse(options: &Options) -> Result<()> {
     };
     progress.finish();
     let analysis = analysis.unwrap_or_else(|| start(options, empty_block_size(options), warmup));
-    let skips = skipped_records(&records)?;
+    let skips = reader.skipped()?;
     if requests > 0 && !analysis.has_times() {
         refuse_spans_of_time(options)?;
     }
@@ -111,26 +109,24 @@ fn refuse_spans_of_time(options: &Options) -> Result<()> {
 }
 
 fn partial(options: &Options) -> Result<()> {
-    let reader = open(options)?;
+    let mut reader = open(options)?;
     let mut progress = progress(options, reader.input());
-    let mut records = Stream::new(reader, options.reads_ahead())?;
     let mut output = Output::create(options.common.output.as_deref())?;
     let new =
         |block_size, out: &mut Vec<u8>| PartialWriter::new(block_size, options.piece, budget(options), out);
     let mut writer = None;
     // A piece without its end is refused by --merge, so an error or a signal needs no care here.
-    while records.advance(|status| progress.update(status))? {
-        let (record, block_size) = records.item();
+    while reader.advance(|status| progress.update(status))? {
         let writer = match &mut writer {
             Some(writer) => writer,
-            None => writer.insert(new(*block_size, output.buffer())),
+            None => writer.insert(new(reader.block_size(), output.buffer())),
         };
-        writer.add(record, output.buffer()).map_err(|message| records.error(message))?;
+        writer.add(reader.record(), output.buffer()).map_err(|message| reader.input().error(message))?;
         output.end_record()?;
     }
     progress.finish();
     let writer = writer.unwrap_or_else(|| new(empty_block_size(options), output.buffer()));
-    let skips = skipped_records(&records)?;
+    let skips = reader.skipped()?;
     writer.finish(output.buffer());
     output.finish()?;
     skipped(options, skips);
@@ -142,15 +138,9 @@ fn empty_block_size(options: &Options) -> u64 {
     options.block_size.unwrap_or(DEFAULT_BLOCK_SIZE)
 }
 
-/// What to say about skipped records, at the end of all.
-fn skipped_records(records: &Stream<TraceReader>) -> Result<Option<String>> {
-    records.reader().map_or(Ok(None), TraceReader::skipped)
-}
-
 fn merge(options: &Options) -> Result<()> {
-    let mut input_options = input_options(options);
     // Half a piece would give wrong figures.
-    input_options.skip_invalid = false;
+    let input_options = InputOptions { skip_invalid: false, ..InputOptions::from(&options.common) };
     let input = Input::new(&options.common.files, input_options)?;
     let mut progress = progress(options, &input);
     let mut pieces = PieceReader::new(input);
@@ -229,12 +219,8 @@ fn skipped(options: &Options, message: Option<String>) {
     }
 }
 
-fn input_options(options: &Options) -> InputOptions {
-    InputOptions { read_ahead: options.reads_ahead(), ..InputOptions::from(&options.common) }
-}
-
 fn open(options: &Options) -> Result<TraceReader> {
-    let input = Input::new(&options.common.files, input_options(options))?;
+    let input = Input::new(&options.common.files, InputOptions::from(&options.common))?;
     Ok(TraceReader::new(input, BlockSize::new(options.block_size)))
 }
 

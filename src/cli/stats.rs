@@ -45,8 +45,6 @@ pub struct Options {
     pub top: usize,
     /// Bytes of memory to stay below.
     pub max_memory: Option<u64>,
-    /// Threads to use; one if the user does not say.
-    pub jobs: Option<usize>,
     /// Report on windows of this size.
     pub window: Option<WindowSize>,
     /// Report every so many requests.
@@ -150,11 +148,6 @@ impl Options {
         self.format.unwrap_or_default()
     }
 
-    /// Whether a thread of its own reads ahead.
-    pub fn reads_ahead(&self) -> bool {
-        self.jobs.is_some_and(|jobs| jobs > 1)
-    }
-
     /// Bytes of KV cache per token, if they are known.
     pub fn kv_bytes_per_token(&self) -> Option<u64> {
         self.kv_bytes_per_token.or(self.model_kv_bytes)
@@ -211,8 +204,6 @@ impl Options {
                 || matches!(self.format(), Format::Csv | Format::Prometheus))
         {
             "--by goes with one report as table, markdown, json or html, in one run"
-        } else if self.by.is_some() && self.reads_ahead() {
-            "--by looks at every line again, in the one thread: it goes without --jobs"
         } else if self.window.is_some() && !(self.targets.is_empty() && self.ttls.is_empty()) {
             "--target and --ttl go with a report or --every: lines of --window have --capacity and --curve only"
         } else if self.has_charts() && (self.partial || self.window.is_some()) {
@@ -520,21 +511,6 @@ pub static SPEC: Spec<Options> = Spec {
                   is smaller. See MEMORY.",
             set: |options, value| {
                 options.max_memory = Some(value.memory()?);
-                Ok(())
-            },
-        },
-        Opt {
-            long: "jobs",
-            short: Some('j'),
-            arg: Arg::Value("N"),
-            help: "with 2, read ahead in threads of their own (default 1)",
-            doc: "With N of 2 or more, a thread of its own parses the input ahead of the analysis, and another \
-                  one reads and decompresses it (with --merge only this one: pieces are parsed faster than handed \
-                  over). The output does not depend on it. The default is \
-                  1, since the filters of a pipe have a core each already; reading ahead takes some 20% more \
-                  processor time, and a few MiB.",
-            set: |options, value| {
-                options.jobs = Some(value.threads()?);
                 Ok(())
             },
         },

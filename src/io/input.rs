@@ -18,14 +18,12 @@ pub struct InputOptions {
     pub max_line: usize,
     /// Skip and count bad records instead of ending at the first.
     pub skip_invalid: bool,
-    /// Read and decompress in a thread of its own.
-    pub read_ahead: bool,
 }
 
 impl Default for InputOptions {
     /// Strict, with lines of up to 64 MiB: what the filters do unless they are told otherwise.
     fn default() -> Self {
-        Self { max_line: 64 << 20, skip_invalid: false, read_ahead: false }
+        Self { max_line: 64 << 20, skip_invalid: false }
     }
 }
 
@@ -197,10 +195,7 @@ impl Input {
 
     fn open_next(&mut self) -> Result<bool> {
         let Some(path) = self.files.get(self.next_file) else { return Ok(false) };
-        let mut source = Source::open(path, &self.consumed)?;
-        if self.options.read_ahead {
-            source = source.read_ahead()?;
-        }
+        let source = Source::open(path, &self.consumed)?;
         self.name.clone_from(&source.name);
         self.source = Some(source);
         self.lines.restart();

@@ -4,7 +4,6 @@
 //! writes records to standard output or atomically to a file. Both end at record boundaries when
 //! a signal arrives.
 
-mod ahead;
 mod input;
 mod lines;
 mod lock;
@@ -14,7 +13,6 @@ pub mod signals;
 mod source;
 mod temporary;
 
-pub use ahead::{Reader, Stream};
 pub use input::{Input, InputOptions, Status};
 pub use lock::Lock;
 pub use output::{Compression, Output};

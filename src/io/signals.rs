@@ -120,21 +120,34 @@ pub fn give_up() -> ! {
 /// # Errors
 /// Only those.
 pub fn check() -> Result<()> {
+    check_elsewhere().inspect_err(|error| {
+        if matches!(error, Error::Signal(_)) {
+            acknowledge();
+        }
+    })
+}
+
+/// As [`check`], in a thread that cannot end the run by itself: the one that takes over its error
+/// calls [`acknowledge`]. Until then the run may be stuck in writing.
+pub(super) fn check_elsewhere() -> Result<()> {
     if STATE.get().is_some_and(|state| state.stopped.load(Ordering::SeqCst)) {
         return Err(Error::ClosedPipe);
     }
-    let Some(signal) = received() else { return Ok(()) };
+    received().map_or(Ok(()), |signal| Err(Error::Signal(signal)))
+}
+
+/// Says that the run is about to end, so that it is given time to write what it has.
+pub(super) fn acknowledge() {
     if let Some(state) = STATE.get() {
         state.acknowledged.store(true, Ordering::SeqCst);
     }
-    Err(Error::Signal(signal))
 }
 
-/// Waits until `fd` can be read or a signal has come; a signal is an error.
+/// Waits until `fd` can be read or a signal has come; a signal is an error, as in [`check_elsewhere`].
 pub(super) fn wait_readable(fd: BorrowedFd<'_>) -> Result<()> {
     let Some(state) = STATE.get() else { return Ok(()) };
     loop {
-        check()?;
+        check_elsewhere()?;
         let mut fds = [
             PollFd::from_borrowed_fd(fd, PollFlags::IN),
             PollFd::from_borrowed_fd(state.wake.as_fd(), PollFlags::IN),
@@ -146,7 +159,7 @@ pub(super) fn wait_readable(fd: BorrowedFd<'_>) -> Result<()> {
             Err(_) => return Ok(()),
         }
         if !fds[0].revents().is_empty() {
-            return check();
+            return check_elsewhere();
         }
     }
 }

@@ -1,4 +1,7 @@
 //! One input as a stream of plain bytes: a file or standard input, decompressed where needed.
+//!
+//! Decompression takes longer than most of what is done with its result, so a thread of its own does
+//! it ahead of the reader.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -15,6 +18,9 @@ use crate::io::signals;
 
 /// Size of a read from the system. Larger ones gained nothing; smaller ones cost system calls.
 pub(super) const READ_SIZE: usize = 256 << 10;
+
+/// Size of the chunks that are decompressed ahead. A few of them are in memory for each open file.
+const CHUNK: usize = 64 << 10;
 
 /// A file or standard input, before and after decompression.
 pub(super) struct Source {
@@ -43,29 +49,24 @@ impl Source {
         Self::new("-".to_owned(), io::Cursor::new(bytes))
     }
 
+    /// The bytes of `raw`, decompressed by a thread of its own if they are compressed.
     fn new(name: String, mut raw: impl Read + Send + 'static) -> Result<Self> {
         let head = read_magic(&mut raw).map_err(|e| lift(&name, e))?;
         let compression = Compression::of(&head);
         let raw = io::Cursor::new(head).chain(raw);
-        let reader: Box<dyn Read + Send> = match compression {
-            None => Box::new(raw),
+        let reader: Result<Box<dyn Read + Send>, io::Error> = match compression {
+            None => Ok(Box::new(raw)),
             Some(Compression::Gzip) => {
-                Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(READ_SIZE, raw)))
+                let buffered = BufReader::with_capacity(READ_SIZE, raw);
+                ReadAhead::start(flate2::bufread::MultiGzDecoder::new(buffered))
             }
             Some(Compression::Zstd) => {
                 let buffered = BufReader::with_capacity(READ_SIZE, raw);
-                let decoder = zstd::stream::read::Decoder::with_buffer(buffered);
-                Box::new(decoder.map_err(|e| Error::io(&name, e))?)
+                zstd::stream::read::Decoder::with_buffer(buffered).and_then(ReadAhead::start)
             }
         };
+        let reader = reader.map_err(|e| Error::io(&name, e))?;
         Ok(Self { name, reader })
-    }
-
-    /// Lets a thread of its own read and decompress.
-    pub(super) fn read_ahead(mut self) -> Result<Self> {
-        let ahead = ReadAhead::new(self.reader).map_err(|_| Error::no_thread())?;
-        self.reader = Box::new(ahead);
-        Ok(self)
     }
 
     /// One read; 0 is the end.
@@ -117,7 +118,7 @@ impl Read for RawReader {
         // Not every decoder goes on after a read that was interrupted, so none sees one.
         let n = loop {
             if self.regular {
-                signals::check().map_err(io::Error::other)?;
+                signals::check_elsewhere().map_err(io::Error::other)?;
             } else {
                 signals::wait_readable(self.file.as_fd()).map_err(io::Error::other)?;
             }
@@ -131,7 +132,7 @@ impl Read for RawReader {
     }
 }
 
-/// What a thread of its own has read ahead, in chunks that go back to it to be filled again.
+/// What a thread of its own has decompressed, in chunks that go back to it to be filled again.
 struct ReadAhead {
     full: Receiver<io::Result<Vec<u8>>>,
     used: Sender<Vec<u8>>,
@@ -141,14 +142,15 @@ struct ReadAhead {
 }
 
 impl ReadAhead {
-    fn new(mut reader: impl Read + Send + 'static) -> io::Result<Self> {
+    /// Lets a thread read `decoder`.
+    fn start(mut decoder: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
         let (chunks, full) = sync_channel(2);
         let (used, empty) = channel::<Vec<u8>>();
         let read = move || {
             loop {
                 let mut chunk = empty.try_recv().unwrap_or_default();
-                chunk.resize(READ_SIZE, 0);
-                let read = reader.read(&mut chunk).map(|n| {
+                chunk.resize(CHUNK, 0);
+                let read = decoder.read(&mut chunk).map(|n| {
                     chunk.truncate(n);
                     chunk
                 });
@@ -158,8 +160,8 @@ impl ReadAhead {
                 }
             }
         };
-        thread::Builder::new().spawn(read)?;
-        Ok(Self { full, used, chunk: Vec::new(), given: 0 })
+        thread::Builder::new().name("decompress".into()).stack_size(256 << 10).spawn(read)?;
+        Ok(Box::new(Self { full, used, chunk: Vec::new(), given: 0 }))
     }
 }
 
@@ -183,7 +185,11 @@ impl Read for ReadAhead {
 fn lift(name: &str, error: io::Error) -> Error {
     if error.get_ref().is_some_and(|inner| inner.is::<Error>()) {
         let inner = error.into_inner().and_then(|inner| inner.downcast::<Error>().ok());
-        return inner.map_or(Error::Failed("unknown input error".into()), |boxed| *boxed);
+        let own = inner.map_or(Error::Failed("unknown input error".into()), |boxed| *boxed);
+        if matches!(own, Error::Signal(_)) {
+            signals::acknowledge();
+        }
+        return own;
     }
     if error.kind() == io::ErrorKind::UnexpectedEof {
         let text = "compressed data end too early (truncated file?)";

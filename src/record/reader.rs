@@ -1,7 +1,7 @@
 //! Lines to valid records, with the block size they agree on.
 
 use crate::error::{Invalid, InvalidKind, Result};
-use crate::io::{Input, Reader, Status};
+use crate::io::{Input, Status};
 use crate::record::scan::{scan, scan_line};
 use crate::record::{DEFAULT_BLOCK_SIZE, Record, general};
 
@@ -127,30 +127,6 @@ impl TraceReader {
     /// When records were skipped and none was good.
     pub fn skipped(&self) -> Result<Option<String>> {
         self.lines.input.skipped(self.lines.valid)
-    }
-}
-
-/// Ids that a record keeps room for while it waits to be filled again.
-const USUAL_IDS: usize = 1024;
-
-/// Items are records, each with the block size that holds for it.
-impl Reader for TraceReader {
-    type Item = (Record, u64);
-
-    fn read(
-        &mut self,
-        (record, block_size): &mut Self::Item,
-        idle: impl FnMut(Status) -> Result<()>,
-    ) -> Result<bool> {
-        record.hash_ids.clear();
-        record.hash_ids.shrink_to(USUAL_IDS);
-        let more = self.lines.advance(record, idle)?;
-        *block_size = self.block_size();
-        Ok(more)
-    }
-
-    fn input(&self) -> &Input {
-        TraceReader::input(self)
     }
 }
 
