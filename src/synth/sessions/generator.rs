@@ -31,7 +31,7 @@ struct Open {
     original: u32,
     /// First id that each past turn has added.
     first_ids: Vec<u64>,
-    /// SessionTurn whose content each turn has; empty if each has its own.
+    /// Number of the turn whose content each turn has; empty if each has its own.
     sources: Vec<u32>,
 }
 

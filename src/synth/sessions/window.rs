@@ -76,7 +76,7 @@ struct Profile {
     blocks: u64,
     /// Requests by the time since the last use of their deepest known block.
     reused: Vec<u64>,
-    /// SyntheticRequest that used each block last.
+    /// Request that used each block last.
     last: Vec<u32>,
     /// Distinct blocks before each request, and its arrival.
     before: Vec<(u32, f64)>,
