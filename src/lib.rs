@@ -88,7 +88,7 @@
 //!
 //! ```
 //! use kvtrace::record::{self, Record};
-//! use kvtrace::synth::{Generator, Knobs, Learner, Model, ModelKind, Request};
+//! use kvtrace::synth::{Generator, Knobs, Learner, Model, ModelKind, SyntheticRequest};
 //!
 //! let mut learner = Learner::default();
 //! let mut record = Record::default();
@@ -99,7 +99,7 @@
 //! }
 //! let model = Model::new(ModelKind::default(), &learner.finish()?);
 //! let mut generator = Generator::new(model, Knobs::default(), 7, Some(1000))?;
-//! let mut request = Request::default();
+//! let mut request = SyntheticRequest::default();
 //! for _ in 0..1000 {
 //!     generator.next(&mut request)?;
 //!     assert_eq!((request.input_length, request.ids().next()), (900, Some(0)));

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use kvtrace::record::Record;
-use kvtrace::synth::{Generator, Knobs, Learner, Limits, Model, ModelKind, ModelReader, Request};
+use kvtrace::synth::{Generator, Knobs, Learner, Limits, Model, ModelKind, ModelReader, SyntheticRequest};
 use proptest::prelude::*;
 use serde_json::Value;
 use support::{Ran, command, line, real, run, run_in, scratch, shell, write};
@@ -75,7 +75,7 @@ fn learn(trace: &[(f64, Vec<u64>, u64, Option<u64>)], block_size: u64, kind: Mod
 
 fn generate(model: Model, knobs: &Knobs, seed: u64, count: usize) -> Result<Vec<Line>, String> {
     let mut generator = Generator::new(model, knobs.clone(), seed, Some(count as u64))?;
-    let mut request = Request::default();
+    let mut request = SyntheticRequest::default();
     let one = |_| {
         generator.next(&mut request)?;
         Ok(Line {

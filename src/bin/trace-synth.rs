@@ -8,7 +8,7 @@ use kvtrace::cli::{self, Progress, synth};
 use kvtrace::error::{Error, Result};
 use kvtrace::io::{Input, InputOptions, Output, Pacer, signals};
 use kvtrace::record::{BlockSize, TraceReader};
-use kvtrace::synth::{Figures, Generator, Learner, Model, ModelReader, Request, RequestWriter};
+use kvtrace::synth::{Figures, Generator, Learner, Model, ModelReader, RequestWriter, SyntheticRequest};
 
 fn main() -> ExitCode {
     cli::run(&synth::SPEC, filter)
@@ -132,7 +132,7 @@ fn generate(
     let mut generator =
         Generator::new(model, options.knobs.clone(), options.seed, known).map_err(Error::Failed)?;
     let mut pacer = options.pace.then(|| Pacer::new(1.0));
-    let mut request = Request::default();
+    let mut request = SyntheticRequest::default();
     for _ in 0..count {
         signals::check()?;
         generator.next(&mut request).map_err(Error::Failed)?;

@@ -5,15 +5,33 @@ use fastrand::Rng;
 /// Observed values: each is drawn as often as it occurred.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Observed<T> {
-    /// Values in rising order, equal ones next to each other.
+    /// Values in rising order, equal ones next to each other; in any order until sorted.
     values: Vec<T>,
 }
 
 impl<T: Copy + PartialOrd> Observed<T> {
     /// What was observed, in any order.
-    pub(super) fn new(mut values: Vec<T>) -> Self {
-        values.sort_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
-        Self { values }
+    pub(super) fn new(values: Vec<T>) -> Self {
+        let mut observed = Self { values };
+        observed.sort();
+        observed
+    }
+
+    pub(super) fn sort(&mut self) {
+        self.values.sort_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
+    }
+
+    /// Appends a value that occurred so often; [`Observed::sort`] must follow.
+    pub(super) fn extend(&mut self, value: T, count: usize) {
+        self.values.extend(std::iter::repeat_n(value, count));
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.values.is_empty()
     }
 
     /// The distinct values and how often each occurred.
@@ -28,15 +46,15 @@ impl<T: Copy + PartialOrd> Observed<T> {
 
     /// One of them, or `None` if nothing was observed.
     pub(super) fn draw(&self, rng: &mut Rng) -> Option<T> {
-        (!self.values.is_empty()).then(|| self.values[rng.usize(..self.values.len())])
+        (!self.is_empty()).then(|| self.values[rng.usize(..self.values.len())])
     }
 }
 
-impl<T: Copy + Into<f64>> Observed<T> {
+impl<T: Copy + PartialOrd + Into<f64>> Observed<T> {
     /// Their mean, or `None` if nothing was observed.
     pub(super) fn mean(&self) -> Option<f64> {
         let sum: f64 = self.values.iter().map(|&value| value.into()).sum();
-        (!self.values.is_empty()).then(|| sum / self.values.len() as f64)
+        (!self.is_empty()).then(|| sum / self.values.len() as f64)
     }
 }
 

@@ -5,8 +5,8 @@
 //! request's own moment is final when it arrives; only the context length looks ahead, so per
 //! request its numbers of old and new blocks are kept, and one bit per block.
 
-use super::learn::Forest;
-use super::request::{Request, Span};
+use super::forest::Forest;
+use super::request::{Span, SyntheticRequest};
 use crate::record::Record;
 use crate::stats::{Analysis, AnalysisOptions, CacheOptions};
 
@@ -38,7 +38,7 @@ pub struct Figures {
 }
 
 /// One line of the report.
-struct Row {
+struct Comparison {
     name: String,
     original: f64,
     synthetic: f64,
@@ -85,7 +85,7 @@ impl Figures {
     ///
     /// # Errors
     /// When there are more distinct blocks than can be numbered.
-    pub fn add(&mut self, request: &Request) -> Result<(), String> {
+    pub fn add(&mut self, request: &SyntheticRequest) -> Result<(), String> {
         self.record.input_length = request.input_length;
         self.record.output_length = request.output_length;
         self.record.timestamp = request.timestamp;
@@ -160,16 +160,16 @@ impl Figures {
     /// The report as a table: what was learnt, what was generated, and the distance.
     pub fn compare(&self, synthetic: &Self) -> String {
         let mut text = format!("{:28}{:>14}{:>14}{:>12}\n", "statistic", "original", "synthetic", "distance");
-        for Row { name, original, synthetic, distance } in self.rows(synthetic) {
+        for Comparison { name, original, synthetic, distance } in self.rows(synthetic) {
             text += &format!("{name:28}{original:14.4}{synthetic:14.4}{distance:12.4}\n");
         }
         text
     }
 
-    fn rows(&self, other: &Self) -> Vec<Row> {
+    fn rows(&self, other: &Self) -> Vec<Comparison> {
         let (context, unique) = self.context();
         let (other_context, other_unique) = other.context();
-        let mut rows: Vec<Row> = [
+        let mut rows: Vec<Comparison> = [
             ("input", &self.input, &other.input),
             ("output", &self.output, &other.output),
             ("context", &context, &other_context),
@@ -180,7 +180,7 @@ impl Figures {
             ("reuse_s", &self.reuse, &other.reuse),
         ]
         .into_iter()
-        .map(|(name, a, b)| Row {
+        .map(|(name, a, b)| Comparison {
             name: format!("ks {name}"),
             original: mean(a),
             synthetic: mean(b),
@@ -188,7 +188,7 @@ impl Figures {
         })
         .collect();
         let mut figure = |name: String, original: f64, synthetic: f64| {
-            rows.push(Row { name, original, synthetic, distance: (original - synthetic).abs() });
+            rows.push(Comparison { name, original, synthetic, distance: (original - synthetic).abs() });
         };
         let rate = |f: &Self| f.cached.iter().sum::<f64>() / f.input.iter().sum::<f64>().max(1.0);
         figure("token_hit_rate".into(), rate(self), rate(other));

@@ -1,8 +1,5 @@
 //! What the user may change of what was learnt.
 
-/// How often in a row a request may be drawn whose length is not wanted.
-pub(super) const MAX_TRIES: u32 = 10_000;
-
 /// Largest factor for lengths: enough for any use, and a line still fits into memory.
 pub const MAX_FACTOR: f64 = 1000.0;
 

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use fastrand::Rng;
 use foldhash::fast::RandomState;
 
-use super::request::Request;
+use super::request::SyntheticRequest;
 use crate::tokens::Words;
 
 /// Ids are below this, or a trace is beyond any use.
@@ -56,7 +56,7 @@ impl PromptWriter {
     ///
     /// # Errors
     /// When the vocabulary is too small to tell its blocks apart.
-    pub(super) fn write(&mut self, request: &Request, out: &mut Vec<u8>) -> Result<(), String> {
+    pub(super) fn write(&mut self, request: &SyntheticRequest, out: &mut Vec<u8>) -> Result<(), String> {
         let (open, close): (&[u8], u8) = match self.vocabulary {
             Vocabulary::Words(_) => (b"\"prompt\": \"", b'"'),
             Vocabulary::Ids(_) => (b"\"prompt_token_ids\": [", b']'),
@@ -148,7 +148,7 @@ mod tests {
 
     fn prompt(writer: &mut PromptWriter, spans: &[(u64, u32)], input_length: u64) -> Result<String, String> {
         let spans = spans.iter().map(|&(start, len)| Span { start, len }).collect();
-        let request = Request { input_length, spans, ..Request::default() };
+        let request = SyntheticRequest { input_length, spans, ..SyntheticRequest::default() };
         let mut out = Vec::new();
         writer.write(&request, &mut out)?;
         Ok(String::from_utf8(out).unwrap())

@@ -1,23 +1,29 @@
 //! The model `tree`: the reference's algorithm.
 //!
-//! The core are the blocks that occur more than once. A request walks down the core by the
+//! The core consists of the blocks that occur more than once. A request walks down the core by the
 //! frequencies of the original until it ends there or leaves it for a prompt of its own. The chance
 //! that a walk ends at a place is the product of the chances of its steps, which is the share of the
 //! original's requests that ended there: so the walk is drawn in one step, by drawing the place.
 //! Everything else (length of the own part, its last block, output, arrivals) is drawn independently.
 
 use fastrand::Rng;
+use serde::{Deserialize, Serialize};
 
-use super::core::{Core, CoreMap, Run, RunIndex, TOP};
+use super::core::{BlockIds, Core, CoreMap, RunIndex, TOP, none_is_max};
 use super::draw::{Observed, scaled_blocks};
-use super::knobs::{Limits, MAX_TRIES};
-use super::learn::{Forest, NO_OUTPUT, ROOT};
-use super::request::{Ids, Request, Span, push};
+use super::forest::Forest;
+use super::knobs::Limits;
+use super::request::{NO_OUTPUT, SyntheticRequest};
+
+/// How many requests in a row may be drawn whose length is not wanted.
+const MAX_TRIES: u32 = 10_000;
 
 /// Where requests stop in the core.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Stop {
     /// After this run.
+    #[serde(rename = "core", default = "none_is_max::none", with = "none_is_max")]
     pub(super) run: RunIndex,
     /// Requests that end there.
     pub(super) ends: u32,
@@ -44,33 +50,34 @@ pub(super) struct TreeModel {
 impl TreeModel {
     /// The model of a trace.
     pub(super) fn new(forest: &Forest) -> Self {
-        let shared = shared_blocks(forest);
+        let mut shared = vec![0; forest.requests.len()];
+        forest.requests.iter().for_each(|request| forest.share(request.parent, &mut shared));
         let map = CoreMap::new(forest, &shared);
         let mut stops: Vec<Stop> = (0..map.core.runs.len() as u32)
             .chain([TOP])
             .map(|run| Stop { run, ends: 0, leaves: 0 })
             .collect();
         let mut own = Vec::new();
-        for (row, &shared) in forest.rows.iter().zip(&shared) {
-            let last = if shared > 0 { row.first_new + shared - 1 } else { row.hang };
-            let run = map.run_at(last);
+        for (request, &shared) in forest.requests.iter().zip(&shared) {
+            let run = map.run_at(request.block_after(shared));
             let index = (run as usize).min(stops.len() - 1);
-            if row.new > shared {
+            if request.new > shared {
                 stops[index].leaves += 1;
-                own.push(row.new - shared);
+                own.push(request.new - shared);
             } else {
                 stops[index].ends += 1;
             }
         }
         stops.retain(|stop| stop.ends + stop.leaves > 0);
         let (batches, gaps) = batches(&forest.gaps);
+        let tails = forest.requests.iter().map(|request| request.tail);
         Self {
             core: map.core,
             stops,
             own: Observed::new(own),
             // A request without blocks has no last block; it is never asked for one.
-            tails: Observed::new(forest.rows.iter().map(|row| row.tail).filter(|&tail| tail > 0).collect()),
-            outputs: Observed::new(forest.rows.iter().map(|row| row.output).collect()),
+            tails: Observed::new(tails.filter(|&tail| tail > 0).collect()),
+            outputs: Observed::new(forest.requests.iter().map(|request| request.output).collect()),
             batches,
             gaps,
         }
@@ -78,21 +85,17 @@ impl TreeModel {
 
     /// Scales the core and the own parts.
     pub(super) fn scale(&mut self, prefix: f64, prompt: f64) {
-        for Run { len, .. } in &mut self.core.runs {
-            *len = scaled_blocks(*len, prefix);
-        }
+        self.core.scale(prefix);
         self.own.map(|len| scaled_blocks(len, prompt));
     }
-}
 
-/// Of the new blocks of each request, how many occur again.
-fn shared_blocks(forest: &Forest) -> Vec<u32> {
-    let mut shared = vec![0; forest.rows.len()];
-    for row in forest.rows.iter().filter(|row| row.hang != ROOT) {
-        let owner = forest.owner(row.hang);
-        shared[owner] = shared[owner].max(row.hang - forest.rows[owner].first_new + 1);
+    /// Sorts what was observed, once all of it has been added.
+    pub(super) fn sort(&mut self) {
+        [&mut self.own, &mut self.tails, &mut self.outputs, &mut self.batches]
+            .into_iter()
+            .for_each(Observed::sort);
+        self.gaps.sort();
     }
-    shared
 }
 
 /// Sizes of the groups of requests that arrive together, and the times between them.
@@ -115,7 +118,7 @@ pub(super) struct TreeGenerator {
     depths: Vec<u64>,
     /// One entry per request of the original: twice the index of its stop, plus one if it leaves.
     walks: Vec<u32>,
-    ids: Ids,
+    ids: BlockIds,
     /// Requests still to come in the current batch.
     batch: u32,
 }
@@ -130,7 +133,7 @@ impl TreeGenerator {
         let depths = model.core.depths();
         let depths = model.stops.iter().map(|stop| depths.get(stop.run as usize).copied().unwrap_or(0));
         let depths = depths.collect();
-        let ids = Ids::new(&model.core, copies);
+        let ids = BlockIds::new(&model.core, copies);
         Self { model, block_size, depths, walks, ids, batch: 0 }
     }
 
@@ -149,7 +152,7 @@ impl TreeGenerator {
         &mut self,
         rng: &mut Rng,
         limits: &Limits,
-        request: &mut Request,
+        request: &mut SyntheticRequest,
     ) -> Result<(), String> {
         for _ in 0..MAX_TRIES {
             let walk = self.walks[rng.usize(..self.walks.len())];
@@ -161,20 +164,14 @@ impl TreeGenerator {
             } else {
                 (0, self.model.core.runs.get(run as usize).map_or(0, |run| run.tail))
             };
-            let blocks = depth + u64::from(own);
-            let length = blocks.saturating_sub(1) * self.block_size + u64::from(tail);
             let output = self.model.outputs.draw(rng).unwrap_or(NO_OUTPUT);
-            if !limits.contain(length) {
-                continue;
+            request.start(depth, own, tail, output, self.block_size);
+            if limits.contain(request.input_length) {
+                let copy = self.ids.draw_copy(rng);
+                self.ids.core_path(&self.model.core, run, copy, request);
+                self.ids.fresh(own, request);
+                return Ok(());
             }
-            request.clear();
-            request.input_length = length;
-            request.context_length = (depth * self.block_size).min(length);
-            request.output_length = (output != NO_OUTPUT).then_some(u64::from(output));
-            let copy = self.ids.draw_copy(rng);
-            self.ids.core_path(&self.model.core, run, copy, &mut request.spans);
-            push(&mut request.spans, Span { start: self.ids.fresh(own), len: own });
-            return Ok(());
         }
         Err(limits.unreachable(MAX_TRIES))
     }

@@ -1,7 +1,7 @@
 //! Synthetic requests as lines: of a trace, or of prompts.
 
 use super::prompts::{PromptWriter, Vocabulary};
-use super::request::Request;
+use super::request::SyntheticRequest;
 
 /// How requests are written.
 #[derive(Default)]
@@ -35,7 +35,7 @@ impl RequestWriter {
     ///
     /// # Errors
     /// When it cannot be written as a prompt; nothing has been appended then.
-    pub fn write(&mut self, request: &Request, out: &mut Vec<u8>) -> Result<(), String> {
+    pub fn write(&mut self, request: &SyntheticRequest, out: &mut Vec<u8>) -> Result<(), String> {
         let before = out.len();
         let written = self.line(request, out);
         if written.is_err() {
@@ -44,7 +44,7 @@ impl RequestWriter {
         written
     }
 
-    fn line(&mut self, request: &Request, out: &mut Vec<u8>) -> Result<(), String> {
+    fn line(&mut self, request: &SyntheticRequest, out: &mut Vec<u8>) -> Result<(), String> {
         let length = request.input_length;
         out.push(b'{');
         if let Some(timestamp) = request.timestamp {
@@ -108,7 +108,7 @@ pub(super) fn write_time(milliseconds: f64, out: &mut Vec<u8>) {
     }
 }
 
-fn write_ids(request: &Request, out: &mut Vec<u8>) {
+fn write_ids(request: &SyntheticRequest, out: &mut Vec<u8>) {
     let mut number = itoa::Buffer::new();
     let start = out.len();
     for id in request.ids() {

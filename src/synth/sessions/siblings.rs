@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use fastrand::Rng;
 use foldhash::fast::RandomState;
 
-use super::sessions::{SessionsModel, Turn};
+use super::model::{SessionTurn, SessionsModel};
 
 /// Fewer of them may be tries of one request, in an order that means something.
 const LEAST: usize = 4;
@@ -52,7 +52,7 @@ impl Siblings {
 }
 
 /// Turns that continue the same block and that none continues, four or more together.
-fn groups(turns: &[Turn]) -> Vec<Vec<u32>> {
+fn groups(turns: &[SessionTurn]) -> Vec<Vec<u32>> {
     if turns.len() <= LEAST {
         return Vec::new();
     }
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn siblings_continue_the_same_block_and_are_not_continued() {
-        let turn = |parent, shared, new| Turn { wait: 1, parent, shared, new, tail: 4, output: 1 };
+        let turn = |parent, shared, new| SessionTurn { wait: 1, parent, shared, new, tail: 4, output: 1 };
         let turns = [
             turn(0, 0, 3),
             turn(0, 2, 1),

@@ -11,12 +11,12 @@
 
 use fastrand::Rng;
 
-use super::core::TOP;
-use super::draw::MOST_SCALED;
-use super::generate::check_length;
-use super::knobs::Knobs;
-use super::request::Request;
-use super::sessions::{Session, SessionsGenerator, SessionsModel, Turn};
+use super::generator::SessionsGenerator;
+use super::model::{Session, SessionTurn, SessionsModel};
+use crate::synth::core::TOP;
+use crate::synth::draw::MOST_SCALED;
+use crate::synth::knobs::Knobs;
+use crate::synth::request::SyntheticRequest;
 
 /// How near a rate must be.
 const TOLERANCE: f64 = 0.01;
@@ -32,12 +32,12 @@ const CHOICE: usize = 64;
 const SHARE_SEED: u64 = 2;
 
 /// How a model is to be drawn from.
-pub(super) struct Drawing<'a> {
-    pub(super) knobs: &'a Knobs,
-    pub(super) block_size: u64,
-    pub(super) seed: u64,
+pub(in crate::synth) struct Drawing<'a> {
+    pub(in crate::synth) knobs: &'a Knobs,
+    pub(in crate::synth) block_size: u64,
+    pub(in crate::synth) seed: u64,
     /// Requests that will be written, if known.
-    pub(super) count: Option<u64>,
+    pub(in crate::synth) count: Option<u64>,
 }
 
 impl Drawing<'_> {
@@ -45,7 +45,7 @@ impl Drawing<'_> {
     ///
     /// # Errors
     /// When it cannot be, with the rates that can.
-    pub(super) fn reach(&self, model: &mut SessionsModel, target: f64) -> Result<(), String> {
+    pub(in crate::synth) fn reach(&self, model: &mut SessionsModel, target: f64) -> Result<(), String> {
         let plain = self.rate(model)?;
         if (plain - target).abs() <= TOLERANCE / 4.0 {
             return Ok(());
@@ -98,7 +98,7 @@ impl Drawing<'_> {
         let count = self.count.unwrap_or(model.turns.len() as u64).min(SAMPLE);
         let mut rng = Rng::with_seed(self.seed);
         let mut generator = SessionsGenerator::new(model.clone(), self.block_size, self.knobs.prefix_root);
-        let mut request = Request::default();
+        let mut request = SyntheticRequest::default();
         let mut seen = Vec::new();
         let (mut cached, mut tokens) = (0, 0);
         for i in 0..count {
@@ -106,7 +106,7 @@ impl Drawing<'_> {
                 generator.draw_gap(&mut rng);
             }
             generator.draw(&mut rng, &self.knobs.input, &mut request)?;
-            check_length(&request, self.block_size)?;
+            request.check_length(self.block_size)?;
             tokens += request.input_length;
             let known = request.ids().take_while(|&id| seen.get(id as usize).copied().unwrap_or(false));
             cached += (known.count() as u64 * self.block_size).min(request.input_length);
@@ -131,8 +131,8 @@ fn share_less(model: &mut SessionsModel, share: f64, _: u64) {
     let depths = model.core.depths();
     for index in 0..model.sessions.len() {
         let session = model.sessions[index];
-        let count = model.turns_of(index).len();
-        let turns = &mut model.turns[session.first as usize..session.first as usize + count];
+        let range = model.range(index);
+        let turns = &mut model.turns[range];
         let depth = depths.get(session.run as usize).copied().unwrap_or(0).min(MOST_SCALED.into()) as u32;
         let private = rng.f64() < share;
         for (i, turn) in turns.iter_mut().enumerate() {
@@ -170,7 +170,7 @@ struct Placed {
 fn share_more(model: &mut SessionsModel, share: f64, block_size: u64) {
     let mut rng = Rng::with_seed(SHARE_SEED);
     let mut placed = places(model);
-    let mut groups = Groups::new(model.sessions.len());
+    let mut groups = DisjointSets::new(model.sessions.len());
     let mut turns = vec![Placed::default(); placed.len()];
     for turn in &placed {
         turns[turn.index as usize] = *turn;
@@ -230,7 +230,7 @@ fn places(model: &SessionsModel) -> Vec<Placed> {
 
 /// Makes one session of all that continue one another. `placed` is in the order of places, `turns` in
 /// that of the model.
-fn regroup(model: &mut SessionsModel, placed: &[Placed], turns: &[Placed], groups: &mut Groups) {
+fn regroup(model: &mut SessionsModel, placed: &[Placed], turns: &[Placed], groups: &mut DisjointSets) {
     // Members of each group, in order; groups in the order of their first members.
     let mut members: Vec<Vec<u32>> = Vec::new();
     let mut number: Vec<Option<u32>> = vec![None; model.sessions.len()];
@@ -242,7 +242,7 @@ fn regroup(model: &mut SessionsModel, placed: &[Placed], turns: &[Placed], group
         });
         members[group as usize].push(i);
     }
-    let mut regrouped: Vec<Turn> = Vec::with_capacity(placed.len());
+    let mut regrouped: Vec<SessionTurn> = Vec::with_capacity(placed.len());
     let mut sessions: Vec<Session> = Vec::with_capacity(members.len());
     // Number of each turn within its new session.
     let mut within: Vec<u32> = vec![0; placed.len()];
@@ -268,11 +268,11 @@ fn regroup(model: &mut SessionsModel, placed: &[Placed], turns: &[Placed], group
 }
 
 /// Which sessions have become one.
-struct Groups {
+struct DisjointSets {
     above: Vec<u32>,
 }
 
-impl Groups {
+impl DisjointSets {
     fn new(count: usize) -> Self {
         Self { above: (0..count as u32).collect() }
     }

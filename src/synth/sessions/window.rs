@@ -13,10 +13,11 @@
 
 use fastrand::Rng;
 
-use super::knobs::Limits;
-use super::learn::Forest;
-use super::request::{Request, Span};
-use super::sessions::{SessionsGenerator, SessionsModel};
+use super::generator::SessionsGenerator;
+use super::model::SessionsModel;
+use crate::synth::forest::Forest;
+use crate::synth::knobs::Limits;
+use crate::synth::request::{Span, SyntheticRequest};
 
 /// Windows to try, as shares of the requests, and then in requests.
 const SHARES: [f64; 5] = [0.03, 0.015, 0.007, 0.003, 0.001];
@@ -86,10 +87,10 @@ impl Profile {
         let mut profile = Self::default();
         let mut spans = Vec::new();
         let mut now = 0.0;
-        for (row, i) in forest.rows.iter().zip(0..).take(SAMPLE) {
-            forest.path(row, &mut spans);
+        for (request, i) in forest.requests.iter().zip(0..).take(SAMPLE) {
+            forest.path(request, &mut spans);
             now += forest.gaps.get(i).copied().unwrap_or(1.0);
-            profile.add(&spans, forest.block_size, row.tail, now);
+            profile.add(&spans, forest.block_size, request.tail, now);
         }
         profile
     }
@@ -97,11 +98,11 @@ impl Profile {
     fn of_synthetic(model: SessionsModel, forest: &Forest) -> Self {
         let mut profile = Self::default();
         let mut rng = Rng::with_seed(TRIAL_SEED);
-        let (mut request, limits) = (Request::default(), Limits::default());
+        let (mut request, limits) = (SyntheticRequest::default(), Limits::default());
         let mut now = 0.0;
         let timed = !model.gaps.is_empty();
         let mut generator = SessionsGenerator::new(model, forest.block_size, 1);
-        for _ in 0..forest.rows.len().min(SAMPLE) {
+        for _ in 0..forest.requests.len().min(SAMPLE) {
             now += if timed { generator.draw_gap(&mut rng) } else { 1.0 };
             // Without limits there is always a request.
             if generator.draw(&mut rng, &limits, &mut request).is_err() {

@@ -4,24 +4,11 @@ use fastrand::Rng;
 
 use super::draw::exponential;
 use super::knobs::Knobs;
-use super::request::Request;
-use super::sessions::SessionsGenerator;
-use super::target::Drawing;
+use super::model::{Body, Model};
+use super::request::SyntheticRequest;
+use super::sessions::{Drawing, SessionsGenerator};
 use super::tree::TreeGenerator;
-use super::{Body, Model};
 use crate::record::time;
-
-/// Longer requests do not fit into memory as lines.
-const MOST_BLOCKS: u64 = 1 << 28;
-
-/// Whether a request can be written.
-pub(super) fn check_length(request: &Request, block_size: u64) -> Result<(), String> {
-    let length = request.input_length;
-    if length / block_size <= MOST_BLOCKS {
-        return Ok(());
-    }
-    Err(format!("a request of {length} tokens is too long to write; see --max-isl"))
-}
 
 /// Draws requests without end. The same model, knobs and seed give the same requests.
 pub struct Generator {
@@ -29,19 +16,19 @@ pub struct Generator {
     /// The one source of all chance.
     rng: Rng,
     knobs: Knobs,
-    clock: Clock,
+    clock: ArrivalClock,
     now: f64,
     first: bool,
-    source: Source,
+    source: RequestSource,
 }
 
-enum Source {
+enum RequestSource {
     Sessions(Box<SessionsGenerator>),
     Tree(Box<TreeGenerator>),
 }
 
 /// Where the times between arrivals come from.
-enum Clock {
+enum ArrivalClock {
     /// There are none.
     None,
     /// From the model, times a factor.
@@ -59,17 +46,14 @@ impl Generator {
     pub fn new(model: Model, knobs: Knobs, seed: u64, count: Option<u64>) -> Result<Self, String> {
         const MOST_RUNS: u64 = 1 << 27;
         let clock = match (knobs.rate, model.mean_gap()) {
-            (Some(rate), Some(mean)) => Clock::Model(1000.0 / rate / mean),
-            (Some(rate), None) => Clock::Poisson(1000.0 / rate),
-            (None, _) if model.has_times => Clock::Model(1.0 / knobs.speedup),
-            (None, _) => Clock::None,
+            (Some(rate), Some(mean)) => ArrivalClock::Model(1000.0 / rate / mean),
+            (Some(rate), None) => ArrivalClock::Poisson(1000.0 / rate),
+            (None, _) if model.has_times => ArrivalClock::Model(1.0 / knobs.speedup),
+            (None, _) => ArrivalClock::None,
         };
         let has_ids = model.has_ids;
         let (size, copies) = (model.block_size, knobs.prefix_root);
-        let runs = match &model.body {
-            Body::Sessions(model) => model.core.runs.len(),
-            Body::Tree(model) => model.core.runs.len(),
-        };
+        let runs = model.body.core().runs.len();
         if runs as u64 * u64::from(copies) > MOST_RUNS {
             return Err(format!("{copies} copies of {runs} shared prefixes are too many to keep in memory"));
         }
@@ -82,14 +66,14 @@ impl Generator {
                     }
                     Drawing { knobs: &knobs, block_size: size, seed, count }.reach(&mut model, target)?;
                 }
-                Source::Sessions(Box::new(SessionsGenerator::new(model, size, copies)))
+                RequestSource::Sessions(Box::new(SessionsGenerator::new(model, size, copies)))
             }
             Body::Tree(_) if knobs.hit_rate.is_some() => {
                 return Err("only the model sessions can be given another hit rate".into());
             }
             Body::Tree(mut model) => {
                 model.scale(knobs.prefix_len, knobs.prompt_len);
-                Source::Tree(Box::new(TreeGenerator::new(model, size, copies)))
+                RequestSource::Tree(Box::new(TreeGenerator::new(model, size, copies)))
             }
         };
         Ok(Self { block_size: size, rng: Rng::with_seed(seed), knobs, clock, now: 0.0, first: true, source })
@@ -99,28 +83,28 @@ impl Generator {
     ///
     /// # Errors
     /// When no request of the wanted length turns up.
-    pub fn next(&mut self, request: &mut Request) -> Result<(), String> {
+    pub fn next(&mut self, request: &mut SyntheticRequest) -> Result<(), String> {
         let (rng, limits) = (&mut self.rng, &self.knobs.input);
         let first = std::mem::take(&mut self.first);
         let gap = match &self.clock {
-            Clock::None => None,
-            Clock::Poisson(mean) if !first => Some(exponential(rng, *mean)),
-            Clock::Poisson(_) => Some(0.0),
-            Clock::Model(factor) => {
+            ArrivalClock::None => None,
+            ArrivalClock::Poisson(mean) if !first => Some(exponential(rng, *mean)),
+            ArrivalClock::Poisson(_) => Some(0.0),
+            ArrivalClock::Model(factor) => {
                 let gap = match &mut self.source {
                     // The first batch starts the clock, and so does the first request.
-                    Source::Tree(tree) => tree.draw_gap(rng),
-                    Source::Sessions(_) if first => 0.0,
-                    Source::Sessions(sessions) => sessions.draw_gap(rng),
+                    RequestSource::Tree(tree) => tree.draw_gap(rng),
+                    RequestSource::Sessions(_) if first => 0.0,
+                    RequestSource::Sessions(sessions) => sessions.draw_gap(rng),
                 };
                 Some(if first { 0.0 } else { gap * factor })
             }
         };
         match &mut self.source {
-            Source::Sessions(sessions) => sessions.draw(rng, limits, request)?,
-            Source::Tree(tree) => tree.draw(rng, limits, request)?,
+            RequestSource::Sessions(sessions) => sessions.draw(rng, limits, request)?,
+            RequestSource::Tree(tree) => tree.draw(rng, limits, request)?,
         }
-        check_length(request, self.block_size)?;
+        request.check_length(self.block_size)?;
         self.now += gap.unwrap_or(0.0);
         time::check_clock(self.now)?;
         request.timestamp = gap.map(|_| self.now);

@@ -1,0 +1,143 @@
+//! What is learnt of a trace: a forest.
+//!
+//! The ids of a valid trace are a forest: each block has one parent. A request then is a path down
+//! known blocks, followed by new ones. So it is kept as its deepest known block, the *parent* of what
+//! it adds, and the number of blocks that it adds. Blocks are numbered in the order of first
+//! appearance, which makes the added ones a range.
+
+use super::request::{NO_OUTPUT, Span, SyntheticRequest, tokens};
+
+/// Stands for no block: the place above all first blocks. There are fewer blocks and requests than this.
+pub(super) const ROOT: u32 = (1 << 31) - 1;
+
+/// One request of the forest.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LearntRequest {
+    /// Its deepest known block, or [`ROOT`].
+    pub(super) parent: u32,
+    /// Depth of that block: how many blocks it shares with earlier requests.
+    pub(super) known: u32,
+    /// Blocks that it adds.
+    pub(super) new: u32,
+    /// Number of the first block that it adds.
+    pub(super) first_new: u32,
+    /// Tokens in its last block; 0 if it has no block.
+    pub(super) tail: u32,
+    /// Tokens generated, or [`NO_OUTPUT`].
+    pub(super) output: u32,
+}
+
+impl LearntRequest {
+    /// The last of the first `added` blocks that it adds, or their parent if `added` is 0.
+    pub(super) fn block_after(&self, added: u32) -> u32 {
+        if added > 0 { self.first_new + added - 1 } else { self.parent }
+    }
+}
+
+/// What has been learnt of a trace.
+#[derive(Default)]
+pub struct Forest {
+    /// Tokens per block.
+    pub(super) block_size: u64,
+    /// Whether the records state the block size.
+    pub(super) states_block_size: bool,
+    /// The requests in their order.
+    pub(super) requests: Vec<LearntRequest>,
+    /// Milliseconds between each request and the one before it, 0 for the first.
+    pub(super) gaps: Vec<f64>,
+    /// Requests without a list of ids.
+    pub(super) without_ids: u64,
+}
+
+impl Forest {
+    /// Gives `each` the requests that have been learnt, in their order.
+    ///
+    /// # Errors
+    /// Those of `each`.
+    pub(super) fn each(
+        &self,
+        mut each: impl FnMut(&SyntheticRequest) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let mut request = SyntheticRequest::default();
+        let mut now = 0.0;
+        for (learnt, i) in self.requests.iter().zip(0..) {
+            now += self.gaps.get(i).copied().unwrap_or(0.0);
+            request.timestamp = (!self.gaps.is_empty()).then_some(now);
+            let blocks = u64::from(learnt.known) + u64::from(learnt.new);
+            request.input_length = tokens(blocks, learnt.tail, self.block_size);
+            request.output_length = (learnt.output != NO_OUTPUT).then_some(u64::from(learnt.output));
+            self.path(learnt, &mut request.spans);
+            each(&request)?;
+        }
+        Ok(())
+    }
+
+    /// Gives numbers of their own to the blocks of requests without ids too.
+    pub(super) fn number_all(&mut self) -> Result<(), String> {
+        let mut before = Vec::with_capacity(self.requests.len());
+        let mut sum = 0_u64;
+        for (i, request) in self.requests.iter().enumerate() {
+            before.push(sum as u32);
+            sum += if self.is_unnumbered(i) { u64::from(request.new) } else { 0 };
+        }
+        let last = self.requests.last().map_or(0, |last| u64::from(last.first_new) + u64::from(last.new));
+        if last + sum >= u64::from(ROOT) {
+            return Err("too many distinct blocks to learn".into());
+        }
+        let renumbered = |request: &LearntRequest| match request.parent {
+            ROOT => ROOT,
+            parent => parent + before[self.owner(parent)],
+        };
+        let parents: Vec<u32> = self.requests.iter().map(renumbered).collect();
+        for ((request, parent), before) in self.requests.iter_mut().zip(parents).zip(before) {
+            request.first_new += before;
+            request.parent = parent;
+        }
+        Ok(())
+    }
+
+    /// Whether the blocks of a request have no numbers: the next request's begin where they do.
+    fn is_unnumbered(&self, index: usize) -> bool {
+        let request = &self.requests[index];
+        request.new > 0
+            && self.requests.get(index + 1).is_some_and(|next| next.first_new == request.first_new)
+    }
+
+    /// Whether any request has a list of ids.
+    pub(super) fn has_ids(&self) -> bool {
+        self.without_ids < self.requests.len() as u64
+    }
+
+    /// Writes the blocks of a request into `spans`; none if no request has ids.
+    pub(super) fn path(&self, request: &LearntRequest, spans: &mut Vec<Span>) {
+        spans.clear();
+        if !self.has_ids() {
+            return;
+        }
+        if request.new > 0 {
+            spans.push(Span { start: u64::from(request.first_new), len: request.new });
+        }
+        let mut parent = request.parent;
+        while parent != ROOT {
+            let owner = &self.requests[self.owner(parent)];
+            spans.push(Span { start: u64::from(owner.first_new), len: parent + 1 - owner.first_new });
+            parent = owner.parent;
+        }
+        spans.reverse();
+    }
+
+    /// Index of the request that added `block`.
+    pub(super) fn owner(&self, block: u32) -> usize {
+        // Requests that add nothing share their first number with the next that adds something.
+        self.requests.partition_point(|request| request.first_new <= block) - 1
+    }
+
+    /// Counts `block`, and what its owner added above it, as shared: `shared` says of each request how
+    /// many of the blocks that it adds are. Nothing happens for [`ROOT`].
+    pub(super) fn share(&self, block: u32, shared: &mut [u32]) {
+        if block != ROOT {
+            let owner = self.owner(block);
+            shared[owner] = shared[owner].max(block - self.requests[owner].first_new + 1);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What has been learnt, by either of the two models.
+
+use serde::{Deserialize, Serialize};
+
+use super::core::Core;
+use super::forest::Forest;
+use super::sessions::SessionsModel;
+use super::tree::TreeModel;
+use super::write::WriteOptions;
+
+/// How a trace is modelled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelKind {
+    /// Whole sessions, redrawn.
+    #[default]
+    Sessions,
+    /// The prefix tree of NVIDIA Dynamo's `datagen`.
+    Tree,
+}
+
+/// What has been learnt of a trace. It holds neither ids nor timestamps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    pub(super) block_size: u64,
+    /// Whether records state the block size.
+    pub(super) states_block_size: bool,
+    /// Whether records have lists of ids.
+    pub(super) has_ids: bool,
+    /// Whether records have timestamps.
+    pub(super) has_times: bool,
+    pub(super) requests: u64,
+    pub(super) body: Body,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Body {
+    Sessions(SessionsModel),
+    Tree(TreeModel),
+}
+
+impl Body {
+    pub(super) fn core(&self) -> &Core {
+        match self {
+            Self::Sessions(model) => &model.core,
+            Self::Tree(model) => &model.core,
+        }
+    }
+}
+
+impl Model {
+    /// The model of what has been learnt.
+    pub fn new(kind: ModelKind, forest: &Forest) -> Self {
+        let body = match kind {
+            ModelKind::Sessions => Body::Sessions(SessionsModel::new(forest)),
+            ModelKind::Tree => Body::Tree(TreeModel::new(forest)),
+        };
+        Self {
+            block_size: forest.block_size,
+            states_block_size: forest.states_block_size,
+            has_ids: forest.has_ids(),
+            has_times: !forest.gaps.is_empty(),
+            requests: forest.requests.len() as u64,
+            body,
+        }
+    }
+
+    /// How many requests it was learnt from.
+    pub fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    /// Tokens per block.
+    pub fn block_size(&self) -> u64 {
+        self.block_size
+    }
+
+    /// Whether its requests have lists of ids.
+    pub fn has_ids(&self) -> bool {
+        self.has_ids
+    }
+
+    /// Whether time passes from one of its requests to the next.
+    pub fn has_time(&self) -> bool {
+        self.mean_gap().is_some()
+    }
+
+    /// How its requests are written: like those that it was learnt from.
+    pub fn write_options(&self) -> WriteOptions {
+        WriteOptions {
+            has_ids: self.has_ids,
+            block_size: self.block_size,
+            states_block_size: self.states_block_size,
+            ..WriteOptions::default()
+        }
+    }
+
+    /// Which of the models it is.
+    pub fn kind(&self) -> ModelKind {
+        match self.body {
+            Body::Sessions(_) => ModelKind::Sessions,
+            Body::Tree(_) => ModelKind::Tree,
+        }
+    }
+
+    /// Mean milliseconds between requests, if it knows about time and time passed.
+    pub(super) fn mean_gap(&self) -> Option<f64> {
+        let mean = match &self.body {
+            Body::Sessions(model) => model.gaps.iter().sum::<f64>() / model.gaps.len() as f64,
+            Body::Tree(model) => model.gaps.mean()? / model.batches.mean()?,
+        };
+        (self.has_times && mean.is_finite() && mean > 0.0).then_some(mean)
+    }
+}
