@@ -42,13 +42,13 @@ impl NumberRun {
 }
 
 /// Consecutive ids that have consecutive numbers.
-struct Run {
+struct IdRange {
     id: u64,
     number: BlockNumber,
     len: u32,
 }
 
-impl Run {
+impl IdRange {
     #[inline]
     fn find(&self, id: u64) -> Option<BlockNumber> {
         let offset = id.wrapping_sub(self.id);
@@ -65,7 +65,7 @@ impl Run {
 #[derive(Default)]
 pub struct Numbering {
     /// Sorted by id, which rises with the number.
-    runs: Vec<Run>,
+    runs: Vec<IdRange>,
     /// The run of the last id that was found: its neighbours mostly follow.
     recent: usize,
     strays: IdTable,
@@ -96,6 +96,16 @@ fn ascending(ids: &[u64]) -> usize {
     n + rest.take_while(|&(&id, k)| id == first.wrapping_add(k)).count()
 }
 
+/// Appends a run; `next` is the number that a new block would have got. What is known goes on the last
+/// run where it follows that one; what is new stays apart from what is known.
+#[inline]
+fn append(runs: &mut Vec<NumberRun>, run: NumberRun, next: BlockNumber) {
+    match runs.last_mut() {
+        Some(last) if last.end() == run.start && run.start < next => last.len += run.len,
+        _ => runs.push(run),
+    }
+}
+
 /// Numbers and ids of the table, by number.
 fn by_number(strays: &IdTable) -> Vec<(BlockNumber, u64)> {
     let mut names = Vec::with_capacity(strays.len());
@@ -105,7 +115,7 @@ fn by_number(strays: &IdTable) -> Vec<(BlockNumber, u64)> {
 }
 
 /// The id of the block with this number.
-fn id_of(number: BlockNumber, strays: &[(BlockNumber, u64)], runs: &[Run]) -> u64 {
+fn id_of(number: BlockNumber, strays: &[(BlockNumber, u64)], runs: &[IdRange]) -> u64 {
     if let Ok(index) = strays.binary_search_by_key(&number, |&(number, _)| number) {
         return strays[index].1;
     }
@@ -185,70 +195,46 @@ impl Numbering {
         if self.is_mostly_strays() {
             return self.number_strays(ids, numbers);
         }
-        self.runs(ids, |run, _| numbers.extend(run.blocks()))
+        let mut at = 0;
+        while at < ids.len() {
+            let run = self.next_run(&ids[at..])?;
+            at += run.len as usize;
+            numbers.extend(run.blocks());
+        }
+        Ok(())
     }
 
-    /// Calls `each` with the numbers of `ids`, in order, as runs that are wholly new or wholly known, and
-    /// whether they are new: the same as [`Numbering::number`], at a cost by run where ids count up.
+    /// Appends the numbers of `ids` to `runs`, in order: the same as [`Numbering::number`], at a cost by
+    /// run where ids count up. Each run that it appends is new or known as a whole.
     ///
     /// # Errors
     /// As for [`Numbering::number`].
     #[inline]
-    pub fn runs(&mut self, ids: &[u64], mut each: impl FnMut(NumberRun, bool)) -> Result<(), String> {
-        let mut next = self.len;
-        let mut strays = std::mem::take(&mut self.numbers);
-        strays.clear();
+    pub fn number_as_runs(&mut self, ids: &[u64], runs: &mut Vec<NumberRun>) -> Result<(), String> {
         if self.is_mostly_strays() {
-            self.number_strays(ids, &mut strays)?;
+            return self.number_strays_as_runs(ids, runs);
         }
         let mut at = 0;
         while at < ids.len() {
-            let run = match strays.get(at) {
-                Some(&start) => NumberRun { start, len: 1 },
-                None => self.next_run(&ids[at..])?,
-            };
-            let new = run.start == next;
-            next += if new { run.len } else { 0 };
+            let before = self.len;
+            let run = self.next_run(&ids[at..])?;
             at += run.len as usize;
-            each(run, new);
+            append(runs, run, before);
         }
-        self.numbers = strays;
         Ok(())
     }
 
-    /// The usual request: ids in the last run, and then the next ones after it. Gives how many are known,
-    /// and the number of the first; `None`, and nothing is taken, if it is not like that. Calls `seen`
-    /// with the numbers of known ones at the start in any case.
-    #[inline]
-    pub fn extend(
-        &mut self,
-        ids: &[u64],
-        mut seen: impl FnMut(NumberRun),
-    ) -> Option<(usize, Option<BlockNumber>)> {
-        let run = self.runs.last_mut()?;
-        let len = u64::from(run.len);
-        let next = run.id.checked_add(len)?;
-        let open = self.strays.is_empty() || self.largest_stray < next;
-        if run.number + run.len != self.len || !open {
-            return None;
+    fn number_strays_as_runs(&mut self, ids: &[u64], runs: &mut Vec<NumberRun>) -> Result<(), String> {
+        let mut numbers = std::mem::take(&mut self.numbers);
+        numbers.clear();
+        let mut before = self.len;
+        let numbered = self.number_strays(ids, &mut numbers);
+        for &start in &numbers {
+            append(runs, NumberRun { start, len: 1 }, before);
+            before = before.max(start + 1);
         }
-        let mut known = 0;
-        while let Some(offset) = ids.get(known).map(|id| id.wrapping_sub(run.id)).filter(|&o| o < len) {
-            let old = ascending(&ids[known..]).min((len - offset) as usize);
-            seen(NumberRun { start: run.number + offset as u32, len: old as u32 });
-            known += old;
-        }
-        let new = &ids[known..];
-        let in_order = new.is_empty() || (new[0] == next && ascending(new) == new.len());
-        let all = u64::from(self.len) + new.len() as u64;
-        // The last number is never given, and no run passes the end of 64 bits.
-        if !in_order || all >= BlockNumber::MAX.into() || next.checked_add(new.len() as u64).is_none() {
-            return None;
-        }
-        run.len += new.len() as u32;
-        self.len = all as u32;
-        let first = ids.first().map(|&id| run.number + (id - run.id) as u32);
-        Some((known, first))
+        self.numbers = numbers;
+        numbered
     }
 
     /// Numbers the first id and those that count up from it, as far as they are all new or all known.
@@ -267,15 +253,13 @@ impl Numbering {
         Ok(NumberRun { start: self.find_or_add(id)?, len: 1 })
     }
 
-    /// Appends the numbers of ids, given as the first of consecutive ones and how many, to `runs`. No
-    /// run has numbers on both sides of `border`.
+    /// The same for ids that are given as the first of consecutive ones and how many.
     ///
     /// # Errors
     /// As for [`Numbering::number`], and when the ids pass 64 bits.
-    pub fn number_runs(
+    pub fn number_id_runs(
         &mut self,
         of: impl Iterator<Item = (u64, u32)>,
-        border: BlockNumber,
         runs: &mut Vec<NumberRun>,
     ) -> Result<(), String> {
         let mut ids = std::mem::take(&mut self.ids);
@@ -284,24 +268,25 @@ impl Numbering {
                 return Err("a run of ids passes 64 bits".into());
             };
             let end = last.saturating_add(u64::from(len > 0));
+            let before = self.len;
             if ids.is_empty() && self.extend_run(id, end) {
                 // A dense trace: ids are their own numbers.
                 let (start, end) = (id as u32, end as u32);
-                let middle = border.clamp(start, end);
+                let middle = before.clamp(start, end);
                 let parts = [(start, middle), (middle, end)].into_iter().filter(|(start, end)| start < end);
-                runs.extend(parts.map(|(start, end)| NumberRun { start, len: end - start }));
+                parts.for_each(|(start, end)| append(runs, NumberRun { start, len: end - start }, before));
                 continue;
             }
             for offset in 0..u64::from(len) {
                 ids.push(id + offset);
                 if ids.len() == MANY {
-                    self.append_runs(&ids, border, runs)?;
+                    self.number_as_runs(&ids, runs)?;
                     ids.clear();
                 }
             }
         }
         if !ids.is_empty() {
-            self.append_runs(&ids, border, runs)?;
+            self.number_as_runs(&ids, runs)?;
             ids.clear();
         }
         self.ids = ids;
@@ -321,24 +306,6 @@ impl Numbering {
         false
     }
 
-    fn append_runs(
-        &mut self,
-        ids: &[u64],
-        border: BlockNumber,
-        runs: &mut Vec<NumberRun>,
-    ) -> Result<(), String> {
-        let mut numbers = std::mem::take(&mut self.numbers);
-        let numbered = self.number(ids, &mut numbers);
-        for &number in &numbers {
-            match runs.last_mut() {
-                Some(run) if run.end() == number && number != border => run.len += 1,
-                _ => runs.push(NumberRun { start: number, len: 1 }),
-            }
-        }
-        self.numbers = numbers;
-        numbered
-    }
-
     /// Whether looking ids up in the table comes first.
     fn is_mostly_strays(&self) -> bool {
         self.strays.len() > self.len as usize / 2
@@ -348,7 +315,7 @@ impl Numbering {
     /// one: the usual case.
     #[inline]
     fn known_run(&mut self, id: u64) -> Option<NumberRun> {
-        let find = |run: &Run| {
+        let find = |run: &IdRange| {
             let start = run.find(id)?;
             Some(NumberRun { start, len: run.len - (start - run.number) })
         };
@@ -425,7 +392,7 @@ impl Numbering {
                 return Err("more than 4294967295 distinct blocks".into());
             }
             if !extends {
-                self.runs.push(Run { id, number, len: 0 });
+                self.runs.push(IdRange { id, number, len: 0 });
             }
             self.recent = self.runs.len() - 1;
             self.runs[self.recent].len += 1;
@@ -481,33 +448,28 @@ mod tests {
             prop_assert_eq!(ours(&requests), naive(&requests));
             let (mut numbering, mut by_run) = (Numbering::default(), Vec::new());
             for ids in &requests {
-                let (mut next, mut numbers) = (numbering.len(), Vec::new());
-                numbering
-                    .runs(ids, |run, new| {
-                        assert!(run.len > 0 && new == (run.start == next) && (new || run.end() <= next));
-                        next += if new { run.len } else { 0 };
-                        numbers.extend(run.blocks());
-                    })
-                    .unwrap();
-                by_run.push(numbers);
+                let (mut next, mut runs) = (numbering.len(), Vec::new());
+                numbering.number_as_runs(ids, &mut runs).unwrap();
+                for run in &runs {
+                    assert!(run.len > 0 && (run.start == next || run.end() <= next));
+                    next = next.max(run.end());
+                }
+                by_run.push(runs.into_iter().flat_map(NumberRun::blocks).collect::<Vec<_>>());
             }
             prop_assert_eq!(by_run, naive(&requests));
-            // The usual requests at once, as far as they are usual.
-            let (mut numbering, mut numbers) = (Numbering::default(), Vec::new());
-            for (ids, expected) in requests.iter().zip(naive(&requests)) {
-                let (before, mut seen) = (numbering.len(), Vec::new());
-                match numbering.extend(ids, |run| seen.extend(run.blocks())) {
-                    Some((known, first)) => {
-                        prop_assert_eq!((known, first), (seen.len(), expected.first().copied()));
-                        seen.extend(before..numbering.len());
-                        prop_assert_eq!(seen, expected);
-                    }
-                    None => {
-                        prop_assert!(expected.starts_with(&seen) && numbering.len() == before);
-                        numbering.number(ids, &mut numbers).unwrap();
-                        prop_assert_eq!(&numbers, &expected);
-                    }
-                }
+        }
+
+        #[test]
+        fn runs_of_ids_get_the_numbers_of_their_ids(
+            of in prop::collection::vec((prop_oneof![0..60u64, 1000..1040u64, any::<u32>().prop_map(u64::from)], 0..9u32), 0..40)
+        ) {
+            let (mut plain, mut by_run, mut runs) = (Numbering::default(), Numbering::default(), Vec::new());
+            for (id, len) in of {
+                let (mut numbers, ids) = (Vec::new(), (id..id + u64::from(len)).collect::<Vec<_>>());
+                plain.number(&ids, &mut numbers).unwrap();
+                runs.clear();
+                by_run.number_id_runs([(id, len)].into_iter(), &mut runs).unwrap();
+                prop_assert_eq!(runs.iter().flat_map(|run| run.blocks()).collect::<Vec<_>>(), numbers);
             }
         }
     }

@@ -3,6 +3,10 @@
 //! Trace time is the running maximum of the timestamps. A late record (stamped before one that was
 //! read earlier) counts at the time that is open when it is read.
 
+use crate::stats::Report;
+use crate::stats::seen::Seen;
+use crate::stats::statistic::{Known, Statistic};
+
 /// Peak rates are counted over whole seconds of trace time.
 const PEAK_WINDOW_MS: f64 = 1000.0;
 
@@ -42,9 +46,9 @@ pub(super) struct Arrivals {
     /// Welford's running mean and sum of squared differences of the gaps.
     gap_mean: f64,
     gap_squares: f64,
-    second: Window,
+    second: OpenSpan,
     peak: u64,
-    ten_seconds: Window,
+    ten_seconds: OpenSpan,
     /// Sum of squares of the counts of the windows of ten seconds that are closed.
     squares: u128,
     first_window: f64,
@@ -52,14 +56,14 @@ pub(super) struct Arrivals {
 
 /// Requests in the open window of trace time [index * length, (index + 1) * length).
 #[derive(Clone, Copy, Default)]
-struct Window {
+struct OpenSpan {
     index: f64,
     /// Where the window ends.
     end: f64,
     requests: u64,
 }
 
-impl Window {
+impl OpenSpan {
     /// The window of that length around `now`, without requests.
     fn around(now: f64, length: f64) -> Self {
         let index = (now / length).floor();
@@ -89,8 +93,8 @@ impl Arrivals {
     pub(super) fn record(&mut self, timestamp: f64) {
         if self.requests == 0 {
             (self.first, self.earliest, self.now) = (timestamp, timestamp, timestamp);
-            self.second = Window::around(timestamp, PEAK_WINDOW_MS);
-            self.ten_seconds = Window::around(timestamp, DISPERSION_WINDOW_MS);
+            self.second = OpenSpan::around(timestamp, PEAK_WINDOW_MS);
+            self.ten_seconds = OpenSpan::around(timestamp, DISPERSION_WINDOW_MS);
             self.first_window = self.ten_seconds.index;
         } else {
             self.earliest = self.earliest.min(timestamp);
@@ -109,11 +113,6 @@ impl Arrivals {
         if let Some(requests) = self.ten_seconds.count(self.now, DISPERSION_WINDOW_MS) {
             self.squares += u128::from(requests) * u128::from(requests);
         }
-    }
-
-    /// Trace time: the largest timestamp so far.
-    pub(super) fn now(&self) -> f64 {
-        self.now
     }
 
     /// Variance over mean of the counts per ten seconds, from the first window to the open one.
@@ -144,6 +143,20 @@ impl Arrivals {
             dispersion_10s: self.dispersion(),
             late: self.late,
         })
+    }
+}
+
+impl Statistic for Arrivals {
+    #[inline]
+    fn add(&mut self, seen: &Seen) -> Result<(), String> {
+        if let Some(timestamp) = seen.timestamp {
+            self.record(timestamp);
+        }
+        Ok(())
+    }
+
+    fn report(&self, _: &Known, report: &mut Report) {
+        report.arrivals = self.figures();
     }
 }
 

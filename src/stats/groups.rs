@@ -70,10 +70,11 @@ impl Groups {
                 &mut self.groups[last].1
             }
         };
-        let before = (analysis.growing_bytes(), analysis.fixed_bytes());
+        let before = analysis.bytes_with_recency();
         analysis.add(record)?;
-        self.bytes = self.bytes + analysis.growing_bytes() - before.0;
-        self.fixed = self.fixed + analysis.fixed_bytes() - before.1;
+        let after = analysis.bytes_with_recency();
+        self.bytes = self.bytes + after.growing() - before.growing();
+        self.fixed = self.fixed + after.fixed() - before.fixed();
         self.budget.map_or(Ok(()), |budget| self.stay_below(budget))
     }
 
@@ -92,8 +93,11 @@ impl Groups {
             self.all_mut().for_each(Analysis::note_recency);
             self.count_bytes();
         }
-        let simulated = self.all_mut().map(|analysis| analysis.simulation_bytes()).sum();
-        let forgettable = |analysis: &Analysis| analysis.growing_bytes() - analysis.simulation_bytes();
+        let simulated = self.all_mut().map(|analysis| analysis.bytes().simulated).sum();
+        let forgettable = |analysis: &Analysis| {
+            let bytes = analysis.bytes_with_recency();
+            bytes.blocks + bytes.log
+        };
         if self.bytes > budget
             && let Some(largest) = self.all_mut().max_by_key(|analysis| forgettable(analysis))
         {
@@ -106,9 +110,9 @@ impl Groups {
     }
 
     fn count_bytes(&mut self) {
-        self.bytes = self.all_mut().map(|analysis| analysis.growing_bytes()).sum();
+        self.bytes = self.all_mut().map(|analysis| analysis.bytes_with_recency().growing()).sum();
         let values: usize = self.groups.iter().map(|(value, _)| value_bytes(value)).sum();
-        self.fixed = values + self.all_mut().map(|analysis| analysis.fixed_bytes()).sum::<usize>();
+        self.fixed = values + self.all_mut().map(|analysis| analysis.bytes().fixed()).sum::<usize>();
     }
 
     /// Whether what cannot be forgotten takes as much as the budget for all else: then no more groups are made.

@@ -1,143 +1,51 @@
 //! Figures of a trace, in one pass.
 //!
-//! [`Analysis`] takes one record at a time and can be asked for a [`Report`] at any moment.
+//! [`Analysis`] takes one record at a time and can be asked for a [`Report`] at any moment. Inside, a record
+//! is numbered and timed once (`seen`), and then taken by independent statistics, a file each
+//! (`statistics` lists them).
 
 mod analysis;
 mod arrivals;
+mod bins;
 mod bitmap;
-mod capacity;
+mod cache;
 mod correlation;
 mod distribution;
+mod fenwick;
+mod figures;
 mod groups;
-mod optimal;
-mod partial;
-mod pictures;
-mod policy;
+mod infinite;
+mod lengths;
+mod memory;
+mod piece_row;
+mod pieces;
 mod prefixes;
 mod rates;
 mod recency;
-mod row;
+mod repeats;
+mod request_log;
 mod sample;
-mod stack;
+mod seen;
+mod sharing;
+mod statistic;
+mod statistics;
+mod timeline;
+mod totals;
 mod window;
 
 pub use analysis::{Analysis, AnalysisOptions};
 pub use arrivals::ArrivalFigures;
-pub use capacity::{CacheFigures, CacheOptions, CapacityRow, HitRule, Hits, TargetRow, TtlRow};
+pub use bins::Bin;
+pub use cache::{CacheFigures, CacheOptions, CapacityRow, Hits, Policy, TargetRow, TtlRow};
 pub use correlation::Correlations;
 pub use distribution::{Distribution, EXACT_BELOW, Summary};
+pub use figures::{Bound, Pictures, Report, WindowReport};
 pub use groups::{Groups, MAX_GROUPS};
-pub use partial::{Merger, PartialWriter, Piece, PieceLine, PieceReader};
-pub use pictures::{Bin, Bucket, Pictures, TIME_BUCKETS, TimelineFigures};
-pub use policy::Policy;
+pub use infinite::{InfiniteCache, Lookup};
+pub use pieces::{Merger, PartialWriter, Piece, PieceLine, PieceReader};
 pub use prefixes::{PrefixFigures, PrefixRow};
 pub use rates::RateDistribution;
 pub use sample::{Estimate, SampleFigures};
+pub use seen::HitRule;
+pub use timeline::{Bucket, TIME_BUCKETS, TimelineFigures};
 pub use window::{WindowFigures, WindowSize};
-
-/// Every figure of a trace, as plain data.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// The percentiles that every [`Summary`] holds, in percent.
-    pub percentiles: Vec<f64>,
-    /// Records read.
-    pub requests: u64,
-    /// Records without `hash_ids`: they count in input and output length only.
-    pub requests_without_ids: u64,
-    /// Tokens per block.
-    pub block_size: u64,
-    /// Which cached blocks count as hits.
-    pub hit_rule: HitRule,
-    /// Block references: the sum of the lengths of all id lists.
-    pub blocks: u64,
-    /// Distinct blocks.
-    pub unique_blocks: u64,
-    /// Distinct blocks that occur more than once.
-    pub shared_blocks: u64,
-    /// First blocks that start two or more requests.
-    pub prefix_groups: u64,
-    /// Sum of the input lengths, in tokens.
-    pub input_tokens: u128,
-    /// Sum of the output lengths, in tokens.
-    pub output_tokens: u128,
-    /// Prompt tokens that an infinite cache would have served.
-    pub cached_tokens: u128,
-    /// `cached_tokens` over the input tokens of the requests with ids.
-    pub token_hit_rate: Option<f64>,
-    /// Blocks found in the infinite cache over all block references.
-    pub block_hit_rate: Option<f64>,
-    /// When requests arrive; absent in a trace without timestamps.
-    pub arrivals: Option<ArrivalFigures>,
-    /// Prompt length, in tokens.
-    pub input_length: Option<Summary>,
-    /// Tokens in blocks that occur more than once in the whole trace.
-    pub context_length: Option<Summary>,
-    /// Input length less context length.
-    pub unique_prompt_length: Option<Summary>,
-    /// Generated length, in tokens.
-    pub output_length: Option<Summary>,
-    /// Share of a request's blocks that an infinite cache holds when it arrives.
-    pub hit_rate: Option<Summary>,
-    /// Prompt tokens that an infinite cache holds when the request arrives.
-    pub cached_length: Option<Summary>,
-    /// Pearson correlations of the lengths of a request.
-    pub correlations: Correlations,
-    /// Finite caches, if any was asked for.
-    pub caches: Option<CacheFigures>,
-    /// The shared prefixes that save most, if asked for.
-    pub prefixes: Option<PrefixFigures>,
-    /// Counts for charts, if asked for.
-    pub pictures: Option<Pictures>,
-    /// What the figures of hits are worth, if they come from a sample. Those of lengths are exact.
-    pub estimate: Option<SampleFigures>,
-    /// What the figures are worth, if blocks have been forgotten.
-    pub bound: Option<Bound>,
-}
-
-/// What is left of exactness when memory ran out.
-///
-/// A forgotten block that comes back counts as new. So figures of hits and of context length are lower
-/// bounds, unique blocks and unique prompt lengths are upper bounds, and shared blocks and prefix
-/// groups are neither.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bound {
-    /// How many blocks have been forgotten.
-    pub forgotten_blocks: u64,
-    /// LRU caches of at most this many blocks are still exact; all are if no block was forgotten.
-    pub exact_capacity_blocks: Option<u64>,
-    /// Requests whose context length was settled before the end: later ones can only add to it.
-    pub settled_requests: u64,
-}
-
-impl Bound {
-    /// Whether the hits of a finite cache are a lower bound. Caches that are simulated apart are not
-    /// affected.
-    pub fn of_row(bound: Option<Self>, row: &CapacityRow) -> bool {
-        let exact = bound.and_then(|bound| bound.exact_capacity_blocks);
-        matches!(row.policy, "lru" | "infinite") && exact.is_some_and(|exact| row.capacity_blocks > exact)
-    }
-
-    /// Whether hits are lower bounds: blocks have been forgotten.
-    pub fn of_hits(bound: Option<Self>) -> bool {
-        bound.is_some_and(|bound| bound.forgotten_blocks > 0)
-    }
-}
-
-/// What a stream says after each window.
-#[derive(Clone, Debug)]
-pub struct WindowReport {
-    /// The percentiles that every [`Summary`] holds, in percent.
-    pub percentiles: Vec<f64>,
-    /// The window itself.
-    pub window: WindowFigures,
-    /// Requests since the beginning.
-    pub requests: u64,
-    /// Distinct blocks since the beginning.
-    pub unique_blocks: u64,
-    /// Token hit rate of an infinite cache since the beginning.
-    pub token_hit_rate: Option<f64>,
-    /// Finite caches since the beginning, if any was asked for.
-    pub caches: Option<CacheFigures>,
-    /// What the figures are worth, if blocks have been forgotten.
-    pub bound: Option<Bound>,
-}

@@ -13,8 +13,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::blocks::BlockNumber;
+use crate::blocks::{BlockNumber, NumberRun};
+use crate::stats::Report;
 use crate::stats::recency::{Kept, reserve};
+use crate::stats::seen::Seen;
+use crate::stats::statistic::{Bytes, Forgetting, Known, Statistic};
 
 /// Segments at any time, at some 120 bytes each.
 pub(super) const MAX_SEGMENTS: usize = 200_000;
@@ -52,10 +55,10 @@ pub struct PrefixFigures {
 
 /// A use of blocks by a request.
 #[derive(Clone, Copy)]
-pub(super) struct Use {
-    pub(super) line: u64,
+struct Use {
+    line: u64,
     /// Arrival, as the running maximum, in milliseconds.
-    pub(super) now: f64,
+    now: f64,
 }
 
 /// Consecutive blocks of a path that were used equally often, at least twice.
@@ -139,24 +142,20 @@ impl Prefixes {
         }
     }
 
-    /// Bytes in use.
-    pub(super) fn bytes(&self) -> usize {
-        24 * self.origins.len() + 120 * self.segments.len()
-    }
-
-    /// Takes a request of `length` tokens that finds `hit`, the first of its blocks, and introduces
+    /// Takes a request of `length` tokens that finds `hit`, the first of its blocks in runs as long as can
+    /// be, and introduces
     /// blocks from number `first_new` on, if `introduces`.
-    pub(super) fn touch(
+    fn touch(
         &mut self,
-        hit: &[BlockNumber],
+        hit: impl Iterator<Item = NumberRun>,
         length: u64,
         first_new: Option<BlockNumber>,
         by: Use,
     ) {
         let mut depth = 0;
-        for run in hit.chunk_by(|a, b| a + 1 == *b) {
-            self.touch_run(run[0], run.len() as u32, depth, length, by);
-            depth += run.len() as u32;
+        for run in hit {
+            self.touch_run(run.start, run.len, depth, length, by);
+            depth += run.len;
         }
         if let Some(first) = first_new {
             reserve(&mut self.origins, 1);
@@ -221,7 +220,7 @@ impl Prefixes {
     }
 
     /// Goes on with the blocks that are kept; `ids` names blocks by their old numbers.
-    pub(super) fn retain(&mut self, kept: &Kept, ids: impl Fn(&[BlockNumber]) -> Vec<u64>) {
+    fn retain(&mut self, kept: &Kept, ids: impl Fn(&[BlockNumber]) -> Vec<u64>) {
         let mut gone: Vec<(BlockNumber, Segment)> = Vec::new();
         let mut segments = BTreeMap::new();
         for (first, mut segment) in std::mem::take(&mut self.segments) {
@@ -261,7 +260,7 @@ impl Prefixes {
     }
 
     /// The prefixes so far; `ids` names blocks.
-    pub(super) fn figures(&self, ids: impl Fn(&[BlockNumber]) -> Vec<u64>) -> PrefixFigures {
+    fn figures(&self, ids: impl Fn(&[BlockNumber]) -> Vec<u64>) -> PrefixFigures {
         let last = |(&first, segment): (&BlockNumber, &Segment)| (first + segment.len - 1, *segment);
         let mut best: Vec<(BlockNumber, Segment)> = self.segments.iter().map(last).collect();
         best.sort_unstable_by_key(|(last, segment)| (std::cmp::Reverse(segment.saved()), *last));
@@ -271,6 +270,32 @@ impl Prefixes {
         rows.sort_by_key(|row| std::cmp::Reverse(row.saved_tokens));
         rows.truncate(self.top);
         PrefixFigures { rows, error_tokens: self.error_tokens }
+    }
+}
+
+impl Statistic for Prefixes {
+    fn add(&mut self, seen: &Seen) -> Result<(), String> {
+        if let Some(cached) = &seen.cached {
+            let lookup = &cached.lookup;
+            let introduces = (lookup.new_blocks() > 0).then_some(lookup.first_new);
+            let by = Use { line: seen.line, now: seen.now };
+            self.touch(lookup.prefix(cached.blocks), seen.input_length, introduces, by);
+        }
+        Ok(())
+    }
+
+    fn bytes(&self) -> Bytes {
+        Bytes { blocks: 24 * self.origins.len() + 120 * self.segments.len(), ..Bytes::default() }
+    }
+
+    fn forget(&mut self, forgetting: &Forgetting) {
+        if let Some(kept) = forgetting.kept {
+            self.retain(kept, |blocks| forgetting.numbering.ids(blocks));
+        }
+    }
+
+    fn report(&self, known: &Known, report: &mut Report) {
+        report.prefixes = Some(self.figures(|blocks| known.numbering.ids(blocks)));
     }
 }
 
@@ -298,7 +323,9 @@ mod tests {
             let by = Use { line, now: line as f64 };
             let length = 10 * (hit.len() as u64 + u64::from(new));
             for prefixes in [&mut exact, &mut few] {
-                prefixes.touch(&hit, length, Some(next), by);
+                let runs = hit.chunk_by(|a, b| a + 1 == *b);
+                let runs = runs.map(|run| NumberRun { start: run[0], len: run.len() as u32 });
+                prefixes.touch(runs, length, Some(next), by);
             }
             paths.push(hit.into_iter().chain(next..next + new).collect());
             next += new;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
+use crate::stats::bins::Bin;
 use crate::stats::distribution::{Summary, interpolate};
-use crate::stats::pictures::Bin;
 
 /// The most distinct fractions that are counted exactly; far more than real traces have.
 const EXACT_FRACTIONS: usize = 1 << 20;

@@ -3,7 +3,7 @@
 //!
 //! Forgetting takes place when memory is short, so it does with few bits per block beyond that.
 
-use crate::blocks::BlockNumber;
+use crate::blocks::{BlockNumber, NumberRun};
 use crate::stats::bitmap::Bitmap;
 
 /// Times of last use, counted in requests since the count began.
@@ -105,7 +105,7 @@ impl Recency {
     }
 
     /// Notes that a request uses `blocks`; there are `all` by now.
-    pub(super) fn touch(&mut self, blocks: &[BlockNumber], all: BlockNumber) {
+    pub(super) fn touch(&mut self, blocks: &[NumberRun], all: BlockNumber) {
         if self.clock == u32::MAX {
             // Coarser, but in the same order.
             self.last.iter_mut().for_each(|last| *last = last.div_ceil(2));
@@ -115,8 +115,8 @@ impl Recency {
         let more = (all as usize).saturating_sub(self.last.len());
         reserve(&mut self.last, more);
         self.last.resize(self.last.len() + more, 0);
-        for &block in blocks {
-            self.last[block as usize] = self.clock;
+        for run in blocks {
+            self.last[run.start as usize..run.end() as usize].fill(self.clock);
         }
     }
 

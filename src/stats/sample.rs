@@ -20,8 +20,12 @@ use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 
-use crate::stats::capacity::{CacheFigures, CacheOptions, CapacityRow, HitRule, Hits, TargetRow};
-use crate::stats::stack::Fenwick;
+use crate::stats::Report;
+use crate::stats::cache::{CacheFigures, CacheOptions, CapacityRow, Hits, TargetRow};
+use crate::stats::fenwick::Fenwick;
+use crate::stats::seen::{HitCount, Seen};
+use crate::stats::statistic::{Known, Statistic};
+use crate::stats::totals::ratio;
 
 /// Parts of the sample from whose differences errors are estimated.
 const PARTS: usize = 16;
@@ -179,8 +183,12 @@ fn hash(id: u64) -> u64 {
 /// Running sample of the blocks of a trace: at most some 100 bytes for each block in it.
 pub(super) struct Sample {
     size: usize,
-    block_size: u64,
-    rule: HitRule,
+    count: HitCount,
+    /// Caches to estimate.
+    options: CacheOptions,
+    /// References and tokens of requests with ids.
+    blocks: u64,
+    tokens: u128,
     entries: HashMap<u64, Entry, RandomState>,
     strata: [Stratum; 3],
     /// The blocks of [`OFTEN`].
@@ -193,11 +201,13 @@ pub(super) struct Sample {
 
 impl Sample {
     /// An empty sample of at most `size` blocks.
-    pub(super) fn new(size: usize, block_size: u64, rule: HitRule) -> Self {
+    pub(super) fn new(size: usize, count: HitCount, options: &CacheOptions) -> Self {
         Self {
             size,
-            block_size,
-            rule,
+            count,
+            options: options.clone(),
+            blocks: 0,
+            tokens: 0,
             entries: HashMap::default(),
             strata: [FIRST, OFTEN, OTHER].map(|_| Stratum::new()),
             often: HashSet::default(),
@@ -208,7 +218,9 @@ impl Sample {
     }
 
     /// Takes the next request of `length` tokens.
-    pub(super) fn add(&mut self, ids: &[u64], length: u64, measured: bool) {
+    fn request(&mut self, ids: &[u64], length: u64, measured: bool) {
+        self.blocks += ids.len() as u64;
+        self.tokens += u128::from(length);
         let mut found = std::mem::take(&mut self.found);
         found.clear();
         for (position, &id) in ids.iter().enumerate() {
@@ -219,7 +231,7 @@ impl Sample {
                 _ => OTHER,
             };
             let of = &mut self.strata[stratum];
-            let tokens = (length - position * self.block_size).min(self.block_size);
+            let tokens = (length - position * self.count.block_size).min(self.count.block_size);
             of.uses += 1;
             of.tokens += u128::from(tokens);
             of.measured += if measured { u128::from(tokens) } else { 0 };
@@ -240,16 +252,16 @@ impl Sample {
 
     /// Counts the hits of a request before its blocks are used.
     fn measure(&mut self, found: &[Found], length: u64, measured: bool) {
-        let limit = self.rule.limit(length, self.block_size);
+        let limit = self.count.limit(length);
         let shares = [FIRST, OFTEN, OTHER].map(|stratum| self.strata[stratum].share());
         let in_stack = [FIRST, OFTEN, OTHER].map(|stratum| self.strata[stratum].len as f64);
         // Sampled blocks before this one on the path.
         let mut before = [0.0; 3];
         for block in found {
             let stratum = block.stratum;
-            let start = block.position * self.block_size;
+            let start = block.position * self.count.block_size;
             let weight = 1.0 / shares[stratum];
-            let tokens = (length - start).min(self.block_size) as f64 * weight;
+            let tokens = (length - start).min(self.count.block_size) as f64 * weight;
             let part = &mut self.strata[stratum].parts[(block.hash % PARTS as u64) as usize];
             part.uses += weight;
             part.tokens += tokens;
@@ -381,13 +393,14 @@ impl Sample {
     }
 
     /// The LRU caches asked for, and the infinite one.
-    pub(super) fn caches(&self, options: &CacheOptions) -> CacheFigures {
+    fn caches(&self) -> CacheFigures {
+        let options = &self.options;
         let tokens = self.strata.iter().map(|stratum| stratum.measured).sum();
         let working_set = self.figures().unique_blocks.value.round() as u64;
         let row = |policy, capacity, hits: Estimate| {
             // A ratio may come out a little above one.
             let hit_tokens = (hits.value.round() as u128).min(tokens);
-            let row = options.row(policy, capacity, self.block_size, Hits { hit_tokens, tokens });
+            let row = options.row(policy, capacity, self.count.block_size, Hits { hit_tokens, tokens });
             CapacityRow { hit_tokens_error: Some(hits.error), ..row }
         };
         let capacities = options.all_capacities(working_set);
@@ -401,7 +414,7 @@ impl Sample {
     }
 
     /// What the sample says so far.
-    pub(super) fn figures(&self) -> SampleFigures {
+    fn figures(&self) -> SampleFigures {
         let mut repeated = [0; 3];
         for entry in self.entries.values().filter(|entry| entry.uses > 1) {
             repeated[entry.stratum] += 1;
@@ -421,5 +434,27 @@ impl Sample {
             cached_tokens: self.sum(Stratum::hit_tokens),
             hit_blocks: self.sum(hits),
         }
+    }
+}
+
+impl Statistic for Sample {
+    fn add(&mut self, seen: &Seen) -> Result<(), String> {
+        if seen.blocks.is_some() {
+            self.request(seen.ids, seen.input_length, seen.is_measured);
+        }
+        Ok(())
+    }
+
+    fn report(&self, _: &Known, report: &mut Report) {
+        let estimate = self.figures();
+        let whole = |estimate: Estimate| estimate.value.round() as u64;
+        report.unique_blocks = whole(estimate.unique_blocks);
+        report.shared_blocks = whole(estimate.shared_blocks);
+        report.prefix_groups = whole(estimate.prefix_groups);
+        report.cached_tokens = u128::from(whole(estimate.cached_tokens));
+        report.token_hit_rate = ratio(estimate.cached_tokens.value, self.tokens as f64);
+        report.block_hit_rate = ratio(estimate.hit_blocks.value, self.blocks as f64);
+        report.caches = self.options.is_asked_for().then(|| self.caches());
+        report.estimate = Some(estimate);
     }
 }

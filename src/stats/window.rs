@@ -5,8 +5,10 @@
 
 use hdrhistogram::Histogram;
 
-use crate::record::Record;
+use crate::stats::Report;
 use crate::stats::distribution::Summary;
+use crate::stats::seen::Seen;
+use crate::stats::statistic::{Known, Statistic};
 
 /// Where a window ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,15 +49,6 @@ pub struct WindowFigures {
     pub output_length: Option<Summary>,
 }
 
-/// What an analysis tells a window of a request.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counted {
-    pub(super) cached: u64,
-    pub(super) new_blocks: u32,
-    /// Cached blocks and all blocks, if the request has ids.
-    pub(super) hit: Option<(u32, u32)>,
-}
-
 /// The open window of a stream, in constant memory.
 pub(super) struct Window {
     size: WindowSize,
@@ -69,8 +62,8 @@ pub(super) struct Window {
     new_blocks: u64,
     rate_sum: f64,
     rates: u64,
-    input: Lengths,
-    output: Lengths,
+    input: WindowLengths,
+    output: WindowLengths,
 }
 
 impl Window {
@@ -87,8 +80,8 @@ impl Window {
             new_blocks: 0,
             rate_sum: 0.0,
             rates: 0,
-            input: Lengths::default(),
-            output: Lengths::default(),
+            input: WindowLengths::default(),
+            output: WindowLengths::default(),
         }
     }
 
@@ -138,30 +131,38 @@ impl Window {
             output_length: self.output.summary(&self.percentiles),
         }
     }
+}
 
-    pub(super) fn add(&mut self, record: &Record, counted: Counted) {
+impl Statistic for Window {
+    fn add(&mut self, seen: &Seen) -> Result<(), String> {
         self.requests += 1;
-        self.late += u64::from(record.timestamp.zip(self.start).is_some_and(|(t, start)| t < start));
-        self.input.record(record.input_length);
-        if let Some(length) = record.output_length {
+        self.late += u64::from(seen.timestamp.zip(self.start).is_some_and(|(t, start)| t < start));
+        self.input.record(seen.input_length);
+        if let Some(length) = seen.output_length {
             self.output.record(length);
         }
-        self.cached += u128::from(counted.cached);
-        self.new_blocks += u64::from(counted.new_blocks);
-        if record.has_ids {
-            self.tokens_with_ids += u128::from(record.input_length);
+        if seen.blocks.is_some() {
+            self.tokens_with_ids += u128::from(seen.input_length);
         }
-        if let Some((k, n)) = counted.hit {
-            self.rates += 1;
-            self.rate_sum += f64::from(k) / f64::from(n);
+        if let (Some(cached), Some(blocks)) = (&seen.cached, seen.blocks) {
+            self.cached += u128::from(cached.tokens);
+            self.new_blocks += u64::from(cached.lookup.new_blocks());
+            if blocks > 0 {
+                self.rates += 1;
+                self.rate_sum += f64::from(cached.blocks) / f64::from(blocks);
+            }
         }
+        Ok(())
     }
+
+    /// Windows are reported as they close.
+    fn report(&self, _: &Known, _: &mut Report) {}
 }
 
 /// A distribution that begins anew with each window: exact sums and extremes, percentiles from an
 /// `HdrHistogram` of three digits.
 #[derive(Default)]
-struct Lengths {
+struct WindowLengths {
     sum: u128,
     squares: f64,
     histogram: Option<Histogram<u64>>,
@@ -169,7 +170,7 @@ struct Lengths {
     max: u64,
 }
 
-impl Lengths {
+impl WindowLengths {
     fn record(&mut self, value: u64) {
         if self.histogram.is_none() {
             // Three digits are within the library's limits, so this cannot fail.

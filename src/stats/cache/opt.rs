@@ -10,55 +10,63 @@
 //! What is optimal is the number of blocks served. A last, partial block counts for fewer tokens.
 //! During warm-up hits are worth nothing, so a block whose next use is in it can leave at no cost.
 
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::ops::Range;
 
 use crate::blocks::BlockNumber;
+use crate::stats::cache::policy::Study;
+use crate::stats::seen::{HitCount, Seen};
+use crate::stats::statistic::Bytes;
 
 /// Stands for "never" among the numbers of requests.
 const NEVER: u32 = u32::MAX;
 
 /// The whole sequence of uses: 4 bytes per block reference and 16 per request, and 4 more per
 /// reference while it is evaluated.
-#[derive(Default)]
 pub(super) struct History {
+    count: HitCount,
     blocks: Vec<BlockNumber>,
-    requests: Vec<Used>,
+    requests: Vec<PastRequest>,
     /// Requests that only fill the cache.
     warmup: u32,
 }
 
 /// A request in the history: where its blocks end, and its length.
-struct Used {
+struct PastRequest {
     end: usize,
     length: u64,
 }
 
-impl History {
-    /// Notes a request of `length` tokens.
-    ///
-    /// # Errors
-    /// When there are too many requests to number.
-    pub(super) fn push(&mut self, blocks: &[BlockNumber], length: u64, measured: bool) -> Result<(), String> {
+impl Study for History {
+    fn access(&mut self, seen: &Seen) -> Result<(), String> {
         if self.requests.len() as u64 >= u64::from(NEVER) {
             return Err("more than 4294967295 requests are too many for --policy opt".into());
         }
-        self.blocks.extend_from_slice(blocks);
-        self.requests.push(Used { end: self.blocks.len(), length });
-        self.warmup += u32::from(!measured);
+        self.blocks.extend_from_slice(seen.numbers);
+        self.requests.push(PastRequest { end: self.blocks.len(), length: seen.input_length });
+        self.warmup += u32::from(!seen.is_measured);
         Ok(())
     }
 
-    /// Bytes in use now and while the history is evaluated.
-    pub(super) fn bytes(&self) -> usize {
-        8 * self.blocks.len() + 16 * self.requests.len()
+    /// Now and while the history is evaluated.
+    fn bytes(&self) -> Bytes {
+        Bytes { blocks: 8 * self.blocks.len() + 16 * self.requests.len(), ..Bytes::default() }
     }
 
-    /// Prompt tokens that the best cache of each capacity serves to measured requests; `tokens` says
-    /// how many a hit of that many blocks is for a request of that length.
-    pub(super) fn hit_tokens(&self, capacities: &[u64], tokens: impl Fn(u64, u64) -> u64) -> Vec<u128> {
+    fn needs_all_blocks(&self) -> bool {
+        true
+    }
+
+    fn hit_tokens(&self, capacities: &[u64], _: u64) -> BTreeMap<u64, u128> {
         let next = self.next_uses();
-        capacities.iter().map(|&capacity| self.simulate(&next, capacity, &tokens)).collect()
+        capacities.iter().map(|&capacity| (capacity, self.simulate(&next, capacity))).collect()
+    }
+}
+
+impl History {
+    /// An empty history.
+    pub(super) fn new(count: HitCount) -> Self {
+        Self { count, blocks: Vec::new(), requests: Vec::new(), warmup: 0 }
     }
 
     /// Where the blocks of a request are in `self.blocks`.
@@ -89,7 +97,7 @@ impl History {
         next
     }
 
-    fn simulate(&self, next: &[u32], capacity: u64, tokens: &impl Fn(u64, u64) -> u64) -> u128 {
+    fn simulate(&self, next: &[u32], capacity: u64) -> u128 {
         let capacity = usize::try_from(capacity).unwrap_or(usize::MAX);
         // The request for which each block is held.
         let mut held_for = vec![NEVER; self.distinct()];
@@ -102,7 +110,7 @@ impl History {
             let path = &self.blocks[range.clone()];
             if number >= self.warmup {
                 let hit = path.iter().take_while(|&&block| held_for[block as usize] == number).count();
-                total += u128::from(tokens(hit as u64, request.length));
+                total += u128::from(self.count.tokens(hit as u64, request.length));
             }
             for (depth, (&block, &next)) in path.iter().zip(&next[range]).enumerate() {
                 let used = &mut held_for[block as usize];

@@ -1,4 +1,8 @@
-//! What charts need beside the figures: counts by length and by time, in constant memory.
+//! Requests by trace time, for charts, in constant memory.
+
+use crate::stats::Report;
+use crate::stats::seen::Seen;
+use crate::stats::statistic::{Known, Statistic};
 
 /// Buckets of time that are kept. When the trace outgrows them, each two become one.
 pub const TIME_BUCKETS: usize = 256;
@@ -12,20 +16,6 @@ const FULL: u64 = 4;
 
 /// Length of a bucket at first, in milliseconds.
 const FIRST_LENGTH_MS: f64 = 125.0;
-
-/// Bins of lengths for each doubling.
-const BINS_PER_DOUBLING: i32 = 4;
-
-/// Values from `from` up to but not including `to`, and how many there are.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Bin {
-    /// Least value.
-    pub from: f64,
-    /// The least value of the next bin.
-    pub to: f64,
-    /// Requests whose value is in between.
-    pub count: u64,
-}
 
 /// Requests that arrive in one stretch of trace time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,25 +41,6 @@ impl Bucket {
     }
 }
 
-/// Counts over the whole trace, for charts.
-#[derive(Clone, Debug, Default)]
-pub struct Pictures {
-    /// Prompt lengths. Bins of lengths rise by a quarter of a doubling, 0 has its own; none without values.
-    pub input_length: Vec<Bin>,
-    /// Context lengths.
-    pub context_length: Vec<Bin>,
-    /// Unique prompt lengths.
-    pub unique_prompt_length: Vec<Bin>,
-    /// Generated lengths.
-    pub output_length: Vec<Bin>,
-    /// Cached lengths.
-    pub cached_length: Vec<Bin>,
-    /// Hit rates of requests, in twentieths; a rate of 1 is in the last bin.
-    pub hit_rate: Vec<Bin>,
-    /// Arrivals by time.
-    pub timeline: TimelineFigures,
-}
-
 /// Requests by trace time.
 #[derive(Clone, Debug, Default)]
 pub struct TimelineFigures {
@@ -77,20 +48,6 @@ pub struct TimelineFigures {
     pub length_s: f64,
     /// Buckets from the first request on, at most [`TIME_BUCKETS`]; none without timestamps.
     pub buckets: Vec<Bucket>,
-}
-
-/// Edges of bins of lengths, rising: 0, 1, 2, and so on, up to the first one beyond `largest`.
-pub(super) fn length_edges(largest: u64) -> Vec<u64> {
-    let mut edges = vec![0];
-    let mut exponent = 0;
-    while edges.last().is_some_and(|&last| last <= largest) {
-        let edge = 2_f64.powf(f64::from(exponent) / f64::from(BINS_PER_DOUBLING)).round() as u64;
-        exponent += 1;
-        if edges.last() != Some(&edge) {
-            edges.push(edge);
-        }
-    }
-    edges
 }
 
 /// Arrivals by time, in [`TIME_BUCKETS`] buckets at most.
@@ -150,6 +107,23 @@ impl Timeline {
     }
 }
 
+impl Statistic for Timeline {
+    #[inline]
+    fn add(&mut self, seen: &Seen) -> Result<(), String> {
+        if seen.timestamp.is_some() {
+            let (tokens, cached) = seen.cached.map_or((0, 0), |cached| (seen.input_length, cached.tokens));
+            self.count(seen.now, tokens, cached);
+        }
+        Ok(())
+    }
+
+    fn report(&self, _: &Known, report: &mut Report) {
+        if let Some(pictures) = &mut report.pictures {
+            pictures.timeline = self.figures();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -189,13 +163,5 @@ mod tests {
         let TimelineFigures { buckets, .. } = timeline.figures();
         assert!(buckets.len() <= TIME_BUCKETS);
         assert_eq!(buckets.iter().map(|bucket| bucket.requests).sum::<u64>(), 4);
-    }
-
-    #[test]
-    fn edges_are_distinct_whole_numbers() {
-        assert_eq!(length_edges(12), [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 13]);
-        assert_eq!(length_edges(0), [0, 1]);
-        let edges = length_edges(1 << 40);
-        assert!(edges.is_sorted_by(|a, b| a < b) && edges.len() < 200);
     }
 }

@@ -10,25 +10,22 @@
 //! A piece is a sequence of JSON lines:
 //!
 //! * `{"kvtrace_partial":3,"block_size":512,"piece":[3,100]}`, `piece` only if the user numbered them
-//! * a row per request, see [`row`](super::row)
+//! * a row per request, see [`piece_row`](super::piece_row)
 //! * `{"requests":12031,"repeated":[14,2,...],"restarted":[0,2,...]}`: alternately how many of the new
 //!   blocks to pass over and how many occurred again, in the order in which they were introduced; and
 //!   how many to pass over and how often the next one started a request that did not introduce it,
 //!   where 2 is twice or more.
 
-use std::collections::HashMap;
-
-use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 
-use crate::blocks::{BlockNumber, NumberRun, Numbering};
+use crate::blocks::NumberRun;
 use crate::error::Error;
 use crate::io::{Input, Status};
 use crate::record::scan::Scanner;
 use crate::record::{MAX_BLOCK_SIZE, Record};
-use crate::stats::analysis::Restarts;
-use crate::stats::bitmap::Bitmap;
-use crate::stats::row::{Before, IdRun, Row};
+use crate::stats::infinite::InfiniteCache;
+use crate::stats::piece_row::{Before, IdRun, PieceRow};
+use crate::stats::repeats::{Repeats, Restarts};
 use crate::stats::{Analysis, AnalysisOptions};
 
 /// Version of the format.
@@ -79,18 +76,15 @@ impl Trailer {
     }
 }
 
-/// Writes the state of one piece. Memory: one bit per distinct block, what [`Numbering`] takes, and
+/// Writes the state of one piece. Memory: one bit per distinct block, what [`InfiniteCache`] takes, and
 /// some 16 bytes for each block that started a request before.
 pub struct PartialWriter {
     budget: Option<usize>,
-    numbering: Numbering,
-    repeated: Bitmap,
-    restarts: HashMap<BlockNumber, Restarts, RandomState>,
+    cache: InfiniteCache,
+    repeats: Repeats,
     requests: u64,
     before: Before,
-    /// Where new blocks stand in the current request, reused.
-    positions: Vec<std::ops::Range<usize>>,
-    row: Row,
+    row: PieceRow,
 }
 
 impl PartialWriter {
@@ -99,13 +93,11 @@ impl PartialWriter {
         write_line(&Header { kvtrace_partial: VERSION, block_size, piece }, out);
         Self {
             budget,
-            numbering: Numbering::default(),
-            repeated: Bitmap::default(),
-            restarts: HashMap::default(),
+            cache: InfiniteCache::default(),
+            repeats: Repeats::default(),
             requests: 0,
             before: Before::default(),
-            positions: Vec::new(),
-            row: Row::default(),
+            row: PieceRow::default(),
         }
     }
 
@@ -122,7 +114,7 @@ impl PartialWriter {
             self.row.n = Some(ids.len() as u32);
             self.path(ids)?;
         }
-        let bytes = self.numbering.bytes() + self.repeated.bytes() + 16 * self.restarts.len();
+        let bytes = self.cache.numbering().bytes() + self.repeats.bytes();
         if self.budget.is_some_and(|budget| bytes > budget) {
             return Err(
                 "the piece has more blocks than fit into --max-memory: cut it into smaller ones".into()
@@ -138,42 +130,31 @@ impl PartialWriter {
 
     fn path(&mut self, ids: &[u64]) -> Result<(), String> {
         let row = &mut self.row;
-        let seen = |run: NumberRun| self.repeated.set_run(run.start, run.len);
-        if let Some((known, first)) = self.numbering.extend(ids, seen) {
-            self.repeated.grow(self.numbering.len());
-            row.new.extend(ids.get(known).map(|&id| IdRun(id, (ids.len() - known) as u32)));
-            if let Some(first) = first.filter(|_| known > 0) {
-                Restarts::count(&mut self.restarts, first);
-            }
-            return Ok(());
-        }
-        let mut at = 0;
-        // Where the new blocks begin, and whether there is a known one behind them.
-        let (mut begin, mut scattered) = (ids.len(), false);
-        self.positions.clear();
-        self.numbering.runs(ids, |run, new| {
-            let len = run.len as usize;
-            if new {
-                begin = begin.min(at);
+        let lookup = self.cache.request(ids)?;
+        self.repeats.add(&lookup);
+        // The new blocks mostly stand together at the end.
+        let (mut at, mut any_new, mut at_end) = (0, false, true);
+        for (run, is_new) in lookup.runs_by_age() {
+            if is_new {
                 let id = ids[at];
                 match row.new.last_mut() {
                     Some(last) if last.0.checked_add(last.1.into()) == Some(id) => last.1 += run.len,
                     _ => row.new.push(IdRun(id, run.len)),
                 }
-                self.positions.push(at..at + len);
+                any_new = true;
             } else {
-                self.repeated.grow(run.end());
-                self.repeated.set_run(run.start, run.len);
-                scattered |= at > begin;
-                if at == 0 {
-                    Restarts::count(&mut self.restarts, run.start);
-                }
+                at_end &= !any_new;
             }
-            at += len;
-        })?;
-        self.repeated.grow(self.numbering.len());
-        if scattered {
-            row.positions = Some(self.positions.iter().cloned().flatten().map(|at| at as u32).collect());
+            at += run.len as usize;
+        }
+        if !at_end {
+            let mut at = 0;
+            let mut positions = Vec::new();
+            for (run, is_new) in lookup.runs_by_age() {
+                positions.extend((at..at + run.len).filter(|_| is_new));
+                at += run.len;
+            }
+            row.positions = Some(positions);
         }
         Ok(())
     }
@@ -181,16 +162,17 @@ impl PartialWriter {
     /// Ends the piece: appends its last line.
     pub fn finish(&self, out: &mut Vec<u8>) {
         let mut repeated = Vec::new();
-        let (mut start, end) = (0, self.numbering.len());
+        let bits = self.repeats.repeated();
+        let (mut start, end) = (0, self.cache.numbering().len());
         while start < end {
-            let skip = (start..end).take_while(|&block| !self.repeated.get(block)).count() as u32;
-            let len = (start + skip..end).take_while(|&block| self.repeated.get(block)).count() as u32;
+            let skip = (start..end).take_while(|&block| !bits.get(block)).count() as u32;
+            let len = (start + skip..end).take_while(|&block| bits.get(block)).count() as u32;
             if len > 0 {
                 repeated.extend([skip, len]);
             }
             start += skip + len;
         }
-        let mut restarts: Vec<_> = self.restarts.iter().map(|(&block, &times)| (block, times)).collect();
+        let mut restarts: Vec<_> = self.repeats.all_restarts().collect();
         restarts.sort_unstable_by_key(|&(block, _)| block);
         let mut restarted = Vec::new();
         let mut next = 0;
@@ -213,13 +195,13 @@ pub struct PieceLine(Line);
 
 enum Line {
     Header(Header),
-    Row(Row),
+    Row(PieceRow),
     Trailer(Trailer),
 }
 
 impl Default for PieceLine {
     fn default() -> Self {
-        Self(Line::Row(Row::default()))
+        Self(Line::Row(PieceRow::default()))
     }
 }
 
@@ -394,7 +376,7 @@ impl Merger {
         Ok(())
     }
 
-    fn row(&mut self, row: &Row) -> Result<(), String> {
+    fn row(&mut self, row: &PieceRow) -> Result<(), String> {
         let (Some(piece), Some(analysis)) = (&mut self.open, &mut self.analysis) else { return Ok(()) };
         // Numbers say more about the order than times do.
         if !piece.timed
@@ -411,12 +393,11 @@ impl Merger {
         }
         piece.requests += 1;
         // A row of a few bytes may name more blocks than there is memory for a bit of each.
-        let bytes = analysis.bytes() + 8 * piece.numbers.len() + row.news() as usize / 8;
+        let bytes = analysis.bytes().total() + 8 * piece.numbers.len() + row.news() as usize / 8;
         if self.options.budget.is_some_and(|budget| bytes > budget) {
             return Err("the pieces need more than --max-memory".into());
         }
-        analysis.add_row(row)?;
-        for &run in analysis.last_runs() {
+        for &run in analysis.add_row(row)?.runs {
             match piece.numbers.last_mut() {
                 Some(last) if last.end() == run.start => last.len += run.len,
                 _ => piece.numbers.push(run),
@@ -438,13 +419,13 @@ impl Merger {
         let mut blocks = Blocks::of(&piece.numbers);
         for pair in trailer.repeated.chunks_exact(2) {
             blocks.take(pair[0], |_| {}).ok_or_else(more)?;
-            blocks.take(pair[1], |run| analysis.repeat(run)).ok_or_else(more)?;
+            blocks.take(pair[1], |run| analysis.repeats().repeat(run)).ok_or_else(more)?;
         }
         let mut blocks = Blocks::of(&piece.numbers);
         for pair in trailer.restarted.chunks_exact(2) {
             blocks.take(pair[0], |_| {}).ok_or_else(more)?;
             let times = if pair[1] == 1 { Restarts::Once } else { Restarts::More };
-            blocks.take(1, |run| analysis.restart(run.start, times)).ok_or_else(more)?;
+            blocks.take(1, |run| analysis.repeats().restart(run.start, times)).ok_or_else(more)?;
         }
         Ok(())
     }

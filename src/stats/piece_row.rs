@@ -29,7 +29,7 @@ pub(super) struct Before {
 impl Before {
     /// Goes on behind a row.
     #[inline]
-    pub(super) fn pass(&mut self, row: &Row) {
+    pub(super) fn pass(&mut self, row: &PieceRow) {
         self.next_id = row.new.last().map_or(self.next_id, |run| run.end());
         self.time = row.timestamp.unwrap_or(self.time);
     }
@@ -40,7 +40,7 @@ const EXACT: f64 = 1e15;
 
 /// What a row says of a request.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Row {
+pub(super) struct PieceRow {
     pub(super) input_length: u64,
     pub(super) output_length: Option<u64>,
     pub(super) timestamp: Option<f64>,
@@ -65,7 +65,7 @@ impl IdRun {
     }
 }
 
-impl Row {
+impl PieceRow {
     /// Number of ids that are new in the piece.
     pub(super) fn news(&self) -> u32 {
         self.news
@@ -127,7 +127,7 @@ impl Row {
     }
 
     /// Reads the first line of `text` into the row, and gives its length without the newline behind it;
-    /// `None` if the line must be found and [`Row::read`].
+    /// `None` if the line must be found and [`PieceRow::read`].
     pub(super) fn read_first(&mut self, text: &[u8], before: &Before, block_size: u64) -> Option<usize> {
         let (len, has_ids) = self.scan(text, before)?;
         (text.get(len) == Some(&b'\n') && self.check(has_ids, block_size).is_ok()).then_some(len)
@@ -331,7 +331,7 @@ mod tests {
     }
 
     /// A row with blocks of one token each.
-    fn row() -> impl Strategy<Value = Row> {
+    fn row() -> impl Strategy<Value = PieceRow> {
         let ids = prop::collection::vec((prop_oneof![0..9_u64, any::<u64>()], any::<bool>()), 0..6);
         let lengths = (0..9_u64, prop::option::of(0..9_u64));
         (lengths, time(), prop::option::of(ids)).prop_map(|((input, output_length), timestamp, ids)| {
@@ -342,7 +342,7 @@ mod tests {
             let at_end = (0..news).all(|i| positions[i as usize] == n.unwrap_or(0) - news + i);
             let positions = (!at_end).then_some(positions);
             let input_length = n.map_or(input, u64::from);
-            Row { input_length, output_length, timestamp, n, new, positions, news }
+            PieceRow { input_length, output_length, timestamp, n, new, positions, news }
         })
     }
 
@@ -353,17 +353,17 @@ mod tests {
             for row in rows {
                 let mut line = Vec::new();
                 row.write(&before, &mut line);
-                let mut read = Row::default();
+                let mut read = PieceRow::default();
                 read.read(line.trim_ascii_end(), &before, 1).unwrap();
                 prop_assert_eq!(&read, &row);
                 // In the usual way where that goes, and in that of the library.
                 let usual = row.positions.is_none() && row.timestamp.is_none_or(|t| (0.0..1e9).contains(&t));
-                let mut read = Row::default();
+                let mut read = PieceRow::default();
                 match read.read_first(&[&line[..], b"[1]\n"].concat(), &before, 1) {
                     Some(len) => prop_assert_eq!((len + 1, &read), (line.len(), &row)),
                     None => prop_assert!(!usual),
                 }
-                let mut read = Row::default();
+                let mut read = PieceRow::default();
                 let has_ids = read.parse(line.trim_ascii_end(), &before).unwrap();
                 read.check(has_ids, 1).unwrap();
                 prop_assert_eq!(&read, &row);

@@ -23,11 +23,12 @@
 //! exactly, at a logarithm per block.
 
 use crate::blocks::BlockNumber;
+use crate::stats::fenwick::Fenwick;
 use crate::stats::recency::{Kept, reserve};
 
 /// Consecutive blocks of a path that have consecutive stack distances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Run {
+pub(super) struct StackRun {
     /// Number of blocks.
     pub(super) len: u32,
     /// Distance of the first one; each further one is one more.
@@ -63,7 +64,7 @@ impl LruStack {
         blocks: &[BlockNumber],
         first_new: BlockNumber,
         hit: usize,
-        runs: &mut Vec<Run>,
+        runs: &mut Vec<StackRun>,
     ) {
         runs.clear();
         let total = first_new;
@@ -83,14 +84,14 @@ impl LruStack {
                     let len = blocks[start..hit].iter().take_while(same).count() as u32;
                     // Everything of later requests is more recent; of this one, nothing that is left.
                     let distance = total - self.remaining.sum_through(request);
-                    runs.push(Run { len, distance, request });
+                    runs.push(StackRun { len, distance, request });
                     self.remaining.subtract(request, len);
                     start += len as usize;
                 }
                 self.remaining.push(blocks.len() as u32);
             }
             Some(places) => {
-                runs.extend(blocks[..hit].iter().map(|&block| Run {
+                runs.extend(blocks[..hit].iter().map(|&block| StackRun {
                     len: 1,
                     distance: places.distance(block),
                     request: self.last[block as usize],
@@ -154,7 +155,7 @@ impl LruStack {
 
     /// Bytes in use for requests.
     pub(super) fn request_bytes(&self) -> usize {
-        4 * self.remaining.tree.len()
+        4 * self.remaining.len()
     }
 
     /// Whether the blocks are a path of the forest seen so far; notes the parents of new blocks.
@@ -181,50 +182,6 @@ pub(super) struct Retained {
     pub(super) blocks: Kept,
     /// The requests to which some of them remain.
     pub(super) requests: Kept,
-}
-
-/// Sums over a growing list of numbers.
-#[derive(Default)]
-pub(super) struct Fenwick {
-    /// Entry i (from 1) is the sum of the `lowest_bit(i)` numbers that end with the i-th.
-    tree: Vec<u32>,
-}
-
-impl Fenwick {
-    pub(super) fn push(&mut self, value: u32) {
-        let index = self.tree.len() + 1;
-        let mut sum = value;
-        let mut step = 1;
-        while step < lowest_bit(index) {
-            sum += self.tree[index - step - 1];
-            step *= 2;
-        }
-        reserve(&mut self.tree, 1);
-        self.tree.push(sum);
-    }
-
-    pub(super) fn subtract(&mut self, index: u32, value: u32) {
-        let mut index = index as usize + 1;
-        while let Some(sum) = self.tree.get_mut(index - 1) {
-            *sum -= value;
-            index += lowest_bit(index);
-        }
-    }
-
-    /// Sum of the numbers up to and with `index` (from 0).
-    pub(super) fn sum_through(&self, index: u32) -> u32 {
-        let mut index = index as usize + 1;
-        let mut sum = 0;
-        while index > 0 {
-            sum += self.tree[index - 1];
-            index &= index - 1;
-        }
-        sum
-    }
-}
-
-fn lowest_bit(index: usize) -> usize {
-    index & index.wrapping_neg()
 }
 
 /// The stack with a place per block: places are given in the order of use and left behind.
@@ -294,7 +251,7 @@ impl Places {
     fn compact(&mut self) {
         self.block.retain(|&block| block != ROOT);
         self.alive = self.block.len() as u32;
-        self.occupied.tree.clear();
+        self.occupied = Fenwick::default();
         for (place, &block) in (0..).zip(&self.block) {
             self.place[block as usize] = place;
             self.occupied.push(1);
@@ -326,7 +283,7 @@ mod tests {
         }
     }
 
-    fn distances(runs: &[Run]) -> Vec<u32> {
+    fn distances(runs: &[StackRun]) -> Vec<u32> {
         runs.iter().flat_map(|run| run.distance..run.distance + run.len).collect()
     }
 

@@ -1,0 +1,132 @@
+//! Least recently used: the hits of every capacity at once, from the stack.
+
+use std::collections::BTreeMap;
+
+use crate::stats::cache::policy::Study;
+use crate::stats::cache::stack::{LruStack, Retained, StackRun};
+use crate::stats::recency::reserve;
+use crate::stats::seen::{Cached, HitCount, Seen};
+use crate::stats::statistic::Bytes;
+
+/// LRU caches of all capacities. Memory: that of the stack, and 8 bytes per stack distance that occurs.
+pub(super) struct Lru {
+    count: HitCount,
+    stack: LruStack,
+    /// Change of the hit tokens from one stack distance to the next.
+    steps: Vec<i64>,
+    /// Where the known prefix of the last request is in the stack.
+    runs: Vec<StackRun>,
+}
+
+impl Lru {
+    /// No request yet.
+    pub(super) fn new(count: HitCount) -> Self {
+        Self { count, stack: LruStack::default(), steps: Vec::new(), runs: Vec::new() }
+    }
+
+    /// Where the known prefix of the last request was in the stack.
+    pub(super) fn last_runs(&self) -> &[StackRun] {
+        &self.runs
+    }
+
+    /// Forgets all but the `keep` blocks used last.
+    pub(super) fn retain(&mut self, keep: usize) -> Retained {
+        self.stack.retain(keep)
+    }
+
+    fn measure(&mut self, cached: &Cached, runs: &[StackRun]) {
+        let (mut rest, mut distance) = (cached.blocks, 0);
+        for run in runs {
+            let len = run.len.min(rest);
+            if len == 0 {
+                break;
+            }
+            // A block behind one that is gone is no hit, so it counts at the largest distance so far.
+            distance = run.distance.max(distance);
+            self.step(distance, self.count.block_size as i64);
+            self.step(distance + len, -(self.count.block_size as i64));
+            rest -= len;
+            distance += len - 1;
+        }
+        // The last block may be partial.
+        let missing = u64::from(cached.blocks) * self.count.block_size - cached.tokens;
+        if missing > 0 {
+            self.step(distance, -(missing as i64));
+            self.step(distance + 1, missing as i64);
+        }
+    }
+
+    fn step(&mut self, distance: u32, change: i64) {
+        let index = distance as usize;
+        let more = (index + 1).saturating_sub(self.steps.len());
+        if more > 0 {
+            reserve(&mut self.steps, more);
+            self.steps.resize(index + 1, 0);
+        }
+        self.steps[index] += change;
+    }
+
+    /// Hit tokens at capacities 1, 2, 3, ...
+    fn points(&self) -> impl Iterator<Item = u128> + '_ {
+        self.steps
+            .iter()
+            .scan((0_i128, 0_i128), |(at_distance, total), &step| {
+                *at_distance += i128::from(step);
+                *total += *at_distance;
+                Some(*total)
+            })
+            .map(|total| u128::try_from(total).unwrap_or(0))
+    }
+
+    /// How many stack distances have occurred, or could have below the largest one.
+    pub(super) fn distances(&self) -> u64 {
+        self.steps.len() as u64
+    }
+
+    /// The smallest capacity that serves at least so many tokens, and what it serves.
+    pub(super) fn smallest(&self, wanted: f64) -> Option<(u64, u128)> {
+        let from_none = std::iter::once(0).chain(self.points());
+        (0..).zip(from_none).find(|&(_, tokens)| tokens as f64 >= wanted)
+    }
+}
+
+impl Study for Lru {
+    fn access(&mut self, seen: &Seen) -> Result<(), String> {
+        let Some(cached) = &seen.cached else { return Ok(()) };
+        if self.stack.is_full() {
+            return Err(
+                "more than 4294967295 requests are too many for finite caches (see --max-memory)".into()
+            );
+        }
+        let mut runs = std::mem::take(&mut self.runs);
+        let lookup = &cached.lookup;
+        self.stack.touch(seen.numbers, lookup.first_new, lookup.known as usize, &mut runs);
+        if seen.is_measured {
+            self.measure(cached, &runs);
+        }
+        self.runs = runs;
+        Ok(())
+    }
+
+    fn bytes(&self) -> Bytes {
+        Bytes {
+            blocks: self.stack.block_bytes() + self.stack.request_bytes(),
+            curve: size_of::<i64>() * self.steps.len(),
+            ..Bytes::default()
+        }
+    }
+
+    fn hit_tokens(&self, capacities: &[u64], _: u64) -> BTreeMap<u64, u128> {
+        let mut points = self.points();
+        let (mut reached, mut tokens) = (0, 0);
+        let mut at = |capacity: u64| {
+            while reached < capacity {
+                let Some(next) = points.next() else { break };
+                tokens = next;
+                reached += 1;
+            }
+            (capacity, tokens)
+        };
+        capacities.iter().map(|&capacity| at(capacity)).collect()
+    }
+}

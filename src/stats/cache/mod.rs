@@ -1,0 +1,139 @@
+//! Hit rates of finite caches: LRU at every capacity, caches with a time to live, and other policies
+//! at chosen capacities, all in the one pass.
+
+mod fifo;
+mod figures;
+mod lfu;
+mod lru;
+mod opt;
+mod options;
+mod policy;
+mod simulated;
+mod stack;
+mod ttl;
+
+pub use figures::{CacheFigures, CapacityRow, Hits, TargetRow, TtlRow};
+pub use options::CacheOptions;
+pub use policy::Policy;
+
+use fifo::Fifo;
+use lfu::Lfu;
+use lru::Lru;
+use opt::History;
+use policy::Study;
+use simulated::Simulated;
+use ttl::TimesToLive;
+
+use crate::stats::Report;
+use crate::stats::recency::Kept;
+use crate::stats::seen::{HitCount, Seen};
+use crate::stats::statistic::{Bytes, Known, Statistic};
+
+/// The caches asked for. The LRU stack is always among them: targets and times to live come from it.
+pub(super) struct Caches {
+    options: CacheOptions,
+    block_size: u64,
+    /// Measured requests in an infinite cache.
+    infinite: Hits,
+    lru: Lru,
+    ttls: TimesToLive,
+    /// One per policy; none for LRU.
+    studies: Vec<Option<Box<dyn Study>>>,
+}
+
+/// What finds out the hits of a policy, if that is not the stack.
+fn study(policy: Policy, options: &CacheOptions, count: HitCount) -> Option<Box<dyn Study>> {
+    let (capacities, has_curve) = (&options.capacities, options.curve || options.picture);
+    match policy {
+        Policy::Lru => None,
+        Policy::Fifo => Some(Box::new(Simulated::<Fifo>::new(capacities, has_curve, count))),
+        Policy::Lfu => Some(Box::new(Simulated::<Lfu>::new(capacities, has_curve, count))),
+        Policy::Opt => Some(Box::new(History::new(count))),
+    }
+}
+
+impl Caches {
+    /// Empty caches; `None` if no finite cache is asked for.
+    pub(super) fn new(options: &CacheOptions, count: HitCount) -> Option<Self> {
+        if !options.is_asked_for() {
+            return None;
+        }
+        let mut options = options.clone();
+        if options.policies.is_empty() {
+            options.policies.push(Policy::Lru);
+        }
+        options.capacities.sort_unstable();
+        options.capacities.dedup();
+        Some(Self {
+            studies: options.policies.iter().map(|&policy| study(policy, &options, count)).collect(),
+            block_size: count.block_size,
+            infinite: Hits::default(),
+            lru: Lru::new(count),
+            ttls: TimesToLive::new(&options.ttls, count),
+            options,
+        })
+    }
+
+    /// Whether what is asked for needs every block that there ever was.
+    pub(super) fn needs_all_blocks(&self) -> bool {
+        self.studies.iter().flatten().any(|study| study.needs_all_blocks())
+    }
+
+    /// Forgets all but the `keep` blocks used last.
+    pub(super) fn retain(&mut self, keep: usize) -> Kept {
+        let retained = self.lru.retain(keep);
+        self.ttls.retain(&retained);
+        retained.blocks
+    }
+
+    /// The figures so far, with `working_set` distinct blocks seen.
+    pub(super) fn figures(&self, working_set: u64) -> CacheFigures {
+        let capacities = self.options.all_capacities(working_set);
+        let hits = |hit_tokens| Hits { hit_tokens, ..self.infinite };
+        let row =
+            |policy, capacity, tokens| self.options.row(policy, capacity, self.block_size, hits(tokens));
+        let mut rows = Vec::new();
+        for (policy, study) in self.options.policies.iter().zip(&self.studies) {
+            let study = study.as_ref().map_or(&self.lru as &dyn Study, |study| &**study);
+            let points = study.hit_tokens(&capacities, working_set).into_iter();
+            rows.extend(points.map(|(capacity, tokens)| row(policy.name(), capacity, tokens)));
+        }
+        let figures = self.options.sort(rows, row("infinite", working_set, self.infinite.hit_tokens));
+        let target = |&share: &f64| {
+            let found = self.lru.smallest(share * self.infinite.hit_tokens as f64);
+            let (capacity, tokens) = found.unwrap_or((self.lru.distances(), self.infinite.hit_tokens));
+            TargetRow { share, row: row("lru", capacity, tokens) }
+        };
+        CacheFigures {
+            targets: self.options.targets.iter().map(target).collect(),
+            ttls: self.ttls.rows(self.infinite.tokens),
+            ..figures
+        }
+    }
+}
+
+impl Statistic for Caches {
+    fn add(&mut self, seen: &Seen) -> Result<(), String> {
+        let Some(cached) = &seen.cached else { return Ok(()) };
+        self.lru.access(seen)?;
+        self.ttls.access(seen, self.lru.last_runs());
+        if seen.is_measured {
+            self.infinite.tokens += u128::from(seen.input_length);
+            self.infinite.hit_tokens += u128::from(cached.tokens);
+        }
+        self.studies.iter_mut().flatten().try_for_each(|study| study.access(seen))
+    }
+
+    fn bytes(&self) -> Bytes {
+        let mut bytes = self.lru.bytes();
+        bytes.blocks += self.ttls.bytes();
+        self.studies.iter().flatten().for_each(|study| bytes += study.bytes());
+        bytes
+    }
+
+    // Blocks are forgotten by `retain`, since the stack says which ones are kept.
+
+    fn report(&self, known: &Known, report: &mut Report) {
+        report.caches = Some(self.figures(known.unique_blocks));
+    }
+}

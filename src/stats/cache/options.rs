@@ -1,0 +1,90 @@
+//! Which finite caches are studied, and how their figures are put together.
+
+use crate::stats::cache::figures::{CacheFigures, CapacityRow, Hits};
+use crate::stats::cache::policy::Policy;
+
+/// Which finite caches are studied.
+#[derive(Clone, Debug, Default)]
+pub struct CacheOptions {
+    /// Policies to report at each capacity; LRU if empty.
+    pub policies: Vec<Policy>,
+    /// Capacities to report, in blocks.
+    pub capacities: Vec<u64>,
+    /// Whether to report about 60 capacities up to the working set.
+    pub curve: bool,
+    /// Whether to report the same apart from what else is asked for, as [`CacheFigures::curve`].
+    pub picture: bool,
+    /// Shares of the infinite cache's hits to find the smallest LRU cache for.
+    pub targets: Vec<f64>,
+    /// Times to live of otherwise unbounded caches, in milliseconds.
+    pub ttls: Vec<u64>,
+    /// Requests that fill the caches before the measure begins.
+    pub warmup: u64,
+    /// Bytes of KV cache per token, to give capacities in bytes.
+    pub kv_bytes_per_token: Option<u64>,
+}
+
+impl CacheOptions {
+    /// Whether any finite cache is asked for.
+    pub(in crate::stats) fn is_asked_for(&self) -> bool {
+        self.picture || self.has_rows()
+    }
+
+    /// Whether there is more than a picture.
+    fn has_rows(&self) -> bool {
+        self.curve || !self.capacities.is_empty() || !self.targets.is_empty() || !self.ttls.is_empty()
+    }
+
+    /// The capacities asked for and those of the curve, rising.
+    pub(in crate::stats) fn all_capacities(&self, working_set: u64) -> Vec<u64> {
+        let mut capacities = self.capacities.clone();
+        if self.curve || self.picture {
+            capacities.extend(log_spaced(working_set));
+        }
+        capacities.sort_unstable();
+        capacities.dedup();
+        capacities
+    }
+
+    /// Sorts rows into those asked for and those of the picture, of which a row may be either or both.
+    /// `capacity` gets the infinite cache at its end.
+    pub(in crate::stats) fn sort(&self, rows: Vec<CapacityRow>, infinite: CapacityRow) -> CacheFigures {
+        let curve = if self.picture { rows.clone() } else { Vec::new() };
+        let named = |row: &CapacityRow| self.curve || self.capacities.contains(&row.capacity_blocks);
+        let mut capacity: Vec<_> = rows.into_iter().filter(named).collect();
+        if self.has_rows() {
+            capacity.push(infinite);
+        }
+        CacheFigures { capacity, curve, infinite, targets: Vec::new(), ttls: Vec::new() }
+    }
+
+    /// A row of the report.
+    pub(in crate::stats) fn row(
+        &self,
+        policy: &'static str,
+        blocks: u64,
+        block_size: u64,
+        hits: Hits,
+    ) -> CapacityRow {
+        let bytes = |token: u64| u128::from(blocks) * u128::from(block_size) * u128::from(token);
+        CapacityRow {
+            policy,
+            capacity_blocks: blocks,
+            capacity_bytes: self.kv_bytes_per_token.map(bytes),
+            hits,
+            hit_tokens_error: None,
+        }
+    }
+}
+
+/// About 60 capacities from 1 to `largest`, evenly spaced by ratio.
+fn log_spaced(largest: u64) -> Vec<u64> {
+    let points = 60;
+    let mut list: Vec<u64> = (0..points)
+        .map(|i| (largest as f64).powf(f64::from(i) / f64::from(points - 1)).round() as u64)
+        .collect();
+    list.push(largest);
+    list.dedup();
+    list.retain(|&capacity| capacity > 0 && capacity <= largest);
+    list
+}

@@ -1,0 +1,71 @@
+//! What an eviction policy is.
+
+use std::collections::BTreeMap;
+
+use crate::stats::seen::Seen;
+use crate::stats::statistic::Bytes;
+
+/// Which block leaves a full cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// The one used least recently.
+    Lru,
+    /// The one that entered first.
+    Fifo,
+    /// The one used least often since it entered.
+    Lfu,
+    /// The one used again last, if at all: the best that any policy can do.
+    Opt,
+}
+
+impl Policy {
+    /// Its name on the command line and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lru => "lru",
+            Self::Fifo => "fifo",
+            Self::Lfu => "lfu",
+            Self::Opt => "opt",
+        }
+    }
+}
+
+/// Caches of one policy, at whatever capacities will be asked for. One pass over the trace may give all
+/// of them (a stack), or each may have to be simulated (see [`Simulated`](super::simulated::Simulated)).
+pub(super) trait Study {
+    /// Takes the next request with ids.
+    ///
+    /// # Errors
+    /// When there are too many requests for it.
+    fn access(&mut self, seen: &Seen) -> Result<(), String>;
+
+    /// Memory in use.
+    fn bytes(&self) -> Bytes;
+
+    /// Whether it needs every block that there ever was.
+    fn needs_all_blocks(&self) -> bool {
+        false
+    }
+
+    /// Capacities, and the prompt tokens that caches of them serve to measured requests: the rising
+    /// `capacities` asked for as far as they are known, or others up to `working_set`, all distinct blocks.
+    fn hit_tokens(&self, capacities: &[u64], working_set: u64) -> BTreeMap<u64, u128>;
+}
+
+/// A cache that evicts by some rule. To add a policy that has to be simulated, write one of these, and
+/// name it in [`Policy`] and in [`study`](super::study).
+///
+/// It knows blocks by id, so it goes on exactly where the analysis forgets old blocks, and takes memory
+/// for the blocks that it holds, not for all there are. A hit is a request's longest prefix that is held:
+/// blocks behind a missing one are of no use.
+pub(super) trait Eviction: Clone + Default + 'static {
+    /// Uses the blocks of a request in a cache of `capacity` blocks; returns how many of the first ones
+    /// were held. The capacity may only rise from call to call, and only while nothing has been evicted.
+    fn access(&mut self, seen: &Seen, capacity: usize) -> usize;
+
+    /// Blocks that it holds.
+    fn len(&self) -> usize;
+
+    /// Bytes in use, at most.
+    fn bytes(&self) -> usize;
+}

@@ -1,0 +1,80 @@
+//! Caches of a policy without a stack, simulated at chosen capacities as requests come.
+
+use std::collections::BTreeMap;
+
+use crate::stats::cache::policy::{Eviction, Study};
+use crate::stats::seen::{HitCount, Seen};
+use crate::stats::statistic::Bytes;
+
+/// A cache of one capacity.
+#[derive(Clone)]
+struct Simulation<E> {
+    capacity: u64,
+    /// Prompt tokens served to measured requests.
+    hit_tokens: u128,
+    cache: E,
+}
+
+impl<E: Eviction> Simulation<E> {
+    fn new(capacity: u64) -> Self {
+        Self { capacity, hit_tokens: 0, cache: E::default() }
+    }
+
+    fn access(&mut self, seen: &Seen, count: HitCount) {
+        let hit = self.cache.access(seen, usize::try_from(self.capacity).unwrap_or(usize::MAX));
+        if seen.is_measured {
+            self.hit_tokens += u128::from(count.tokens(hit as u64, seen.input_length));
+        }
+    }
+}
+
+/// Caches of one policy: at capacities that are known from the start, and for a curve at the powers of
+/// two, as far as they differ.
+///
+/// As long as nothing has left a cache, it is the same as any larger one. So only the last cache of the
+/// curve may still grow, and where it is about to lose a block, a copy of it begins the next one:
+/// together they hold at most three times the distinct blocks.
+pub(super) struct Simulated<E> {
+    count: HitCount,
+    chosen: Vec<Simulation<E>>,
+    /// The powers of two, rising; empty if no curve is asked for.
+    ladder: Vec<Simulation<E>>,
+}
+
+impl<E: Eviction> Simulated<E> {
+    /// Empty caches of these capacities, and those of a curve if wanted.
+    pub(super) fn new(capacities: &[u64], has_curve: bool, count: HitCount) -> Self {
+        let chosen = capacities.iter().map(|&capacity| Simulation::new(capacity)).collect();
+        Self { count, chosen, ladder: Vec::from_iter(has_curve.then(|| Simulation::new(1))) }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Simulation<E>> {
+        self.ladder.iter().chain(&self.chosen)
+    }
+}
+
+impl<E: Eviction> Study for Simulated<E> {
+    fn access(&mut self, seen: &Seen) -> Result<(), String> {
+        while let Some(last) = self.ladder.last()
+            && (last.capacity as usize) < last.cache.len() + seen.ids.len()
+        {
+            let mut next = last.clone();
+            next.capacity *= 2;
+            self.ladder.push(next);
+        }
+        self.ladder.iter_mut().chain(&mut self.chosen).for_each(|cache| cache.access(seen, self.count));
+        Ok(())
+    }
+
+    fn bytes(&self) -> Bytes {
+        Bytes { simulated: self.all().map(|simulation| simulation.cache.bytes()).sum(), ..Bytes::default() }
+    }
+
+    fn hit_tokens(&self, _: &[u64], working_set: u64) -> BTreeMap<u64, u128> {
+        let smaller = self.ladder.iter().filter(|cache| cache.capacity < working_set);
+        let points = smaller.map(|cache| (cache.capacity, cache.hit_tokens));
+        let whole = self.ladder.last().map(|last| (working_set, last.hit_tokens));
+        let chosen = self.chosen.iter().map(|cache| (cache.capacity, cache.hit_tokens));
+        points.chain(whole.filter(|_| working_set > 0)).chain(chosen).collect()
+    }
+}

@@ -1,0 +1,61 @@
+//! The distributions that are final when a request arrives.
+
+use crate::stats::Report;
+use crate::stats::distribution::Distribution;
+use crate::stats::rates::RateDistribution;
+use crate::stats::seen::Seen;
+use crate::stats::statistic::{Bytes, Known, Statistic};
+
+/// Lengths and hit rates of requests.
+pub(super) struct Lengths {
+    input: Distribution,
+    output: Distribution,
+    cached: Distribution,
+    hit_rate: RateDistribution,
+}
+
+impl Lengths {
+    /// No request yet. `distribution` makes those of lengths; that of rates stays within a part of `budget`.
+    pub(super) fn new(distribution: fn() -> Distribution, budget: Option<usize>) -> Self {
+        let [input, output, cached] = [(); 3].map(|()| distribution());
+        Self { input, output, cached, hit_rate: RateDistribution::within(budget) }
+    }
+}
+
+impl Statistic for Lengths {
+    #[inline]
+    fn add(&mut self, seen: &Seen) -> Result<(), String> {
+        self.input.record(seen.input_length);
+        if let Some(length) = seen.output_length {
+            self.output.record(length);
+        }
+        if let (Some(cached), Some(blocks)) = (&seen.cached, seen.blocks) {
+            self.cached.record(cached.tokens);
+            if blocks > 0 {
+                self.hit_rate.record(cached.blocks, blocks);
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn bytes(&self) -> Bytes {
+        let lengths = self.input.bytes() + self.output.bytes() + self.cached.bytes();
+        Bytes { distributions: lengths + self.hit_rate.bytes(), ..Bytes::default() }
+    }
+
+    fn report(&self, known: &Known, report: &mut Report) {
+        report.input_tokens = self.input.sum();
+        report.output_tokens = self.output.sum();
+        report.input_length = self.input.summary(known.percentiles);
+        report.output_length = self.output.summary(known.percentiles);
+        report.cached_length = self.cached.summary(known.percentiles);
+        report.hit_rate = self.hit_rate.summary(known.percentiles);
+        if let Some(pictures) = &mut report.pictures {
+            pictures.input_length = self.input.bins();
+            pictures.output_length = self.output.bins();
+            pictures.cached_length = self.cached.bins();
+            pictures.hit_rate = self.hit_rate.bins();
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The memory limit: when blocks are forgotten, and which ones.
+
+use crate::stats::Bound;
+use crate::stats::analysis::Analysis;
+use crate::stats::cache::Caches;
+use crate::stats::recency::{Kept, Recency};
+use crate::stats::statistic::{Bytes, Forgetting};
+
+/// What an analysis knows of its memory.
+#[derive(Default)]
+pub(super) struct Memory {
+    /// Bytes for what grows with the trace.
+    budget: Option<usize>,
+    /// Last uses, if the stack of the caches does not know them and memory runs short.
+    recency: Option<Recency>,
+    /// What is left of exactness, once something has been settled or forgotten.
+    pub(super) bound: Option<Bound>,
+}
+
+impl Memory {
+    /// Nothing is short yet.
+    pub(super) fn new(budget: Option<usize>) -> Self {
+        Self { budget, ..Self::default() }
+    }
+
+    /// Blocks that have been forgotten.
+    pub(super) fn forgotten_blocks(&self) -> u64 {
+        self.bound.map_or(0, |bound| bound.forgotten_blocks)
+    }
+
+    /// Notes which blocks the last request used.
+    #[inline]
+    pub(super) fn touch(&mut self, runs: &[crate::blocks::NumberRun], blocks: u32) {
+        if let Some(recency) = &mut self.recency {
+            recency.touch(runs, blocks);
+        }
+    }
+}
+
+impl Analysis {
+    /// Bytes in use.
+    #[inline]
+    pub(super) fn bytes(&self) -> Bytes {
+        let mut bytes = self.statistics.bytes();
+        bytes.blocks += self.intake.cache.numbering().bytes();
+        bytes.blocks += self.memory.recency.as_ref().map_or(0, |_| Recency::bytes_for(self.intake.len()));
+        bytes
+    }
+
+    /// The same once last uses are noted, whether they are yet or not: of a dense trace there is but a
+    /// bit for each block before.
+    #[inline]
+    pub(super) fn bytes_with_recency(&self) -> Bytes {
+        let mut bytes = self.bytes();
+        if self.statistics.caches.is_none() && self.memory.recency.is_none() {
+            bytes.blocks += Recency::bytes_for(self.intake.len());
+        }
+        bytes
+    }
+
+    /// Forgets at the limit, if there is one.
+    ///
+    /// # Errors
+    /// When that does not help.
+    #[inline]
+    pub(super) fn stay_below_limit(&mut self) -> Result<(), String> {
+        let Some(budget) = self.memory.budget else { return Ok(()) };
+        let bytes = self.bytes_with_recency();
+        if bytes.total() > budget / 2 {
+            self.note_recency();
+        }
+        if bytes.total() > budget {
+            self.can_forget(budget, bytes.simulated)?;
+            self.forget(budget);
+        }
+        Ok(())
+    }
+
+    /// Whether forgetting can help if simulated caches take so many bytes.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub(super) fn can_forget(&self, budget: usize, simulated: usize) -> Result<(), String> {
+        if self.statistics.caches.as_ref().is_some_and(Caches::needs_all_blocks) {
+            return Err("--policy opt needs all of the trace, which is more than --max-memory".into());
+        }
+        if simulated > budget / 2 {
+            return Err("the caches of --policy hold more than --max-memory".into());
+        }
+        Ok(())
+    }
+
+    /// From now on, remembers which blocks are used.
+    pub(super) fn note_recency(&mut self) {
+        if self.statistics.caches.is_none() {
+            let blocks = self.intake.len();
+            self.memory.recency.get_or_insert_with(|| Recency::new(blocks));
+        }
+    }
+
+    /// Settles all requests so far, and forgets the half of the blocks that was used least recently
+    /// unless this leaves a quarter of the budget free. So after any forgetting, some time goes by to the
+    /// next: it takes time in proportion to the blocks.
+    pub(super) fn forget(&mut self, budget: usize) {
+        let all = self.intake.len();
+        let bytes = self.bytes_with_recency();
+        let too_many = bytes.total() - bytes.log > budget / 4 * 3;
+        let kept = self.keep(if too_many { all / 2 } else { all } as usize, too_many);
+        let blocks = kept.as_ref().map_or(all, Kept::len);
+        let numbering = self.intake.cache.numbering();
+        self.statistics.forget(&Forgetting { kept: kept.as_ref(), blocks, numbering });
+        if let Some(kept) = &kept {
+            self.intake.cache.retain(kept.numbers());
+        }
+        let bound = self.memory.bound.get_or_insert_default();
+        bound.settled_requests = self.statistics.totals.requests;
+        if too_many {
+            let exact = bound.exact_capacity_blocks.unwrap_or(u64::MAX);
+            bound.exact_capacity_blocks = Some(exact.min(u64::from(blocks)));
+            bound.forgotten_blocks += u64::from(all - blocks);
+        }
+    }
+
+    /// Keeps the `keep` blocks used most recently. `None` if all stay as they are.
+    fn keep(&mut self, keep: usize, too_many: bool) -> Option<Kept> {
+        match (&mut self.statistics.caches, &mut self.memory.recency) {
+            // Even if no block goes, requests that used none last need no place in the stack.
+            (Some(caches), _) => Some(caches.retain(keep)),
+            (None, Some(recency)) if too_many => Some(recency.retain(keep)),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Record;
+    use crate::stats::{AnalysisOptions, CacheOptions};
+
+    #[test]
+    fn forgetting_makes_room_for_a_while_whatever_takes_the_memory() {
+        let caches = CacheOptions { capacities: vec![100], ttls: vec![1000], ..CacheOptions::default() };
+        let budget = 1 << 20;
+        let options = AnalysisOptions { caches, budget: Some(budget), ..AnalysisOptions::default() };
+        let mut analysis = Analysis::new(1, options);
+        let mut times = std::collections::BTreeSet::new();
+        // Requests of one new block each: as much memory for requests as for blocks.
+        for id in 1..300_000 {
+            let record = Record {
+                input_length: 2,
+                has_ids: true,
+                hash_ids: vec![0, id],
+                timestamp: Some(0.0),
+                ..Record::default()
+            };
+            analysis.add(&record).unwrap();
+            times.extend(analysis.memory.bound.map(|bound| bound.settled_requests));
+            assert!(analysis.bytes().total() <= budget);
+        }
+        assert!((1..50).contains(&times.len()), "{}", times.len());
+    }
+
+    #[test]
+    fn uses_are_noted_before_that_takes_more_than_the_budget() {
+        let budget = 1 << 20;
+        let mut analysis = Analysis::new(1, AnalysisOptions { budget: Some(budget), ..Default::default() });
+        for first in (0..5_000_000).step_by(10_000) {
+            let hash_ids = (first..first + 10_000).collect();
+            let record = Record { input_length: 10_000, has_ids: true, hash_ids, ..Record::default() };
+            analysis.add(&record).unwrap();
+            let blocks = analysis.intake.len();
+            assert!(
+                analysis.memory.recency.is_some() || Recency::bytes_for(blocks) <= budget / 2,
+                "{blocks}"
+            );
+            assert!(analysis.bytes().total() <= budget);
+        }
+        assert!(analysis.memory.bound.is_some());
+    }
+}

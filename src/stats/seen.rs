@@ -1,0 +1,188 @@
+//! A request with what every statistic needs to know of it, found out once.
+
+use crate::blocks::BlockNumber;
+use crate::record::Record;
+use crate::stats::infinite::{InfiniteCache, Lookup};
+use crate::stats::piece_row::PieceRow;
+
+/// Which blocks of a request count as hits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HitRule {
+    /// Every cached block, as in the reference.
+    #[default]
+    Reference,
+    /// As serving engines count: full blocks only, and at least one token is always computed.
+    Engine,
+}
+
+/// How hits are counted in tokens.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HitCount {
+    /// Tokens per block.
+    pub(super) block_size: u64,
+    pub(super) rule: HitRule,
+}
+
+impl HitCount {
+    /// How many of the blocks of a request of `length` tokens may count.
+    pub(super) fn limit(self, length: u64) -> u64 {
+        match self.rule {
+            HitRule::Reference => u64::MAX,
+            HitRule::Engine => length.saturating_sub(1) / self.block_size,
+        }
+    }
+
+    /// Tokens that a hit of `blocks` blocks serves to a request of `length` tokens.
+    #[inline]
+    pub(super) fn tokens(self, blocks: u64, length: u64) -> u64 {
+        blocks.min(self.limit(length)).saturating_mul(self.block_size).min(length)
+    }
+}
+
+/// A request as every statistic sees it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen<'a> {
+    /// Line of its record; 0 if there is none.
+    pub(super) line: u64,
+    /// Prompt tokens.
+    pub(super) input_length: u64,
+    /// Generated tokens.
+    pub(super) output_length: Option<u64>,
+    /// Arrival as it is recorded, in milliseconds.
+    pub(super) timestamp: Option<f64>,
+    /// Trace time: the largest timestamp so far, 0 before the first.
+    pub(super) now: f64,
+    /// Whether the warm-up is over.
+    pub(super) is_measured: bool,
+    /// How many blocks it has; `None` for a request without a list of ids.
+    pub(super) blocks: Option<u32>,
+    /// The ids of its blocks; none in a merger of pieces.
+    pub(super) ids: &'a [u64],
+    /// The numbers of its blocks, if a statistic asked for them.
+    pub(super) numbers: &'a [BlockNumber],
+    /// What the infinite cache has of it, unless it has no ids or only a sample of the blocks is kept.
+    pub(super) cached: Option<Cached<'a>>,
+}
+
+/// The part of a request that an infinite cache serves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cached<'a> {
+    /// Where its blocks are.
+    pub(super) lookup: Lookup<'a>,
+    /// Blocks that count as hits.
+    pub(super) blocks: u32,
+    /// The tokens in them.
+    pub(super) tokens: u64,
+}
+
+/// What makes [`Seen`] of records.
+pub(super) struct Intake {
+    pub(super) count: HitCount,
+    warmup: u64,
+    /// Whether the infinite cache is left out: only a sample of the blocks is kept.
+    is_sampled: bool,
+    /// Whether some statistic needs the number of every block.
+    wants_numbers: bool,
+    pub(super) cache: InfiniteCache,
+    numbers: Vec<BlockNumber>,
+    requests: u64,
+    now: Option<f64>,
+}
+
+impl Intake {
+    /// Nothing has been seen yet.
+    pub(super) fn new(count: HitCount, warmup: u64, is_sampled: bool, wants_numbers: bool) -> Self {
+        Self {
+            count,
+            warmup,
+            is_sampled,
+            wants_numbers,
+            cache: InfiniteCache::default(),
+            numbers: Vec::new(),
+            requests: 0,
+            now: None,
+        }
+    }
+
+    /// Takes the next record.
+    ///
+    /// # Errors
+    /// When there are more distinct blocks than can be numbered.
+    #[inline]
+    pub(super) fn record<'a>(&'a mut self, record: &'a Record) -> Result<Seen<'a>, String> {
+        let seen = self.begin(record.input_length, record.output_length, record.timestamp);
+        let Some(ids) = record.ids() else { return Ok(Seen { line: record.line, ..seen }) };
+        let mut cached = None;
+        self.numbers.clear();
+        if !self.is_sampled {
+            let lookup = self.cache.request(ids)?;
+            if self.wants_numbers {
+                self.numbers.extend(lookup.runs.iter().flat_map(|run| run.blocks()));
+            }
+            cached = Some(of(lookup, self.count, record.input_length));
+        }
+        let blocks = Some(ids.len() as u32);
+        Ok(Seen { line: record.line, blocks, ids, numbers: &self.numbers, cached, ..seen })
+    }
+
+    /// Takes the next request of a piece of the trace.
+    ///
+    /// # Errors
+    /// When there are more distinct blocks than can be numbered, and when the row contradicts those
+    /// before it.
+    pub(super) fn row(&mut self, row: &PieceRow) -> Result<Seen<'_>, String> {
+        let seen = self.begin(row.input_length, row.output_length, row.timestamp);
+        let Some(blocks) = row.n else { return Ok(seen) };
+        let ids = row.new.iter().map(|run| (run.0, run.1));
+        let lookup = self.cache.request_of_piece(blocks, ids, |index| row.position(index, blocks))?;
+        let cached = Some(of(lookup, self.count, row.input_length));
+        Ok(Seen { blocks: Some(blocks), cached, ..seen })
+    }
+
+    #[inline]
+    fn begin<'a>(
+        &mut self,
+        input_length: u64,
+        output_length: Option<u64>,
+        timestamp: Option<f64>,
+    ) -> Seen<'a> {
+        self.requests += 1;
+        if let Some(timestamp) = timestamp {
+            self.now = Some(self.now.map_or(timestamp, |now| now.max(timestamp)));
+        }
+        Seen {
+            line: 0,
+            input_length,
+            output_length,
+            timestamp,
+            now: self.now.unwrap_or(0.0),
+            is_measured: self.requests > self.warmup,
+            blocks: None,
+            ids: &[],
+            numbers: &[],
+            cached: None,
+        }
+    }
+
+    /// Trace time at the arrival of a request that is yet to be taken.
+    pub(super) fn time_of(&self, next: &Record) -> Option<f64> {
+        // Before the first timestamp, trace time is 0.
+        let before = if self.requests == 0 { None } else { Some(self.now.unwrap_or(0.0)) };
+        next.timestamp.map(|timestamp| before.map_or(timestamp, |now| timestamp.max(now)))
+    }
+
+    /// Whether any request had a timestamp.
+    pub(super) fn has_times(&self) -> bool {
+        self.now.is_some()
+    }
+
+    /// Distinct blocks that are known.
+    pub(super) fn len(&self) -> BlockNumber {
+        self.cache.numbering().len()
+    }
+}
+
+fn of(lookup: Lookup<'_>, count: HitCount, length: u64) -> Cached<'_> {
+    let blocks = u32::try_from(count.limit(length)).map_or(lookup.known, |limit| lookup.known.min(limit));
+    Cached { lookup, blocks, tokens: (u64::from(blocks) * count.block_size).min(length) }
+}

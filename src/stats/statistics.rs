@@ -1,0 +1,92 @@
+//! The list of statistics.
+
+use crate::stats::Report;
+use crate::stats::analysis::AnalysisOptions;
+use crate::stats::arrivals::Arrivals;
+use crate::stats::cache::Caches;
+use crate::stats::distribution::Distribution;
+use crate::stats::lengths::Lengths;
+use crate::stats::prefixes::Prefixes;
+use crate::stats::sample::Sample;
+use crate::stats::seen::{HitCount, Seen};
+use crate::stats::sharing::Sharing;
+use crate::stats::statistic::{Bytes, Forgetting, Known, Statistic};
+use crate::stats::timeline::Timeline;
+use crate::stats::totals::Totals;
+use crate::stats::window::Window;
+
+/// What statistics are made for.
+pub(super) struct Purpose<'a> {
+    pub(super) options: &'a AnalysisOptions,
+    pub(super) count: HitCount,
+    /// Makes distributions: small ones where there are many.
+    pub(super) distribution: fn() -> Distribution,
+    /// Bytes for all that grows with the trace.
+    pub(super) budget: Option<usize>,
+}
+
+/// Makes a struct of the statistics, each with the expression that makes it, and what is done to all.
+macro_rules! statistics {
+    (|$purpose:ident| $($name:ident: $type:ty = $new:expr,)+) => {
+        /// All statistics of an analysis.
+        pub(super) struct Statistics {
+            $(pub(super) $name: $type,)+
+        }
+
+        impl Statistics {
+            /// Those that are asked for; nothing has been seen yet.
+            pub(super) fn new($purpose: &Purpose) -> Self {
+                Self { $($name: $new,)+ }
+            }
+
+            /// Each one takes the next request.
+            ///
+            /// # Errors
+            /// When there is more than one of them can count.
+            #[inline]
+            pub(super) fn add(&mut self, seen: &Seen) -> Result<(), String> {
+                $(self.$name.add(seen)?;)+
+                Ok(())
+            }
+
+            /// Bytes of all.
+            #[inline]
+            pub(super) fn bytes(&self) -> Bytes {
+                let mut sum = Bytes::default();
+                $(sum += self.$name.bytes();)+
+                sum
+            }
+
+            /// Each one makes do with the blocks that are kept.
+            pub(super) fn forget(&mut self, forgetting: &Forgetting) {
+                $(self.$name.forget(forgetting);)+
+            }
+
+            /// Each one fills in its figures.
+            pub(super) fn report(&self, known: &Known, report: &mut Report) {
+                $(self.$name.report(known, report);)+
+            }
+        }
+    };
+}
+
+statistics! { |purpose|
+    totals: Totals = Totals::default(),
+    lengths: Lengths = Lengths::new(purpose.distribution, purpose.budget),
+    arrivals: Arrivals = Arrivals::default(),
+    sharing: Sharing =
+        Sharing::new(purpose.count.block_size, purpose.options.window.is_none(), purpose.distribution),
+    prefixes: Option<Prefixes> =
+        (purpose.options.top > 0).then(|| Prefixes::new(purpose.options.top, purpose.count.block_size)),
+    caches: Option<Caches> = if purpose.options.approx.is_some() {
+        None
+    } else {
+        Caches::new(&purpose.options.caches, purpose.count)
+    },
+    window: Option<Window> =
+        purpose.options.window.map(|size| Window::new(size, &purpose.options.window_percentiles)),
+    timeline: Option<Timeline> = purpose.options.pictures.then(Timeline::default),
+    // Last, since its estimates take the place of figures that it knows better.
+    sample: Option<Sample> =
+        purpose.options.approx.map(|size| Sample::new(size, purpose.count, &purpose.options.caches)),
+}

@@ -1,0 +1,57 @@
+//! Sums over all requests.
+
+use crate::stats::Report;
+use crate::stats::seen::Seen;
+use crate::stats::statistic::{Known, Statistic};
+
+/// Requests, blocks, tokens, and what an infinite cache serves of them.
+#[derive(Default)]
+pub(super) struct Totals {
+    pub(super) requests: u64,
+    requests_without_ids: u64,
+    blocks: u64,
+    hit_blocks: u64,
+    tokens_with_ids: u128,
+    cached_tokens: u128,
+}
+
+impl Totals {
+    /// Share of the tokens of requests with ids that an infinite cache serves.
+    pub(super) fn token_hit_rate(&self) -> Option<f64> {
+        ratio(self.cached_tokens as f64, self.tokens_with_ids as f64)
+    }
+}
+
+/// A share; `None` of nothing.
+pub(super) fn ratio(part: f64, all: f64) -> Option<f64> {
+    (all > 0.0).then(|| part / all)
+}
+
+impl Statistic for Totals {
+    #[inline]
+    fn add(&mut self, seen: &Seen) -> Result<(), String> {
+        self.requests += 1;
+        match seen.blocks {
+            Some(blocks) => {
+                self.blocks += u64::from(blocks);
+                self.tokens_with_ids += u128::from(seen.input_length);
+            }
+            None => self.requests_without_ids += 1,
+        }
+        if let Some(cached) = &seen.cached {
+            self.hit_blocks += u64::from(cached.blocks);
+            self.cached_tokens += u128::from(cached.tokens);
+        }
+        Ok(())
+    }
+
+    fn report(&self, known: &Known, report: &mut Report) {
+        report.requests = self.requests;
+        report.requests_without_ids = self.requests_without_ids;
+        report.blocks = self.blocks;
+        report.unique_blocks = known.unique_blocks;
+        report.cached_tokens = self.cached_tokens;
+        report.token_hit_rate = self.token_hit_rate();
+        report.block_hit_rate = ratio(self.hit_blocks as f64, self.blocks as f64);
+    }
+}
