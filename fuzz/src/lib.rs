@@ -20,7 +20,7 @@ use kvtrace::record::prompt::{Content, OutputLength, PromptOptions, PromptRecord
 use kvtrace::record::time::{Millis, TimeForm, Unit};
 use kvtrace::record::{MAX_TIME, Record, general, scan};
 use kvtrace::stats::{Analysis, AnalysisOptions, Merger, PartialWriter};
-use kvtrace::synth::{Generator, Knobs, Model, ModelReader, Request, RequestWriter, WriteOptions};
+use kvtrace::synth::{Generator, Knobs, Model, ModelReader, RequestWriter, SyntheticRequest, WriteOptions};
 use kvtrace::tokens::template::{Messages, Template};
 use kvtrace::tokens::{Encoder, Tokenizer, chat};
 use kvtrace::{cli, report};
@@ -367,7 +367,7 @@ pub fn model(data: &[u8]) {
     let block_size = model.block_size();
     let mut writer = RequestWriter::new(WriteOptions { annotate: true, ..model.write_options() });
     let mut generator = Generator::new(model, Knobs::default(), 1, Some(20)).unwrap();
-    let (mut request, mut line, mut record) = (Request::default(), Vec::new(), Record::default());
+    let (mut request, mut line, mut record) = (SyntheticRequest::default(), Vec::new(), Record::default());
     for _ in 0..20 {
         if let Err(reason) = generator.next(&mut request) {
             return check_reason(&reason);
