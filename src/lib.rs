@@ -94,7 +94,7 @@
 //! let mut record = Record::default();
 //! for n in 0..100 {
 //!     let line = format!(r#"{{"timestamp": {}, "input_length": 900, "hash_ids": [0, {}]}}"#, n * 250, n + 1);
-//!     record::parse(line.as_bytes(), &mut record).map_err(|invalid| invalid.to_string())?;
+//!     record::parse(line.as_bytes(), &mut record)?;
 //!     learner.add(&record, 512)?;
 //! }
 //! let model = Model::new(ModelKind::default(), &learner.finish()?);
@@ -104,7 +104,7 @@
 //!     generator.next(&mut request)?;
 //!     assert_eq!((request.input_length, request.ids().next()), (900, Some(0)));
 //! }
-//! # Ok::<(), String>(())
+//! # Ok::<(), kvtrace::error::Invalid>(())
 //! ```
 //!
 //! # What a version promises

@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use kvtrace::error::Invalid;
 use kvtrace::record::Record;
 use kvtrace::synth::{Generator, Knobs, Learner, Limits, Model, ModelKind, ModelReader, SyntheticRequest};
 use proptest::prelude::*;
@@ -73,7 +74,7 @@ fn learn(trace: &[(f64, Vec<u64>, u64, Option<u64>)], block_size: u64, kind: Mod
     Model::new(kind, &learner.finish().unwrap())
 }
 
-fn generate(model: Model, knobs: &Knobs, seed: u64, count: usize) -> Result<Vec<Line>, String> {
+fn generate(model: Model, knobs: &Knobs, seed: u64, count: usize) -> Result<Vec<Line>, Invalid> {
     let mut generator = Generator::new(model, knobs.clone(), seed, Some(count as u64))?;
     let mut request = SyntheticRequest::default();
     let one = |_| {
@@ -98,7 +99,7 @@ fn save(model: &Model) -> String {
     String::from_utf8(text).unwrap()
 }
 
-fn load(text: &str) -> Result<Model, String> {
+fn load(text: &str) -> Result<Model, Invalid> {
     let mut reader = ModelReader::default();
     text.lines().try_for_each(|line| reader.line(line.as_bytes()))?;
     reader.finish()
@@ -132,16 +133,14 @@ fn knobs() -> impl Strategy<Value = Knobs> {
     let limits = || (prop::option::weighted(0.2, 0..12_u64), prop::option::weighted(0.2, 4..40_u64));
     let hit_rate = prop::option::weighted(0.3, 0.0..1.0_f64);
     (factor(), factor(), factor(), factor(), 1..4_u32, limits(), limits(), hit_rate).prop_map(
-        |(prefix_len, prompt_len, output_len, speedup, prefix_root, input, output, hit_rate)| Knobs {
-            speedup,
-            rate: None,
-            hit_rate,
-            prefix_len,
-            prefix_root,
-            prompt_len,
-            output_len,
-            input: Limits { min: input.0, max: input.1 },
-            output: Limits { min: output.0.filter(|_| output.1.is_none()), max: output.1 },
+        |(prefix_len, prompt_len, output_len, speedup, prefix_root, input, output, hit_rate)| {
+            let mut knobs = Knobs::default();
+            (knobs.speedup, knobs.hit_rate) = (speedup, hit_rate);
+            (knobs.prefix_len, knobs.prefix_root) = (prefix_len, prefix_root);
+            (knobs.prompt_len, knobs.output_len) = (prompt_len, output_len);
+            knobs.input = Limits { min: input.0, max: input.1 };
+            knobs.output = Limits { min: output.0.filter(|_| output.1.is_none()), max: output.1 };
+            knobs
         },
     )
 }
@@ -170,8 +169,8 @@ proptest! {
                     }
                     prop_assert_eq!(Ok(lines), generate(reread, &knobs, seed, count));
                 }
-                Err(message) => {
-                    let known = ["widen --min-isl", "is out of reach", "with so few requests"];
+                Err(Invalid { message, .. }) => {
+                    let known = ["no input length", "is out of reach", "with so few requests"];
                     prop_assert!(known.iter().any(|text| message.contains(text)), "{}", message);
                 }
             }

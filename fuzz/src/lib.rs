@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
 use kvtrace::blocks::{BlockKey, KeyTable, StateHeader};
-use kvtrace::error::Error;
+use kvtrace::error::{Error, Invalid};
 use kvtrace::io::{Input, InputOptions};
 use kvtrace::record::formats::{Format, FormatReader, Target, TargetRow, TargetWriter};
 use kvtrace::record::model::kv_bytes_per_token;
@@ -320,7 +320,7 @@ pub fn state(data: &[u8]) {
     };
     match header.read(data) {
         Ok(table) => assert_eq!(written(&table), data),
-        Err(reason) => check_reason(&reason),
+        Err(invalid) => check_reason(&invalid.message),
     }
     // The same bytes as keys, which a random checksum would keep from ever being looked at.
     let mut table = KeyTable::default();
@@ -349,7 +349,7 @@ fn saved(model: &Model) -> Vec<u8> {
     bytes
 }
 
-fn read_model(bytes: &[u8]) -> Result<Model, String> {
+fn read_model(bytes: &[u8]) -> Result<Model, Invalid> {
     let mut reader = ModelReader::default();
     for line in bytes.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
         reader.line(line)?;
@@ -361,7 +361,7 @@ fn read_model(bytes: &[u8]) -> Result<Model, String> {
 pub fn model(data: &[u8]) {
     let model = match read_model(data) {
         Ok(model) => model,
-        Err(reason) => return check_reason(&reason),
+        Err(invalid) => return check_reason(&invalid.message),
     };
     assert!(read_model(&saved(&model)).unwrap() == model);
     let block_size = model.block_size();
@@ -369,8 +369,8 @@ pub fn model(data: &[u8]) {
     let mut generator = Generator::new(model, Knobs::default(), 1, Some(20)).unwrap();
     let (mut request, mut line, mut record) = (SyntheticRequest::default(), Vec::new(), Record::default());
     for _ in 0..20 {
-        if let Err(reason) = generator.next(&mut request) {
-            return check_reason(&reason);
+        if let Err(invalid) = generator.next(&mut request) {
+            return check_reason(&invalid.message);
         }
         assert_eq!(request.blocks(), request.input_length.div_ceil(block_size));
         if request.blocks() > 10_000 {

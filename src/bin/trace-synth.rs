@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use kvtrace::cli::{self, Progress, synth};
-use kvtrace::error::{Error, Result};
+use kvtrace::error::{Error, Invalid, InvalidKind, Result};
 use kvtrace::io::{Input, InputOptions, Output, Pacer, signals};
 use kvtrace::record::{BlockSize, TraceReader};
 use kvtrace::synth::{Figures, Generator, Learner, Model, ModelReader, RequestWriter, SyntheticRequest};
@@ -75,16 +75,17 @@ fn learn(options: &synth::Options) -> Result<(Model, Option<Figures>)> {
     if let Some(late) = learner.order().note() {
         note(&format!("{late}: taken to arrive with it (see trace-cat --sort)"));
     }
-    let forest = learner.finish().map_err(Error::Failed)?;
-    let figures = options.report.then(|| Figures::of_learnt(&forest)).transpose().map_err(Error::Failed)?;
+    let forest = learner.finish()?;
+    let figures = options.report.then(|| Figures::of_learnt(&forest)).transpose()?;
     let model = Model::new(options.model.unwrap_or_default(), &forest);
     Ok((model, figures))
 }
 
 /// The model of a file.
 fn load(options: &synth::Options, path: &PathBuf) -> Result<Model> {
-    let common = InputOptions { skip_invalid: false, ..InputOptions::from(&options.common) };
-    let mut input = Input::new(std::slice::from_ref(path), common)?;
+    let mut input_options = InputOptions::from(&options.common);
+    input_options.skip_invalid = false;
+    let mut input = Input::new(std::slice::from_ref(path), input_options)?;
     let mut reader = ModelReader::default();
     while input.advance(|_| Ok(()))? {
         reader.line(input.line()).map_err(|message| input.error(message))?;
@@ -114,6 +115,16 @@ fn save(model: &Model, path: &Path) -> Result<()> {
     output.finish()
 }
 
+/// Names the options that help when no request can be drawn.
+fn advise(error: Invalid) -> Error {
+    let advice = match error.kind {
+        InvalidKind::Conflict => ": widen --min-isl and --max-isl",
+        InvalidKind::OverLimit => "; see --max-isl",
+        _ => "",
+    };
+    Error::Failed(error.message + advice)
+}
+
 fn generate(
     options: &synth::Options,
     model: Model,
@@ -129,25 +140,24 @@ fn generate(
     write.prompts = options.vocabulary().map_err(Error::Usage)?;
     let mut writer = RequestWriter::new(write);
     let known = Some(count).filter(|_| !unlimited);
-    let mut generator =
-        Generator::new(model, options.knobs.clone(), options.seed, known).map_err(Error::Failed)?;
+    let mut generator = Generator::new(model, options.knobs.clone(), options.seed, known).map_err(advise)?;
     let mut pacer = options.pace.then(|| Pacer::new(1.0));
     let mut request = SyntheticRequest::default();
     for _ in 0..count {
         signals::check()?;
-        generator.next(&mut request).map_err(Error::Failed)?;
+        generator.next(&mut request).map_err(advise)?;
         let arrival = request.timestamp.unwrap_or(0.0);
         if arrival >= end {
             break;
         }
         if let Some(figures) = &mut figures {
-            figures.add(&request).map_err(Error::Failed)?;
+            figures.add(&request)?;
         }
         if let Some(pacer) = &mut pacer {
             output.flush()?;
             pacer.wait(arrival)?;
         }
-        writer.write(&request, output.buffer()).map_err(Error::Failed)?;
+        writer.write(&request, output.buffer())?;
         output.end_record()?;
     }
     Ok(())

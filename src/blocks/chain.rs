@@ -8,20 +8,20 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::encode::{cbor_block, cbor_text, pickle_block, pickle_text};
 
-/// Names this use of the hash function: other uses of BLAKE3 never give the same hashes.
+/// Separates these hashes from those of all other uses of BLAKE3.
 const CONTEXT: &str = "kvtrace 2026-11-25 prefix block chain";
 
 /// The seed of Dynamo's hashes.
 const DYNAMO_SEED: u64 = 1337;
 
-/// What vLLM hashes to begin a chain where no seed is set.
+/// What vLLM hashes to begin a chain if no seed is set.
 pub const VLLM_SEED: &str = "vllm-none-hash";
 
-/// The first 96 bits of a block's chained hash: equal for equal prefixes, and among 10^9 blocks two
-/// different ones are equal with a chance of 6 in 10^12.
+/// The first 96 bits of a block's chained hash: equal for equal prefixes. That any two of 10^9 different
+/// blocks have the same key has a probability of 6 in 10^12.
 pub type BlockKey = [u32; 3];
 
-/// Blocks of fewer tokens are hashed as quickly as they are looked up.
+/// Blocks of fewer tokens are hashed as quickly as they are looked up, so they are not remembered.
 const WORTHWHILE: usize = 128;
 
 /// The chained hash of a block.
@@ -29,7 +29,7 @@ const WORTHWHILE: usize = 128;
 pub struct BlockHash([u8; 32]);
 
 impl BlockHash {
-    /// What tells blocks apart in a numbering.
+    /// The key of the block in a numbering.
     pub fn key(&self) -> BlockKey {
         let word = |i: usize| u32::from_le_bytes([self.0[i], self.0[i + 1], self.0[i + 2], self.0[i + 3]]);
         [word(0), word(4), word(8)]
@@ -46,18 +46,19 @@ pub enum Partial {
     Drop,
 }
 
-/// How a block's hash is made of its tokens and the hash of the block before it.
+/// How a block's hash follows from its tokens and the hash of the block before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Scheme {
     /// BLAKE3 of the tokens as 32-bit little-endian numbers, keyed by the hash of the block before;
-    /// the first by a key derived from the salt. BLAKE3 is collision resistant, so nobody can write
-    /// prompts whose different blocks pass for equal.
+    /// the first by a key derived from the salt. BLAKE3 is collision resistant, so nobody can craft
+    /// prompts whose different blocks have equal hashes.
     Kvtrace {
         /// What keys the chain.
         salt: Option<String>,
     },
-    /// SHA-256 over Python objects, as vLLM does it: parent, tokens, and for the first block the salt
-    /// of the request.
+    /// SHA-256 over Python objects, as in vLLM: parent, tokens, and for the first block the salt of the
+    /// request.
     Vllm {
         /// How the objects become bytes.
         encoding: Encoding,
@@ -66,7 +67,7 @@ pub enum Scheme {
         /// `cache_salt` of the requests.
         salt: Option<String>,
     },
-    /// XXH3 of the tokens, chained, as Dynamo does it.
+    /// XXH3 of the tokens, chained, as in Dynamo.
     Dynamo {
         /// The salt of the requests, which changes the seed for tokens.
         salt: Option<String>,
@@ -75,6 +76,7 @@ pub enum Scheme {
 
 /// How vLLM turns a block into bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Encoding {
     /// `sha256`: pickle, protocol 5.
     Pickle,
@@ -86,7 +88,7 @@ impl Scheme {
     /// The 64-bit number of a block's hash.
     pub fn number(&self, hash: &BlockHash) -> u64 {
         match self {
-            // The published keys are the low eight bytes of the digest as one big number.
+            // The published keys are the last eight bytes of the digest, as a big-endian number.
             Self::Vllm { .. } => hash.0.last_chunk().map_or(0, |low| u64::from_be_bytes(*low)),
             Self::Kvtrace { .. } | Self::Dynamo { .. } => {
                 hash.0.first_chunk().map_or(0, |low| u64::from_le_bytes(*low))
@@ -94,12 +96,12 @@ impl Scheme {
         }
     }
 
-    /// The whole of vLLM's digest, byte by byte; `None` where the number is all there is.
+    /// The whole digest of vLLM; `None` for schemes whose hash is just the number.
     pub fn digest<'h>(&self, hash: &'h BlockHash) -> Option<&'h [u8; 32]> {
         matches!(self, Self::Vllm { .. }).then_some(&hash.0)
     }
 
-    /// What tells salts apart in a file, and does not tell the salt.
+    /// Identifies the salt in a file without revealing it.
     pub fn salt_mark(&self) -> String {
         match self {
             Self::Kvtrace { salt: Some(salt) } => {
@@ -129,20 +131,20 @@ pub struct BlockChain {
     root: [u8; 32],
     bytes: Vec<u8>,
     hashes: Vec<BlockHash>,
-    memory: Memory,
+    seen: SeenBlocks,
 }
 
-/// Blocks seen before: prompts that begin alike have the same first blocks, and comparing one is much
-/// quicker than hashing it. The first time a block is seen only a mark of it is kept.
+/// Blocks seen before: prompts that begin alike have the same first blocks, and comparing a block is
+/// much quicker than hashing it. The first time a block is seen only its fingerprint is kept.
 #[derive(Default)]
-struct Memory {
-    places: Vec<Known>,
+struct SeenBlocks {
+    places: Vec<SeenBlock>,
     hasher: RandomState,
 }
 
 #[derive(Clone, Default)]
-struct Known {
-    mark: u64,
+struct SeenBlock {
+    fingerprint: u64,
     parent: [u8; 32],
     tokens: Vec<u32>,
     hash: [u8; 32],
@@ -152,20 +154,20 @@ impl BlockChain {
     /// Cuts into blocks of `block_size` tokens, at least 1.
     pub fn new(block_size: usize, partial: Partial, scheme: Scheme) -> Self {
         let root = scheme.root();
-        let (block_size, memory) = (block_size.max(1), Memory::default());
-        Self { block_size, partial, scheme, root, bytes: Vec::new(), hashes: Vec::new(), memory }
+        let (block_size, seen) = (block_size.max(1), SeenBlocks::default());
+        Self { block_size, partial, scheme, root, bytes: Vec::new(), hashes: Vec::new(), seen }
     }
 
-    /// Lets it remember blocks in up to so many bytes.
+    /// Lets it remember blocks, in at most so many bytes.
     #[must_use]
     pub fn with_memory(mut self, bytes: usize) -> Self {
         let worthwhile = self.block_size >= WORTHWHILE;
-        let places = if worthwhile { bytes / (size_of::<Known>() + 4 * self.block_size) } else { 0 };
-        self.memory.places = vec![Known::default(); places];
+        let places = if worthwhile { bytes / (size_of::<SeenBlock>() + 4 * self.block_size) } else { 0 };
+        self.seen.places = vec![SeenBlock::default(); places];
         self
     }
 
-    /// Number of the `tokens` that are in blocks: all, or those in full blocks.
+    /// How many of so many `tokens` are in blocks: all, or those in full blocks.
     pub fn kept(&self, tokens: usize) -> usize {
         match self.partial {
             Partial::Keep => tokens,
@@ -180,8 +182,7 @@ impl BlockChain {
         &self.hashes
     }
 
-    /// The same without the first hashes that are also those of the call before, after the number of
-    /// these.
+    /// How many of the first hashes are also those of the call before, and the hashes after them.
     pub fn new_hashes(&mut self, tokens: &[u32], known: usize) -> (usize, &[BlockHash]) {
         let kept = self.kept(tokens.len());
         let done = (known.min(kept) / self.block_size).min(self.hashes.len());
@@ -197,23 +198,23 @@ impl BlockChain {
     /// The hash of a full block, from memory if it is there.
     fn full_block(&mut self, block: &[u32]) -> BlockHash {
         let parent = self.hashes.last().map_or(self.root, |hash| hash.0);
-        if self.memory.places.is_empty() {
+        if self.seen.places.is_empty() {
             return self.block(block);
         }
-        let mark = self.memory.hasher.hash_one((parent, block));
-        let place = mark as usize % self.memory.places.len();
-        let known = &self.memory.places[place];
-        let before = known.mark == mark;
+        let fingerprint = self.seen.hasher.hash_one((parent, block));
+        let place = fingerprint as usize % self.seen.places.len();
+        let known = &self.seen.places[place];
+        let before = known.fingerprint == fingerprint;
         if before && known.parent == parent && *known.tokens == *block {
             return BlockHash(known.hash);
         }
         let hash = self.block(block);
-        let known = &mut self.memory.places[place];
+        let known = &mut self.seen.places[place];
         known.tokens.clear();
         if before {
             known.tokens.extend_from_slice(block);
         }
-        (known.mark, known.parent, known.hash) = (mark, parent, hash.0);
+        (known.fingerprint, known.parent, known.hash) = (fingerprint, parent, hash.0);
         hash
     }
 
@@ -306,11 +307,11 @@ mod tests {
     fn blocks_that_are_remembered_have_the_same_hashes() {
         let mut rng = fastrand::Rng::with_seed(3);
         for scheme in schemes() {
-            // Four places: most blocks are driven out by others now and then.
-            let bytes = 4 * (size_of::<Known>() + 4 * WORTHWHILE);
+            // Four places: most blocks are replaced by others now and then.
+            let bytes = 4 * (size_of::<SeenBlock>() + 4 * WORTHWHILE);
             let new = || BlockChain::new(WORTHWHILE, Partial::Keep, scheme.clone());
             let mut chain = new().with_memory(bytes);
-            assert_eq!(chain.memory.places.len(), 4);
+            assert_eq!(chain.seen.places.len(), 4);
             for _ in 0..300 {
                 let blocks = rng.usize(0..4);
                 let mut tokens: Vec<u32> = (0..blocks).flat_map(|_| [rng.u32(0..2); WORTHWHILE]).collect();

@@ -1,4 +1,4 @@
-//! A saved numbering: which block has which number, so that runs on other days go on with it.
+//! A saved numbering: which block has which number, so that later runs continue it.
 //!
 //! The file is a few lines of text that say what the numbering belongs to, an empty line, the keys of
 //! all blocks in the order of their numbers (12 bytes each), and a checksum. It is replaced as a
@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::chain::BlockKey;
 use super::table::KeyTable;
-use crate::error::{Error, Result};
+use crate::error::{Error, Invalid, Result};
 use crate::io::{Lock, Output};
 
 /// First line of the file. The number rises with any change to what follows.
@@ -19,7 +19,7 @@ const MAGIC: &str = "kvtrace block numbers, version 1";
 /// Bytes of a key.
 const KEY: usize = 12;
 
-/// What a numbering belongs to: runs that differ in any of it number other blocks.
+/// What a numbering belongs to: runs that differ in any of these number different blocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateHeader {
     /// Tokens per block.
@@ -74,7 +74,7 @@ impl StateHeader {
     ///
     /// # Errors
     /// When the file is damaged, from another version, or belongs to something else.
-    pub fn read(&self, bytes: &[u8]) -> Result<KeyTable<BlockKey>, String> {
+    pub fn read(&self, bytes: &[u8]) -> Result<KeyTable<BlockKey>, Invalid> {
         parse(bytes, self)
     }
 }
@@ -88,7 +88,7 @@ pub struct StateFile {
 }
 
 impl StateFile {
-    /// Locks `path` and loads its numbering, which is empty where the file does not exist.
+    /// Locks `path` and loads its numbering, which is empty if the file does not exist.
     ///
     /// # Errors
     /// When another run holds the lock, when the file is damaged or from another version, or when its
@@ -106,10 +106,10 @@ impl StateFile {
         Ok((Self { path: path.to_owned(), header, _lock: lock }, table))
     }
 
-    /// Replaces the file by `table`.
+    /// Replaces the file with `table`.
     ///
     /// # Errors
-    /// When it cannot be written; the old file is then as it was.
+    /// When it cannot be written; the old file is then unchanged.
     pub fn save(&self, table: &KeyTable<BlockKey>) -> Result<()> {
         let mut output = Output::create(Some(&self.path))?;
         self.header.write(table, |part| {
@@ -125,15 +125,16 @@ fn add(sum: u64, bytes: &[u8]) -> u64 {
     sum.rotate_left(1) ^ xxh3_64(bytes)
 }
 
-fn parse(bytes: &[u8], header: &StateHeader) -> Result<KeyTable<BlockKey>, String> {
-    let other = || "not a file of block numbers (--state)".to_owned();
+fn parse(bytes: &[u8], header: &StateHeader) -> Result<KeyTable<BlockKey>, Invalid> {
+    let other = || Invalid::malformed("not a file of block numbers (--state)");
     let end = bytes.windows(2).take(4096).position(|pair| pair == b"\n\n").ok_or_else(other)?;
     let head = std::str::from_utf8(&bytes[..end]).map_err(|_| other())?;
     let mut lines = head.lines();
     let magic = lines.next().unwrap_or_default();
     if magic != MAGIC {
         let same_kind = magic.split(", version").next() == MAGIC.split(", version").next();
-        return Err(if same_kind { format!("this is \"{magic}\", expected \"{MAGIC}\"") } else { other() });
+        let version = || Invalid::malformed(format!("this is \"{magic}\", expected \"{MAGIC}\""));
+        return Err(if same_kind { version() } else { other() });
     }
     for (name, value) in header.fields() {
         let found = lines.next().and_then(|line| line.strip_prefix(name)?.strip_prefix(": "));
@@ -141,10 +142,11 @@ fn parse(bytes: &[u8], header: &StateHeader) -> Result<KeyTable<BlockKey>, Strin
             Some(found) if found == value => {}
             Some(found) if name == "salt" => {
                 let state = if found.is_empty() { "without a salt" } else { "with another salt" };
-                return Err(format!("its numbers were given {state} (--salt)"));
+                return Err(Invalid::conflict(format!("its numbers were given {state} (--salt)")));
             }
             Some(found) => {
-                return Err(format!("its numbers were given with {name} {found}, this run has {value}"));
+                let message = format!("its numbers were given with {name} {found}, this run has {value}");
+                return Err(Invalid::conflict(message));
             }
             None => return Err(other()),
         }
@@ -152,8 +154,8 @@ fn parse(bytes: &[u8], header: &StateHeader) -> Result<KeyTable<BlockKey>, Strin
     let blocks = lines.next().and_then(|line| line.strip_prefix("blocks: ")?.parse::<u32>().ok());
     let blocks = blocks.ok_or_else(other)? as usize;
     let body = &bytes[end + 2..];
-    let damaged = || "damaged: its length or checksum does not fit".to_owned();
-    // No checksum covers these lines, so they must be to the letter what would be written.
+    let damaged = || Invalid::malformed("damaged: its length or checksum does not fit");
+    // No checksum covers these lines, so they must be exactly what would be written.
     if head != header.head(blocks) {
         return Err(damaged());
     }
@@ -168,7 +170,7 @@ fn parse(bytes: &[u8], header: &StateHeader) -> Result<KeyTable<BlockKey>, Strin
         let word = |i: usize| u32::from_le_bytes([key[i], key[i + 1], key[i + 2], key[i + 3]]);
         let key = [word(0), word(4), word(8)];
         if table.get(key).is_some() {
-            return Err("damaged: a block has two numbers".to_owned());
+            return Err(Invalid::malformed("damaged: a block has two numbers"));
         }
         table.insert_new(key);
     }
@@ -228,7 +230,7 @@ mod tests {
             Ok(())
         });
         written.unwrap();
-        assert_eq!(header().read(&bytes).err().unwrap(), "damaged: a block has two numbers");
+        assert_eq!(header().read(&bytes).err().unwrap().message, "damaged: a block has two numbers");
     }
 
     #[test]

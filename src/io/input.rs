@@ -29,6 +29,7 @@ impl Default for InputOptions {
 
 /// How far the input has been read.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Status {
     /// Bytes read from the system, before decompression.
     pub bytes: u64,

@@ -43,6 +43,7 @@ impl Write for Sink {
 
 /// How output is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Compression {
     /// gzip, level 6.
     Gzip,

@@ -7,6 +7,7 @@
 
 use super::forest::Forest;
 use super::request::{Span, SyntheticRequest};
+use crate::error::Invalid;
 use crate::record::Record;
 use crate::stats::{Analysis, AnalysisOptions, CacheOptions};
 
@@ -75,7 +76,7 @@ impl Figures {
     ///
     /// # Errors
     /// When there are more distinct blocks than can be numbered.
-    pub fn of_learnt(forest: &Forest) -> Result<Self, String> {
+    pub fn of_learnt(forest: &Forest) -> Result<Self, Invalid> {
         let mut figures = Self::new(forest.block_size, forest.has_ids());
         forest.each(|request| figures.add(request))?;
         Ok(figures)
@@ -85,14 +86,14 @@ impl Figures {
     ///
     /// # Errors
     /// When there are more distinct blocks than can be numbered.
-    pub fn add(&mut self, request: &SyntheticRequest) -> Result<(), String> {
+    pub fn add(&mut self, request: &SyntheticRequest) -> Result<(), Invalid> {
         self.record.input_length = request.input_length;
         self.record.output_length = request.output_length;
         self.record.timestamp = request.timestamp;
         self.record.hash_ids.clear();
         let spans = if self.record.has_ids { &request.spans[..] } else { &[] };
         self.record.hash_ids.extend(spans.iter().flat_map(Span::ids));
-        self.caches.add(&self.record)?;
+        self.caches.add(&self.record).map_err(Invalid::over_limit)?;
         let now = request.timestamp.unwrap_or(0.0);
         if let Some(before) = self.times.last() {
             self.gap.push(now - before);

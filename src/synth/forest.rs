@@ -6,6 +6,7 @@
 //! appearance, which makes the added ones a range.
 
 use super::request::{NO_OUTPUT, Span, SyntheticRequest, tokens};
+use crate::error::Invalid;
 
 /// Stands for no block: the place above all first blocks. There are fewer blocks and requests than this.
 pub(super) const ROOT: u32 = (1 << 31) - 1;
@@ -56,8 +57,8 @@ impl Forest {
     /// Those of `each`.
     pub(super) fn each(
         &self,
-        mut each: impl FnMut(&SyntheticRequest) -> Result<(), String>,
-    ) -> Result<(), String> {
+        mut each: impl FnMut(&SyntheticRequest) -> Result<(), Invalid>,
+    ) -> Result<(), Invalid> {
         let mut request = SyntheticRequest::default();
         let mut now = 0.0;
         for (learnt, i) in self.requests.iter().zip(0..) {
@@ -73,7 +74,7 @@ impl Forest {
     }
 
     /// Gives numbers of their own to the blocks of requests without ids too.
-    pub(super) fn number_all(&mut self) -> Result<(), String> {
+    pub(super) fn number_all(&mut self) -> Result<(), Invalid> {
         let mut before = Vec::with_capacity(self.requests.len());
         let mut sum = 0_u64;
         for (i, request) in self.requests.iter().enumerate() {
@@ -82,7 +83,7 @@ impl Forest {
         }
         let last = self.requests.last().map_or(0, |last| u64::from(last.first_new) + u64::from(last.new));
         if last + sum >= u64::from(ROOT) {
-            return Err("too many distinct blocks to learn".into());
+            return Err(Invalid::over_limit("too many distinct blocks to learn"));
         }
         let renumbered = |request: &LearntRequest| match request.parent {
             ROOT => ROOT,

@@ -8,6 +8,7 @@ use super::model::{Body, Model};
 use super::request::SyntheticRequest;
 use super::sessions::{Drawing, SessionsGenerator};
 use super::tree::TreeGenerator;
+use crate::error::Invalid;
 use crate::record::time;
 
 /// Draws requests without end. The same model, knobs and seed give the same requests.
@@ -43,7 +44,7 @@ impl Generator {
     ///
     /// # Errors
     /// When the knobs ask for too much.
-    pub fn new(model: Model, knobs: Knobs, seed: u64, count: Option<u64>) -> Result<Self, String> {
+    pub fn new(model: Model, knobs: Knobs, seed: u64, count: Option<u64>) -> Result<Self, Invalid> {
         const MOST_RUNS: u64 = 1 << 27;
         let clock = match (knobs.rate, model.mean_gap()) {
             (Some(rate), Some(mean)) => ArrivalClock::Model(1000.0 / rate / mean),
@@ -55,21 +56,22 @@ impl Generator {
         let (size, copies) = (model.block_size, knobs.prefix_root);
         let runs = model.body.core().runs.len();
         if runs as u64 * u64::from(copies) > MOST_RUNS {
-            return Err(format!("{copies} copies of {runs} shared prefixes are too many to keep in memory"));
+            let message = format!("{copies} copies of {runs} shared prefixes are too many to keep in memory");
+            return Err(Invalid::value(message));
         }
         let source = match model.body {
             Body::Sessions(mut model) => {
                 model.scale(knobs.prefix_len, knobs.prompt_len, size);
                 if let Some(target) = knobs.hit_rate {
                     if !has_ids {
-                        return Err("without hash_ids there is no hit rate to change".into());
+                        return Err(Invalid::value("without hash_ids there is no hit rate to change"));
                     }
                     Drawing { knobs: &knobs, block_size: size, seed, count }.reach(&mut model, target)?;
                 }
                 RequestSource::Sessions(Box::new(SessionsGenerator::new(model, size, copies)))
             }
             Body::Tree(_) if knobs.hit_rate.is_some() => {
-                return Err("only the model sessions can be given another hit rate".into());
+                return Err(Invalid::value("only the model sessions can be given another hit rate"));
             }
             Body::Tree(mut model) => {
                 model.scale(knobs.prefix_len, knobs.prompt_len);
@@ -83,7 +85,7 @@ impl Generator {
     ///
     /// # Errors
     /// When no request of the wanted length turns up.
-    pub fn next(&mut self, request: &mut SyntheticRequest) -> Result<(), String> {
+    pub fn next(&mut self, request: &mut SyntheticRequest) -> Result<(), Invalid> {
         let (rng, limits) = (&mut self.rng, &self.knobs.input);
         let first = std::mem::take(&mut self.first);
         let gap = match &self.clock {

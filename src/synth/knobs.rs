@@ -1,10 +1,13 @@
 //! What the user may change of what was learnt.
 
+use crate::error::Invalid;
+
 /// Largest factor for lengths: enough for any use, and a line still fits into memory.
 pub const MAX_FACTOR: f64 = 1000.0;
 
 /// Changes to a model; the default changes nothing.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Knobs {
     /// Time passes this much faster.
     pub speedup: f64,
@@ -71,9 +74,9 @@ impl Limits {
     }
 
     /// Why the search was given up.
-    pub(super) fn unreachable(&self, tries: u32) -> String {
+    pub(super) fn unreachable(&self, tries: u32) -> Invalid {
         let min = self.min.map_or_else(String::new, |min| format!(" of at least {min}"));
         let max = self.max.map_or_else(String::new, |max| format!(" of at most {max}"));
-        format!("no input length{min}{max} among {tries} requests in a row: widen --min-isl and --max-isl")
+        Invalid::conflict(format!("no input length{min}{max} among {tries} requests in a row"))
     }
 }

@@ -9,6 +9,7 @@
 use super::forest::{Forest, LearntRequest, ROOT};
 use super::request::NO_OUTPUT;
 use crate::blocks::{BlockNumber, Numbering};
+use crate::error::Invalid;
 use crate::record::Record;
 use crate::record::time::TimeOrder;
 
@@ -64,11 +65,13 @@ impl Learner {
     ///
     /// # Errors
     /// When it is too long to be learnt, or there are too many distinct blocks or requests.
-    pub fn add(&mut self, record: &Record, block_size: u64) -> Result<(), String> {
+    pub fn add(&mut self, record: &Record, block_size: u64) -> Result<(), Invalid> {
         let blocks = u32::try_from(record.input_length.div_ceil(block_size)).ok();
-        let blocks = blocks.filter(|&blocks| blocks < ROOT).ok_or("too many blocks to learn")?;
+        let blocks = blocks
+            .filter(|&blocks| blocks < ROOT)
+            .ok_or_else(|| Invalid::over_limit("too many blocks to learn"))?;
         if self.forest.requests.len() as u32 >= ROOT {
-            return Err("too many requests to learn".into());
+            return Err(Invalid::over_limit("too many requests to learn"));
         }
         let tail = record.input_length - u64::from(blocks.saturating_sub(1)) * block_size;
         let output = match record.output_length {
@@ -76,7 +79,7 @@ impl Learner {
             Some(length) => u32::try_from(length)
                 .ok()
                 .filter(|&length| length < NO_OUTPUT)
-                .ok_or("output_length is too long to learn")?,
+                .ok_or_else(|| Invalid::over_limit("output_length is too long to learn"))?,
         };
         let first_new = self.parents.len() as u32;
         let mut request =
@@ -93,9 +96,9 @@ impl Learner {
     }
 
     /// Follows the known blocks of a request, then adds the rest.
-    fn walk(&mut self, ids: &[u64], block_size: u64, request: &mut LearntRequest) -> Result<(), String> {
+    fn walk(&mut self, ids: &[u64], block_size: u64, request: &mut LearntRequest) -> Result<(), Invalid> {
         let mut numbers = std::mem::take(&mut self.numbers);
-        self.numbering.number(ids, &mut numbers)?;
+        self.numbering.number(ids, &mut numbers).map_err(Invalid::over_limit)?;
         self.block_of.resize(self.numbering.len() as usize, ROOT);
         let mut block = ROOT;
         let mut known = 0;
@@ -112,7 +115,7 @@ impl Learner {
         }
         let new = ids.len() - known;
         if self.parents.len() + new >= ROOT as usize {
-            return Err("too many distinct blocks to learn".into());
+            return Err(Invalid::over_limit("too many distinct blocks to learn"));
         }
         (request.parent, request.known, request.new) = (block, known as u32, new as u32);
         for &number in &numbers[known..] {
@@ -156,10 +159,10 @@ impl Learner {
     ///
     /// # Errors
     /// When there was no request, or there are too many blocks.
-    pub fn finish(self) -> Result<Forest, String> {
+    pub fn finish(self) -> Result<Forest, Invalid> {
         let mut forest = self.forest;
         if forest.requests.is_empty() {
-            return Err("no requests to learn from".into());
+            return Err(Invalid::malformed("no requests to learn from"));
         }
         if !self.has_time {
             forest.gaps.clear();

@@ -11,6 +11,7 @@ use super::write::WriteOptions;
 /// How a trace is modelled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ModelKind {
     /// Whole sessions, redrawn.
     #[default]

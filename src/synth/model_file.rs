@@ -13,6 +13,7 @@ use super::model::{Body, Model, ModelKind};
 use super::request::NO_OUTPUT;
 use super::sessions::{Session, SessionTurn, SessionsModel};
 use super::tree::{Stop, TreeModel};
+use crate::error::Invalid;
 use crate::record::{MAX_BLOCK_SIZE, MAX_LENGTH};
 
 /// Version of the format that is written and read.
@@ -154,15 +155,16 @@ impl ModelReader {
     ///
     /// # Errors
     /// What is wrong with it, without its place.
-    pub fn line(&mut self, line: &[u8]) -> Result<(), String> {
+    pub fn line(&mut self, line: &[u8]) -> Result<(), Invalid> {
         let Some(model) = &mut self.model else {
-            let header = serde_json::from_slice(line)
-                .map_err(|error| format!("no model of trace-synth: {}", reason(&error)))?;
+            let header = serde_json::from_slice(line).map_err(|error| {
+                Invalid::malformed(format!("no model of trace-synth: {}", reason(&error)))
+            })?;
             self.model = Some(empty_model(header)?);
             return Ok(());
         };
         let (size, most) = (model.block_size, model.requests);
-        let line = serde_json::from_slice(line).map_err(|error| reason(&error))?;
+        let line = serde_json::from_slice(line).map_err(|error| Invalid::malformed(reason(&error)))?;
         match (line, &mut model.body) {
             (ModelLine::Core(run), Body::Sessions(model)) => {
                 check(model.sessions.is_empty(), "a core run after its uses")?;
@@ -201,7 +203,7 @@ impl ModelReader {
                 expand(&mut model.batches, &part, most, |batch| check(batch >= 1, "an empty batch"))
             }
             (ModelLine::Waits(part), Body::Tree(model)) => expand(&mut model.gaps, &part, most, check_time),
-            _ => Err("a line of the other kind of model".into()),
+            _ => Err(Invalid::conflict("a line of the other kind of model")),
         }
     }
 
@@ -209,15 +211,16 @@ impl ModelReader {
     ///
     /// # Errors
     /// When parts are missing.
-    pub fn finish(self) -> Result<Model, String> {
-        let mut model = self.model.ok_or("an empty file is no model")?;
+    pub fn finish(self) -> Result<Model, Invalid> {
+        let mut model = self.model.ok_or_else(|| Invalid::malformed("an empty file is no model"))?;
         let has_times = model.has_times;
         let found = match &model.body {
             Body::Sessions(model) => model.turns.len() as u64,
             Body::Tree(_) => self.stopped,
         };
         if found != model.requests {
-            return Err(format!("the model is not complete: {found} of {} requests", model.requests));
+            let message = format!("the model is not complete: {found} of {} requests", model.requests);
+            return Err(Invalid::malformed(message));
         }
         match &mut model.body {
             Body::Sessions(model) => {
@@ -238,9 +241,10 @@ impl ModelReader {
 }
 
 /// The model that a header announces, without its parts.
-fn empty_model(header: ModelHeader) -> Result<Model, String> {
+fn empty_model(header: ModelHeader) -> Result<Model, Invalid> {
     if header.version != VERSION {
-        return Err(format!("version {} of the model format; this program reads {VERSION}", header.version));
+        let message = format!("version {} of the model format; this program reads {VERSION}", header.version);
+        return Err(Invalid::malformed(message));
     }
     check((1..=MAX_BLOCK_SIZE).contains(&header.block_size), "block_size is no number of tokens")?;
     check((1..=MOST).contains(&header.requests), "requests is no plausible number")?;
@@ -259,11 +263,11 @@ fn empty_model(header: ModelHeader) -> Result<Model, String> {
     })
 }
 
-fn add_run(runs: &mut Vec<CoreRun>, run: CoreRun, size: u64) -> Result<(), String> {
+fn add_run(runs: &mut Vec<CoreRun>, run: CoreRun, size: u64) -> Result<(), Invalid> {
     check(run.len >= 1 && u64::from(run.len) < MOST, "no plausible number of blocks")?;
     check_tail(run.tail, size)?;
     if run.parent != TOP {
-        let parent = runs.get(run.parent as usize).ok_or("a parent that stands not before it")?;
+        let parent = runs.get(run.parent as usize).ok_or_else(no_parent)?;
         check(u64::from(parent.tail) == size, "a partial block that goes on")?;
     }
     runs.push(run);
@@ -271,15 +275,15 @@ fn add_run(runs: &mut Vec<CoreRun>, run: CoreRun, size: u64) -> Result<(), Strin
 }
 
 /// The tokens of the last block of a core run, a full block's above all runs.
-fn tail_of(runs: &[CoreRun], run: RunIndex, size: u64) -> Result<u64, String> {
+fn tail_of(runs: &[CoreRun], run: RunIndex, size: u64) -> Result<u64, Invalid> {
     if run == TOP {
         return Ok(size);
     }
-    let run = runs.get(run as usize).ok_or_else(|| format!("there is no core run {run}"))?;
+    let run = runs.get(run as usize).ok_or_else(|| Invalid::value(format!("there is no core run {run}")))?;
     Ok(u64::from(run.tail))
 }
 
-fn add_session(model: &mut SessionsModel, line: &SessionLine<'_>, size: u64) -> Result<(), String> {
+fn add_session(model: &mut SessionsModel, line: &SessionLine<'_>, size: u64) -> Result<(), Invalid> {
     let SessionLine { wait, core, ref requests } = *line;
     let core_tail = tail_of(&model.core.runs, core, size)?;
     let first = model.turns.len();
@@ -287,21 +291,25 @@ fn add_session(model: &mut SessionsModel, line: &SessionLine<'_>, size: u64) -> 
     model.sessions.push(Session { wait, run: core, first: first as u32 });
     for (turn, index) in requests.iter().zip(0..) {
         check_turn(turn, &model.turns[first..], core == TOP, core_tail, size)
-            .map_err(|what| format!("request {index}: {what}"))?;
+            .map_err(|e| Invalid::new(e.kind, format!("request {index}: {e}")))?;
         model.turns.push(*turn);
     }
     Ok(())
 }
 
-fn check(fine: bool, what: &str) -> Result<(), String> {
-    if fine { Ok(()) } else { Err(what.to_owned()) }
+fn check(fine: bool, what: &str) -> Result<(), Invalid> {
+    if fine { Ok(()) } else { Err(Invalid::value(what)) }
 }
 
-fn check_tail(tail: u32, size: u64) -> Result<(), String> {
+fn no_parent() -> Invalid {
+    Invalid::value("a parent that stands not before it")
+}
+
+fn check_tail(tail: u32, size: u64) -> Result<(), Invalid> {
     check(tail >= 1 && u64::from(tail) <= size, "no number of tokens in a block")
 }
 
-fn check_time(time: f64) -> Result<(), String> {
+fn check_time(time: f64) -> Result<(), Invalid> {
     check(time.is_finite() && time >= 0.0 && time < MAX_LENGTH as f64, "no time between requests")
 }
 
@@ -312,7 +320,7 @@ fn check_turn(
     at_top: bool,
     core_tail: u64,
     size: u64,
-) -> Result<(), String> {
+) -> Result<(), Invalid> {
     check(u64::from(turn.new) < MOST, "too many blocks")?;
     let mut end = core_tail;
     if before.is_empty() {
@@ -321,7 +329,7 @@ fn check_turn(
             return check(turn.tail == 0, "tokens without a block");
         }
     } else {
-        let parent = before.get(turn.parent as usize).ok_or("a parent that stands not before it")?;
+        let parent = before.get(turn.parent as usize).ok_or_else(no_parent)?;
         let most = u64::from(parent.shared) + u64::from(parent.new);
         let shared = u64::from(turn.shared);
         let known = turn.shared > parent.shared && shared <= most && shared < MOST;
@@ -340,12 +348,12 @@ fn expand<T: Copy + PartialOrd>(
     values: &mut Observed<T>,
     part: &[(T, u64)],
     most: u64,
-    check: impl Fn(T) -> Result<(), String>,
-) -> Result<(), String> {
+    check: impl Fn(T) -> Result<(), Invalid>,
+) -> Result<(), Invalid> {
     for &(value, count) in part {
         check(value)?;
         if count.saturating_add(values.len() as u64) > most {
-            return Err("more values than requests".into());
+            return Err(Invalid::value("more values than requests"));
         }
         values.extend(value, count as usize);
     }

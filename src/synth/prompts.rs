@@ -12,12 +12,14 @@ use fastrand::Rng;
 use foldhash::fast::RandomState;
 
 use super::request::SyntheticRequest;
+use crate::error::Invalid;
 use crate::tokens::Words;
 
 /// Ids are below this, or a trace is beyond any use.
 const MOST_IDS: u64 = 1 << 40;
 
 /// What the tokens of prompts are.
+#[non_exhaustive]
 pub enum Vocabulary {
     /// Words of a tokenizer: prompts are text.
     Words(Words),
@@ -56,7 +58,7 @@ impl PromptWriter {
     ///
     /// # Errors
     /// When the vocabulary is too small to tell its blocks apart.
-    pub(super) fn write(&mut self, request: &SyntheticRequest, out: &mut Vec<u8>) -> Result<(), String> {
+    pub(super) fn write(&mut self, request: &SyntheticRequest, out: &mut Vec<u8>) -> Result<(), Invalid> {
         let (open, close): (&[u8], u8) = match self.vocabulary {
             Vocabulary::Words(_) => (b"\"prompt\": \"", b'"'),
             Vocabulary::Ids(_) => (b"\"prompt_token_ids\": [", b']'),
@@ -77,10 +79,10 @@ impl PromptWriter {
     }
 
     /// The number that the first tokens of a block are to hold.
-    fn content(&mut self, id: u64, before: u64, tokens: u64) -> Result<u64, String> {
+    fn content(&mut self, id: u64, before: u64, tokens: u64) -> Result<u64, Invalid> {
         if tokens >= u64::from(self.digits) {
             if id >= MOST_IDS {
-                return Err("too many blocks to write as prompts".into());
+                return Err(Invalid::over_limit("too many blocks to write as prompts"));
             }
             return Ok(id);
         }
@@ -92,9 +94,9 @@ impl PromptWriter {
         *free += 1;
         if content >= self.vocabulary.len().saturating_pow(tokens as u32) {
             let size = self.vocabulary.len();
-            return Err(format!(
+            return Err(Invalid::over_limit(format!(
                 "more than {content} different blocks of {tokens} tokens after the same prefix: a vocabulary of {size} is too small"
-            ));
+            )));
         }
         self.short.insert(id, content);
         Ok(content)
@@ -146,7 +148,7 @@ mod tests {
     use super::super::request::Span;
     use super::*;
 
-    fn prompt(writer: &mut PromptWriter, spans: &[(u64, u32)], input_length: u64) -> Result<String, String> {
+    fn prompt(writer: &mut PromptWriter, spans: &[(u64, u32)], input_length: u64) -> Result<String, Invalid> {
         let spans = spans.iter().map(|&(start, len)| Span { start, len }).collect();
         let request = SyntheticRequest { input_length, spans, ..SyntheticRequest::default() };
         let mut out = Vec::new();
@@ -167,7 +169,9 @@ mod tests {
         for id in (3..12).rev() {
             assert!(!seen.insert(prompt(&mut writer, &[(id, 1)], 2).unwrap()));
         }
-        assert!(prompt(&mut writer, &[(20, 1)], 1).unwrap_err().contains("vocabulary of 3 is too small"));
+        assert!(
+            prompt(&mut writer, &[(20, 1)], 1).unwrap_err().message.contains("vocabulary of 3 is too small")
+        );
         // After another block the same contents are free again.
         let after = prompt(&mut writer, &[(30, 2)], 5).unwrap();
         assert_eq!(after.matches(',').count(), 4);

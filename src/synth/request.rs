@@ -1,5 +1,7 @@
 //! One synthetic request.
 
+use crate::error::Invalid;
+
 /// The output length of a request that states none.
 pub(super) const NO_OUTPUT: u32 = u32::MAX;
 
@@ -34,6 +36,7 @@ impl Span {
 
 /// A synthetic request. The vector of spans is reused from one to the next.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct SyntheticRequest {
     /// Arrival in milliseconds, if the model knows about time.
     pub timestamp: Option<f64>,
@@ -71,12 +74,12 @@ impl SyntheticRequest {
     }
 
     /// Fails if it is too long to be written.
-    pub(super) fn check_length(&self, block_size: u64) -> Result<(), String> {
+    pub(super) fn check_length(&self, block_size: u64) -> Result<(), Invalid> {
         let length = self.input_length;
         if length / block_size <= MOST_BLOCKS {
             return Ok(());
         }
-        Err(format!("a request of {length} tokens is too long to write; see --max-isl"))
+        Err(Invalid::over_limit(format!("a request of {length} tokens is too long to write")))
     }
 
     /// Number of its blocks.

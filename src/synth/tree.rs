@@ -14,6 +14,7 @@ use super::draw::{Observed, scaled_blocks};
 use super::forest::Forest;
 use super::knobs::Limits;
 use super::request::{NO_OUTPUT, SyntheticRequest};
+use crate::error::Invalid;
 
 /// How many requests in a row may be drawn whose length is not wanted.
 const MAX_TRIES: u32 = 10_000;
@@ -153,7 +154,7 @@ impl TreeGenerator {
         rng: &mut Rng,
         limits: &Limits,
         request: &mut SyntheticRequest,
-    ) -> Result<(), String> {
+    ) -> Result<(), Invalid> {
         for _ in 0..MAX_TRIES {
             let walk = self.walks[rng.usize(..self.walks.len())];
             let stop = walk as usize / 2;

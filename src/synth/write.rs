@@ -2,6 +2,7 @@
 
 use super::prompts::{PromptWriter, Vocabulary};
 use super::request::SyntheticRequest;
+use crate::error::Invalid;
 
 /// How requests are written.
 #[derive(Default)]
@@ -35,7 +36,7 @@ impl RequestWriter {
     ///
     /// # Errors
     /// When it cannot be written as a prompt; nothing has been appended then.
-    pub fn write(&mut self, request: &SyntheticRequest, out: &mut Vec<u8>) -> Result<(), String> {
+    pub fn write(&mut self, request: &SyntheticRequest, out: &mut Vec<u8>) -> Result<(), Invalid> {
         let before = out.len();
         let written = self.line(request, out);
         if written.is_err() {
@@ -44,7 +45,7 @@ impl RequestWriter {
         written
     }
 
-    fn line(&mut self, request: &SyntheticRequest, out: &mut Vec<u8>) -> Result<(), String> {
+    fn line(&mut self, request: &SyntheticRequest, out: &mut Vec<u8>) -> Result<(), Invalid> {
         let length = request.input_length;
         out.push(b'{');
         if let Some(timestamp) = request.timestamp {

@@ -7,6 +7,7 @@ use fastrand::Rng;
 
 use super::model::{Session, SessionTurn, SessionsModel};
 use super::siblings::Siblings;
+use crate::error::Invalid;
 use crate::synth::core::BlockIds;
 use crate::synth::knobs::Limits;
 use crate::synth::request::{NO_OUTPUT, Span, SyntheticRequest};
@@ -103,7 +104,7 @@ impl SessionsGenerator {
         rng: &mut Rng,
         limits: &Limits,
         request: &mut SyntheticRequest,
-    ) -> Result<(), String> {
+    ) -> Result<(), Invalid> {
         // Two passes without one, whatever the order, and there is none.
         for _ in 0..=2 * self.model.turns.len() {
             self.step(rng, request);

@@ -13,6 +13,7 @@ use fastrand::Rng;
 
 use super::generator::SessionsGenerator;
 use super::model::{Session, SessionTurn, SessionsModel};
+use crate::error::Invalid;
 use crate::synth::core::TOP;
 use crate::synth::draw::MOST_SCALED;
 use crate::synth::knobs::Knobs;
@@ -45,7 +46,7 @@ impl Drawing<'_> {
     ///
     /// # Errors
     /// When it cannot be, with the rates that can.
-    pub(in crate::synth) fn reach(&self, model: &mut SessionsModel, target: f64) -> Result<(), String> {
+    pub(in crate::synth) fn reach(&self, model: &mut SessionsModel, target: f64) -> Result<(), Invalid> {
         let plain = self.rate(model)?;
         if (plain - target).abs() <= TOLERANCE / 4.0 {
             return Ok(());
@@ -55,7 +56,7 @@ impl Drawing<'_> {
             let mut changed = model.clone();
             change(&mut changed, share, self.block_size);
             let rate = self.rate(&changed)?;
-            Ok::<_, String>((changed, rate))
+            Ok::<_, Invalid>((changed, rate))
         };
         let (extreme, limit) = at(1.0)?;
         if (target - plain).abs() > (limit - plain).abs() + TOLERANCE {
@@ -64,9 +65,9 @@ impl Drawing<'_> {
             change(&mut opposite, 1.0, self.block_size);
             let other = self.rate(&opposite)?;
             let (low, high) = (limit.min(other), limit.max(other));
-            return Err(format!(
+            return Err(Invalid::value(format!(
                 "a hit rate of {target} is out of reach: from {low:.4} to {high:.4} can be had"
-            ));
+            )));
         }
         let mut best = (extreme, limit);
         let (mut low, mut high) = (0.0, 1.0);
@@ -85,16 +86,16 @@ impl Drawing<'_> {
         }
         if (best.1 - target).abs() > TOLERANCE {
             let nearest = best.1;
-            return Err(format!(
+            return Err(Invalid::value(format!(
                 "a hit rate of {target} cannot be had with so few requests: the nearest is {nearest:.4}"
-            ));
+            )));
         }
         *model = best.0;
         Ok(())
     }
 
     /// Share of the prompt tokens that an infinite cache serves.
-    fn rate(&self, model: &SessionsModel) -> Result<f64, String> {
+    fn rate(&self, model: &SessionsModel) -> Result<f64, Invalid> {
         let count = self.count.unwrap_or(model.turns.len() as u64).min(SAMPLE);
         let mut rng = Rng::with_seed(self.seed);
         let mut generator = SessionsGenerator::new(model.clone(), self.block_size, self.knobs.prefix_root);
