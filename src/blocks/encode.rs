@@ -1,7 +1,7 @@
 //! Python objects as bytes: the two encodings that vLLM hashes.
 //!
 //! A block is the tuple `(parent, (token, ...), extra)` of bytes, integers, and `None` or a tuple of
-//! one text. Only what these shapes need is here; both encodings fix every byte of them.
+//! one text. Only what these shapes need is implemented; both encodings determine every byte of them.
 
 /// CBOR of a text.
 pub(super) fn cbor_text(text: &str) -> Vec<u8> {
@@ -52,10 +52,10 @@ fn cbor_head(kind: u8, number: u64, out: &mut Vec<u8>) {
     }
 }
 
-/// `MEMOIZE`, after every object that could occur again.
+/// `MEMOIZE` follows every object that could occur again.
 const MEMO: u8 = 0x94;
 
-/// Bytes in a frame before the pickler begins another one.
+/// After so many bytes the pickler begins another frame.
 const FRAME: usize = 64 << 10;
 
 /// Pickle, protocol 5, of a text.
@@ -128,7 +128,7 @@ fn put_pickle_number(number: u32, out: &mut Vec<u8>) {
             out.push(b'J');
             out.extend(number.to_le_bytes());
         }
-        // Above 31 bits a number is long, with a byte for its sign.
+        // A number of more than 31 bits is pickled as a long one, with a byte for its sign.
         _ => {
             out.extend([0x8a, 5]);
             out.extend(number.to_le_bytes());
@@ -137,5 +137,5 @@ fn put_pickle_number(number: u32, out: &mut Vec<u8>) {
     }
 }
 
-/// Most tokens of a block whose pickle fits in one frame, at five bytes a token and more.
+/// Most tokens of a block whose pickle fits in one frame, at up to seven bytes a token.
 pub const MAX_PICKLED: usize = (FRAME - 1024) / 7;

@@ -1,5 +1,5 @@
-//! Hash tables for distinct blocks, in little memory. Hashes are keyed by a random number of the
-//! process: chosen keys cannot be made to collide, and no result depends on a table's order.
+//! Compact hash tables of distinct blocks. Hashes are keyed by a random number of the process, so nobody
+//! can choose keys that collide; no result depends on the order of a table.
 
 use std::hash::{BuildHasher, Hash};
 
@@ -28,8 +28,8 @@ const SHARD_OF: [u8; 256] = {
     shard_of
 };
 
-/// The shard of a key with this hash: of bits that neither the place within the shard nor the tag
-/// beside it is made of.
+/// The shard of a key with this hash, from bits that determine neither the place within the shard nor
+/// the tag beside it.
 #[inline]
 fn shard_of(hash: u64) -> usize {
     usize::from(SHARD_OF[(hash >> 44) as usize & 0xff])
@@ -37,8 +37,8 @@ fn shard_of(hash: u64) -> usize {
 
 /// A set of keys, each with the index of its first appearance.
 ///
-/// Keys stand in one vector in that order; the hash tables hold only 32-bit indices into it. With
-/// a 12-byte key that is some 20 bytes per key, at any size.
+/// Keys stand in one vector in that order; the hash tables hold only 32-bit indices into it. With a
+/// 12-byte key that makes about 20 bytes per key, at any size.
 #[derive(Default)]
 pub struct KeyTable<K> {
     keys: Vec<K>,
@@ -98,7 +98,7 @@ impl<K: Copy + Eq + Hash> KeyTable<K> {
     }
 }
 
-/// Block numbers by id: some 20 bytes per id.
+/// Block numbers by id, in about 20 bytes per id.
 #[derive(Default)]
 pub(super) struct IdTable {
     /// An id in two halves, and its number.

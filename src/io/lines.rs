@@ -11,7 +11,7 @@ use crate::io::source::{READ_SIZE, Source};
 pub(super) enum Framed {
     /// A line without its terminator, as a range of [`Lines::buffer`].
     Line(Range<usize>),
-    /// A line longer than the limit, read past and not kept.
+    /// A line longer than the limit; it has been skipped.
     TooLong,
     /// No complete line is left in the buffer: call [`Lines::fill`].
     Empty,
@@ -68,8 +68,8 @@ impl Lines {
             return self.take(stop, stop + 1);
         }
         self.scanned = self.end;
-        // A byte-order mark and "\r" before the end do not count, hence some bytes of grace; what is still
-        // too long is noticed at its end.
+        // A byte-order mark and a final "\r" do not count, so a few bytes more are allowed here; a line
+        // that turns out too long without them is found when it ends.
         if self.discarding || self.end - self.start > self.max_line.saturating_add(5) {
             self.discarding = true;
             self.start = self.end;
@@ -100,7 +100,7 @@ impl Lines {
         if line.len() > self.max_line { Framed::TooLong } else { Framed::Line(line) }
     }
 
-    /// What has been read and not yet been cut; empty where a line needs more than to be cut.
+    /// What has been read and not yet been cut into lines; empty while a line needs more care than that.
     #[inline]
     pub(super) fn unread(&self) -> &[u8] {
         if self.first || self.discarding { &[] } else { &self.buffer[self.start..self.end] }

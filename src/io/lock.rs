@@ -1,8 +1,8 @@
 //! One run at a time: a lock beside a file that a run reads and later replaces.
 //!
 //! The file itself cannot be locked, since it is replaced. So a file beside it is, and it is removed
-//! with the lock. Whoever opened it before it was removed holds a lock that nobody else sees; that is
-//! found out by looking whether the name still leads to what was locked.
+//! with the lock. Whoever opened it before it was removed would hold a lock that nobody else sees; so
+//! after locking, the name must still lead to the locked file.
 
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt;
@@ -47,7 +47,7 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Removed while it is held: whoever comes next makes a new one.
+        // Removed while it is held: the next run creates a new one.
         std::fs::remove_file(&self.path).ok();
         signals::forget_temporary(&self.path);
         self.file.unlock().ok();

@@ -1,5 +1,4 @@
-//! Where results go: standard output, or a file that appears complete or not at all; compressed if so
-//! asked.
+//! Where results go: standard output, or a file that appears complete or not at all; compressed on request.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -76,7 +75,7 @@ impl Encoder {
     }
 }
 
-/// A buffered output of records. Nothing is certain until [`Output::finish`] has succeeded.
+/// A buffered output of records. Only when [`Output::finish`] has succeeded is all of it written.
 pub struct Output {
     name: String,
     buffer: Vec<u8>,
@@ -91,7 +90,7 @@ impl Output {
     /// mode of an existing file is kept.
     ///
     /// # Errors
-    /// When the folder does not exist or cannot be written.
+    /// When the folder does not exist or is not writable.
     pub fn create(path: Option<&Path>) -> Result<Self> {
         let (name, sink) = match path {
             None => {
@@ -135,7 +134,7 @@ impl Output {
         &mut self.buffer
     }
 
-    /// Marks a record boundary: writes if enough has gathered.
+    /// Marks the end of a record: writes if enough bytes have gathered.
     ///
     /// # Errors
     /// [`Error::ClosedPipe`] when nobody reads any more, else the system's error.
@@ -143,7 +142,7 @@ impl Output {
         if self.buffer.len() >= BUFFER_SIZE { self.flush() } else { Ok(()) }
     }
 
-    /// Writes what has gathered; of compressed output whole blocks only.
+    /// Writes what has gathered; compressed output only in whole blocks.
     ///
     /// # Errors
     /// As [`Output::end_record`].
@@ -155,7 +154,7 @@ impl Output {
         self.write(ready)
     }
 
-    /// Hands on the first bytes of the buffer.
+    /// Passes on the first bytes of the buffer.
     fn write(&mut self, bytes: usize) -> Result<()> {
         if bytes == 0 {
             return Ok(());
@@ -168,7 +167,7 @@ impl Output {
     /// Writes the rest; a file is synced and put in its place.
     ///
     /// # Errors
-    /// As [`Output::end_record`]; after an error the old file is as it was.
+    /// As [`Output::end_record`]; after an error the old file is unchanged.
     pub fn finish(mut self) -> Result<()> {
         self.write(self.buffer.len())?;
         let (name, encoder) = (self.name, self.encoder);
@@ -183,7 +182,7 @@ impl Output {
     }
 
     /// Ends after an error in the input: the good records before it are still written to standard
-    /// output, and a file is left as it was.
+    /// output, and a file is left unchanged.
     pub fn abandon(mut self) {
         if !self.is_file {
             // The error in the input is the one to report.
@@ -223,8 +222,8 @@ fn open_file(path: &Path) -> io::Result<Sink> {
     Ok(Sink::Atomic(file, target))
 }
 
-/// Where a name that does not exist yet leads: a link to a missing file creates that file, also by way
-/// of further links. The system has found that they are no circle.
+/// The missing file to which a link leads, perhaps by way of further links: that one is created. The
+/// system has already ruled out a circle of links.
 fn dangling_target(path: &Path) -> PathBuf {
     let mut target = path.to_owned();
     while let Ok(link) = target.read_link() {

@@ -1,4 +1,4 @@
-//! Records written at the moments that their timestamps name.
+//! Writing records at the times in their timestamps.
 
 use std::time::{Duration, Instant};
 
@@ -7,8 +7,8 @@ use crate::io::signals;
 
 /// Waits for the moment of each record.
 ///
-/// The first record sets the clock; every later one waits for its own moment on that clock, not for a
-/// span after the one before, so that delays do not add up.
+/// The first record sets the clock; every later one waits for its own time on that clock, not for a
+/// while after the one before, so that delays do not add up.
 pub struct Pacer {
     speedup: f64,
     /// When the first record was, and its timestamp.
@@ -21,14 +21,14 @@ impl Pacer {
         Self { speedup, start: None }
     }
 
-    /// Waits until `timestamp_ms` has come. What is late already goes on at once.
+    /// Waits until `timestamp_ms` has come; returns at once if it has passed.
     ///
     /// # Errors
     /// [`Error::Signal`](crate::error::Error::Signal) when one comes first.
     pub fn wait(&mut self, timestamp_ms: f64) -> Result<()> {
         let (start, first) = *self.start.get_or_insert_with(|| (Instant::now(), timestamp_ms));
         let seconds = (timestamp_ms - first) / 1000.0 / self.speedup;
-        // Neither a time before the first nor one that no clock reaches has a moment.
+        // A time before the first one counts as the first, one that no clock reaches as the far future.
         let after = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
         match start.checked_add(after) {
             Some(moment) => signals::wait_until(moment),

@@ -58,7 +58,7 @@ impl<T: Copy + PartialOrd + Into<f64>> Observed<T> {
     }
 }
 
-/// Longer than any request that can be written, and short enough for sums.
+/// More blocks than any request that can be written has, and few enough for sums not to overflow.
 pub(super) const MOST_SCALED: u32 = 1 << 29;
 
 /// `count` blocks times `factor`, to the nearest whole number and at least one; none stay none.

@@ -1,9 +1,9 @@
 //! How far a synthetic trace is from the one that was learnt, statistic by statistic.
 //!
 //! Distances: of a distribution the largest gap between the two empirical distribution functions
-//! (Kolmogorov-Smirnov; 0 the same, 1 disjoint), of a figure the difference. All that concerns a
-//! request's own moment is final when it arrives; only the context length looks ahead, so per
-//! request its numbers of old and new blocks are kept, and one bit per block.
+//! (Kolmogorov-Smirnov; 0 the same, 1 disjoint), of a figure the difference. All
+//! figures of a request are final when it arrives, except for its context length, which depends on later
+//! requests too. So the numbers of its known and new blocks are kept, and one bit per block.
 
 use super::forest::Forest;
 use super::request::{Span, SyntheticRequest};
@@ -14,7 +14,7 @@ use crate::stats::{Analysis, AnalysisOptions, CacheOptions};
 /// Capacities of the LRU caches, in blocks.
 const CAPACITIES: [u64; 9] = [500, 1000, 2000, 5000, 10_000, 20_000, 30_000, 50_000, 80_000];
 
-/// Figures of a trace as it goes by. Memory: 110 bytes per request and 25 per distinct block.
+/// Figures of a trace, gathered request by request. Memory: 110 bytes per request and 25 per distinct block.
 pub struct Figures {
     block_size: u64,
     input: Vec<f64>,
@@ -47,7 +47,7 @@ struct Comparison {
 }
 
 impl Figures {
-    /// Figures of nothing yet. Without ids no request is taken to share anything.
+    /// Figures of an empty trace. Without ids no request is taken to share anything.
     pub fn new(block_size: u64, has_ids: bool) -> Self {
         let caches = CacheOptions { capacities: CAPACITIES.to_vec(), ..CacheOptions::default() };
         let options = AnalysisOptions { caches, ..AnalysisOptions::default() };
@@ -144,7 +144,7 @@ impl Figures {
         known
     }
 
-    /// Context and unique prompt lengths, now that the whole trace is known.
+    /// Context and unique prompt lengths; the whole trace must be known.
     fn context(&self) -> (Vec<f64>, Vec<f64>) {
         let mut context = Vec::with_capacity(self.input.len());
         for (i, &(known, start)) in self.known.iter().enumerate() {

@@ -14,7 +14,7 @@ use crate::record::time;
 /// Draws requests without end. The same model, knobs and seed give the same requests.
 pub struct Generator {
     block_size: u64,
-    /// The one source of all chance.
+    /// The only source of randomness.
     rng: Rng,
     knobs: Knobs,
     clock: ArrivalClock,
@@ -43,7 +43,7 @@ impl Generator {
     /// that is known.
     ///
     /// # Errors
-    /// When the knobs ask for too much.
+    /// When the model cannot be changed as the knobs say.
     pub fn new(model: Model, knobs: Knobs, seed: u64, count: Option<u64>) -> Result<Self, Invalid> {
         const MOST_RUNS: u64 = 1 << 27;
         let clock = match (knobs.rate, model.mean_gap()) {
@@ -84,7 +84,7 @@ impl Generator {
     /// Draws the next request.
     ///
     /// # Errors
-    /// When no request of the wanted length turns up.
+    /// When no request of a wanted length is found, or a request cannot be written.
     pub fn next(&mut self, request: &mut SyntheticRequest) -> Result<(), Invalid> {
         let (rng, limits) = (&mut self.rng, &self.knobs.input);
         let first = std::mem::take(&mut self.first);

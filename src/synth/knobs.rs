@@ -2,7 +2,7 @@
 
 use crate::error::Invalid;
 
-/// Largest factor for lengths: enough for any use, and a line still fits into memory.
+/// Largest factor for lengths: enough for any use, while a line still fits into memory.
 pub const MAX_FACTOR: f64 = 1000.0;
 
 /// Changes to a model; the default changes nothing.
@@ -11,7 +11,7 @@ pub const MAX_FACTOR: f64 = 1000.0;
 pub struct Knobs {
     /// Time passes this much faster.
     pub speedup: f64,
-    /// Mean arrivals per second to rescale time to.
+    /// Mean arrivals per second to which time is rescaled.
     pub rate: Option<f64>,
     /// Factor for the lengths of the runs of the core, in blocks.
     pub prefix_len: f64,
@@ -21,11 +21,11 @@ pub struct Knobs {
     pub prompt_len: f64,
     /// Factor for the output lengths.
     pub output_len: f64,
-    /// Token hit rate of an infinite cache to change the sharing for; of sessions only.
+    /// Token hit rate of an infinite cache that the sharing is changed to reach; for sessions only.
     pub hit_rate: Option<f64>,
     /// Input lengths that are wanted.
     pub input: Limits,
-    /// Output lengths are moved to the nearest within these.
+    /// Output lengths outside of these are moved to the nearest one within.
     pub output: Limits,
 }
 
@@ -46,9 +46,9 @@ impl Default for Knobs {
 }
 
 impl Knobs {
-    /// The output length that becomes of one of the original.
+    /// The output length in place of one of the original.
     pub(super) fn output(&self, length: u64) -> u64 {
-        // As in the reference: fractions of a token are cut off.
+        // As in datagen, fractions of a token are cut off.
         let scaled = if self.output_len == 1.0 { length } else { (length as f64 * self.output_len) as u64 };
         scaled.max(self.output.min.unwrap_or(0)).min(self.output.max.unwrap_or(u64::MAX))
     }
@@ -73,7 +73,7 @@ impl Limits {
         self.min.is_none_or(|min| length >= min) && self.max.is_none_or(|max| length <= max)
     }
 
-    /// Why the search was given up.
+    /// The error after so many tries without such a length.
     pub(super) fn unreachable(&self, tries: u32) -> Invalid {
         let min = self.min.map_or_else(String::new, |min| format!(" of at least {min}"));
         let max = self.max.map_or_else(String::new, |max| format!(" of at most {max}"));

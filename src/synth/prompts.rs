@@ -15,7 +15,7 @@ use super::request::SyntheticRequest;
 use crate::error::Invalid;
 use crate::tokens::Words;
 
-/// Ids are below this, or a trace is beyond any use.
+/// Ids are below this: no usable trace has as many blocks.
 const MOST_IDS: u64 = 1 << 40;
 
 /// What the tokens of prompts are.
@@ -40,9 +40,9 @@ impl Vocabulary {
 pub(super) struct PromptWriter {
     vocabulary: Vocabulary,
     block_size: u64,
-    /// Tokens that hold any id.
+    /// How many tokens it takes to hold any id.
     digits: u32,
-    /// What stands in the short blocks.
+    /// The content of each short block, by its id.
     short: HashMap<u64, u64, RandomState>,
     /// The next free content of short blocks, by the block before (plus one) and the tokens.
     free: HashMap<(u64, u64), u64, RandomState>,
@@ -78,7 +78,7 @@ impl PromptWriter {
         Ok(())
     }
 
-    /// The number that the first tokens of a block are to hold.
+    /// The number that the first tokens of a block hold.
     fn content(&mut self, id: u64, before: u64, tokens: u64) -> Result<u64, Invalid> {
         if tokens >= u64::from(self.digits) {
             if id >= MOST_IDS {
@@ -105,7 +105,7 @@ impl PromptWriter {
     /// Appends the tokens of a block; `start` is where the prompt starts.
     fn block(&self, mut content: u64, id: u64, tokens: u64, start: usize, out: &mut Vec<u8>) {
         let size = self.vocabulary.len();
-        // No draw: a block has the same content whenever it occurs.
+        // Seeded by the id: a block has the same content whenever it occurs.
         let mut filler = Rng::with_seed(id);
         for i in 0..tokens {
             let token = if i < u64::from(self.digits) {
@@ -128,7 +128,7 @@ impl PromptWriter {
     }
 }
 
-/// How many digits of a number system of `size` signs hold any number below `most`.
+/// How many digits in base `size` hold any number below `most`.
 fn digits(size: u64, most: u64) -> u32 {
     if size < 2 {
         return u32::MAX;

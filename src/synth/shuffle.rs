@@ -10,7 +10,7 @@ use std::collections::BinaryHeap;
 
 use fastrand::Rng;
 
-/// Parts of a place, in which places are counted.
+/// The parts into which a place is divided.
 pub(super) const UNIT: i64 = 1 << 16;
 
 /// The shuffle's state. Memory: 16 bytes for each element within the window.
@@ -35,7 +35,7 @@ impl LocalShuffle {
     /// ones may be negative. `wait` tells how many places each element is from the one before it.
     pub(super) fn draw(&mut self, rng: &mut Rng, wait: impl Fn(u32) -> u32) -> (u32, i64) {
         loop {
-            // A pass begins when the one before it is through.
+            // A pass begins when the one before it is complete.
             let through = self.next == self.count;
             if through && self.waiting.is_empty() {
                 (self.next, self.place) = (0, 0);

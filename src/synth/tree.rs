@@ -76,7 +76,7 @@ impl TreeModel {
             core: map.core,
             stops,
             own: Observed::new(own),
-            // A request without blocks has no last block; it is never asked for one.
+            // A request without blocks has no last block, and none is drawn for it.
             tails: Observed::new(tails.filter(|&tail| tail > 0).collect()),
             outputs: Observed::new(forest.requests.iter().map(|request| request.output).collect()),
             batches,

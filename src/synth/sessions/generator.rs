@@ -13,13 +13,13 @@ use crate::synth::knobs::Limits;
 use crate::synth::request::{NO_OUTPUT, Span, SyntheticRequest};
 use crate::synth::shuffle::{LocalShuffle, UNIT};
 
-/// Consecutive gaps between arrivals that stay together.
+/// So many consecutive gaps between arrivals stay together as a group.
 const GAP_BLOCK: usize = 50;
 
 /// Most requests in a row that come in the original's order and unchanged.
 const LONGEST_RUN: u32 = 15;
 
-/// How many places a block of gaps may move.
+/// How many places a group of gaps may move.
 const GAP_WINDOW: f64 = 2.0;
 
 /// A drawn session that has turns to come.
@@ -105,7 +105,7 @@ impl SessionsGenerator {
         limits: &Limits,
         request: &mut SyntheticRequest,
     ) -> Result<(), Invalid> {
-        // Two passes without one, whatever the order, and there is none.
+        // If two passes have none, in whatever order, there is none.
         for _ in 0..=2 * self.model.turns.len() {
             self.step(rng, request);
             if limits.contain(request.input_length) {
@@ -121,7 +121,7 @@ impl SessionsGenerator {
         let (session, start) = *self
             .next_start
             .get_or_insert_with(|| starts.draw(rng, |session| model.sessions[session as usize].wait));
-        // A pass begins when the one before it is through: each holds every request once.
+        // A pass begins when the one before it is complete: each holds every request once.
         let between = self.started.is_multiple_of(self.model.sessions.len());
         if self.waiting.peek().is_none_or(|&Reverse((place, ..))| !between && place > start) {
             self.next_start = None;
@@ -203,9 +203,9 @@ impl SessionsGenerator {
     }
 }
 
-/// Makes a request differ from its original, after too many that came in the original's order: it
-/// gets the last block's tokens and the output length of other requests. Where neither can change it
-/// gets a block more. `turn` is number `index` of its session's `turns`. Returns whether it differs.
+/// Makes a request differ from its original, after too many that came in the original's order: it gets
+/// the output length and the number of tokens in the last block of other requests. If neither can change,
+/// it gets one more block. `turn` is number `index` of its session's `turns`. Returns whether it differs.
 fn vary(
     turn: &mut SessionTurn,
     index: u32,
@@ -237,15 +237,15 @@ fn vary(
     *turn != original
 }
 
-/// Another request that has what is wanted, if one is found soon.
+/// A random request for which `wanted` holds, if a few tries find one.
 fn donor(all: &[SessionTurn], rng: &mut Rng, wanted: impl Fn(&SessionTurn) -> bool) -> Option<SessionTurn> {
     const TRIES: usize = 10;
     (0..TRIES).map(|_| all[rng.usize(..all.len())]).find(|turn| wanted(turn))
 }
 
-/// The times between arrivals, in blocks that are shuffled locally.
+/// The times between arrivals, in groups that are shuffled locally.
 struct GapShuffle {
-    /// Where blocks begin, and the end of the last.
+    /// Where groups begin, and the end of the last.
     bounds: Vec<usize>,
     order: LocalShuffle,
     next: usize,

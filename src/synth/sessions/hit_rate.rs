@@ -1,13 +1,12 @@
-//! More or less reuse than the original, and all else as it was.
+//! More or less reuse than in the original, with all else unchanged.
 //!
-//! Requests keep their lengths, their outputs and their places; what changes is how many of their
-//! blocks are shared. For less, some turns no longer continue another but bring all their blocks, and
-//! some sessions bring a core of their own. For more, some requests continue another behind the same
-//! core: of those that came as long before as what requests of the original continue, the one that
-//! has the most blocks for it. Each turn and each session draws
-//! one number; those with a number below the *share* are changed. So the hit rate changes steadily
-//! with the share, and the share for a rate is found by bisection. The rate of a share is measured on
-//! the very requests that will be written.
+//! Requests keep their lengths, their outputs and their places; what changes is how many of their blocks
+//! are shared. For less reuse, some turns no longer continue another but bring all their blocks, and some
+//! sessions bring a core of their own. For more, some requests continue another one behind the same core:
+//! of those that came as long before as requests of the original wait to be continued, the one that has
+//! the most blocks in common with it. Each turn and each session draws one number; those whose number is
+//! below the *share* are changed. So the hit rate changes steadily with the share, and the share for a
+//! rate is found by bisection. The rate of a share is measured on the very requests that will be written.
 
 use fastrand::Rng;
 
@@ -19,7 +18,7 @@ use crate::synth::draw::MOST_SCALED;
 use crate::synth::knobs::Knobs;
 use crate::synth::request::SyntheticRequest;
 
-/// How near a rate must be.
+/// How close to the target a rate must be.
 const TOLERANCE: f64 = 0.01;
 
 /// Requests that are measured, at most, and steps of the bisection.
@@ -126,7 +125,7 @@ impl Drawing<'_> {
 /// Changes a share of a model.
 type Change = fn(&mut SessionsModel, f64, u64);
 
-/// Lets a share of the turns continue nothing, and of the sessions use no core.
+/// Lets a share of the turns continue nothing, and a share of the sessions use no core.
 fn share_less(model: &mut SessionsModel, share: f64, _: u64) {
     let mut rng = Rng::with_seed(SHARE_SEED);
     let depths = model.core.depths();
@@ -166,8 +165,8 @@ struct Placed {
     session: u32,
 }
 
-/// Lets a share of the requests continue another behind the same core, one that came about as long
-/// before as what requests of the original continue.
+/// Lets a share of the requests continue another one behind the same core, one that came about as long
+/// before as requests of the original wait to be continued.
 fn share_more(model: &mut SessionsModel, share: f64, block_size: u64) {
     let mut rng = Rng::with_seed(SHARE_SEED);
     let mut placed = places(model);
@@ -189,7 +188,7 @@ fn share_more(model: &mut SessionsModel, share: f64, block_size: u64) {
         let depth = turn.shared + turn.new;
         if rng.f64() < share {
             let age = if ages.is_empty() { 0 } else { ages[rng.usize(..ages.len())] };
-            // Whatever a request has, its last block stays its own, as long as it has one.
+            // The last block of a request stays its own, if it has one of its own.
             let most = if turn.new > 0 { depth - 1 } else { turn.shared };
             let usable = |&other: &u32| {
                 let other = &model.turns[other as usize];
@@ -198,7 +197,7 @@ fn share_more(model: &mut SessionsModel, share: f64, block_size: u64) {
             };
             let end = earlier.partition_point(|&other| turns[other as usize].place + age <= at.place);
             let end = end.max(earlier.len().min(CHOICE));
-            // The latest of the best.
+            // Of several best ones the latest.
             let best = earlier[end.saturating_sub(CHOICE)..end].iter().max_by_key(|other| usable(other));
             if let Some(&other) = best
                 && usable(&other) > turn.shared

@@ -1,7 +1,7 @@
 //! Requests of a session that could stand in each other's places.
 //!
 //! Twenty questions about one document, or the items of a batch job, continue the same block and
-//! nothing continues them. Their order within the session is chance, and so it is drawn anew: each
+//! nothing continues them. Their order within the session is accidental, so it is drawn anew: each
 //! gets the blocks, lengths and output of one of its neighbours among them.
 
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 
 use super::model::{SessionTurn, SessionsModel};
 
-/// Fewer of them may be tries of one request, in an order that means something.
+/// Fewer than this may be retries of one request, whose order means something.
 const LEAST: usize = 4;
 
 /// How far a request may move among its siblings.

@@ -4,9 +4,9 @@
 //! wider than the time over which traffic changes blurs what a cache sees: a document that is asked
 //! about fifty times within a minute is not one that is asked about fifty times a day. How long that
 //! time is, the trace itself tells: synthetic traces are drawn with windows from wide to narrow, and
-//! the widest is taken with which caches and the times of reuse cannot be told from the original's.
+//! the widest one is taken with which hit rates and reuse times cannot be told from the original's.
 //!
-//! The measures are made to be quick. For a cache: how many blocks were new between two uses of a
+//! The measures are quick to compute. For a cache: how many blocks were new between two uses of a
 //! block, the main part of its stack distance, weighted by tokens; its distribution is nearly the
 //! curve of the hit rate over the capacity. For time: the milliseconds since the deepest known block
 //! was last used.
@@ -23,14 +23,14 @@ use crate::synth::request::{Span, SyntheticRequest};
 const SHARES: [f64; 5] = [0.03, 0.015, 0.007, 0.003, 0.001];
 const PLACES: [f64; 3] = [8.0, 3.0, 1.0];
 
-/// Differences that are none: of the hit rate at any capacity, and of the distribution of times.
+/// Differences up to these do not count: of the hit rate at any capacity, of the distribution of times.
 const CACHE_TOLERANCE: f64 = 0.006;
 const TIME_TOLERANCE: f64 = 0.015;
 
-/// How much worse than the best is nearly as good.
+/// A window is nearly as good as the best if its differences are at most so many times as large.
 const NEARLY: f64 = 1.15;
 
-/// Caches that hold fewer requests than this, of the mean length, are too small to be looked at.
+/// Caches that hold fewer requests than this, of the mean length, are ignored.
 const LEAST_CACHE: f64 = 8.0;
 
 /// Bins of the distributions per doubling.
@@ -43,8 +43,8 @@ const SAMPLE: usize = 100_000;
 /// Seed of the trials: a model depends on the trace alone.
 const TRIAL_SEED: u64 = 1;
 
-/// The widest window, in places, with which nothing can be told from the original; where every one can,
-/// the widest that is nearly as good as the best.
+/// The widest window, in places, whose traces cannot be told from the original; if there is none, the
+/// widest that is nearly as good as the best.
 pub(super) fn find(model: &SessionsModel, forest: &Forest) -> f64 {
     let requests = model.turns.len() as f64;
     if !forest.has_ids() {
@@ -127,7 +127,7 @@ impl Profile {
         for span in spans {
             let (start, end) = (span.start as usize, span.start as usize + span.len as usize);
             for last in &mut self.last[start.min(known)..end.min(known)] {
-                // Neighbours mostly were used together.
+                // Neighbouring blocks were mostly last used together.
                 if *last != from {
                     from = *last;
                     bin = scale(f64::from(known as u32 - self.before[from as usize].0), CACHE_BINS);
