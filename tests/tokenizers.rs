@@ -9,7 +9,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
-use kvtrace::tokens::{Encoder, Growing, Tokenizer};
+use kvtrace::tokens::{Encoder, GrowingPrompt, Tokenizer};
 use tokenizers::pipeline::{EncodeOptions, PipelineTokenizer};
 
 /// The small model whose tokens are merged bytes.
@@ -276,7 +276,7 @@ fn what_is_remembered_changes_no_token() {
         let tokenizer = Arc::new(Tokenizer::load(&model, false).unwrap());
         let mut plain = Encoder::new(tokenizer.clone(), 0);
         let mut remembering = Encoder::new(tokenizer, 300_000);
-        let mut growing = Growing::default();
+        let mut growing = GrowingPrompt::default();
         let stock: Vec<String> = (0..30).map(|_| (0..8).map(|_| texts.next()).collect()).collect();
         let mut last = String::new();
         for _ in 0..prompts() / 2 {

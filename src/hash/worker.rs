@@ -6,7 +6,7 @@ use super::HashOptions;
 use crate::blocks::{BlockChain, BlockHash};
 use crate::record::prompt::{Chat, Content, OutputLength, PromptRecord, Turn};
 use crate::tokens::template::{Messages, Template};
-use crate::tokens::{Encoder, Growing, chat};
+use crate::tokens::{Encoder, GrowingPrompt, chat};
 
 /// The requests of a batch of lines.
 #[derive(Default)]
@@ -45,7 +45,7 @@ pub(super) struct Worker {
     /// Tokens of the current prompt, and a chat's text as it is rendered; reused.
     tokens: Vec<u32>,
     text: String,
-    growing: Growing,
+    growing: GrowingPrompt,
     /// The tokens of what ends a chat's prompt.
     invitation: Vec<u32>,
     /// The tokens in the middle of the answer counted last, and where the middle is.
@@ -65,7 +65,7 @@ impl Worker {
             options: options.clone(),
             tokens: Vec::new(),
             text: String::new(),
-            growing: Growing::default(),
+            growing: GrowingPrompt::default(),
             invitation: Vec::new(),
             answer: Vec::new(),
             middle: None,

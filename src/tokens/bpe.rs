@@ -1,9 +1,9 @@
 //! Byte-pair merging: from the bytes of one word to its tokens.
 //!
 //! The rules are those of the BPE model in Hugging Face's `tokenizers`: start with one token per
-//! byte (or character) and merge the neighbours whose merge stands first in the list, the leftmost of equals first,
-//! until no merge is left. Words repeat, so each thread keeps the tokens of words it has seen in a
-//! small table ([`Words`]); only what misses there is merged.
+//! byte (or character) and merge the neighbours whose merge stands first in the list, the leftmost of
+//! equals first, until no merge is left. Words repeat, so each thread keeps the tokens of words it has
+//! seen in a small table ([`WordCache`]); only words that miss there are merged.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -15,14 +15,14 @@ use hashbrown::HashTable;
 
 use super::characters::Characters;
 
-/// No token, no merge.
+/// Stands for the absence of a token or a merge.
 const NONE: u32 = u32::MAX;
 
-/// Words of more bytes are merged with a heap: quicker, from about here on, than to look for the
-/// first merge anew each time.
+/// Longer words are merged with a heap, which from about here on is quicker than searching for the
+/// first merge each time.
 const SHORT: usize = 64;
 
-/// Two neighbours and what becomes of them.
+/// Two neighbouring tokens and their merge.
 #[derive(Clone, Copy)]
 struct Pair {
     key: u64,
@@ -52,7 +52,7 @@ impl Vocabulary {
         Self { bytes: Vec::with_capacity(tokens * 8), table, hasher: FixedState::default() }
     }
 
-    /// Adds a token, which is not there yet.
+    /// Adds a token that is not in it yet.
     pub(super) fn insert(&mut self, token: &[u8], id: u32) {
         let piece = [self.bytes.len() as u32, token.len() as u32, id];
         self.bytes.extend_from_slice(token);
@@ -83,9 +83,9 @@ pub(super) enum Alphabet {
 pub(super) struct Bpe {
     pairs: HashTable<Pair>,
     alphabet: Alphabet,
-    /// The merges of two bytes, by both: half of all that is looked up, in the space of a few pages.
+    /// The merges of two bytes, by both: half of all look-ups, in the space of a few pages.
     byte_pairs: Vec<Merge>,
-    /// Tokens that are taken as they are where they are a word, whatever the merges would make of it.
+    /// Tokens that a word becomes as a whole, whatever the merges would make of it.
     whole_words: Option<Vocabulary>,
 }
 
@@ -111,7 +111,7 @@ impl Bpe {
         bpe
     }
 
-    /// Takes these words as the tokens that they are from now on.
+    /// Sets the tokens that a word becomes as a whole.
     pub(super) fn take_whole(&mut self, words: Option<Vocabulary>) {
         self.whole_words = words;
     }
@@ -124,8 +124,14 @@ impl Bpe {
 
     /// Appends the tokens of the bytes `word` of `text`.
     #[inline]
-    pub(super) fn encode_word(&self, text: &[u8], word: Range<usize>, cache: &mut Words, out: &mut Vec<u32>) {
-        let Some(key) = Words::key(text, &word) else {
+    pub(super) fn encode_word(
+        &self,
+        text: &[u8],
+        word: Range<usize>,
+        cache: &mut WordCache,
+        out: &mut Vec<u32>,
+    ) {
+        let Some(key) = WordCache::key(text, &word) else {
             return self.encode_long(&text[word], cache, out);
         };
         let set = cache.set(key);
@@ -142,9 +148,9 @@ impl Bpe {
         }
     }
 
-    /// A short word that is not in its place. Those of many tokens are kept with the long ones.
+    /// A short word that is not in the cache. Words of many tokens are kept with the long ones.
     #[inline(never)]
-    fn encode_new(&self, word: &[u8], key: u128, cache: &mut Words, out: &mut Vec<u32>) {
+    fn encode_new(&self, word: &[u8], key: u128, cache: &mut WordCache, out: &mut Vec<u32>) {
         let before = out.len();
         self.encode_long(word, cache, out);
         let found = &out[before..];
@@ -156,7 +162,7 @@ impl Bpe {
     }
 
     #[inline(never)]
-    fn encode_long(&self, word: &[u8], cache: &mut Words, out: &mut Vec<u32>) {
+    fn encode_long(&self, word: &[u8], cache: &mut WordCache, out: &mut Vec<u32>) {
         if word.len() > LONGEST {
             return self.merge_word(word, &mut cache.scratch, out);
         }
@@ -217,9 +223,9 @@ impl Bpe {
         }
     }
 
-    /// The same for words of any length: a heap of possible merges, of which those that have become
-    /// impossible are passed over. Tokens stay where they begin in `ids`; a heap that has grown is
-    /// cleared of what is impossible, so that all takes 14 bytes for each byte of the word.
+    /// Merges a word of any length with a heap of possible merges; those that have become impossible are
+    /// skipped when they come up. Tokens stay where they begin in `ids`; a heap that has grown is rid of
+    /// impossible merges, so that all takes 14 bytes for each byte of the word.
     fn merge_long(&self, ids: &mut [u32], heap: &mut Heap, out: &mut Vec<u32>) {
         let mut tokens = Tokens(ids);
         let mut start = std::mem::take(heap).into_vec();
@@ -252,7 +258,7 @@ impl Bpe {
         }
     }
 
-    /// The token after the one at `at`, and what becomes of both.
+    /// The place of the token after the one at `at`, and the merge of both.
     fn merge_at(&self, tokens: &Tokens<'_>, at: usize) -> Option<(usize, Merge)> {
         let after = tokens.after(at);
         let (&left, &right) = (tokens.0.get(at)?, tokens.0.get(after)?);
@@ -270,7 +276,7 @@ impl Bpe {
     }
 }
 
-/// Marks what is inside a token. Ids are smaller.
+/// Marks places inside a token. Ids are smaller.
 pub(super) const INNER: u32 = 1 << 31;
 
 /// Neighbouring tokens, each with as many places as it is long: its id is in the first; the second and
@@ -349,7 +355,7 @@ struct Long {
 }
 
 /// The tokens of words seen before: few places per hash, the word used least recently leaves.
-pub(super) struct Words {
+pub(super) struct WordCache {
     sets: Vec<Set>,
     long: Vec<Long>,
     hasher: FixedState,
@@ -363,7 +369,7 @@ const SETS: u32 = 16;
 const LONG_PLACES: usize = 1 << 14;
 const LONGEST: usize = 128;
 
-impl Default for Words {
+impl Default for WordCache {
     fn default() -> Self {
         let sets = vec![Set([Entry { key: 0, tokens: [NONE; 4] }; 2]); 1 << SETS];
         let long = vec![Long::default(); LONG_PLACES];
@@ -371,7 +377,7 @@ impl Default for Words {
     }
 }
 
-impl Words {
+impl WordCache {
     #[inline]
     fn key(text: &[u8], word: &Range<usize>) -> Option<u128> {
         let len = word.len();

@@ -1,24 +1,24 @@
 //! Vocabularies of characters, as `SentencePiece` makes them: Gemma's.
 //!
-//! A word begins as one token per character, a character that is no token as those of its bytes, and a
-//! space is written as U+2581. There is no split pattern: the whole text is one word.
+//! A word begins as one token per character; a character that is not a token begins as those of its
+//! bytes. A space is written as U+2581. There is no split pattern: the whole text is one word.
 //!
 //! **Where a text may be cut.** A merge joins the last character of its left side to the first of its
-//! right side. Two neighbours in a text that no merge of the file joins are never in one token,
-//! and what is merged on either side of them does not depend on the other. So the text is cut wherever
-//! two such neighbours stand ([`Joins`]), and the pieces are words that come again and again.
+//! right side. Two neighbouring characters that no merge of the file joins are never in one token,
+//! and what is merged on one side of them does not depend on the other side. So the text is cut between
+//! any two such neighbours ([`Joins`]), and the pieces are words that repeat.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
-/// What a space is written as.
+/// The character that stands for a space.
 pub(super) const SPACE: char = '\u{2581}';
 
 /// The tokens of characters.
 pub(super) struct Characters {
     ascii: [Option<u32>; 128],
     others: HashMap<char, u32>,
-    /// Those of bytes, for every other character.
+    /// The tokens of bytes, which stand for every other character.
     bytes: [u32; 256],
 }
 
@@ -35,7 +35,7 @@ impl Characters {
 
     /// Appends the tokens that `word` begins as.
     pub(super) fn ids(&self, word: &[u8], ids: &mut Vec<u32>) {
-        // Words are cut out of texts between characters.
+        // A word is valid UTF-8: texts are cut between characters only.
         for c in std::str::from_utf8(word).unwrap_or_default().chars() {
             let known = match self.ascii.get(c as usize) {
                 Some(known) => *known,
@@ -58,16 +58,16 @@ fn written(c: char) -> char {
     if c == ' ' { SPACE } else { c }
 }
 
-/// Bits of the set of other neighbours: some 3 % of those that are not in it are taken to be.
+/// Binary logarithm of the bits in the set of other pairs: about 3 % of look-ups are false positives.
 const BITS: u32 = 20;
 
-/// The neighbours that a merge joins.
+/// The pairs of characters that some merge joins.
 pub(super) struct Joins {
-    /// Of two ASCII characters; a space stands for what it is written as.
+    /// Pairs of ASCII characters; U+2581 counts as the space.
     ascii: [u128; 128],
-    /// Of all others, by a hash. What is wrongly in it only makes a word longer.
+    /// All other pairs, by a hash. A false positive only makes a word longer.
     others: Vec<u64>,
-    /// Whether a newline has anything else after it.
+    /// Whether some merge joins a newline to another character after it.
     newline: bool,
 }
 
@@ -117,9 +117,9 @@ impl Joins {
         }
     }
 
-    /// Whether texts may be cut where all other tokenizers can be: before white space that follows an
-    /// ASCII letter or digit, and between a newline and anything else.
-    pub(super) fn cut_as_usual(&self) -> bool {
+    /// Whether texts may be cut at the places of [`Cuts::DEFAULT`](super::split::Cuts::DEFAULT): before
+    /// white space that follows an ASCII letter or digit, and between a newline and anything else.
+    pub(super) fn allow_default_cuts(&self) -> bool {
         let mut letters = (0..128u8).filter(u8::is_ascii_alphanumeric).map(char::from);
         !self.newline && letters.all(|c| !self.contain(c, ' ') && !self.contain(c, '\n'))
     }
@@ -151,13 +151,13 @@ mod tests {
         };
         assert_eq!(words("ab ab\u{2581}ab\nb中文éab"), ["ab", " ab", "\u{2581}ab", "\n", "b", "中文", "éab"]);
         assert!(words("").is_empty());
-        assert!(joins.cut_as_usual());
+        assert!(joins.allow_default_cuts());
         joins.insert('\n', '\n');
-        assert!(joins.cut_as_usual());
+        assert!(joins.allow_default_cuts());
         for (left, right) in [('\n', '<'), ('z', SPACE), ('7', '\n'), ('\n', '中')] {
             let mut joins = Joins::default();
             joins.insert(left, right);
-            assert!(!joins.cut_as_usual(), "{left:?} {right:?}");
+            assert!(!joins.allow_default_cuts(), "{left:?} {right:?}");
         }
     }
 

@@ -2,24 +2,24 @@
 //!
 //! It is kept as what encoding needs (`build.rs` says how it comes about): the bytes of the first 256
 //! tokens, and of every later one the two tokens that it is merged from. tiktoken merges by the id of
-//! the result, so ids are ranks too. A word that is a token as a whole needs no look-up of its own:
-//! each token is what the merges make of its bytes.
+//! the result, so ids are also ranks. A word that is a token as a whole needs no look-up of its own:
+//! the merges make each token of its bytes.
 
 use std::sync::OnceLock;
 
 use super::bpe::{Alphabet, Bpe};
-use super::file::Engine;
+use super::file::FastBpe;
 use super::split::Grammar;
 
 const TOKENS: usize = 199_998;
 
-/// A byte for each of the first tokens, two ids of three bytes for each other one.
+/// A byte for each of the first 256 tokens, and two ids of three bytes for each later one.
 static PACKED: &[u8; 256 + 6 * (TOKENS - 256)] = include_bytes!(concat!(env!("OUT_DIR"), "/o200k_base"));
 
 /// The tokenizer of that vocabulary, made by the first call in a few milliseconds.
-pub(super) fn o200k_base() -> &'static Engine {
-    static MADE: OnceLock<Engine> = OnceLock::new();
-    MADE.get_or_init(|| Engine::plain(Grammar::Tiktoken, bpe()))
+pub(super) fn o200k_base() -> &'static FastBpe {
+    static MADE: OnceLock<FastBpe> = OnceLock::new();
+    MADE.get_or_init(|| FastBpe::plain(Grammar::O200kTiktoken, bpe()))
 }
 
 /// Calls `each` with the bytes of every token, in the order of their ids.
@@ -54,12 +54,12 @@ fn side(packed: &[u8]) -> u32 {
 mod tests {
     use std::collections::HashSet;
 
-    use super::super::bpe::Words;
+    use super::super::bpe::WordCache;
     use super::*;
 
     #[test]
     fn the_bytes_of_each_token_are_merged_to_it() {
-        let (bpe, mut words, mut out) = (bpe(), Words::default(), Vec::new());
+        let (bpe, mut words, mut out) = (bpe(), WordCache::default(), Vec::new());
         let mut tokens = HashSet::new();
         each_token(|token| {
             bpe.encode_word(token, 0..token.len(), &mut words, &mut out);

@@ -1,36 +1,35 @@
-//! Tokenizer files: `tokenizer.json` of Hugging Face.
+//! Tokenizer files: Hugging Face's `tokenizer.json`.
 //!
 //! Most models that are served have a byte-level BPE with one of a few split patterns, or one of
 //! characters (see [`characters`](super::characters)). These are read here: only what encoding needs,
-//! in less than a tenth of a second, and run at several times the speed of a general engine. Every
-//! other file, or one with a setting that is not understood here, goes to the crate `tokenizers`,
-//! which also is what the ids are those of.
+//! in less than a tenth of a second, and run at several times the speed of the general engine. Every
+//! other file, and any with a setting that is not understood here, is run by the general engine (see
+//! [`engine`](super::engine)), whose ids are the reference for both.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::Value;
-use tokenizers::pipeline::{EncodeOptions, Override, PipelineTokenizer};
 use unicode_normalization_alignments::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
-use super::added::{Added, Piece};
-use super::bpe::{Alphabet, Bpe, Vocabulary, Words};
+use super::added_tokens::{Added, Piece};
+use super::bpe::{Alphabet, Bpe, Vocabulary, WordCache};
 use super::characters::{Characters, Joins, SPACE};
-use super::lists::{Lists, Vocab, both, text_of};
+use super::engine::General;
 use super::split::{Cuts, Grammar, Splitter};
+use super::vocabulary::{Lists, Vocab, both, text_of};
 use crate::error::{Error, Result};
 
 /// A tokenizer that was read from a file.
 pub(super) enum FileTokenizer {
-    Fast(Box<Engine>),
-    General(Box<PipelineTokenizer>),
+    Fast(Box<FastBpe>),
+    General(General),
 }
 
 /// Byte-pair merging of the words of a text.
-pub(super) struct Engine {
+pub(super) struct FastBpe {
     split: Split,
     bpe: Bpe,
     compose: bool,
@@ -52,28 +51,28 @@ enum Split {
 /// A thread's working memory.
 #[derive(Default)]
 pub(super) struct Scratch {
-    words: Words,
+    words: WordCache,
     splitter: Splitter,
 }
 
 impl FileTokenizer {
-    /// Reads `path`; the text names its content. With `around` the special tokens around a prompt are
-    /// known.
+    /// Reads `path`; the returned text identifies its content. With `around` the special tokens around a
+    /// prompt are read, too.
     pub(super) fn load(path: &Path, around: bool) -> Result<(Self, String)> {
         let name = path.display().to_string();
         let bytes = std::fs::read(path).map_err(|e| Error::io(&name, e))?;
         Self::from_json(&name, bytes, around)
     }
 
-    /// The same of a file with these bytes.
+    /// Reads a file from its bytes; error messages call it `name`.
     pub(super) fn from_json(name: &str, bytes: Vec<u8>, around: bool) -> Result<(Self, String)> {
         let fail = |reason: String| Error::Failed(format!("{name}: not a usable tokenizer file: {reason}"));
         let beside = || (std::str::from_utf8(&bytes), blake3::hash(&bytes).to_hex().to_string());
         let (lists, (text, identity)) = Lists::read(&bytes, beside);
         let text = text.map_err(|e| fail(e.to_string()))?;
-        let tokenizer = match lists.and_then(|lists| Engine::new(&bytes, &lists, around)) {
+        let tokenizer = match lists.and_then(|lists| FastBpe::new(&bytes, &lists, around)) {
             Some(fast) => Self::Fast(Box::new(fast)),
-            None => Self::General(general(text).map_err(fail)?),
+            None => Self::General(General::read(text).map_err(fail)?),
         };
         Ok((tokenizer, identity))
     }
@@ -82,7 +81,7 @@ impl FileTokenizer {
     pub(super) fn encode(&self, text: &str, scratch: &mut Scratch, out: &mut Vec<u32>) -> Result<(), String> {
         match self {
             Self::Fast(fast) => fast.encode(text, scratch, out),
-            Self::General(general) => general_encode(general, text, false, out)?,
+            Self::General(general) => general.encode(text, false, out)?,
         }
         Ok(())
     }
@@ -92,10 +91,10 @@ impl FileTokenizer {
         match self {
             Self::Fast(fast) => Ok(fast.around.clone()),
             Self::General(general) => {
-                // The engine puts them itself; they are what it gives more.
+                // The engine adds them itself, so they are what it gives in addition.
                 let (mut with, mut without) = (Vec::new(), Vec::new());
-                general_encode(general, text, true, &mut with)?;
-                general_encode(general, text, false, &mut without)?;
+                general.encode(text, true, &mut with)?;
+                general.encode(text, false, &mut without)?;
                 let more = with.len().saturating_sub(without.len());
                 let before = (0..=more).find(|&n| with[n..].starts_with(&without));
                 let before = before.ok_or("special tokens that change the others are not supported")?;
@@ -115,40 +114,14 @@ impl FileTokenizer {
     }
 }
 
-/// The general engine for a file.
-fn general(text: &str) -> Result<Box<PipelineTokenizer>, String> {
-    // This says best what is wrong with a file that is no JSON.
-    serde_json::from_str::<IgnoredAny>(text).map_err(|e| e.to_string())?;
-    let canonical = tokenizers::canonicalize_str(text).map_err(|e| e.to_string())?;
-    tokenizers::from_json(&canonical).map(Box::new).map_err(|e| e.to_string())
-}
-
-fn general_encode(
-    engine: &PipelineTokenizer,
-    text: &str,
-    add_special_tokens: bool,
-    out: &mut Vec<u32>,
-) -> Result<(), String> {
-    let options = EncodeOptions {
-        add_special_tokens,
-        padding: Override::Off,
-        truncation: Override::Off,
-        ..EncodeOptions::default()
-    };
-    let mut tokens = Vec::new();
-    engine.encode_into(text, &options, &mut tokens).map_err(|error| error.to_string())?;
-    out.extend(tokens.iter().map(|token| token.id()));
-    Ok(())
-}
-
-impl Engine {
-    /// One without added tokens and special ones.
+impl FastBpe {
+    /// A tokenizer without added or special tokens.
     pub(super) fn plain(grammar: Grammar, bpe: Bpe) -> Self {
         let (split, cuts) = (Split::Pattern(grammar), Some(grammar.cuts()));
         Self { split, bpe, compose: false, raw: None, normal: None, around: Default::default(), cuts }
     }
 
-    /// `None` where the file asks for anything that is not known here.
+    /// `None` where the file asks for anything that is not implemented here.
     fn new(file: &[u8], lists: &Lists<'_>, around: bool) -> Option<Self> {
         let rest: File<'_> = serde_json::from_slice(&lists.rest).ok()?;
         let model = &rest.model;
@@ -300,7 +273,7 @@ fn characters(file: &[u8], rest: &File<'_>, lists: &Lists<'_>) -> Option<(Split,
         Some((chars.next()?, token.id)).filter(|_| chars.next().is_none())
     });
     let alphabet = Alphabet::Characters(Box::new(Characters::new(single, &bytes)));
-    let cuts = joins.cut_as_usual().then_some(Cuts::USUAL);
+    let cuts = joins.allow_default_cuts().then_some(Cuts::DEFAULT);
     Some((Split::Joins(Box::new(joins)), alphabet, cuts))
 }
 
@@ -308,12 +281,12 @@ fn characters(file: &[u8], rest: &File<'_>, lists: &Lists<'_>) -> Option<(Split,
 struct AddedTokens {
     raw: Option<Added>,
     normal: Option<Added>,
-    /// Whether one has a place in it where texts may be cut.
+    /// Whether a token contains a place where texts may be cut.
     cut: bool,
 }
 
 impl AddedTokens {
-    /// `None` where one is more than a text.
+    /// `None` if a token has options that need more than a search for its text.
     fn new(rest: &File<'_>, vocab: &Vocab<'_>, compose: bool, cuts: Option<Cuts>) -> Option<Self> {
         let mut lists = (Vec::new(), Vec::new());
         let (mut cut, mut next_id) = (false, None);
@@ -331,7 +304,7 @@ impl AddedTokens {
                 return None;
             }
             next_id = Some((id + 1).max(next_id.unwrap_or(len)));
-            // The second is where the turns of a chat meet.
+            // "\n<" is where two turns of a chat in the default template meet.
             cut |= cuts.is_some_and(|cuts| cuts.next(content, 1).is_some()) || content.contains("\n<");
             let list = if token.normalized { &mut lists.1 } else { &mut lists.0 };
             list.push((content.to_owned(), id));
@@ -340,7 +313,7 @@ impl AddedTokens {
     }
 }
 
-/// `text` in normal form C, with the tables of the library whose ids these are.
+/// `text` in normal form C, with the character tables of the reference library.
 fn composed(text: &str) -> Cow<'_, str> {
     if is_composed(text) { Cow::Borrowed(text) } else { Cow::Owned(text.nfc().map(|(c, _)| c).collect()) }
 }
@@ -352,7 +325,7 @@ fn is_composed(text: &str) -> bool {
     while let Some(start) = rest.bytes().position(|byte| byte >= 0x80) {
         let run = &rest[start..];
         let end = run.bytes().position(|byte| byte < 0x80).unwrap_or(run.len());
-        // What is below U+0300 and the unified ideographs never change.
+        // Characters below U+0300 and the unified ideographs never change.
         let unchanged = |c: char| c < '\u{300}' || ('\u{4e00}'..='\u{9fa5}').contains(&c);
         if !run[..end].chars().all(unchanged) && is_nfc_quick(run[..end].chars()) != IsNormalized::Yes {
             return false;
@@ -408,7 +381,7 @@ fn specials(processor: &Value) -> Option<(Vec<u32>, Vec<u32>)> {
     Some(around)
 }
 
-/// What is read of a file.
+/// The fields of a file that are used.
 #[derive(Deserialize)]
 struct File<'a> {
     #[serde(borrow, default)]
@@ -455,7 +428,7 @@ struct Model<'a> {
     byte_fallback: bool,
     #[serde(default)]
     ignore_merges: bool,
-    /// What is left of the two lists.
+    /// The two lists have been read before and are `null` here.
     #[serde(rename = "vocab")]
     _vocab: (),
     #[serde(rename = "merges")]

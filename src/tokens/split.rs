@@ -1,28 +1,23 @@
-//! Splitting text into words, as the pre-tokenizers of the usual models do it.
+//! Splitting text into words, as the pre-tokenizers of common models do it.
 //!
-//! The patterns are recognised by their text and run by the crate `bitcannon`, the scanner of
-//! Hugging Face's own `tokenizers`: 64 bytes at a time, without a regular expression. A file with
-//! another pattern is left to the general engine.
+//! The patterns are recognised by their text and run by the scanner (see [`engine`](super::engine)). A
+//! file with another pattern is left to the general engine.
 //!
 //! **Where a text may be cut.** All these patterns begin a new word at a space or newline after an
 //! ASCII letter or digit: no alternative has the two characters in one word, and none looks back.
 //! All but GPT-2's also begin one at an ASCII letter or digit or a common CJK ideograph after a
 //! newline: the white space before it ends in a newline, so that it is one word whatever follows.
 //! (GPT-2's splits off the last newline of several, but only where something follows.) Cutting there
-//! first and tokenising the pieces apart gives the same tokens as the whole. Normal form C does not
+//! first and tokenising the pieces separately gives the same tokens as the whole. Normal form C does not
 //! reach across either, since no character on the right side ever composes with one before it.
 //! [`Cuts`] finds these places.
 
 use std::ops::Range;
 
-use bitcannon::regexes;
-use bitcannon::{
-    Span, bitcannon_byte_level, bitcannon_cl100k, bitcannon_deepseek, bitcannon_kimi, bitcannon_o200k,
-    bitcannon_qwen, bitcannon_tekken, classify::classify,
-};
 use serde_json::Value;
 
-use super::older;
+use super::engine::{Pattern, Scanner, Span, regexes};
+use super::unicode_patch;
 
 /// Bytes that are split at once: the working memory is nine times as much.
 const WINDOW: usize = 16 << 10;
@@ -38,8 +33,8 @@ pub(super) enum Grammar {
     Qwen,
     /// `o200k_base`, gpt-oss, Llama 4.
     O200k,
-    /// `o200k_base` as tiktoken reads it, see [`older`].
-    Tiktoken,
+    /// `o200k_base` as tiktoken reads it, see [`unicode_patch`].
+    O200kTiktoken,
     /// `DeepSeek` V3.
     DeepSeek,
     /// Mistral.
@@ -49,7 +44,7 @@ pub(super) enum Grammar {
 }
 
 impl Grammar {
-    /// The grammar of a `pre_tokenizer` in a tokenizer file, if it is one of these.
+    /// The grammar of a tokenizer file's `pre_tokenizer`, if it is one of these.
     pub(super) fn of(pre_tokenizer: &Value) -> Option<Self> {
         if is_byte_level(pre_tokenizer, true) {
             return Some(Self::Gpt2);
@@ -72,12 +67,25 @@ impl Grammar {
             [regexes::KIMI_K2] => Some(Self::Kimi),
             [one] if one == regexes::CL100K.replace(r"\p{N}{1,3}", r"\p{N}") => Some(Self::Qwen),
             [regexes::DEEPSEEK_NUM, regexes::DEEPSEEK_CJK, big]
-                // The file has line ends themselves where the constant has their escapes.
+                // The file has the line ends themselves where the constant has escapes.
                 if big.replace('\r', r"\r").replace('\n', r"\n") == regexes::DEEPSEEK_BIG =>
             {
                 Some(Self::DeepSeek)
             }
             _ => None,
+        }
+    }
+
+    /// What the scanner calls it.
+    fn pattern(self) -> Pattern {
+        match self {
+            Self::Gpt2 => Pattern::Gpt2,
+            Self::Cl100k => Pattern::Cl100k,
+            Self::Qwen => Pattern::Qwen,
+            Self::O200k | Self::O200kTiktoken => Pattern::O200k,
+            Self::DeepSeek => Pattern::DeepSeek,
+            Self::Tekken => Pattern::Tekken,
+            Self::Kimi => Pattern::Kimi,
         }
     }
 
@@ -95,8 +103,8 @@ fn is_byte_level(step: &Value, with_pattern: bool) -> bool {
         && is("use_regex", true) == with_pattern
 }
 
-/// The pattern of a `Split` that keeps everything. Removing what is not matched does too: these
-/// patterns match every character.
+/// The pattern of a `Split` that keeps all of the text. One that removes what is not matched keeps all
+/// of it, too, since these patterns match every character.
 fn pattern(split: &Value) -> Option<&str> {
     let inverted = split.get("invert").is_some_and(|v| *v == Value::Bool(true));
     let behavior = split.get("behavior")?.as_str()?;
@@ -109,57 +117,31 @@ fn pattern(split: &Value) -> Option<&str> {
 
 /// Working memory of the scanner, reused.
 #[derive(Default)]
-pub(super) struct Splitter {
-    tags: Vec<u8>,
-    starts: Vec<u64>,
-    flags: Vec<u64>,
-    later: Vec<u64>,
-    words: Vec<Span>,
-}
+pub(super) struct Splitter(Scanner);
 
 impl Splitter {
     /// The words of `text`, which is shorter than 4 GiB.
     pub(super) fn split(&mut self, grammar: Grammar, text: &str) -> &[Span] {
-        let seen = match grammar {
-            Grammar::Tiktoken => older::as_tiktoken_sees(text),
-            Grammar::Cl100k | Grammar::Qwen | Grammar::O200k | Grammar::Kimi => older::with_long_s(text),
+        let patched = match grammar {
+            Grammar::O200kTiktoken => unicode_patch::as_tiktoken_sees(text),
+            Grammar::Cl100k | Grammar::Qwen | Grammar::O200k | Grammar::Kimi => {
+                unicode_patch::with_long_s(text)
+            }
             Grammar::Gpt2 | Grammar::DeepSeek | Grammar::Tekken => None,
         };
-        let text = seen.as_deref().unwrap_or(text.as_bytes());
-        let blocks = text.len().div_ceil(64);
-        if self.tags.len() < text.len() {
-            self.tags.resize(text.len(), 0);
-            self.words.resize(text.len(), Span::default());
-            for bits in [&mut self.starts, &mut self.flags] {
-                bits.resize(blocks, 0);
-            }
-            self.later.resize(2 * blocks, 0);
-        }
-        let Self { tags, starts, flags, later, words } = self;
-        let tags = &mut tags[..text.len()];
-        classify(text, tags);
-        let found = match grammar {
-            Grammar::Gpt2 => bitcannon_byte_level(text, tags, starts, flags, words),
-            Grammar::Cl100k => bitcannon_cl100k(text, tags, starts, flags, words),
-            Grammar::Qwen => bitcannon_qwen(text, tags, starts, flags, words),
-            Grammar::O200k | Grammar::Tiktoken => bitcannon_o200k(text, tags, starts, flags, later, words),
-            Grammar::Tekken => bitcannon_tekken(text, tags, starts, flags, later, words),
-            Grammar::Kimi => bitcannon_kimi(text, tags, starts, flags, later, words),
-            Grammar::DeepSeek => bitcannon_deepseek(text, tags, starts, words),
-        };
-        &words[..found]
+        self.0.split(grammar.pattern(), patched.as_deref().unwrap_or(text.as_bytes()))
     }
 }
 
-/// Places where a text may be cut without a change to its tokens.
+/// Which places of a text may be cut without changing its tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cuts {
     after_newlines: bool,
 }
 
 impl Cuts {
-    /// Those of most tokenizers.
-    pub(super) const USUAL: Self = Self { after_newlines: true };
+    /// Where most tokenizers allow a cut.
+    pub(super) const DEFAULT: Self = Self { after_newlines: true };
 
     /// Calls `each` with pieces of `text` of a size that suits the scanner.
     pub(super) fn windows<'a>(self, mut text: &'a str, mut each: impl FnMut(&'a str)) {

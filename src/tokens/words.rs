@@ -5,7 +5,8 @@
 //! token as a whole is always encoded as this token: so a text of n such words has n tokens, in
 //! any order, and its first n words are its first n tokens.
 
-use super::{BYTES, DEFAULT, embedded};
+use super::embedded;
+use super::tokenizer::{BYTES, DEFAULT};
 
 /// Words that are one token each, all different.
 pub struct Words {

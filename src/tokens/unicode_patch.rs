@@ -1,10 +1,10 @@
-//! What tiktoken sees otherwise than the scanner of words.
+//! Characters that tiktoken classifies differently from the scanner of words.
 //!
-//! Python's tiktoken (0.14) has the character tables of Unicode 16, the scanner those of version 17:
-//! what is a letter only since then, it takes for a sign. And tiktoken takes `'ſ` for the contraction
-//! `'s`, from which it differs in case alone. So that both find the same words, the scanner is shown
-//! a text in which these characters are replaced by others of the same length that it takes as
-//! tiktoken takes the original.
+//! Python's tiktoken (0.14) has the character tables of Unicode 16, the scanner those of Unicode 17:
+//! tiktoken takes a letter that is new in version 17 for a symbol. And tiktoken takes `'ſ` for the
+//! contraction `'s`, since it ignores case there. To find the same words, the scanner is given a text
+//! in which these characters are replaced by others of the same length, which it classifies as
+//! tiktoken classifies the originals.
 //!
 //! The list comes from comparing the classes that both give to every code point.
 
@@ -41,17 +41,18 @@ pub(super) const NEW: [(u32, u32); 27] = [
     (0x323b0, 0x33479),
 ];
 
-/// The text that the scanner is to see in place of `text`, if another one.
+/// The text to scan in place of `text` to get tiktoken's words; `None` if that is `text` itself.
 pub(super) fn as_tiktoken_sees(text: &str) -> Option<Vec<u8>> {
     let bytes = text.as_bytes();
-    if bytes.is_ascii() || !bytes.iter().zip(&bytes[1..]).fold(false, |any, (&a, &b)| any | unusual(a, b)) {
+    if bytes.is_ascii() || !bytes.iter().zip(&bytes[1..]).fold(false, |any, (&a, &b)| any | may_differ(a, b))
+    {
         return None;
     }
     let mut seen = Vec::new();
     for (at, c) in text.char_indices().filter(|(_, c)| !c.is_ascii()) {
         let (at, other) = match c {
             'ſ' if text[..at].ends_with('\'') => (at - 1, "'re"),
-            // A small letter up to version 16, then one without case.
+            // A lowercase letter up to Unicode 16, and one without case since.
             'ʕ' => (at, "ß"),
             _ if is_new(c) => (at, if c.len_utf8() == 3 { "\u{ffff}" } else { "\u{10ffff}" }),
             _ => continue,
@@ -64,8 +65,8 @@ pub(super) fn as_tiktoken_sees(text: &str) -> Option<Vec<u8>> {
     (!seen.is_empty()).then_some(seen)
 }
 
-/// The same where only a long s is seen otherwise, as Python's tokenizers 0.23 do: their patterns with
-/// contractions of any case take `'ſ` for `'s`, and the scanner does not.
+/// The text to scan in place of `text` to get the words of Python's tokenizers 0.23, which differ in the
+/// long s alone: where a pattern has contractions of any case, `'ſ` is taken for `'s`.
 pub(super) fn with_long_s(text: &str) -> Option<Vec<u8>> {
     let mut seen = Vec::new();
     for at in memchr::memmem::find_iter(text.as_bytes(), "'ſ") {
@@ -77,16 +78,16 @@ pub(super) fn with_long_s(text: &str) -> Option<Vec<u8>> {
     (!seen.is_empty()).then_some(seen)
 }
 
-/// Whether two bytes may begin one of the characters in question.
-#[expect(clippy::needless_bitwise_bool, reason = "without branches, many are looked at together")]
+/// Whether two bytes may be the first of a character that is classified differently.
+#[expect(clippy::needless_bitwise_bool, reason = "without branches the loop is vectorised")]
 #[inline(always)]
-fn unusual(a: u8, b: u8) -> bool {
+fn may_differ(a: u8, b: u8) -> bool {
     (a == 0xc5) & (b == 0xbf)
         | (a == 0xca) & (b == 0x95)
         | (a == 0xe0) & ((b == 0xa2) | (b == 0xb1) | (b == 0xb3))
         | (a == 0xe1) & (b == 0xab)
         | (a == 0xea) & (b == 0x9f)
-        // Not the plane of emoji, which are many.
+        // The supplementary planes, except for the block of emoji, which are frequent.
         | (a == 0xf0) & (b != 0x9f)
 }
 
@@ -105,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_character_in_question_is_noticed_and_replaced() {
+    fn every_character_that_differs_is_noticed_and_replaced() {
         for c in (0..=0x0010_ffff).filter_map(char::from_u32) {
             let new = NEW.iter().any(|&(first, last)| (first..=last).contains(&u32::from(c)));
             let text = format!("x{c}'sx");

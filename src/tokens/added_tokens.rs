@@ -2,14 +2,14 @@
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
-/// Finds the added tokens of a text, the leftmost first and of those the longest.
+/// Finds the added tokens in a text: the leftmost first, and of those that begin together the longest.
 pub(super) struct Added {
     automaton: AhoCorasick,
     ids: Vec<u32>,
 }
 
 impl Added {
-    /// `None` where there is nothing to find.
+    /// `None` if there are no tokens to find.
     pub(super) fn new(tokens: &[(String, u32)]) -> Option<Self> {
         if tokens.is_empty() {
             return None;

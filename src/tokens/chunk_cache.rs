@@ -1,12 +1,12 @@
-//! Tokens of text that has been seen before.
+//! The tokens of chunks of text that have been seen before.
 //!
 //! Logs repeat themselves: the same system prompt in every line, the past of a chat in each of its
 //! requests. A text is cut into chunks where that cannot change its tokens (see
 //! [`split`](super::split)), so a chunk has the same tokens wherever it stands. Chunks are cut from
 //! the start of the text by length, so texts that begin alike are cut alike. The first time a chunk
-//! is seen only a mark of it is kept, the second time its text and tokens; a hit compares the text
-//! and is exact. What has not been asked for longest is forgotten under a limit of memory, and where
-//! nothing repeats the whole is left out for a while.
+//! is seen, only a mark of it is kept; the second time, its text and tokens. A hit compares the text,
+//! so it is exact. Under a limit of memory the chunks that were used least recently are forgotten, and
+//! where nothing repeats, the cache is bypassed for a while.
 
 use std::hash::BuildHasher;
 
@@ -16,16 +16,16 @@ use hashbrown::HashTable;
 /// Least length of a chunk in bytes.
 pub(super) const CHUNK: usize = 512;
 
-/// Number of marks of chunks seen: one for each 512 bytes of the last 128 MiB of text or so.
+/// Number of marks: enough for about the last 128 MiB of text.
 const MARKS: usize = 1 << 18;
 
-/// One in so many chunks must be a hit for the others to be worth their look.
+/// At least one in this many chunks must be a hit for the look-ups to pay.
 const WORTHWHILE: u32 = 16;
 
-/// Chunks that are looked up before it is decided whether that pays.
+/// Number of chunks that are looked up before it is decided whether that pays.
 const TRIAL: u32 = 4096;
 
-/// Chunks that pass without being looked up after a trial that did not pay.
+/// Number of chunks that bypass the cache after a trial that did not pay.
 const PAUSE: u32 = 16 * TRIAL;
 
 struct Chunk {
@@ -35,17 +35,17 @@ struct Chunk {
 }
 
 impl Chunk {
-    /// Bytes of memory, with the allocator's and the table's part.
+    /// Bytes of memory, including an estimate for the allocator and the table.
     fn size(&self) -> usize {
         self.text.len() + 4 * self.tokens.len() + 128
     }
 }
 
 /// The chunks that one thread remembers.
-pub(super) struct Chunks {
+pub(super) struct ChunkCache {
     hasher: RandomState,
     marks: Vec<u32>,
-    /// What was used lately and what before; the older half is forgotten as a whole.
+    /// Chunks used recently, and those used before; the older half is dropped as a whole.
     young: HashTable<Chunk>,
     old: HashTable<Chunk>,
     young_size: usize,
@@ -59,13 +59,13 @@ pub(super) struct Chunks {
 pub(super) enum Seen<'a> {
     /// Its tokens.
     Tokens(&'a [u32]),
-    /// It was there before: its tokens are worth keeping, under this hash.
+    /// It was seen before: its tokens are worth keeping, under this hash.
     Before(u64),
     /// It is new.
     Never,
 }
 
-impl Chunks {
+impl ChunkCache {
     /// Remembers up to `limit` bytes.
     pub(super) fn new(limit: usize) -> Self {
         Self {
@@ -96,7 +96,7 @@ impl Chunks {
             self.pause = if self.hits < TRIAL / WORTHWHILE { PAUSE } else { 0 };
             (self.trial, self.hits) = (0, 0);
         }
-        // The marks are small: what is new is mostly known to be so without a look at the tables.
+        // The marks are small, so most new chunks are recognised without touching the tables.
         let mark = &mut self.marks[hash as usize % MARKS];
         let before = *mark == (hash >> 32) as u32 | 1;
         *mark = (hash >> 32) as u32 | 1;

@@ -1,18 +1,18 @@
-//! The prompts of one chat, each of which mostly continues the one before.
+//! The prompts of one chat, most of which continue the one before.
 
-use super::Encoder;
-use super::reuse::CHUNK;
+use super::chunk_cache::CHUNK;
+use super::encoder::Encoder;
 
-/// A prompt and its tokens, from which the next prompt takes what both have in common.
+/// A prompt and its tokens; the next prompt takes over the tokens of what both have in common.
 #[derive(Default)]
-pub struct Growing {
+pub struct GrowingPrompt {
     text: String,
     tokens: Vec<u32>,
-    /// Places where the text may be cut: the byte, and the number of tokens before it.
+    /// Places where the text may be cut: the byte offset, and the number of tokens before it.
     marks: Vec<(usize, usize)>,
 }
 
-impl Growing {
+impl GrowingPrompt {
     /// The tokens of the last prompt.
     pub fn tokens(&self) -> &[u32] {
         &self.tokens
@@ -25,14 +25,14 @@ impl Growing {
         self.marks.clear();
     }
 
-    /// Goes on to the prompt `text`, whose tokens are then [`Growing::tokens`]; returns how many of
+    /// Goes on to the prompt `text`, whose tokens are then [`GrowingPrompt::tokens`]; returns how many of
     /// them are the first tokens of the last prompt as well.
     ///
     /// # Errors
     /// As [`Encoder::encode`].
     pub fn advance(&mut self, text: &str, encoder: &mut Encoder) -> Result<usize, String> {
         let common = common_prefix(self.text.as_bytes(), text.as_bytes());
-        // A cut is known to be safe by the two characters beside it: both must be common.
+        // Whether a cut is safe depends on the two characters beside it, so both must be common.
         while self.marks.last().is_some_and(|&(at, _)| at + 4 > common) {
             self.marks.pop();
         }
@@ -40,7 +40,7 @@ impl Growing {
         self.tokens.truncate(known);
         self.text.truncate(start);
         self.text.push_str(&text[start..]);
-        if let Some(cuts) = encoder.tokenizer.cuts() {
+        if let Some(cuts) = encoder.tokenizer().cuts() {
             while text.len() - start > CHUNK
                 && let Some(length) = cuts.next(&text[start..], CHUNK)
             {

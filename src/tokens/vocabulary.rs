@@ -1,10 +1,10 @@
 //! The vocabulary and the merges of a tokenizer file.
 //!
-//! Both lists are nearly all of the file: a million texts, which a general reader takes a tenth of a
-//! second or more for. Here they are read by two threads at once, and nothing is unescaped or copied:
-//! tokens are compared as they are spelled in the file, by 64-bit hashes. (A vocabulary in which two
-//! hashes are equal is not taken.) All else in the file is left to serde. What is not as expected
-//! gives `None`, and the file is left to the general engine.
+//! Both lists make up nearly all of the file: a million texts, which take a general JSON reader a tenth
+//! of a second or more. Here two threads read them at once, and nothing is unescaped or copied: tokens
+//! are compared as they are spelled in the file, by 64-bit hashes. (A vocabulary in which two hashes are
+//! equal is refused.) All else in the file is left to serde. Anything unexpected gives `None`, and the
+//! file is left to the general engine.
 
 use std::borrow::Cow;
 use std::hash::BuildHasher;
@@ -45,7 +45,7 @@ impl Token<'_> {
     }
 }
 
-/// The text that is spelled so.
+/// The text of a JSON string, given as it is spelled between its quotes.
 pub(super) fn text_of(spelling: &[u8]) -> Option<Cow<'_, str>> {
     if !spelling.contains(&b'\\') {
         return std::str::from_utf8(spelling).ok().map(Cow::Borrowed);
@@ -89,20 +89,20 @@ impl<'a> Vocab<'a> {
         self.table.find(hash, |known| known.hash == hash).copied()
     }
 
-    /// The id of the token of this text, in the usual spelling.
+    /// The id of the token with this text, as serde would spell it.
     pub(super) fn id_of(&self, text: &str) -> Option<u32> {
         let spelling = serde_json::to_string(text).ok()?;
         self.find(spelling.get(1..spelling.len() - 1)?.as_bytes()).map(|known| known.id)
     }
 
-    /// The tokens that both sides of each merge and the sides together are.
+    /// The tokens of each merge: left side, right side, and both joined.
     fn resolve(&self, file: &[u8], merges: &[Merge]) -> Option<Vec<[u32; 3]>> {
         let mut joined = Vec::new();
         let mut place = 0;
         let mut resolve = |merge: &Merge| {
             let [left, right] = merge.sides(file);
             let ids = [self.find(left)?.id, self.find(right)?.id];
-            // Mostly merges are in the order of what they give.
+            // Most merges stand in the order of the tokens that they make.
             let is = |token: &&Token<'_>| {
                 let (len, text) = (left.len(), token.spelling);
                 text.len() == len + right.len() && text[..len] == *left && text[len..] == *right
@@ -175,7 +175,7 @@ fn read_merges(file: &[u8], start: usize) -> Option<(Vec<Merge>, usize)> {
     Some((merges, reader.at))
 }
 
-/// What is in a file.
+/// The two lists, and the rest of a file.
 pub(super) struct Lists<'a> {
     pub(super) vocab: Vocab<'a>,
     pub(super) merges: Vec<Merge>,
@@ -208,7 +208,7 @@ impl<'a> Lists<'a> {
     }
 }
 
-/// Does both at once, or one after the other where the system has no thread to give.
+/// Runs both at once, or one after the other if the system refuses a thread.
 pub(super) fn both<A, B: Send>(first: impl FnOnce() -> A, second: impl Fn() -> B + Sync) -> (A, B) {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().spawn_scoped(scope, &second);
@@ -231,7 +231,7 @@ fn value_after(file: &[u8], from: usize, key: &[u8], first: u8) -> Option<usize>
     })
 }
 
-/// Reads JSON token by token. Spaces are passed over.
+/// Reads JSON token by token, skipping white space.
 struct Reader<'a> {
     file: &'a [u8],
     at: usize,
