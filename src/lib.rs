@@ -38,23 +38,28 @@
 //!
 //! # Read files
 //!
-//! [`record::TraceReader`] reads files as the filters do: gzip and zstd by themselves, strict, with the
-//! place of whatever is wrong.
+//! [`record::TraceReader`] reads files as the filters do: gzip and zstd by themselves, in any of the
+//! [`record::formats`], strict, with the place of whatever is wrong.
 //!
 //! ```
 //! use kvtrace::io::{Input, InputOptions};
-//! use kvtrace::record::{BlockSize, TraceReader};
+//! use kvtrace::record::TraceReader;
 //!
 //! # let folder = tempfile::tempdir()?;
 //! # let path = folder.path().join("trace.jsonl");
 //! # std::fs::write(&path, "{\"input_length\": 7, \"hash_ids\": [0]}\n")?;
-//! let input = Input::new(&[path], InputOptions::default())?;
-//! let mut reader = TraceReader::new(input, BlockSize::new(None));
+//! let input = Input::new([&path], InputOptions::default())?;
+//! let mut reader = TraceReader::new(input, None, None);
 //! let mut tokens = 0;
 //! while reader.advance(|_status| Ok(()))? {
 //!     tokens += reader.record().input_length;
 //! }
 //! assert_eq!(tokens, 7);
+//!
+//! // The same with an iterator, whose records have memory of their own.
+//! let input = Input::new([path], InputOptions::default())?;
+//! let records: Vec<_> = TraceReader::new(input, None, None).records().collect::<Result<_, _>>()?;
+//! assert_eq!(records[0].hash_ids, [0]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

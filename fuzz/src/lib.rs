@@ -14,11 +14,12 @@ use std::sync::Arc;
 use kvtrace::blocks::{BlockKey, KeyTable, StateHeader};
 use kvtrace::error::{Error, Invalid};
 use kvtrace::io::{Input, InputOptions};
-use kvtrace::record::formats::{Format, FormatReader, Target, TargetRow, TargetWriter};
-use kvtrace::record::model::kv_bytes_per_token;
+use kvtrace::record::formats::{Format, Target, TargetWriter};
+use kvtrace::record::kv_size::kv_bytes_per_token;
+use kvtrace::record::line::TraceLine;
 use kvtrace::record::prompt::{Content, OutputLength, PromptOptions, PromptRecord, Turns};
 use kvtrace::record::time::{Millis, TimeForm, Unit};
-use kvtrace::record::{MAX_TIME, Record, general, scan};
+use kvtrace::record::{MAX_TIME, Record, TraceReader, general, scan};
 use kvtrace::stats::{Analysis, AnalysisOptions, Merger, PartialWriter};
 use kvtrace::synth::{Generator, Knobs, Model, ModelReader, RequestWriter, SyntheticRequest, WriteOptions};
 use kvtrace::tokens::template::{Messages, Template};
@@ -174,7 +175,7 @@ fn lines_of(bytes: &[u8], max_line: usize) -> Option<Input> {
 /// What a table of ours can hold of a record: the time, the lengths, and the ids.
 type Cells = (Option<Millis>, u64, Option<u64>, Vec<u64>);
 
-fn cells(reader: &FormatReader) -> Cells {
+fn cells(reader: &TraceReader) -> Cells {
     let record = reader.record();
     let line = std::str::from_utf8(reader.line()).unwrap();
     let time = Millis::parse(&line[record.time_span.clone()], Unit::Milliseconds);
@@ -184,7 +185,7 @@ fn cells(reader: &FormatReader) -> Cells {
 /// Reads all records; every one must be a record of a plain trace too.
 fn read_all(bytes: &[u8], format: Option<Format>, block_size: Option<u64>) -> (Vec<Cells>, u64) {
     let Some(input) = lines_of(bytes, 1 << 20) else { return (Vec::new(), 0) };
-    let mut reader = FormatReader::new(input, format, block_size);
+    let mut reader = TraceReader::new(input, format, block_size);
     let mut all = Vec::new();
     loop {
         match reader.step(|_| Ok(())) {
@@ -223,16 +224,13 @@ pub fn formats(data: &[u8]) {
     let mut table = Vec::new();
     writer.start(&mut table);
     for (time, input_length, output_length, ids) in &rows {
-        let row = TargetRow {
-            time: *time,
-            input_length: *input_length,
-            output_length: *output_length,
-            ids: Some(ids),
-            block_size,
-            session: None,
-            line: b"{}",
-        };
-        writer.write(&row, &mut table).unwrap();
+        let mut row = TraceLine::default();
+        row.time = *time;
+        row.input_length = *input_length;
+        row.output_length = *output_length;
+        row.ids = Some(ids.into());
+        row.block_size = Some(block_size);
+        writer.write(&row, b"{}", &mut table).unwrap();
     }
     if !rows.is_empty() {
         let (again, _) = read_all(&table, Some(Format::Csv), Some(block_size));
@@ -270,7 +268,7 @@ pub fn csv(data: &[u8]) {
         table += &join("1.5,3,2,7", row);
     }
     let input = lines_of(table.as_bytes(), 1 << 20).unwrap();
-    let mut reader = FormatReader::new(input, None, None);
+    let mut reader = TraceReader::new(input, None, None);
     for row in rows.chunks_exact(names.len().max(1)) {
         assert!(reader.advance(|_| Ok(())).unwrap());
         assert_eq!(reader.record().hash_ids, [7]);

@@ -10,7 +10,8 @@ use kvtrace::cli::cat::{Options, SPEC};
 use kvtrace::cli::{self, Progress};
 use kvtrace::error::{Error, Result};
 use kvtrace::io::{Input, InputOptions, Output, Pacer};
-use kvtrace::record::formats::{Format, FormatReader};
+use kvtrace::record::TraceReader;
+use kvtrace::record::formats::Format;
 
 fn main() -> ExitCode {
     cli::run(&SPEC, filter)
@@ -170,7 +171,7 @@ fn progress(options: &Options) -> Result<Progress> {
 fn check(options: &Options) -> Result<()> {
     let common = &options.common;
     let input = Input::new(&common.files, InputOptions::from(common))?;
-    let mut reader = FormatReader::new(input, options.from_format, options.block_size);
+    let mut reader = TraceReader::new(input, options.from_format, options.block_size);
     let mut progress = progress(options)?;
     let mut output = Output::create(common.output.as_deref())?;
     let mut checker = Checker::new(max_memory(options, DEFAULT_CHECK_MEMORY));

@@ -7,8 +7,9 @@ use kvtrace::cli::stats::{Capacity, Letters, Options, SPEC, Warmup};
 use kvtrace::cli::{self, Progress};
 use kvtrace::error::{Error, Result, printable};
 use kvtrace::io::{Input, InputOptions, Output};
+use kvtrace::record::formats::Format;
 use kvtrace::record::time::late_note;
-use kvtrace::record::{BlockSize, DEFAULT_BLOCK_SIZE, TraceReader, general};
+use kvtrace::record::{DEFAULT_BLOCK_SIZE, TraceReader, general};
 use kvtrace::report::{self, Canvas, Style};
 use kvtrace::stats::{
     Analysis, AnalysisOptions, CacheOptions, Groups, Merger, PartialWriter, PieceReader, Report, WindowSize,
@@ -221,7 +222,7 @@ fn skipped(options: &Options, message: Option<String>) {
 
 fn open(options: &Options) -> Result<TraceReader> {
     let input = Input::new(&options.common.files, InputOptions::from(&options.common))?;
-    Ok(TraceReader::new(input, BlockSize::new(options.block_size)))
+    Ok(TraceReader::new(input, Some(Format::Mooncake), options.block_size))
 }
 
 /// The number of requests that only fill the caches; counts all of them if a share is asked for.

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use kvtrace::cli::{self, Progress, synth};
 use kvtrace::error::{Error, Invalid, InvalidKind, Result};
 use kvtrace::io::{Input, InputOptions, Output, Pacer, signals};
-use kvtrace::record::{BlockSize, TraceReader};
+use kvtrace::record::TraceReader;
+use kvtrace::record::formats::Format;
 use kvtrace::synth::{Figures, Generator, Learner, Model, ModelReader, RequestWriter, SyntheticRequest};
 
 fn main() -> ExitCode {
@@ -49,7 +50,7 @@ fn learn(options: &synth::Options) -> Result<(Model, Option<Figures>)> {
     let note = |message: &str| cli::note(synth::SPEC.name, common.quiet, message);
     let input = Input::new(&common.files, InputOptions::from(common))?;
     let mut progress = Progress::new(synth::SPEC.name, common.progress, common.quiet, input.total_size());
-    let mut reader = TraceReader::new(input, BlockSize::new(options.block_size));
+    let mut reader = TraceReader::new(input, Some(Format::Mooncake), options.block_size);
     let mut learner = Learner::default();
     let limit = options.max_memory.or_else(cli::default_max_memory).unwrap_or(u64::MAX);
     // The rest is for the program and its buffers.
@@ -85,7 +86,7 @@ fn learn(options: &synth::Options) -> Result<(Model, Option<Figures>)> {
 fn load(options: &synth::Options, path: &PathBuf) -> Result<Model> {
     let mut input_options = InputOptions::from(&options.common);
     input_options.skip_invalid = false;
-    let mut input = Input::new(std::slice::from_ref(path), input_options)?;
+    let mut input = Input::new([path], input_options)?;
     let mut reader = ModelReader::default();
     while input.advance(|_| Ok(()))? {
         reader.line(input.line()).map_err(|message| input.error(message))?;

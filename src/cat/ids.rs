@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::blocks::{BlockNumber, Numbering};
 use crate::error::{Invalid, Result};
 use crate::io::{Input, InputOptions};
-use crate::record::formats::{Format, FormatReader};
+use crate::record::TraceReader;
+use crate::record::formats::Format;
 
 /// Whether equal ids in different files are the same block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,6 +18,18 @@ pub enum IdsScope {
     File,
     /// Equal ids are equal blocks.
     Shared,
+}
+
+/// How files are read.
+pub struct ReadOptions {
+    /// The format of all files, if the user says.
+    pub format: Option<Format>,
+    /// Tokens per block, if the user says.
+    pub block_size: Option<u64>,
+    /// Whether equal ids in different files are the same block.
+    pub scope: IdsScope,
+    /// How lines are read.
+    pub input: InputOptions,
 }
 
 /// Files whose equal ids are equal blocks, by a number that rises in the order of the files.
@@ -37,14 +50,14 @@ impl Scopes {
 
     /// The group of the reader's current record. Files come in order.
     #[inline]
-    pub fn group(&mut self, reader: &FormatReader) -> Group {
+    pub fn group(&mut self, reader: &TraceReader) -> Group {
         let file = reader.file_index();
         if file != self.file && reader.record().ids().is_some_and(|ids| !ids.is_empty()) {
             self.file = file;
             let apart = match self.scope {
                 IdsScope::Shared => false,
                 IdsScope::File => true,
-                IdsScope::Auto => reader.is_from_zero(),
+                IdsScope::Auto => reader.counts_from_zero(),
             };
             self.group += u32::from(apart);
         }
@@ -92,10 +105,10 @@ fn needs_numbering(
     if !regular {
         return Ok(scope == IdsScope::Auto && !first);
     }
-    let input = Input::new(&[file.to_owned()], InputOptions { skip_invalid: true, ..options.clone() })?;
-    let mut reader = FormatReader::new(input, format, None);
+    let input = Input::new([file], InputOptions { skip_invalid: true, ..options.clone() })?;
+    let mut reader = TraceReader::new(input, format, None);
     while let Some(record) = reader.step(|_| Ok(()))? {
-        if reader.mints() {
+        if reader.has_surrogate_ids() {
             return Ok(true);
         }
         if first || scope == IdsScope::Shared {
@@ -104,7 +117,7 @@ fn needs_numbering(
         // A record whose length fits another block size is as good here.
         let readable = record.is_ok() || !reader.record().hash_ids.is_empty();
         if readable && reader.record().ids().is_some_and(|ids| !ids.is_empty()) {
-            return Ok(reader.is_from_zero());
+            return Ok(reader.counts_from_zero());
         }
     }
     Ok(false)
@@ -137,7 +150,7 @@ pub struct IdMap {
     /// Bytes that the numberings may take.
     max_bytes: usize,
     group: Group,
-    numberings: Vec<OneNumbering>,
+    numberings: Vec<GroupNumbering>,
     /// Blocks of the numberings that are closed.
     offset: u64,
     /// The next dense id where groups come mixed.
@@ -147,7 +160,7 @@ pub struct IdMap {
 
 /// The blocks of one group.
 #[derive(Default)]
-struct OneNumbering {
+struct GroupNumbering {
     numbering: Numbering,
     /// The dense id of each block, where groups come mixed.
     dense: Vec<u32>,
@@ -162,7 +175,7 @@ impl IdMap {
 
     /// Fails when the numberings, which are there twice while they grow, take too much memory.
     fn check_memory(&self) -> Result<(), Invalid> {
-        let bytes = |one: &OneNumbering| one.numbering.bytes() + 4 * one.dense.len();
+        let bytes = |one: &GroupNumbering| one.numbering.bytes() + 4 * one.dense.len();
         if 2 * self.numberings.iter().map(bytes).sum::<usize>() > self.max_bytes {
             return Err(Invalid::over_limit(
                 "the ids to be renumbered take more memory than --max-memory allows",
@@ -203,7 +216,7 @@ impl IdMap {
 
     fn number(&mut self, group: Group, ids: &mut [u64]) -> Result<(), Invalid> {
         if self.numberings.is_empty() {
-            self.numberings.push(OneNumbering::default());
+            self.numberings.push(GroupNumbering::default());
         }
         let numbering = &mut self.numberings[0].numbering;
         if group != self.group {
@@ -222,15 +235,15 @@ impl IdMap {
         let group = group as usize;
         if self.numberings.len() <= 1 {
             // So far there was one group, whose numbers were the dense ids.
-            self.numberings.resize_with(1, OneNumbering::default);
-            let OneNumbering { numbering, dense } = &mut self.numberings[0];
+            self.numberings.resize_with(1, GroupNumbering::default);
+            let GroupNumbering { numbering, dense } = &mut self.numberings[0];
             self.next = numbering.len();
             dense.extend(0..self.next);
         }
         if self.numberings.len() <= group {
-            self.numberings.resize_with(group + 1, OneNumbering::default);
+            self.numberings.resize_with(group + 1, GroupNumbering::default);
         }
-        let OneNumbering { numbering, dense } = &mut self.numberings[group];
+        let GroupNumbering { numbering, dense } = &mut self.numberings[group];
         numbering.number(ids, &mut self.numbers).map_err(Invalid::over_limit)?;
         for (id, &number) in ids.iter_mut().zip(&self.numbers) {
             if number as usize == dense.len() {

@@ -7,46 +7,15 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::path::PathBuf;
 
-use crate::cat::ids::{Group, Scopes};
-use crate::cat::records::{Entry, ReadOptions, entry};
+use crate::cat::entry::{Moment, SourceRecord};
+use crate::cat::ids::{Group, ReadOptions, Scopes};
 use crate::error::{Error, Result};
 use crate::io::{Input, Status};
-use crate::record::formats::FormatReader;
-
-/// A time that can be compared with every other.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Moment(f64);
-
-impl Moment {
-    pub(super) fn new(milliseconds: f64) -> Self {
-        // Zero has two signs, which are the same time.
-        Self(milliseconds + 0.0)
-    }
-}
-
-impl Eq for Moment {}
-
-impl PartialOrd for Moment {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Moment {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.total_cmp(&other.0)
-    }
-}
-
-/// The time of a reader's record.
-pub(super) fn moment(reader: &FormatReader, option: &str) -> Result<Moment> {
-    let missing = || reader.input().error(format!("missing field \"timestamp\", which {option} needs"));
-    reader.record().timestamp.map(Moment::new).ok_or_else(missing)
-}
+use crate::record::{DEFAULT_BLOCK_SIZE, TraceReader};
 
 /// Files that are being merged.
-pub(super) struct Merge {
-    readers: Vec<FormatReader>,
+pub(super) struct FileMerge {
+    readers: Vec<TraceReader>,
     /// How far each reader is.
     read: Vec<Status>,
     groups: Vec<Group>,
@@ -58,13 +27,13 @@ pub(super) struct Merge {
     scopes: Scopes,
 }
 
-impl Merge {
+impl FileMerge {
     pub(super) fn new(files: &[PathBuf], options: &ReadOptions) -> Result<Self> {
         let stdin = [PathBuf::from("-")];
         let files = if files.is_empty() { &stdin[..] } else { files };
-        let reader = |(index, file): (usize, &PathBuf)| -> Result<FormatReader> {
-            let input = Input::new(std::slice::from_ref(file), options.input.clone())?;
-            Ok(FormatReader::new(input, options.format, options.block_size).starting_at(index))
+        let reader = |(index, file): (usize, &PathBuf)| -> Result<TraceReader> {
+            let input = Input::new([file], options.input.clone())?;
+            Ok(TraceReader::new(input, options.format, options.block_size).starting_at(index))
         };
         let readers: Vec<_> = files.iter().enumerate().map(reader).collect::<Result<_>>()?;
         Ok(Self {
@@ -73,7 +42,7 @@ impl Merge {
             kept_apart: 0,
             waiting: BinaryHeap::with_capacity(readers.len()),
             current: None,
-            block_size: options.block_size.unwrap_or(crate::record::DEFAULT_BLOCK_SIZE),
+            block_size: options.block_size.unwrap_or(DEFAULT_BLOCK_SIZE),
             scopes: Scopes::new(options.scope),
             readers,
         })
@@ -121,12 +90,12 @@ impl Merge {
             let bytes = read.iter().map(|status| status.bytes).sum();
             idle(Status { bytes, lines: read.iter().map(|status| status.lines).sum() })
         })?;
-        more.then(|| moment(&readers[index], "--merge")).transpose()
+        more.then(|| Moment::of(&readers[index], "--merge")).transpose()
     }
 
-    pub(super) fn entry(&self) -> Entry<'_> {
+    pub(super) fn entry(&self) -> SourceRecord<'_> {
         let index = self.current.map_or(0, |(_, index)| index);
-        entry(&self.readers[index], self.groups[index])
+        SourceRecord::of(&self.readers[index], self.groups[index])
     }
 
     pub(super) fn block_size(&self) -> u64 {
@@ -143,7 +112,7 @@ impl Merge {
     }
 
     pub(super) fn skipped(&self) -> Result<Vec<String>> {
-        let valid = self.readers.iter().map(FormatReader::valid).sum();
+        let valid = self.readers.iter().map(TraceReader::valid).sum();
         let messages = self.readers.iter().map(|reader| reader.input().skipped(valid));
         messages.filter_map(Result::transpose).collect()
     }

@@ -2,6 +2,7 @@
 
 mod check;
 mod edit;
+mod entry;
 mod ids;
 mod merge;
 mod records;
@@ -13,8 +14,9 @@ mod transform;
 mod turns;
 
 pub use check::Checker;
-pub use ids::{Group, IdChange, IdMap, IdsScope, Scopes};
-pub use records::{Entry, Order, ReadOptions, Records};
+pub use entry::SourceRecord;
+pub use ids::{Group, IdChange, IdMap, IdsScope, ReadOptions, Scopes};
+pub use records::{Order, Records};
 pub use select::{Bounds, Sample, SampleBy, Selection, Selector};
 pub use sessions::{Session, Sessions};
 pub use sort::SortOptions;

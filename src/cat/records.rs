@@ -2,29 +2,13 @@
 
 use std::path::PathBuf;
 
-use crate::cat::ids::{Group, IdsScope, Scopes};
-use crate::cat::merge::Merge;
-use crate::cat::sort::{Sort, SortOptions};
+use crate::cat::entry::SourceRecord;
+use crate::cat::ids::{ReadOptions, Scopes};
+use crate::cat::merge::FileMerge;
+use crate::cat::sort::{FileSort, SortOptions};
 use crate::error::{Error, Result};
-use crate::io::{Input, InputOptions, Status};
-use crate::record::Record;
-use crate::record::formats::{Format, FormatReader};
-
-/// A record with its line and what is known of its file.
-pub struct Entry<'a> {
-    /// The line, in the Mooncake format.
-    pub line: &'a [u8],
-    /// What stands in it.
-    pub record: &'a Record,
-    /// Which operand it is from.
-    pub file: usize,
-    /// Which files share their ids with this one.
-    pub group: Group,
-    /// Whether its time is that of a clock.
-    pub absolute: bool,
-    /// Whether its ids are to be renumbered.
-    pub minted: bool,
-}
+use crate::io::{Input, Status};
+use crate::record::TraceReader;
 
 /// The order of records.
 #[derive(Clone, Debug, Default)]
@@ -38,27 +22,15 @@ pub enum Order {
     Sort(SortOptions),
 }
 
-/// How files are read.
-pub struct ReadOptions {
-    /// The format of all files, if the user says.
-    pub format: Option<Format>,
-    /// Tokens per block, if the user says.
-    pub block_size: Option<u64>,
-    /// Whether equal ids in different files are the same block.
-    pub scope: IdsScope,
-    /// How lines are read.
-    pub input: InputOptions,
-}
-
-enum Source {
-    Files(Box<FormatReader>, Scopes),
-    Merge(Merge),
-    Sort(Box<Sort>),
+enum RecordSource {
+    Files(Box<TraceReader>, Scopes),
+    Merge(FileMerge),
+    Sort(Box<FileSort>),
 }
 
 /// Goes through the records of several files.
 pub struct Records {
-    source: Source,
+    source: RecordSource,
 }
 
 impl Records {
@@ -67,14 +39,14 @@ impl Records {
     /// # Errors
     /// When a file does not exist.
     pub fn new(files: &[PathBuf], order: &Order, options: &ReadOptions) -> Result<Self> {
-        let reader = || -> Result<FormatReader> {
+        let reader = || -> Result<TraceReader> {
             let input = Input::new(files, options.input.clone())?;
-            Ok(FormatReader::new(input, options.format, options.block_size))
+            Ok(TraceReader::new(input, options.format, options.block_size))
         };
         let source = match order {
-            Order::Files => Source::Files(Box::new(reader()?), Scopes::new(options.scope)),
-            Order::Merge => Source::Merge(Merge::new(files, options)?),
-            Order::Sort(sort) => Source::Sort(Box::new(Sort::new(reader()?, options.scope, sort)?)),
+            Order::Files => RecordSource::Files(Box::new(reader()?), Scopes::new(options.scope)),
+            Order::Merge => RecordSource::Merge(FileMerge::new(files, options)?),
+            Order::Sort(sort) => RecordSource::Sort(Box::new(FileSort::new(reader()?, options.scope, sort)?)),
         };
         Ok(Self { source })
     }
@@ -86,9 +58,9 @@ impl Records {
     /// Those of [`Records::advance`].
     pub fn prepare(&mut self, idle: impl FnMut(Status) -> Result<()>) -> Result<()> {
         match &mut self.source {
-            Source::Files(..) => Ok(()),
-            Source::Merge(merge) => merge.prepare(idle),
-            Source::Sort(sort) => sort.prepare(idle),
+            RecordSource::Files(..) => Ok(()),
+            RecordSource::Merge(merge) => merge.prepare(idle),
+            RecordSource::Sort(sort) => sort.prepare(idle),
         }
     }
 
@@ -99,47 +71,47 @@ impl Records {
     #[inline]
     pub fn advance(&mut self, idle: impl FnMut(Status) -> Result<()>) -> Result<bool> {
         match &mut self.source {
-            Source::Files(reader, _) => reader.advance(idle),
-            Source::Merge(merge) => merge.advance(idle),
-            Source::Sort(sort) => sort.advance(),
+            RecordSource::Files(reader, _) => reader.advance(idle),
+            RecordSource::Merge(merge) => merge.advance(idle),
+            RecordSource::Sort(sort) => sort.advance(),
         }
     }
 
     /// The current record.
     #[inline]
-    pub fn entry(&mut self) -> Entry<'_> {
+    pub fn entry(&mut self) -> SourceRecord<'_> {
         match &mut self.source {
-            Source::Files(reader, scopes) => entry(reader, scopes.group(reader)),
-            Source::Merge(merge) => merge.entry(),
-            Source::Sort(sort) => sort.entry(),
+            RecordSource::Files(reader, scopes) => SourceRecord::of(reader, scopes.group(reader)),
+            RecordSource::Merge(merge) => merge.entry(),
+            RecordSource::Sort(sort) => sort.entry(),
         }
     }
 
     /// Tokens per block; final once there is a record.
     pub fn block_size(&self) -> u64 {
         match &self.source {
-            Source::Files(reader, _) => reader.block_size(),
-            Source::Merge(merge) => merge.block_size(),
-            Source::Sort(sort) => sort.block_size(),
+            RecordSource::Files(reader, _) => reader.block_size(),
+            RecordSource::Merge(merge) => merge.block_size(),
+            RecordSource::Sort(sort) => sort.block_size(),
         }
     }
 
     /// How many later files have ids of their own, as far as known.
     pub fn kept_apart(&self) -> u32 {
         match &self.source {
-            Source::Files(_, scopes) => scopes.kept_apart(),
-            Source::Merge(merge) => merge.kept_apart(),
-            Source::Sort(sort) => sort.kept_apart(),
+            RecordSource::Files(_, scopes) => scopes.kept_apart(),
+            RecordSource::Merge(merge) => merge.kept_apart(),
+            RecordSource::Sort(sort) => sort.kept_apart(),
         }
     }
 
     /// The error that says `message` of the current record.
     pub fn error(&self, message: impl Into<String>) -> Error {
         match &self.source {
-            Source::Files(reader, _) => reader.input().error(message),
-            Source::Merge(merge) => merge.error(message),
+            RecordSource::Files(reader, _) => reader.input().error(message),
+            RecordSource::Merge(merge) => merge.error(message),
             // Its place is not known any more.
-            Source::Sort(_) => Error::Failed(message.into()),
+            RecordSource::Sort(_) => Error::Failed(message.into()),
         }
     }
 
@@ -149,22 +121,9 @@ impl Records {
     /// When records were skipped and none was good.
     pub fn skipped(&self) -> Result<Vec<String>> {
         match &self.source {
-            Source::Files(reader, _) => Ok(reader.skipped()?.into_iter().collect()),
-            Source::Merge(merge) => merge.skipped(),
-            Source::Sort(sort) => Ok(sort.skipped()?.into_iter().collect()),
+            RecordSource::Files(reader, _) => Ok(reader.skipped()?.into_iter().collect()),
+            RecordSource::Merge(merge) => merge.skipped(),
+            RecordSource::Sort(sort) => Ok(sort.skipped()?.into_iter().collect()),
         }
-    }
-}
-
-/// The current record of a reader.
-#[inline]
-pub(super) fn entry(reader: &FormatReader, group: Group) -> Entry<'_> {
-    Entry {
-        line: reader.line(),
-        record: reader.record(),
-        file: reader.file_index(),
-        group,
-        absolute: reader.is_absolute(),
-        minted: reader.mints(),
     }
 }

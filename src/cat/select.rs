@@ -1,8 +1,8 @@
 //! Which records are kept: by time, by lengths, by chance, the first or the last ones.
 
-use crate::cat::Entry;
+use crate::cat::entry::{SourceRecord, no_timestamp};
 use crate::cat::sessions::Sessions;
-use crate::error::{Invalid, InvalidKind};
+use crate::error::Invalid;
 use crate::record::time::Millis;
 
 /// What records must be like to be kept.
@@ -123,7 +123,7 @@ impl Selector {
     /// When it has no timestamp and one is needed, or sessions take too much memory.
     pub fn keeps(
         &mut self,
-        entry: &Entry,
+        entry: &SourceRecord,
         time: Option<Millis>,
         sessions: &mut Sessions,
     ) -> Result<bool, Invalid> {
@@ -131,10 +131,7 @@ impl Selector {
         let drawn = self.drawn(entry, sessions)?;
         let Selection { from, to, input, output, .. } = &self.selection;
         if self.selection.needs_time() {
-            let time = time.ok_or_else(|| {
-                let message = "missing field \"timestamp\", which --from and --to need";
-                Invalid::new(InvalidKind::MissingField, message)
-            })?;
+            let time = time.ok_or_else(|| no_timestamp("--from and --to need"))?;
             if from.is_some_and(|from| time < from) || to.is_some_and(|to| time >= to) {
                 return Ok(false);
             }
@@ -144,7 +141,7 @@ impl Selector {
         Ok(drawn && fits)
     }
 
-    fn drawn(&mut self, entry: &Entry, sessions: &mut Sessions) -> Result<bool, Invalid> {
+    fn drawn(&mut self, entry: &SourceRecord, sessions: &mut Sessions) -> Result<bool, Invalid> {
         let Some(Sample { share, by, prefix_blocks, .. }) = self.selection.sample else {
             return Ok(true);
         };

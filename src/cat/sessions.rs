@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use crate::error::Invalid;
-use crate::record::general;
+use crate::record::json::RawObject;
 
 /// Names of the field that tells the session.
 const NAMES: [&str; 2] = ["session_id", "conversation_id"];
@@ -36,11 +36,12 @@ impl Sessions {
     /// # Errors
     /// When there are more chats than fit into memory.
     pub fn key(&mut self, line: &[u8]) -> Result<Option<Session>, Invalid> {
-        if let Some(name) = NAMES.iter().find_map(|name| general::field(line, name)) {
+        let object = RawObject::parse(line)?;
+        if let Some(name) = NAMES.iter().find_map(|name| object.text(name)) {
             return Ok(Some(hash(&name)));
         }
-        let Some(chat) = general::field(line, "chat_id").map(|chat| hash(&chat)) else { return Ok(None) };
-        let parent = general::field(line, "parent_chat_id").filter(|parent| parent != "-1");
+        let Some(chat) = object.text("chat_id").map(|chat| hash(&chat)) else { return Ok(None) };
+        let parent = object.text("parent_chat_id").filter(|parent| parent != "-1");
         let parent = parent.map(|parent| hash(&parent));
         let first = parent.map_or(chat, |parent| self.first_chats.get(&parent).copied().unwrap_or(parent));
         self.first_chats.insert(chat, first);

@@ -14,13 +14,11 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use crate::cat::entry::{Moment, SourceRecord};
 use crate::cat::ids::{Group, IdsScope, Scopes};
-use crate::cat::merge::{Moment, moment};
-use crate::cat::records::Entry;
 use crate::error::{Error, Result};
 use crate::io::{Status, signals};
-use crate::record::formats::FormatReader;
-use crate::record::{self, Record};
+use crate::record::{self, Record, TraceReader};
 
 /// Memory that the process takes beside what is sorted: its code, read and write buffers.
 const FIXED: usize = 5 << 20;
@@ -43,22 +41,22 @@ pub struct SortOptions {
     pub folder: Option<PathBuf>,
 }
 
-/// Length of [`Head`] in a run.
+/// Length of [`RunHeader`] in a run.
 const HEAD: usize = 8 + 8 + 4 + 1;
 
 /// What stands before a line in memory and in a run.
 #[derive(Clone, Copy)]
-struct Head {
+struct RunHeader {
     time: f64,
     len: u64,
     group: Group,
     flags: u8,
 }
 
-const ABSOLUTE: u8 = 1;
-const MINTED: u8 = 2;
+const CLOCK_TIME: u8 = 1;
+const SURROGATE_IDS: u8 = 2;
 
-impl Head {
+impl RunHeader {
     fn write(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.time.to_le_bytes());
         out.extend_from_slice(&self.len.to_le_bytes());
@@ -81,8 +79,8 @@ impl Head {
 }
 
 /// Records that are being sorted.
-pub(super) struct Sort {
-    reader: FormatReader,
+pub(super) struct FileSort {
+    reader: TraceReader,
     scopes: Scopes,
     folder: PathBuf,
     budget: usize,
@@ -94,12 +92,12 @@ pub(super) struct Sort {
     next: usize,
     runs: Runs,
     merging: Option<Merging>,
-    head: Head,
+    head: RunHeader,
     record: Record,
 }
 
-impl Sort {
-    pub(super) fn new(reader: FormatReader, scope: IdsScope, options: &SortOptions) -> Result<Self> {
+impl FileSort {
+    pub(super) fn new(reader: TraceReader, scope: IdsScope, options: &SortOptions) -> Result<Self> {
         let budget = options.max_memory.saturating_sub(FIXED).clamp(LEAST, 1 << 40);
         let folder = options.folder.clone().unwrap_or_else(std::env::temp_dir);
         if !folder.is_dir() {
@@ -117,7 +115,7 @@ impl Sort {
             next: 0,
             runs: Runs::default(),
             merging: None,
-            head: Head { time: 0.0, len: 0, group: 0, flags: 0 },
+            head: RunHeader { time: 0.0, len: 0, group: 0, flags: 0 },
             record: Record::default(),
         })
     }
@@ -125,19 +123,19 @@ impl Sort {
     /// Reads everything.
     pub(super) fn prepare(&mut self, mut idle: impl FnMut(Status) -> Result<()>) -> Result<()> {
         while self.reader.advance(&mut idle)? {
-            let time = moment(&self.reader, "--sort")?;
+            let time = Moment::of(&self.reader, "--sort")?;
             let line = self.reader.line();
             let full = self.arena.len() + HEAD + line.len() > self.arena.capacity()
                 || self.index.len() == self.index.capacity();
             if full && !self.index.is_empty() {
                 spill(&mut self.arena, &mut self.index, &mut self.runs, &self.folder)?;
             }
-            let head = Head {
+            let head = RunHeader {
                 time: self.reader.record().timestamp.unwrap_or_default(),
                 len: line.len() as u64,
                 group: self.scopes.group(&self.reader),
-                flags: if self.reader.is_absolute() { ABSOLUTE } else { 0 }
-                    | if self.reader.mints() { MINTED } else { 0 },
+                flags: if self.reader.has_clock_times() { CLOCK_TIME } else { 0 }
+                    | if self.reader.has_surrogate_ids() { SURROGATE_IDS } else { 0 },
             };
             self.index.push((time, self.arena.len()));
             head.write(&mut self.arena);
@@ -167,7 +165,7 @@ impl Sort {
                 }
                 let at = self.index.get(self.next).map(|&(_, at)| at);
                 self.next += 1;
-                at.and_then(|at| Head::read(&self.arena[at..]))
+                at.and_then(|at| RunHeader::read(&self.arena[at..]))
             }
         };
         let Some(head) = found else { return Ok(false) };
@@ -182,18 +180,18 @@ impl Sort {
         Ok(true)
     }
 
-    pub(super) fn entry(&self) -> Entry<'_> {
+    pub(super) fn entry(&self) -> SourceRecord<'_> {
         let line = match &self.merging {
             Some(merging) => merging.line(),
             None => in_arena(&self.arena, &self.index, self.next, self.head.len),
         };
-        Entry {
+        SourceRecord {
             line,
             record: &self.record,
             file: 0,
             group: self.head.group,
-            absolute: self.head.flags & ABSOLUTE != 0,
-            minted: self.head.flags & MINTED != 0,
+            clock_time: self.head.flags & CLOCK_TIME != 0,
+            surrogate_ids: self.head.flags & SURROGATE_IDS != 0,
         }
     }
 
@@ -238,7 +236,7 @@ fn spill(
     runs.append(folder, |out| {
         let mut longest = 0;
         for &(_, at) in &*index {
-            let len = HEAD + Head::read(&arena[at..]).map_or(0, |head| head.len as usize);
+            let len = HEAD + RunHeader::read(&arena[at..]).map_or(0, |head| head.len as usize);
             out.write_all(&arena[at..at + len])?;
             longest = longest.max(len);
         }
@@ -253,11 +251,11 @@ fn spill(
 #[derive(Default)]
 struct Runs {
     file: Option<Rc<File>>,
-    runs: Vec<Run>,
+    runs: Vec<SortedRun>,
 }
 
 #[derive(Clone)]
-struct Run {
+struct SortedRun {
     range: Range<u64>,
     /// Bytes of its longest record.
     longest: usize,
@@ -299,7 +297,7 @@ impl Runs {
         // Everything is written at the end of the file.
         let end = file.metadata().map_err(failed)?.len();
         let start = self.runs.last().map_or(0, |run| run.range.end);
-        self.runs.push(Run { range: start..end, longest });
+        self.runs.push(SortedRun { range: start..end, longest });
         self.file = Some(file);
         Ok(())
     }
@@ -352,7 +350,7 @@ impl Merging {
         let size = (budget.saturating_sub(long) / runs.len().max(1)).clamp(RUN_BUFFER, 1 << 20);
         let mut readers = Vec::new();
         if let Some(file) = &runs.file {
-            let reader = |run: &Run| RunReader::new(Rc::clone(file), run.range.clone(), size);
+            let reader = |run: &SortedRun| RunReader::new(Rc::clone(file), run.range.clone(), size);
             readers = runs.runs.iter().map(reader).collect();
         }
         let mut merging = Self { readers, waiting: BinaryHeap::new(), current: None };
@@ -369,7 +367,7 @@ impl Merging {
         Ok(())
     }
 
-    fn advance(&mut self) -> Result<Option<Head>> {
+    fn advance(&mut self) -> Result<Option<RunHeader>> {
         if let Some(index) = self.current.take() {
             self.read(index)?;
         }
@@ -390,7 +388,7 @@ struct RunReader {
     buffer: Vec<u8>,
     /// Unread bytes of the buffer begin here.
     at: usize,
-    head: Option<Head>,
+    head: Option<RunHeader>,
     line: Range<usize>,
 }
 
@@ -404,9 +402,9 @@ impl RunReader {
     }
 
     /// Goes on to the next record.
-    fn advance(&mut self) -> Result<Option<Head>> {
+    fn advance(&mut self) -> Result<Option<RunHeader>> {
         self.need(HEAD)?;
-        self.head = Head::read(&self.buffer[self.at..]);
+        self.head = RunHeader::read(&self.buffer[self.at..]);
         if let Some(head) = self.head {
             let len = head.len as usize;
             self.need(HEAD + len)?;

@@ -1,6 +1,6 @@
 //! Timestamps that are moved: files one after the other, to a start at zero, faster.
 
-use crate::cat::Entry;
+use crate::cat::entry::SourceRecord;
 use crate::error::Invalid;
 use crate::record::time::{Millis, Unit};
 
@@ -53,9 +53,9 @@ impl Retimer {
     ///
     /// # Errors
     /// When the timestamp is beyond all reason.
-    pub fn place(&mut self, entry: &Entry) -> Result<Option<Millis>, Invalid> {
+    pub fn place(&mut self, entry: &SourceRecord) -> Result<Option<Millis>, Invalid> {
         let Some(mut time) = recorded(entry)? else { return Ok(None) };
-        if entry.absolute {
+        if entry.clock_time {
             time = time - *self.origin.get_or_insert(time);
         }
         if self.change.shift {
@@ -88,7 +88,7 @@ impl Retimer {
 }
 
 /// The timestamp of a record, digit by digit.
-fn recorded(entry: &Entry) -> Result<Option<Millis>, Invalid> {
+fn recorded(entry: &SourceRecord) -> Result<Option<Millis>, Invalid> {
     let Some(value) = entry.record.timestamp else { return Ok(None) };
     let text = std::str::from_utf8(&entry.line[entry.record.time_span.clone()]).unwrap_or_default();
     let time = Millis::parse(text, Unit::Milliseconds);

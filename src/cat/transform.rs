@@ -4,17 +4,19 @@
 //! last ones; turns; blocks; ids; the time that is written; the format. Where nothing changes the line
 //! is copied.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
-use crate::cat::edit::{separator, splice};
+use crate::cat::edit::{LineEdits, separator};
+use crate::cat::entry::SourceRecord;
 use crate::cat::ids::{Group, IdChange, IdMap, reblock};
-use crate::cat::records::Entry;
 use crate::cat::select::{Selection, Selector};
 use crate::cat::sessions::Sessions;
 use crate::cat::times::{Retimer, TimeChange};
-use crate::cat::turns::{Turn, TurnConverter, Turns};
+use crate::cat::turns::{SessionTurn, TurnConverter, Turns};
 use crate::error::Invalid;
-use crate::record::formats::{Target, TargetRow, TargetWriter, write_ids};
+use crate::record::formats::{Target, TargetWriter};
+use crate::record::line::{HASH_IDS, TraceLine, write_ids, write_text};
 use crate::record::time::{Millis, TimeOrder, Unit};
 use crate::record::{self, Record, general};
 
@@ -69,31 +71,21 @@ pub struct Transformer {
     last_time: Option<f64>,
     order: TimeOrder,
     new_ids: Vec<u64>,
-    texts: Texts,
+    edits: LineEdits,
 }
 
 /// The last records, for `--tail`.
 struct Tail {
     most: Option<usize>,
-    held: VecDeque<Held>,
+    held: VecDeque<HeldLine>,
     bytes: usize,
     max_bytes: usize,
 }
 
-struct Held {
+struct HeldLine {
     line: Vec<u8>,
     group: Group,
     time: Option<Millis>,
-}
-
-/// New values of a line.
-#[derive(Default)]
-struct Texts {
-    time: Vec<u8>,
-    input: Vec<u8>,
-    ids: Vec<u8>,
-    block_size: Vec<u8>,
-    session: Vec<u8>,
 }
 
 impl Transformer {
@@ -127,7 +119,7 @@ impl Transformer {
             last_time: None,
             order: TimeOrder::default(),
             new_ids: Vec::new(),
-            texts: Texts::default(),
+            edits: LineEdits::default(),
         }
     }
 
@@ -172,8 +164,8 @@ impl Transformer {
     /// # Errors
     /// What makes the record impossible to convert, without its place.
     #[inline]
-    pub fn add(&mut self, entry: &Entry, block_size: u64, out: &mut Vec<u8>) -> Result<Flow, Invalid> {
-        if self.plain && !entry.minted && !entry.absolute && entry.group == 0 {
+    pub fn add(&mut self, entry: &SourceRecord, block_size: u64, out: &mut Vec<u8>) -> Result<Flow, Invalid> {
+        if self.plain && !entry.surrogate_ids && !entry.clock_time && entry.group == 0 {
             out.extend_from_slice(entry.line);
             out.push(b'\n');
             self.count(entry.record.timestamp);
@@ -191,12 +183,12 @@ impl Transformer {
     }
 
     #[inline(never)]
-    fn general(&mut self, entry: &Entry, block_size: u64, out: &mut Vec<u8>) -> Result<Flow, Invalid> {
-        if (entry.minted || entry.group > 0) && *self.ids.change() == IdChange::Keep {
+    fn general(&mut self, entry: &SourceRecord, block_size: u64, out: &mut Vec<u8>) -> Result<Flow, Invalid> {
+        if (entry.surrogate_ids || entry.group > 0) && *self.ids.change() == IdChange::Keep {
             self.number_from_now(entry)?;
         }
         let mut time = None;
-        if self.changes_times || entry.absolute {
+        if self.changes_times || entry.clock_time {
             time = self.retimer.place(entry)?;
         }
         if !self.selector.keeps(entry, time, &mut self.sessions)? {
@@ -212,9 +204,10 @@ impl Transformer {
     }
 
     /// Renumbers from the first record on, if this is the first.
-    fn number_from_now(&mut self, entry: &Entry) -> Result<(), Invalid> {
+    fn number_from_now(&mut self, entry: &SourceRecord) -> Result<(), Invalid> {
         if self.written > 0 {
-            let what = if entry.minted { "strings or have a local scope" } else { "numbered from zero" };
+            let what =
+                if entry.surrogate_ids { "strings or have a local scope" } else { "numbered from zero" };
             return Err(Invalid::conflict(format!(
                 "ids that are {what}, after ids that were kept as they are: give --renumber or --ids-scope"
             )));
@@ -250,15 +243,15 @@ impl Transformer {
     ) -> Result<(), Invalid> {
         self.new_ids.clear();
         self.new_ids.extend_from_slice(&record.hash_ids);
-        let mut row = NewRow { has_ids: record.has_ids, input_length: record.input_length, restarts: 0 };
+        let mut new = NewValues { has_ids: record.has_ids, input_length: record.input_length, restarts: 0 };
         let session = match self.turns {
             Some(_) => self.sessions.key(line)?,
             None => None,
         };
         if let (Some(turns), Some(session)) = (&mut self.turns, session) {
             let output_length = record.output_length.unwrap_or(0);
-            let turn = Turn { session, input_length: record.input_length, output_length, block_size };
-            (row.input_length, row.restarts) = turns.convert(&turn, &mut self.new_ids, &mut row.has_ids)?;
+            let turn = SessionTurn { session, input_length: record.input_length, output_length, block_size };
+            (new.input_length, new.restarts) = turns.convert(&turn, &mut self.new_ids, &mut new.has_ids)?;
         }
         let mut size = block_size;
         if let Some(wanted) = self.reblock {
@@ -276,21 +269,20 @@ impl Transformer {
         let time = time.map(|time| self.retimer.finish(time)).transpose()?;
         self.count(time.map(Millis::as_f64).or(record.timestamp));
         if self.target == Target::Mooncake {
-            return self.mooncake(line, record, &row, time, size, out);
+            return self.mooncake(line, record, &new, time, size, out);
         }
-        let name = session.map(|session| session_name(line, session, row.restarts));
-        self.writer.write(
-            &TargetRow {
-                time,
-                input_length: row.input_length,
-                output_length: record.output_length,
-                ids: row.has_ids.then_some(&self.new_ids),
-                block_size: size,
-                session: name.or_else(|| self.chain_name(line)).as_deref(),
-                line,
-            },
-            out,
-        )
+        let name = session.map(|session| session_name(line, session, new.restarts));
+        let name = name.or_else(|| self.chain_name(line));
+        let request = TraceLine {
+            time,
+            input_length: new.input_length,
+            output_length: record.output_length,
+            ids: new.has_ids.then_some(Cow::Borrowed(&self.new_ids[..])),
+            block_size: Some(size),
+            session: name.as_deref(),
+            rest: Vec::new(),
+        };
+        self.writer.write(&request, line, out)
     }
 
     /// The session for formats that have chains of chats instead.
@@ -304,41 +296,16 @@ impl Transformer {
         &mut self,
         line: &[u8],
         record: &Record,
-        row: &NewRow,
+        new: &NewValues,
         time: Option<Millis>,
         block_size: u64,
         out: &mut Vec<u8>,
     ) -> Result<(), Invalid> {
-        let Texts { time: time_text, input, ids, block_size: size_text, session } = &mut self.texts;
-        let mut number = itoa::Buffer::new();
-        let none: &[u8] = &[];
-        let mut edits = [(0..0, none), (0..0, none), (0..0, none), (0..0, none), (0..0, none)];
-        if let Some(time) = time {
-            time_text.clear();
-            time.write(Unit::Milliseconds, time_text);
-            edits[0] = (record.time_span.clone(), time_text);
-        }
-        let new_list = self.new_ids != record.hash_ids;
-        if new_list {
-            ids.clear();
-            write_ids(&self.new_ids, separator(&line[record.ids_span.clone()]), ids);
-            edits[1] = (record.ids_span.clone(), ids);
-        }
-        if row.input_length != record.input_length || row.has_ids != record.has_ids {
-            input.clear();
-            input.extend_from_slice(number.format(row.input_length).as_bytes());
-            if row.has_ids && !record.has_ids {
-                input.extend_from_slice(b", \"hash_ids\": ");
-                write_ids(&self.new_ids, b", ", input);
-            }
-            edits[2] = (record.input_span.clone(), input);
-        }
-        if record.block_size.is_some_and(|size| size != block_size) {
-            size_text.clear();
-            size_text.extend_from_slice(number.format(block_size).as_bytes());
-            edits[3] = (record.block_size_span.clone(), size_text);
-        }
-        if row.restarts > 0 {
+        let Self { edits, new_ids, .. } = self;
+        let number = |value: u64, text: &mut Vec<u8>| {
+            text.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+        };
+        if new.restarts > 0 {
             let name = general::field(line, "session_id");
             let span = name.as_ref().and_then(|_| general::field_span(line, "session_id"));
             let (Some(name), Some(span)) = (name, span) else {
@@ -347,25 +314,42 @@ impl Transformer {
                      (see --to-format=aiperf)",
                 ));
             };
-            session.clear();
-            // A string written into memory cannot fail.
-            serde_json::to_writer(&mut *session, &restarted(&name, row.restarts)).ok();
-            edits[4] = (span, session);
+            edits.replace(&span, |text| write_text(&restarted(&name, new.restarts), text));
         }
-        splice(line, &mut edits, out);
+        if let Some(time) = time {
+            edits.replace(&record.time_span, |text| time.write(Unit::Milliseconds, text));
+        }
+        if *new_ids != record.hash_ids {
+            let separator = separator(&line[record.ids_span.clone()]);
+            edits.replace(&record.ids_span, |text| write_ids(new_ids, separator, text));
+        }
+        let gets_ids = new.has_ids && !record.has_ids;
+        if new.input_length != record.input_length || gets_ids {
+            edits.replace(&record.input_span, |text| {
+                number(new.input_length, text);
+                if gets_ids {
+                    text.extend_from_slice(HASH_IDS.separated().as_bytes());
+                    write_ids(new_ids, b", ", text);
+                }
+            });
+        }
+        if record.block_size.is_some_and(|size| size != block_size) {
+            edits.replace(&record.block_size_span, |text| number(block_size, text));
+        }
+        edits.apply(line, out);
         Ok(())
     }
 }
 
 /// What a record has become.
-struct NewRow {
+struct NewValues {
     has_ids: bool,
     input_length: u64,
     restarts: u32,
 }
 
 impl Tail {
-    fn hold(&mut self, entry: &Entry, time: Option<Millis>, most: usize) -> Result<(), Invalid> {
+    fn hold(&mut self, entry: &SourceRecord, time: Option<Millis>, most: usize) -> Result<(), Invalid> {
         if most == 0 {
             return Ok(());
         }
@@ -373,18 +357,18 @@ impl Tail {
         if self.held.len() == most
             && let Some(oldest) = self.held.pop_front()
         {
-            self.bytes -= oldest.line.capacity() + size_of::<Held>();
+            self.bytes -= oldest.line.capacity() + size_of::<HeldLine>();
             line = oldest.line;
         }
         line.clear();
         line.extend_from_slice(entry.line);
-        self.bytes += line.capacity() + size_of::<Held>();
+        self.bytes += line.capacity() + size_of::<HeldLine>();
         if self.bytes > self.max_bytes {
             return Err(Invalid::over_limit(
                 "the records for --tail take more memory than --max-memory allows",
             ));
         }
-        self.held.push_back(Held { line, group: entry.group, time });
+        self.held.push_back(HeldLine { line, group: entry.group, time });
         Ok(())
     }
 }

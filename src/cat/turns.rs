@@ -28,7 +28,7 @@ pub enum Turns {
 
 /// What is known of a session.
 #[derive(Default)]
-struct State {
+struct SessionState {
     /// Tokens of the last prompt and its answer.
     tokens: u64,
     /// Ids of the full blocks of the last prompt.
@@ -39,7 +39,7 @@ struct State {
 }
 
 /// A row that is to be converted.
-pub(super) struct Turn {
+pub(super) struct SessionTurn {
     pub(super) session: Session,
     pub(super) input_length: u64,
     pub(super) output_length: u64,
@@ -49,7 +49,7 @@ pub(super) struct Turn {
 /// Converts the rows of sessions, in order.
 pub struct TurnConverter {
     turns: Turns,
-    sessions: HashMap<Session, State, RandomState>,
+    sessions: HashMap<Session, SessionState, RandomState>,
     bytes: usize,
     max_bytes: usize,
     fresh: u64,
@@ -78,7 +78,7 @@ impl TurnConverter {
     /// When there are more sessions than fit into memory, or a prompt is longer than any.
     pub(super) fn convert(
         &mut self,
-        turn: &Turn,
+        turn: &SessionTurn,
         ids: &mut Vec<u64>,
         has_ids: &mut bool,
     ) -> Result<(u64, u32), Invalid> {
@@ -123,7 +123,7 @@ impl TurnConverter {
             }
         };
         let (restarts, after) = (state.restarts, state.full.capacity());
-        self.bytes += (self.sessions.len() - known) * 2 * size_of::<(Session, State)>();
+        self.bytes += (self.sessions.len() - known) * 2 * size_of::<(Session, SessionState)>();
         self.bytes = self.bytes + 8 * after - 8 * before;
         if self.bytes > self.max_bytes {
             return Err(Invalid::over_limit("the sessions take more memory than --max-memory allows"));
@@ -148,7 +148,8 @@ mod tests {
     fn convert(turns: Turns, rows: &[(u64, u64, Vec<u64>)]) -> Vec<(u64, Vec<u64>)> {
         let mut converter = TurnConverter::new(turns, 1 << 20);
         let mut one = |(input, output, ids): &(u64, u64, Vec<u64>)| {
-            let turn = Turn { session: 1, input_length: *input, output_length: *output, block_size: 10 };
+            let turn =
+                SessionTurn { session: 1, input_length: *input, output_length: *output, block_size: 10 };
             let (mut ids, mut has_ids) = (ids.clone(), true);
             let (length, _) = converter.convert(&turn, &mut ids, &mut has_ids).unwrap();
             assert_eq!(ids.len() as u64, length.div_ceil(10));

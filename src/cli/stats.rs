@@ -2,7 +2,7 @@
 
 use super::{Arg, Block, Common, CommonOptions, HasCommon, Opt, Section, Spec, Value};
 use crate::blocks::BlockNumber;
-use crate::record::model::kv_bytes_per_token;
+use crate::record::kv_size::kv_bytes_per_token;
 use crate::report::Format;
 use crate::stats::{HitRule, Piece, Policy, WindowSize};
 

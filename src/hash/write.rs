@@ -4,6 +4,7 @@ use super::worker::{Fields, Hashed, Request};
 use crate::blocks::{BlockHash, BlockKey, KeyTable, Scheme};
 use crate::error::{Error, Result};
 use crate::io::Output;
+use crate::record::line::{self, LineWriter};
 use crate::record::time::{self, Millis, TimeForm, Unit};
 
 /// Which ids the blocks get.
@@ -138,32 +139,21 @@ impl TraceWriter {
         self.find_ids(request.shared, hashes).map_err(Refusal::Run)?;
         let Self { output, options, text, .. } = self;
         let out = output.buffer();
-        let mut number = itoa::Buffer::new();
-        out.extend_from_slice(b"{\"timestamp\": ");
+        let mut line = LineWriter::new(out);
         match (time, &fields.timestamp) {
-            (Some(time), _) => time.write(Unit::Milliseconds, out),
-            (None, Some(text)) => out.extend_from_slice(text.as_bytes()),
-            (None, None) => out.push(b'0'),
+            (Some(time), _) => line.time(line::TIMESTAMP, time, Unit::Milliseconds),
+            (None, text) => line.json(line::TIMESTAMP, text.as_deref().unwrap_or("0")),
         }
-        out.extend_from_slice(b", \"input_length\": ");
-        out.extend_from_slice(number.format(request.input_length).as_bytes());
-        out.extend_from_slice(b", \"output_length\": ");
-        out.extend_from_slice(number.format(request.output_length).as_bytes());
+        line.number(line::INPUT_LENGTH, request.input_length);
+        line.number(line::OUTPUT_LENGTH, request.output_length);
         if let Some(size) = options.block_size {
-            out.extend_from_slice(b", \"block_size\": ");
-            out.extend_from_slice(number.format(size).as_bytes());
+            line.number(line::BLOCK_SIZE, size as u64);
         }
-        out.extend_from_slice(b", \"hash_ids\": [");
-        out.extend_from_slice(text);
-        out.push(b']');
+        line.list(line::HASH_IDS, |out| out.extend_from_slice(text));
         for (name, value) in &fields.kept {
-            out.extend_from_slice(b", ");
-            // A string written into memory cannot fail.
-            serde_json::to_writer(&mut *out, name).ok();
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(value.as_bytes());
+            line.further(name, value);
         }
-        out.extend_from_slice(b"}\n");
+        line.end();
         self.requests += 1;
         Ok(())
     }

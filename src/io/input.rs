@@ -3,7 +3,7 @@
 use std::fs::Metadata;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -67,8 +67,11 @@ impl Input {
     ///
     /// # Errors
     /// When an operand does not exist: known before the first byte is read, not hours later.
-    pub fn new(files: &[PathBuf], options: InputOptions) -> Result<Self> {
-        let files = if files.is_empty() { vec![PathBuf::from("-")] } else { files.to_vec() };
+    pub fn new(files: impl IntoIterator<Item: AsRef<Path>>, options: InputOptions) -> Result<Self> {
+        let mut files: Vec<PathBuf> = files.into_iter().map(|file| file.as_ref().to_owned()).collect();
+        if files.is_empty() {
+            files.push(PathBuf::from("-"));
+        }
         for file in files.iter().filter(|f| f.as_os_str() != "-") {
             let known = std::fs::metadata(file).map_err(|e| Error::io(file.display().to_string(), e))?;
             if is_output(&known) {
@@ -97,7 +100,7 @@ impl Input {
     /// # Errors
     /// When compressed bytes cannot be read at all.
     pub fn in_memory(bytes: Vec<u8>, options: InputOptions) -> Result<Self> {
-        let mut input = Self::new(&[], options)?;
+        let mut input = Self::new(["-"], options)?;
         let source = Source::in_memory(bytes)?;
         input.name.clone_from(&source.name);
         input.source = Some(source);

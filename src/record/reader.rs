@@ -1,9 +1,13 @@
-//! Lines to valid records, with the block size they agree on.
+//! The one reader: records out of files of any format, with the block size they agree on.
+
+use std::ops::Range;
 
 use crate::error::{Invalid, InvalidKind, Result};
 use crate::io::{Input, Status};
+use crate::record::formats::{DecodeLine, DecodedLines, FileFacts, Format, FormatSpec, counts_from_zero};
+use crate::record::general;
 use crate::record::scan::{scan, scan_line};
-use crate::record::{DEFAULT_BLOCK_SIZE, Record, general};
+use crate::record::trace_record::{DEFAULT_BLOCK_SIZE, Record};
 
 /// The block size of a trace: given by the user, stated by the records, or the default.
 ///
@@ -26,99 +30,243 @@ impl BlockSize {
     }
 
     /// The size that holds for a record that states `stated`, if the two agree.
-    fn agree(self, stated: Option<u64>) -> Result<u64, String> {
+    fn agree(self, stated: Option<u64>) -> Result<u64, Invalid> {
         let Some(stated) = stated else { return Ok(self.get()) };
-        match (self.given, self.settled) {
+        let message = match (self.given, self.settled) {
             (Some(given), _) if given != stated => {
-                Err(format!("block_size {stated} contradicts --block-size {given}"))
+                format!("block_size {stated} contradicts --block-size {given}")
             }
             (_, Some(settled)) if settled != stated => {
-                Err(format!("block_size {stated} differs from {settled}, that of the records before"))
+                format!("block_size {stated} differs from {settled}, that of the records before")
             }
-            _ => Ok(stated),
-        }
+            _ => return Ok(stated),
+        };
+        Err(Invalid::new(InvalidKind::BlockSizeMismatch, message))
+    }
+
+    /// Checks that a record has as many ids as its length demands.
+    #[inline]
+    fn check(&mut self, record: &Record) -> Result<(), Invalid> {
+        let size = self.agree(record.block_size)?;
+        let expected = record.input_length.div_ceil(size);
+        let Some(ids) = record.ids().filter(|ids| ids.len() as u64 != expected) else {
+            self.settled = Some(size);
+            return Ok(());
+        };
+        let (found, length) = (ids.len(), record.input_length);
+        let message = format!(
+            "{found} hash_ids for input_length {length}, expected {expected} of block size {size} (see --block-size)"
+        );
+        Err(Invalid::new(InvalidKind::LengthMismatch, message))
     }
 }
 
-/// The records of an input, one at a time.
+/// The records of an input whose files may be in different formats.
+///
+/// Lines of the Mooncake format are read where they lie; those of other formats become Mooncake lines first.
+/// [`TraceReader::advance`] reuses the memory of one record; where each record may have its own there is an
+/// iterator, [`TraceReader::records`].
 pub struct TraceReader {
-    lines: Parser,
-    record: Record,
-}
-
-/// Lines of an input, parsed into a given record.
-struct Parser {
     input: Input,
+    choice: Option<Format>,
+    given_block_size: Option<u64>,
+    /// Index of the first file of `input` among all operands.
+    first_file: usize,
+    /// The operand that the decoder is for.
+    file: Option<usize>,
+    format: &'static FormatSpec,
+    decoder: Option<Box<dyn DecodeLine>>,
+    decoded: DecodedLines,
+    /// Where the current record stands in `decoded`, if it does, and whether its file numbers from zero.
+    place: Option<(Range<usize>, bool)>,
+    record: Record,
     block_size: BlockSize,
     valid: u64,
-    /// Whether the last line was a usual one: then the next is read without looking for its end first.
-    usual: bool,
-}
-
-impl Parser {
-    /// Goes on to the next valid record; false after the last.
-    #[inline]
-    fn advance(&mut self, record: &mut Record, mut idle: impl FnMut(Status) -> Result<()>) -> Result<bool> {
-        loop {
-            let mut parsed = Ok(());
-            if !(self.usual && self.input.advance_by(|text| scan_line(text, record))) {
-                if !self.input.advance(&mut idle)? {
-                    return Ok(false);
-                }
-                self.usual = scan(self.input.line(), record);
-                if !self.usual {
-                    parsed = general::parse(self.input.line(), record);
-                }
-            }
-            record.line = self.input.lines_read();
-            match parsed.and_then(|()| check(record, &mut self.block_size)) {
-                Ok(()) => {
-                    self.valid += 1;
-                    return Ok(true);
-                }
-                Err(invalid) => self.input.reject(invalid.message)?,
-            }
-        }
-    }
+    /// Whether the scanner has read the line before: then the next is read without looking for its end first.
+    scanned: bool,
 }
 
 impl TraceReader {
-    /// Reads records from `input`.
-    pub fn new(input: Input, block_size: BlockSize) -> Self {
-        Self { lines: Parser { input, block_size, valid: 0, usual: false }, record: Record::default() }
+    /// Reads records from `input`. Without a `format` each file's first line decides. `block_size` is what
+    /// the user says, if anything.
+    pub fn new(input: Input, format: Option<Format>, block_size: Option<u64>) -> Self {
+        Self {
+            input,
+            choice: format,
+            given_block_size: block_size,
+            first_file: 0,
+            file: None,
+            format: Format::Mooncake.spec(),
+            decoder: None,
+            decoded: DecodedLines::default(),
+            place: None,
+            record: Record::default(),
+            block_size: BlockSize::new(block_size),
+            valid: 0,
+            scanned: false,
+        }
     }
 
-    /// Goes on to the next valid record; false after the last.
+    /// The same for an input whose first file is operand `index`.
+    #[must_use]
+    pub fn starting_at(mut self, index: usize) -> Self {
+        self.first_file = index;
+        self
+    }
+
+    /// Goes on to the next valid record; false after the last. `idle` as for [`Input::advance`].
     ///
     /// # Errors
     /// A bad record (unless those are skipped), and those of [`Input::advance`].
-    pub fn advance(&mut self, idle: impl FnMut(Status) -> Result<()>) -> Result<bool> {
-        self.lines.advance(&mut self.record, idle)
+    #[inline]
+    pub fn advance(&mut self, mut idle: impl FnMut(Status) -> Result<()>) -> Result<bool> {
+        while let Some(record) = self.step(&mut idle)? {
+            match record {
+                Ok(()) => return Ok(true),
+                Err(invalid) => self.input.reject(invalid.message)?,
+            }
+        }
+        Ok(false)
+    }
+
+    /// Goes on to the next record, valid or not; `None` after the last.
+    ///
+    /// # Errors
+    /// Those of [`Input::advance`].
+    #[inline]
+    pub fn step(
+        &mut self,
+        mut idle: impl FnMut(Status) -> Result<()>,
+    ) -> Result<Option<Result<(), Invalid>>> {
+        let record = &mut self.record;
+        if self.scanned && self.input.advance_by(|text| scan_line(text, record)) {
+            return Ok(Some(self.check()));
+        }
+        loop {
+            if self.decoder.is_some() {
+                self.place = self.decoded.take();
+                if self.place.is_some() {
+                    return Ok(Some(self.parse()));
+                }
+            }
+            if !self.input.advance(&mut idle)? {
+                return Ok(None);
+            }
+            if self.file != Some(self.input.file_index()) {
+                self.start_file();
+            }
+            let Some(decoder) = &mut self.decoder else { return Ok(Some(self.parse())) };
+            self.decoded.clear();
+            if let Err(invalid) = decoder.line(self.input.line(), &mut self.decoded) {
+                self.decoded.clear();
+                return Ok(Some(Err(invalid)));
+            }
+        }
+    }
+
+    /// Chooses the decoder by the first line of a file.
+    #[cold]
+    fn start_file(&mut self) {
+        let index = self.input.file_index();
+        self.file = Some(index);
+        let format = self.choice.unwrap_or_else(|| Format::detect(self.input.line()));
+        self.format = format.spec();
+        let (name, _) = self.input.place();
+        let index = self.first_file + index;
+        let facts = FileFacts { name: name.to_owned(), index, block_size: self.given_block_size };
+        self.decoder = self.format.decoder(&facts);
+        self.decoded.clear();
+        self.place = None;
+    }
+
+    #[inline]
+    fn parse(&mut self) -> Result<(), Invalid> {
+        let line = match &self.place {
+            None => self.input.line(),
+            Some((place, _)) => self.decoded.line(place.clone()),
+        };
+        self.scanned = scan(line, &mut self.record);
+        if !self.scanned {
+            general::parse(line, &mut self.record)?;
+        }
+        // Lines of other formats are not read where they lie.
+        self.scanned &= self.decoder.is_none();
+        self.check()
+    }
+
+    #[inline]
+    fn check(&mut self) -> Result<(), Invalid> {
+        self.record.line = self.input.lines_read();
+        let checked = self.block_size.check(&self.record);
+        self.valid += u64::from(checked.is_ok());
+        checked
+    }
+
+    /// The valid records that are left, each with memory of its own. A bad record is an error, after which
+    /// the records behind it may be asked for.
+    pub fn records(&mut self) -> impl Iterator<Item = Result<Record>> {
+        std::iter::from_fn(|| match self.advance(|_| Ok(())) {
+            Ok(true) => Some(Ok(self.record.clone())),
+            Ok(false) => None,
+            Err(error) => Some(Err(error)),
+        })
     }
 
     /// The record that [`TraceReader::advance`] has reached.
+    #[inline]
     pub fn record(&self) -> &Record {
         &self.record
     }
 
-    /// The line of the current record.
+    /// The line of the current record, in the Mooncake format.
+    #[inline]
     pub fn line(&self) -> &[u8] {
-        self.lines.input.line()
+        match &self.place {
+            None => self.input.line(),
+            Some((place, _)) => self.decoded.line(place.clone()),
+        }
+    }
+
+    /// Which operand the record is from, from 0.
+    #[inline]
+    pub fn file_index(&self) -> usize {
+        self.first_file + self.input.file_index()
+    }
+
+    /// Whether the file numbers the blocks of the current record 0, 1, 2, ...
+    pub fn counts_from_zero(&self) -> bool {
+        match &self.place {
+            None => self.record.ids().is_some_and(counts_from_zero),
+            Some((_, from_zero)) => *from_zero,
+        }
+    }
+
+    /// Whether the times of the current file are those of a clock, not of the trace.
+    #[inline]
+    pub fn has_clock_times(&self) -> bool {
+        self.format.clock_times
+    }
+
+    /// Whether the ids of the current file are hashes that stand for strings or for ids with a local
+    /// scope, and are to be renumbered.
+    #[inline]
+    pub fn has_surrogate_ids(&self) -> bool {
+        self.format.surrogate_ids
     }
 
     /// The lines beneath the records.
     pub fn input(&self) -> &Input {
-        &self.lines.input
+        &self.input
     }
 
     /// The block size: final once a record has been read.
     pub fn block_size(&self) -> u64 {
-        self.lines.block_size.get()
+        self.block_size.get()
     }
 
     /// Number of valid records so far.
     pub fn valid(&self) -> u64 {
-        self.lines.valid
+        self.valid
     }
 
     /// What to say at the end about skipped records.
@@ -126,22 +274,6 @@ impl TraceReader {
     /// # Errors
     /// When records were skipped and none was good.
     pub fn skipped(&self) -> Result<Option<String>> {
-        self.lines.input.skipped(self.lines.valid)
+        self.input.skipped(self.valid)
     }
-}
-
-/// Checks that a record has as many ids as its length demands.
-pub(super) fn check(record: &Record, block_size: &mut BlockSize) -> Result<(), Invalid> {
-    let agreed = block_size.agree(record.block_size);
-    let size = agreed.map_err(|m| Invalid::new(InvalidKind::BlockSizeMismatch, m))?;
-    let expected = record.input_length.div_ceil(size);
-    let Some(ids) = record.ids().filter(|ids| ids.len() as u64 != expected) else {
-        block_size.settled = Some(size);
-        return Ok(());
-    };
-    let (found, length) = (ids.len(), record.input_length);
-    let message = format!(
-        "{found} hash_ids for input_length {length}, expected {expected} of block size {size} (see --block-size)"
-    );
-    Err(Invalid::new(InvalidKind::LengthMismatch, message))
 }

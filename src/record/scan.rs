@@ -1,11 +1,11 @@
-//! The fast path of the trace reader: the usual line, without a library.
+//! The fast path of the trace reader: a line of the common shape, without a library.
 //!
 //! It accepts a subset of what [`super::general`] accepts and reads it to the same record: an object
 //! with unescaped ASCII keys, whole numbers without sign or exponent, timestamps of at most 15
 //! digits, a flat list of ids, and unknown fields that are simple scalars. Anything else, valid or
 //! not, is left to the general path. Digits are read eight at a time in one machine word.
 
-use crate::record::{MAX_BLOCK_SIZE, MAX_LENGTH, Record};
+use crate::record::trace_record::{MAX_BLOCK_SIZE, MAX_LENGTH, Record};
 
 /// Reads `line` into `record`; false when the line must go to the general path.
 pub fn scan(line: &[u8], record: &mut Record) -> bool {
@@ -30,7 +30,7 @@ pub(crate) struct Scanner<'a> {
     at: usize,
 }
 
-/// Keys up to their closing quote, the usual ones first.
+/// Keys up to their closing quote, the most common ones first.
 static KEYS: [(&[u8], u8); 8] = [
     (b"timestamp\"", TIME),
     (b"input_length\"", INPUT),
@@ -230,7 +230,7 @@ impl<'a> Scanner<'a> {
                 let first = self.at;
                 let id = self.integer()?;
                 record.hash_ids.push(id);
-                // The usual separator first.
+                // The most common separator first.
                 if self.line.get(self.at..self.at + 2) == Some(b", ") {
                     self.successors(first, id, &mut record.hash_ids);
                     self.at += 2;

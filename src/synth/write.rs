@@ -3,6 +3,7 @@
 use super::prompts::{PromptWriter, Vocabulary};
 use super::request::SyntheticRequest;
 use crate::error::Invalid;
+use crate::record::line::{self, LineWriter, join_ids};
 
 /// How requests are written.
 #[derive(Default)]
@@ -47,44 +48,33 @@ impl RequestWriter {
 
     fn line(&mut self, request: &SyntheticRequest, out: &mut Vec<u8>) -> Result<(), Invalid> {
         let length = request.input_length;
-        out.push(b'{');
+        let mut line = LineWriter::new(out);
         if let Some(timestamp) = request.timestamp {
-            out.extend_from_slice(b"\"timestamp\": ");
-            write_time(timestamp, out);
-            out.extend_from_slice(b", ");
+            write_time(timestamp, line.value(line::TIMESTAMP));
         }
-        if let Some(prompts) = &mut self.prompts {
-            prompts.write(request, out)?;
-        } else {
-            number(b"\"input_length\": ", length, out);
+        match &mut self.prompts {
+            Some(prompts) => prompts.write(request, line.member())?,
+            None => line.number(line::INPUT_LENGTH, length),
         }
         if let Some(output) = request.output_length {
-            number(b", \"output_length\": ", output, out);
+            line.number(line::OUTPUT_LENGTH, output);
             if self.prompts.is_some() {
-                number(b", \"max_tokens\": ", output, out);
+                line.number(line::MAX_TOKENS, output);
             }
         }
         if self.options.states_block_size && self.prompts.is_none() {
-            number(b", \"block_size\": ", self.options.block_size, out);
+            line.number(line::BLOCK_SIZE, self.options.block_size);
         }
         if self.options.annotate {
-            number(b", \"context_len\": ", request.context_length, out);
-            number(b", \"unique_user_prompt_len\": ", length - request.context_length, out);
+            line.number(line::CONTEXT_LEN, request.context_length);
+            line.number(line::UNIQUE_USER_PROMPT_LEN, length - request.context_length);
         }
         if self.options.has_ids && self.prompts.is_none() {
-            out.extend_from_slice(b", \"hash_ids\": [");
-            write_ids(request, out);
-            out.push(b']');
+            line.list(line::HASH_IDS, |out| join_ids(request.ids(), b", ", out));
         }
-        out.extend_from_slice(b"}\n");
+        line.end();
         Ok(())
     }
-}
-
-/// Appends a field with a number.
-fn number(name: &[u8], value: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(name);
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 /// From here on a double in milliseconds knows no microseconds.
@@ -106,17 +96,6 @@ pub(super) fn write_time(milliseconds: f64, out: &mut Vec<u8>) {
                 rest %= unit;
             }
         }
-    }
-}
-
-fn write_ids(request: &SyntheticRequest, out: &mut Vec<u8>) {
-    let mut number = itoa::Buffer::new();
-    let start = out.len();
-    for id in request.ids() {
-        if out.len() > start {
-            out.extend_from_slice(b", ");
-        }
-        out.extend_from_slice(number.format(id).as_bytes());
     }
 }
 

@@ -5,58 +5,54 @@
 //! `play_id`, `input_length`, `output_length`, `hash_ids` (whose scope is the play) and
 //! `not_before_ms`, which becomes the timestamp. The other fields stay.
 
-use super::object::Object;
-use super::{Decode, FileFacts, Invalid, Row, Rows, invalid, mint};
+use super::base::{DecodeLine, DecodedLines, FileFacts, optional_ids, surrogate_id};
+use crate::error::Invalid;
+use crate::record::json::RawObject;
+use crate::record::line::TraceLine;
 use crate::record::time::Unit;
 
-pub(super) struct Decoder {
+struct AgenticDecoder {
     file: u64,
     block_size: Option<u64>,
 }
 
-impl Decoder {
-    pub(super) fn new(file: &FileFacts) -> Self {
-        Self { file: file.index as u64, block_size: None }
-    }
+pub(super) fn decoder(file: &FileFacts) -> Box<dyn DecodeLine> {
+    Box::new(AgenticDecoder { file: file.index as u64, block_size: None })
 }
 
-impl Decode for Decoder {
-    fn line(&mut self, line: &[u8], rows: &mut Rows) -> Result<(), Invalid> {
-        let object = Object::parse(line)?;
-        if object.get("schema").is_some() {
+/// Whether the header is the first line, or a request of a piece without its header.
+pub(super) fn is_first(object: &RawObject) -> bool {
+    object.get("schema").is_some_and(|schema| schema.get().contains("agentic_mooncake"))
+        || (object.has("play_id") && object.has("not_before_ms"))
+}
+
+impl DecodeLine for AgenticDecoder {
+    fn line(&mut self, line: &[u8], out: &mut DecodedLines) -> Result<(), Invalid> {
+        let object = RawObject::parse(line)?;
+        if object.has("schema") {
             let version = object.text("version").unwrap_or_default();
             if version != "2" {
-                return Err(invalid(format!(
-                    "expected version 2 of dynamo.agentic_mooncake, found {version}"
-                )));
+                let message = format!("expected version 2 of dynamo.agentic_mooncake, found {version}");
+                return Err(Invalid::value(message));
             }
             self.block_size = object.block_size("block_size")?;
             return Ok(());
         }
-        let ids = object.get("hash_ids").map(|_| object.ids("hash_ids")).transpose()?;
-        let play = object.text("play_id").ok_or_else(|| invalid("missing field \"play_id\""))?;
+        let ids = optional_ids(&object)?;
+        let play = object.required_text("play_id")?;
         let scope = [&self.file.to_le_bytes(), play.as_bytes()];
-        let minted = |ids: Vec<u64>| {
-            ids.iter().map(|id| mint(&[b"play", scope[0], scope[1], &id.to_le_bytes()])).collect()
-        };
-        rows.push(&Row {
-            timestamp: object.time("not_before_ms", Unit::Milliseconds)?,
-            input_length: object.length(input_name(&object))?,
-            output_length: object.optional_length(output_name(&object))?,
-            ids: ids.map(minted),
+        let surrogate = |id: &u64| surrogate_id(&[b"play", scope[0], scope[1], &id.to_le_bytes()]);
+        let name = |long, short| if object.has(short) { short } else { long };
+        let request = TraceLine {
+            time: object.time("not_before_ms", Unit::Milliseconds)?,
+            input_length: object.length(name("input_length", "input_tokens"))?,
+            output_length: object.optional_length(name("output_length", "output_tokens"))?,
+            ids: ids.map(|ids| ids.iter().map(surrogate).collect()),
             block_size: self.block_size,
-            from_zero: true,
             rest: object.rest(&["not_before_ms"]),
-        });
+            ..TraceLine::default()
+        };
+        out.push(&request, true);
         Ok(())
     }
-}
-
-/// The name in use of the two that the format has.
-fn input_name(object: &Object) -> &'static str {
-    if object.get("input_tokens").is_some() { "input_tokens" } else { "input_length" }
-}
-
-fn output_name(object: &Object) -> &'static str {
-    if object.get("output_tokens").is_some() { "output_tokens" } else { "output_length" }
 }

@@ -3,11 +3,12 @@
 //! Source: github.com/Azure/AzurePublicDataset. Columns `TIMESTAMP` (date and time of day with seven
 //! decimals, in 2024 with a zone), `ContextTokens`, `GeneratedTokens`. There are no block ids.
 
-use super::csv::{Clock, Columns};
+use super::csv::TableColumns;
+use crate::record::time::TimeForm;
 
-pub(super) const COLUMNS: Columns = Columns {
+pub(super) const COLUMNS: TableColumns = TableColumns {
     time: "TIMESTAMP",
-    clock: Clock::Date,
+    clock: TimeForm::Date,
     input: "ContextTokens",
     output: "GeneratedTokens",
     ids: None,

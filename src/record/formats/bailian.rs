@@ -8,59 +8,56 @@
 
 use std::collections::HashMap;
 
-use super::object::Object;
-use super::target::TargetRow;
-use super::{Decode, FileFacts, Row, Rows, TAKEN, is_from_zero, mint_child, write_ids};
+use super::base::{
+    DecodeLine, DecodedLines, FileFacts, counts_from_zero, mooncake_fields, optional_ids, surrogate_child,
+};
 use crate::error::{Invalid, InvalidKind};
+use crate::record::json::RawObject;
+use crate::record::line::{self, LineWriter, TraceLine};
 use crate::record::time::Unit;
 
 /// Tokens per block where neither the user nor the file's name says another number.
 const BLOCK_SIZE: u64 = 16;
 
-pub(super) struct Decoder {
+struct BailianDecoder {
     block_size: u64,
 }
 
-impl Decoder {
-    pub(super) fn new(file: &FileFacts) -> Self {
-        let named = file.name.split_once("blksz_").and_then(|(_, rest)| {
-            let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-            rest[..end].parse().ok().filter(|&size| size > 0)
-        });
-        Self { block_size: file.block_size.or(named).unwrap_or(BLOCK_SIZE) }
-    }
+pub(super) fn decoder(file: &FileFacts) -> Box<dyn DecodeLine> {
+    let named = file.name.split_once("blksz_").and_then(|(_, rest)| {
+        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        rest[..end].parse().ok().filter(|&size| size > 0)
+    });
+    Box::new(BailianDecoder { block_size: file.block_size.or(named).unwrap_or(BLOCK_SIZE) })
 }
 
-impl Decode for Decoder {
-    fn line(&mut self, line: &[u8], rows: &mut Rows) -> Result<(), Invalid> {
-        let object = Object::parse(line)?;
-        let ids = object.get("hash_ids").map(|_| object.ids("hash_ids")).transpose()?;
-        let from_zero = ids.as_deref().is_some_and(is_from_zero);
-        let ids = ids.map(|ids| {
-            let mut parent = 0_u64;
-            let chained = ids.iter().map(|id| {
-                parent = mint_child(parent, *id);
-                parent
-            });
-            chained.collect()
-        });
-        rows.push(&Row {
-            timestamp: object.time("timestamp", Unit::Seconds)?,
-            input_length: object.length("input_length")?,
-            output_length: object.optional_length("output_length")?,
-            ids,
-            block_size: Some(object.block_size("block_size")?.unwrap_or(self.block_size)),
-            from_zero,
-            rest: object.rest(&[]),
-        });
+pub(super) fn is_first(object: &RawObject) -> bool {
+    // With a block size it has been converted already.
+    object.has("chat_id") && object.has("parent_chat_id") && !object.has("block_size")
+}
+
+impl DecodeLine for BailianDecoder {
+    fn line(&mut self, line: &[u8], out: &mut DecodedLines) -> Result<(), Invalid> {
+        let object = RawObject::parse(line)?;
+        let ids = optional_ids(&object)?;
+        let from_zero = ids.as_deref().is_some_and(counts_from_zero);
+        let mut request = mooncake_fields(&object, Unit::Seconds)?;
+        request.block_size.get_or_insert(self.block_size);
+        let mut parent = 0_u64;
+        let mut chained = |id: u64| {
+            parent = surrogate_child(parent, id);
+            parent
+        };
+        request.ids = ids.map(|ids| ids.into_iter().map(&mut chained).collect());
+        out.push(&request, from_zero);
         Ok(())
     }
 }
 
-/// Writes rows that carry their `chat_id` as they are, and numbers the others: one chat per record,
+/// Writes requests that carry their `chat_id` as they are, and numbers the others: one chat per request,
 /// chained within a session.
 #[derive(Default)]
-pub(super) struct Writer {
+pub(super) struct BailianWriter {
     chats: u64,
     /// The last chat of each session and its turn.
     sessions: HashMap<String, (u64, u64)>,
@@ -69,45 +66,39 @@ pub(super) struct Writer {
 /// Fields that are written before the others.
 const FIRST: [&str; 4] = ["chat_id", "parent_chat_id", "type", "turn"];
 
-impl Writer {
-    pub(super) fn write(&mut self, row: &TargetRow, out: &mut Vec<u8>) -> Result<(), Invalid> {
-        let object = Object::parse(row.line)?;
+impl BailianWriter {
+    /// Appends a request, with the further fields of `original`, its Mooncake line.
+    pub(super) fn write(
+        &mut self,
+        request: &TraceLine,
+        original: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Invalid> {
+        let object = RawObject::parse(original)?;
         let stated = |name: &str| object.get(name).map(|value| value.get().to_owned());
         let (chat, parent, turn) = match stated("chat_id") {
             Some(chat) => (chat, stated("parent_chat_id"), stated("turn")),
-            None => self.number(row.session),
+            None => self.number(request.session),
         };
-        let kind = stated("type").unwrap_or_else(|| "\"text\"".into());
-        let output = row.output_length.ok_or_else(|| {
+        let output_length = request.output_length.ok_or_else(|| {
             let message = "missing field \"output_length\", which bailian needs";
             Invalid::new(InvalidKind::MissingField, message)
         })?;
-        out.extend_from_slice(b"{\"chat_id\": ");
-        out.extend_from_slice(chat.as_bytes());
-        out.extend_from_slice(b", \"parent_chat_id\": ");
-        out.extend_from_slice(parent.as_deref().unwrap_or("-1").as_bytes());
-        if let Some(time) = row.time {
-            out.extend_from_slice(b", \"timestamp\": ");
-            time.write(Unit::Seconds, out);
+        let mut line = LineWriter::new(out);
+        line.json(line::CHAT_ID, &chat);
+        line.json(line::PARENT_CHAT_ID, parent.as_deref().unwrap_or("-1"));
+        if let Some(time) = request.time {
+            line.time(line::TIMESTAMP, time, Unit::Seconds);
         }
-        let lengths = format!(", \"input_length\": {}, \"output_length\": {output}", row.input_length);
-        out.extend_from_slice(lengths.as_bytes());
-        out.extend_from_slice(b", \"type\": ");
-        out.extend_from_slice(kind.as_bytes());
-        out.extend_from_slice(b", \"turn\": ");
-        out.extend_from_slice(turn.as_deref().unwrap_or("1").as_bytes());
-        if let Some(ids) = row.ids {
-            out.extend_from_slice(b", \"hash_ids\": ");
-            write_ids(ids, b", ", out);
+        line.number(line::INPUT_LENGTH, request.input_length);
+        line.number(line::OUTPUT_LENGTH, output_length);
+        line.json(line::TYPE, object.get("type").map_or("\"text\"", |kind| kind.get()));
+        line.json(line::TURN, turn.as_deref().unwrap_or("1"));
+        if let Some(ids) = &request.ids {
+            line.ids(line::HASH_IDS, ids);
         }
-        for (name, value) in object.rest(&FIRST).iter().filter(|(name, _)| !TAKEN.contains(name)) {
-            out.extend_from_slice(b", ");
-            // A string written into memory cannot fail.
-            serde_json::to_writer(&mut *out, name).ok();
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(value.as_bytes());
-        }
-        out.extend_from_slice(b"}\n");
+        line.rest(&object.rest(&FIRST));
+        line.end();
         Ok(())
     }
 

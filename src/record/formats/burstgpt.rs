@@ -4,12 +4,12 @@
 //! `Request tokens`, `Response tokens`, `Total tokens`, `Log Type`. A failed request has 0 response
 //! tokens; it stays, as its prompt was sent. There are no block ids.
 
-use super::csv::{Clock, Columns};
-use crate::record::time::Unit;
+use super::csv::TableColumns;
+use crate::record::time::{TimeForm, Unit};
 
-pub(super) const COLUMNS: Columns = Columns {
+pub(super) const COLUMNS: TableColumns = TableColumns {
     time: "Timestamp",
-    clock: Clock::Number(Unit::Seconds),
+    clock: TimeForm::Number(Unit::Seconds),
     input: "Request tokens",
     output: "Response tokens",
     ids: None,

@@ -4,30 +4,25 @@
 //! in a record stay as fields of the same name, numbers as numbers. Our own table has the columns
 //! `timestamp` (ms), `input_length`, `output_length` and `hash_ids` (separated by blanks).
 
-use super::target::TargetRow;
-use super::{Decode, Format, Invalid, Row, Rows, azure, burstgpt, invalid, is_from_zero, vidur};
-use crate::error::InvalidKind;
-use crate::record::time::{Millis, Unit};
-use crate::record::{MAX_LENGTH, text_of};
+use super::base::{DecodeLine, DecodedLines, counts_from_zero};
+use crate::error::{Invalid, InvalidKind};
+use crate::record::json::{expected, text_of, whole_tokens};
+use crate::record::line::{TraceLine, join_ids};
+use crate::record::time::{Millis, TimeForm, Unit};
 
 /// The columns of a format by the names in the first line.
-pub(super) struct Columns {
+pub(super) struct TableColumns {
     pub(super) time: &'static str,
-    pub(super) clock: Clock,
+    /// How the table writes times.
+    pub(super) clock: TimeForm,
     pub(super) input: &'static str,
     pub(super) output: &'static str,
     pub(super) ids: Option<&'static str>,
 }
 
-/// How a table writes times.
-pub(super) enum Clock {
-    Number(Unit),
-    Date,
-}
-
-pub(super) const COLUMNS: Columns = Columns {
+pub(super) const COLUMNS: TableColumns = TableColumns {
     time: "timestamp",
-    clock: Clock::Number(Unit::Milliseconds),
+    clock: TimeForm::Number(Unit::Milliseconds),
     input: "input_length",
     output: "output_length",
     ids: Some("hash_ids"),
@@ -37,128 +32,106 @@ pub(super) const COLUMNS: Columns = Columns {
 pub(super) const NAMES: &[u8] = b"timestamp,input_length,output_length,hash_ids\n";
 
 /// Appends a line of our own table.
-pub(super) fn write(row: &TargetRow, out: &mut Vec<u8>) {
+pub(super) fn write(request: &TraceLine, out: &mut Vec<u8>) {
     let mut number = itoa::Buffer::new();
-    if let Some(time) = row.time {
+    if let Some(time) = request.time {
         time.write(Unit::Milliseconds, out);
     }
     out.push(b',');
-    out.extend_from_slice(number.format(row.input_length).as_bytes());
+    out.extend_from_slice(number.format(request.input_length).as_bytes());
     out.push(b',');
-    if let Some(length) = row.output_length {
+    if let Some(length) = request.output_length {
         out.extend_from_slice(number.format(length).as_bytes());
     }
     out.push(b',');
-    for (i, &id) in row.ids.unwrap_or_default().iter().enumerate() {
-        if i > 0 {
-            out.push(b' ');
-        }
-        out.extend_from_slice(number.format(id).as_bytes());
-    }
+    join_ids(request.ids.iter().flat_map(|ids| ids.iter().copied()), b" ", out);
     out.push(b'\n');
 }
 
-/// The format that a line of names belongs to.
-pub(super) fn detect(line: &[u8]) -> Option<Format> {
-    let names = fields(text_of(line).ok()?)?;
-    let tables = [
-        (Format::Burstgpt, &burstgpt::COLUMNS),
-        (Format::Azure, &azure::COLUMNS),
-        (Format::Vidur, &vidur::COLUMNS),
-        (Format::Csv, &COLUMNS),
-    ];
-    let fits = |columns: &Columns| [columns.time, columns.input].iter().all(|n| names.iter().any(|m| m == n));
-    tables.into_iter().find(|(_, columns)| fits(columns)).map(|(format, _)| format)
+/// The names of the columns, if a table begins with this line.
+pub(super) fn column_names(line: &[u8]) -> Vec<String> {
+    text_of(line).ok().and_then(cells).unwrap_or_default()
 }
 
-pub(super) struct Decoder {
-    columns: &'static Columns,
+impl TableColumns {
+    /// Whether a table has the columns that this one cannot do without.
+    pub(super) fn fit(&self, names: &[String]) -> bool {
+        self.missing(names).is_none()
+    }
+
+    fn missing(&self, names: &[String]) -> Option<&'static str> {
+        [self.input, self.time].into_iter().find(|wanted| !names.iter().any(|name| name == wanted))
+    }
+
+    fn time(&self, text: &str) -> Result<Millis, Invalid> {
+        let what = match self.clock {
+            TimeForm::Number(_) => "a number",
+            TimeForm::Date => "a date and time",
+        };
+        self.clock.parse(text).map_err(|_| expected(self.time, what, text))
+    }
+}
+
+pub(super) struct TableDecoder {
+    columns: &'static TableColumns,
     /// The names of the first line.
     names: Vec<String>,
 }
 
-impl Decoder {
-    pub(super) fn new(columns: &'static Columns) -> Self {
+impl TableDecoder {
+    pub(super) fn new(columns: &'static TableColumns) -> Self {
         Self { columns, names: Vec::new() }
     }
 
     fn start(&mut self, names: Vec<String>) -> Result<(), Invalid> {
-        for wanted in [self.columns.input, self.columns.time] {
-            if !names.iter().any(|name| name == wanted) {
-                let message = format!("expected the names of the columns, among them \"{wanted}\"");
-                return Err(Invalid::new(InvalidKind::MissingField, message));
-            }
+        if let Some(wanted) = self.columns.missing(&names) {
+            let message = format!("expected the names of the columns, among them \"{wanted}\"");
+            return Err(Invalid::new(InvalidKind::MissingField, message));
         }
         self.names = names;
         Ok(())
     }
 }
 
-impl Decode for Decoder {
-    fn line(&mut self, line: &[u8], rows: &mut Rows) -> Result<(), Invalid> {
-        let malformed = |message: String| Invalid::malformed(message);
-        let text = text_of(line)?;
-        let values = fields(text).ok_or_else(|| malformed("a quoted field without its end".into()))?;
+impl DecodeLine for TableDecoder {
+    fn line(&mut self, line: &[u8], out: &mut DecodedLines) -> Result<(), Invalid> {
+        let values = cells(text_of(line)?);
+        let values = values.ok_or_else(|| Invalid::malformed("a quoted field without its end"))?;
         if self.names.is_empty() {
             return self.start(values);
         }
         if values.len() != self.names.len() {
             let (found, expected) = (values.len(), self.names.len());
-            return Err(malformed(format!("expected {expected} fields as in the first line, found {found}")));
+            let message = format!("expected {expected} fields as in the first line, found {found}");
+            return Err(Invalid::malformed(message));
         }
         let value = |wanted: &str| {
             let index = self.names.iter().position(|name| name == wanted)?;
             Some(values[index].trim()).filter(|value| !value.is_empty())
         };
-        let Columns { time, clock, input, output, ids } = self.columns;
-        let input_length = value(input).ok_or_else(|| invalid(format!("{input}: no value")))?;
-        let ids = ids.and_then(value).map(id_list).transpose()?;
-        let used = [Some(*time), Some(*input), Some(*output), self.columns.ids];
-        let rest: Vec<(&str, String)> = self
-            .names
-            .iter()
-            .zip(&values)
-            .filter(|(name, _)| !used.contains(&Some(name.as_str())))
-            .map(|(name, value)| (name.as_str(), json(value)))
-            .collect();
-        rows.push(&Row {
-            timestamp: value(time).map(|text| clock.read(time, text)).transpose()?,
-            input_length: length(input, input_length)?,
-            output_length: value(output).map(|text| length(output, text)).transpose()?,
-            from_zero: ids.as_deref().is_some_and(is_from_zero),
-            ids,
+        let TableColumns { time, input, output, ids, .. } = self.columns;
+        let input_length = value(input).ok_or_else(|| Invalid::value(format!("{input}: no value")))?;
+        let list = ids.and_then(value).map(id_list).transpose()?;
+        let from_zero = list.as_deref().is_some_and(counts_from_zero);
+        let used = [Some(*time), Some(*input), Some(*output), *ids];
+        let cells = self.names.iter().zip(&values).map(|(name, value)| (name.as_str(), value));
+        let rest = cells.filter(|(name, _)| !used.contains(&Some(*name)));
+        let rest: Vec<(&str, String)> = rest.map(|(name, value)| (name, json(value))).collect();
+        let request = TraceLine {
+            time: value(time).map(|text| self.columns.time(text)).transpose()?,
+            input_length: whole_tokens(input, input_length)?,
+            output_length: value(output).map(|text| whole_tokens(output, text)).transpose()?,
+            ids: list.map(Into::into),
             rest: rest.iter().map(|(name, value)| (*name, value.as_str())).collect(),
-            ..Row::default()
-        });
+            ..TraceLine::default()
+        };
+        out.push(&request, from_zero);
         Ok(())
     }
 }
 
-impl Clock {
-    fn read(&self, name: &str, text: &str) -> Result<Millis, Invalid> {
-        let (time, expected) = match self {
-            Self::Number(unit) => (Millis::parse(text, *unit), "a number"),
-            Self::Date => (Millis::parse_date(text), "a date and time"),
-        };
-        time.ok_or_else(|| invalid(format!("{name}: expected {expected}, found {text}")))
-    }
-}
-
-/// A number of tokens; `52.0` too, as tables with gaps are written.
-fn length(name: &str, text: &str) -> Result<u64, Invalid> {
-    let whole = text.split_once('.').map_or(
-        text,
-        |(whole, rest)| {
-            if rest.bytes().all(|b| b == b'0') { whole } else { text }
-        },
-    );
-    let number = whole.parse().ok().filter(|&n| n <= MAX_LENGTH);
-    number.ok_or_else(|| invalid(format!("{name}: expected a whole number of tokens, found {text}")))
-}
-
 fn id_list(text: &str) -> Result<Vec<u64>, Invalid> {
-    let id =
-        |id: &str| id.parse().map_err(|_| invalid(format!("hash_ids: expected 64-bit integers, found {id}")));
+    let id = |id: &str| id.parse().map_err(|_| expected("hash_ids", "64-bit integers", id));
     text.split_ascii_whitespace().map(id).collect()
 }
 
@@ -168,8 +141,8 @@ fn json(text: &str) -> String {
     if is_number { text.to_owned() } else { serde_json::Value::from(text).to_string() }
 }
 
-/// The fields of a line; `None` if a quoted one does not end.
-fn fields(line: &str) -> Option<Vec<String>> {
+/// The cells of a line; `None` if a quoted one does not end.
+fn cells(line: &str) -> Option<Vec<String>> {
     let mut fields = Vec::new();
     let mut rest = line;
     loop {
@@ -205,10 +178,10 @@ mod tests {
 
     #[test]
     fn fields_are_split_as_in_rfc_4180() {
-        assert_eq!(fields("a,b c,,\"d,\"\"e\"").unwrap(), ["a", "b c", "", "d,\"e"]);
-        assert_eq!(fields("").unwrap(), [""]);
-        assert_eq!(fields("a,").unwrap(), ["a", ""]);
-        assert_eq!(fields("\"a"), None);
+        assert_eq!(cells("a,b c,,\"d,\"\"e\"").unwrap(), ["a", "b c", "", "d,\"e"]);
+        assert_eq!(cells("").unwrap(), [""]);
+        assert_eq!(cells("a,").unwrap(), ["a", ""]);
+        assert_eq!(cells("\"a"), None);
     }
 
     #[test]

@@ -6,25 +6,30 @@
 //! is the request. The block size is in the optimizer's configuration: give it with --block-size.
 //! There is no output length. `instance_id`, `trace_id` and all else stay.
 
-use super::object::Object;
-use super::{Decode, FileFacts, Invalid, Row, Rows, Tails, invalid};
-use crate::record::DEFAULT_BLOCK_SIZE;
+use super::base::{DecodeLine, DecodedLines, FileFacts, PartialBlocks};
+use crate::error::Invalid;
+use crate::record::json::RawObject;
+use crate::record::line::TraceLine;
 use crate::record::time::Unit;
+use crate::record::trace_record::DEFAULT_BLOCK_SIZE;
 
-pub(super) struct Decoder {
+struct TairDecoder {
     block_size: u64,
-    tails: Tails,
+    partial: PartialBlocks,
 }
 
-impl Decoder {
-    pub(super) fn new(file: &FileFacts) -> Self {
-        Self { block_size: file.block_size.unwrap_or(DEFAULT_BLOCK_SIZE), tails: Tails::new(file) }
-    }
+pub(super) fn decoder(file: &FileFacts) -> Box<dyn DecodeLine> {
+    let block_size = file.block_size.unwrap_or(DEFAULT_BLOCK_SIZE);
+    Box::new(TairDecoder { block_size, partial: PartialBlocks::new(file) })
 }
 
-impl Decode for Decoder {
-    fn line(&mut self, line: &[u8], rows: &mut Rows) -> Result<(), Invalid> {
-        let object = Object::parse(line)?;
+pub(super) fn is_first(object: &RawObject) -> bool {
+    object.has("keys") && ["timestamp_ns", "timestamp_us", "instance_id"].iter().any(|name| object.has(name))
+}
+
+impl DecodeLine for TairDecoder {
+    fn line(&mut self, line: &[u8], out: &mut DecodedLines) -> Result<(), Invalid> {
+        let object = RawObject::parse(line)?;
         let kind = object.text("type").unwrap_or_default().to_ascii_lowercase();
         if kind.contains("write") {
             return Ok(());
@@ -34,17 +39,18 @@ impl Decode for Decoder {
         let counted = tokens.map(|tokens| tokens.len() as u64).filter(|&n| n > 0);
         let input_length = stated
             .or(counted)
-            .ok_or_else(|| invalid("expected \"input_len\" or \"tokens\", found neither"))?;
+            .ok_or_else(|| Invalid::value("expected \"input_len\" or \"tokens\", found neither"))?;
         let nanoseconds = object.time("timestamp_ns", Unit::Nanoseconds)?;
         let mut ids = object.ids("keys")?;
-        self.tails.complete(&mut ids, input_length, self.block_size);
-        rows.push(&Row {
-            timestamp: nanoseconds.or(object.time("timestamp_us", Unit::Microseconds)?),
+        self.partial.complete(&mut ids, input_length, self.block_size);
+        let request = TraceLine {
+            time: nanoseconds.or(object.time("timestamp_us", Unit::Microseconds)?),
             input_length,
-            ids: Some(ids),
+            ids: Some(ids.into()),
             rest: object.rest(&["timestamp_ns", "timestamp_us", "keys", "input_len", "tokens"]),
-            ..Row::default()
-        });
+            ..TraceLine::default()
+        };
+        out.push(&request, false);
         Ok(())
     }
 }

@@ -5,12 +5,15 @@
 //! --dataset-name timed_trace`: seconds, every prompt is made of its ids), kvcache-simulator 0.1
 //! (`trace.py`: a block size in each row).
 
-use super::{bailian, csv, write_ids};
+use super::bailian::BailianWriter;
+use super::csv;
 use crate::error::{Invalid, InvalidKind};
-use crate::record::time::{Millis, Unit};
+use crate::record::line::TraceLine;
+use crate::record::time::Unit;
 
 /// A format to write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Target {
     /// Our own, with all fields that were read.
     #[default]
@@ -59,35 +62,17 @@ impl Target {
     }
 }
 
-/// One record to be written.
-pub struct TargetRow<'a> {
-    /// Its time.
-    pub time: Option<Millis>,
-    /// Prompt length in tokens.
-    pub input_length: u64,
-    /// Generated length in tokens.
-    pub output_length: Option<u64>,
-    /// One id per block.
-    pub ids: Option<&'a [u64]>,
-    /// Tokens per block.
-    pub block_size: u64,
-    /// The session, where rows of one session belong together.
-    pub session: Option<&'a str>,
-    /// The Mooncake line, for what else stands in it.
-    pub line: &'a [u8],
-}
-
 /// Writes one record after the other in a format other than our own.
 pub struct TargetWriter {
     target: Target,
-    bailian: bailian::Writer,
+    bailian: BailianWriter,
     started: bool,
 }
 
 impl TargetWriter {
     /// Nothing has been written yet.
     pub fn new(target: Target) -> Self {
-        Self { target, bailian: bailian::Writer::default(), started: false }
+        Self { target, bailian: BailianWriter::default(), started: false }
     }
 
     /// What comes before the first record, also where there is none.
@@ -98,61 +83,43 @@ impl TargetWriter {
         self.started = true;
     }
 
-    /// Appends a record.
+    /// Appends a request with all that is known of it; `original` is its Mooncake line, for the formats
+    /// that keep what else stands in it.
     ///
     /// # Errors
-    /// When the format needs a field that the record does not have.
-    pub fn write(&mut self, row: &TargetRow, out: &mut Vec<u8>) -> Result<(), Invalid> {
+    /// When the format needs a field that the request does not have.
+    pub fn write(&mut self, request: &TraceLine, original: &[u8], out: &mut Vec<u8>) -> Result<(), Invalid> {
         self.start(out);
         match self.target {
-            Target::Bailian => self.bailian.write(row, out),
+            Target::Bailian => self.bailian.write(request, original, out),
             Target::Csv => {
-                csv::write(row, out);
+                csv::write(request, out);
                 Ok(())
             }
-            _ => self.json(row, out),
+            _ => self.json(request, out),
         }
     }
 
-    fn json(&self, row: &TargetRow, out: &mut Vec<u8>) -> Result<(), Invalid> {
+    fn json(&self, request: &TraceLine, out: &mut Vec<u8>) -> Result<(), Invalid> {
         let target = self.target;
         let absent = [
-            ("timestamp", row.time.is_none()),
-            ("output_length", row.output_length.is_none()),
-            ("hash_ids", row.ids.is_none()),
+            ("timestamp", request.time.is_none()),
+            ("output_length", request.output_length.is_none()),
+            ("hash_ids", request.ids.is_none()),
         ];
         if let Some((field, _)) = absent.into_iter().find(|(field, absent)| *absent && target.needs(field)) {
             let message = format!("missing field \"{field}\", which {} needs", target.name());
             return Err(Invalid::new(InvalidKind::MissingField, message));
         }
+        let line = TraceLine {
+            ids: request.ids.as_deref().map(Into::into),
+            block_size: request.block_size.filter(|_| target == Target::KvcacheSimulator),
+            session: request.session.filter(|_| target == Target::Aiperf),
+            rest: Vec::new(),
+            ..*request
+        };
         let seconds = matches!(target, Target::Guidellm | Target::Vllm);
-        let mut number = itoa::Buffer::new();
-        out.push(b'{');
-        if let Some(time) = row.time {
-            out.extend_from_slice(b"\"timestamp\": ");
-            time.write(if seconds { Unit::Seconds } else { Unit::Milliseconds }, out);
-            out.extend_from_slice(b", ");
-        }
-        out.extend_from_slice(b"\"input_length\": ");
-        out.extend_from_slice(number.format(row.input_length).as_bytes());
-        if let Some(length) = row.output_length {
-            out.extend_from_slice(b", \"output_length\": ");
-            out.extend_from_slice(number.format(length).as_bytes());
-        }
-        if let Some(ids) = row.ids {
-            out.extend_from_slice(b", \"hash_ids\": ");
-            write_ids(ids, b", ", out);
-        }
-        if target == Target::KvcacheSimulator {
-            out.extend_from_slice(b", \"block_size\": ");
-            out.extend_from_slice(number.format(row.block_size).as_bytes());
-        }
-        if let Some(session) = row.session.filter(|_| target == Target::Aiperf) {
-            out.extend_from_slice(b", \"session_id\": ");
-            // A string written into memory cannot fail.
-            serde_json::to_writer(&mut *out, session).ok();
-        }
-        out.extend_from_slice(b"}\n");
+        line.write(if seconds { Unit::Seconds } else { Unit::Milliseconds }, out);
         Ok(())
     }
 }

@@ -12,10 +12,12 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use super::object::Object;
-use super::{Decode, FileFacts, Invalid, Row, Rows, Tails, invalid};
-use crate::record::MAX_NEW_BLOCKS;
+use super::base::{DecodeLine, DecodedLines, FileFacts, PartialBlocks};
+use crate::error::Invalid;
+use crate::record::json::{RawObject, implausible};
+use crate::record::line::TraceLine;
 use crate::record::time::{Millis, Unit};
+use crate::record::trace_record::MAX_NEW_BLOCKS;
 
 /// Tokens per block where the user does not say.
 const BLOCK_SIZE: u64 = 64;
@@ -23,63 +25,64 @@ const BLOCK_SIZE: u64 = 64;
 /// Events of a round that come before its request.
 const INPUT_EVENTS: [&str; 2] = ["user_message", "tool_result"];
 
-pub(super) struct Decoder {
+struct TracelabDecoder {
     block_size: u64,
-    tails: Tails,
+    partial: PartialBlocks,
     /// Ids of the full blocks of each session's last round.
     sessions: HashMap<String, Vec<u64>>,
 }
 
-impl Decoder {
-    pub(super) fn new(file: &FileFacts) -> Self {
-        let block_size = file.block_size.unwrap_or(BLOCK_SIZE);
-        Self { block_size, tails: Tails::new(file), sessions: HashMap::new() }
-    }
+pub(super) fn decoder(file: &FileFacts) -> Box<dyn DecodeLine> {
+    let block_size = file.block_size.unwrap_or(BLOCK_SIZE);
+    Box::new(TracelabDecoder { block_size, partial: PartialBlocks::new(file), sessions: HashMap::new() })
 }
 
-impl Decode for Decoder {
-    fn line(&mut self, line: &[u8], rows: &mut Rows) -> Result<(), Invalid> {
-        let object = Object::parse(line)?;
-        let session = object.text("session_id").ok_or_else(|| invalid("missing field \"session_id\""))?;
+pub(super) fn is_first(object: &RawObject) -> bool {
+    object.has("prefix_tokens") && object.has("input_tokens_total")
+}
+
+impl DecodeLine for TracelabDecoder {
+    fn line(&mut self, line: &[u8], out: &mut DecodedLines) -> Result<(), Invalid> {
+        let object = RawObject::parse(line)?;
+        let session = object.required_text("session_id")?;
         let input_length = object.length("input_tokens_total")?;
         let prefix = object.length("prefix_tokens")?.min(input_length);
-        let timestamp = submitted(&object)?;
+        let time = submitted(&object)?;
         let output_length = object.optional_length("output_tokens")?;
         if input_length / self.block_size > MAX_NEW_BLOCKS {
-            return Err(invalid(format!(
-                "input_tokens_total: {input_length} is not a plausible number of tokens"
-            )));
+            return Err(implausible("input_tokens_total", &input_length.to_string(), "tokens"));
         }
         let full = self.sessions.entry(session).or_default();
         full.truncate((prefix / self.block_size) as usize);
         while (full.len() as u64) < input_length / self.block_size {
-            full.push(self.tails.fresh());
+            full.push(self.partial.fresh());
         }
         let mut ids = full.clone();
-        self.tails.complete(&mut ids, input_length, self.block_size);
-        rows.push(&Row {
-            timestamp,
+        self.partial.complete(&mut ids, input_length, self.block_size);
+        let request = TraceLine {
+            time,
             input_length,
             output_length,
-            ids: Some(ids),
+            ids: Some(ids.into()),
             block_size: Some(self.block_size),
-            from_zero: true,
             rest: object.rest(&["input_tokens_total", "timing_events"]),
-        });
+            ..TraceLine::default()
+        };
+        out.push(&request, true);
         Ok(())
     }
 }
 
 /// When the request was sent: with the last of its inputs, or with the first event at all.
-fn submitted(object: &Object) -> Result<Option<Millis>, Invalid> {
+fn submitted(object: &RawObject) -> Result<Option<Millis>, Invalid> {
     #[derive(Deserialize)]
-    struct Event {
+    struct TimingEvent {
         event_type: Option<String>,
         timestamp: Option<serde_json::Value>,
     }
     let Some(raw) = object.get("timing_events") else { return Ok(None) };
-    let wrong = || invalid("timing_events: expected a list of events with their times");
-    let events: Vec<Event> = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
+    let wrong = || Invalid::value("timing_events: expected a list of events with their times");
+    let events: Vec<TimingEvent> = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
     let mut inputs = Vec::new();
     let mut others = Vec::new();
     for event in events {

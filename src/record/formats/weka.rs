@@ -7,58 +7,77 @@
 //! share the ids. Every conversation starts at time 0: sort the result to have them side by side. The
 //! other fields of a request stay, with the conversation's `id` as `session_id`.
 
-use super::object::Object;
-use super::{Decode, FileFacts, Invalid, Row, Rows, Tails, invalid, mint};
+use super::base::{DecodeLine, DecodedLines, FileFacts, PartialBlocks, surrogate_id};
+use crate::error::Invalid;
+use crate::record::json::RawObject;
+use crate::record::line::TraceLine;
 use crate::record::time::Unit;
 
 /// Fields of a request that become fields of the record.
 const USED: [&str; 4] = ["t", "in", "out", "hash_ids"];
 
-pub(super) struct Decoder {
+struct WekaDecoder {
     file: u64,
     conversations: u64,
-    tails: Tails,
+    partial: PartialBlocks,
 }
 
-impl Decoder {
-    pub(super) fn new(file: &FileFacts) -> Self {
-        Self { file: file.index as u64, conversations: 0, tails: Tails::new(file) }
-    }
+pub(super) fn decoder(file: &FileFacts) -> Box<dyn DecodeLine> {
+    let partial = PartialBlocks::new(file);
+    Box::new(WekaDecoder { file: file.index as u64, conversations: 0, partial })
+}
 
-    fn requests(&mut self, list: &Object, of: &Conversation, rows: &mut Rows) -> Result<(), Invalid> {
+pub(super) fn is_first(object: &RawObject) -> bool {
+    object.has("requests") && object.has("block_size")
+}
+
+impl WekaDecoder {
+    fn requests(
+        &mut self,
+        list: &RawObject,
+        of: &Conversation,
+        out: &mut DecodedLines,
+    ) -> Result<(), Invalid> {
         for raw in list.list("requests")? {
-            let request = Object::of("requests", raw)?;
+            let request = RawObject::of("requests", raw)?;
             if request.text("type").as_deref() == Some("subagent") {
                 let agent = request.get("agent_id").map(serde_json::value::RawValue::get);
-                self.requests(&request, &Conversation { agent, ..*of }, rows)?;
+                self.requests(&request, &Conversation { agent, ..*of }, out)?;
             } else {
-                self.request(&request, of, rows)?;
+                self.request(&request, of, out)?;
             }
         }
         Ok(())
     }
 
-    fn request(&mut self, request: &Object, of: &Conversation, rows: &mut Rows) -> Result<(), Invalid> {
+    fn request(
+        &mut self,
+        request: &RawObject,
+        of: &Conversation,
+        out: &mut DecodedLines,
+    ) -> Result<(), Invalid> {
         let input_length = request.length("in")?;
-        let mut ids = None;
-        if request.get("hash_ids").is_some() {
+        let mut ids: Option<Vec<u64>> = None;
+        if request.has("hash_ids") {
             let scope = [self.file.to_le_bytes(), self.conversations.to_le_bytes()];
-            let mint = |id: &u64| mint(&[b"conversation", &scope[0], &scope[1], &id.to_le_bytes()]);
-            let list = ids.insert(request.ids("hash_ids")?.iter().map(mint).collect());
-            self.tails.complete(list, input_length, of.block_size);
+            let surrogate =
+                |id: &u64| surrogate_id(&[b"conversation", &scope[0], &scope[1], &id.to_le_bytes()]);
+            let list = ids.insert(request.ids("hash_ids")?.iter().map(surrogate).collect());
+            self.partial.complete(list, input_length, of.block_size);
         }
         let mut rest = request.rest(&USED);
         rest.push(("session_id", of.id));
         rest.extend(of.agent.map(|agent| ("agent_id", agent)));
-        rows.push(&Row {
-            timestamp: request.time("t", Unit::Seconds)?,
+        let line = TraceLine {
+            time: request.time("t", Unit::Seconds)?,
             input_length,
             output_length: request.optional_length("out")?,
-            ids,
+            ids: ids.map(Into::into),
             block_size: Some(of.block_size),
-            from_zero: true,
             rest,
-        });
+            ..TraceLine::default()
+        };
+        out.push(&line, true);
         Ok(())
     }
 }
@@ -71,15 +90,15 @@ struct Conversation<'a> {
     block_size: u64,
 }
 
-impl Decode for Decoder {
-    fn line(&mut self, line: &[u8], rows: &mut Rows) -> Result<(), Invalid> {
-        let object = Object::parse(line)?;
+impl DecodeLine for WekaDecoder {
+    fn line(&mut self, line: &[u8], out: &mut DecodedLines) -> Result<(), Invalid> {
+        let object = RawObject::parse(line)?;
         self.conversations += 1;
-        let size = object.block_size("block_size")?.ok_or_else(|| invalid("missing field \"block_size\""))?;
+        let size = object.block_size("block_size")?.ok_or_else(|| Invalid::missing("block_size"))?;
         if let Some(scope) = object.text("hash_id_scope").filter(|scope| scope != "local") {
-            return Err(invalid(format!("hash_id_scope: expected \"local\", found \"{scope}\"")));
+            return Err(Invalid::value(format!("hash_id_scope: expected \"local\", found \"{scope}\"")));
         }
         let id = object.get("id").map_or("null", serde_json::value::RawValue::get);
-        self.requests(&object, &Conversation { id, agent: None, block_size: size }, rows)
+        self.requests(&object, &Conversation { id, agent: None, block_size: size }, out)
     }
 }

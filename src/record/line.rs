@@ -1,0 +1,225 @@
+//! The one writer of trace lines.
+//!
+//! The names of the fields that kvtrace writes stand here once. [`LineWriter`] writes one field after the
+//! other; [`TraceLine`] is a request whose fields are written in the order that traces have.
+
+use std::borrow::Cow;
+
+use crate::record::time::{Millis, Unit};
+
+/// The name of a field, with what stands before and after it in a line.
+#[derive(Clone, Copy, Debug)]
+pub struct FieldKey(&'static str);
+
+macro_rules! field_keys {
+    ($($(#[$doc:meta])* $key:ident = $name:literal;)*) => {
+        $($(#[$doc])* pub const $key: FieldKey = FieldKey(concat!(", \"", $name, "\": "));)*
+    };
+}
+
+field_keys! {
+    /// Arrival.
+    TIMESTAMP = "timestamp";
+    /// Prompt length in tokens.
+    INPUT_LENGTH = "input_length";
+    /// Generated length in tokens.
+    OUTPUT_LENGTH = "output_length";
+    /// One id per block of the prompt.
+    HASH_IDS = "hash_ids";
+    /// Tokens per block.
+    BLOCK_SIZE = "block_size";
+    /// The conversation that a request belongs to.
+    SESSION_ID = "session_id";
+    /// The most tokens that an answer may have, beside a prompt.
+    MAX_TOKENS = "max_tokens";
+    /// The reference synthesizer's length of the shared beginning.
+    CONTEXT_LEN = "context_len";
+    /// The reference synthesizer's length of what is not shared.
+    UNIQUE_USER_PROMPT_LEN = "unique_user_prompt_len";
+    /// Bailian's number of a request.
+    CHAT_ID = "chat_id";
+    /// Bailian's number of the request before in its conversation.
+    PARENT_CHAT_ID = "parent_chat_id";
+    /// Bailian's kind of request.
+    TYPE = "type";
+    /// Bailian's number of a request within its conversation.
+    TURN = "turn";
+}
+
+impl FieldKey {
+    /// The name as it stands behind another field.
+    pub(crate) fn separated(self) -> &'static str {
+        self.0
+    }
+}
+
+/// The names of a trace's own fields, synonyms included: a further field of such a name would stand twice.
+const OWN_NAMES: [&str; 8] = [
+    "timestamp",
+    "created_time",
+    "input_length",
+    "input_tokens",
+    "output_length",
+    "output_tokens",
+    "hash_ids",
+    "block_size",
+];
+
+/// Writes the fields of one line, an object, one after the other.
+pub struct LineWriter<'a> {
+    out: &'a mut Vec<u8>,
+    /// Bytes of a separator that does not stand before the first field.
+    skip: usize,
+}
+
+impl<'a> LineWriter<'a> {
+    /// Begins an object at the end of `out`.
+    #[inline]
+    pub fn new(out: &'a mut Vec<u8>) -> Self {
+        out.push(b'{');
+        Self { out, skip: 2 }
+    }
+
+    /// Where the caller writes the value of a field.
+    #[inline]
+    pub fn value(&mut self, key: FieldKey) -> &mut Vec<u8> {
+        self.out.extend_from_slice(&key.0.as_bytes()[self.skip..]);
+        self.skip = 0;
+        self.out
+    }
+
+    /// Where the caller writes a whole field, its name included.
+    #[inline]
+    pub fn member(&mut self) -> &mut Vec<u8> {
+        self.out.extend_from_slice(&b", "[self.skip..]);
+        self.skip = 0;
+        self.out
+    }
+
+    /// A whole number.
+    #[inline]
+    pub fn number(&mut self, key: FieldKey, value: u64) {
+        self.value(key).extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    /// A time in `unit`s.
+    pub fn time(&mut self, key: FieldKey, time: Millis, unit: Unit) {
+        time.write(unit, self.value(key));
+    }
+
+    /// A list whose items `write` appends.
+    #[inline]
+    pub fn list(&mut self, key: FieldKey, write: impl FnOnce(&mut Vec<u8>)) {
+        let out = self.value(key);
+        out.push(b'[');
+        write(out);
+        out.push(b']');
+    }
+
+    /// A list of ids.
+    pub fn ids(&mut self, key: FieldKey, ids: &[u64]) {
+        self.list(key, |out| join_ids(ids.iter().copied(), b", ", out));
+    }
+
+    /// Text, which becomes a JSON string.
+    pub fn text(&mut self, key: FieldKey, text: &str) {
+        write_text(text, self.value(key));
+    }
+
+    /// A value that is JSON already.
+    pub fn json(&mut self, key: FieldKey, json: &str) {
+        self.value(key).extend_from_slice(json.as_bytes());
+    }
+
+    /// A field of any name whose value is JSON already.
+    pub fn further(&mut self, name: &str, json: &str) {
+        let out = self.member();
+        write_text(name, out);
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(json.as_bytes());
+    }
+
+    /// The fields of `rest` but those whose names are a trace's own.
+    pub fn rest(&mut self, rest: &[(&str, &str)]) {
+        for (name, json) in rest.iter().filter(|(name, _)| !OWN_NAMES.contains(name)) {
+            self.further(name, json);
+        }
+    }
+
+    /// Ends the object, and the line.
+    #[inline]
+    pub fn end(self) {
+        self.out.extend_from_slice(b"}\n");
+    }
+}
+
+/// One request to be written: the fields that it has.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct TraceLine<'a> {
+    /// Its time.
+    pub time: Option<Millis>,
+    /// Prompt length in tokens.
+    pub input_length: u64,
+    /// Generated length in tokens.
+    pub output_length: Option<u64>,
+    /// One id per block.
+    pub ids: Option<Cow<'a, [u64]>>,
+    /// Tokens per block.
+    pub block_size: Option<u64>,
+    /// The session, where lines of one session belong together.
+    pub session: Option<&'a str>,
+    /// Further fields: name, and JSON as it stood.
+    pub rest: Vec<(&'a str, &'a str)>,
+}
+
+impl TraceLine<'_> {
+    /// Appends the line, with times in `unit`s.
+    pub fn write(&self, unit: Unit, out: &mut Vec<u8>) {
+        let mut line = LineWriter::new(out);
+        if let Some(time) = self.time {
+            line.time(TIMESTAMP, time, unit);
+        }
+        line.number(INPUT_LENGTH, self.input_length);
+        if let Some(length) = self.output_length {
+            line.number(OUTPUT_LENGTH, length);
+        }
+        if let Some(ids) = &self.ids {
+            line.ids(HASH_IDS, ids);
+        }
+        if let Some(size) = self.block_size {
+            line.number(BLOCK_SIZE, size);
+        }
+        if let Some(session) = self.session {
+            line.text(SESSION_ID, session);
+        }
+        line.rest(&self.rest);
+        line.end();
+    }
+}
+
+/// Appends ids with `separator` between them.
+#[inline]
+pub fn join_ids(ids: impl IntoIterator<Item = u64>, separator: &[u8], out: &mut Vec<u8>) {
+    let mut number = itoa::Buffer::new();
+    let start = out.len();
+    for id in ids {
+        if out.len() > start {
+            out.extend_from_slice(separator);
+        }
+        out.extend_from_slice(number.format(id).as_bytes());
+    }
+}
+
+/// Appends a JSON list of ids.
+pub fn write_ids(ids: &[u64], separator: &[u8], out: &mut Vec<u8>) {
+    out.push(b'[');
+    join_ids(ids.iter().copied(), separator, out);
+    out.push(b']');
+}
+
+/// Appends `text` as a JSON string.
+pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
+    // Text written into memory cannot fail.
+    serde_json::to_writer(out, text).ok();
+}

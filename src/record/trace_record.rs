@@ -1,0 +1,68 @@
+//! What a line of a trace says, and the limits of what is plausible.
+
+use std::ops::Range;
+
+/// Block size of the Mooncake traces, in tokens.
+pub const DEFAULT_BLOCK_SIZE: u64 = 512;
+
+/// The largest length that is taken for a number of tokens. It keeps every sum of squares in 128 bits.
+pub const MAX_LENGTH: u64 = 1 << 40;
+
+/// Timestamps are at most this many milliseconds from zero: no clock counts further, in whatever unit, and
+/// no difference or sum of squares of such times exceeds what a double holds.
+pub const MAX_TIME: f64 = 1e24;
+
+/// The largest number of tokens per block.
+pub const MAX_BLOCK_SIZE: u64 = 1 << 24;
+
+/// The most blocks that are invented for one prompt: a typo in a length must not fill memory.
+pub const MAX_NEW_BLOCKS: u64 = 1 << 20;
+
+/// One request of a trace. The vector of ids is reused from line to line. Further fields may come: build one
+/// with `..Record::default()`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Record {
+    /// The number of its line in the input, from 1, over all files; 0 if it did not come from an input.
+    pub line: u64,
+    /// Arrival in milliseconds.
+    pub timestamp: Option<f64>,
+    /// Prompt length in tokens.
+    pub input_length: u64,
+    /// Generated length in tokens.
+    pub output_length: Option<u64>,
+    /// Tokens per block, where the line states it.
+    pub block_size: Option<u64>,
+    /// Whether the line has a list of ids at all.
+    pub has_ids: bool,
+    /// One id per prefix block, first block first.
+    pub hash_ids: Vec<u64>,
+    /// Where in the line the list of ids stands, brackets included.
+    pub ids_span: Range<usize>,
+    /// Where the value of the timestamp stands; empty if there is none.
+    pub time_span: Range<usize>,
+    /// Where the value of the input length stands.
+    pub input_span: Range<usize>,
+    /// Where the value of the block size stands; empty if there is none.
+    pub block_size_span: Range<usize>,
+}
+
+impl Record {
+    /// Empties the record for the next line and keeps its memory.
+    pub(super) fn clear(&mut self) {
+        self.hash_ids.clear();
+        self.timestamp = None;
+        self.input_length = 0;
+        self.output_length = None;
+        self.block_size = None;
+        self.has_ids = false;
+        self.ids_span = 0..0;
+        self.time_span = 0..0;
+        self.input_span = 0..0;
+        self.block_size_span = 0..0;
+    }
+
+    /// The ids, unless the line has none (a trace of lengths only).
+    pub fn ids(&self) -> Option<&[u64]> {
+        self.has_ids.then_some(&self.hash_ids)
+    }
+}
