@@ -154,7 +154,7 @@ fn load(task: &Task, path: &Path, kind: Option<ModelKind>) -> Result<Model> {
         reader.line(input.line()).map_err(|message| input.error(message))?;
     }
     let failed = |message: String| Error::Failed(format!("{}: {message}", path.display()));
-    let model = reader.finish().map_err(failed)?;
+    let model = reader.finish().map_err(|invalid| failed(invalid.message))?;
     if kind.is_some_and(|kind| kind != model.kind()) {
         return Err(failed("not the model that --model asks for".into()));
     }
