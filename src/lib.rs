@@ -12,7 +12,9 @@
 //! * [`report`]: figures written as a table or JSON
 //! * [`cli`]: options, help, manual pages, progress
 //!
-//! The filters are thin users of this library; what follows is each of them in a few lines.
+//! What a filter does as a whole is one call: [`hash::run`], [`stats::run`], [`cat::run`],
+//! [`synth::run`], each with a `Task` that says all about it. The programs only make that of their
+//! options. What follows is each of the filters in a few lines.
 //!
 //! # Analyse
 //!

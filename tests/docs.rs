@@ -7,9 +7,10 @@
 
 mod support;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use kvtrace::cli::{self, Block, Section};
+use kvtrace::cli::{self, Manual};
 use support::{run, scratch, shell};
 
 const PROGRAMS: [&str; 4] = ["trace-hash", "trace-stats", "trace-synth", "trace-cat"];
@@ -85,14 +86,13 @@ fn manual_pages_pass_the_linter() {
     }
 }
 
-fn run_examples(name: &str, sections: &[Section]) {
+fn run_examples(name: &str, manual: &Manual) {
     let mut examples = 0;
-    for block in sections.iter().flat_map(|section| section.body) {
-        let Block::Example { command, .. } = block else { continue };
+    for (_, command) in manual.examples() {
         examples += 1;
-        if can_run(command) {
+        if can_run(&command) {
             let (_folder, path) = workplace();
-            let ran = shell(&path, command);
+            let ran = shell(&path, &command);
             assert_eq!(ran.status, Some(0), "{name}: {command}\n{}", ran.stderr);
             let wrote = !ran.stdout.is_empty() || std::fs::read_dir(&path).unwrap().count() > 2;
             assert!(wrote, "{name}: {command} wrote nothing");
@@ -103,10 +103,10 @@ fn run_examples(name: &str, sections: &[Section]) {
 
 #[test]
 fn every_example_of_the_manual_pages_runs() {
-    run_examples("trace-hash", cli::hash::SPEC.sections);
-    run_examples("trace-stats", cli::stats::SPEC.sections);
-    run_examples("trace-synth", cli::synth::SPEC.sections);
-    run_examples("trace-cat", cli::cat::SPEC.sections);
+    run_examples("trace-hash", &Manual::of(&cli::hash::SPEC));
+    run_examples("trace-stats", &Manual::of(&cli::stats::SPEC));
+    run_examples("trace-synth", &Manual::of(&cli::synth::SPEC));
+    run_examples("trace-cat", &Manual::of(&cli::cat::SPEC));
 }
 
 /// Runs every `console` block of a document: commands after `$ `, each followed by its whole output.
@@ -173,6 +173,25 @@ fn the_two_commands_of_the_readme_are_those_of_the_checks() {
     for command in commands {
         assert!(checks.contains(command), ".ci/run does not run: {command}");
     }
+}
+
+#[test]
+fn every_dependency_has_its_reason() {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let mut dependencies = BTreeSet::new();
+    for section in
+        manifest.split("\n[").filter(|section| section.split(']').next().unwrap().ends_with("dependencies"))
+    {
+        let lines = section.lines().skip(1).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        dependencies.extend(lines.map(|line| line.split(" = ").next().unwrap().to_owned()));
+    }
+    let table = std::fs::read_to_string(root().join("docs/dependencies.md")).unwrap();
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+    let reasons: BTreeMap<String, usize> =
+        rows.map(|(name, reason)| (name.to_owned(), reason.len())).collect();
+    assert!(dependencies.len() > 20);
+    assert_eq!(reasons.keys().cloned().collect::<BTreeSet<_>>(), dependencies);
+    assert!(reasons.values().all(|&length| length > 10), "{reasons:?}");
 }
 
 #[test]

@@ -110,6 +110,27 @@ fn a_dash_as_output_is_standard_output() {
 }
 
 #[test]
+fn lists_of_an_option_given_again_add_up() {
+    let trace: String = (0..40).map(|i| line(i * 60_000, 1024, 1, &[i % 3, i + 9])).collect();
+    for (together, apart) in [
+        ("-p 10,20", "-p 10 -p 20"),
+        ("-c 1,2k,8", "-c 1,2k --capacity 8"),
+        ("-c 4 --policy fifo,lru", "-c 4 --policy fifo --policy=lru"),
+        ("--target 50%,90%", "--target 50% --target 90%"),
+        ("--ttl 1m,5m", "--ttl 1m --ttl 5m"),
+    ] {
+        let report = |args: &str| {
+            let args: Vec<&str> = ["-f", "json"].into_iter().chain(args.split(' ')).collect();
+            run("trace-stats", &args, &trace).ok()
+        };
+        assert_eq!(report(together), report(apart));
+    }
+    let prompt = "{\"prompt\": \"x\", \"a\": 1, \"b\": 2}\n";
+    let kept = run("trace-hash", &["--keep", "a", "--keep", "b"], prompt).ok();
+    assert!(kept.contains("\"a\": 1") && kept.contains("\"b\": 2"), "{kept}");
+}
+
+#[test]
 fn percentages_are_shares() {
     let trace: String = (0..1000).map(|i| line(i, 1024, 1, &[0, i + 1])).collect();
     let half = run("trace-cat", &["--sample", "0.5"], &trace).ok();

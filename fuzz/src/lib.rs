@@ -618,27 +618,10 @@ pub fn options(data: &[u8]) {
     let (tool, data) = choice(data);
     let arguments = data.split(|&b| b == 0).map(|bytes| OsString::from_vec(bytes.to_vec())).collect();
     match tool % 4 {
-        0 => {
-            if let Some(options) = parse(&cli::hash::SPEC, arguments) {
-                let _ = options.check().map_err(|reason| check_reason(&reason));
-                options.workers();
-            }
-        }
-        1 => {
-            if let Some(options) = parse(&cli::stats::SPEC, arguments) {
-                let _ = options.check().map_err(|reason| check_reason(&reason));
-            }
-        }
-        2 => {
-            if let Some(options) = parse(&cli::synth::SPEC, arguments) {
-                let _ = options.check().map_err(|reason| check_reason(&reason));
-            }
-        }
-        _ => {
-            if let Some(options) = parse(&cli::cat::SPEC, arguments) {
-                let _ = options.check().map_err(|reason| check_reason(&reason));
-            }
-        }
+        0 => drop(parse(&cli::hash::SPEC, arguments)),
+        1 => drop(parse(&cli::stats::SPEC, arguments)),
+        2 => drop(parse(&cli::synth::SPEC, arguments)),
+        _ => drop(parse(&cli::cat::SPEC, arguments).map(|options| options.task())),
     }
 }
 

@@ -1,11 +1,13 @@
 //! The options that all filters share.
 
 use std::marker::PhantomData;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::choice::Choice;
 use super::completions::Shell;
-use super::progress::When;
-use super::spec::{Arg, Opt};
+use super::spec::{Opt, opt};
+use crate::error::{Error, Result};
+use crate::io::InputOptions;
 
 /// Values of the options that all filters share.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub struct Common {
     pub skip_invalid: bool,
     /// What to print instead of filtering; [`run`](super::run) takes care of it.
     pub request: Option<Request>,
+    /// The options of the command line by their long names, in order.
+    pub given: Vec<&'static str>,
 }
 
 impl Default for Common {
@@ -36,8 +40,44 @@ impl Default for Common {
             max_line: 64 << 20,
             skip_invalid: false,
             request: None,
+            given: Vec::new(),
         }
     }
+}
+
+impl Common {
+    /// How the input is read.
+    pub(super) fn input(&self) -> InputOptions {
+        InputOptions { max_line: self.max_line, skip_invalid: self.skip_invalid }
+    }
+
+    /// Refuses the output file under another option too: one would replace what the other has written.
+    pub(super) fn refuse_as_output(&self, option: &str, other: Option<&Path>) -> Result<()> {
+        let (Some(file), Some(other)) = (self.output.as_deref(), other) else { return Ok(()) };
+        let place = |path: &Path| std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).ok();
+        if file == other || place(file).is_some_and(|place_of| place(other) == Some(place_of)) {
+            let name = file.display();
+            return Err(Error::Usage(format!("--output and {option} are the same file, {name}")));
+        }
+        Ok(())
+    }
+}
+
+/// When the progress line is shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum When {
+    /// Where standard error is a terminal.
+    #[default]
+    Auto,
+    /// Always, also into a file.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Choice for When {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("auto", Self::Auto), ("always", Self::Always), ("never", Self::Never)];
 }
 
 /// A text that the user asks for about the filter itself.
@@ -65,124 +105,19 @@ pub struct CommonOptions<O>(PhantomData<O>);
 impl<O: HasCommon + 'static> CommonOptions<O> {
     /// The table for [`Spec::common`](super::Spec::common).
     pub const TABLE: &'static [Opt<O>] = &[
-        Opt {
-            long: "output",
-            short: Some('o'),
-            arg: Arg::File("FILE"),
-            help: "write to FILE instead of standard output",
-            doc: "Write to FILE instead of standard output. \
-                  The output goes to a temporary file beside FILE that is renamed to FILE at the \
-                  end of a successful run, so that FILE is never seen half written. \
-                  A FILE of - is standard output.\n\n\
-                  As with sort -o, FILE may be one of the inputs. \
-                  A symbolic link is followed: the file that it leads to is replaced, or created, and \
-                  the link stays, while other hard links to that file keep its old content. \
-                  Each .. in the name is the parent of the folder that the name before it leads to, as for \
-                  the system. \
-                  A new file in place of an old one has its permissions. \
-                  A FILE that is a device or a named pipe is written directly.\n\n\
-                  A run that is killed (SIGKILL) leaves its temporary file, .kvtrace-*.tmp, which the next \
-                  run to the same FILE removes.",
-            set: |options, value| {
-                options.common().output = Some(value.path()).filter(|path| path.as_os_str() != "-");
-                Ok(())
-            },
-        },
-        Opt {
-            long: "skip-invalid",
-            short: None,
-            arg: Arg::None,
-            help: "skip and count bad records instead of stopping at the first",
-            doc: "Skip bad records and print their number at the end. \
-                  By default the first bad record ends the run with a message that names its file \
-                  and line. A run without any valid record still fails.",
-            set: |options, _| {
-                options.common().skip_invalid = true;
-                Ok(())
-            },
-        },
-        Opt {
-            long: "max-line",
-            short: None,
-            arg: Arg::Value("SIZE"),
-            help: "longest line accepted (default 64Mi)",
-            doc: "Treat a line longer than SIZE bytes as a bad record, which is read past without \
-                  being held in memory. \
-                  SIZE takes the units k, M, G, Ki, Mi and Gi; the default is 64Mi.",
-            set: |options, value| {
-                // A limit beyond the address space is no limit.
-                options.common().max_line = usize::try_from(value.positive_size()?).unwrap_or(usize::MAX);
-                Ok(())
-            },
-        },
-        Opt {
-            long: "progress",
-            short: None,
-            arg: Arg::Choice(&["auto", "always", "never"]),
-            help: "when to show progress on standard error (default auto)",
-            doc: "Show bytes, lines and rate on standard error, and percentage and time left where \
-                  the size of the input is known. \
-                  The default, auto, does so where standard error is a terminal.",
-            set: |options, value| {
-                options.common().progress =
-                    value.pick(&[("auto", When::Auto), ("always", When::Always), ("never", When::Never)])?;
-                Ok(())
-            },
-        },
-        Opt {
-            long: "quiet",
-            short: Some('q'),
-            arg: Arg::None,
-            help: "print no warnings and no progress, only errors",
-            doc: "Print errors only: no warnings, and no progress unless it is asked for with \
-                  --progress=always.",
-            set: |options, _| {
-                options.common().quiet = true;
-                Ok(())
-            },
-        },
-        Opt {
-            long: "help",
-            short: Some('h'),
-            arg: Arg::None,
-            help: "print this help",
-            doc: "Print a summary of the options.",
-            set: |options, _| request(options, Request::Help),
-        },
-        Opt {
-            long: "man",
-            short: None,
-            arg: Arg::None,
-            help: "print the manual page (read it with: man -l FILE)",
-            doc: "Print this manual page in the mdoc format.",
-            set: |options, _| request(options, Request::Man),
-        },
-        Opt {
-            long: "completions",
-            short: None,
-            arg: Arg::Choice(&["bash", "zsh", "fish"]),
-            help: "print a completion script for the shell",
-            doc: "Print a script that completes options and their values in the given shell.",
-            set: |options, value| {
-                let shell =
-                    value.pick(&[("bash", Shell::Bash), ("zsh", Shell::Zsh), ("fish", Shell::Fish)])?;
-                request(options, Request::Completions(shell))
-            },
-        },
-        Opt {
-            long: "version",
-            short: Some('V'),
-            arg: Arg::None,
-            help: "print name and version",
-            doc: "",
-            set: |options, _| request(options, Request::Version),
-        },
+        opt("output").short('o').file(|o, v| {
+            o.common().output = Some(v.path()).filter(|path| path.as_os_str() != "-");
+            Ok(())
+        }),
+        opt("skip-invalid").flag(|o| o.common().skip_invalid = true),
+        opt("max-line").value(|o, v| v.bytes().map(|size| o.common().max_line = size)),
+        opt("progress").choice::<_, When>(|o, v| v.pick().map(|when| o.common().progress = when)),
+        opt("quiet").short('q').flag(|o| o.common().quiet = true),
+        opt("help").short('h').flag(|o| o.common().request = Some(Request::Help)),
+        opt("man").flag(|o| o.common().request = Some(Request::Man)),
+        opt("completions").choice::<_, Shell>(|o, v| {
+            v.pick().map(|shell| o.common().request = Some(Request::Completions(shell)))
+        }),
+        opt("version").short('V').flag(|o| o.common().request = Some(Request::Version)),
     ];
-}
-
-/// Stores a request with the signature of a setter's tail.
-#[allow(clippy::unnecessary_wraps)]
-fn request<O: HasCommon>(options: &mut O, request: Request) -> Result<(), String> {
-    options.common().request = Some(request);
-    Ok(())
 }

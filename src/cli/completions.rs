@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use super::choice::Choice;
+use super::manual::{Manual, OptionText};
 use super::spec::{Arg, Opt, Spec};
 
 /// A shell that completions can be written for.
@@ -16,6 +18,11 @@ pub enum Shell {
     Zsh,
     /// The friendly interactive shell.
     Fish,
+}
+
+impl Choice for Shell {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("bash", Self::Bash), ("zsh", Self::Zsh), ("fish", Self::Fish)];
 }
 
 /// The script that completes a filter's options in `shell`.
@@ -36,16 +43,16 @@ fn bash<O>(spec: &Spec<O>) -> String {
         own.push(format!("--{}", option.long));
         let action = match option.arg {
             Arg::None | Arg::Maybe(_) => None,
-            Arg::File(_) => Some("return".to_owned()),
-            Arg::Value(_) | Arg::List(_, []) => Some("compopt +o default 2>/dev/null; return".to_owned()),
-            Arg::Choice(words) => {
-                Some(format!("COMPREPLY=($(compgen -W {} -- \"$cur\")); return", quote(&words.join(" "))))
+            Arg::File => Some("return".to_owned()),
+            Arg::Value => Some("compopt +o default 2>/dev/null; return".to_owned()),
+            Arg::Choice(names) => {
+                Some(format!("COMPREPLY=($(compgen -W {} -- \"$cur\")); return", quote(&names().join(" "))))
             }
-            Arg::List(_, words) => Some(format!(
+            Arg::List(names) => Some(format!(
                 "[[ $cur == *,* ]] && head=${{cur%,*}},\n            \
                  COMPREPLY=($(compgen -P \"$head\" -W {} -- \"${{cur##*,}}\"))\n            \
                  return",
-                quote(&words.join(" "))
+                quote(&names().join(" "))
             )),
         };
         if let Some(action) = action {
@@ -81,8 +88,9 @@ complete -o default -F {function} {name}
 
 fn zsh<O>(spec: &Spec<O>) -> String {
     let mut specs = String::new();
+    let manual = Manual::of(spec);
     for option in spec.all() {
-        let _ = writeln!(specs, "        {} \\", zsh_option(option));
+        let _ = writeln!(specs, "        {} \\", zsh_option(option, manual.option(option.long)));
     }
     let (name, function) = (spec.name, function(spec.name));
     format!(
@@ -101,7 +109,7 @@ fi
     )
 }
 
-fn zsh_option<O>(option: &Opt<O>) -> String {
+fn zsh_option<O>(option: &Opt<O>, text: OptionText) -> String {
     let Opt { long, short, .. } = option;
     let (glued, equals) = match option.arg {
         Arg::None => ("", ""),
@@ -116,13 +124,15 @@ fn zsh_option<O>(option: &Opt<O>) -> String {
     };
     let value = match option.arg {
         Arg::None => String::new(),
-        Arg::Value(name) | Arg::List(name, []) => format!(":{}: ", zsh_text(name)),
-        Arg::File(name) => format!(":{}:_files", zsh_text(name)),
-        Arg::Choice(words) => format!(":{long}:({})", words.join(" ")),
-        Arg::Maybe(words) => format!("::{long}:({})", words.join(" ")),
-        Arg::List(name, words) => format!(":{}:_sequence compadd - {}", zsh_text(name), words.join(" ")),
+        Arg::Value => format!(":{}: ", zsh_text(text.placeholder)),
+        Arg::File => format!(":{}:_files", zsh_text(text.placeholder)),
+        Arg::Choice(words) => format!(":{long}:({})", words().join(" ")),
+        Arg::Maybe(words) => format!("::{long}:({})", words().join(" ")),
+        Arg::List(words) => {
+            format!(":{}:_sequence compadd - {}", zsh_text(text.placeholder), words().join(" "))
+        }
     };
-    format!("{names}{}", quote(&format!("[{}]{value}", zsh_text(option.help))))
+    format!("{names}{}", quote(&format!("[{}]{value}", zsh_text(text.help))))
 }
 
 /// Text inside a specification of `_arguments`.
@@ -139,6 +149,7 @@ fn zsh_text(text: &str) -> String {
 
 fn fish<O>(spec: &Spec<O>) -> String {
     let mut out = String::new();
+    let manual = Manual::of(spec);
     for option in spec.all() {
         let _ = write!(out, "complete -c {}", spec.name);
         if let Some(short) = option.short {
@@ -147,17 +158,17 @@ fn fish<O>(spec: &Spec<O>) -> String {
         let _ = write!(out, " -l {}", option.long);
         match option.arg {
             Arg::None | Arg::Maybe(_) => {}
-            Arg::File(_) => out.push_str(" -r -F"),
-            Arg::Value(_) | Arg::List(_, []) => out.push_str(" -x"),
+            Arg::File => out.push_str(" -r -F"),
+            Arg::Value => out.push_str(" -x"),
             Arg::Choice(words) => {
-                let _ = write!(out, " -x -a {}", fish_quote(&words.join(" ")));
+                let _ = write!(out, " -x -a {}", fish_quote(&words().join(" ")));
             }
-            Arg::List(_, words) => {
-                let list = format!("(__fish_append , {})", words.join(" "));
+            Arg::List(words) => {
+                let list = format!("(__fish_append , {})", words().join(" "));
                 let _ = write!(out, " -x -a {}", fish_quote(&list));
             }
         }
-        let _ = writeln!(out, " -d {}", fish_quote(option.help));
+        let _ = writeln!(out, " -d {}", fish_quote(manual.option(option.long).help));
     }
     out
 }

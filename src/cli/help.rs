@@ -1,6 +1,7 @@
 //! `--help`: the options in short.
 
-use super::spec::{Arg, Block, Opt, Spec};
+use super::manual::{Manual, OptionText};
+use super::spec::{Arg, Opt, Spec};
 
 /// Width of a terminal that help fits into.
 const WIDTH: usize = 80;
@@ -10,35 +11,33 @@ const COLUMN: usize = 26;
 
 /// The text of `--help`.
 pub(super) fn help<O>(spec: &Spec<O>) -> String {
+    let manual = Manual::of(spec);
     let mut out = format!("Usage: {} [OPTION]... [FILE]...\n\n", spec.name);
-    let about = format!("{}{}.", spec.about[..1].to_uppercase(), &spec.about[1..]);
+    let about = format!("{}{}.", manual.about[..1].to_uppercase(), &manual.about[1..]);
     wrap(&about, 0, &mut out);
     wrap("With no FILE, or when FILE is -, read standard input.", 0, &mut out);
     out.push_str("\nOptions:\n");
     for option in spec.options {
-        describe(option, &mut out);
+        describe(option, manual.option(option.long), &mut out);
     }
     out.push('\n');
     for option in spec.common {
-        describe(option, &mut out);
+        describe(option, manual.option(option.long), &mut out);
     }
-    let examples = spec.sections.iter().filter(|section| section.title == "EXAMPLES");
-    for block in examples.flat_map(|section| section.body).take(1) {
-        if let Block::Example { what, command } = block {
-            out.push_str("\nExample:\n");
-            wrap(&format!("{what}:"), 2, &mut out);
-            command.lines().for_each(|line| out.push_str(&format!("    {line}\n")));
-        }
+    if let Some((what, command)) = manual.examples().next() {
+        out.push_str("\nExample:\n");
+        wrap(&format!("{what}:"), 2, &mut out);
+        command.lines().for_each(|line| out.push_str(&format!("    {line}\n")));
     }
     out.push_str("\nExit status: 0 success, 1 bad data or I/O error, 2 usage error.\n");
     out.push_str(&format!("The manual page has the details: {} --man | man -l -\n", spec.name));
     out
 }
 
-fn describe<O>(option: &Opt<O>, out: &mut String) {
+fn describe<O>(option: &Opt<O>, text: OptionText, out: &mut String) {
     let short = option.short.map_or_else(|| "    ".to_owned(), |short| format!("-{short}, "));
     let mut names = format!("  {short}--{}", option.long);
-    if let Some(placeholder) = option.arg.placeholder() {
+    if let Some(placeholder) = option.placeholder(text.placeholder) {
         names.push_str(&match option.arg {
             Arg::Maybe(_) => format!("[={placeholder}]"),
             _ => format!(" {placeholder}"),
@@ -51,7 +50,7 @@ fn describe<O>(option: &Opt<O>, out: &mut String) {
         out.push_str(&" ".repeat(COLUMN - names.len()));
     }
     let mut explanation = String::new();
-    wrap(option.help, COLUMN, &mut explanation);
+    wrap(text.help, COLUMN, &mut explanation);
     out.push_str(if names.len() + 2 > COLUMN { &explanation } else { explanation.trim_start() });
 }
 
@@ -84,10 +83,10 @@ mod tests {
 
     #[test]
     fn help_lists_every_option_within_the_width_of_a_terminal() {
-        let text = help(&SPEC);
+        let (text, manual) = (help(&SPEC), Manual::of(&SPEC));
         for option in SPEC.all() {
             assert!(text.contains(&format!("--{}", option.long)), "{text}");
-            assert!(text.contains(option.help.split(' ').next().unwrap()), "{text}");
+            assert!(text.contains(manual.option(option.long).help.split(' ').next().unwrap()), "{text}");
         }
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
     }

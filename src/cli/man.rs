@@ -1,53 +1,46 @@
 //! The manual page, in the mdoc language of mandoc and groff.
 
-use super::spec::{Arg, Block, Section, Spec};
+use super::manual::{Block, Manual, Section, command_lines};
+use super::spec::{Arg, Spec};
 
 /// Date of the pages: that of the last change to an interface, so that no clock is needed.
-const DATE: &str = "November 24, 2026";
+const DATE: &str = "November 27, 2026";
 
 /// The page of a filter.
 pub(super) fn page<O>(spec: &Spec<O>) -> String {
+    let manual = Manual::of(spec);
     let mut page = Page::default();
     let upper = spec.name.to_uppercase();
-    page.line(".\\\" Generated from the option table: change that, not this file.");
+    page.line(".\\\" Generated from src/cli: change the option table and its text there, not this file.");
     page.line(&format!(".Dd {DATE}\n.Dt {upper} 1\n.Os"));
     page.line(&format!(".Sh NAME\n.Nm {}", spec.name));
-    page.line(&format!(".Nd {}", escape(spec.about)));
+    page.line(&format!(".Nd {}", escape(manual.about)));
     page.line(".Sh SYNOPSIS\n.Nm\n.Op Ar OPTION ...\n.Op Ar");
-    page.line(".Sh DESCRIPTION");
-    page.blocks(spec.description);
+    let (description, others): (Vec<&Section>, Vec<&Section>) =
+        manual.sections.iter().partition(|section| section.title == "DESCRIPTION");
+    page.sections(&description);
     page.line(".Sh OPTIONS\n.Bl -tag -width Ds");
     for option in spec.all() {
+        let text = manual.option(option.long);
         let argument = match option.arg {
             Arg::None => String::new(),
-            Arg::Value(name) | Arg::File(name) | Arg::List(name, _) => format!(" Ar {name}"),
-            Arg::Choice(choices) => format!(" Cm {}", choices.join(" | ")),
-            Arg::Maybe(choices) => format!(" Ns Op = Ns Cm {}", choices.join(" | ")),
+            Arg::Value | Arg::File | Arg::List(_) => format!(" Ar {}", text.placeholder),
+            Arg::Choice(names) => format!(" Cm {}", names().join(" | ")),
+            Arg::Maybe(names) => format!(" Ns Op = Ns Cm {}", names().join(" | ")),
         };
         let short = option.short.map_or_else(String::new, |short| format!("Fl {short} , "));
         page.line(&format!(".It {short}Fl Fl {}{argument}", option.long.replace('-', "\\-")));
-        let sentence = format!("{}{}.", option.help[..1].to_uppercase(), &option.help[1..]);
-        page.text(if option.doc.is_empty() { &sentence } else { option.doc });
+        let sentence = || format!("{}{}.", text.help[..1].to_uppercase(), &text.help[1..]);
+        page.text(&if text.doc.is_empty() { sentence() } else { text.doc.to_owned() });
     }
     page.line(".El");
-    let (late, early): (Vec<&Section>, Vec<&Section>) = spec
-        .sections
-        .iter()
+    let (late, early): (Vec<&Section>, Vec<&Section>) = others
+        .into_iter()
         .partition(|section| matches!(section.title, "EXAMPLES" | "SEE ALSO" | "FILES" | "ENVIRONMENT"));
-    for section in early {
-        page.line(&format!(".Sh {}", section.title));
-        page.blocks(section.body);
-    }
+    page.sections(&early);
     page.line(".Sh EXIT STATUS");
     page.blocks(EXIT_STATUS);
-    for section in late {
-        page.line(&format!(".Sh {}", section.title));
-        if section.title == "SEE ALSO" {
-            page.references(section.body);
-        } else {
-            page.blocks(section.body);
-        }
-    }
+    page.sections(&late);
     page.out
 }
 
@@ -64,6 +57,17 @@ struct Page {
 }
 
 impl Page {
+    fn sections(&mut self, sections: &[&Section]) {
+        for section in sections {
+            self.line(&format!(".Sh {}", section.title));
+            if section.title == "SEE ALSO" {
+                self.references(&section.body);
+            } else {
+                self.blocks(&section.body);
+            }
+        }
+    }
+
     fn line(&mut self, line: &str) {
         self.out.push_str(line);
         self.out.push('\n');
@@ -121,7 +125,7 @@ impl Page {
                 Block::Example { what, command } => {
                     self.text(&format!("{what}:"));
                     self.line(".Bd -literal -offset indent");
-                    command.lines().for_each(|line| self.line(&escape(line)));
+                    command_lines(command).for_each(|line| self.line(&escape(line)));
                     self.line(".Ed");
                 }
             }

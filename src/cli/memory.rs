@@ -2,7 +2,7 @@
 
 /// Half of the machine's memory, or of the limit of the control group or the process if that is
 /// smaller, in bytes, but at least 64 MiB. `None` where the system does not tell.
-pub fn default_max_memory() -> Option<u64> {
+pub(super) fn default_max_memory() -> Option<u64> {
     let machine = read("/proc/meminfo").and_then(|text| kibibytes(&text));
     let group = read("/sys/fs/cgroup/memory.max").and_then(|text| text.trim().parse().ok());
     let process = read("/proc/self/limits").and_then(|text| address_space(&text));

@@ -1,16 +1,21 @@
 //! The command line: options, help, manual pages, completions, progress, exit codes.
 //!
-//! Each filter has one constant table, [`Spec`]; [`run`] does with it what all filters do alike.
+//! Each filter has one constant table, [`Spec`], and one text file, [`Manual`]; [`run`] does with them
+//! what all filters do alike. What the user has typed is stored in the filter's `Options`; when that has
+//! been found consistent, the filter's `task` makes the value of it that says what the run will do.
 
 pub mod cat;
+mod check;
+mod choice;
 mod common;
 mod completions;
+mod console;
 pub mod hash;
 mod help;
 mod man;
+mod manual;
 mod memory;
 mod parse;
-mod progress;
 mod spec;
 pub mod stats;
 mod suggest;
@@ -21,39 +26,29 @@ mod testing;
 mod value;
 
 use std::io::{self, Write};
-use std::path::Path;
 use std::process::ExitCode;
 
-pub use common::{Common, CommonOptions, HasCommon, Request};
+pub use choice::{Choice, Names, names};
+pub use common::{Common, CommonOptions, HasCommon, Request, When};
 pub use completions::Shell;
-pub use memory::default_max_memory;
+pub use console::Console;
+pub use manual::{Block, Manual, Section};
 pub use parse::parse;
-pub use progress::{Progress, When};
-pub use spec::{Arg, Block, Opt, Section, Spec};
-pub use terminal::{columns, locale_is_unicode};
+pub use spec::{Action, Arg, Name, Opt, Rule, Set, Spec, opt};
 pub use value::Value;
 
-use crate::error::{Error, Result, printable};
-use crate::io::{InputOptions, Output, signals};
+use console::say;
 
-impl From<&Common> for InputOptions {
-    fn from(common: &Common) -> Self {
-        Self { max_line: common.max_line, skip_invalid: common.skip_invalid, ..Self::default() }
-    }
-}
+use crate::error::{Error, Result};
+use crate::io::{Output, signals};
 
 /// The whole life of a filter: reads the command line, answers `--help` and its like, else runs
 /// `filter`; says on standard error what went wrong, and returns the exit code it means.
-pub fn run<O: Default + HasCommon>(spec: &'static Spec<O>, filter: fn(O) -> Result<()>) -> ExitCode {
-    let result =
-        parse(spec, std::env::args_os().skip(1)).and_then(|mut options| match options.common().request {
-            Some(request) => answer(&text(spec, request)),
-            None => {
-                signals::install().map_err(|e| Error::io("signals", e))?;
-                filter(options)
-            }
-        });
-    let Err(error) = result else { return ExitCode::SUCCESS };
+pub fn run<O: Default + HasCommon>(
+    spec: &'static Spec<O>,
+    filter: fn(&O, &mut Console) -> Result<()>,
+) -> ExitCode {
+    let Err(error) = try_run(spec, filter) else { return ExitCode::SUCCESS };
     if !error.is_silent() {
         say(spec.name, &error.to_string());
         if matches!(error, Error::Usage(_)) {
@@ -63,17 +58,17 @@ pub fn run<O: Default + HasCommon>(spec: &'static Spec<O>, filter: fn(O) -> Resu
     ExitCode::from(error.exit_code())
 }
 
-/// Refuses one file under two options, of which one would replace what the other has written.
-///
-/// # Errors
-/// When both are given and name the same file.
-pub fn refuse_same_file(a: &str, file: Option<&Path>, b: &str, other: Option<&Path>) -> Result<()> {
-    let (Some(file), Some(other)) = (file, other) else { return Ok(()) };
-    let place = |path: &Path| std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).ok();
-    if file == other || place(file).is_some_and(|place_of| place(other) == Some(place_of)) {
-        return Err(Error::Usage(format!("{a} and {b} are the same file, {}", file.display())));
+fn try_run<O: Default + HasCommon>(
+    spec: &'static Spec<O>,
+    filter: fn(&O, &mut Console) -> Result<()>,
+) -> Result<()> {
+    let mut options = parse(spec, std::env::args_os().skip(1))?;
+    if let Some(request) = options.common().request {
+        return answer(&text(spec, request));
     }
-    Ok(())
+    signals::install().map_err(|e| Error::io("signals", e))?;
+    let mut console = Console::new(spec.name, options.common());
+    filter(&options, &mut console)
 }
 
 fn text<O>(spec: &Spec<O>, request: Request) -> String {
@@ -89,16 +84,4 @@ fn answer(text: &str) -> Result<()> {
     let mut output = Output::create(None)?;
     output.buffer().extend_from_slice(text.as_bytes());
     output.finish()
-}
-
-/// Says something on standard error that is worth knowing but no error, unless told to be quiet.
-pub fn note(program: &str, quiet: bool, message: &str) {
-    if !quiet {
-        say(program, &printable(message));
-    }
-}
-
-/// One line on standard error. Where that is closed there is nobody to tell.
-fn say(program: &str, message: &str) {
-    writeln!(io::stderr(), "{program}: {message}").ok();
 }

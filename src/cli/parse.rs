@@ -9,15 +9,17 @@ use std::path::Path;
 
 use lexopt::Parser;
 
+use super::check::check;
 use super::common::HasCommon;
-use super::spec::{Arg, Opt, Spec};
+use super::manual::Manual;
+use super::spec::{Action, Arg, Opt, Spec};
 use super::suggest::closest;
 use super::value::Value;
 use crate::error::{Error, Result};
 
 /// Reads `args`, which do not include the program's name. Operands become
 /// [`Common::files`](super::Common::files). Reading stops at the first option that asks for a text
-/// about the filter itself, such as `--help`.
+/// about the filter itself, such as `--help`; without it the options are also checked against each other.
 ///
 /// # Errors
 /// [`Error::Usage`] with the option and what is wrong with it.
@@ -44,52 +46,53 @@ where
             }
         };
         let option = found.ok_or_else(|| unknown(spec, &name))?;
-        let value = value(&mut parser, &name, option)?;
-        check(option.arg, &value)
-            .and_then(|()| (option.set)(&mut options, &value))
-            .map_err(|message| Error::Usage(format!("{name}: {message}")))?;
+        let value = value(spec, &mut parser, &name, option)?;
+        match option.set {
+            Action::Flag(set) => set(&mut options),
+            Action::Value(set) => {
+                set(&mut options, &value).map_err(|message| Error::Usage(format!("{name}: {message}")))?;
+            }
+        }
+        options.common().given.push(option.long);
         if options.common().request.is_some() {
             break;
         }
         bare = (matches!(option.arg, Arg::Maybe(_)) && value == Value::default()).then_some(option);
+    }
+    if options.common().request.is_none() {
+        check(spec, &mut options)?;
     }
     Ok(options)
 }
 
 /// Refuses a word that is meant as the value of the option before it, and would be taken as a file.
 fn refuse_apart<O>(before: Option<&Opt<O>>, file: &OsString) -> Result<()> {
-    let Some(Opt { long, arg: Arg::Maybe(choices), .. }) = before else { return Ok(()) };
-    match choices.iter().find(|choice| file == **choice && !Path::new(file).exists()) {
+    let Some(Opt { long, arg: Arg::Maybe(names), .. }) = before else { return Ok(()) };
+    match names().into_iter().find(|name| file == *name && !Path::new(file).exists()) {
         Some(choice) => Err(Error::Usage(format!("--{long} takes its value after a =: --{long}={choice}"))),
         None => Ok(()),
     }
 }
 
 /// The value of the option just read; empty for a flag.
-fn value<O>(parser: &mut Parser, name: &str, option: &Opt<O>) -> Result<Value> {
-    let Some(placeholder) = option.arg.placeholder() else {
+fn value<O>(spec: &Spec<O>, parser: &mut Parser, name: &str, option: &Opt<O>) -> Result<Value> {
+    if matches!(option.arg, Arg::None) {
         // After a one-letter flag stand further ones, not its value.
         return match name.starts_with("--").then(|| parser.optional_value()) {
             Some(Some(value)) => Err(needless(name, &value)),
             _ => Ok(Value::default()),
         };
-    };
+    }
     if let Arg::Maybe(_) = option.arg {
         return Ok(parser.optional_value().map_or_else(Value::default, Value::new));
     }
     match parser.value() {
         Ok(value) => Ok(Value::new(value)),
-        Err(_) => Err(Error::Usage(format!("{name} needs a value: {placeholder}"))),
-    }
-}
-
-/// Words that the table lists are checked here, so that no setter can forget it.
-fn check(arg: Arg, value: &Value) -> Result<(), String> {
-    match arg {
-        Arg::Choice(choices) => value.choice(choices).map(drop),
-        Arg::Maybe(choices) if *value != Value::default() => value.choice(choices).map(drop),
-        Arg::List(_, choices) if !choices.is_empty() => value.list(|item| item.choice(choices)).map(drop),
-        _ => Ok(()),
+        Err(_) => {
+            let text = Manual::of(spec).option(option.long);
+            let expected = option.placeholder(text.placeholder).unwrap_or_default();
+            Err(Error::Usage(format!("{name} needs a value: {expected}")))
+        }
     }
 }
 
@@ -114,8 +117,8 @@ fn unreadable(error: lexopt::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::progress::When;
-    use super::super::testing::{SPEC, Test};
+    use super::super::common::When;
+    use super::super::testing::{Format, Kept, SPEC, Test};
     use super::super::{Request, Shell};
     use super::*;
 
@@ -171,8 +174,21 @@ mod tests {
     }
 
     #[test]
-    fn lists_and_choices_are_checked_against_the_table() {
-        assert_eq!(read(&["--keep", "id,kind"]).keep, ["id", "kind"]);
+    fn repeated_lists_add_up() {
+        assert_eq!(read(&["--keep", "id", "--keep=kind"]).keep, [Kept::Id, Kept::Kind]);
+    }
+
+    #[test]
+    fn a_value_that_may_be_left_out_stands_behind_an_equals_sign() {
+        assert_eq!(read(&["--draw"]).draw, Some(Format::Table));
+        assert_eq!(read(&["--draw=json"]).draw, Some(Format::Json));
+        assert_eq!(refusal(&["--draw", "json"]), "--draw takes its value after a =: --draw=json");
+        assert_eq!(refusal(&["--draw=x"]), "--draw: 'x' is not one of table, json");
+    }
+
+    #[test]
+    fn lists_and_choices_take_the_names_of_the_table_only() {
+        assert_eq!(read(&["--keep", "id,kind"]).keep, [Kept::Id, Kept::Kind]);
         assert_eq!(
             refusal(&["--keep", "id,knd"]),
             "--keep: 'knd' is not one of id, kind; did you mean kind?"

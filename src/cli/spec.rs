@@ -1,26 +1,32 @@
 //! What a filter's command line looks like, as plain constant data.
 //!
-//! One table per filter is read four times: by the parser, by `--help`, by the manual page and by
-//! the completions. They cannot disagree, and an option is added in one place.
+//! One table per filter is read by the parser, by `--help`, by the manual page and by the completions, so
+//! that they cannot disagree; the prose stands beside it in a text file, see [`Manual`](super::Manual).
+//! An option is a line of the table and an entry of the text.
 
+use super::choice::{Choice, Names, names};
 use super::value::Value;
 
 /// The command line and the manual of one filter, whose options end up in an `O`.
 pub struct Spec<O: 'static> {
     /// Name of the program.
     pub name: &'static str,
-    /// What it does, in one line without a full stop.
-    pub about: &'static str,
-    /// DESCRIPTION of the manual page.
-    pub description: &'static [Block],
+    /// What is said about it and its options, see [`Manual`](super::Manual).
+    pub text: &'static str,
     /// The filter's own options, in the order in which help and manual list them.
     pub options: &'static [Opt<O>],
     /// Options shared by all filters: [`CommonOptions::TABLE`](super::CommonOptions::TABLE).
     pub common: &'static [Opt<O>],
-    /// Further sections of the manual page; OPTIONS and EXIT STATUS are generated. `--help` shows
-    /// the first examples of the section titled EXAMPLES.
-    pub sections: &'static [Section],
+    /// What must not be asked for together, and what to say then. The first that applies is said.
+    pub rules: &'static [Rule<O>],
 }
+
+/// When options contradict each other or have no effect together, and what to say then.
+pub type Rule<O> = (fn(&O) -> bool, &'static str);
+
+/// Stores the value of an option; the error says what is wrong with it. Called once per occurrence: the
+/// last one wins, except that lists add up.
+pub type Set<O> = fn(&mut O, &Value) -> Result<(), String>;
 
 impl<O> Spec<O> {
     /// All options, the filter's own first.
@@ -37,66 +43,108 @@ pub struct Opt<O: 'static> {
     pub short: Option<char>,
     /// What follows the name.
     pub arg: Arg,
-    /// One line for `--help` and the completions, without a full stop.
-    pub help: &'static str,
-    /// Paragraphs of the manual page, separated by blank lines; empty: the same as `help`.
-    pub doc: &'static str,
-    /// Stores the value; the parser puts the option's name before the text of an error. Called
-    /// once per occurrence, so that the last one wins or all are collected, as it chooses. Values
-    /// of [`Arg::Choice`] and [`Arg::List`] have been checked against the table before.
-    pub set: fn(&mut O, &Value) -> Result<(), String>,
+    /// Stores the value.
+    pub set: Action<O>,
+    /// The options that it does not go with, and why.
+    pub not_with: &'static [(&'static str, &'static str)],
+}
+
+/// What an option does.
+pub enum Action<O> {
+    /// A flag, which has no value.
+    Flag(fn(&mut O)),
+    /// Any other option.
+    Value(Set<O>),
 }
 
 /// The value of an option.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Arg {
     /// None: the option is a flag.
     None,
-    /// Free text, shown as this placeholder.
-    Value(&'static str),
-    /// A file name, shown as this placeholder and completed by the shell.
-    File(&'static str),
+    /// Free text.
+    Value,
+    /// A file name, completed by the shell.
+    File,
     /// One of these words.
-    Choice(&'static [&'static str]),
+    Choice(Names),
     /// Nothing, or one of these words behind an equals sign; nothing is stored as an empty text.
-    Maybe(&'static [&'static str]),
-    /// Some of these words, separated by commas, shown as this placeholder; any words if empty.
-    List(&'static str, &'static [&'static str]),
+    Maybe(Names),
+    /// Some of these words, separated by commas.
+    List(Names),
 }
 
-impl Arg {
-    /// How help and manual show the value: `FILE`, or `auto|always|never`.
-    pub(super) fn placeholder(self) -> Option<String> {
-        match self {
-            Self::None => None,
-            Self::Value(name) | Self::File(name) | Self::List(name, _) => Some(name.to_owned()),
-            Self::Choice(choices) | Self::Maybe(choices) => Some(choices.join("|")),
-        }
+/// The beginning of a line of a table: an option by its long name. The end of the line says what it
+/// does.
+pub const fn opt(long: &'static str) -> Name {
+    Name { long, short: None, not_with: &[] }
+}
+
+/// An option of which it has not been said yet what it does.
+#[derive(Clone, Copy)]
+pub struct Name {
+    long: &'static str,
+    short: Option<char>,
+    not_with: &'static [(&'static str, &'static str)],
+}
+
+impl Name {
+    /// It has a one-letter name too.
+    #[must_use]
+    pub const fn short(self, short: char) -> Self {
+        Self { short: Some(short), ..self }
+    }
+
+    /// It does not go with those options, for these reasons.
+    #[must_use]
+    pub const fn not_with(self, others: &'static [(&'static str, &'static str)]) -> Self {
+        Self { not_with: others, ..self }
+    }
+
+    /// It is a flag.
+    pub const fn flag<O>(self, set: fn(&mut O)) -> Opt<O> {
+        self.option(Arg::None, Action::Flag(set))
+    }
+
+    /// It has a free value.
+    pub const fn value<O>(self, set: Set<O>) -> Opt<O> {
+        self.option(Arg::Value, Action::Value(set))
+    }
+
+    /// It has the name of a file.
+    pub const fn file<O>(self, set: Set<O>) -> Opt<O> {
+        self.option(Arg::File, Action::Value(set))
+    }
+
+    /// It has one of the names of `T`.
+    pub const fn choice<O, T: Choice>(self, set: Set<O>) -> Opt<O> {
+        self.option(Arg::Choice(names::<T>), Action::Value(set))
+    }
+
+    /// It has one of the names of `T`, or none.
+    pub const fn maybe<O, T: Choice>(self, set: Set<O>) -> Opt<O> {
+        self.option(Arg::Maybe(names::<T>), Action::Value(set))
+    }
+
+    /// It has some of the names of `T`.
+    pub const fn list<O, T: Choice>(self, set: Set<O>) -> Opt<O> {
+        self.option(Arg::List(names::<T>), Action::Value(set))
+    }
+
+    const fn option<O>(self, arg: Arg, set: Action<O>) -> Opt<O> {
+        let Self { long, short, not_with } = self;
+        Opt { long, short, arg, set, not_with }
     }
 }
 
-/// A section of the manual page.
-#[derive(Debug, Clone, Copy)]
-pub struct Section {
-    /// Title in capitals. The conventional ones (ENVIRONMENT, FILES, EXAMPLES, SEE ALSO, ...) go
-    /// last and in the order of mdoc(7).
-    pub title: &'static str,
-    /// Its contents.
-    pub body: &'static [Block],
-}
-
-/// A piece of a manual page. Line breaks inside are spaces; a blank line starts a paragraph.
-#[derive(Debug, Clone, Copy)]
-pub enum Block {
-    /// Prose.
-    Text(&'static str),
-    /// A term and its explanation.
-    Item(&'static str, &'static str),
-    /// A command to try; its line breaks are kept.
-    Example {
-        /// What the command does, without a full stop.
-        what: &'static str,
-        /// What to type.
-        command: &'static str,
-    },
+impl<O> Opt<O> {
+    /// How help and manual show the value, `FILE` or `auto|always|never`, given the placeholder of the
+    /// text; none for a flag.
+    pub(super) fn placeholder(&self, placeholder: &str) -> Option<String> {
+        match self.arg {
+            Arg::None => None,
+            Arg::Value | Arg::File | Arg::List(_) => Some(placeholder.to_owned()),
+            Arg::Choice(names) | Arg::Maybe(names) => Some(names().join("|")),
+        }
+    }
 }

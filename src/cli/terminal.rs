@@ -8,7 +8,7 @@ const DEFAULT_COLUMNS: usize = 80;
 
 /// The width of the output: what COLUMNS says, else that of the terminal if it goes to standard output
 /// and that is one, else 80 columns.
-pub fn columns(to_file: bool) -> usize {
+pub(super) fn columns(to_file: bool) -> usize {
     let named = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     let terminal = || {
         let size = if to_file { None } else { rustix::termios::tcgetwinsize(io::stdout()).ok() };
@@ -18,7 +18,7 @@ pub fn columns(to_file: bool) -> usize {
 }
 
 /// Whether the locale has more characters than ASCII. Where none is named it is taken to have.
-pub fn locale_is_unicode() -> bool {
+pub(super) fn locale_is_unicode() -> bool {
     is_unicode(["LC_ALL", "LC_CTYPE", "LANG"].map(|name| env::var(name).unwrap_or_default()))
 }
 

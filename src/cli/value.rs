@@ -7,6 +7,7 @@ use crate::record::MAX_BLOCK_SIZE;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::choice::{Choice, names};
 use super::suggest::closest;
 
 /// The largest number of threads that may be asked for.
@@ -29,6 +30,14 @@ impl Value {
     /// When it is not UTF-8.
     pub fn text(&self) -> Result<&str, String> {
         self.0.to_str().ok_or_else(|| format!("'{}' is not valid UTF-8 text", self.0.display()))
+    }
+
+    /// The value as a text of its own.
+    ///
+    /// # Errors
+    /// When it is not UTF-8.
+    pub fn string(&self) -> Result<String, String> {
+        self.text().map(str::to_owned)
     }
 
     /// The value as a file name, which may be any bytes.
@@ -74,6 +83,15 @@ impl Value {
         self.above_zero(self.count()?)
     }
 
+    /// A [count](Self::count) above zero of things in memory; more than the address space holds is no
+    /// limit.
+    ///
+    /// # Errors
+    /// As for a count, and for zero.
+    pub fn positive_number(&self) -> Result<usize, String> {
+        self.positive().map(|number| usize::try_from(number).unwrap_or(usize::MAX))
+    }
+
     /// A number of threads.
     ///
     /// # Errors
@@ -92,6 +110,26 @@ impl Value {
     /// As for a size, and for zero.
     pub fn positive_size(&self) -> Result<u64, String> {
         self.above_zero(self.size()?)
+    }
+
+    /// A [size](Self::size) above zero of something in memory; more than the address space holds is no
+    /// limit.
+    ///
+    /// # Errors
+    /// As for a size, and for zero.
+    pub fn bytes(&self) -> Result<usize, String> {
+        self.positive_size().map(|size| usize::try_from(size).unwrap_or(usize::MAX))
+    }
+
+    /// A text that is not empty, and keys hashes.
+    ///
+    /// # Errors
+    /// When it is empty or not UTF-8.
+    pub fn salt(&self) -> Result<String, String> {
+        match self.text()? {
+            "" => Err("an empty text is no salt".into()),
+            salt => Ok(salt.to_owned()),
+        }
     }
 
     /// A size that is enough for a filter.
@@ -158,33 +196,32 @@ impl Value {
         duration(self.text()?).map_err(|fault| self.explain(fault, &DURATION))
     }
 
-    /// One of `choices`.
+    /// What one of the names of `T` stands for.
     ///
     /// # Errors
     /// When it is none of them; the closest one is suggested.
-    pub fn choice<'a>(&self, choices: &[&'a str]) -> Result<&'a str, String> {
+    pub fn pick<T: Choice>(&self) -> Result<T, String> {
         let text = self.text()?;
-        if let Some(choice) = choices.iter().find(|choice| **choice == text) {
-            return Ok(choice);
+        if let Some((_, meaning)) = T::NAMES.iter().find(|(name, _)| *name == text) {
+            return Ok(*meaning);
         }
-        let hint = match closest(text, choices.iter().copied()) {
-            Some(choice) => format!("; did you mean {choice}?"),
+        let names = names::<T>();
+        let hint = match closest(text, names.iter().copied()) {
+            Some(name) => format!("; did you mean {name}?"),
             None => String::new(),
         };
-        Err(format!("'{text}' is not one of {}{hint}", choices.join(", ")))
+        Err(format!("'{text}' is not one of {}{hint}", names.join(", ")))
     }
 
-    /// What one of the names in `choices` stands for.
+    /// The first of the names where none is given, else as [`Value::pick`].
     ///
     /// # Errors
-    /// As for a [choice](Self::choice).
-    pub fn pick<T: Copy>(&self, choices: &[(&str, T)]) -> Result<T, String> {
-        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-        let chosen = self.choice(&names)?;
-        choices
-            .iter()
-            .find_map(|&(name, meaning)| (name == chosen).then_some(meaning))
-            .ok_or_else(|| format!("'{chosen}' has no meaning here"))
+    /// As for a choice.
+    pub fn pick_or_first<T: Choice>(&self) -> Result<T, String> {
+        match T::NAMES.first() {
+            Some(&(_, first)) if self.0.is_empty() => Ok(first),
+            _ => self.pick(),
+        }
     }
 
     /// Tokens per block.
@@ -199,35 +236,43 @@ impl Value {
         Ok(size)
     }
 
-    /// Values separated by commas, each read by `item`: `value.list(Value::count)`.
+    /// Adds values separated by commas, each read by `item`, to those of the same option before it:
+    /// `value.add_to(&mut counts, Value::count)`.
     ///
     /// # Errors
     /// When an item is empty, and the errors of `item`.
-    pub fn list<T>(&self, item: impl Fn(&Self) -> Result<T, String>) -> Result<Vec<T>, String> {
-        let text = self.text()?;
-        text.split(',')
-            .map(|part| match part.trim() {
-                "" => Err(format!("'{text}' has an empty item; expected values separated by commas")),
-                part => item(&Self::new(part)),
-            })
-            .collect()
-    }
-
-    /// The [list](Self::list) without repetitions.
-    ///
-    /// # Errors
-    /// As for a list.
-    pub fn distinct<T: PartialEq>(
+    pub fn add_to<T>(
         &self,
+        list: &mut Vec<T>,
         item: impl Fn(&Self) -> Result<T, String>,
-    ) -> Result<Vec<T>, String> {
-        let mut distinct = Vec::new();
-        for value in self.list(item)? {
-            if !distinct.contains(&value) {
-                distinct.push(value);
+    ) -> Result<(), String> {
+        let text = self.text()?;
+        for part in text.split(',') {
+            match part.trim() {
+                "" => return Err(format!("'{text}' has an empty item; expected values separated by commas")),
+                part => list.push(item(&Self::new(part))?),
             }
         }
-        Ok(distinct)
+        Ok(())
+    }
+
+    /// The same without those that are there already.
+    ///
+    /// # Errors
+    /// As for [`Value::add_to`].
+    pub fn add_new_to<T: PartialEq>(
+        &self,
+        list: &mut Vec<T>,
+        item: impl Fn(&Self) -> Result<T, String>,
+    ) -> Result<(), String> {
+        let mut values = Vec::new();
+        self.add_to(&mut values, item)?;
+        for value in values {
+            if !list.contains(&value) {
+                list.push(value);
+            }
+        }
+        Ok(())
     }
 
     fn above_zero(&self, number: u64) -> Result<u64, String> {
@@ -573,36 +618,41 @@ mod tests {
         }
     }
 
+    impl Choice for u8 {
+        const NAMES: &'static [(&'static str, Self)] = &[("table", 1), ("json", 2), ("csv", 3)];
+    }
+
     #[test]
     fn a_wrong_choice_names_all_and_suggests_one() {
-        let choices = ["table", "json", "csv"];
-        assert_eq!(Value::new("json").choice(&choices), Ok("json"));
-        assert_eq!(
-            Value::new("jsn").choice(&choices).unwrap_err(),
-            "'jsn' is not one of table, json, csv; did you mean json?"
-        );
-        assert_eq!(Value::new("xml").choice(&choices).unwrap_err(), "'xml' is not one of table, json, csv");
-        assert!(Value::new("JSON").choice(&choices).is_err());
+        let pick = |text: &str| Value::new(text).pick::<u8>();
+        assert_eq!(pick("json"), Ok(2));
+        assert_eq!(pick("jsn").unwrap_err(), "'jsn' is not one of table, json, csv; did you mean json?");
+        assert_eq!(pick("xml").unwrap_err(), "'xml' is not one of table, json, csv");
+        assert!(pick("JSON").is_err() && pick("").is_err());
+        assert_eq!((Value::new("").pick_or_first(), Value::new("csv").pick_or_first()), (Ok(1), Ok(3)));
     }
 
     #[test]
-    fn a_name_is_picked_with_its_meaning() {
-        let choices = [("one", 1), ("two", 2)];
-        assert_eq!(Value::new("two").pick(&choices), Ok(2));
-        assert!(Value::new("three").pick(&choices).is_err());
-    }
-
-    #[test]
-    fn lists_split_at_commas() {
-        assert_eq!(Value::new("1k,2").list(Value::count), Ok(vec![1000, 2]));
-        assert_eq!(Value::new("1, 2").list(Value::count), Ok(vec![1, 2]));
-        assert_eq!(Value::new("7").list(Value::count), Ok(vec![7]));
+    fn lists_split_at_commas_and_add_up() {
+        let list = |texts: &[&str]| {
+            let mut counts = Vec::new();
+            texts
+                .iter()
+                .try_for_each(|text| Value::new(text).add_to(&mut counts, Value::count))
+                .map(|()| counts)
+        };
+        assert_eq!(list(&["1k,2"]), Ok(vec![1000, 2]));
+        assert_eq!(list(&["1, 2", "2"]), Ok(vec![1, 2, 2]));
+        assert_eq!(list(&["7"]), Ok(vec![7]));
         for text in ["", ",", "1,,2", "1,"] {
-            let error = Value::new(text).list(Value::count).unwrap_err();
+            let error = list(&[text]).unwrap_err();
             assert!(error.contains("has an empty item"), "{error}");
         }
-        let error = Value::new("1,x").list(Value::count).unwrap_err();
+        let error = list(&["1,x"]).unwrap_err();
         assert!(error.starts_with("'x' is not a count"), "{error}");
+        let mut counts = vec![1, 2];
+        Value::new("2,3,3").add_new_to(&mut counts, Value::count).unwrap();
+        assert_eq!(counts, [1, 2, 3]);
     }
 
     #[cfg(unix)]

@@ -6,12 +6,13 @@
 //! The same bytes come out for any number of workers (`pipeline`).
 
 mod pipeline;
+mod run;
 mod worker;
 mod write;
 
 use std::sync::Arc;
 
-pub use pipeline::{Ended, run};
+pub use run::{IdSource, Outcome, Task, run};
 pub use write::{IdForm, Ids, TraceWriter, WriteOptions};
 
 use crate::blocks::{Partial, Scheme};

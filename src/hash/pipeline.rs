@@ -67,11 +67,11 @@ struct Job {
 }
 
 /// How a run ended.
-pub struct Ended {
+pub(super) struct Ended {
     /// The writer, with all that was written.
-    pub writer: TraceWriter,
+    pub(super) writer: TraceWriter,
     /// Success, or why the run is over.
-    pub result: Result<()>,
+    pub(super) result: Result<()>,
 }
 
 /// Bad records that were skipped: how many, and the first with its line over all files.
@@ -84,7 +84,7 @@ struct Skipped {
 /// Turns all prompts of `input` into trace lines, with `workers` threads beside this one.
 ///
 /// `idle` runs before every read from the system.
-pub fn run(
+pub(super) fn hash_lines(
     input: &mut Input,
     options: &HashOptions,
     workers: usize,

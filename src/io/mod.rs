@@ -7,6 +7,7 @@
 mod input;
 mod lines;
 mod lock;
+mod observer;
 mod output;
 mod pace;
 pub mod signals;
@@ -15,5 +16,6 @@ mod temporary;
 
 pub use input::{Input, InputOptions, Status};
 pub use lock::Lock;
+pub use observer::Observer;
 pub use output::{Compression, Output};
 pub use pace::Pacer;

@@ -13,7 +13,7 @@ mod svg;
 mod table;
 
 use crate::error::printable;
-use crate::stats::{Report, WindowReport};
+use crate::stats::{Render, Report, WindowReport};
 
 /// How a report is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,6 +58,20 @@ pub struct Style {
 impl From<Format> for Style {
     fn from(format: Format) -> Self {
         Self { format, ..Self::default() }
+    }
+}
+
+impl Render for Style {
+    fn report(&self, report: &Report, out: &mut Vec<u8>) {
+        write(self, report, out);
+    }
+
+    fn groups(&self, report: &Report, field: &str, groups: &[Group], out: &mut Vec<u8>) {
+        write_groups(self, report, field, groups, out);
+    }
+
+    fn window(&self, report: &WindowReport, out: &mut Vec<u8>) {
+        write_window(self.format, report, out);
     }
 }
 

@@ -20,7 +20,7 @@ pub enum Policy {
 
 impl Policy {
     /// Its name on the command line and in reports.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Lru => "lru",
             Self::Fifo => "fifo",

@@ -1,29 +1,19 @@
-//! A line on standard error that says how far the input has been read.
+//! What a filter says on standard error while it runs: how far it has come, and what is worth knowing.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use crate::error::Result;
-use crate::io::Status;
-
-/// When the progress line is shown.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum When {
-    /// Where standard error is a terminal.
-    #[default]
-    Auto,
-    /// Always, also into a file.
-    Always,
-    /// Never.
-    Never,
-}
+use super::common::{Common, When};
+use crate::error::printable;
+use crate::io::{Observer, Status};
 
 /// Time between two looks of the line.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// The progress line of one run.
-pub struct Progress {
+/// What a run says on standard error: a progress line, and notes unless it is to be quiet.
+pub struct Console {
     name: &'static str,
+    quiet: bool,
     shown: bool,
     total: Option<u64>,
     start: Instant,
@@ -32,23 +22,27 @@ pub struct Progress {
     visible: bool,
 }
 
-impl Progress {
-    /// A line for the filter `name`, to be shown as asked. `total` is the size of the input in bytes.
-    pub fn new(name: &'static str, when: When, quiet: bool, total: Option<u64>) -> Self {
-        let shown = match when {
-            When::Auto => !quiet && io::stderr().is_terminal(),
+impl Console {
+    /// That of the filter `name`.
+    pub fn new(name: &'static str, common: &Common) -> Self {
+        let shown = match common.progress {
+            When::Auto => !common.quiet && io::stderr().is_terminal(),
             When::Always => true,
             When::Never => false,
         };
         let now = Instant::now();
-        Self { name, shown, total, start: now, drawn: now, visible: false }
+        Self { name, quiet: common.quiet, shown, total: None, start: now, drawn: now, visible: false }
+    }
+}
+
+impl Observer for Console {
+    fn begin(&mut self, total: Option<u64>) {
+        self.total = total;
+        self.start = Instant::now();
+        self.drawn = self.start;
     }
 
-    /// Redraws the line, if it is time for it. Called before each read of the input.
-    ///
-    /// # Errors
-    /// None; the result fits where reading wants one.
-    pub fn update(&mut self, status: Status) -> Result<()> {
+    fn progress(&mut self, status: Status) {
         if self.shown && self.drawn.elapsed() >= INTERVAL {
             self.drawn = Instant::now();
             self.visible = true;
@@ -56,21 +50,30 @@ impl Progress {
             // Where standard error is closed there is nobody to tell.
             write!(io::stderr(), "\r\x1b[K{}: {line}", self.name).ok();
         }
-        Ok(())
     }
 
-    /// Removes the line.
-    pub fn finish(&mut self) {
+    fn end(&mut self) {
         if std::mem::take(&mut self.visible) {
             write!(io::stderr(), "\r\x1b[K").ok();
         }
     }
+
+    fn note(&mut self, message: &str) {
+        if !self.quiet {
+            say(self.name, &printable(message));
+        }
+    }
 }
 
-impl Drop for Progress {
+impl Drop for Console {
     fn drop(&mut self) {
-        self.finish();
+        self.end();
     }
+}
+
+/// One line on standard error. Where that is closed there is nobody to tell.
+pub(super) fn say(program: &str, message: &str) {
+    writeln!(io::stderr(), "{program}: {message}").ok();
 }
 
 fn describe(status: Status, total: Option<u64>, seconds: f64) -> String {

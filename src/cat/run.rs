@@ -1,0 +1,179 @@
+//! What `trace-cat` does, from its inputs to its output.
+
+use std::path::PathBuf;
+
+use super::{Checker, Flow, IdChange, IdsScope, Order, Plan, ReadOptions, Records, Scopes, Transformer};
+use crate::error::{Error, Result};
+use crate::io::{Compression, Input, Observer, Output, Pacer};
+use crate::record::TraceReader;
+
+/// All that a run needs to know.
+pub struct Task {
+    /// The inputs in order; none is standard input.
+    pub files: Vec<PathBuf>,
+    /// How they are read.
+    pub read: ReadOptions,
+    /// Where the output goes; standard output if absent.
+    pub output: Option<PathBuf>,
+    /// What is done with the records.
+    pub action: Action,
+}
+
+/// What is done with records.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// They are written, changed as asked.
+    Convert {
+        /// In which order.
+        order: Order,
+        /// How they change. If ids are to be kept and cannot be, they are renumbered.
+        plan: Box<Plan>,
+        /// Whether each one is written at its time.
+        pace: bool,
+        /// How the output is compressed.
+        compress: Option<Compression>,
+    },
+    /// They are validated only.
+    Check {
+        /// Bytes of memory for the comparison of blocks.
+        max_memory: usize,
+    },
+}
+
+/// Reads the records of `task` and does with them what it asks for.
+///
+/// # Errors
+/// Those of reading and writing, a signal, records that cannot be changed as asked, and a trace that is
+/// found not to be valid.
+pub fn run(task: Task, observer: &mut dyn Observer) -> Result<()> {
+    match &task.action {
+        Action::Convert { order, plan, pace, compress } => {
+            convert(&task, order, plan, *pace, *compress, observer)
+        }
+        Action::Check { max_memory } => check(&task, *max_memory, observer),
+    }
+}
+
+fn convert(
+    task: &Task,
+    order: &Order,
+    plan: &Plan,
+    pace: bool,
+    compress: Option<Compression>,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    let Task { files, read, .. } = task;
+    let mut records = Records::new(files, order, read)?;
+    observer.begin(Input::new(files, read.input.clone())?.total_size());
+    let mut output = Output::create(task.output.as_deref())?.compressed(compress)?;
+    let mut plan = plan.clone();
+    let must_renumber = Scopes::must_renumber(read.scope, files, &read.input, read.format)?;
+    if must_renumber && matches!(plan.ids, IdChange::Keep) {
+        plan.ids = IdChange::Dense;
+    }
+    let mut transformer = Transformer::new(plan);
+    let ended = transform(&mut records, &mut transformer, &mut output, pace, observer);
+    observer.end();
+    if let Err(error) = ended {
+        // The records before it are good; only a file must be complete or not appear.
+        output.abandon();
+        return Err(error);
+    }
+    output.finish()?;
+    note(task, &records, &transformer, observer)
+}
+
+/// Reads and writes all records.
+fn transform(
+    records: &mut Records,
+    transformer: &mut Transformer,
+    output: &mut Output,
+    pace: bool,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    let mut pacer = pace.then(|| Pacer::new(1.0));
+    let mut wait = |time: Option<f64>, output: &mut Output| -> Result<()> {
+        if let (Some(pacer), Some(time)) = (&mut pacer, time) {
+            if let Err(error) = pacer.wait(time) {
+                // Its time has not come, and all before it are written.
+                output.buffer().clear();
+                return Err(error);
+            }
+            output.flush()?;
+        }
+        output.end_record()
+    };
+    records.prepare(|status| {
+        observer.progress(status);
+        Ok(())
+    })?;
+    while !transformer.is_satisfied()
+        && records.advance(|status| {
+            observer.progress(status);
+            output.flush()
+        })?
+    {
+        let block_size = records.block_size();
+        let before = transformer.written();
+        let flow = transformer.add(&records.entry(), block_size, output.buffer());
+        let flow = flow.map_err(|message| records.error(message))?;
+        if transformer.written() > before {
+            wait(transformer.last_time(), output)?;
+        }
+        if flow == Flow::Enough {
+            break;
+        }
+    }
+    while transformer.drain(records.block_size(), output.buffer()).map_err(Error::from)? {
+        wait(transformer.last_time(), output)?;
+    }
+    Ok(())
+}
+
+fn note(
+    task: &Task,
+    records: &Records,
+    transformer: &Transformer,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    for message in records.skipped()?.iter().chain(&transformer.notes()) {
+        observer.note(message);
+    }
+    let files = task.files.len();
+    if files > 1 && task.read.scope == IdsScope::Auto {
+        let (apart, later) = (records.kept_apart(), files - 1);
+        observer.note(&if apart == 0 {
+            "no later file numbers its blocks from zero: equal ids taken as equal blocks (see --ids-scope)"
+                .into()
+        } else {
+            format!(
+                "{apart} of {later} later files number their blocks from zero: ids kept apart and renumbered (see --ids-scope)"
+            )
+        });
+    }
+    Ok(())
+}
+
+fn check(task: &Task, max_memory: usize, observer: &mut dyn Observer) -> Result<()> {
+    let input = Input::new(&task.files, task.read.input.clone())?;
+    observer.begin(input.total_size());
+    let mut reader = TraceReader::new(input, task.read.format, task.read.block_size);
+    let mut output = Output::create(task.output.as_deref())?;
+    let mut checker = Checker::new(max_memory);
+    while let Some(record) = reader.step(|status| {
+        observer.progress(status);
+        Ok(())
+    })? {
+        let place = reader.input().place();
+        match record {
+            Ok(()) => checker
+                .record(reader.record(), reader.block_size(), place)
+                .map_err(|message| reader.input().error(message))?,
+            Err(invalid) => checker.invalid(&invalid, place),
+        }
+    }
+    observer.end();
+    checker.write(reader.block_size(), output.buffer());
+    output.finish()?;
+    if checker.is_valid() { Ok(()) } else { Err(Error::Failed("not a valid trace".into())) }
+}

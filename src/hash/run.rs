@@ -1,0 +1,93 @@
+//! What `trace-hash` does, from its inputs to its output.
+
+use std::path::PathBuf;
+
+use super::pipeline::{Ended, hash_lines};
+use super::{HashOptions, IdForm, Ids, TraceWriter, WriteOptions};
+use crate::blocks::{KeyTable, StateFile, StateHeader};
+use crate::error::Result;
+use crate::io::{Input, InputOptions, Observer, Output};
+use crate::record::time::Unit;
+
+/// All that a run needs to know.
+#[derive(Clone)]
+pub struct Task {
+    /// The inputs in order; none is standard input.
+    pub files: Vec<PathBuf>,
+    /// How they are read.
+    pub input: InputOptions,
+    /// Where the output goes; standard output if absent.
+    pub output: Option<PathBuf>,
+    /// How prompts become blocks.
+    pub hash: HashOptions,
+    /// Which ids blocks get.
+    pub ids: IdSource,
+    /// How trace lines are written.
+    pub write: WriteOptions,
+    /// Threads that hash.
+    pub workers: usize,
+}
+
+/// Where the ids of blocks come from.
+#[derive(Clone)]
+pub enum IdSource {
+    /// Numbers in the order of first appearance.
+    Numbers,
+    /// The same, going on from the numbers in a file, which gets the new ones too.
+    State(PathBuf, StateHeader),
+    /// The hashes of the blocks.
+    Hashes(IdForm),
+}
+
+/// What a run has found out about its input.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// Chats whose last question has no answer, and so is no request.
+    pub unanswered: u64,
+    /// The unit that the times are likely to have.
+    pub likely_unit: Option<Unit>,
+    /// What to say about records that were skipped.
+    pub skipped: Option<String>,
+}
+
+/// Reads the prompts of `task` and writes a trace line for each.
+///
+/// # Errors
+/// Those of reading and writing, a signal, a damaged state file and a lack of memory for numbers.
+pub fn run(task: Task, observer: &mut dyn Observer) -> Result<Outcome> {
+    let mut input = Input::new(&task.files, task.input.clone())?;
+    observer.begin(input.total_size());
+    let output = Output::create(task.output.as_deref())?;
+    let mut state = None;
+    let ids = match &task.ids {
+        IdSource::Numbers => Ids::Dense(KeyTable::default()),
+        IdSource::State(path, header) => {
+            let (file, table) = StateFile::open(path, header.clone())?;
+            state = Some(file);
+            Ids::Dense(table)
+        }
+        IdSource::Hashes(form) => Ids::Hash(*form),
+    };
+    let writer = TraceWriter::new(output, ids, task.hash.scheme.clone(), task.write.clone());
+    let Ended { writer, result } = hash_lines(&mut input, &task.hash, task.workers, writer, |status| {
+        observer.progress(status);
+        Ok(())
+    });
+    observer.end();
+    let requests = writer.requests();
+    let (unanswered, likely_unit) = (writer.unanswered(), writer.likely_unit());
+    let (output, ids) = writer.into_parts();
+    // Lines may have been read by others already, so their numbers must not be given again. But nobody
+    // has read from a file that does not appear.
+    let is_unread = result.is_err() && task.output.is_some();
+    let saved = match (&state, &ids) {
+        (Some(file), Ids::Dense(table)) if !is_unread => file.save(table),
+        _ => Ok(()),
+    };
+    if let Err(error) = result.and(saved) {
+        output.abandon();
+        return Err(error);
+    }
+    output.finish()?;
+    Ok(Outcome { unanswered, likely_unit, skipped: input.skipped(requests)? })
+}

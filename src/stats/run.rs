@@ -1,0 +1,381 @@
+//! What `trace-stats` does, from its inputs to its output.
+
+use std::path::PathBuf;
+
+use super::analysis::{Analysis, AnalysisOptions};
+use super::cache::CacheOptions;
+use super::figures::{Report, WindowReport};
+use super::groups::Groups;
+use super::pieces::{Merger, PartialWriter, Piece, PieceReader};
+use super::window::WindowSize;
+use crate::error::{Error, Result};
+use crate::io::{Input, InputOptions, Observer, Output};
+use crate::record::formats::Format;
+use crate::record::time::late_note;
+use crate::record::{DEFAULT_BLOCK_SIZE, TraceReader, general};
+
+/// All that a run needs to know.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// The inputs in order; none is standard input.
+    pub files: Vec<PathBuf>,
+    /// How they are read.
+    pub input: InputOptions,
+    /// Where the output goes; standard output if absent.
+    pub output: Option<PathBuf>,
+    /// What is written.
+    pub mode: Mode,
+    /// Tokens per block; if absent, what the records state.
+    pub block_size: Option<u64>,
+    /// Percentiles in the reports, in percent.
+    pub percentiles: Vec<f64>,
+    /// What is analysed. The run itself fills in the window, the capacities and the warm-up.
+    pub analysis: AnalysisOptions,
+    /// Capacities to report.
+    pub capacities: Vec<Capacity>,
+    /// Requests that fill the caches first.
+    pub warmup: Warmup,
+}
+
+/// What a run writes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Mode {
+    /// A report on all requests, at the end.
+    Report {
+        /// Another one after every so many requests.
+        every: Option<u64>,
+        /// Also on the requests with each value of this field.
+        by: Option<String>,
+    },
+    /// The figures of each window of this size.
+    Windows(WindowSize),
+    /// The state of one piece of a trace, to be merged with others; where it is in the trace, if known.
+    Piece(Option<Piece>),
+    /// A report on the trace whose pieces are read.
+    Merge,
+}
+
+/// The size of a cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capacity {
+    /// In blocks.
+    Blocks(u64),
+    /// In bytes of KV cache, which needs [`CacheOptions::kv_bytes_per_token`].
+    Bytes(u64),
+}
+
+/// How many requests fill the caches before the measure begins.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Warmup {
+    /// This many.
+    Requests(u64),
+    /// This share of all, rounded down. The files are read once more to count them.
+    Fraction(f64),
+}
+
+impl Default for Warmup {
+    fn default() -> Self {
+        Self::Requests(0)
+    }
+}
+
+/// Turns figures into text.
+pub trait Render {
+    /// Appends a report.
+    fn report(&self, report: &Report, out: &mut Vec<u8>);
+
+    /// Appends a report on all requests and those on groups by the value of `field`; one without a value
+    /// is of the requests that have no group.
+    fn groups(&self, report: &Report, field: &str, groups: &[(Option<String>, Report)], out: &mut Vec<u8>);
+
+    /// Appends the figures of a window.
+    fn window(&self, report: &WindowReport, out: &mut Vec<u8>);
+}
+
+/// Reads the inputs of `task` and writes what it asks for, as `render` writes it.
+///
+/// # Errors
+/// Those of reading and writing; a signal, after which the report of what has been read is still
+/// written; and figures that mean nothing for this trace.
+pub fn run(task: Task, render: &dyn Render, observer: &mut dyn Observer) -> Result<()> {
+    match task.mode {
+        Mode::Report { .. } | Mode::Windows(_) => analyse(&task, render, observer),
+        Mode::Piece(piece) => write_piece(&task, piece, observer),
+        Mode::Merge => merge(&task, render, observer),
+    }
+}
+
+fn analyse(task: &Task, render: &dyn Render, observer: &mut dyn Observer) -> Result<()> {
+    let warmup = task.warmup_requests()?;
+    let mut reader = task.open()?;
+    observer.begin(reader.input().total_size());
+    let mut output = Output::create(task.output.as_deref())?;
+    let mut running = Running::new(task, warmup);
+    let ended = loop {
+        let more = reader.advance(|status| {
+            observer.progress(status);
+            output.flush()
+        });
+        match more {
+            Ok(true) => running.add(&reader, render, output.buffer())?,
+            Ok(false) => break Ok(()),
+            // The report of what has been read is still owed.
+            Err(signal @ Error::Signal(_)) => break Err(signal),
+            Err(error) => return Err(error),
+        }
+        output.end_record()?;
+    };
+    observer.end();
+    let skipped = reader.skipped()?;
+    running.finish(render, output, observer)?;
+    skipped.iter().for_each(|message| observer.note(message));
+    running.note_missing_field(observer);
+    ended
+}
+
+/// An analysis while its input is read.
+struct Running<'a> {
+    task: &'a Task,
+    warmup: u64,
+    every: Option<u64>,
+    by: Option<&'a str>,
+    /// Made with the first record, which settles the block size.
+    analysis: Option<Analysis>,
+    groups: Option<Groups>,
+    requests: u64,
+    /// Whether a record has had the field of the groups.
+    has_field: bool,
+}
+
+impl<'a> Running<'a> {
+    fn new(task: &'a Task, warmup: u64) -> Self {
+        let (every, by) = match &task.mode {
+            Mode::Report { every, by } => (*every, by.as_deref()),
+            _ => (None, None),
+        };
+        Self { task, warmup, every, by, analysis: None, groups: None, requests: 0, has_field: false }
+    }
+
+    /// Takes the current record of `reader`, and appends what is to be written with it.
+    #[inline]
+    fn add(&mut self, reader: &TraceReader, render: &dyn Render, out: &mut Vec<u8>) -> Result<()> {
+        self.requests += 1;
+        let (record, block_size) = (reader.record(), reader.block_size());
+        let analysis = match &mut self.analysis {
+            Some(analysis) => analysis,
+            None => {
+                self.task.check_capacities(block_size)?;
+                let options = self.task.analysis_options(block_size, self.warmup);
+                self.analysis.insert(Analysis::new(block_size, options))
+            }
+        };
+        if let Some(window) = analysis.close_window(record) {
+            render.window(&window, out);
+        }
+        analysis.add(record).map_err(|message| reader.input().error(message))?;
+        if let Some(field) = self.by {
+            let value = general::field(reader.line(), field);
+            self.has_field |= value.is_some();
+            let groups = self.groups.get_or_insert_with(|| {
+                Groups::new(block_size, self.task.analysis_options(block_size, self.warmup))
+            });
+            let added = groups.add(value.as_deref().unwrap_or("(none)"), record);
+            added.map_err(|message| reader.input().error(message))?;
+        }
+        if self.every.is_some_and(|every| self.requests.is_multiple_of(every)) {
+            render.report(&analysis.report(&self.task.percentiles), out);
+        }
+        Ok(())
+    }
+
+    /// Writes what is left to be written at the end.
+    fn finish(&mut self, render: &dyn Render, mut output: Output, observer: &mut dyn Observer) -> Result<()> {
+        let analysis = self.analysis.take().unwrap_or_else(|| {
+            let block_size = self.task.empty_block_size();
+            Analysis::new(block_size, self.task.analysis_options(block_size, self.warmup))
+        });
+        if self.requests > 0 && !analysis.has_times() {
+            self.task.refuse_spans_of_time()?;
+        }
+        if let Some(window) = analysis.last_window() {
+            render.window(&window, output.buffer());
+        }
+        let is_reported =
+            self.every.is_some_and(|every| self.requests > 0 && self.requests.is_multiple_of(every));
+        if is_reported || matches!(self.task.mode, Mode::Windows(_)) {
+            return output.finish();
+        }
+        let groups = self.by.map(|field| (field, self.groups.as_ref()));
+        report(self.task, &analysis, groups, render, output, observer)
+    }
+
+    fn note_missing_field(&self, observer: &mut dyn Observer) {
+        if let Some(field) = self.by.filter(|_| self.requests > 0 && !self.has_field) {
+            observer.note(&format!("no record has the field \"{field}\" of --by"));
+        }
+    }
+}
+
+fn write_piece(task: &Task, piece: Option<Piece>, observer: &mut dyn Observer) -> Result<()> {
+    let mut reader = task.open()?;
+    observer.begin(reader.input().total_size());
+    let mut output = Output::create(task.output.as_deref())?;
+    let new =
+        |block_size, out: &mut Vec<u8>| PartialWriter::new(block_size, piece, task.analysis.budget, out);
+    let mut writer = None;
+    // A piece without its end cannot be merged, so an error or a signal needs no care here.
+    while reader.advance(|status| {
+        observer.progress(status);
+        Ok(())
+    })? {
+        let writer = match &mut writer {
+            Some(writer) => writer,
+            None => writer.insert(new(reader.block_size(), output.buffer())),
+        };
+        let added = writer.add(reader.record(), output.buffer());
+        added.map_err(|message| reader.input().error(message))?;
+        output.end_record()?;
+    }
+    observer.end();
+    let writer = writer.unwrap_or_else(|| new(task.empty_block_size(), output.buffer()));
+    let skipped = reader.skipped()?;
+    writer.finish(output.buffer());
+    output.finish()?;
+    skipped.iter().for_each(|message| observer.note(message));
+    Ok(())
+}
+
+fn merge(task: &Task, render: &dyn Render, observer: &mut dyn Observer) -> Result<()> {
+    // Without a line of a piece the figures would be wrong.
+    let input = Input::new(&task.files, InputOptions { skip_invalid: false, ..task.input.clone() })?;
+    observer.begin(input.total_size());
+    let mut pieces = PieceReader::new(input);
+    let output = Output::create(task.output.as_deref())?;
+    let mut merger = Merger::new(task.analysis.clone());
+    while pieces.advance(|status| {
+        observer.progress(status);
+        Ok(())
+    })? {
+        let added = merger.add(pieces.line());
+        added.map_err(|message| pieces.error(message))?;
+    }
+    observer.end();
+    let analysis = merger.finish().map_err(Error::Failed)?;
+    report(task, &analysis, None, render, output, observer)
+}
+
+/// Writes the report at the end, and says what its reader should know.
+fn report(
+    task: &Task,
+    analysis: &Analysis,
+    groups: Option<(&str, Option<&Groups>)>,
+    render: &dyn Render,
+    mut output: Output,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    let figures = analysis.report(&task.percentiles);
+    match groups {
+        None => render.report(&figures, output.buffer()),
+        Some((field, groups)) => {
+            let report = |(value, group): (Option<&str>, &Analysis)| {
+                (value.map(str::to_owned), group.report(&task.percentiles))
+            };
+            let groups: Vec<_> = groups.iter().flat_map(|groups| groups.iter()).map(report).collect();
+            render.groups(&figures, field, &groups, output.buffer());
+        }
+    }
+    output.finish()?;
+    note(task, &figures, observer);
+    Ok(())
+}
+
+fn note(task: &Task, figures: &Report, observer: &mut dyn Observer) {
+    if figures.requests == 0 {
+        observer.note("no requests in the input");
+    } else if figures.requests_without_ids > 0 {
+        let (n, all) = (figures.requests_without_ids, figures.requests);
+        observer.note(&format!(
+            "{n} of {all} requests are missing field \"hash_ids\": they count in input and output length only"
+        ));
+    }
+    if let Some(late) = figures.arrivals.as_ref().and_then(|a| late_note(a.late, a.requests)) {
+        observer.note(&format!(
+            "{late}: figures of arrivals and hits are those of this order (see trace-cat --sort)"
+        ));
+    }
+    let expires = !task.analysis.caches.ttls.is_empty();
+    if expires && figures.arrivals.as_ref().is_none_or(|a| a.requests < figures.requests) {
+        observer.note("--ttl counts requests without a timestamp at the time of the one before");
+    }
+}
+
+impl Task {
+    fn open(&self) -> Result<TraceReader> {
+        let input = Input::new(&self.files, self.input.clone())?;
+        Ok(TraceReader::new(input, Some(Format::Mooncake), self.block_size))
+    }
+
+    /// The block size of a trace without records.
+    fn empty_block_size(&self) -> u64 {
+        self.block_size.unwrap_or(DEFAULT_BLOCK_SIZE)
+    }
+
+    /// The number of requests that only fill the caches; counts all of them if it is a share.
+    fn warmup_requests(&self) -> Result<u64> {
+        let share = match self.warmup {
+            Warmup::Requests(n) => return Ok(n),
+            Warmup::Fraction(share) => share,
+        };
+        let mut reader = self.open()?;
+        while reader.advance(|_| Ok(()))? {}
+        Ok((reader.valid() as f64 * share) as u64)
+    }
+
+    /// Bytes of KV cache that a block takes.
+    fn block_bytes(&self, block_size: u64) -> u64 {
+        self.analysis.caches.kv_bytes_per_token.unwrap_or(1).saturating_mul(block_size)
+    }
+
+    /// Refuses caches that cannot hold a block, now that the size of one is known.
+    fn check_capacities(&self, block_size: u64) -> Result<()> {
+        let block = self.block_bytes(block_size);
+        let small = |capacity: &&Capacity| matches!(capacity, Capacity::Bytes(bytes) if *bytes < block);
+        match self.capacities.iter().find(small) {
+            Some(Capacity::Bytes(bytes)) => Err(Error::Usage(format!(
+                "--capacity: {bytes} bytes hold no block of {block_size} tokens, which is {block} bytes"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is analysed, now that the block size is known.
+    fn analysis_options(&self, block_size: u64, warmup: u64) -> AnalysisOptions {
+        let block_bytes = self.block_bytes(block_size);
+        let blocks = |&capacity: &Capacity| match capacity {
+            Capacity::Blocks(blocks) => blocks,
+            Capacity::Bytes(bytes) => bytes / block_bytes,
+        };
+        let capacities = self.capacities.iter().map(blocks).collect();
+        AnalysisOptions {
+            caches: CacheOptions { capacities, warmup, ..self.analysis.caches.clone() },
+            window: match self.mode {
+                Mode::Windows(size) => Some(size),
+                _ => None,
+            },
+            window_percentiles: self.percentiles.clone(),
+            ..self.analysis.clone()
+        }
+    }
+
+    /// Refuses figures that would mean nothing for a trace without any timestamp.
+    fn refuse_spans_of_time(&self) -> Result<()> {
+        let needs = |what: &str| Err(Error::Failed(format!("{what}, and no record has a timestamp")));
+        match self.mode {
+            Mode::Windows(WindowSize::Time(_)) => {
+                needs("--window of a span needs times (of requests, as 1000, it needs none)")
+            }
+            _ if !self.analysis.caches.ttls.is_empty() => needs("--ttl needs times"),
+            _ => Ok(()),
+        }
+    }
+}

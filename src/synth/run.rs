@@ -1,0 +1,221 @@
+//! What `trace-synth` does, from its inputs to its output.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    Figures, Generator, Knobs, Learner, Model, ModelKind, ModelReader, RequestWriter, SyntheticRequest,
+    Vocabulary,
+};
+use crate::error::{Error, Invalid, InvalidKind, Result};
+use crate::io::{Input, InputOptions, Observer, Output, Pacer, signals};
+use crate::record::TraceReader;
+use crate::record::formats::Format;
+
+/// All that a run needs to know.
+pub struct Task {
+    /// What the model is made of.
+    pub source: Source,
+    /// How it is read.
+    pub input: InputOptions,
+    /// Tokens per block; if absent, what the trace states.
+    pub block_size: Option<u64>,
+    /// Where the model is saved too.
+    pub save_model: Option<PathBuf>,
+    /// Where the output goes; standard output if absent.
+    pub output: Option<PathBuf>,
+    /// Where the output ends.
+    pub end: End,
+    /// Seed of all draws.
+    pub seed: u64,
+    /// Changes to what was learnt.
+    pub knobs: Knobs,
+    /// What prompts are made of, if they are to be written instead of trace lines.
+    pub prompts: Option<Vocabulary>,
+    /// Whether the reference's two lengths are added to each line.
+    pub annotate: bool,
+    /// Whether each line is written at its time.
+    pub pace: bool,
+}
+
+/// What a model is made of.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A trace, which is learnt.
+    Trace {
+        /// The inputs in order; none is standard input.
+        files: Vec<PathBuf>,
+        /// How the trace is modelled.
+        model: ModelKind,
+        /// Bytes of memory for learning.
+        max_memory: u64,
+        /// Whether the output is compared with it.
+        compare: bool,
+    },
+    /// A saved model.
+    Saved {
+        /// Where it is.
+        file: PathBuf,
+        /// The kind that it must have.
+        model: Option<ModelKind>,
+    },
+}
+
+/// Where the output ends: at whichever comes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct End {
+    /// After so many requests. Without it and a time, after as many as the model was learnt from.
+    pub requests: Option<u64>,
+    /// Before the first request at this time, in milliseconds.
+    pub time: Option<u64>,
+    /// Not by itself.
+    pub never: bool,
+}
+
+/// Learns or loads the model of `task`, and writes requests drawn from it. Gives a comparison of the two
+/// traces as text, if it asks for one.
+///
+/// # Errors
+/// Those of reading and writing, a signal, a lack of memory, and what the model cannot do.
+pub fn run(task: Task, observer: &mut dyn Observer) -> Result<Option<String>> {
+    let (model, original) = match &task.source {
+        Source::Saved { file, model } => (load(&task, file, *model)?, None),
+        Source::Trace { files, model, max_memory, compare } => {
+            let learner = learn(&task, files, *max_memory, *compare, observer)?;
+            let forest = learner.finish()?;
+            let figures = compare.then(|| Figures::of_learnt(&forest)).transpose()?;
+            (Model::new(*model, &forest), figures)
+        }
+    };
+    let needs_time = task.end.time.is_some() || task.pace;
+    if needs_time && !model.has_time() && task.knobs.rate.is_none() {
+        return Err(Error::Failed("the trace has no times; give it arrivals with --rate".into()));
+    }
+    if let Some(path) = &task.save_model {
+        save(&model, path)?;
+    }
+    let mut output = Output::create(task.output.as_deref())?;
+    let mut synthetic = original.as_ref().map(|_| Figures::new(model.block_size(), model.has_ids()));
+    if let Err(error) = generate(task, model, &mut output, synthetic.as_mut()) {
+        output.abandon();
+        return Err(error);
+    }
+    output.finish()?;
+    Ok(original.zip(synthetic).map(|(original, synthetic)| original.compare(&synthetic)))
+}
+
+/// Reads the trace.
+fn learn(
+    task: &Task,
+    files: &[PathBuf],
+    max_memory: u64,
+    compare: bool,
+    observer: &mut dyn Observer,
+) -> Result<Learner> {
+    let input = Input::new(files, task.input.clone())?;
+    observer.begin(input.total_size());
+    let mut reader = TraceReader::new(input, Some(Format::Mooncake), task.block_size);
+    let mut learner = Learner::default();
+    // The rest is for the program and its buffers.
+    let most = max_memory.saturating_sub(16 << 20);
+    while reader.advance(|status| {
+        observer.progress(status);
+        Ok(())
+    })? {
+        learner.add(reader.record(), reader.block_size()).map_err(|message| reader.input().error(message))?;
+        if learner.bytes(compare) > most {
+            return Err(Error::Failed(format!(
+                "learning more than {} requests would take more than --max-memory ({max_memory} bytes); a part of the \
+                 trace takes less (trace-cat --tail, --sample)",
+                learner.requests()
+            )));
+        }
+    }
+    observer.end();
+    if let Some(message) = reader.skipped()? {
+        observer.note(&message);
+    }
+    let (without, all) = (learner.without_ids(), learner.requests());
+    if without > 0 && without < all {
+        observer.note(&format!(
+            "{without} of {all} requests have no hash_ids: taken for prompts that share nothing"
+        ));
+    }
+    if let Some(late) = learner.order().note() {
+        observer.note(&format!("{late}: taken to arrive with it (see trace-cat --sort)"));
+    }
+    Ok(learner)
+}
+
+/// The model of a file.
+fn load(task: &Task, path: &Path, kind: Option<ModelKind>) -> Result<Model> {
+    let options = InputOptions { skip_invalid: false, ..task.input.clone() };
+    let mut input = Input::new(&[path.to_owned()], options)?;
+    let mut reader = ModelReader::default();
+    while input.advance(|_| Ok(()))? {
+        reader.line(input.line()).map_err(|message| input.error(message))?;
+    }
+    let failed = |message: String| Error::Failed(format!("{}: {message}", path.display()));
+    let model = reader.finish().map_err(|invalid| failed(invalid.message))?;
+    if kind.is_some_and(|kind| kind != model.kind()) {
+        return Err(failed("not the model that --model asks for".into()));
+    }
+    match task.block_size {
+        Some(size) if size != model.block_size() => {
+            Err(failed(format!("block size {} contradicts --block-size {size}", model.block_size())))
+        }
+        _ => Ok(model),
+    }
+}
+
+fn save(model: &Model, path: &Path) -> Result<()> {
+    let mut output = Output::create(Some(path))?;
+    model.save(|line| {
+        output.buffer().extend_from_slice(line);
+        output.end_record()
+    })?;
+    output.finish()
+}
+
+/// Names the options that help when no request can be drawn.
+fn advise(error: Invalid) -> Error {
+    let advice = match error.kind {
+        InvalidKind::Conflict => ": widen --min-isl and --max-isl",
+        InvalidKind::OverLimit => "; see --max-isl",
+        _ => "",
+    };
+    Error::Failed(error.message + advice)
+}
+
+fn generate(task: Task, model: Model, output: &mut Output, mut figures: Option<&mut Figures>) -> Result<()> {
+    let End { requests, time, never } = task.end;
+    let unlimited = never || time.is_some();
+    let default = if unlimited { u64::MAX } else { model.requests() };
+    let count = requests.unwrap_or(default);
+    let end = time.map_or(f64::INFINITY, |time| time as f64);
+    let mut write = model.write_options();
+    write.annotate = task.annotate;
+    write.prompts = task.prompts;
+    let mut writer = RequestWriter::new(write);
+    let known = Some(count).filter(|_| !unlimited);
+    let mut generator = Generator::new(model, task.knobs, task.seed, known).map_err(advise)?;
+    let mut pacer = task.pace.then(|| Pacer::new(1.0));
+    let mut request = SyntheticRequest::default();
+    for _ in 0..count {
+        signals::check()?;
+        generator.next(&mut request).map_err(advise)?;
+        let arrival = request.timestamp.unwrap_or(0.0);
+        if arrival >= end {
+            break;
+        }
+        if let Some(figures) = &mut figures {
+            figures.add(&request)?;
+        }
+        if let Some(pacer) = &mut pacer {
+            output.flush()?;
+            pacer.wait(arrival)?;
+        }
+        writer.write(&request, output.buffer())?;
+        output.end_record()?;
+    }
+    Ok(())
+}
