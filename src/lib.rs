@@ -32,7 +32,7 @@
 //!     analysis.add(&record)?;
 //! }
 //! let report = analysis.report(&[50.0, 99.0]);
-//! assert_eq!((report.requests, report.unique_blocks, report.cached_tokens), (2, 4, 1024));
+//! assert_eq!((report.requests, report.unique_blocks.value, report.cached_tokens.value), (2, 4, 1024));
 //! # Ok::<(), String>(())
 //! ```
 //!

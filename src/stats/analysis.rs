@@ -11,7 +11,7 @@ use crate::stats::seen::{HitCount, HitRule, Intake};
 use crate::stats::statistic::Known;
 use crate::stats::statistics::{Purpose, Statistics};
 use crate::stats::window::{WindowFigures, WindowSize};
-use crate::stats::{Pictures, Report, WindowReport};
+use crate::stats::{Pictures, Report, RunningFigures, WindowReport};
 
 /// What is to be analysed.
 #[derive(Clone, Debug, Default)]
@@ -121,16 +121,16 @@ impl Analysis {
     }
 
     fn window_report(&self, window: WindowFigures) -> WindowReport {
-        let unique_blocks = self.unique_blocks();
-        WindowReport {
-            percentiles: self.options.window_percentiles.clone(),
-            window,
+        let (unique_blocks, bound) = (self.unique_blocks(), self.memory.bound.as_ref());
+        let caches = self.statistics.caches.as_ref();
+        let running = RunningFigures {
             requests: self.statistics.totals.requests,
             unique_blocks,
             token_hit_rate: self.statistics.totals.token_hit_rate(),
-            caches: self.statistics.caches.as_ref().map(|caches| caches.figures(unique_blocks)),
-            bound: self.memory.bound,
-        }
+            capacity: caches.map(|caches| caches.figures(unique_blocks, bound).capacity),
+            bound: bound.cloned(),
+        };
+        WindowReport { window, running }
     }
 
     /// Distinct blocks so far; forgotten ones that came back count again.
@@ -145,15 +145,18 @@ impl Analysis {
             block_size: self.intake.count.block_size,
             hit_rule: self.options.hit_rule,
             pictures: self.options.pictures.then(Pictures::default),
-            bound: self.memory.bound,
+            bound: self.memory.bound.clone(),
             ..Report::default()
         };
         let known = Known {
             percentiles,
             unique_blocks: self.unique_blocks(),
             numbering: self.intake.cache.numbering(),
-            bound: self.memory.bound,
+            bound: self.memory.bound.as_ref(),
         };
+        if let Some(bound) = known.bound {
+            Statistics::mark(bound, &mut report);
+        }
         self.statistics.report(&known, &mut report);
         report
     }

@@ -1,10 +1,11 @@
 //! The distributions that are final when a request arrives.
 
-use crate::stats::Report;
+use crate::stats::accuracy::Accuracy;
 use crate::stats::distribution::Distribution;
 use crate::stats::rates::RateDistribution;
 use crate::stats::seen::Seen;
 use crate::stats::statistic::{Bytes, Known, Statistic};
+use crate::stats::{Bound, Report};
 
 /// Lengths and hit rates of requests.
 pub(super) struct Lengths {
@@ -44,13 +45,20 @@ impl Statistic for Lengths {
         Bytes { distributions: lengths + self.hit_rate.bytes(), ..Bytes::default() }
     }
 
+    fn mark(bound: &Bound, report: &mut Report) {
+        if bound.has_forgotten() {
+            report.hit_rate.accuracy = Accuracy::AtLeast;
+            report.cached_length.accuracy = Accuracy::AtLeast;
+        }
+    }
+
     fn report(&self, known: &Known, report: &mut Report) {
         report.input_tokens = self.input.sum();
         report.output_tokens = self.output.sum();
         report.input_length = self.input.summary(known.percentiles);
         report.output_length = self.output.summary(known.percentiles);
-        report.cached_length = self.cached.summary(known.percentiles);
-        report.hit_rate = self.hit_rate.summary(known.percentiles);
+        report.cached_length.value = self.cached.summary(known.percentiles);
+        report.hit_rate.value = self.hit_rate.summary(known.percentiles);
         if let Some(pictures) = &mut report.pictures {
             pictures.input_length = self.input.bins();
             pictures.output_length = self.output.bins();

@@ -1,10 +1,11 @@
 //! The memory limit: when blocks are forgotten, and which ones.
 
-use crate::stats::Bound;
 use crate::stats::analysis::Analysis;
 use crate::stats::cache::Caches;
 use crate::stats::recency::{Kept, Recency};
 use crate::stats::statistic::{Bytes, Forgetting};
+use crate::stats::statistics::Statistics;
+use crate::stats::{Bound, Report};
 
 /// What an analysis knows of its memory.
 #[derive(Default)]
@@ -25,7 +26,7 @@ impl Memory {
 
     /// Blocks that have been forgotten.
     pub(super) fn forgotten_blocks(&self) -> u64 {
-        self.bound.map_or(0, |bound| bound.forgotten_blocks)
+        self.bound.as_ref().map_or(0, |bound| bound.forgotten_blocks)
     }
 
     /// Notes which blocks the last request used.
@@ -119,6 +120,9 @@ impl Analysis {
             bound.exact_capacity_blocks = Some(exact.min(u64::from(blocks)));
             bound.forgotten_blocks += u64::from(all - blocks);
         }
+        let mut marked = Report::default();
+        Statistics::mark(bound, &mut marked);
+        bound.name_figures(&marked);
     }
 
     /// Keeps the `keep` blocks used most recently. `None` if all stay as they are.
@@ -155,7 +159,7 @@ mod tests {
                 ..Record::default()
             };
             analysis.add(&record).unwrap();
-            times.extend(analysis.memory.bound.map(|bound| bound.settled_requests));
+            times.extend(analysis.memory.bound.as_ref().map(|bound| bound.settled_requests));
             assert!(analysis.bytes().total() <= budget);
         }
         assert!((1..50).contains(&times.len()), "{}", times.len());

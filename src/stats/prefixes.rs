@@ -13,6 +13,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use crate::blocks::{BlockNumber, NumberRun};
 use crate::stats::Report;
 use crate::stats::recency::{Kept, reserve};
@@ -23,7 +25,8 @@ use crate::stats::statistic::{Bytes, Forgetting, Known, Statistic};
 pub(super) const MAX_SEGMENTS: usize = 200_000;
 
 /// A prefix that several requests share.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct PrefixRow {
     /// Id of its last block.
     pub id: u64,
@@ -45,11 +48,14 @@ pub struct PrefixRow {
 }
 
 /// The shared prefixes that saved most.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct PrefixFigures {
     /// Most saved tokens first.
+    #[serde(rename = "top")]
     pub rows: Vec<PrefixRow>,
     /// Saved tokens of a row may be too few by this many, never too many.
+    #[serde(rename = "top_error_tokens")]
     pub error_tokens: u128,
 }
 

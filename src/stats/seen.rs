@@ -1,12 +1,16 @@
 //! A request with what every statistic needs to know of it, found out once.
 
+use serde::Serialize;
+
 use crate::blocks::BlockNumber;
 use crate::record::Record;
 use crate::stats::infinite::{InfiniteCache, Lookup};
 use crate::stats::piece_row::PieceRow;
 
 /// Which blocks of a request count as hits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum HitRule {
     /// Every cached block, as in the reference.
     #[default]

@@ -24,6 +24,10 @@ pub(super) trait Statistic {
     /// Makes do with the blocks that are kept.
     fn forget(&mut self, _: &Forgetting) {}
 
+    /// Says what its figures are worth once requests have been settled or blocks forgotten, whether it is
+    /// asked for or not.
+    fn mark(_: &Bound, _: &mut Report) {}
+
     /// Fills in the figures so far.
     fn report(&self, known: &Known, report: &mut Report);
 }
@@ -43,6 +47,10 @@ impl<S: Statistic> Statistic for Option<S> {
         if let Some(statistic) = self {
             statistic.forget(forgetting);
         }
+    }
+
+    fn mark(bound: &Bound, report: &mut Report) {
+        S::mark(bound, report);
     }
 
     fn report(&self, known: &Known, report: &mut Report) {
@@ -114,5 +122,5 @@ pub(super) struct Known<'a> {
     /// The blocks that are known by number.
     pub(super) numbering: &'a Numbering,
     /// What is left of exactness.
-    pub(super) bound: Option<Bound>,
+    pub(super) bound: Option<&'a Bound>,
 }

@@ -1,6 +1,5 @@
 //! The list of statistics.
 
-use crate::stats::Report;
 use crate::stats::analysis::AnalysisOptions;
 use crate::stats::arrivals::Arrivals;
 use crate::stats::cache::Caches;
@@ -14,6 +13,7 @@ use crate::stats::statistic::{Bytes, Forgetting, Known, Statistic};
 use crate::stats::timeline::Timeline;
 use crate::stats::totals::Totals;
 use crate::stats::window::Window;
+use crate::stats::{Bound, Report};
 
 /// What statistics are made for.
 pub(super) struct Purpose<'a> {
@@ -60,6 +60,11 @@ macro_rules! statistics {
             /// Each one makes do with the blocks that are kept.
             pub(super) fn forget(&mut self, forgetting: &Forgetting) {
                 $(self.$name.forget(forgetting);)+
+            }
+
+            /// Each one says what its figures are worth.
+            pub(super) fn mark(bound: &Bound, report: &mut Report) {
+                $(<$type>::mark(bound, report);)+
             }
 
             /// Each one fills in its figures.

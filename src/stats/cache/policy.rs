@@ -7,6 +7,7 @@ use crate::stats::statistic::Bytes;
 
 /// Which block leaves a full cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Policy {
     /// The one used least recently.
     Lru,
