@@ -115,17 +115,17 @@ fn bounded(requests: &[Request], budget: usize) -> Result<(), TestCaseError> {
     let mean = |name: &str| naive::mean(&exact.values[name]);
     let ours = |summary: &Option<Summary>| summary.as_ref().unwrap().mean;
     prop_assert_eq!(ours(&found.input_length), mean("input_length"));
-    prop_assert!(ours(&found.context_length) <= mean("context_length") + 1e-9);
-    prop_assert!(ours(&found.unique_prompt_length) >= mean("unique_prompt_length") - 1e-9);
-    prop_assert!(found.cached_tokens as f64 <= exact.totals["cached_tokens"]);
-    prop_assert!(found.unique_blocks as f64 >= exact.totals["unique_blocks"]);
+    prop_assert!(ours(&found.context_length.value) <= mean("context_length") + 1e-9);
+    prop_assert!(ours(&found.unique_prompt_length.value) >= mean("unique_prompt_length") - 1e-9);
+    prop_assert!(found.cached_tokens.value as f64 <= exact.totals["cached_tokens"]);
+    prop_assert!(found.unique_blocks.value as f64 >= exact.totals["unique_blocks"]);
     if found.bound.is_none() {
         same(&report(requests), &exact)?;
     } else if bound.forgotten_blocks == 0 {
-        prop_assert_eq!(found.cached_tokens as f64, exact.totals["cached_tokens"]);
-        prop_assert_eq!(found.unique_blocks as f64, exact.totals["unique_blocks"]);
-        prop_assert_eq!(found.shared_blocks as f64, exact.totals["shared_blocks"]);
-        prop_assert_eq!(found.prefix_groups as f64, exact.totals["prefix_groups"]);
+        prop_assert_eq!(found.cached_tokens.value as f64, exact.totals["cached_tokens"]);
+        prop_assert_eq!(found.unique_blocks.value as f64, exact.totals["unique_blocks"]);
+        prop_assert_eq!(found.shared_blocks.value as f64, exact.totals["shared_blocks"]);
+        prop_assert_eq!(found.prefix_groups.value as f64, exact.totals["prefix_groups"]);
     }
     Ok(())
 }

@@ -156,7 +156,7 @@ fn merge(options: &Options) -> Result<()> {
         added.map_err(|message| pieces.error(message))?;
     }
     progress.finish();
-    let analysis = merger.finish().map_err(Error::Failed)?;
+    let analysis = merger.finish()?;
     report(options, &analysis, None, output)
 }
 

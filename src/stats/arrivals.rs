@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 
+use crate::error::Invalid;
 use crate::stats::Report;
 use crate::stats::seen::Seen;
 use crate::stats::statistic::{Known, Statistic};
@@ -151,7 +152,7 @@ impl Arrivals {
 
 impl Statistic for Arrivals {
     #[inline]
-    fn add(&mut self, seen: &Seen) -> Result<(), String> {
+    fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
         if let Some(timestamp) = seen.timestamp {
             self.record(timestamp);
         }

@@ -1,5 +1,6 @@
 //! The distributions that are final when a request arrives.
 
+use crate::error::Invalid;
 use crate::stats::accuracy::Accuracy;
 use crate::stats::distribution::Distribution;
 use crate::stats::rates::RateDistribution;
@@ -25,7 +26,7 @@ impl Lengths {
 
 impl Statistic for Lengths {
     #[inline]
-    fn add(&mut self, seen: &Seen) -> Result<(), String> {
+    fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
         self.input.record(seen.input_length);
         if let Some(length) = seen.output_length {
             self.output.record(length);

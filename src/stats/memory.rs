@@ -1,5 +1,6 @@
 //! The memory limit: when blocks are forgotten, and which ones.
 
+use crate::error::Invalid;
 use crate::stats::analysis::Analysis;
 use crate::stats::cache::Caches;
 use crate::stats::recency::{Kept, Recency};
@@ -64,7 +65,7 @@ impl Analysis {
     /// # Errors
     /// When that does not help.
     #[inline]
-    pub(super) fn stay_below_limit(&mut self) -> Result<(), String> {
+    pub(super) fn stay_below_limit(&mut self) -> Result<(), Invalid> {
         let Some(budget) = self.memory.budget else { return Ok(()) };
         let bytes = self.bytes_with_recency();
         if bytes.total() > budget / 2 {
@@ -81,12 +82,14 @@ impl Analysis {
     ///
     /// # Errors
     /// When it cannot.
-    pub(super) fn can_forget(&self, budget: usize, simulated: usize) -> Result<(), String> {
+    pub(super) fn can_forget(&self, budget: usize, simulated: usize) -> Result<(), Invalid> {
         if self.statistics.caches.as_ref().is_some_and(Caches::needs_all_blocks) {
-            return Err("--policy opt needs all of the trace, which is more than --max-memory".into());
+            return Err(Invalid::over_limit(
+                "--policy opt needs all of the trace, which is more than --max-memory",
+            ));
         }
         if simulated > budget / 2 {
-            return Err("the caches of --policy hold more than --max-memory".into());
+            return Err(Invalid::over_limit("the caches of --policy hold more than --max-memory"));
         }
         Ok(())
     }

@@ -49,7 +49,7 @@ pub use pieces::{Merger, PartialWriter, Piece, PieceLine, PieceReader};
 pub use prefixes::{PrefixFigures, PrefixRow};
 pub use rates::RateDistribution;
 pub use sample::{SampleFigures, StandardErrors};
-pub use seen::HitRule;
+pub use seen::{HitRule, Served};
 pub use summary::{Summary, percentile_name};
 pub use timeline::{Bucket, TIME_BUCKETS, TimelineFigures};
 pub use window::{WindowFigures, WindowSize};

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::blocks::{BlockNumber, NumberRun};
+use crate::error::Invalid;
 use crate::stats::Report;
 use crate::stats::recency::{Kept, reserve};
 use crate::stats::seen::Seen;
@@ -280,7 +281,7 @@ impl Prefixes {
 }
 
 impl Statistic for Prefixes {
-    fn add(&mut self, seen: &Seen) -> Result<(), String> {
+    fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
         if let Some(cached) = &seen.cached {
             let lookup = &cached.lookup;
             let introduces = (lookup.new_blocks() > 0).then_some(lookup.first_new);

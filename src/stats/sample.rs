@@ -21,6 +21,7 @@ use std::collections::{HashMap, HashSet};
 use foldhash::fast::RandomState;
 use serde::Serialize;
 
+use crate::error::Invalid;
 use crate::stats::Report;
 use crate::stats::accuracy::{Accuracy, Figure};
 use crate::stats::cache::{CacheFigures, CacheOptions, CapacityRow, Hits, TargetRow};
@@ -460,7 +461,7 @@ impl Sample {
 }
 
 impl Statistic for Sample {
-    fn add(&mut self, seen: &Seen) -> Result<(), String> {
+    fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
         if seen.blocks.is_some() {
             self.request(seen.ids, seen.input_length, seen.is_measured);
         }

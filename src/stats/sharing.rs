@@ -19,6 +19,7 @@
 //! [`Numbering`]: crate::blocks::Numbering
 
 use crate::blocks::BlockNumber;
+use crate::error::Invalid;
 use crate::stats::accuracy::Accuracy;
 use crate::stats::correlation::Moments;
 use crate::stats::distribution::Distribution;
@@ -109,7 +110,7 @@ impl Sharing {
 
 impl Statistic for Sharing {
     #[inline]
-    fn add(&mut self, seen: &Seen) -> Result<(), String> {
+    fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
         let Some(cached) = &seen.cached else { return Ok(()) };
         let lookup = &cached.lookup;
         self.repeats.add(lookup);

@@ -2,6 +2,7 @@
 //! it must, and reports.
 
 use crate::blocks::{BlockNumber, Numbering};
+use crate::error::Invalid;
 use crate::stats::recency::Kept;
 use crate::stats::seen::Seen;
 use crate::stats::{Bound, Report};
@@ -13,7 +14,7 @@ pub(super) trait Statistic {
     ///
     /// # Errors
     /// When there is more than can be counted.
-    fn add(&mut self, seen: &Seen) -> Result<(), String>;
+    fn add(&mut self, seen: &Seen) -> Result<(), Invalid>;
 
     /// Memory in use, as far as it grows.
     #[inline]
@@ -34,7 +35,7 @@ pub(super) trait Statistic {
 
 impl<S: Statistic> Statistic for Option<S> {
     #[inline]
-    fn add(&mut self, seen: &Seen) -> Result<(), String> {
+    fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
         self.as_mut().map_or(Ok(()), |statistic| statistic.add(seen))
     }
 

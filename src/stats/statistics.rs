@@ -1,5 +1,6 @@
 //! The list of statistics.
 
+use crate::error::Invalid;
 use crate::stats::analysis::AnalysisOptions;
 use crate::stats::arrivals::Arrivals;
 use crate::stats::cache::Caches;
@@ -44,7 +45,7 @@ macro_rules! statistics {
             /// # Errors
             /// When there is more than one of them can count.
             #[inline]
-            pub(super) fn add(&mut self, seen: &Seen) -> Result<(), String> {
+            pub(super) fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
                 $(self.$name.add(seen)?;)+
                 Ok(())
             }

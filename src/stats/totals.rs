@@ -1,5 +1,6 @@
 //! Sums over all requests.
 
+use crate::error::Invalid;
 use crate::stats::accuracy::Accuracy;
 use crate::stats::seen::Seen;
 use crate::stats::statistic::{Known, Statistic};
@@ -30,7 +31,7 @@ pub(super) fn ratio(part: f64, all: f64) -> Option<f64> {
 
 impl Statistic for Totals {
     #[inline]
-    fn add(&mut self, seen: &Seen) -> Result<(), String> {
+    fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
         self.requests += 1;
         match seen.blocks {
             Some(blocks) => {

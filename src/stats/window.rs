@@ -6,6 +6,7 @@
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::error::Invalid;
 use crate::stats::Report;
 
 use crate::stats::seen::Seen;
@@ -138,7 +139,7 @@ impl Window {
 }
 
 impl Statistic for Window {
-    fn add(&mut self, seen: &Seen) -> Result<(), String> {
+    fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
         self.requests += 1;
         self.late += u64::from(seen.timestamp.zip(self.start).is_some_and(|(t, start)| t < start));
         self.input.record(seen.input_length);

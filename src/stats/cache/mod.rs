@@ -24,6 +24,7 @@ use policy::Study;
 use simulated::Simulated;
 use ttl::TimesToLive;
 
+use crate::error::Invalid;
 use crate::stats::accuracy::Accuracy;
 use crate::stats::recency::Kept;
 use crate::stats::seen::{HitCount, Seen};
@@ -122,7 +123,7 @@ impl Caches {
 }
 
 impl Statistic for Caches {
-    fn add(&mut self, seen: &Seen) -> Result<(), String> {
+    fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
         let Some(cached) = &seen.cached else { return Ok(()) };
         self.lru.access(seen)?;
         self.ttls.access(seen, self.lru.last_runs());

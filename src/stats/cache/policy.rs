@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::error::Invalid;
 use crate::stats::seen::Seen;
 use crate::stats::statistic::Bytes;
 
@@ -38,7 +39,7 @@ pub(super) trait Study {
     ///
     /// # Errors
     /// When there are too many requests for it.
-    fn access(&mut self, seen: &Seen) -> Result<(), String>;
+    fn access(&mut self, seen: &Seen) -> Result<(), Invalid>;
 
     /// Memory in use.
     fn bytes(&self) -> Bytes;
