@@ -30,12 +30,12 @@
 //! let mut analysis = Analysis::new(512, AnalysisOptions { caches, ..AnalysisOptions::default() });
 //! let mut record = Record::default();
 //! for line in trace.lines() {
-//!     record::parse(line.as_bytes(), &mut record).map_err(|invalid| invalid.to_string())?;
+//!     record::parse(line.as_bytes(), &mut record)?;
 //!     analysis.add(&record)?;
 //! }
 //! let report = analysis.report(&[50.0, 99.0]);
-//! assert_eq!((report.requests, report.unique_blocks, report.cached_tokens), (2, 4, 1024));
-//! # Ok::<(), String>(())
+//! assert_eq!((report.requests, report.unique_blocks.value, report.cached_tokens.value), (2, 4, 1024));
+//! # Ok::<(), kvtrace::error::Invalid>(())
 //! ```
 //!
 //! # Read files

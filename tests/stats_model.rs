@@ -103,7 +103,7 @@ fn bounded(requests: &[Request], budget: usize) -> Result<(), TestCaseError> {
     let caches = CacheOptions { capacities, ttls: vec![1000], ..CacheOptions::default() };
     let options = AnalysisOptions { caches, budget: Some(budget), ..AnalysisOptions::default() };
     let found = report_with(requests, &[], options);
-    let bound = found.bound.unwrap_or_default();
+    let bound = found.bound.clone().unwrap_or_default();
     for row in &found.caches.unwrap().capacity {
         let expected = u128::from(naive::lru(requests, row.capacity_blocks as usize, BLOCK, 0, false));
         if bound.exact_capacity_blocks.is_none_or(|exact| row.capacity_blocks <= exact) {
@@ -115,17 +115,17 @@ fn bounded(requests: &[Request], budget: usize) -> Result<(), TestCaseError> {
     let mean = |name: &str| naive::mean(&exact.values[name]);
     let ours = |summary: &Option<Summary>| summary.as_ref().unwrap().mean;
     prop_assert_eq!(ours(&found.input_length), mean("input_length"));
-    prop_assert!(ours(&found.context_length) <= mean("context_length") + 1e-9);
-    prop_assert!(ours(&found.unique_prompt_length) >= mean("unique_prompt_length") - 1e-9);
-    prop_assert!(found.cached_tokens as f64 <= exact.totals["cached_tokens"]);
-    prop_assert!(found.unique_blocks as f64 >= exact.totals["unique_blocks"]);
+    prop_assert!(ours(&found.context_length.value) <= mean("context_length") + 1e-9);
+    prop_assert!(ours(&found.unique_prompt_length.value) >= mean("unique_prompt_length") - 1e-9);
+    prop_assert!(found.cached_tokens.value as f64 <= exact.totals["cached_tokens"]);
+    prop_assert!(found.unique_blocks.value as f64 >= exact.totals["unique_blocks"]);
     if found.bound.is_none() {
         same(&report(requests), &exact)?;
     } else if bound.forgotten_blocks == 0 {
-        prop_assert_eq!(found.cached_tokens as f64, exact.totals["cached_tokens"]);
-        prop_assert_eq!(found.unique_blocks as f64, exact.totals["unique_blocks"]);
-        prop_assert_eq!(found.shared_blocks as f64, exact.totals["shared_blocks"]);
-        prop_assert_eq!(found.prefix_groups as f64, exact.totals["prefix_groups"]);
+        prop_assert_eq!(found.cached_tokens.value as f64, exact.totals["cached_tokens"]);
+        prop_assert_eq!(found.unique_blocks.value as f64, exact.totals["unique_blocks"]);
+        prop_assert_eq!(found.shared_blocks.value as f64, exact.totals["shared_blocks"]);
+        prop_assert_eq!(found.prefix_groups.value as f64, exact.totals["prefix_groups"]);
     }
     Ok(())
 }
@@ -146,7 +146,7 @@ fn same_in_pieces(requests: &[Request], cuts: &[usize]) -> Result<(), TestCaseEr
         }
         writer.finish(&mut out);
         for line in out.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            merger.line(line).map_err(TestCaseError::fail)?;
+            merger.line(line).map_err(|e| TestCaseError::fail(e.to_string()))?;
         }
     }
     let found = merger.finish().unwrap().report(&PERCENTILES);
@@ -170,10 +170,9 @@ fn same_caches(requests: &[Request], warmup: usize, hit_rule: HitRule) -> Result
         ..CacheOptions::default()
     };
     let engine = hit_rule == HitRule::Engine;
-    let figures =
-        report_with(requests, &times, AnalysisOptions { hit_rule, caches, ..AnalysisOptions::default() })
-            .caches
-            .unwrap();
+    let options = AnalysisOptions { hit_rule, caches, ..AnalysisOptions::default() };
+    let report = report_with(requests, &times, options);
+    let figures = report.caches.unwrap();
     let naive = |capacity| u128::from(naive::lru(requests, capacity, BLOCK, warmup, engine));
     let rows = figures.capacity.iter().filter(|row| row.policy == "lru");
     for (row, &capacity) in rows.zip(&capacities) {
@@ -182,7 +181,7 @@ fn same_caches(requests: &[Request], warmup: usize, hit_rule: HitRule) -> Result
     }
     let infinite = figures.capacity.last().unwrap();
     prop_assert_eq!((infinite.policy, infinite.hits.hit_tokens), ("infinite", naive(usize::MAX)));
-    for target in figures.targets {
+    for target in report.targets.value {
         let (capacity, hits) = (target.row.capacity_blocks as usize, target.row.hits.hit_tokens);
         let wanted = target.share * infinite.hits.hit_tokens as f64;
         prop_assert_eq!(hits, naive(capacity));
@@ -190,7 +189,7 @@ fn same_caches(requests: &[Request], warmup: usize, hit_rule: HitRule) -> Result
         prop_assert!(capacity == 0 || (naive(capacity - 1) as f64) < wanted);
     }
     if warmup == 0 && !engine {
-        for (row, ttl) in figures.ttls.iter().zip(ttls) {
+        for (row, ttl) in report.ttls.value.iter().zip(ttls) {
             let expected = naive::expiring(requests, &times, ttl as f64, BLOCK);
             prop_assert_eq!(row.hits.hit_tokens, u128::from(expected), "ttl {}", ttl);
         }
@@ -273,7 +272,7 @@ fn same_prefixes(requests: &[Request]) -> Result<(), TestCaseError> {
         })
         .collect();
     prop_assert!(ours.is_sorted_by(|a, b| a.4 >= b.4));
-    prop_assert_eq!(ours.iter().map(|row| u128::from(row.4)).sum::<u128>(), report.cached_tokens);
+    prop_assert_eq!(ours.iter().map(|row| u128::from(row.4)).sum::<u128>(), report.cached_tokens.value);
     ours.sort_by_key(|row| row.0);
     prop_assert_eq!(ours, naive::shared_prefixes(requests, &times, BLOCK));
     Ok(())
@@ -291,16 +290,17 @@ fn same_from_whole_sample(requests: &[Request], warmup: usize) -> Result<(), Tes
     let sampled = AnalysisOptions { approx: Some(10_000), ..exact.clone() };
     let (exact, sampled) = (report_with(requests, &[], exact), report_with(requests, &[], sampled));
     let totals = |r: &Report| {
-        (r.unique_blocks, r.shared_blocks, r.prefix_groups, r.cached_tokens, r.blocks, r.input_tokens)
+        let blocks = [&r.unique_blocks, &r.shared_blocks, &r.prefix_groups].map(|figure| figure.value);
+        (blocks, r.cached_tokens.value, r.blocks, r.input_tokens)
     };
     prop_assert_eq!(totals(&sampled), totals(&exact));
-    let estimate = sampled.estimate.unwrap();
-    prop_assert_eq!((estimate.cached_tokens.error, estimate.unique_blocks.error), (0.0, 0.0));
+    let errors = sampled.estimate.unwrap().standard_errors;
+    prop_assert_eq!((errors.cached_tokens, errors.unique_blocks), (Some(0.0), Some(0.0)));
     let (ours, theirs) = (sampled.caches.unwrap(), exact.caches.unwrap());
     for (ours, theirs) in ours.capacity.iter().zip(&theirs.capacity) {
         prop_assert_eq!((ours.capacity_blocks, ours.hits), (theirs.capacity_blocks, theirs.hits));
     }
-    for (ours, theirs) in ours.targets.iter().zip(&theirs.targets) {
+    for (ours, theirs) in sampled.targets.value.iter().zip(&exact.targets.value) {
         let same = ours.row.hits.hit_tokens == theirs.row.hits.hit_tokens || theirs.row.capacity_blocks == 0;
         prop_assert!(same, "{:?} {:?}", ours, theirs);
     }
@@ -331,7 +331,9 @@ fn estimates_are_as_far_off_as_their_standard_errors_say() {
     let options = AnalysisOptions { caches, ..AnalysisOptions::default() };
     let rates = |report: &Report| -> Vec<(f64, f64)> {
         let rows = &report.caches.as_ref().unwrap().capacity;
-        rows.iter().map(|row| (row.hits.rate().unwrap(), row.rate_error().unwrap_or(0.0))).collect()
+        rows.iter()
+            .map(|row| (row.hits.rate().unwrap(), row.accuracy.standard_error().unwrap_or(0.0)))
+            .collect()
     };
     let exact = rates(&report_with(&requests, &[], options.clone()));
     let samples = 30;
@@ -363,14 +365,14 @@ fn same(report: &Report, figures: &naive::Figures) -> Result<(), TestCaseError> 
     let totals = [
         ("requests", report.requests as f64),
         ("blocks", report.blocks as f64),
-        ("unique_blocks", report.unique_blocks as f64),
-        ("shared_blocks", report.shared_blocks as f64),
-        ("prefix_groups", report.prefix_groups as f64),
+        ("unique_blocks", report.unique_blocks.value as f64),
+        ("shared_blocks", report.shared_blocks.value as f64),
+        ("prefix_groups", report.prefix_groups.value as f64),
         ("input_tokens", report.input_tokens as f64),
         ("output_tokens", report.output_tokens as f64),
-        ("cached_tokens", report.cached_tokens as f64),
-        ("token_hit_rate", report.token_hit_rate.unwrap_or(f64::NAN)),
-        ("block_hit_rate", report.block_hit_rate.unwrap_or(f64::NAN)),
+        ("cached_tokens", report.cached_tokens.value as f64),
+        ("token_hit_rate", report.token_hit_rate.value.unwrap_or(f64::NAN)),
+        ("block_hit_rate", report.block_hit_rate.value.unwrap_or(f64::NAN)),
     ];
     for (name, ours) in totals {
         let theirs = figures.totals[name];
@@ -378,11 +380,11 @@ fn same(report: &Report, figures: &naive::Figures) -> Result<(), TestCaseError> 
     }
     let columns: [(&str, &Option<Summary>); 6] = [
         ("input_length", &report.input_length),
-        ("context_length", &report.context_length),
-        ("unique_prompt_length", &report.unique_prompt_length),
+        ("context_length", &report.context_length.value),
+        ("unique_prompt_length", &report.unique_prompt_length.value),
         ("output_length", &report.output_length),
-        ("hit_rate", &report.hit_rate),
-        ("cached_length", &report.cached_length),
+        ("hit_rate", &report.hit_rate.value),
+        ("cached_length", &report.cached_length.value),
     ];
     for (name, summary) in columns {
         let Some(values) = figures.values.get(name) else {

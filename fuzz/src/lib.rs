@@ -408,14 +408,14 @@ pub fn partial(data: &[u8]) {
     let mut merger = Merger::new(AnalysisOptions { budget, ..AnalysisOptions::default() });
     for line in data.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
         if let Err(reason) = merger.line(line) {
-            return check_reason(&reason);
+            return check_reason(&reason.message);
         }
     }
     match merger.finish() {
         Ok(analysis) => {
             serde_json::from_slice::<Value>(&json(&analysis)).unwrap();
         }
-        Err(reason) => check_reason(&reason),
+        Err(reason) => check_reason(&reason.message),
     }
 }
 

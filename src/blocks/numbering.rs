@@ -8,6 +8,7 @@
 //! nothing has to be moved.
 
 use crate::blocks::table::{Hashed, IdTable};
+use crate::error::Invalid;
 
 /// Number of a distinct block, from 0 in the order of first appearance.
 pub type BlockNumber = u32;
@@ -189,7 +190,7 @@ impl Numbering {
     ///
     /// # Errors
     /// When there would be more than 4,294,967,295 distinct blocks.
-    pub fn number(&mut self, ids: &[u64], numbers: &mut Vec<BlockNumber>) -> Result<(), String> {
+    pub fn number(&mut self, ids: &[u64], numbers: &mut Vec<BlockNumber>) -> Result<(), Invalid> {
         numbers.clear();
         numbers.reserve(ids.len());
         if self.is_mostly_strays() {
@@ -210,7 +211,7 @@ impl Numbering {
     /// # Errors
     /// As for [`Numbering::number`].
     #[inline]
-    pub fn number_as_runs(&mut self, ids: &[u64], runs: &mut Vec<NumberRun>) -> Result<(), String> {
+    pub fn number_as_runs(&mut self, ids: &[u64], runs: &mut Vec<NumberRun>) -> Result<(), Invalid> {
         if self.is_mostly_strays() {
             return self.number_strays_as_runs(ids, runs);
         }
@@ -224,7 +225,7 @@ impl Numbering {
         Ok(())
     }
 
-    fn number_strays_as_runs(&mut self, ids: &[u64], runs: &mut Vec<NumberRun>) -> Result<(), String> {
+    fn number_strays_as_runs(&mut self, ids: &[u64], runs: &mut Vec<NumberRun>) -> Result<(), Invalid> {
         let mut numbers = std::mem::take(&mut self.numbers);
         numbers.clear();
         let mut before = self.len;
@@ -239,7 +240,7 @@ impl Numbering {
 
     /// Numbers the first id and those that count up from it, as far as they are all new or all known.
     #[inline(always)]
-    fn next_run(&mut self, ids: &[u64]) -> Result<NumberRun, String> {
+    fn next_run(&mut self, ids: &[u64]) -> Result<NumberRun, Invalid> {
         let Some(&id) = ids.first() else { return Ok(NumberRun::default()) };
         if let Some(known) = self.known_run(id) {
             return Ok(NumberRun { len: ascending(ids).min(known.len as usize) as u32, ..known });
@@ -261,11 +262,11 @@ impl Numbering {
         &mut self,
         of: impl Iterator<Item = (u64, u32)>,
         runs: &mut Vec<NumberRun>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Invalid> {
         let mut ids = std::mem::take(&mut self.ids);
         for (id, len) in of {
             let Some(last) = id.checked_add(u64::from(len).saturating_sub(1)) else {
-                return Err("a run of ids passes 64 bits".into());
+                return Err(Invalid::value("a run of ids passes 64 bits"));
             };
             let end = last.saturating_add(u64::from(len > 0));
             let before = self.len;
@@ -343,7 +344,7 @@ impl Numbering {
 
     /// Numbers ids most of which are in the table. First come look-ups alone, none of which waits for
     /// another: memory is what takes the time.
-    fn number_strays(&mut self, ids: &[u64], numbers: &mut Vec<BlockNumber>) -> Result<(), String> {
+    fn number_strays(&mut self, ids: &[u64], numbers: &mut Vec<BlockNumber>) -> Result<(), Invalid> {
         const UNKNOWN: BlockNumber = BlockNumber::MAX;
         let mut hashed = std::mem::take(&mut self.hashed);
         hashed.clear();
@@ -371,7 +372,7 @@ impl Numbering {
 
     #[cold]
     #[inline(never)]
-    fn find_or_add(&mut self, id: u64) -> Result<BlockNumber, String> {
+    fn find_or_add(&mut self, id: u64) -> Result<BlockNumber, Invalid> {
         if let Some(number) = self.find_in_runs(id) {
             return Ok(number);
         }
@@ -379,7 +380,7 @@ impl Numbering {
     }
 
     /// The number of an id that is in no run.
-    fn find_or_add_stray(&mut self, hashed: Hashed) -> Result<BlockNumber, String> {
+    fn find_or_add_stray(&mut self, hashed: Hashed) -> Result<BlockNumber, Invalid> {
         let (id, number) = (hashed.id(), self.len);
         let above_runs = self.runs.last().is_none_or(|run| run.id < id);
         let extends = self.runs.last().is_some_and(|r| r.end() == Some(id) && r.number + r.len == number);
@@ -389,7 +390,7 @@ impl Numbering {
                 return Ok(known);
             }
             if number == BlockNumber::MAX {
-                return Err("more than 4294967295 distinct blocks".into());
+                return Err(Invalid::over_limit("more than 4294967295 distinct blocks"));
             }
             if !extends {
                 self.runs.push(IdRange { id, number, len: 0 });

@@ -152,7 +152,7 @@ impl Checker {
         let was_dense = self.numbering.is_dense();
         let known = self.numbering.len();
         let mut numbers = std::mem::take(&mut self.numbers);
-        self.numbering.number(ids, &mut numbers).map_err(Invalid::over_limit)?;
+        self.numbering.number(ids, &mut numbers)?;
         if was_dense && !self.numbering.is_dense() {
             self.found(Finding::NotDense, place, || {
                 "ids are not numbered 0, 1, 2, ... in the order of first appearance".into()

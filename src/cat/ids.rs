@@ -224,7 +224,7 @@ impl IdMap {
             self.offset += u64::from(numbering.len());
             *numbering = Numbering::default();
         }
-        numbering.number(ids, &mut self.numbers).map_err(Invalid::over_limit)?;
+        numbering.number(ids, &mut self.numbers)?;
         for (id, &number) in ids.iter_mut().zip(&self.numbers) {
             *id = self.offset + u64::from(number);
         }
@@ -244,7 +244,7 @@ impl IdMap {
             self.numberings.resize_with(group + 1, GroupNumbering::default);
         }
         let GroupNumbering { numbering, dense } = &mut self.numberings[group];
-        numbering.number(ids, &mut self.numbers).map_err(Invalid::over_limit)?;
+        numbering.number(ids, &mut self.numbers)?;
         for (id, &number) in ids.iter_mut().zip(&self.numbers) {
             if number as usize == dense.len() {
                 dense.push(self.next);

@@ -1,7 +1,6 @@
 //! The tables of a report as cells of text, header first, whatever draws them.
 
-use crate::report::percentile_name;
-use crate::stats::{Bound, CapacityRow, Estimate, Hits, PrefixRow, Report, SampleFigures, Summary};
+use crate::stats::{Accuracy, CapacityRow, Hits, PrefixRow, Report, Summary, percentile_name};
 
 /// A table: the first row is the header.
 pub(super) type Cells = Vec<Vec<String>>;
@@ -30,20 +29,20 @@ impl std::fmt::Display for Number {
 pub(super) fn totals(report: &Report) -> Vec<(&'static str, Number)> {
     let count = |n: u64| Some(Number::Count(n.into()));
     let real = |x: Option<f64>| x.map(Number::Real);
-    let arrivals = report.arrivals.as_ref();
+    let (arrivals, bound) = (report.arrivals.as_ref(), report.bound.as_ref());
     let list = [
         ("requests", count(report.requests)),
         ("requests_without_ids", count(report.requests_without_ids)),
         ("block_size", count(report.block_size)),
         ("blocks", count(report.blocks)),
-        ("unique_blocks", count(report.unique_blocks)),
-        ("shared_blocks", count(report.shared_blocks)),
-        ("prefix_groups", count(report.prefix_groups)),
+        ("unique_blocks", count(report.unique_blocks.value)),
+        ("shared_blocks", count(report.shared_blocks.value)),
+        ("prefix_groups", count(report.prefix_groups.value)),
         ("input_tokens", Some(Number::Count(report.input_tokens))),
         ("output_tokens", Some(Number::Count(report.output_tokens))),
-        ("cached_tokens", Some(Number::Count(report.cached_tokens))),
-        ("token_hit_rate", real(report.token_hit_rate)),
-        ("block_hit_rate", real(report.block_hit_rate)),
+        ("cached_tokens", Some(Number::Count(report.cached_tokens.value))),
+        ("token_hit_rate", real(report.token_hit_rate.value)),
+        ("block_hit_rate", real(report.block_hit_rate.value)),
         ("duration_s", real(arrivals.map(|a| a.duration_s))),
         ("mean_rate", real(arrivals.and_then(|a| a.mean_rate))),
         ("peak_rate", arrivals.map(|a| Number::Count(a.peak_rate.into()))),
@@ -51,50 +50,46 @@ pub(super) fn totals(report: &Report) -> Vec<(&'static str, Number)> {
         ("interarrival_cv", real(arrivals.and_then(|a| a.interarrival_cv))),
         ("dispersion_10s", real(arrivals.and_then(|a| a.dispersion_10s))),
         ("late", arrivals.map(|a| Number::Count(a.late.into()))),
-        ("forgotten_blocks", report.bound.and_then(|bound| count(bound.forgotten_blocks))),
-        ("exact_capacity_blocks", report.bound.and_then(|bound| count(bound.exact_capacity_blocks?))),
+        ("forgotten_blocks", bound.and_then(|bound| count(bound.forgotten_blocks))),
+        ("exact_capacity_blocks", bound.and_then(|bound| count(bound.exact_capacity_blocks?))),
         ("sampled_blocks", report.estimate.and_then(|e| count(e.sampled_blocks))),
-        ("token_hit_rate_standard_error", real(rate_errors(report)[0])),
-        ("block_hit_rate_standard_error", real(rate_errors(report)[1])),
+        ("token_hit_rate_standard_error", real(report.token_hit_rate.accuracy.standard_error())),
+        ("block_hit_rate_standard_error", real(report.block_hit_rate.accuracy.standard_error())),
     ];
     list.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
-/// The quantities that have a distribution, by their names in JSON.
-pub(super) fn summaries(report: &Report) -> [(&'static str, Option<&Summary>); 6] {
+/// A quantity that has a distribution: its name in JSON, the summary, and what that is worth.
+pub(super) type Distributed<'a> = (&'static str, Option<&'a Summary>, Accuracy);
+
+/// All of them.
+pub(super) fn summaries(report: &Report) -> [Distributed<'_>; 6] {
     [
-        ("input_length", report.input_length.as_ref()),
-        ("context_length", report.context_length.as_ref()),
-        ("unique_prompt_length", report.unique_prompt_length.as_ref()),
-        ("output_length", report.output_length.as_ref()),
-        ("hit_rate", report.hit_rate.as_ref()),
-        ("cached_length", report.cached_length.as_ref()),
+        ("input_length", report.input_length.as_ref(), Accuracy::Exact),
+        ("context_length", report.context_length.value.as_ref(), report.context_length.accuracy),
+        (
+            "unique_prompt_length",
+            report.unique_prompt_length.value.as_ref(),
+            report.unique_prompt_length.accuracy,
+        ),
+        ("output_length", report.output_length.as_ref(), Accuracy::Exact),
+        ("hit_rate", report.hit_rate.value.as_ref(), report.hit_rate.accuracy),
+        ("cached_length", report.cached_length.value.as_ref(), report.cached_length.accuracy),
     ]
 }
 
-/// The statistics of a summary in order, by their names in JSON.
-pub(super) fn named(percentiles: &[f64], summary: &Summary) -> Vec<(String, f64)> {
-    let mut list =
-        vec![("mean".into(), summary.mean), ("std".into(), summary.std), ("min".into(), summary.min)];
-    let values = summary.percentiles.iter().copied();
-    list.extend(percentiles.iter().map(|&p| percentile_name(p)).zip(values));
-    list.push(("max".into(), summary.max));
-    list
-}
-
-/// The standard errors of the token and the block hit rate, if they are estimates.
-pub(super) fn rate_errors(report: &Report) -> [Option<f64>; 2] {
-    let error = |of: fn(&SampleFigures) -> Estimate, rate: Option<f64>| {
-        let estimate = of(report.estimate.as_ref()?);
-        // Rate and estimate have the same denominator.
-        rate.filter(|&rate| rate > 0.0).map(|rate| rate * estimate.error / estimate.value)
-    };
-    [error(|e| e.cached_tokens, report.token_hit_rate), error(|e| e.hit_blocks, report.block_hit_rate)]
+/// What is said of a figure that is a lower or an upper bound.
+pub(super) fn limit(accuracy: Accuracy, at_least: &'static str, at_most: &'static str) -> &'static str {
+    match accuracy {
+        Accuracy::AtLeast => at_least,
+        Accuracy::AtMost => at_most,
+        _ => "",
+    }
 }
 
 /// The pairs of lengths whose correlation has a value, by their names in JSON.
 pub(super) fn correlations(report: &Report) -> Vec<(&'static str, f64)> {
-    let c = &report.correlations;
+    let c = &report.correlations.value;
     let list = [
         ("context_unique", c.context_unique),
         ("context_output", c.context_output),
@@ -115,54 +110,18 @@ pub(super) fn lengths(report: &Report) -> Cells {
         name
     }));
     header.push("Max".into());
-    let row = |name: &str, summary: &Option<Summary>| {
-        let mut cells = vec![format!("{name}{}", limit(report, name))];
-        match summary {
-            Some(s) => {
-                cells.extend(named(&report.percentiles, s).iter().map(|(_, value)| format!("{value:?}")));
-            }
-            None => cells.resize(header.len(), "-".into()),
-        }
-        cells
-    };
-    vec![
-        header.clone(),
-        row("Input Length", &report.input_length),
-        row("Context Length", &report.context_length),
-        row("Unique Prompt Length", &report.unique_prompt_length),
-        row("Output Length", &report.output_length),
-        row("Theoretical Hit Rates", &report.hit_rate),
-    ]
-}
-
-/// How the mark of a bound looks behind the name of a row.
-fn limit(report: &Report, name: &str) -> &'static str {
-    match name {
-        "Context Length" if report.bound.is_some() => " (>=)",
-        "Unique Prompt Length" if report.bound.is_some() => " (<=)",
-        "Theoretical Hit Rates" if Bound::of_hits(report.bound) => " (>=)",
-        _ => "",
+    let names =
+        ["Input Length", "Context Length", "Unique Prompt Length", "Output Length", "Theoretical Hit Rates"];
+    let columns = header.len();
+    let mut cells = vec![header];
+    // The reference has no row of cached lengths.
+    for (name, (_, summary, accuracy)) in names.into_iter().zip(summaries(report)) {
+        let mut row = vec![format!("{name}{}", limit(accuracy, " (>=)", " (<=)"))];
+        row.extend(summary.into_iter().flat_map(Summary::statistics).map(|(_, value)| format!("{value:?}")));
+        row.resize(columns, "-".into());
+        cells.push(row);
     }
-}
-
-/// The figures that are not exact because blocks have been forgotten, by their names in JSON, in three
-/// groups: those that are at least what is said, at most, or neither.
-pub(super) fn bounds(bound: Bound) -> [(&'static str, Vec<&'static str>); 3] {
-    let (mut at_least, mut at_most, mut neither) =
-        (vec!["context_length"], vec!["unique_prompt_length"], vec!["correlation"]);
-    if Bound::of_hits(Some(bound)) {
-        at_least.extend([
-            "cached_tokens",
-            "token_hit_rate",
-            "block_hit_rate",
-            "hit_rate",
-            "cached_length",
-            "ttl",
-        ]);
-        at_most.extend(["unique_blocks"]);
-        neither.extend(["shared_blocks", "prefix_groups", "target"]);
-    }
-    [("at_least", at_least), ("at_most", at_most), ("neither", neither)]
+    cells
 }
 
 /// The tables of finite caches that were asked for.
@@ -180,8 +139,8 @@ pub(super) fn caches(report: &Report) -> Vec<Cells> {
         let mut cells = first;
         cells.push(row.capacity_blocks.to_string());
         cells.extend(row.capacity_bytes.map(|bytes| format!("{:.2}", bytes as f64 / f64::from(1 << 30))));
-        cells.extend(hits(row.hits, Bound::of_row(report.bound, row)));
-        cells.extend(row.rate_error().map(|error| format!("{error:.6}")));
+        cells.extend(hits(row.hits, row.accuracy));
+        cells.extend(row.accuracy.standard_error().map(|error| format!("{error:.6}")));
         cells
     };
     let mut tables = Vec::new();
@@ -190,19 +149,19 @@ pub(super) fn caches(report: &Report) -> Vec<Cells> {
         capacity.extend(caches.capacity.iter().map(|r| row(vec![r.policy.to_owned()], r)));
         tables.push(capacity);
     }
-    if !caches.targets.is_empty() {
+    if !report.targets.value.is_empty() {
         let mut targets = vec![header(&["Target", "Policy"])];
-        targets.extend(caches.targets.iter().map(|target| {
+        targets.extend(report.targets.value.iter().map(|target| {
             row(vec![format!("{} %", target.share * 100.0), target.row.policy.to_owned()], &target.row)
         }));
         tables.push(targets);
     }
-    if !caches.ttls.is_empty() {
+    if !report.ttls.value.is_empty() {
         let header = ["Time to Live", "Hit Tokens", "Token Hit Rate", "Prefill Saving"];
         let mut ttls = vec![header.map(str::to_owned).to_vec()];
-        ttls.extend(caches.ttls.iter().map(|ttl| {
+        ttls.extend(report.ttls.value.iter().map(|ttl| {
             let mut cells = vec![format!("{} s", ttl.ttl_ms as f64 / 1000.0)];
-            cells.extend(hits(ttl.hits, Bound::of_hits(report.bound)));
+            cells.extend(hits(ttl.hits, report.ttls.accuracy));
             cells
         }));
         tables.push(ttls);
@@ -265,18 +224,18 @@ pub(super) type Served = (&'static str, String, Hits, Option<f64>);
 pub(super) fn served(report: &Report) -> Vec<Served> {
     let Some(caches) = &report.caches else { return Vec::new() };
     let name = |row: &CapacityRow| format!("{}:{}", row.policy, row.capacity_blocks);
-    let capacity = caches.capacity.iter().map(|row| ("capacity", name(row), row.hits, row.rate_error()));
-    let targets = caches
-        .targets
-        .iter()
-        .map(|t| ("target", format!("{}={}", t.share, name(&t.row)), t.row.hits, t.row.rate_error()));
-    let ttls = caches.ttls.iter().map(|t| ("ttl", format!("{}ms", t.ttl_ms), t.hits, None));
+    let error = |row: &CapacityRow| row.accuracy.standard_error();
+    let capacity = caches.capacity.iter().map(|row| ("capacity", name(row), row.hits, error(row)));
+    let targets = report.targets.value.iter();
+    let targets =
+        targets.map(|t| ("target", format!("{}={}", t.share, name(&t.row)), t.row.hits, error(&t.row)));
+    let ttls = report.ttls.value.iter().map(|t| ("ttl", format!("{}ms", t.ttl_ms), t.hits, None));
     capacity.chain(targets).chain(ttls).collect()
 }
 
 /// Hit tokens, rate and saving; marked where they are lower bounds.
-fn hits(hits: Hits, at_least: bool) -> [String; 3] {
-    let mark = if at_least { ">= " } else { "" };
+fn hits(hits: Hits, accuracy: Accuracy) -> [String; 3] {
+    let mark = limit(accuracy, ">= ", "<= ");
     let number = |x: Option<f64>, digits| x.map_or_else(|| "-".into(), |x| format!("{mark}{x:.digits$}"));
     [format!("{mark}{}", hits.hit_tokens), number(hits.rate(), 6), number(hits.prefill_saving(), 3)]
 }

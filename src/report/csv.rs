@@ -1,7 +1,7 @@
 //! Comma-separated values: one figure per row, under the names of the JSON report.
 
 use crate::report::cells::{self, Number};
-use crate::stats::{Hits, Report, WindowReport};
+use crate::stats::{Bound, Hits, Report, Summary, WindowReport};
 
 /// Appends a header and the rows `section,item,figure,value`.
 pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
@@ -12,8 +12,8 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
     for (name, value) in cells::totals(report) {
         row("total", "", name, value);
     }
-    for (name, summary) in cells::summaries(report) {
-        for (statistic, value) in summary.map_or(Vec::new(), |s| cells::named(&report.percentiles, s)) {
+    for (name, summary, _) in cells::summaries(report) {
+        for (statistic, value) in summary.map_or_else(Vec::new, Summary::statistics) {
             row("distribution", name, &statistic, Number::Real(value));
         }
     }
@@ -34,8 +34,8 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
             row(section, &item, "standard_error", Number::Real(error));
         }
     }
-    for (bound, figures) in report.bound.map(cells::bounds).into_iter().flatten() {
-        figures.into_iter().for_each(|figure| row("bound", figure, bound, Number::Count(1)));
+    for (bound, figures) in report.bound.iter().flat_map(Bound::figures) {
+        figures.iter().for_each(|figure| row("bound", figure, bound, Number::Count(1)));
     }
     for (id, figures) in cells::prefix_rows(report) {
         for (name, value) in figures {
@@ -46,7 +46,7 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
 
 /// Appends what a stream says of a window as one row, before the first one a header.
 pub(super) fn write_window(report: &WindowReport, out: &mut Vec<u8>) {
-    let w = &report.window;
+    let (w, running) = (&report.window, &report.running);
     let real = |x: Option<f64>| x.map_or_else(String::new, |x| format!("{x:?}"));
     let mut row: Vec<(String, String)> = vec![
         ("window".into(), w.window.to_string()),
@@ -59,11 +59,11 @@ pub(super) fn write_window(report: &WindowReport, out: &mut Vec<u8>) {
         ("new_blocks".into(), w.new_blocks.to_string()),
         ("hit_rate".into(), real(w.hit_rate)),
         ("token_hit_rate".into(), real(w.token_hit_rate)),
-        ("running_requests".into(), report.requests.to_string()),
-        ("running_unique_blocks".into(), report.unique_blocks.to_string()),
-        ("running_token_hit_rate".into(), real(report.token_hit_rate)),
+        ("running_requests".into(), running.requests.to_string()),
+        ("running_unique_blocks".into(), running.unique_blocks.to_string()),
+        ("running_token_hit_rate".into(), real(running.token_hit_rate)),
     ];
-    let caches = report.caches.iter().flat_map(|caches| &caches.capacity);
+    let caches = running.capacity.iter().flatten();
     // The working set grows, so the infinite cache is not named by its size.
     row.extend(caches.filter(|cache| cache.policy != "infinite").map(|cache| {
         (format!("running_{}_{}", cache.policy, cache.capacity_blocks), real(cache.hits.rate()))

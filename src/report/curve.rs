@@ -1,6 +1,6 @@
 //! Hit rates of finite caches as lines to draw.
 
-use crate::stats::{Bound, CapacityRow, Report};
+use crate::stats::{Accuracy, CapacityRow, Report};
 
 /// What the infinite cache is called.
 pub(super) const INFINITE: &str = "infinite cache";
@@ -20,7 +20,7 @@ pub(super) struct Point {
 
 /// The caches of one policy.
 #[derive(Clone, Debug)]
-pub(super) struct Line {
+pub(super) struct PolicyLine {
     /// Its name.
     pub(super) policy: &'static str,
     /// At rising capacities, at least one.
@@ -31,7 +31,7 @@ pub(super) struct Line {
 #[derive(Clone, Debug)]
 pub(super) struct Curve {
     /// One for each policy.
-    pub(super) lines: Vec<Line>,
+    pub(super) lines: Vec<PolicyLine>,
     /// The cache without limit: as large as the working set.
     pub(super) infinite: Point,
     /// Caches of `--capacity` and `--target`, on the lines: the policy and the point.
@@ -48,24 +48,24 @@ impl Curve {
             Some(Point {
                 blocks: row.capacity_blocks as f64,
                 rate: row.hits.rate()?,
-                error: row.rate_error(),
-                at_least: Bound::of_row(report.bound, row),
+                error: row.accuracy.standard_error(),
+                at_least: row.accuracy == Accuracy::AtLeast,
             })
         };
-        let mut lines: Vec<Line> = Vec::new();
+        let mut lines: Vec<PolicyLine> = Vec::new();
         // No axis by ratio has a place for a cache without blocks.
         for row in caches.curve.iter().filter(|row| row.capacity_blocks > 0) {
             let Some(point) = point(row) else { continue };
             match lines.last_mut() {
                 Some(line) if line.policy == row.policy => line.points.push(point),
-                _ => lines.push(Line { policy: row.policy, points: vec![point] }),
+                _ => lines.push(PolicyLine { policy: row.policy, points: vec![point] }),
             }
         }
         if lines.is_empty() {
             return None;
         }
         let asked = caches.capacity.iter().filter(|row| row.policy != "infinite");
-        let named = asked.chain(caches.targets.iter().map(|target| &target.row));
+        let named = asked.chain(report.targets.value.iter().map(|target| &target.row));
         let gib = |row: &CapacityRow| Some(row.capacity_bytes? as f64 / f64::from(1 << 30));
         let first = caches.curve.iter().find(|row| row.capacity_blocks > 0);
         Some(Self {
@@ -102,7 +102,7 @@ impl Curve {
     }
 }
 
-impl Line {
+impl PolicyLine {
     /// The rate at a capacity, between the points by ratio of capacities; beyond the ends that of the end.
     pub(super) fn at(&self, blocks: f64) -> f64 {
         let after = self.points.partition_point(|point| point.blocks <= blocks);

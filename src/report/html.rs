@@ -5,10 +5,11 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::error::printable;
 use crate::report::axis::{grouped, percent, short, time_unit};
+use crate::report::cells::Distributed;
 use crate::report::curve::Curve;
 use crate::report::svg::{self, Size, Values};
 use crate::report::{Group, cells};
-use crate::stats::{ArrivalFigures, Bin, Bound, HitRule, Report, Summary, TimelineFigures};
+use crate::stats::{Accuracy, ArrivalFigures, Bin, HitRule, Report, Summary, TimelineFigures};
 
 const WIDE: Size = (720.0, 320.0);
 const NARROW: Size = (344.0, 300.0);
@@ -108,7 +109,7 @@ fn notes(report: &Report) -> Vec<String> {
              that need every block are left out. Lengths and arrivals are exact."
         ));
     }
-    if let Some(bound) = report.bound {
+    if let Some(bound) = &report.bound {
         let n = grouped(bound.forgotten_blocks.into());
         let exact = bound.exact_capacity_blocks.map_or_else(String::new, |blocks| {
             format!(" LRU caches of at most {} blocks are exact.", grouped(blocks.into()))
@@ -152,22 +153,21 @@ fn rate(value: Option<f64>) -> Markup {
 
 /// The figures that one looks at first.
 fn tiles(report: &Report) -> Markup {
-    let [error, _] = cells::rate_errors(report);
-    let forgot = Bound::of_hits(report.bound);
-    let (at_least, at_most) = if forgot { ("≥ ", "≤ ") } else { ("", "") };
+    let hits = &report.token_hit_rate;
+    let mark = |accuracy| cells::limit(accuracy, "≥ ", "≤ ");
     html! {
         dl.tiles {
             div { dt { "Requests" } dd { (count(report.requests)) } }
             div {
                 dt { "Token hit rate, infinite cache" }
                 dd {
-                    (at_least) (rate(report.token_hit_rate))
-                    @if let Some(error) = error { " ± " (format!("{:.1}", error * 100.0)) }
+                    (mark(hits.accuracy)) (rate(hits.value))
+                    @if let Some(error) = hits.accuracy.standard_error() { " ± " (format!("{:.1}", error * 100.0)) }
                 }
             }
             div { dt { "Input tokens" } dd { (many(report.input_tokens)) } }
             div { dt { "Output tokens" } dd { (many(report.output_tokens)) } }
-            div { dt { "Distinct blocks" } dd { (at_most) (count(report.unique_blocks)) } }
+            div { dt { "Distinct blocks" } dd { (mark(report.unique_blocks.accuracy)) (count(report.unique_blocks.value)) } }
             @if let Some(arrivals) = &report.arrivals {
                 div { dt { "Duration" } dd { (duration(arrivals)) } }
                 @if let Some(mean) = arrivals.mean_rate {
@@ -197,31 +197,24 @@ fn scrolling(label: &str, tall: bool, table: &Markup) -> Markup {
 
 /// The statistics table, and every single figure.
 fn statistics(report: &Report) -> Markup {
-    let forgot = Bound::of_hits(report.bound);
-    let mark = |name: &str| match name {
-        "context_length" if report.bound.is_some() => ", at least",
-        "unique_prompt_length" if report.bound.is_some() => ", at most",
-        "hit_rate" | "cached_length" if forgot => ", at least",
-        _ => "",
-    };
-    let header = cells::summaries(report).into_iter().find_map(|(_, summary)| summary);
+    let header = cells::summaries(report).into_iter().find_map(|(_, summary, _)| summary);
     let table = html! {
         table.explained {
             thead {
                 tr {
                     th scope="col" { "Per request" }
-                    @for (name, _) in header.map_or_else(Vec::new, |s| cells::named(&report.percentiles, s)) {
+                    @for (name, _) in header.map_or_else(Vec::new, Summary::statistics) {
                         th scope="col" { (name) }
                     }
                 }
             }
             tbody {
-                @for (name, summary) in cells::summaries(report) {
+                @for (name, summary, accuracy) in cells::summaries(report) {
                     @if let Some(summary) = summary {
                         @let (title, explanation) = explained(name);
                         tr data-figure=(name) {
-                            th scope="row" { (title) (mark(name)) small { (explanation) } }
-                            @for value in statistics_row(report, name, summary) { td { (value) } }
+                            th scope="row" { (title) (cells::limit(accuracy, ", at least", ", at most")) small { (explanation) } }
+                            @for value in statistics_row(name, summary) { td { (value) } }
                         }
                     }
                 }
@@ -254,13 +247,12 @@ fn statistics(report: &Report) -> Markup {
     }
 }
 
-fn statistics_row(report: &Report, name: &str, summary: &Summary) -> Vec<Markup> {
+fn statistics_row(name: &str, summary: &Summary) -> Vec<Markup> {
     let text = |value: f64| match name {
         "hit_rate" => percent(value),
         _ => tenths(value),
     };
-    let named = cells::named(&report.percentiles, summary).into_iter();
-    named.map(|(_, value)| real(value, &text(value))).collect()
+    summary.statistics().into_iter().map(|(_, value)| real(value, &text(value))).collect()
 }
 
 /// A length, with one decimal where it is no whole number.
@@ -371,14 +363,14 @@ fn curve_table(report: &Report) -> Markup {
             }
             tbody {
                 @for row in rows() {
-                    @let mark = if Bound::of_row(report.bound, row) { "≥ " } else { "" };
+                    @let mark = cells::limit(row.accuracy, "≥ ", "≤ ");
                     tr {
                         th scope="row" { (row.policy) }
                         td { (count(row.capacity_blocks)) }
                         @if let Some(bytes) = row.capacity_bytes { td { (gib(bytes)) } }
                         td { (mark) (count(row.hits.hit_tokens)) }
                         td { (mark) (rate(row.hits.rate())) }
-                        @if estimated { td { (rate(row.rate_error())) } }
+                        @if estimated { td { (rate(row.accuracy.standard_error())) } }
                     }
                 }
             }
@@ -389,13 +381,14 @@ fn curve_table(report: &Report) -> Markup {
 /// The distributions.
 fn lengths(report: &Report) -> Markup {
     let Some(pictures) = &report.pictures else { return Markup::default() };
-    let charts: [(&str, &[Bin]); 6] = [
-        ("input_length", &pictures.input_length),
-        ("output_length", &pictures.output_length),
-        ("context_length", &pictures.context_length),
-        ("unique_prompt_length", &pictures.unique_prompt_length),
-        ("cached_length", &pictures.cached_length),
-        ("hit_rate", &pictures.hit_rate),
+    let [input, context, unique, output, hit_rate, cached] = cells::summaries(report);
+    let charts: [(Distributed, &[Bin]); 6] = [
+        (input, &pictures.input_length),
+        (output, &pictures.output_length),
+        (context, &pictures.context_length),
+        (unique, &pictures.unique_prompt_length),
+        (cached, &pictures.cached_length),
+        (hit_rate, &pictures.hit_rate),
     ];
     html! {
         @if charts.iter().any(|(_, bins)| !bins.is_empty()) {
@@ -403,8 +396,8 @@ fn lengths(report: &Report) -> Markup {
                 h2 { "Distributions" }
                 p.quiet { "How many requests have how many tokens." }
                 div.grid {
-                    @for (name, bins) in charts {
-                        @if !bins.is_empty() { (distribution(report, name, bins)) }
+                    @for (of, bins) in charts {
+                        @if !bins.is_empty() { (distribution(of, bins)) }
                     }
                 }
             }
@@ -412,16 +405,11 @@ fn lengths(report: &Report) -> Markup {
     }
 }
 
-fn distribution(report: &Report, name: &str, bins: &[Bin]) -> Markup {
+fn distribution(of: Distributed, bins: &[Bin]) -> Markup {
+    let (name, summary, accuracy) = of;
     let (title, explanation) = explained(name);
-    let mark = match name {
-        "context_length" if report.bound.is_some() => " (lower bounds)",
-        "unique_prompt_length" if report.bound.is_some() => " (upper bounds)",
-        "hit_rate" | "cached_length" if Bound::of_hits(report.bound) => " (lower bounds)",
-        _ => "",
-    };
+    let mark = cells::limit(accuracy, " (lower bounds)", " (upper bounds)");
     let values = if name == "hit_rate" { Values::Rates } else { Values::Tokens };
-    let summary = cells::summaries(report).into_iter().find(|(of, _)| *of == name).and_then(|(_, s)| s);
     let span = summary.map_or_else(String::new, |s| match values {
         Values::Tokens => {
             format!(" From {} to {} tokens, mean {}.", short(s.min), short(s.max), short(s.mean))
@@ -469,7 +457,7 @@ fn over_time(report: &Report) -> Markup {
     let TimelineFigures { length_s, ref buckets } = *timeline;
     let sizes = (WIDE_TIME, NARROW_TIME);
     let arrivals = |size, hover| svg::arrivals(timeline, size, hover);
-    let at_least = Bound::of_hits(report.bound);
+    let at_least = report.token_hit_rate.accuracy == Accuracy::AtLeast;
     let hits = |size, hover| svg::hits_over_time(timeline, at_least, size, hover);
     let peak = buckets.iter().map(|bucket| bucket.requests).max().unwrap_or(0) as f64 / length_s;
     html! {
@@ -580,8 +568,8 @@ fn grouped_by(field: &str, groups: &[Group]) -> Markup {
                         td { (count(report.input_tokens)) }
                         td { @if let Some(s) = &report.input_length { (real(s.mean, &tenths(s.mean))) } }
                         td {
-                            @if Bound::of_hits(report.bound) { "≥ " }
-                            (rate(report.token_hit_rate))
+                            (cells::limit(report.token_hit_rate.accuracy, "≥ ", "≤ "))
+                            (rate(report.token_hit_rate.value))
                         }
                     }
                 }

@@ -131,8 +131,3 @@ pub fn write_window(format: Format, report: &WindowReport, out: &mut Vec<u8>) {
         _ => json::write_window(report, out),
     }
 }
-
-/// `p25` for 25, `median` for 50, `p99.9` for 99.9.
-fn percentile_name(p: f64) -> String {
-    if (p - 50.0).abs() < f64::EPSILON { "median".into() } else { format!("p{p}") }
-}

@@ -2,8 +2,9 @@
 
 use crate::report::Canvas;
 use crate::report::axis::{Axis, percent, short};
+use crate::report::cells;
 use crate::report::curve::{Curve, INFINITE, Point};
-use crate::stats::{Bin, Bound, Report};
+use crate::stats::{Accuracy, Bin, Report};
 
 /// Lines of a chart.
 const CURVE_ROWS: usize = 12;
@@ -60,17 +61,15 @@ pub(super) fn write(report: &Report, canvas: Canvas, out: &mut Vec<u8>) {
         draw_curve(&curve, &pen, columns, &mut text);
     }
     let Some(pictures) = &report.pictures else { return };
-    let bounded = report.bound.is_some();
-    let forgot = Bound::of_hits(report.bound);
-    let (least, most) = if bounded { (" (lower bounds)", " (upper bounds)") } else { ("", "") };
-    let charts: [(&str, &str, &[Bin]); 5] = [
-        ("Input Length", "", &pictures.input_length),
-        ("Context Length", least, &pictures.context_length),
-        ("Unique Prompt Length", most, &pictures.unique_prompt_length),
-        ("Output Length", "", &pictures.output_length),
-        ("Cached Length", if forgot { least } else { "" }, &pictures.cached_length),
+    let charts: [(&str, Accuracy, &[Bin]); 5] = [
+        ("Input Length", Accuracy::Exact, &pictures.input_length),
+        ("Context Length", report.context_length.accuracy, &pictures.context_length),
+        ("Unique Prompt Length", report.unique_prompt_length.accuracy, &pictures.unique_prompt_length),
+        ("Output Length", Accuracy::Exact, &pictures.output_length),
+        ("Cached Length", report.cached_length.accuracy, &pictures.cached_length),
     ];
-    for (name, mark, bins) in charts.into_iter().filter(|(_, _, bins)| !bins.is_empty()) {
+    for (name, accuracy, bins) in charts.into_iter().filter(|(_, _, bins)| !bins.is_empty()) {
+        let mark = cells::limit(accuracy, " (lower bounds)", " (upper bounds)");
         text.push_str(&format!("\n{name}{mark}: requests by tokens\n"));
         draw_histogram(bins, &pen, columns, &mut text);
     }

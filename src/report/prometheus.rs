@@ -10,10 +10,10 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
         family(&gauge, &format!("What is {name} in the JSON report of trace-stats."), out);
         sample(&gauge, &[], &value, out);
     }
-    for (name, summary) in cells::summaries(report) {
+    for (name, summary, _) in cells::summaries(report) {
         let Some(summary) = summary else { continue };
         family(name, "Distribution over the requests of the trace.", out);
-        for (statistic, value) in cells::named(&report.percentiles, summary) {
+        for (statistic, value) in summary.statistics() {
             sample(name, &[("stat", &statistic)], &format!("{value:?}"), out);
         }
     }
@@ -34,9 +34,9 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
             }
         }
     }
-    if let Some(bound) = report.bound {
+    if let Some(bound) = &report.bound {
         family("bound", "Figures that are bounds, since blocks have been forgotten.", out);
-        for (bound, figures) in cells::bounds(bound) {
+        for (bound, figures) in bound.figures() {
             for figure in figures {
                 sample("bound", &[("figure", figure), ("bound", bound)], "1", out);
             }

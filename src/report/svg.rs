@@ -6,7 +6,7 @@
 use maud::{Markup, PreEscaped, html};
 
 use crate::report::axis::{Axis, grouped, percent, short, time_unit};
-use crate::report::curve::{Curve, INFINITE, Line, Point};
+use crate::report::curve::{Curve, INFINITE, Point, PolicyLine};
 use crate::stats::{Bin, Bucket, Report, TimelineFigures};
 
 /// Width and height of a chart, in its own units: pixels if it is not scaled.
@@ -187,7 +187,7 @@ fn rate_text(point: &Point) -> String {
 /// The curve in a sentence.
 pub(super) fn curve_summary(curve: &Curve) -> String {
     let mut text = String::new();
-    for Line { policy, points } in &curve.lines {
+    for PolicyLine { policy, points } in &curve.lines {
         if let (Some(first), Some(last)) = (points.first(), points.last()) {
             let (from, to) = (grouped(first.blocks as u128), grouped(last.blocks as u128));
             text.push_str(&format!(
@@ -270,7 +270,7 @@ fn point_text(curve: &Curve, policy: &str, point: &Point) -> String {
 }
 
 /// A line, dotted where its points are lower bounds, with the band of its errors behind it.
-fn policy_line(frame: &Frame, line: &Line) -> Markup {
+fn policy_line(frame: &Frame, line: &PolicyLine) -> Markup {
     let at = |point: &Point, error: f64| (frame.px(point.blocks), frame.py(point.rate + error));
     let known = line.points.partition_point(|point| !point.at_least);
     let (exact, bounds) = (&line.points[..known], &line.points[known.saturating_sub(1)..]);

@@ -1,7 +1,7 @@
 //! The text report: totals, then the reference's table of five rows.
 
 use crate::report::cells;
-use crate::stats::{Bound, Estimate, HitRule, Report, SampleFigures};
+use crate::stats::{Accuracy, Figure, HitRule, Report};
 
 /// Appends the report as text.
 pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
@@ -17,17 +17,23 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
 }
 
 fn totals(report: &Report) -> Vec<(&'static str, String)> {
-    let [token_error, block_error] = cells::rate_errors(report);
-    let rate = |rate: Option<f64>, error: Option<f64>| match (rate, error) {
-        (Some(rate), Some(error)) => format!("{rate:.6} +- {error:.6}"),
-        (Some(rate), None) => format!("{rate:?}"),
-        (None, _) => "-".into(),
+    let mark = |accuracy| match accuracy {
+        Accuracy::Neither => "about ",
+        _ => cells::limit(accuracy, ">= ", "<= "),
     };
-    let error = |of: fn(&SampleFigures) -> Estimate| {
-        report.estimate.as_ref().map_or_else(String::new, |e| format!(" +- {:.0}", of(e).error))
+    let count = |value: u128, accuracy: Accuracy| {
+        let error = accuracy.standard_error().map_or_else(String::new, |error| format!(" +- {error:.0}"));
+        format!("{}{value}{error}", mark(accuracy))
     };
-    let forgot = Bound::of_hits(report.bound);
-    let (at_least, at_most, about) = if forgot { (">= ", "<= ", "about ") } else { ("", "", "") };
+    let blocks = |figure: &Figure<u64>| count(figure.value.into(), figure.accuracy);
+    let rate = |figure: &Figure<Option<f64>>| {
+        let text = match (figure.value, figure.accuracy.standard_error()) {
+            (Some(rate), Some(error)) => format!("{rate:.6} +- {error:.6}"),
+            (Some(rate), None) => format!("{rate:?}"),
+            (None, _) => "-".into(),
+        };
+        format!("{}{text}", mark(figure.accuracy))
+    };
     let mut lines = vec![("Requests", report.requests.to_string())];
     if report.requests_without_ids > 0 {
         let n = report.requests_without_ids;
@@ -36,20 +42,20 @@ fn totals(report: &Report) -> Vec<(&'static str, String)> {
     lines.extend([
         ("Block size", format!("{} tokens", report.block_size)),
         ("Blocks", report.blocks.to_string()),
-        ("Unique blocks", format!("{at_most}{}{}", report.unique_blocks, error(|e| e.unique_blocks))),
-        ("Shared blocks", format!("{about}{}{}", report.shared_blocks, error(|e| e.shared_blocks))),
-        ("Prefix groups", format!("{about}{}{}", report.prefix_groups, error(|e| e.prefix_groups))),
+        ("Unique blocks", blocks(&report.unique_blocks)),
+        ("Shared blocks", blocks(&report.shared_blocks)),
+        ("Prefix groups", blocks(&report.prefix_groups)),
         ("Input tokens", report.input_tokens.to_string()),
         ("Output tokens", report.output_tokens.to_string()),
-        ("Cached tokens", format!("{at_least}{}{}", report.cached_tokens, error(|e| e.cached_tokens))),
-        ("Token hit rate", format!("{at_least}{}", rate(report.token_hit_rate, token_error))),
-        ("Block hit rate", format!("{at_least}{}", rate(report.block_hit_rate, block_error))),
+        ("Cached tokens", count(report.cached_tokens.value, report.cached_tokens.accuracy)),
+        ("Token hit rate", rate(&report.token_hit_rate)),
+        ("Block hit rate", rate(&report.block_hit_rate)),
     ]);
     if let Some(estimate) = &report.estimate {
         let n = estimate.sampled_blocks;
         lines.push(("Estimated", format!("from {n} blocks, with standard errors (--approx)")));
     }
-    if let Some(bound) = report.bound {
+    if let Some(bound) = &report.bound {
         lines.push((
             "Forgotten",
             format!("{} blocks, used least recently (--max-memory)", bound.forgotten_blocks),

@@ -1,5 +1,6 @@
 //! The analysis of a trace: each record is numbered and timed once, and then every statistic takes it.
 
+use crate::error::Invalid;
 use crate::record::Record;
 use crate::stats::cache::CacheOptions;
 use crate::stats::distribution::Distribution;
@@ -7,11 +8,11 @@ use crate::stats::infinite::Lookup;
 use crate::stats::memory::Memory;
 use crate::stats::piece_row::PieceRow;
 use crate::stats::repeats::Repeats;
-use crate::stats::seen::{HitCount, HitRule, Intake};
+use crate::stats::seen::{Cached, HitCount, HitRule, Intake, Served};
 use crate::stats::statistic::Known;
 use crate::stats::statistics::{Purpose, Statistics};
 use crate::stats::window::{WindowFigures, WindowSize};
-use crate::stats::{Pictures, Report, WindowReport};
+use crate::stats::{Pictures, Report, RunningFigures, WindowReport};
 
 /// What is to be analysed.
 #[derive(Clone, Debug, Default)]
@@ -74,17 +75,20 @@ impl Analysis {
         }
     }
 
-    /// Takes the next request, which must have ceil(length / `block_size`) ids if it has ids.
+    /// Takes the next request, which must have ceil(length / `block_size`) ids if it has ids. Gives what an
+    /// infinite cache serves of it.
     ///
     /// # Errors
-    /// When there are more distinct blocks than can be numbered.
-    pub fn add(&mut self, record: &Record) -> Result<(), String> {
+    /// When there are more distinct blocks than can be numbered, or more of anything than can be kept.
+    pub fn add(&mut self, record: &Record) -> Result<Served, Invalid> {
         let seen = self.intake.record(record)?;
         if let Some(cached) = &seen.cached {
             self.memory.touch(cached.lookup.runs, cached.lookup.end);
         }
         self.statistics.add(&seen)?;
-        self.stay_below_limit()
+        let served = seen.cached.as_ref().map_or_else(Served::default, Cached::served);
+        self.stay_below_limit()?;
+        Ok(served)
     }
 
     /// Takes a request of a piece of the trace: all its blocks but those in `row.new` have occurred in
@@ -93,7 +97,7 @@ impl Analysis {
     /// # Errors
     /// When there are more distinct blocks than can be numbered, and when the row contradicts those
     /// before it.
-    pub(super) fn add_row(&mut self, row: &PieceRow) -> Result<Lookup<'_>, String> {
+    pub(super) fn add_row(&mut self, row: &PieceRow) -> Result<Lookup<'_>, Invalid> {
         let seen = self.intake.row(row)?;
         self.statistics.add(&seen)?;
         Ok(seen.cached.map_or_else(Lookup::default, |cached| cached.lookup))
@@ -121,16 +125,16 @@ impl Analysis {
     }
 
     fn window_report(&self, window: WindowFigures) -> WindowReport {
-        let unique_blocks = self.unique_blocks();
-        WindowReport {
-            percentiles: self.options.window_percentiles.clone(),
-            window,
+        let (unique_blocks, bound) = (self.unique_blocks(), self.memory.bound.as_ref());
+        let caches = self.statistics.caches.as_ref();
+        let running = RunningFigures {
             requests: self.statistics.totals.requests,
             unique_blocks,
             token_hit_rate: self.statistics.totals.token_hit_rate(),
-            caches: self.statistics.caches.as_ref().map(|caches| caches.figures(unique_blocks)),
-            bound: self.memory.bound,
-        }
+            capacity: caches.map(|caches| caches.figures(unique_blocks, bound).capacity),
+            bound: bound.cloned(),
+        };
+        WindowReport { window, running }
     }
 
     /// Distinct blocks so far; forgotten ones that came back count again.
@@ -145,15 +149,18 @@ impl Analysis {
             block_size: self.intake.count.block_size,
             hit_rule: self.options.hit_rule,
             pictures: self.options.pictures.then(Pictures::default),
-            bound: self.memory.bound,
+            bound: self.memory.bound.clone(),
             ..Report::default()
         };
         let known = Known {
             percentiles,
             unique_blocks: self.unique_blocks(),
             numbering: self.intake.cache.numbering(),
-            bound: self.memory.bound,
+            bound: self.memory.bound.as_ref(),
         };
+        if let Some(bound) = known.bound {
+            Statistics::mark(bound, &mut report);
+        }
         self.statistics.report(&known, &mut report);
         report
     }

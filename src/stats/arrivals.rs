@@ -3,6 +3,9 @@
 //! Trace time is the running maximum of the timestamps. A late record (stamped before one that was
 //! read earlier) counts at the time that is open when it is read.
 
+use serde::Serialize;
+
+use crate::error::Invalid;
 use crate::stats::Report;
 use crate::stats::seen::Seen;
 use crate::stats::statistic::{Known, Statistic};
@@ -14,7 +17,8 @@ const PEAK_WINDOW_MS: f64 = 1000.0;
 const DISPERSION_WINDOW_MS: f64 = 10_000.0;
 
 /// Figures of the arrivals of a trace.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct ArrivalFigures {
     /// Requests that have a timestamp.
     pub requests: u64,
@@ -148,7 +152,7 @@ impl Arrivals {
 
 impl Statistic for Arrivals {
     #[inline]
-    fn add(&mut self, seen: &Seen) -> Result<(), String> {
+    fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
         if let Some(timestamp) = seen.timestamp {
             self.record(timestamp);
         }

@@ -1,7 +1,10 @@
 //! Pearson correlations of the lengths of a request, from exact sums.
 
+use serde::Serialize;
+
 /// Correlations between -1 and 1; `None` where one of the two does not vary.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Correlations {
     /// Context length and unique prompt length.
     pub context_unique: Option<f64>,

@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 
 use crate::record::MAX_LENGTH;
 use crate::stats::bins::{Bin, length_edges};
+use crate::stats::summary::{Summary, interpolate};
 
 /// Values below this are counted one by one, so their percentiles are exact.
 pub const EXACT_BELOW: u64 = 1 << 18;
@@ -14,21 +15,6 @@ pub const EXACT_BELOW: u64 = 1 << 18;
 /// Different values that a [`Distribution::small`] one always counts in a table, and bytes for each.
 const FEW: usize = 1024;
 const FEW_BYTES: usize = 40;
-
-/// Mean, deviation and order statistics of one quantity.
-#[derive(Clone, Debug)]
-pub struct Summary {
-    /// Arithmetic mean.
-    pub mean: f64,
-    /// Population standard deviation.
-    pub std: f64,
-    /// Smallest value.
-    pub min: f64,
-    /// Largest value.
-    pub max: f64,
-    /// The percentiles asked for, in that order, with linear interpolation between closest ranks.
-    pub percentiles: Vec<f64>,
-}
 
 /// Counts of whole numbers up to [`MAX_LENGTH`].
 ///
@@ -231,6 +217,7 @@ impl Distribution {
             min: totals.min as f64,
             max: self.max as f64,
             percentiles: values.collect(),
+            percents: percentiles.to_vec(),
         })
     }
 
@@ -278,15 +265,6 @@ impl Distribution {
         }
         self.max as f64
     }
-}
-
-/// Percentile `p` of `count` values in order: linear interpolation between closest ranks, as numpy
-/// does by default and in the same order of operations.
-pub(super) fn interpolate(p: f64, count: u64, at_rank: impl Fn(u64) -> f64) -> f64 {
-    let position = p / 100.0 * (count - 1) as f64;
-    let low = position.floor();
-    let (a, b) = (at_rank(low as u64), at_rank((low as u64 + 1).min(count - 1)));
-    a + (b - a) * (position - low)
 }
 
 #[cfg(test)]

@@ -1,20 +1,26 @@
-//! Everything that is said of a trace, as plain data.
+//! Everything that is said of a trace, as plain data that writes itself as JSON. The names and the order
+//! of the fields are those of the JSON report.
 
+use serde::Serialize;
+
+use crate::stats::accuracy::{Accuracy, Figure};
 use crate::stats::arrivals::ArrivalFigures;
 use crate::stats::bins::Bin;
-use crate::stats::cache::{CacheFigures, CapacityRow};
+use crate::stats::cache::{CacheFigures, CapacityRow, TargetRow, TtlRow};
 use crate::stats::correlation::Correlations;
-use crate::stats::distribution::Summary;
 use crate::stats::prefixes::PrefixFigures;
 use crate::stats::sample::SampleFigures;
 use crate::stats::seen::HitRule;
+use crate::stats::summary::Summary;
 use crate::stats::timeline::TimelineFigures;
 use crate::stats::window::WindowFigures;
 
-/// Every figure of a trace, as plain data.
-#[derive(Clone, Debug, Default)]
+/// Every figure of a trace.
+#[derive(Clone, Debug, Default, Serialize)]
+#[non_exhaustive]
 pub struct Report {
     /// The percentiles that every [`Summary`] holds, in percent.
+    #[serde(skip)]
     pub percentiles: Vec<f64>,
     /// Records read.
     pub requests: u64,
@@ -23,51 +29,92 @@ pub struct Report {
     /// Tokens per block.
     pub block_size: u64,
     /// Which cached blocks count as hits.
+    #[serde(rename = "hits")]
     pub hit_rule: HitRule,
     /// Block references: the sum of the lengths of all id lists.
     pub blocks: u64,
     /// Distinct blocks.
-    pub unique_blocks: u64,
+    pub unique_blocks: Figure<u64>,
     /// Distinct blocks that occur more than once.
-    pub shared_blocks: u64,
+    pub shared_blocks: Figure<u64>,
     /// First blocks that start two or more requests.
-    pub prefix_groups: u64,
+    pub prefix_groups: Figure<u64>,
     /// Sum of the input lengths, in tokens.
     pub input_tokens: u128,
     /// Sum of the output lengths, in tokens.
     pub output_tokens: u128,
     /// Prompt tokens that an infinite cache would have served.
-    pub cached_tokens: u128,
+    pub cached_tokens: Figure<u128>,
     /// `cached_tokens` over the input tokens of the requests with ids.
-    pub token_hit_rate: Option<f64>,
+    pub token_hit_rate: Figure<Option<f64>>,
     /// Blocks found in the infinite cache over all block references.
-    pub block_hit_rate: Option<f64>,
+    pub block_hit_rate: Figure<Option<f64>>,
     /// When requests arrive; absent in a trace without timestamps.
     pub arrivals: Option<ArrivalFigures>,
     /// Prompt length, in tokens.
     pub input_length: Option<Summary>,
     /// Tokens in blocks that occur more than once in the whole trace.
-    pub context_length: Option<Summary>,
+    pub context_length: Figure<Option<Summary>>,
     /// Input length less context length.
-    pub unique_prompt_length: Option<Summary>,
+    pub unique_prompt_length: Figure<Option<Summary>>,
     /// Generated length, in tokens.
     pub output_length: Option<Summary>,
     /// Share of a request's blocks that an infinite cache holds when it arrives.
-    pub hit_rate: Option<Summary>,
+    pub hit_rate: Figure<Option<Summary>>,
     /// Prompt tokens that an infinite cache holds when the request arrives.
-    pub cached_length: Option<Summary>,
+    pub cached_length: Figure<Option<Summary>>,
     /// Pearson correlations of the lengths of a request.
-    pub correlations: Correlations,
+    #[serde(rename = "correlation")]
+    pub correlations: Figure<Correlations>,
     /// Finite caches, if any was asked for.
+    #[serde(flatten)]
     pub caches: Option<CacheFigures>,
+    /// The smallest caches that reach a share of the infinite cache's hits, one row per share asked for.
+    #[serde(rename = "target", skip_serializing_if = "Figure::is_empty")]
+    pub targets: Figure<Vec<TargetRow>>,
+    /// One row per time to live asked for.
+    #[serde(rename = "ttl", skip_serializing_if = "Figure::is_empty")]
+    pub ttls: Figure<Vec<TtlRow>>,
     /// The shared prefixes that save most, if asked for.
+    #[serde(flatten)]
     pub prefixes: Option<PrefixFigures>,
     /// Counts for charts, if asked for.
+    #[serde(skip)]
     pub pictures: Option<Pictures>,
     /// What the figures of hits are worth, if they come from a sample. Those of lengths are exact.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub estimate: Option<SampleFigures>,
     /// What the figures are worth, if blocks have been forgotten.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub bound: Option<Bound>,
+}
+
+impl<T> Figure<Vec<T>> {
+    fn is_empty(&self) -> bool {
+        self.value.is_empty()
+    }
+}
+
+impl Report {
+    /// The names of the figures of an accuracy, of those that memory limits.
+    pub(super) fn names_of(&self, accuracy: Accuracy) -> Vec<&'static str> {
+        let all = [
+            ("context_length", self.context_length.accuracy),
+            ("unique_prompt_length", self.unique_prompt_length.accuracy),
+            ("correlation", self.correlations.accuracy),
+            ("unique_blocks", self.unique_blocks.accuracy),
+            ("shared_blocks", self.shared_blocks.accuracy),
+            ("prefix_groups", self.prefix_groups.accuracy),
+            ("cached_tokens", self.cached_tokens.accuracy),
+            ("token_hit_rate", self.token_hit_rate.accuracy),
+            ("block_hit_rate", self.block_hit_rate.accuracy),
+            ("hit_rate", self.hit_rate.accuracy),
+            ("cached_length", self.cached_length.accuracy),
+            ("ttl", self.ttls.accuracy),
+            ("target", self.targets.accuracy),
+        ];
+        all.into_iter().filter(|&(_, of)| of == accuracy).map(|(name, _)| name).collect()
+    }
 }
 
 /// What is left of exactness when memory ran out.
@@ -75,7 +122,8 @@ pub struct Report {
 /// A forgotten block that comes back counts as new. So figures of hits and of context length are lower
 /// bounds, unique blocks and unique prompt lengths are upper bounds, and shared blocks and prefix
 /// groups are neither.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Bound {
     /// How many blocks have been forgotten.
     pub forgotten_blocks: u64,
@@ -83,38 +131,67 @@ pub struct Bound {
     pub exact_capacity_blocks: Option<u64>,
     /// Requests whose context length was settled before the end: later ones can only add to it.
     pub settled_requests: u64,
+    /// The figures that are lower bounds, by their names in JSON.
+    pub at_least: Vec<&'static str>,
+    /// Those that are upper bounds.
+    pub at_most: Vec<&'static str>,
+    /// Those that are neither exact nor a bound.
+    pub neither: Vec<&'static str>,
 }
 
 impl Bound {
-    /// Whether the hits of a finite cache are a lower bound. Caches that are simulated apart are not
-    /// affected.
-    pub fn of_row(bound: Option<Self>, row: &CapacityRow) -> bool {
-        let exact = bound.and_then(|bound| bound.exact_capacity_blocks);
-        matches!(row.policy, "lru" | "infinite") && exact.is_some_and(|exact| row.capacity_blocks > exact)
+    /// Whether blocks have been forgotten, so that hits are lower bounds.
+    pub(super) fn has_forgotten(&self) -> bool {
+        self.forgotten_blocks > 0
     }
 
-    /// Whether hits are lower bounds: blocks have been forgotten.
-    pub fn of_hits(bound: Option<Self>) -> bool {
-        bound.is_some_and(|bound| bound.forgotten_blocks > 0)
+    /// What the hits of an LRU cache of so many blocks are worth.
+    pub(super) fn lru(bound: Option<&Self>, capacity_blocks: u64) -> Accuracy {
+        match bound.and_then(|bound| bound.exact_capacity_blocks) {
+            Some(exact) if capacity_blocks > exact => Accuracy::AtLeast,
+            _ => Accuracy::Exact,
+        }
+    }
+
+    /// Names the figures of a report that has been marked.
+    pub(super) fn name_figures(&mut self, report: &Report) {
+        self.at_least = report.names_of(Accuracy::AtLeast);
+        self.at_most = report.names_of(Accuracy::AtMost);
+        self.neither = report.names_of(Accuracy::Neither);
+    }
+
+    /// The names of the figures by what they are.
+    pub fn figures(&self) -> [(&'static str, &[&'static str]); 3] {
+        [("at_least", &self.at_least), ("at_most", &self.at_most), ("neither", &self.neither)]
     }
 }
 
 /// What a stream says after each window.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct WindowReport {
-    /// The percentiles that every [`Summary`] holds, in percent.
-    pub percentiles: Vec<f64>,
     /// The window itself.
+    #[serde(flatten)]
     pub window: WindowFigures,
-    /// Requests since the beginning.
+    /// The stream up to its end.
+    pub running: RunningFigures,
+}
+
+/// Figures since the beginning of a stream.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct RunningFigures {
+    /// Requests.
     pub requests: u64,
-    /// Distinct blocks since the beginning.
+    /// Distinct blocks.
     pub unique_blocks: u64,
-    /// Token hit rate of an infinite cache since the beginning.
+    /// Token hit rate of an infinite cache.
     pub token_hit_rate: Option<f64>,
-    /// Finite caches since the beginning, if any was asked for.
-    pub caches: Option<CacheFigures>,
+    /// Finite caches, if any was asked for; the last one is the infinite cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<Vec<CapacityRow>>,
     /// What the figures are worth, if blocks have been forgotten.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub bound: Option<Bound>,
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
+use crate::error::Invalid;
 use crate::record::Record;
 use crate::stats::{Analysis, AnalysisOptions};
 
@@ -48,7 +49,7 @@ impl Groups {
     ///
     /// # Errors
     /// As [`Analysis::add`].
-    pub fn add(&mut self, value: &str, record: &Record) -> Result<(), String> {
+    pub fn add(&mut self, value: &str, record: &Record) -> Result<(), Invalid> {
         let new = || {
             let mut analysis = Analysis::of_group(self.block_size, self.options.clone(), self.budget);
             if self.short {
@@ -79,10 +80,10 @@ impl Groups {
     }
 
     /// At the budget, the largest group forgets.
-    fn stay_below(&mut self, budget: usize) -> Result<(), String> {
+    fn stay_below(&mut self, budget: usize) -> Result<(), Invalid> {
         // Tables of blocks may double; these do not.
         if self.fixed > 2 * budget {
-            return Err("the figures of --by take more than --max-memory".into());
+            return Err(Invalid::over_limit("the figures of --by take more than --max-memory"));
         }
         let budget = budget - self.fixed.min(budget / 2);
         if self.bytes <= budget / 2 {
@@ -157,6 +158,6 @@ mod tests {
         assert_eq!(add("c", 1), Ok(vec![true, true, false]));
         assert_eq!(add("b", 2), Ok(vec![true, true, false]));
         let error = (0..3000).find_map(|length| add("d", length).err()).unwrap();
-        assert_eq!(error, "the figures of --by take more than --max-memory");
+        assert_eq!(error.message, "the figures of --by take more than --max-memory");
     }
 }

@@ -1,6 +1,7 @@
 //! A cache that never evicts: which blocks of a request have occurred before.
 
 use crate::blocks::{BlockNumber, NumberRun, Numbering};
+use crate::error::Invalid;
 
 /// The infinite prefix cache that every statistic refers to. Memory: that of [`Numbering`].
 #[derive(Default)]
@@ -64,7 +65,7 @@ impl InfiniteCache {
     /// # Errors
     /// When there are more distinct blocks than can be numbered.
     #[inline]
-    pub fn request(&mut self, ids: &[u64]) -> Result<Lookup<'_>, String> {
+    pub fn request(&mut self, ids: &[u64]) -> Result<Lookup<'_>, Invalid> {
         let first_new = self.numbering.len();
         self.runs.clear();
         self.numbering.number_as_runs(ids, &mut self.runs)?;
@@ -82,7 +83,7 @@ impl InfiniteCache {
         blocks: u32,
         ids: impl Iterator<Item = (u64, u32)>,
         position: impl Fn(u32) -> u32,
-    ) -> Result<Lookup<'_>, String> {
+    ) -> Result<Lookup<'_>, Invalid> {
         let first_new = self.numbering.len();
         self.runs.clear();
         self.numbering.number_id_runs(ids, &mut self.runs)?;

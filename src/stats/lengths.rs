@@ -1,10 +1,12 @@
 //! The distributions that are final when a request arrives.
 
-use crate::stats::Report;
+use crate::error::Invalid;
+use crate::stats::accuracy::Accuracy;
 use crate::stats::distribution::Distribution;
 use crate::stats::rates::RateDistribution;
 use crate::stats::seen::Seen;
 use crate::stats::statistic::{Bytes, Known, Statistic};
+use crate::stats::{Bound, Report};
 
 /// Lengths and hit rates of requests.
 pub(super) struct Lengths {
@@ -24,7 +26,7 @@ impl Lengths {
 
 impl Statistic for Lengths {
     #[inline]
-    fn add(&mut self, seen: &Seen) -> Result<(), String> {
+    fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
         self.input.record(seen.input_length);
         if let Some(length) = seen.output_length {
             self.output.record(length);
@@ -44,13 +46,20 @@ impl Statistic for Lengths {
         Bytes { distributions: lengths + self.hit_rate.bytes(), ..Bytes::default() }
     }
 
+    fn mark(bound: &Bound, report: &mut Report) {
+        if bound.has_forgotten() {
+            report.hit_rate.accuracy = Accuracy::AtLeast;
+            report.cached_length.accuracy = Accuracy::AtLeast;
+        }
+    }
+
     fn report(&self, known: &Known, report: &mut Report) {
         report.input_tokens = self.input.sum();
         report.output_tokens = self.output.sum();
         report.input_length = self.input.summary(known.percentiles);
         report.output_length = self.output.summary(known.percentiles);
-        report.cached_length = self.cached.summary(known.percentiles);
-        report.hit_rate = self.hit_rate.summary(known.percentiles);
+        report.cached_length.value = self.cached.summary(known.percentiles);
+        report.hit_rate.value = self.hit_rate.summary(known.percentiles);
         if let Some(pictures) = &mut report.pictures {
             pictures.input_length = self.input.bins();
             pictures.output_length = self.output.bins();

@@ -1,10 +1,12 @@
 //! The memory limit: when blocks are forgotten, and which ones.
 
-use crate::stats::Bound;
+use crate::error::Invalid;
 use crate::stats::analysis::Analysis;
 use crate::stats::cache::Caches;
 use crate::stats::recency::{Kept, Recency};
 use crate::stats::statistic::{Bytes, Forgetting};
+use crate::stats::statistics::Statistics;
+use crate::stats::{Bound, Report};
 
 /// What an analysis knows of its memory.
 #[derive(Default)]
@@ -25,7 +27,7 @@ impl Memory {
 
     /// Blocks that have been forgotten.
     pub(super) fn forgotten_blocks(&self) -> u64 {
-        self.bound.map_or(0, |bound| bound.forgotten_blocks)
+        self.bound.as_ref().map_or(0, |bound| bound.forgotten_blocks)
     }
 
     /// Notes which blocks the last request used.
@@ -63,7 +65,7 @@ impl Analysis {
     /// # Errors
     /// When that does not help.
     #[inline]
-    pub(super) fn stay_below_limit(&mut self) -> Result<(), String> {
+    pub(super) fn stay_below_limit(&mut self) -> Result<(), Invalid> {
         let Some(budget) = self.memory.budget else { return Ok(()) };
         let bytes = self.bytes_with_recency();
         if bytes.total() > budget / 2 {
@@ -80,12 +82,14 @@ impl Analysis {
     ///
     /// # Errors
     /// When it cannot.
-    pub(super) fn can_forget(&self, budget: usize, simulated: usize) -> Result<(), String> {
+    pub(super) fn can_forget(&self, budget: usize, simulated: usize) -> Result<(), Invalid> {
         if self.statistics.caches.as_ref().is_some_and(Caches::needs_all_blocks) {
-            return Err("--policy opt needs all of the trace, which is more than --max-memory".into());
+            return Err(Invalid::over_limit(
+                "--policy opt needs all of the trace, which is more than --max-memory",
+            ));
         }
         if simulated > budget / 2 {
-            return Err("the caches of --policy hold more than --max-memory".into());
+            return Err(Invalid::over_limit("the caches of --policy hold more than --max-memory"));
         }
         Ok(())
     }
@@ -119,6 +123,9 @@ impl Analysis {
             bound.exact_capacity_blocks = Some(exact.min(u64::from(blocks)));
             bound.forgotten_blocks += u64::from(all - blocks);
         }
+        let mut marked = Report::default();
+        Statistics::mark(bound, &mut marked);
+        bound.name_figures(&marked);
     }
 
     /// Keeps the `keep` blocks used most recently. `None` if all stay as they are.
@@ -155,7 +162,7 @@ mod tests {
                 ..Record::default()
             };
             analysis.add(&record).unwrap();
-            times.extend(analysis.memory.bound.map(|bound| bound.settled_requests));
+            times.extend(analysis.memory.bound.as_ref().map(|bound| bound.settled_requests));
             assert!(analysis.bytes().total() <= budget);
         }
         assert!((1..50).contains(&times.len()), "{}", times.len());

@@ -4,6 +4,7 @@
 //! is numbered and timed once (`seen`), and then taken by independent statistics, a file each
 //! (`statistics` lists them).
 
+mod accuracy;
 mod analysis;
 mod arrivals;
 mod bins;
@@ -30,24 +31,27 @@ mod seen;
 mod sharing;
 mod statistic;
 mod statistics;
+mod summary;
 mod timeline;
 mod totals;
 mod window;
 
+pub use accuracy::{Accuracy, Figure};
 pub use analysis::{Analysis, AnalysisOptions};
 pub use arrivals::ArrivalFigures;
 pub use bins::Bin;
 pub use cache::{CacheFigures, CacheOptions, CapacityRow, Hits, Policy, TargetRow, TtlRow};
 pub use correlation::Correlations;
-pub use distribution::{Distribution, EXACT_BELOW, Summary};
-pub use figures::{Bound, Pictures, Report, WindowReport};
+pub use distribution::{Distribution, EXACT_BELOW};
+pub use figures::{Bound, Pictures, Report, RunningFigures, WindowReport};
 pub use groups::{Groups, MAX_GROUPS};
 pub use infinite::{InfiniteCache, Lookup};
 pub use pieces::{Merger, PartialWriter, Piece, PieceLine, PieceReader};
 pub use prefixes::{PrefixFigures, PrefixRow};
 pub use rates::RateDistribution;
 pub use run::{Capacity, Mode, Render, Task, Warmup, run};
-pub use sample::{Estimate, SampleFigures};
-pub use seen::HitRule;
+pub use sample::{SampleFigures, StandardErrors};
+pub use seen::{HitRule, Served};
+pub use summary::{Summary, percentile_name};
 pub use timeline::{Bucket, TIME_BUCKETS, TimelineFigures};
 pub use window::{WindowFigures, WindowSize};

@@ -11,6 +11,7 @@
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::error::{Invalid, InvalidKind};
 use crate::record::scan::Scanner;
 use crate::record::{MAX_LENGTH, MAX_TIME};
 
@@ -117,11 +118,13 @@ impl PieceRow {
     ///
     /// # Errors
     /// What is wrong with the line.
-    pub(super) fn read(&mut self, line: &[u8], before: &Before, block_size: u64) -> Result<(), String> {
+    pub(super) fn read(&mut self, line: &[u8], before: &Before, block_size: u64) -> Result<(), Invalid> {
         self.new.shrink_to(USUAL_RUNS);
         let has_ids = match self.scan(line, before) {
             Some((len, has_ids)) if len == line.len() => has_ids,
-            _ => self.parse(line, before).map_err(|e| format!("not a row of a piece: {e}"))?,
+            _ => self
+                .parse(line, before)
+                .map_err(|e| Invalid::malformed(format!("not a row of a piece: {e}")))?,
         };
         self.check(has_ids, block_size)
     }
@@ -134,12 +137,12 @@ impl PieceRow {
     }
 
     /// Checks what has been read, and completes it.
-    fn check(&mut self, has_ids: bool, block_size: u64) -> Result<(), String> {
+    fn check(&mut self, has_ids: bool, block_size: u64) -> Result<(), Invalid> {
         if self.input_length.max(self.output_length.unwrap_or(0)) > MAX_LENGTH {
-            return Err("a length is not a plausible number of tokens".into());
+            return Err(Invalid::value("a length is not a plausible number of tokens"));
         }
         if self.timestamp.is_some_and(|t| t.abs() > MAX_TIME) {
-            return Err("the timestamp is not a plausible number of milliseconds".into());
+            return Err(Invalid::value("the timestamp is not a plausible number of milliseconds"));
         }
         self.n = None;
         if !has_ids {
@@ -151,14 +154,14 @@ impl PieceRow {
             |p: &Vec<u32>| p.is_sorted_by(|a, b| a < b) && p.last().is_none_or(|&last| u64::from(last) < n);
         let placed = self.positions.as_ref().is_none_or(|p| p.len() as u64 == news && rising(p));
         let (Ok(n), true, true) = (u32::try_from(n), news <= n, placed) else {
-            return Err("the row's blocks do not fit its length".into());
+            return Err(Invalid::new(InvalidKind::LengthMismatch, "the row's blocks do not fit its length"));
         };
         (self.n, self.news) = (Some(n), news as u32);
         let whole = |&IdRun(start, len): &IdRun| len > 0 && start.checked_add(u64::from(len) - 1).is_some();
         if self.new.iter().all(whole) {
             Ok(())
         } else {
-            Err("a run of ids is empty or passes 64 bits".into())
+            Err(Invalid::value("a run of ids is empty or passes 64 bits"))
         }
     }
 

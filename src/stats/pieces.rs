@@ -19,7 +19,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::NumberRun;
-use crate::error::Error;
+use crate::error::{Error, Invalid, InvalidKind};
 use crate::io::{Input, Status};
 use crate::record::scan::Scanner;
 use crate::record::{MAX_BLOCK_SIZE, Record};
@@ -105,7 +105,7 @@ impl PartialWriter {
     ///
     /// # Errors
     /// When there are more distinct blocks than can be numbered or fit into the budget.
-    pub fn add(&mut self, record: &Record, out: &mut Vec<u8>) -> Result<(), String> {
+    pub fn add(&mut self, record: &Record, out: &mut Vec<u8>) -> Result<(), Invalid> {
         self.requests += 1;
         self.row.n = None;
         self.row.new.clear();
@@ -116,9 +116,9 @@ impl PartialWriter {
         }
         let bytes = self.cache.numbering().bytes() + self.repeats.bytes();
         if self.budget.is_some_and(|budget| bytes > budget) {
-            return Err(
-                "the piece has more blocks than fit into --max-memory: cut it into smaller ones".into()
-            );
+            return Err(Invalid::over_limit(
+                "the piece has more blocks than fit into --max-memory: cut it into smaller ones",
+            ));
         }
         self.row.input_length = record.input_length;
         self.row.output_length = record.output_length;
@@ -128,7 +128,7 @@ impl PartialWriter {
         Ok(())
     }
 
-    fn path(&mut self, ids: &[u64]) -> Result<(), String> {
+    fn path(&mut self, ids: &[u64]) -> Result<(), Invalid> {
         let row = &mut self.row;
         let lookup = self.cache.request(ids)?;
         self.repeats.add(&lookup);
@@ -214,15 +214,22 @@ struct Parser {
 
 impl Parser {
     /// Reads a line into `to`.
-    fn line(&mut self, line: &[u8], to: &mut PieceLine) -> Result<(), String> {
+    fn line(&mut self, line: &[u8], to: &mut PieceLine) -> Result<(), Invalid> {
         let Some((block_size, before)) = &mut self.open else {
-            let header: Header = serde_json::from_slice(line)
-                .map_err(|_| "expected the first line of a piece, as trace-stats --partial writes it")?;
+            let header: Header = serde_json::from_slice(line).map_err(|_| {
+                Invalid::malformed("expected the first line of a piece, as trace-stats --partial writes it")
+            })?;
             if header.kvtrace_partial != VERSION {
-                return Err(format!("version {} of a piece, expected {VERSION}", header.kvtrace_partial));
+                return Err(Invalid::conflict(format!(
+                    "version {} of a piece, expected {VERSION}",
+                    header.kvtrace_partial
+                )));
             }
             if !(1..=MAX_BLOCK_SIZE).contains(&header.block_size) {
-                return Err(format!("block_size: expected a number of tokens, found {}", header.block_size));
+                return Err(Invalid::value(format!(
+                    "block_size: expected a number of tokens, found {}",
+                    header.block_size
+                )));
             }
             self.open = Some((header.block_size, Before::default()));
             to.0 = Line::Header(header);
@@ -230,7 +237,9 @@ impl Parser {
         };
         if line.trim_ascii_start().first() != Some(&b'[') {
             let trailer = Trailer::scan(line).map_or_else(|| serde_json::from_slice(line), Ok);
-            to.0 = Line::Trailer(trailer.map_err(|e| format!("expected the last line of a piece: {e}"))?);
+            to.0 = Line::Trailer(
+                trailer.map_err(|e| Invalid::malformed(format!("expected the last line of a piece: {e}")))?,
+            );
             self.open = None;
             return Ok(());
         }
@@ -331,7 +340,7 @@ impl Merger {
     ///
     /// # Errors
     /// What is wrong with the line, and those of [`Merger::add`].
-    pub fn line(&mut self, line: &[u8]) -> Result<(), String> {
+    pub fn line(&mut self, line: &[u8]) -> Result<(), Invalid> {
         let mut read = PieceLine::default();
         self.parser.line(line, &mut read)?;
         self.add(&read)
@@ -341,7 +350,7 @@ impl Merger {
     ///
     /// # Errors
     /// What is wrong with the line or the order, without its place.
-    pub fn add(&mut self, line: &PieceLine) -> Result<(), String> {
+    pub fn add(&mut self, line: &PieceLine) -> Result<(), Invalid> {
         match &line.0 {
             Line::Header(header) => self.begin(header),
             Line::Row(row) => self.row(row),
@@ -349,23 +358,28 @@ impl Merger {
         }
     }
 
-    fn begin(&mut self, header: &Header) -> Result<(), String> {
+    fn begin(&mut self, header: &Header) -> Result<(), Invalid> {
         match (header.piece, self.previous) {
-            (Some((i, n)), _) if i == 0 || i > n => return Err(format!("there is no piece {i} of {n}")),
+            (Some((i, n)), _) if i == 0 || i > n => {
+                return Err(Invalid::conflict(format!("there is no piece {i} of {n}")));
+            }
             (Some((i, n)), None) if self.pieces == 0 && i != 1 => {
-                return Err(format!("piece {i} of {n} where piece 1 was expected"));
+                return Err(Invalid::conflict(format!("piece {i} of {n} where piece 1 was expected")));
             }
             (Some((i, n)), Some((before, all))) if i != before + 1 || n != all => {
-                return Err(format!("piece {i} of {n} after piece {before} of {all}"));
+                return Err(Invalid::conflict(format!("piece {i} of {n} after piece {before} of {all}")));
             }
             (given, before) if self.pieces > 0 && given.is_some() != before.is_some() => {
-                return Err("numbered and unnumbered pieces cannot be merged".into());
+                return Err(Invalid::conflict("numbered and unnumbered pieces cannot be merged"));
             }
             _ => {}
         }
         if self.analysis.is_some() && header.block_size != self.block_size {
             let (ours, theirs) = (self.block_size, header.block_size);
-            return Err(format!("block size {theirs} differs from {ours}, that of the pieces before"));
+            return Err(Invalid::new(
+                InvalidKind::BlockSizeMismatch,
+                format!("block size {theirs} differs from {ours}, that of the pieces before"),
+            ));
         }
         self.block_size = header.block_size;
         let new = || Analysis::new(self.block_size, self.options.clone());
@@ -376,7 +390,7 @@ impl Merger {
         Ok(())
     }
 
-    fn row(&mut self, row: &PieceRow) -> Result<(), String> {
+    fn row(&mut self, row: &PieceRow) -> Result<(), Invalid> {
         let (Some(piece), Some(analysis)) = (&mut self.open, &mut self.analysis) else { return Ok(()) };
         // Numbers say more about the order than times do.
         if !piece.timed
@@ -385,9 +399,9 @@ impl Merger {
         {
             piece.timed = true;
             if self.started.is_some_and(|before| timestamp < before) {
-                return Err(
-                    "this piece begins before the one before it: pieces must be merged in order".into()
-                );
+                return Err(Invalid::conflict(
+                    "this piece begins before the one before it: pieces must be merged in order",
+                ));
             }
             self.started = Some(timestamp);
         }
@@ -395,7 +409,7 @@ impl Merger {
         // A row of a few bytes may name more blocks than there is memory for a bit of each.
         let bytes = analysis.bytes().total() + 8 * piece.numbers.len() + row.news() as usize / 8;
         if self.options.budget.is_some_and(|budget| bytes > budget) {
-            return Err("the pieces need more than --max-memory".into());
+            return Err(Invalid::over_limit("the pieces need more than --max-memory"));
         }
         for &run in analysis.add_row(row)?.runs {
             match piece.numbers.last_mut() {
@@ -406,16 +420,18 @@ impl Merger {
         Ok(())
     }
 
-    fn end(&mut self, trailer: &Trailer) -> Result<(), String> {
+    fn end(&mut self, trailer: &Trailer) -> Result<(), Invalid> {
         let (Some(piece), Some(analysis)) = (self.open.take(), &mut self.analysis) else { return Ok(()) };
         if trailer.requests != piece.requests {
             let (stated, found) = (trailer.requests, piece.requests);
-            return Err(format!("the piece has {found} requests, and {stated} according to its last line"));
+            return Err(Invalid::conflict(format!(
+                "the piece has {found} requests, and {stated} according to its last line"
+            )));
         }
         if trailer.repeated.len() % 2 == 1 || trailer.restarted.len() % 2 == 1 {
-            return Err("repeated, restarted: expected pairs".into());
+            return Err(Invalid::malformed("repeated, restarted: expected pairs"));
         }
-        let more = || "repeated, restarted: more blocks than the piece has".to_owned();
+        let more = || Invalid::conflict("repeated, restarted: more blocks than the piece has");
         let mut blocks = Blocks::of(&piece.numbers);
         for pair in trailer.repeated.chunks_exact(2) {
             blocks.take(pair[0], |_| {}).ok_or_else(more)?;
@@ -434,12 +450,12 @@ impl Merger {
     ///
     /// # Errors
     /// When a piece is cut off or missing.
-    pub fn finish(self) -> Result<Analysis, String> {
+    pub fn finish(self) -> Result<Analysis, Invalid> {
         if self.open.is_some() {
-            return Err("the last piece is cut off".into());
+            return Err(Invalid::malformed("the last piece is cut off"));
         }
         match self.previous {
-            Some((i, n)) if i < n => Err(format!("the last piece is {i} of {n}")),
+            Some((i, n)) if i < n => Err(Invalid::conflict(format!("the last piece is {i} of {n}"))),
             _ => {
                 let empty = || Analysis::new(crate::record::DEFAULT_BLOCK_SIZE, self.options.clone());
                 Ok(self.analysis.unwrap_or_else(empty))

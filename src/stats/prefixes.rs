@@ -13,7 +13,10 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use crate::blocks::{BlockNumber, NumberRun};
+use crate::error::Invalid;
 use crate::stats::Report;
 use crate::stats::recency::{Kept, reserve};
 use crate::stats::seen::Seen;
@@ -23,7 +26,8 @@ use crate::stats::statistic::{Bytes, Forgetting, Known, Statistic};
 pub(super) const MAX_SEGMENTS: usize = 200_000;
 
 /// A prefix that several requests share.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct PrefixRow {
     /// Id of its last block.
     pub id: u64,
@@ -45,11 +49,14 @@ pub struct PrefixRow {
 }
 
 /// The shared prefixes that saved most.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct PrefixFigures {
     /// Most saved tokens first.
+    #[serde(rename = "top")]
     pub rows: Vec<PrefixRow>,
     /// Saved tokens of a row may be too few by this many, never too many.
+    #[serde(rename = "top_error_tokens")]
     pub error_tokens: u128,
 }
 
@@ -274,7 +281,7 @@ impl Prefixes {
 }
 
 impl Statistic for Prefixes {
-    fn add(&mut self, seen: &Seen) -> Result<(), String> {
+    fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
         if let Some(cached) = &seen.cached {
             let lookup = &cached.lookup;
             let introduces = (lookup.new_blocks() > 0).then_some(lookup.first_new);

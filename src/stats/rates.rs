@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use crate::stats::bins::Bin;
-use crate::stats::distribution::{Summary, interpolate};
+use crate::stats::summary::{Summary, interpolate};
 
 /// The most distinct fractions that are counted exactly; far more than real traces have.
 const EXACT_FRACTIONS: usize = 1 << 20;
@@ -95,8 +95,9 @@ impl RateDistribution {
             });
             found.map_or(max, |&(value, _)| value)
         };
-        let percentiles = percentiles.iter().map(|&p| interpolate(p, self.count, at_rank)).collect();
-        Some(Summary { mean, std: variance.sqrt(), min, max, percentiles })
+        let values = percentiles.iter().map(|&p| interpolate(p, self.count, at_rank)).collect();
+        let std = variance.sqrt();
+        Some(Summary { mean, std, min, max, percentiles: values, percents: percentiles.to_vec() })
     }
 }
 

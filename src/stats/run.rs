@@ -260,7 +260,7 @@ fn merge(task: &Task, render: &dyn Render, observer: &mut dyn Observer) -> Resul
         added.map_err(|message| pieces.error(message))?;
     }
     observer.end();
-    let analysis = merger.finish().map_err(Error::Failed)?;
+    let analysis = merger.finish()?;
     report(task, &analysis, None, render, output, observer)
 }
 

@@ -19,8 +19,11 @@
 use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
+use serde::Serialize;
 
+use crate::error::Invalid;
 use crate::stats::Report;
+use crate::stats::accuracy::{Accuracy, Figure};
 use crate::stats::cache::{CacheFigures, CacheOptions, CapacityRow, Hits, TargetRow};
 use crate::stats::fenwick::Fenwick;
 use crate::stats::seen::{HitCount, Seen};
@@ -40,15 +43,32 @@ const OFTEN_USES: u32 = 8;
 
 /// A number with its standard error.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Estimate {
-    /// The estimate.
-    pub value: f64,
-    /// Its standard error.
-    pub error: f64,
+struct Estimate {
+    value: f64,
+    error: f64,
 }
 
-/// What a sample says of the whole trace.
-#[derive(Clone, Copy, Debug, PartialEq)]
+impl Estimate {
+    fn plus(self, other: Self) -> Self {
+        Self { value: self.value + other.value, error: self.error.hypot(other.error) }
+    }
+
+    /// As a whole number.
+    fn count(self) -> Figure<u64> {
+        Figure::new(self.value.round() as u64, Accuracy::within(self.error))
+    }
+
+    /// As a share of `all`, whose error is known unless the share is 0.
+    fn share(self, all: f64) -> Figure<Option<f64>> {
+        let rate = ratio(self.value, all);
+        let error = rate.filter(|&rate| rate > 0.0).map(|rate| rate * self.error / self.value);
+        Figure::new(rate, Accuracy::Estimate { standard_error: error })
+    }
+}
+
+/// What a sample is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct SampleFigures {
     /// Blocks in the sample.
     pub sampled_blocks: u64,
@@ -56,16 +76,26 @@ pub struct SampleFigures {
     pub first_block_share: f64,
     /// Share of the other blocks that are in it.
     pub other_block_share: f64,
-    /// Distinct blocks.
-    pub unique_blocks: Estimate,
-    /// Distinct blocks that occur more than once.
-    pub shared_blocks: Estimate,
-    /// First blocks that start two or more requests.
-    pub prefix_groups: Estimate,
-    /// Tokens that an infinite cache serves.
-    pub cached_tokens: Estimate,
-    /// Blocks that an infinite cache serves.
-    pub hit_blocks: Estimate,
+    /// Those of the figures that are estimates.
+    pub standard_errors: StandardErrors,
+}
+
+/// Standard errors of figures, by the names of these.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct StandardErrors {
+    /// Of the number of distinct blocks.
+    pub unique_blocks: Option<f64>,
+    /// Of the number of blocks that occur more than once.
+    pub shared_blocks: Option<f64>,
+    /// Of the number of blocks that start two or more requests.
+    pub prefix_groups: Option<f64>,
+    /// Of the tokens that an infinite cache serves.
+    pub cached_tokens: Option<f64>,
+    /// Of its token hit rate.
+    pub token_hit_rate: Option<f64>,
+    /// Of its block hit rate.
+    pub block_hit_rate: Option<f64>,
 }
 
 /// A block of the sample.
@@ -365,10 +395,7 @@ impl Sample {
 
     /// The sum over the strata of an estimate for each.
     fn sum(&self, of: impl Fn(&Stratum) -> Estimate) -> Estimate {
-        self.strata.iter().map(of).fold(Estimate::default(), |a, b| Estimate {
-            value: a.value + b.value,
-            error: a.error.hypot(b.error),
-        })
+        self.strata.iter().map(of).fold(Estimate::default(), Estimate::plus)
     }
 
     /// Hit tokens of an LRU cache of `capacity` blocks.
@@ -392,53 +419,49 @@ impl Sample {
         (high, self.hit_tokens_at(high))
     }
 
-    /// The LRU caches asked for, and the infinite one.
-    fn caches(&self) -> CacheFigures {
-        let options = &self.options;
-        let tokens = self.strata.iter().map(|stratum| stratum.measured).sum();
-        let working_set = self.figures().unique_blocks.value.round() as u64;
-        let row = |policy, capacity, hits: Estimate| {
-            // A ratio may come out a little above one.
-            let hit_tokens = (hits.value.round() as u128).min(tokens);
-            let row = options.row(policy, capacity, self.count.block_size, Hits { hit_tokens, tokens });
-            CapacityRow { hit_tokens_error: Some(hits.error), ..row }
-        };
-        let capacities = options.all_capacities(working_set);
-        let rows = capacities.into_iter().map(|c| row("lru", c, self.hit_tokens_at(c)));
-        let infinite = row("infinite", working_set, self.hit_tokens_at(u64::MAX));
-        let targets = options.targets.iter().map(|&share| {
-            let (capacity, hits) = self.smallest(share);
-            TargetRow { share, row: row("lru", capacity, hits) }
-        });
-        CacheFigures { targets: targets.collect(), ..options.sort(rows.collect(), infinite) }
+    /// Distinct blocks.
+    fn unique_blocks(&self) -> Estimate {
+        self.sum(|stratum| stratum.count(stratum.len))
     }
 
-    /// What the sample says so far.
-    fn figures(&self) -> SampleFigures {
+    /// Blocks of each stratum that occur more than once.
+    fn shared_blocks(&self) -> [Estimate; 3] {
         let mut repeated = [0; 3];
         for entry in self.entries.values().filter(|entry| entry.uses > 1) {
             repeated[entry.stratum] += 1;
         }
-        let shared = [FIRST, OFTEN, OTHER].map(|stratum| self.strata[stratum].count(repeated[stratum]));
-        let hits = |stratum: &Stratum| stratum.ratio(stratum.uses as f64, |p| p.hits, |p| p.uses);
-        SampleFigures {
-            sampled_blocks: self.entries.len() as u64,
-            first_block_share: self.strata[FIRST].share(),
-            other_block_share: self.strata[OTHER].share(),
-            unique_blocks: self.sum(|stratum| stratum.count(stratum.len)),
-            shared_blocks: Estimate {
-                value: shared.iter().map(|estimate| estimate.value).sum(),
-                error: shared.iter().fold(0.0, |error: f64, estimate| error.hypot(estimate.error)),
-            },
-            prefix_groups: shared[FIRST],
-            cached_tokens: self.sum(Stratum::hit_tokens),
-            hit_blocks: self.sum(hits),
+        [FIRST, OFTEN, OTHER].map(|stratum| self.strata[stratum].count(repeated[stratum]))
+    }
+
+    fn row(&self, policy: &'static str, capacity: u64, hits: Estimate) -> CapacityRow {
+        let tokens = self.strata.iter().map(|stratum| stratum.measured).sum();
+        // A ratio may come out a little above one.
+        let hits_of_all = Hits { hit_tokens: (hits.value.round() as u128).min(tokens), tokens };
+        CapacityRow {
+            policy,
+            capacity_blocks: capacity,
+            capacity_bytes: self.options.bytes(capacity, self.count.block_size),
+            hits: hits_of_all,
+            accuracy: Accuracy::Estimate { standard_error: ratio(hits.error, tokens as f64) },
         }
+    }
+
+    /// The LRU caches asked for, and the infinite one.
+    fn caches(&self) -> CacheFigures {
+        let working_set = self.unique_blocks().value.round() as u64;
+        let capacities = self.options.all_capacities(working_set);
+        let rows = capacities.into_iter().map(|c| self.row("lru", c, self.hit_tokens_at(c))).collect();
+        self.options.sort(rows, self.row("infinite", working_set, self.hit_tokens_at(u64::MAX)))
+    }
+
+    fn target(&self, share: f64) -> TargetRow {
+        let (capacity, hits) = self.smallest(share);
+        TargetRow { share, row: self.row("lru", capacity, hits) }
     }
 }
 
 impl Statistic for Sample {
-    fn add(&mut self, seen: &Seen) -> Result<(), String> {
+    fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
         if seen.blocks.is_some() {
             self.request(seen.ids, seen.input_length, seen.is_measured);
         }
@@ -446,15 +469,31 @@ impl Statistic for Sample {
     }
 
     fn report(&self, _: &Known, report: &mut Report) {
-        let estimate = self.figures();
-        let whole = |estimate: Estimate| estimate.value.round() as u64;
-        report.unique_blocks = whole(estimate.unique_blocks);
-        report.shared_blocks = whole(estimate.shared_blocks);
-        report.prefix_groups = whole(estimate.prefix_groups);
-        report.cached_tokens = u128::from(whole(estimate.cached_tokens));
-        report.token_hit_rate = ratio(estimate.cached_tokens.value, self.tokens as f64);
-        report.block_hit_rate = ratio(estimate.hit_blocks.value, self.blocks as f64);
-        report.caches = self.options.is_asked_for().then(|| self.caches());
-        report.estimate = Some(estimate);
+        let shared = self.shared_blocks();
+        let hits = |stratum: &Stratum| stratum.ratio(stratum.uses as f64, |p| p.hits, |p| p.uses);
+        let cached = self.sum(Stratum::hit_tokens);
+        report.unique_blocks = self.unique_blocks().count();
+        report.shared_blocks = shared.into_iter().fold(Estimate::default(), Estimate::plus).count();
+        report.prefix_groups = shared[FIRST].count();
+        report.cached_tokens = Figure::new(u128::from(cached.count().value), Accuracy::within(cached.error));
+        report.token_hit_rate = cached.share(self.tokens as f64);
+        report.block_hit_rate = self.sum(hits).share(self.blocks as f64);
+        if self.options.is_asked_for() {
+            report.caches = Some(self.caches());
+            report.targets.value = self.options.targets.iter().map(|&share| self.target(share)).collect();
+        }
+        report.estimate = Some(SampleFigures {
+            sampled_blocks: self.entries.len() as u64,
+            first_block_share: self.strata[FIRST].share(),
+            other_block_share: self.strata[OTHER].share(),
+            standard_errors: StandardErrors {
+                unique_blocks: report.unique_blocks.accuracy.standard_error(),
+                shared_blocks: report.shared_blocks.accuracy.standard_error(),
+                prefix_groups: report.prefix_groups.accuracy.standard_error(),
+                cached_tokens: report.cached_tokens.accuracy.standard_error(),
+                token_hit_rate: report.token_hit_rate.accuracy.standard_error(),
+                block_hit_rate: report.block_hit_rate.accuracy.standard_error(),
+            },
+        });
     }
 }

@@ -1,12 +1,17 @@
 //! A request with what every statistic needs to know of it, found out once.
 
+use serde::Serialize;
+
 use crate::blocks::BlockNumber;
+use crate::error::Invalid;
 use crate::record::Record;
 use crate::stats::infinite::{InfiniteCache, Lookup};
 use crate::stats::piece_row::PieceRow;
 
 /// Which blocks of a request count as hits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum HitRule {
     /// Every cached block, as in the reference.
     #[default]
@@ -75,6 +80,26 @@ pub(super) struct Cached<'a> {
     pub(super) tokens: u64,
 }
 
+impl Cached<'_> {
+    /// The numbers alone.
+    pub(super) fn served(&self) -> Served {
+        Served { blocks: self.blocks, tokens: self.tokens, new_blocks: self.lookup.new_blocks() }
+    }
+}
+
+/// What an infinite cache serves of a request; nothing if the request has no ids, or only a sample of the
+/// blocks is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Served {
+    /// Blocks that count as hits: the first ones of its prompt.
+    pub blocks: u32,
+    /// The tokens in them.
+    pub tokens: u64,
+    /// Blocks that no earlier request had.
+    pub new_blocks: u32,
+}
+
 /// What makes [`Seen`] of records.
 pub(super) struct Intake {
     pub(super) count: HitCount,
@@ -109,7 +134,7 @@ impl Intake {
     /// # Errors
     /// When there are more distinct blocks than can be numbered.
     #[inline]
-    pub(super) fn record<'a>(&'a mut self, record: &'a Record) -> Result<Seen<'a>, String> {
+    pub(super) fn record<'a>(&'a mut self, record: &'a Record) -> Result<Seen<'a>, Invalid> {
         let seen = self.begin(record.input_length, record.output_length, record.timestamp);
         let Some(ids) = record.ids() else { return Ok(Seen { line: record.line, ..seen }) };
         let mut cached = None;
@@ -130,7 +155,7 @@ impl Intake {
     /// # Errors
     /// When there are more distinct blocks than can be numbered, and when the row contradicts those
     /// before it.
-    pub(super) fn row(&mut self, row: &PieceRow) -> Result<Seen<'_>, String> {
+    pub(super) fn row(&mut self, row: &PieceRow) -> Result<Seen<'_>, Invalid> {
         let seen = self.begin(row.input_length, row.output_length, row.timestamp);
         let Some(blocks) = row.n else { return Ok(seen) };
         let ids = row.new.iter().map(|run| (run.0, run.1));

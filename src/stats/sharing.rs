@@ -19,13 +19,15 @@
 //! [`Numbering`]: crate::blocks::Numbering
 
 use crate::blocks::BlockNumber;
-use crate::stats::Report;
+use crate::error::Invalid;
+use crate::stats::accuracy::Accuracy;
 use crate::stats::correlation::Moments;
 use crate::stats::distribution::Distribution;
 use crate::stats::repeats::{Repeats, Restarts};
 use crate::stats::request_log::{LoggedRequest, RequestLog};
 use crate::stats::seen::Seen;
 use crate::stats::statistic::{Bytes, Forgetting, Known, Statistic};
+use crate::stats::{Bound, Report};
 
 /// Context lengths, shared blocks, prefix groups.
 pub(super) struct Sharing {
@@ -108,7 +110,7 @@ impl Sharing {
 
 impl Statistic for Sharing {
     #[inline]
-    fn add(&mut self, seen: &Seen) -> Result<(), String> {
+    fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
         let Some(cached) = &seen.cached else { return Ok(()) };
         let lookup = &cached.lookup;
         self.repeats.add(lookup);
@@ -151,6 +153,16 @@ impl Statistic for Sharing {
         self.settled = settled;
     }
 
+    fn mark(bound: &Bound, report: &mut Report) {
+        report.context_length.accuracy = Accuracy::AtLeast;
+        report.unique_prompt_length.accuracy = Accuracy::AtMost;
+        report.correlations.accuracy = Accuracy::Neither;
+        if bound.has_forgotten() {
+            report.shared_blocks.accuracy = Accuracy::Neither;
+            report.prefix_groups.accuracy = Accuracy::Neither;
+        }
+    }
+
     fn report(&self, known: &Known, report: &mut Report) {
         // Without a bound nothing has been settled, and a copy of nothing would still take memory.
         let mut settled =
@@ -158,12 +170,12 @@ impl Statistic for Sharing {
         self.settle(&mut settled);
         let twice = |first: &&BlockNumber| self.repeats.restarts(**first) == Some(Restarts::Once);
         let more = self.repeats.all_restarts().filter(|&(_, restarts)| restarts == Restarts::More);
-        report.shared_blocks = settled.shared_blocks + self.repeats.repeated().count_all();
-        report.prefix_groups =
+        report.shared_blocks.value = settled.shared_blocks + self.repeats.repeated().count_all();
+        report.prefix_groups.value =
             settled.prefix_groups + more.count() as u64 + settled.roots.iter().filter(twice).count() as u64;
-        report.context_length = settled.context.summary(known.percentiles);
-        report.unique_prompt_length = settled.unique.summary(known.percentiles);
-        report.correlations = settled.moments.correlations();
+        report.context_length.value = settled.context.summary(known.percentiles);
+        report.unique_prompt_length.value = settled.unique.summary(known.percentiles);
+        report.correlations.value = settled.moments.correlations();
         if let Some(pictures) = &mut report.pictures {
             pictures.context_length = settled.context.bins();
             pictures.unique_prompt_length = settled.unique.bins();

@@ -2,6 +2,7 @@
 //! it must, and reports.
 
 use crate::blocks::{BlockNumber, Numbering};
+use crate::error::Invalid;
 use crate::stats::recency::Kept;
 use crate::stats::seen::Seen;
 use crate::stats::{Bound, Report};
@@ -13,7 +14,7 @@ pub(super) trait Statistic {
     ///
     /// # Errors
     /// When there is more than can be counted.
-    fn add(&mut self, seen: &Seen) -> Result<(), String>;
+    fn add(&mut self, seen: &Seen) -> Result<(), Invalid>;
 
     /// Memory in use, as far as it grows.
     #[inline]
@@ -24,13 +25,17 @@ pub(super) trait Statistic {
     /// Makes do with the blocks that are kept.
     fn forget(&mut self, _: &Forgetting) {}
 
+    /// Says what its figures are worth once requests have been settled or blocks forgotten, whether it is
+    /// asked for or not.
+    fn mark(_: &Bound, _: &mut Report) {}
+
     /// Fills in the figures so far.
     fn report(&self, known: &Known, report: &mut Report);
 }
 
 impl<S: Statistic> Statistic for Option<S> {
     #[inline]
-    fn add(&mut self, seen: &Seen) -> Result<(), String> {
+    fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
         self.as_mut().map_or(Ok(()), |statistic| statistic.add(seen))
     }
 
@@ -43,6 +48,10 @@ impl<S: Statistic> Statistic for Option<S> {
         if let Some(statistic) = self {
             statistic.forget(forgetting);
         }
+    }
+
+    fn mark(bound: &Bound, report: &mut Report) {
+        S::mark(bound, report);
     }
 
     fn report(&self, known: &Known, report: &mut Report) {
@@ -114,5 +123,5 @@ pub(super) struct Known<'a> {
     /// The blocks that are known by number.
     pub(super) numbering: &'a Numbering,
     /// What is left of exactness.
-    pub(super) bound: Option<Bound>,
+    pub(super) bound: Option<&'a Bound>,
 }

@@ -1,6 +1,6 @@
 //! The list of statistics.
 
-use crate::stats::Report;
+use crate::error::Invalid;
 use crate::stats::analysis::AnalysisOptions;
 use crate::stats::arrivals::Arrivals;
 use crate::stats::cache::Caches;
@@ -14,6 +14,7 @@ use crate::stats::statistic::{Bytes, Forgetting, Known, Statistic};
 use crate::stats::timeline::Timeline;
 use crate::stats::totals::Totals;
 use crate::stats::window::Window;
+use crate::stats::{Bound, Report};
 
 /// What statistics are made for.
 pub(super) struct Purpose<'a> {
@@ -44,7 +45,7 @@ macro_rules! statistics {
             /// # Errors
             /// When there is more than one of them can count.
             #[inline]
-            pub(super) fn add(&mut self, seen: &Seen) -> Result<(), String> {
+            pub(super) fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
                 $(self.$name.add(seen)?;)+
                 Ok(())
             }
@@ -60,6 +61,11 @@ macro_rules! statistics {
             /// Each one makes do with the blocks that are kept.
             pub(super) fn forget(&mut self, forgetting: &Forgetting) {
                 $(self.$name.forget(forgetting);)+
+            }
+
+            /// Each one says what its figures are worth.
+            pub(super) fn mark(bound: &Bound, report: &mut Report) {
+                $(<$type>::mark(bound, report);)+
             }
 
             /// Each one fills in its figures.

@@ -1,5 +1,6 @@
 //! Requests by trace time, for charts, in constant memory.
 
+use crate::error::Invalid;
 use crate::stats::Report;
 use crate::stats::seen::Seen;
 use crate::stats::statistic::{Known, Statistic};
@@ -109,7 +110,7 @@ impl Timeline {
 
 impl Statistic for Timeline {
     #[inline]
-    fn add(&mut self, seen: &Seen) -> Result<(), String> {
+    fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
         if seen.timestamp.is_some() {
             let (tokens, cached) = seen.cached.map_or((0, 0), |cached| (seen.input_length, cached.tokens));
             self.count(seen.now, tokens, cached);

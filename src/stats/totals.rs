@@ -1,8 +1,10 @@
 //! Sums over all requests.
 
-use crate::stats::Report;
+use crate::error::Invalid;
+use crate::stats::accuracy::Accuracy;
 use crate::stats::seen::Seen;
 use crate::stats::statistic::{Known, Statistic};
+use crate::stats::{Bound, Report};
 
 /// Requests, blocks, tokens, and what an infinite cache serves of them.
 #[derive(Default)]
@@ -29,7 +31,7 @@ pub(super) fn ratio(part: f64, all: f64) -> Option<f64> {
 
 impl Statistic for Totals {
     #[inline]
-    fn add(&mut self, seen: &Seen) -> Result<(), String> {
+    fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
         self.requests += 1;
         match seen.blocks {
             Some(blocks) => {
@@ -45,13 +47,22 @@ impl Statistic for Totals {
         Ok(())
     }
 
+    fn mark(bound: &Bound, report: &mut Report) {
+        if bound.has_forgotten() {
+            report.unique_blocks.accuracy = Accuracy::AtMost;
+            report.cached_tokens.accuracy = Accuracy::AtLeast;
+            report.token_hit_rate.accuracy = Accuracy::AtLeast;
+            report.block_hit_rate.accuracy = Accuracy::AtLeast;
+        }
+    }
+
     fn report(&self, known: &Known, report: &mut Report) {
         report.requests = self.requests;
         report.requests_without_ids = self.requests_without_ids;
         report.blocks = self.blocks;
-        report.unique_blocks = known.unique_blocks;
-        report.cached_tokens = self.cached_tokens;
-        report.token_hit_rate = self.token_hit_rate();
-        report.block_hit_rate = ratio(self.hit_blocks as f64, self.blocks as f64);
+        report.unique_blocks.value = known.unique_blocks;
+        report.cached_tokens.value = self.cached_tokens;
+        report.token_hit_rate.value = self.token_hit_rate();
+        report.block_hit_rate.value = ratio(self.hit_blocks as f64, self.blocks as f64);
     }
 }

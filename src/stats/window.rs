@@ -4,14 +4,18 @@
 //! timestamps. A late record counts in the window that is open.
 
 use hdrhistogram::Histogram;
+use serde::Serialize;
 
+use crate::error::Invalid;
 use crate::stats::Report;
-use crate::stats::distribution::Summary;
+
 use crate::stats::seen::Seen;
 use crate::stats::statistic::{Known, Statistic};
+use crate::stats::summary::Summary;
 
 /// Where a window ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WindowSize {
     /// After this many requests, at least 1.
     Requests(u64),
@@ -20,7 +24,8 @@ pub enum WindowSize {
 }
 
 /// Figures of one window.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct WindowFigures {
     /// Number of the window, from 0. Windows of time without a request are passed over.
     pub window: u64,
@@ -134,7 +139,7 @@ impl Window {
 }
 
 impl Statistic for Window {
-    fn add(&mut self, seen: &Seen) -> Result<(), String> {
+    fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
         self.requests += 1;
         self.late += u64::from(seen.timestamp.zip(self.start).is_some_and(|(t, start)| t < start));
         self.input.record(seen.input_length);
@@ -198,6 +203,7 @@ impl WindowLengths {
             min: self.min as f64,
             max: self.max as f64,
             percentiles: percentiles.iter().map(at).collect(),
+            percents: percentiles.to_vec(),
         })
     }
 }

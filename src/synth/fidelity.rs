@@ -93,40 +93,36 @@ impl Figures {
         self.record.hash_ids.clear();
         let spans = if self.record.has_ids { &request.spans[..] } else { &[] };
         self.record.hash_ids.extend(spans.iter().flat_map(Span::ids));
-        self.caches.add(&self.record).map_err(Invalid::over_limit)?;
+        let served = self.caches.add(&self.record)?;
         let now = request.timestamp.unwrap_or(0.0);
         if let Some(before) = self.times.last() {
             self.gap.push(now - before);
         }
-        let known = self.blocks_of(spans, now);
+        self.blocks_of(spans, served.blocks as usize, now);
+        self.distinct += u64::from(served.new_blocks);
         self.times.push(now);
         let blocks = self.record.hash_ids.len();
         self.blocks.push(blocks as u32);
         self.input.push(request.input_length as f64);
         self.output.push(request.output_length.map_or(0.0, |length| length as f64));
-        self.cached.push((known as u64 * self.block_size).min(request.input_length) as f64);
-        self.hit.push(if blocks == 0 { 0.0 } else { known as f64 / blocks as f64 });
+        self.cached.push(served.tokens as f64);
+        self.hit.push(if blocks == 0 { 0.0 } else { f64::from(served.blocks) / blocks as f64 });
         Ok(())
     }
 
-    /// Looks up the blocks of a request; returns how many of its first ones are known.
-    fn blocks_of(&mut self, spans: &[Span], now: f64) -> usize {
+    /// Notes the blocks of a request, of which the first `known` are known.
+    fn blocks_of(&mut self, spans: &[Span], known: usize, now: f64) {
         let index = self.times.len() as u32;
-        let (mut known, mut unbroken, mut deepest) = (0, true, None);
-        for &id in &self.record.hash_ids {
+        let ids = &self.record.hash_ids;
+        let deepest = known.checked_sub(1).map(|last| self.last[ids[last] as usize] as usize);
+        for &id in ids {
             let id = id as usize;
             if id >= self.last.len() {
                 self.last.resize(id + 1, u32::MAX);
                 self.repeated.resize(id + 1, false);
             }
-            let last = std::mem::replace(&mut self.last[id], index);
-            unbroken &= last != u32::MAX;
-            self.repeated[id] = last != u32::MAX;
-            self.distinct += u64::from(last == u32::MAX);
-            if unbroken {
-                known += 1;
-                deepest = Some(last as usize);
-            }
+            self.repeated[id] = self.last[id] != u32::MAX;
+            self.last[id] = index;
         }
         if let Some(j) = deepest {
             self.reuse.push((now - self.times[j]) / 1000.0);
@@ -141,7 +137,6 @@ impl Figures {
                 self.new.push(((span.start + skipped) as usize, (span.start + u64::from(span.len)) as usize));
             }
         }
-        known
     }
 
     /// Context and unique prompt lengths; the whole trace must be known.

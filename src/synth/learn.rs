@@ -98,7 +98,7 @@ impl Learner {
     /// Follows the known blocks of a request, then adds the rest.
     fn walk(&mut self, ids: &[u64], block_size: u64, request: &mut LearntRequest) -> Result<(), Invalid> {
         let mut numbers = std::mem::take(&mut self.numbers);
-        self.numbering.number(ids, &mut numbers).map_err(Invalid::over_limit)?;
+        self.numbering.number(ids, &mut numbers)?;
         self.block_of.resize(self.numbering.len() as usize, ROOT);
         let mut block = ROOT;
         let mut known = 0;

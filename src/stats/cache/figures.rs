@@ -1,5 +1,10 @@
 //! What is said of finite caches.
 
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
+
+use crate::stats::accuracy::Accuracy;
+
 /// Hits of a cache over the measured requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hits {
@@ -22,58 +27,70 @@ impl Hits {
     }
 }
 
+/// With the figures that follow from them.
+impl Serialize for Hits {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut served = serializer.serialize_struct("Hits", 4)?;
+        served.serialize_field("hit_tokens", &self.hit_tokens)?;
+        served.serialize_field("tokens", &self.tokens)?;
+        served.serialize_field("token_hit_rate", &self.rate())?;
+        served.serialize_field("prefill_saving", &self.prefill_saving())?;
+        served.end()
+    }
+}
+
 /// Hits of a cache of one policy and capacity.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct CapacityRow {
     /// `lru`, `fifo`, `lfu`, `opt`, or `infinite`.
     pub policy: &'static str,
     /// Blocks that the cache holds.
     pub capacity_blocks: u64,
     /// The same in bytes, where the size of a token is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub capacity_bytes: Option<u128>,
     /// What it served.
+    #[serde(flatten)]
     pub hits: Hits,
-    /// Standard error of the hit tokens, if they are an estimate.
-    pub hit_tokens_error: Option<f64>,
-}
-
-impl CapacityRow {
-    /// Standard error of the hit rate, if it is an estimate.
-    pub fn rate_error(&self) -> Option<f64> {
-        self.hit_tokens_error.filter(|_| self.hits.tokens > 0).map(|error| error / self.hits.tokens as f64)
-    }
+    /// What its hits are worth; a standard error is that of the hit rate.
+    #[serde(flatten)]
+    pub accuracy: Accuracy,
 }
 
 /// The smallest LRU cache that reaches a share of the infinite cache's hits.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct TargetRow {
     /// The share asked for.
     pub share: f64,
     /// The cache that reaches it.
+    #[serde(flatten)]
     pub row: CapacityRow,
 }
 
 /// Hits of a cache without limit whose blocks expire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct TtlRow {
     /// Time since its last use after which a block is gone, in milliseconds.
     pub ttl_ms: u64,
     /// What it served.
+    #[serde(flatten)]
     pub hits: Hits,
 }
 
 /// Figures of finite caches.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct CacheFigures {
     /// One row per policy and capacity; the last one is the infinite cache. Empty if only a picture is
     /// asked for.
     pub capacity: Vec<CapacityRow>,
     /// The rows to draw, if asked for: per policy with rising capacity.
+    #[serde(skip)]
     pub curve: Vec<CapacityRow>,
     /// The cache without limit, of the size of the working set.
+    #[serde(skip)]
     pub infinite: CapacityRow,
-    /// One row per target.
-    pub targets: Vec<TargetRow>,
-    /// One row per time to live.
-    pub ttls: Vec<TtlRow>,
 }

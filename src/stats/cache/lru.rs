@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::error::Invalid;
 use crate::stats::cache::policy::Study;
 use crate::stats::cache::stack::{LruStack, Retained, StackRun};
 use crate::stats::recency::reserve;
@@ -91,12 +92,12 @@ impl Lru {
 }
 
 impl Study for Lru {
-    fn access(&mut self, seen: &Seen) -> Result<(), String> {
+    fn access(&mut self, seen: &Seen) -> Result<(), Invalid> {
         let Some(cached) = &seen.cached else { return Ok(()) };
         if self.stack.is_full() {
-            return Err(
-                "more than 4294967295 requests are too many for finite caches (see --max-memory)".into()
-            );
+            return Err(Invalid::over_limit(
+                "more than 4294967295 requests are too many for finite caches (see --max-memory)",
+            ));
         }
         let mut runs = std::mem::take(&mut self.runs);
         let lookup = &cached.lookup;

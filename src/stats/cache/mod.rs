@@ -24,10 +24,12 @@ use policy::Study;
 use simulated::Simulated;
 use ttl::TimesToLive;
 
-use crate::stats::Report;
+use crate::error::Invalid;
+use crate::stats::accuracy::Accuracy;
 use crate::stats::recency::Kept;
 use crate::stats::seen::{HitCount, Seen};
 use crate::stats::statistic::{Bytes, Known, Statistic};
+use crate::stats::{Bound, Report};
 
 /// The caches asked for. The LRU stack is always among them: targets and times to live come from it.
 pub(super) struct Caches {
@@ -86,34 +88,42 @@ impl Caches {
         retained.blocks
     }
 
+    fn row(&self, policy: &'static str, capacity: u64, tokens: u128, accuracy: Accuracy) -> CapacityRow {
+        CapacityRow {
+            policy,
+            capacity_blocks: capacity,
+            capacity_bytes: self.options.bytes(capacity, self.block_size),
+            hits: Hits { hit_tokens: tokens, ..self.infinite },
+            accuracy,
+        }
+    }
+
     /// The figures so far, with `working_set` distinct blocks seen.
-    pub(super) fn figures(&self, working_set: u64) -> CacheFigures {
+    pub(super) fn figures(&self, working_set: u64, bound: Option<&Bound>) -> CacheFigures {
         let capacities = self.options.all_capacities(working_set);
-        let hits = |hit_tokens| Hits { hit_tokens, ..self.infinite };
-        let row =
-            |policy, capacity, tokens| self.options.row(policy, capacity, self.block_size, hits(tokens));
         let mut rows = Vec::new();
         for (policy, study) in self.options.policies.iter().zip(&self.studies) {
-            let study = study.as_ref().map_or(&self.lru as &dyn Study, |study| &**study);
-            let points = study.hit_tokens(&capacities, working_set).into_iter();
-            rows.extend(points.map(|(capacity, tokens)| row(policy.name(), capacity, tokens)));
+            let of_study = study.as_ref().map_or(&self.lru as &dyn Study, |study| &**study);
+            let points = of_study.hit_tokens(&capacities, working_set).into_iter();
+            rows.extend(points.map(|(capacity, tokens)| {
+                // The other policies know blocks by themselves, so nothing is forgotten there.
+                let lru = if study.is_none() { bound } else { None };
+                self.row(policy.name(), capacity, tokens, Bound::lru(lru, capacity))
+            }));
         }
-        let figures = self.options.sort(rows, row("infinite", working_set, self.infinite.hit_tokens));
-        let target = |&share: &f64| {
-            let found = self.lru.smallest(share * self.infinite.hit_tokens as f64);
-            let (capacity, tokens) = found.unwrap_or((self.lru.distances(), self.infinite.hit_tokens));
-            TargetRow { share, row: row("lru", capacity, tokens) }
-        };
-        CacheFigures {
-            targets: self.options.targets.iter().map(target).collect(),
-            ttls: self.ttls.rows(self.infinite.tokens),
-            ..figures
-        }
+        let accuracy = Bound::lru(bound, working_set);
+        self.options.sort(rows, self.row("infinite", working_set, self.infinite.hit_tokens, accuracy))
+    }
+
+    fn target(&self, share: f64, bound: Option<&Bound>) -> TargetRow {
+        let found = self.lru.smallest(share * self.infinite.hit_tokens as f64);
+        let (capacity, tokens) = found.unwrap_or((self.lru.distances(), self.infinite.hit_tokens));
+        TargetRow { share, row: self.row("lru", capacity, tokens, Bound::lru(bound, capacity)) }
     }
 }
 
 impl Statistic for Caches {
-    fn add(&mut self, seen: &Seen) -> Result<(), String> {
+    fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
         let Some(cached) = &seen.cached else { return Ok(()) };
         self.lru.access(seen)?;
         self.ttls.access(seen, self.lru.last_runs());
@@ -133,7 +143,17 @@ impl Statistic for Caches {
 
     // Blocks are forgotten by `retain`, since the stack says which ones are kept.
 
+    fn mark(bound: &Bound, report: &mut Report) {
+        if bound.has_forgotten() {
+            report.targets.accuracy = Accuracy::Neither;
+            report.ttls.accuracy = Accuracy::AtLeast;
+        }
+    }
+
     fn report(&self, known: &Known, report: &mut Report) {
-        report.caches = Some(self.figures(known.unique_blocks));
+        report.caches = Some(self.figures(known.unique_blocks, known.bound));
+        report.targets.value =
+            self.options.targets.iter().map(|&share| self.target(share, known.bound)).collect();
+        report.ttls.value = self.ttls.rows(self.infinite.tokens);
     }
 }

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::ops::Range;
 
 use crate::blocks::BlockNumber;
+use crate::error::Invalid;
 use crate::stats::cache::policy::Study;
 use crate::stats::seen::{HitCount, Seen};
 use crate::stats::statistic::Bytes;
@@ -38,9 +39,9 @@ struct PastRequest {
 }
 
 impl Study for History {
-    fn access(&mut self, seen: &Seen) -> Result<(), String> {
+    fn access(&mut self, seen: &Seen) -> Result<(), Invalid> {
         if self.requests.len() as u64 >= u64::from(NEVER) {
-            return Err("more than 4294967295 requests are too many for --policy opt".into());
+            return Err(Invalid::over_limit("more than 4294967295 requests are too many for --policy opt"));
         }
         self.blocks.extend_from_slice(seen.numbers);
         self.requests.push(PastRequest { end: self.blocks.len(), length: seen.input_length });

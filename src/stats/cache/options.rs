@@ -1,6 +1,6 @@
 //! Which finite caches are studied, and how their figures are put together.
 
-use crate::stats::cache::figures::{CacheFigures, CapacityRow, Hits};
+use crate::stats::cache::figures::{CacheFigures, CapacityRow};
 use crate::stats::cache::policy::Policy;
 
 /// Which finite caches are studied.
@@ -55,25 +55,12 @@ impl CacheOptions {
         if self.has_rows() {
             capacity.push(infinite);
         }
-        CacheFigures { capacity, curve, infinite, targets: Vec::new(), ttls: Vec::new() }
+        CacheFigures { capacity, curve, infinite }
     }
 
-    /// A row of the report.
-    pub(in crate::stats) fn row(
-        &self,
-        policy: &'static str,
-        blocks: u64,
-        block_size: u64,
-        hits: Hits,
-    ) -> CapacityRow {
-        let bytes = |token: u64| u128::from(blocks) * u128::from(block_size) * u128::from(token);
-        CapacityRow {
-            policy,
-            capacity_blocks: blocks,
-            capacity_bytes: self.kv_bytes_per_token.map(bytes),
-            hits,
-            hit_tokens_error: None,
-        }
+    /// Bytes of a cache of so many blocks, where the size of a token is known.
+    pub(in crate::stats) fn bytes(&self, blocks: u64, block_size: u64) -> Option<u128> {
+        self.kv_bytes_per_token.map(|token| u128::from(blocks) * u128::from(block_size) * u128::from(token))
     }
 }
 

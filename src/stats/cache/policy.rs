@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::error::Invalid;
 use crate::stats::seen::Seen;
 use crate::stats::statistic::Bytes;
 
 /// Which block leaves a full cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Policy {
     /// The one used least recently.
     Lru,
@@ -37,7 +39,7 @@ pub(super) trait Study {
     ///
     /// # Errors
     /// When there are too many requests for it.
-    fn access(&mut self, seen: &Seen) -> Result<(), String>;
+    fn access(&mut self, seen: &Seen) -> Result<(), Invalid>;
 
     /// Memory in use.
     fn bytes(&self) -> Bytes;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::error::Invalid;
 use crate::stats::cache::policy::{Eviction, Study};
 use crate::stats::seen::{HitCount, Seen};
 use crate::stats::statistic::Bytes;
@@ -54,7 +55,7 @@ impl<E: Eviction> Simulated<E> {
 }
 
 impl<E: Eviction> Study for Simulated<E> {
-    fn access(&mut self, seen: &Seen) -> Result<(), String> {
+    fn access(&mut self, seen: &Seen) -> Result<(), Invalid> {
         while let Some(last) = self.ladder.last()
             && (last.capacity as usize) < last.cache.len() + seen.ids.len()
         {

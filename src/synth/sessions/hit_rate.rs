@@ -13,6 +13,7 @@ use fastrand::Rng;
 use super::generator::SessionsGenerator;
 use super::model::{Session, SessionTurn, SessionsModel};
 use crate::error::Invalid;
+use crate::stats::InfiniteCache;
 use crate::synth::core::TOP;
 use crate::synth::draw::MOST_SCALED;
 use crate::synth::knobs::Knobs;
@@ -99,7 +100,7 @@ impl Drawing<'_> {
         let mut rng = Rng::with_seed(self.seed);
         let mut generator = SessionsGenerator::new(model.clone(), self.block_size, self.knobs.prefix_root);
         let mut request = SyntheticRequest::default();
-        let mut seen = Vec::new();
+        let (mut cache, mut ids) = (InfiniteCache::default(), Vec::new());
         let (mut cached, mut tokens) = (0, 0);
         for i in 0..count {
             if i > 0 && !model.gaps.is_empty() {
@@ -108,15 +109,10 @@ impl Drawing<'_> {
             generator.draw(&mut rng, &self.knobs.input, &mut request)?;
             request.check_length(self.block_size)?;
             tokens += request.input_length;
-            let known = request.ids().take_while(|&id| seen.get(id as usize).copied().unwrap_or(false));
-            cached += (known.count() as u64 * self.block_size).min(request.input_length);
-            for id in request.ids() {
-                let id = id as usize;
-                if id >= seen.len() {
-                    seen.resize(id + 1, false);
-                }
-                seen[id] = true;
-            }
+            ids.clear();
+            ids.extend(request.ids());
+            let known = u64::from(cache.request(&ids)?.known);
+            cached += (known * self.block_size).min(request.input_length);
         }
         Ok(if tokens == 0 { 0.0 } else { cached as f64 / tokens as f64 })
     }

@@ -1,0 +1,75 @@
+//! What figures are worth.
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+/// What a figure is worth.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub enum Accuracy {
+    /// It is exact.
+    #[default]
+    Exact,
+    /// It is a lower bound.
+    AtLeast,
+    /// It is an upper bound.
+    AtMost,
+    /// It is neither exact nor a bound.
+    Neither,
+    /// It is an estimate.
+    Estimate {
+        /// Its standard error, where that is known.
+        standard_error: Option<f64>,
+    },
+}
+
+impl Accuracy {
+    /// An estimate with this standard error.
+    pub(super) fn within(standard_error: f64) -> Self {
+        Self::Estimate { standard_error: Some(standard_error) }
+    }
+
+    /// The standard error of an estimate, where it is known.
+    pub fn standard_error(self) -> Option<f64> {
+        match self {
+            Self::Estimate { standard_error } => standard_error,
+            _ => None,
+        }
+    }
+}
+
+/// As part of an object: `standard_error` or `bound`, nothing if the figure is exact.
+impl Serialize for Accuracy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if let Some(error) = self.standard_error() {
+            map.serialize_entry("standard_error", &error)?;
+        }
+        match self {
+            Self::AtLeast => map.serialize_entry("bound", "at_least")?,
+            Self::AtMost => map.serialize_entry("bound", "at_most")?,
+            Self::Neither => map.serialize_entry("bound", "neither")?,
+            Self::Exact | Self::Estimate { .. } => {}
+        }
+        map.end()
+    }
+}
+
+/// A figure, and what it is worth. It is written as its value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[serde(transparent)]
+#[non_exhaustive]
+pub struct Figure<T> {
+    /// The figure.
+    pub value: T,
+    /// What it is worth.
+    #[serde(skip)]
+    pub accuracy: Accuracy,
+}
+
+impl<T> Figure<T> {
+    /// A figure of that accuracy.
+    pub(super) fn new(value: T, accuracy: Accuracy) -> Self {
+        Self { value, accuracy }
+    }
+}

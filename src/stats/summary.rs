@@ -1,0 +1,58 @@
+//! A distribution in a few numbers.
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+/// Mean, deviation and order statistics of one quantity.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Arithmetic mean.
+    pub mean: f64,
+    /// Population standard deviation.
+    pub std: f64,
+    /// Smallest value.
+    pub min: f64,
+    /// Largest value.
+    pub max: f64,
+    /// The percentiles asked for, in that order, with linear interpolation between closest ranks.
+    pub percentiles: Vec<f64>,
+    /// Which ones these are, in percent.
+    pub percents: Vec<f64>,
+}
+
+impl Summary {
+    /// The statistics in order, by their names in JSON.
+    pub fn statistics(&self) -> Vec<(String, f64)> {
+        let mut list = vec![("mean".into(), self.mean), ("std".into(), self.std), ("min".into(), self.min)];
+        let names = self.percents.iter().map(|&percent| percentile_name(percent));
+        list.extend(names.zip(self.percentiles.iter().copied()));
+        list.push(("max".into(), self.max));
+        list
+    }
+}
+
+impl Serialize for Summary {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let statistics = self.statistics();
+        let mut map = serializer.serialize_map(Some(statistics.len()))?;
+        for (name, value) in &statistics {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+/// `p25` for 25, `median` for 50, `p99.9` for 99.9.
+pub fn percentile_name(percent: f64) -> String {
+    if (percent - 50.0).abs() < f64::EPSILON { "median".into() } else { format!("p{percent}") }
+}
+
+/// Percentile `p` of `count` values in order: linear interpolation between closest ranks, as numpy
+/// does by default and in the same order of operations.
+pub(super) fn interpolate(p: f64, count: u64, at_rank: impl Fn(u64) -> f64) -> f64 {
+    let position = p / 100.0 * (count - 1) as f64;
+    let low = position.floor();
+    let (a, b) = (at_rank(low as u64), at_rank((low as u64 + 1).min(count - 1)));
+    a + (b - a) * (position - low)
+}
