@@ -400,12 +400,10 @@ fn wrong_command_lines_are_refused() {
 
 #[test]
 fn bad_models_are_refused_with_their_line() {
-    let good = save(&learn(
-        &[(0.0, vec![0, 1], 8, Some(1)), (1.0, vec![0, 2], 7, None), (2.0, vec![0, 1, 3], 10, Some(2))],
-        4,
-        ModelKind::Sessions,
-    ));
-    assert!(load(&good).is_ok());
+    let trace =
+        [(0.0, vec![0, 1], 8, Some(1)), (1.0, vec![0, 2], 7, None), (2.0, vec![0, 1, 3], 10, Some(2))];
+    let [good, tree] = KINDS.map(|kind| save(&learn(&trace, 4, kind)));
+    assert!(load(&good).is_ok() && load(&tree).is_ok());
     let folder = scratch();
     for (text, expected) in [
         (String::new(), "an empty file is no model"),
@@ -428,7 +426,8 @@ fn bad_models_are_refused_with_their_line() {
         (good.replace("[1.0,1.0]", "[1.0]"), "the number of gaps is wrong"),
         (good.replace("\"core\":null", "\"core\":3"), "there is no core run 3"),
         (good.clone() + "{\"stop\":{\"core\":null,\"ends\":1,\"leaves\":0}}\n", "of the other kind of model"),
-        (good.clone() + "{\"outputs\":[[1,18446744073709551615]]}\n", "more values than requests"),
+        (good.clone() + "{\"outputs\":[[1,1]]}\n", "of the other kind of model"),
+        (tree + "{\"outputs\":[[1,18446744073709551615]]}\n", "more values than requests"),
     ] {
         assert_ne!(text, good, "{expected}");
         write(folder.path(), "model", &text);

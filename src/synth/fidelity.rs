@@ -5,11 +5,14 @@
 //! figures of a request are final when it arrives, except for its context length, which depends on later
 //! requests too. So the numbers of its known and new blocks are kept, and one bit per block.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use super::forest::Forest;
 use super::request::{Span, SyntheticRequest};
 use crate::error::Invalid;
 use crate::record::Record;
-use crate::stats::{Analysis, AnalysisOptions, CacheOptions};
+use crate::stats::{Analysis, AnalysisOptions, CacheOptions, Served};
 
 /// Capacities of the LRU caches, in blocks.
 const CAPACITIES: [u64; 9] = [500, 1000, 2000, 5000, 10_000, 20_000, 30_000, 50_000, 80_000];
@@ -17,6 +20,14 @@ const CAPACITIES: [u64; 9] = [500, 1000, 2000, 5000, 10_000, 20_000, 30_000, 50_
 /// Figures of a trace, gathered request by request. Memory: 110 bytes per request and 25 per distinct block.
 pub struct Figures {
     block_size: u64,
+    requests: Requests,
+    caches: Analysis,
+    record: Record,
+}
+
+/// What is kept of the requests.
+#[derive(Default)]
+struct Requests {
     input: Vec<f64>,
     output: Vec<f64>,
     cached: Vec<f64>,
@@ -34,16 +45,6 @@ pub struct Figures {
     times: Vec<f64>,
     distinct: u64,
     continues: u64,
-    caches: Analysis,
-    record: Record,
-}
-
-/// One line of the report.
-struct Comparison {
-    name: String,
-    original: f64,
-    synthetic: f64,
-    distance: f64,
 }
 
 impl Figures {
@@ -51,25 +52,9 @@ impl Figures {
     pub fn new(block_size: u64, has_ids: bool) -> Self {
         let caches = CacheOptions { capacities: CAPACITIES.to_vec(), ..CacheOptions::default() };
         let options = AnalysisOptions { caches, ..AnalysisOptions::default() };
-        Self {
-            block_size,
-            input: Vec::new(),
-            output: Vec::new(),
-            cached: Vec::new(),
-            hit: Vec::new(),
-            gap: Vec::new(),
-            reuse: Vec::new(),
-            known: Vec::new(),
-            new: Vec::new(),
-            last: Vec::new(),
-            repeated: Vec::new(),
-            blocks: Vec::new(),
-            times: Vec::new(),
-            distinct: 0,
-            continues: 0,
-            caches: Analysis::new(block_size, options),
-            record: Record { has_ids, ..Record::default() },
-        }
+        let caches = Analysis::new(block_size, options);
+        let record = Record { has_ids, ..Record::default() };
+        Self { block_size, requests: Requests::default(), caches, record }
     }
 
     /// Figures of the trace that has been learnt.
@@ -87,33 +72,98 @@ impl Figures {
     /// # Errors
     /// When there are more distinct blocks than can be numbered.
     pub fn add(&mut self, request: &SyntheticRequest) -> Result<(), Invalid> {
-        self.record.input_length = request.input_length;
-        self.record.output_length = request.output_length;
-        self.record.timestamp = request.timestamp;
-        self.record.hash_ids.clear();
-        let spans = if self.record.has_ids { &request.spans[..] } else { &[] };
-        self.record.hash_ids.extend(spans.iter().flat_map(Span::ids));
-        let served = self.caches.add(&self.record)?;
+        let Self { requests, caches, record, .. } = self;
+        record.input_length = request.input_length;
+        record.output_length = request.output_length;
+        record.timestamp = request.timestamp;
+        record.hash_ids.clear();
+        let spans = if record.has_ids { &request.spans[..] } else { &[] };
+        record.hash_ids.extend(spans.iter().flat_map(Span::ids));
+        let served = caches.add(record)?;
+        requests.add(request, spans, &record.hash_ids, served);
+        Ok(())
+    }
+
+    /// The report as a table: what was learnt, what was generated, and the distance.
+    pub fn compare(&self, synthetic: &Self) -> String {
+        let mut text = format!("{:28}{:>14}{:>14}{:>12}\n", "statistic", "original", "synthetic", "distance");
+        let mut row = |name: &str, original: f64, synthetic: f64, distance: f64| {
+            text += &format!("{name:28}{original:14.4}{synthetic:14.4}{distance:12.4}\n");
+        };
+        let (ours, theirs) = (self.samples(), synthetic.samples());
+        for ((name, a), (_, b)) in ours.iter().zip(&theirs) {
+            row(&format!("ks {name}"), mean(a), mean(b), largest_gap(a, b));
+        }
+        let pairs = self.figures(&ours).into_iter().zip(synthetic.figures(&theirs));
+        pairs.for_each(|((name, a), (_, b))| row(&name, a, b, (a - b).abs()));
+        text
+    }
+
+    /// The figures whose distributions are compared, of all requests.
+    fn samples(&self) -> [(&'static str, Cow<'_, [f64]>); 8] {
+        let requests = &self.requests;
+        let (context, unique) = requests.context(self.block_size);
+        [
+            ("input", (&requests.input).into()),
+            ("output", (&requests.output).into()),
+            ("context", context.into()),
+            ("unique", unique.into()),
+            ("cached", (&requests.cached).into()),
+            ("hit", (&requests.hit).into()),
+            ("gap", (&requests.gap).into()),
+            ("reuse_s", (&requests.reuse).into()),
+        ]
+    }
+
+    /// The figures that are compared as they are.
+    fn figures(&self, samples: &[(&'static str, Cow<'_, [f64]>); 8]) -> Vec<(String, f64)> {
+        let Requests { input, output, cached, times, .. } = &self.requests;
+        let count = (input.len() as f64).max(1.0);
+        let rate = |part: Range<usize>| {
+            cached[part.clone()].iter().sum::<f64>() / input[part].iter().sum::<f64>().max(1.0)
+        };
+        let (context, unique) = (&samples[2].1, &samples[3].1);
+        let mut figures = vec![
+            ("token_hit_rate".to_owned(), rate(0..input.len())),
+            ("corr_context_unique".to_owned(), spearman(context, unique)),
+            ("corr_input_output".to_owned(), spearman(input, output)),
+            ("corr_cached_output".to_owned(), spearman(cached, output)),
+            ("unique_blocks_per_request".to_owned(), self.requests.distinct as f64 / count),
+            ("continues".to_owned(), self.requests.continues as f64 / count),
+        ];
+        let dispersions =
+            [10.0, 60.0].map(|seconds| (format!("dispersion_{seconds}s"), dispersion(times, seconds)));
+        figures.extend(dispersions);
+        let bound = |quarter: usize| input.len() * quarter / 4;
+        figures.extend((0..4).map(|q| (format!("hit_quarter_{}", q + 1), rate(bound(q)..bound(q + 1)))));
+        let caches = self.caches.report(&[]).caches.map_or_else(Vec::new, |caches| caches.capacity);
+        let lru = CAPACITIES.iter().zip(caches);
+        figures.extend(lru.map(|(size, row)| (format!("lru {size}"), row.hits.rate().unwrap_or(0.0))));
+        figures
+    }
+}
+
+impl Requests {
+    /// Takes a request with these blocks, of which an infinite cache has `served` some.
+    fn add(&mut self, request: &SyntheticRequest, spans: &[Span], ids: &[u64], served: Served) {
         let now = request.timestamp.unwrap_or(0.0);
         if let Some(before) = self.times.last() {
             self.gap.push(now - before);
         }
-        self.blocks_of(spans, served.blocks as usize, now);
+        self.blocks_of(spans, ids, served.blocks as usize, now);
         self.distinct += u64::from(served.new_blocks);
         self.times.push(now);
-        let blocks = self.record.hash_ids.len();
+        let blocks = ids.len();
         self.blocks.push(blocks as u32);
         self.input.push(request.input_length as f64);
         self.output.push(request.output_length.map_or(0.0, |length| length as f64));
         self.cached.push(served.tokens as f64);
         self.hit.push(if blocks == 0 { 0.0 } else { f64::from(served.blocks) / blocks as f64 });
-        Ok(())
     }
 
     /// Notes the blocks of a request, of which the first `known` are known.
-    fn blocks_of(&mut self, spans: &[Span], known: usize, now: f64) {
+    fn blocks_of(&mut self, spans: &[Span], ids: &[u64], known: usize, now: f64) {
         let index = self.times.len() as u32;
-        let ids = &self.record.hash_ids;
         let deepest = known.checked_sub(1).map(|last| self.last[ids[last] as usize] as usize);
         for &id in ids {
             let id = id as usize;
@@ -140,90 +190,17 @@ impl Figures {
     }
 
     /// Context and unique prompt lengths; the whole trace must be known.
-    fn context(&self) -> (Vec<f64>, Vec<f64>) {
+    fn context(&self, block_size: u64) -> (Vec<f64>, Vec<f64>) {
         let mut context = Vec::with_capacity(self.input.len());
         for (i, &(known, start)) in self.known.iter().enumerate() {
             let end = self.known.get(i + 1).map_or(self.new.len(), |&(_, start)| start);
             let new = self.new[start..end].iter().flat_map(|&(first, last)| &self.repeated[first..last]);
             let repeated = u64::from(known) + new.filter(|&&repeated| repeated).count() as u64;
             let all = repeated > 0 && repeated == u64::from(self.blocks[i]);
-            context.push(if all { self.input[i] } else { (repeated * self.block_size) as f64 });
+            context.push(if all { self.input[i] } else { (repeated * block_size) as f64 });
         }
         let unique = self.input.iter().zip(&context).map(|(input, context)| input - context).collect();
         (context, unique)
-    }
-
-    /// The report as a table: what was learnt, what was generated, and the distance.
-    pub fn compare(&self, synthetic: &Self) -> String {
-        let mut text = format!("{:28}{:>14}{:>14}{:>12}\n", "statistic", "original", "synthetic", "distance");
-        for Comparison { name, original, synthetic, distance } in self.rows(synthetic) {
-            text += &format!("{name:28}{original:14.4}{synthetic:14.4}{distance:12.4}\n");
-        }
-        text
-    }
-
-    fn rows(&self, other: &Self) -> Vec<Comparison> {
-        let (context, unique) = self.context();
-        let (other_context, other_unique) = other.context();
-        let mut rows: Vec<Comparison> = [
-            ("input", &self.input, &other.input),
-            ("output", &self.output, &other.output),
-            ("context", &context, &other_context),
-            ("unique", &unique, &other_unique),
-            ("cached", &self.cached, &other.cached),
-            ("hit", &self.hit, &other.hit),
-            ("gap", &self.gap, &other.gap),
-            ("reuse_s", &self.reuse, &other.reuse),
-        ]
-        .into_iter()
-        .map(|(name, a, b)| Comparison {
-            name: format!("ks {name}"),
-            original: mean(a),
-            synthetic: mean(b),
-            distance: largest_gap(a, b),
-        })
-        .collect();
-        let mut figure = |name: String, original: f64, synthetic: f64| {
-            rows.push(Comparison { name, original, synthetic, distance: (original - synthetic).abs() });
-        };
-        let rate = |f: &Self| f.cached.iter().sum::<f64>() / f.input.iter().sum::<f64>().max(1.0);
-        figure("token_hit_rate".into(), rate(self), rate(other));
-        figure(
-            "corr_context_unique".into(),
-            spearman(&context, &unique),
-            spearman(&other_context, &other_unique),
-        );
-        for (name, pair) in [
-            ("corr_input_output", [&self.input, &self.output, &other.input, &other.output]),
-            ("corr_cached_output", [&self.cached, &self.output, &other.cached, &other.output]),
-        ] {
-            figure(name.into(), spearman(pair[0], pair[1]), spearman(pair[2], pair[3]));
-        }
-        let share = |f: &Self, count: f64| count / (f.input.len() as f64).max(1.0);
-        let unique_blocks = |f: &Self| share(f, f.distinct as f64);
-        figure("unique_blocks_per_request".into(), unique_blocks(self), unique_blocks(other));
-        figure("continues".into(), share(self, self.continues as f64), share(other, other.continues as f64));
-        for seconds in [10.0, 60.0] {
-            let of = |f: &Self| dispersion(&f.times, seconds);
-            figure(format!("dispersion_{seconds}s"), of(self), of(other));
-        }
-        for quarter in 0..4 {
-            let of = |f: &Self| {
-                let bound = |quarter: usize| f.input.len() * quarter / 4;
-                let part = bound(quarter)..bound(quarter + 1);
-                f.cached[part.clone()].iter().sum::<f64>() / f.input[part].iter().sum::<f64>().max(1.0)
-            };
-            figure(format!("hit_quarter_{}", quarter + 1), of(self), of(other));
-        }
-        let lru = |f: &Self| {
-            let caches = f.caches.report(&[]).caches.map_or_else(Vec::new, |caches| caches.capacity);
-            caches.into_iter().take(CAPACITIES.len()).map(|row| row.hits.rate().unwrap_or(0.0)).collect()
-        };
-        let (ours, theirs): (Vec<f64>, Vec<f64>) = (lru(self), lru(other));
-        for ((capacity, a), b) in CAPACITIES.iter().zip(ours).zip(theirs) {
-            figure(format!("lru {capacity}"), a, b);
-        }
-        rows
     }
 }
 

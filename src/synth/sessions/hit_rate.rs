@@ -51,19 +51,20 @@ impl Drawing<'_> {
         if (plain - target).abs() <= TOLERANCE / 4.0 {
             return Ok(());
         }
-        let change: Change = if target < plain { share_less } else { share_more };
-        let at = |share: f64| {
+        let more = target > plain;
+        let at = |more: bool, share: f64| {
             let mut changed = model.clone();
-            change(&mut changed, share, self.block_size);
+            if more {
+                share_more(&mut changed, share, self.block_size);
+            } else {
+                share_less(&mut changed, share);
+            }
             let rate = self.rate(&changed)?;
             Ok::<_, Invalid>((changed, rate))
         };
-        let (extreme, limit) = at(1.0)?;
+        let (extreme, limit) = at(more, 1.0)?;
         if (target - plain).abs() > (limit - plain).abs() + TOLERANCE {
-            let mut opposite = model.clone();
-            let change: Change = if target < plain { share_more } else { share_less };
-            change(&mut opposite, 1.0, self.block_size);
-            let other = self.rate(&opposite)?;
+            let (_, other) = at(!more, 1.0)?;
             let (low, high) = (limit.min(other), limit.max(other));
             return Err(Invalid::value(format!(
                 "a hit rate of {target} is out of reach: from {low:.4} to {high:.4} can be had"
@@ -73,9 +74,8 @@ impl Drawing<'_> {
         let (mut low, mut high) = (0.0, 1.0);
         for _ in 0..STEPS {
             let share = f64::midpoint(low, high);
-            let tried = at(share)?;
-            let beyond = if target < plain { tried.1 < target } else { tried.1 > target };
-            if beyond {
+            let tried = at(more, share)?;
+            if (more && tried.1 > target) || (!more && tried.1 < target) {
                 high = share;
             } else {
                 low = share;
@@ -118,11 +118,8 @@ impl Drawing<'_> {
     }
 }
 
-/// Changes a share of a model.
-type Change = fn(&mut SessionsModel, f64, u64);
-
 /// Lets a share of the turns continue nothing, and a share of the sessions use no core.
-fn share_less(model: &mut SessionsModel, share: f64, _: u64) {
+fn share_less(model: &mut SessionsModel, share: f64) {
     let mut rng = Rng::with_seed(SHARE_SEED);
     let depths = model.core.depths();
     for index in 0..model.sessions.len() {
