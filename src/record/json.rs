@@ -144,12 +144,17 @@ pub(crate) fn id_bits(text: &str) -> Option<u64> {
     text.parse().or_else(|_| text.parse().map(i64::cast_unsigned)).ok()
 }
 
-/// A number of tokens; also `52.0`, as pandas writes whole numbers of a column that has gaps.
-pub(crate) fn whole_tokens(name: &str, text: &str) -> Result<u64, Invalid> {
+/// A whole number; also `52.0`, as pandas writes those of a column that has gaps.
+pub(crate) fn whole_number(text: &str) -> Option<u64> {
     let whole = |value: &f64| *value >= 0.0 && *value <= MAX_LENGTH as f64 && value.fract() == 0.0;
     // Below 2^53 a double without a fraction is exact.
     let from_float = || text.parse().ok().filter(whole).map(|value| value as u64);
-    match text.parse().ok().or_else(from_float) {
+    text.parse().ok().or_else(from_float)
+}
+
+/// A number of tokens.
+pub(crate) fn whole_tokens(name: &str, text: &str) -> Result<u64, Invalid> {
+    match whole_number(text) {
         Some(n) if n <= MAX_LENGTH => Ok(n),
         Some(_) => Err(implausible(name, text, "tokens")),
         None => Err(expected(name, "a whole number of tokens", text)),

@@ -17,7 +17,6 @@ pub mod time;
 mod trace_record;
 
 use crate::error::Invalid;
-use json::{json_reason, text_of};
 pub use reader::{BlockSize, TraceReader};
 pub use trace_record::{DEFAULT_BLOCK_SIZE, MAX_BLOCK_SIZE, MAX_LENGTH, MAX_NEW_BLOCKS, MAX_TIME, Record};
 

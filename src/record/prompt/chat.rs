@@ -3,8 +3,9 @@
 use serde_json::value::RawValue;
 
 use super::content::{Chat, ChatSource, Content, PromptOptions, Turn};
-use super::fields::{Object, list, mismatch, object_at, string, string_at};
+use super::fields::{list, mismatch, object_at, string, string_at};
 use super::scope::{Scope, present};
+use crate::record::json::RawObject;
 
 /// A list of messages in the field `name` of the innermost object.
 pub(super) fn chat_content(
@@ -22,7 +23,7 @@ pub(super) fn chat_content(
     }
     let objects: Vec<&RawValue> = list(value).map_err(|_| not_messages(name, value))?;
     for (i, object) in objects.into_iter().enumerate() {
-        let message: Object<'_> =
+        let message: RawObject<'_> =
             serde_json::from_str(object.get()).map_err(|_| not_messages(name, value))?;
         let place = format!("message {} of \"{name}\"", i + 1);
         let (role_name, role) = present(&message, &["role", "from"])

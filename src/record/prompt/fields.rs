@@ -1,58 +1,18 @@
-//! JSON objects as the raw text of their fields, and the values that these are read into.
+//! Values of the raw fields of a prompt.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{MapAccess, Visitor};
+use serde::de::Visitor;
 use serde_json::value::RawValue;
 
-/// The raw fields of an object, in their order.
-pub(super) struct Object<'a>(pub(super) Vec<(Key<'a>, &'a RawValue)>);
-
-/// A field's name; borrowed unless it contains escapes.
-#[derive(Deserialize)]
-pub(super) struct Key<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
-
-impl<'a> Object<'a> {
-    /// The field `name`, the last if there are several, nothing if it is `null`.
-    pub(super) fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.raw(name).filter(|value| value.get() != "null")
-    }
-
-    /// The field `name`, the last if there are several, even if it is `null`.
-    pub(super) fn raw(&self, name: &str) -> Option<&'a RawValue> {
-        self.0.iter().rev().find(|(key, _)| key.0 == name).map(|&(_, value)| value)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Vec<(Key<'de>, &'de RawValue)>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(field) = map.next_entry()? {
-                    fields.push(field);
-                }
-                Ok(fields)
-            }
-        }
-        deserializer.deserialize_map(Fields).map(Object)
-    }
-}
+use crate::record::json::RawObject;
 
 pub(super) fn list(value: &RawValue) -> Result<Vec<&RawValue>, String> {
     serde_json::from_str(value.get()).map_err(|_| mismatch("the value", "a list", value))
 }
 
-pub(super) fn object_at<'a>(place: &str, value: &'a RawValue) -> Result<Object<'a>, String> {
+pub(super) fn object_at<'a>(place: &str, value: &'a RawValue) -> Result<RawObject<'a>, String> {
     serde_json::from_str(value.get()).map_err(|_| mismatch(place, "an object", value))
 }
 

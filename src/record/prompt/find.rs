@@ -5,9 +5,9 @@ use serde_json::value::RawValue;
 
 use super::chat::chat_content;
 use super::content::{Content, PromptOptions};
-use super::fields::{Object, list, mismatch, string, string_at};
+use super::fields::{list, mismatch, string, string_at};
 use super::scope::{Scope, present};
-use crate::record::{json_reason, text_of};
+use crate::record::json::{RawObject, json_reason, text_of};
 
 /// Fields that hold token ids, in the order in which they are looked for.
 pub(super) const IDS: [&str; 3] = ["prompt_token_ids", "token_ids", "input_ids"];
@@ -17,7 +17,7 @@ pub(super) const TEXTS: [&str; 4] = ["prompt", "text_input", "text", "input"];
 pub(super) const CONVERSATIONS: [&str; 3] = ["conversations", "conversation", "items"];
 
 /// The line as an object; if it is none, says why in the reader's terms.
-pub(super) fn parse_object(line: &[u8]) -> Result<Object<'_>, String> {
+pub(super) fn parse_object(line: &[u8]) -> Result<RawObject<'_>, String> {
     let text = text_of(line)?;
     match text.trim_start().chars().next() {
         Some('{') => serde_json::from_str(text).map_err(|error| json_reason(&error)),
@@ -42,7 +42,7 @@ fn begins_list(text: &str) -> bool {
 /// How deep a prompt is looked for that has not been found.
 const LEVELS: u32 = 3;
 
-pub(super) fn nothing_found(place: &str, record: &Object<'_>) -> String {
+pub(super) fn nothing_found(place: &str, record: &RawObject<'_>) -> String {
     if let Some(path) = prompt_path(record, LEVELS) {
         return format!("no prompt in {place} itself, but in \"{path}\": use --field {path}");
     }
@@ -55,14 +55,14 @@ pub(super) fn nothing_found(place: &str, record: &Object<'_>) -> String {
 }
 
 /// Where a prompt seems to be in an object or the objects inside it, as a value of --field.
-fn prompt_path(object: &Object<'_>, levels: u32) -> Option<String> {
+fn prompt_path(object: &RawObject<'_>, levels: u32) -> Option<String> {
     let names = [&IDS[..], &TEXTS, &["messages"], &CONVERSATIONS].concat();
     if let Some((name, _)) = present(object, &names) {
         return Some(name.to_owned());
     }
-    object.0.iter().filter(|(key, _)| levels > 0 && !key.0.contains('.')).find_map(|(key, value)| {
+    object.fields().filter(|(key, _)| levels > 0 && !key.contains('.')).find_map(|(key, value)| {
         let inner = serde_json::from_str(value.get()).ok()?;
-        Some(format!("{}.{}", key.0, prompt_path(&inner, levels - 1)?))
+        Some(format!("{key}.{}", prompt_path(&inner, levels - 1)?))
     })
 }
 

@@ -25,7 +25,7 @@ use find::{any_content, content_of, conversation_of, nothing_found, parse_object
 use numbers::{kept, output_length, timestamp};
 use scope::{Scope, follow};
 
-use super::text_of;
+use crate::record::json::text_of;
 
 /// What one input line holds.
 #[derive(Clone, Debug, PartialEq, Eq)]

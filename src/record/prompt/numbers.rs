@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use super::content::{OutputLength, PromptOptions};
 use super::fields::{mismatch, string};
 use super::scope::{Scope, named};
+use crate::record::json;
 use crate::record::{MAX_LENGTH, MAX_TIME};
 
 /// Fields that hold the output's length in tokens.
@@ -40,14 +41,9 @@ pub(super) fn output_length(scope: &Scope<'_, '_>, options: &PromptOptions) -> R
     }
 }
 
-/// A number of tokens. Tables written by pandas say `52.0`.
+/// A number of tokens.
 fn whole_number(name: &str, value: &RawValue) -> Result<u64, String> {
-    let number = value.get().parse().ok().or_else(|| {
-        let number: f64 = serde_json::from_str(value.get()).ok()?;
-        let whole = number.fract() == 0.0 && (0.0..=MAX_LENGTH as f64).contains(&number);
-        whole.then_some(number as u64)
-    });
-    number
+    json::whole_number(value.get())
         .filter(|&number| number <= MAX_LENGTH)
         .ok_or_else(|| mismatch(&format!("\"{name}\""), "a whole number of tokens, at most 2^40", value))
 }

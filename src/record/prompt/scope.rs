@@ -2,21 +2,22 @@
 
 use serde_json::value::RawValue;
 
-use super::fields::{Object, object_at};
+use super::fields::object_at;
+use crate::record::json::RawObject;
 
 /// Where the fields beside a prompt are looked for: first in the record itself, which is what a
 /// logger adds to a request, then in the object inside it that holds the prompt.
 pub(super) struct Scope<'s, 'a> {
-    pub(super) record: &'s Object<'a>,
-    pub(super) inner: Option<&'s Object<'a>>,
+    pub(super) record: &'s RawObject<'a>,
+    pub(super) inner: Option<&'s RawObject<'a>>,
 }
 
 impl<'s, 'a> Scope<'s, 'a> {
-    pub(super) fn innermost(&self) -> &'s Object<'a> {
+    pub(super) fn innermost(&self) -> &'s RawObject<'a> {
         self.inner.unwrap_or(self.record)
     }
 
-    pub(super) fn objects(&self) -> impl Iterator<Item = &'s Object<'a>> + use<'s, 'a> {
+    pub(super) fn objects(&self) -> impl Iterator<Item = &'s RawObject<'a>> + use<'s, 'a> {
         std::iter::once(self.record).chain(self.inner)
     }
 
@@ -27,16 +28,16 @@ impl<'s, 'a> Scope<'s, 'a> {
 }
 
 /// The first of `names` that `object` has, and its value.
-pub(super) fn present<'a, 'n>(object: &Object<'a>, names: &[&'n str]) -> Option<(&'n str, &'a RawValue)> {
+pub(super) fn present<'a, 'n>(object: &RawObject<'a>, names: &[&'n str]) -> Option<(&'n str, &'a RawValue)> {
     Scope { record: object, inner: None }.first(names)
 }
 
 /// The value at the dotted `path`, and the object that holds it if that is not the record itself.
 pub(super) fn follow<'a>(
-    record: &Object<'a>,
+    record: &RawObject<'a>,
     path: &str,
-) -> Result<(Option<Object<'a>>, &'a RawValue), String> {
-    let mut parent: Option<Object<'a>> = None;
+) -> Result<(Option<RawObject<'a>>, &'a RawValue), String> {
+    let mut parent: Option<RawObject<'a>> = None;
     let mut done = 0;
     loop {
         let rest = &path[done..];
