@@ -10,6 +10,7 @@ use crate::record::formats::Format;
 
 /// Whether equal ids in different files are the same block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum IdsScope {
     /// Apart if a later file numbers its blocks from zero, else shared.
     #[default]
@@ -125,6 +126,7 @@ fn needs_numbering(
 
 /// What is written in place of an id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum IdChange {
     /// The id as it was.
     #[default]

@@ -12,6 +12,7 @@ use crate::record::TraceReader;
 
 /// The order of records.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub enum Order {
     /// File after file.
     #[default]

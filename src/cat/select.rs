@@ -79,6 +79,7 @@ pub struct Sample {
 
 /// What a sample keeps or leaves out together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SampleBy {
     /// Each record by itself.
     #[default]
@@ -95,7 +96,7 @@ pub struct Selector {
     random: fastrand::Rng,
     hasher: blake3::Hasher,
     /// Records with neither session nor blocks, which were drawn one by one.
-    loners: u64,
+    unsampled: u64,
 }
 
 impl Selector {
@@ -104,7 +105,7 @@ impl Selector {
         let seed = selection.sample.as_ref().map_or(0, |sample| sample.seed);
         let mut hasher = blake3::Hasher::new_derive_key("kvtrace 2026-11-25 sample");
         hasher.update(&seed.to_le_bytes());
-        Self { selection, random: fastrand::Rng::with_seed(seed), hasher, loners: 0 }
+        Self { selection, random: fastrand::Rng::with_seed(seed), hasher, unsampled: 0 }
     }
 
     /// What records must be like.
@@ -113,8 +114,8 @@ impl Selector {
     }
 
     /// How many records could not be sampled with others, for want of a session or of blocks.
-    pub fn loners(&self) -> u64 {
-        self.loners
+    pub fn unsampled(&self) -> u64 {
+        self.unsampled
     }
 
     /// Whether a record at `time` is kept, as far as the number of records does not decide.
@@ -163,7 +164,7 @@ impl Selector {
             }
         };
         if !known {
-            self.loners += u64::from(by != SampleBy::Request);
+            self.unsampled += u64::from(by != SampleBy::Request);
             return Ok(self.random.f64() < share);
         }
         let mut first = [0; 8];

@@ -52,7 +52,7 @@ impl Retimer {
     /// The time of a record within the whole trace.
     ///
     /// # Errors
-    /// When the timestamp is beyond all reason.
+    /// When the timestamp is too far from zero to be changed.
     pub fn place(&mut self, entry: &SourceRecord) -> Result<Option<Millis>, Invalid> {
         let Some(mut time) = recorded(entry)? else { return Ok(None) };
         if entry.clock_time {
@@ -72,7 +72,7 @@ impl Retimer {
     /// The time that is written, of a record that is.
     ///
     /// # Errors
-    /// When it is beyond all reason.
+    /// When the result is too far from zero.
     pub fn finish(&mut self, mut time: Millis) -> Result<Millis, Invalid> {
         if self.change.rebase {
             time = time - *self.first.get_or_insert(time);

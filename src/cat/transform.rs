@@ -45,6 +45,7 @@ pub struct Plan {
 
 /// Whether more records are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Flow {
     /// Go on.
     More,
@@ -141,9 +142,9 @@ impl Transformer {
     /// What the user should know in the end.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        let loners = self.selector.loners();
-        if loners > 0 {
-            notes.push(format!("{loners} records have nothing to be sampled by: drawn one by one"));
+        let unsampled = self.selector.unsampled();
+        if unsampled > 0 {
+            notes.push(format!("{unsampled} records have nothing to be sampled by: drawn one by one"));
         }
         let restarts = self.turns.as_ref().map_or(0, TurnConverter::restarts);
         if restarts > 0 {

@@ -19,6 +19,7 @@ use crate::record::MAX_NEW_BLOCKS;
 
 /// What the rows of a session shall hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Turns {
     /// The whole prompt; those that are read hold what is new.
     Cumulative,

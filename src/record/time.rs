@@ -72,6 +72,7 @@ pub fn late_note(late: u64, all: u64) -> Option<String> {
 
 /// What a number of a trace counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Unit {
     /// Seconds.
     Seconds,
@@ -84,8 +85,8 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// The unit other than milliseconds, if there is one, in which the number `text` is a moment of our
-    /// days: between 2001 and 2096, counted from 1970.
+    /// The unit other than milliseconds, if there is one, in which the number `text` is a plausible Unix time:
+    /// between 2001 and 2096.
     pub fn of_the_present(text: &str) -> Option<Self> {
         let number: f64 = text.parse().ok()?;
         [Self::Seconds, Self::Microseconds, Self::Nanoseconds]
@@ -212,6 +213,7 @@ impl Sub for Millis {
 
 /// How the times of a field are given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TimeForm {
     /// As numbers that count this unit.
     Number(Unit),
@@ -248,7 +250,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_of_our_days_tell_their_unit() {
+    fn plausible_unix_times_tell_their_unit() {
         let texts = [
             "0",
             "-1764000000",
