@@ -247,10 +247,11 @@ fn split_imports(code: &str) -> (String, Vec<Import>) {
     for line in code.lines() {
         let words = line.trim_start();
         let begins = statement.is_none()
-            && words
-                .starts_with("pub")
-                .then(|| words.split(' ').nth(1) == Some("use"))
-                .unwrap_or_else(|| words.starts_with("use "));
+            && if words.starts_with("pub") {
+                words.split(' ').nth(1) == Some("use")
+            } else {
+                words.starts_with("use ")
+            };
         if begins {
             statement = Some(String::new());
         }
