@@ -1,24 +1,24 @@
 //! Streaming analysis of the request traces of LLM serving.
 //!
-//! The modules follow the path of the data; each one uses only those above it:
+//! The modules follow the path of the data, from the first bytes read to the program; each one uses only
+//! those before it:
 //!
-//! * [`error`]: what can go wrong, and the exit code it means
+//! * [`error`]: what can go wrong, and the exit code
 //! * [`io`]: bytes in (files, pipes, gzip, zstd, lines) and bytes out (atomic files, closed pipes)
-//! * [`record`]: trace records and prompts
-//! * [`tokens`]: tokenizers and chat rendering
-//! * [`blocks`]: cutting into blocks, chained hashes, dense numbering
-//! * [`hash`], [`stats`], [`cat`]: what the filters do with them
-//! * [`synth`]: traces learnt and written anew
-//! * [`report`]: figures written as a table or JSON
+//! * [`record`]: trace records, prompts, other formats
+//! * [`tokens`], [`blocks`]: tokenizers and chat templates; cutting into blocks, chained hashes, numbering
+//! * [`hash`], [`stats`], [`cat`]: what the filters do
+//! * [`synth`]: the same for `trace-synth`, which uses [`stats`]
+//! * [`report`]: figures as tables, JSON, charts
 //! * [`cli`]: options, help, manual pages, progress
 //!
 //! What a filter does as a whole is one call: [`hash::run`], [`stats::run`], [`cat::run`],
-//! [`synth::run`], each with a `Task` that says all about it. The programs only make that of their
-//! options. What follows is each of the filters in a few lines.
+//! [`synth::run`], each with a `Task` that says everything about it. The programs only turn their options
+//! into it. What follows is each of the filters in a few lines.
 //!
 //! # Analyse
 //!
-//! Records may come from anywhere; [`record::parse`] makes one of a line, and reuses its memory.
+//! Records may come from anywhere; [`record::parse`] turns a line into one, and reuses its memory.
 //!
 //! ```
 //! use kvtrace::record::{self, Record};

@@ -1,11 +1,11 @@
-//! The order of the modules: each folder uses only those below it, and no files use each other in a circle.
+//! The order of the modules: each folder uses only those before it, and no files use each other in a circle.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// The folders from the bottom up; those on one line do not know each other.
+/// The folders in the order in which data passes them; those on one line do not use each other.
 const ORDER: &[&[&str]] = &[
     &["error"],
     &["io"],
@@ -39,7 +39,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn no_module_uses_one_above_or_beside_it() {
+fn no_module_uses_one_after_or_beside_it() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut uses = 0;
     for file in sources(&src) {
@@ -229,10 +229,11 @@ fn split_imports(code: &str) -> (String, Vec<Import>) {
     for line in code.lines() {
         let words = line.trim_start();
         let begins = statement.is_none()
-            && words
-                .starts_with("pub")
-                .then(|| words.split(' ').nth(1) == Some("use"))
-                .unwrap_or_else(|| words.starts_with("use "));
+            && if words.starts_with("pub") {
+                words.split(' ').nth(1) == Some("use")
+            } else {
+                words.starts_with("use ")
+            };
         if begins {
             statement = Some(String::new());
         }

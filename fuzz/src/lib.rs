@@ -168,7 +168,8 @@ pub fn prompt(data: &[u8]) {
 }
 
 fn lines_of(bytes: &[u8], max_line: usize) -> Option<Input> {
-    let options = InputOptions { max_line, skip_invalid: true };
+    let mut options = InputOptions::default();
+    (options.max_line, options.skip_invalid) = (max_line, true);
     Input::in_memory(bytes.to_vec(), options).map_err(|error| check_message(&error)).ok()
 }
 

@@ -138,4 +138,4 @@ fn put_pickle_number(number: u32, out: &mut Vec<u8>) {
 }
 
 /// Most tokens of a block whose pickle fits in one frame, at up to seven bytes a token.
-pub const MAX_PICKLED: usize = (FRAME - 1024) / 7;
+pub(crate) const MAX_PICKLED: usize = (FRAME - 1024) / 7;

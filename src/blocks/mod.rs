@@ -7,7 +7,8 @@ mod state;
 mod table;
 
 pub use chain::{BlockChain, BlockHash, BlockKey, Encoding, Partial, Scheme, VLLM_SEED};
-pub use encode::MAX_PICKLED;
+pub(crate) use encode::MAX_PICKLED;
 pub use numbering::{BlockNumber, NumberRun, Numbering};
-pub use state::{StateFile, StateHeader};
+pub(crate) use state::StateFile;
+pub use state::StateHeader;
 pub use table::KeyTable;

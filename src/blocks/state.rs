@@ -80,7 +80,7 @@ impl StateHeader {
 }
 
 /// A state file in use by this run.
-pub struct StateFile {
+pub(crate) struct StateFile {
     path: PathBuf,
     header: StateHeader,
     /// Held until the end.
@@ -93,7 +93,7 @@ impl StateFile {
     /// # Errors
     /// When another run holds the lock, when the file is damaged or from another version, or when its
     /// numbering belongs to something else than `header` says.
-    pub fn open(path: &Path, header: StateHeader) -> Result<(Self, KeyTable<BlockKey>)> {
+    pub(crate) fn open(path: &Path, header: StateHeader) -> Result<(Self, KeyTable<BlockKey>)> {
         let lock = Lock::beside(path)?;
         let name = path.display().to_string();
         let table = match std::fs::read(path) {
@@ -110,7 +110,7 @@ impl StateFile {
     ///
     /// # Errors
     /// When it cannot be written; the old file is then unchanged.
-    pub fn save(&self, table: &KeyTable<BlockKey>) -> Result<()> {
+    pub(crate) fn save(&self, table: &KeyTable<BlockKey>) -> Result<()> {
         let mut output = Output::create(Some(&self.path))?;
         self.header.write(table, |part| {
             output.buffer().extend_from_slice(part);

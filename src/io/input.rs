@@ -13,6 +13,7 @@ use crate::io::source::Source;
 
 /// How lines are read.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct InputOptions {
     /// Longest line in bytes; a longer one is a bad record.
     pub max_line: usize,

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::io::signals;
 
 /// A lock that is held until this is dropped.
-pub struct Lock {
+pub(crate) struct Lock {
     path: PathBuf,
     file: File,
 }
@@ -22,7 +22,7 @@ impl Lock {
     ///
     /// # Errors
     /// When another run holds it, or the folder cannot be written.
-    pub fn beside(path: &Path) -> Result<Self> {
+    pub(crate) fn beside(path: &Path) -> Result<Self> {
         let mut lock = path.as_os_str().to_owned();
         lock.push(".lock");
         let lock = PathBuf::from(lock);

@@ -1,8 +1,8 @@
 //! Bytes in and bytes out.
 //!
 //! [`Input`] turns files and pipes, compressed or not, into lines with a known place; [`Output`]
-//! writes records to standard output or atomically to a file. Both end at record boundaries when
-//! a signal arrives.
+//! writes records to standard output or atomically to a file. Both end at the end of a record when a
+//! signal arrives.
 
 mod input;
 mod lines;
@@ -10,12 +10,12 @@ mod lock;
 mod observer;
 mod output;
 mod pace;
-pub mod signals;
+pub(crate) mod signals;
 mod source;
 mod temporary;
 
 pub use input::{Input, InputOptions, Status};
-pub use lock::Lock;
+pub(crate) use lock::Lock;
 pub use observer::Observer;
 pub use output::{Compression, Output};
-pub use pace::Pacer;
+pub(crate) use pace::Pacer;

@@ -40,13 +40,13 @@ impl Write for Sink {
     }
 }
 
-/// How output is compressed.
+/// A compressed format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Compression {
-    /// gzip, level 6.
+    /// gzip, written at level 6.
     Gzip,
-    /// Zstandard, level 3.
+    /// Zstandard, written at level 3.
     Zstd,
 }
 

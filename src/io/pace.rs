@@ -9,7 +9,7 @@ use crate::io::signals;
 ///
 /// The first record sets the clock; every later one waits for its own time on that clock, not for a
 /// while after the one before, so that delays do not add up.
-pub struct Pacer {
+pub(crate) struct Pacer {
     speedup: f64,
     /// When the first record was, and its timestamp.
     start: Option<(Instant, f64)>,
@@ -17,7 +17,7 @@ pub struct Pacer {
 
 impl Pacer {
     /// Trace time passes `speedup` times as fast as the clock.
-    pub fn new(speedup: f64) -> Self {
+    pub(crate) fn new(speedup: f64) -> Self {
         Self { speedup, start: None }
     }
 
@@ -25,7 +25,7 @@ impl Pacer {
     ///
     /// # Errors
     /// [`Error::Signal`](crate::error::Error::Signal) when one comes first.
-    pub fn wait(&mut self, timestamp_ms: f64) -> Result<()> {
+    pub(crate) fn wait(&mut self, timestamp_ms: f64) -> Result<()> {
         let (start, first) = *self.start.get_or_insert_with(|| (Instant::now(), timestamp_ms));
         let seconds = (timestamp_ms - first) / 1000.0 / self.speedup;
         // A time before the first one counts as the first, one that no clock reaches as the far future.

@@ -38,7 +38,7 @@ static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 ///
 /// # Errors
 /// When the system refuses a socket pair, a handler or a thread.
-pub fn install() -> std::io::Result<()> {
+pub(crate) fn install() -> std::io::Result<()> {
     let (wake, wake_write) = UnixStream::pair()?;
     let (mut watch, watch_write) = UnixStream::pair()?;
     let received = Arc::new(AtomicUsize::new(0));
@@ -103,14 +103,14 @@ fn received() -> Option<i32> {
 }
 
 /// Ends reading, also a read that waits: whoever writes the results cannot go on.
-pub fn stop_reading() {
+pub(crate) fn stop_reading() {
     let Some(state) = STATE.get() else { return };
     state.stopped.store(true, Ordering::SeqCst);
     (&state.wake_write).write_all(&[0]).ok();
 }
 
 /// Ends the process at once where a signal is not answered in time: temporary files are removed.
-pub fn give_up() -> ! {
+pub(crate) fn give_up() -> ! {
     abandon()
 }
 
@@ -119,7 +119,7 @@ pub fn give_up() -> ! {
 ///
 /// # Errors
 /// Only those.
-pub fn check() -> Result<()> {
+pub(crate) fn check() -> Result<()> {
     check_elsewhere().inspect_err(|error| {
         if matches!(error, Error::Signal(_)) {
             acknowledge();

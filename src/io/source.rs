@@ -14,6 +14,7 @@ use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread;
 
 use crate::error::{Error, Result};
+use crate::io::output::Compression;
 use crate::io::signals;
 
 /// Size of a read from the system. Larger ones gained nothing; smaller ones cost system calls.
@@ -52,7 +53,7 @@ impl Source {
     /// The bytes of `raw`, decompressed by a thread of its own if they are compressed.
     fn new(name: String, mut raw: impl Read + Send + 'static) -> Result<Self> {
         let head = read_magic(&mut raw).map_err(|e| lift(&name, e))?;
-        let compression = Compression::of(&head);
+        let compression = MAGIC.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, format)| format);
         let raw = io::Cursor::new(head).chain(raw);
         let reader: Result<Box<dyn Read + Send>, io::Error> = match compression {
             None => Ok(Box::new(raw)),
@@ -75,21 +76,9 @@ impl Source {
     }
 }
 
-/// Compressed formats that are recognised by their first bytes.
-#[derive(Clone, Copy)]
-enum Compression {
-    Gzip,
-    Zstd,
-}
-
+/// The first bytes by which compressed formats are recognised.
 const MAGIC: [(&[u8], Compression); 2] =
     [(&[0x1f, 0x8b], Compression::Gzip), (&[0x28, 0xb5, 0x2f, 0xfd], Compression::Zstd)];
-
-impl Compression {
-    fn of(head: &[u8]) -> Option<Self> {
-        MAGIC.iter().find(|(magic, _)| head.starts_with(magic)).map(|&(_, c)| c)
-    }
-}
 
 /// Reads only as far as the bytes may still be a known magic number, so that a pipe which has
 /// delivered one short line is not kept waiting for more.
