@@ -168,7 +168,7 @@ pub fn prompt(data: &[u8]) {
 }
 
 fn lines_of(bytes: &[u8], max_line: usize) -> Option<Input> {
-    let options = InputOptions { max_line, skip_invalid: true, ..InputOptions::default() };
+    let options = InputOptions { max_line, skip_invalid: true };
     Input::in_memory(bytes.to_vec(), options).map_err(|error| check_message(&error)).ok()
 }
 

@@ -92,20 +92,20 @@ pub trait Render {
     fn window(&self, report: &WindowReport, out: &mut Vec<u8>);
 }
 
-/// Reads the inputs of `task` and writes what it asks for, as `render` writes it.
+/// Reads the inputs of `task` and writes what it asks for, in the style given.
 ///
 /// # Errors
 /// Those of reading and writing; a signal, after which the report of what has been read is still
 /// written; and figures that mean nothing for this trace.
-pub fn run(task: Task, render: &dyn Render, observer: &mut dyn Observer) -> Result<()> {
+pub fn run(task: Task, style: &dyn Render, observer: &mut dyn Observer) -> Result<()> {
     match task.mode {
-        Mode::Report { .. } | Mode::Windows(_) => analyse(&task, render, observer),
+        Mode::Report { .. } | Mode::Windows(_) => analyse(&task, style, observer),
         Mode::Piece(piece) => write_piece(&task, piece, observer),
-        Mode::Merge => merge(&task, render, observer),
+        Mode::Merge => merge(&task, style, observer),
     }
 }
 
-fn analyse(task: &Task, render: &dyn Render, observer: &mut dyn Observer) -> Result<()> {
+fn analyse(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Result<()> {
     let warmup = task.warmup_requests()?;
     let mut reader = task.open()?;
     observer.begin(reader.input().total_size());
@@ -117,7 +117,7 @@ fn analyse(task: &Task, render: &dyn Render, observer: &mut dyn Observer) -> Res
             output.flush()
         });
         match more {
-            Ok(true) => running.add(&reader, render, output.buffer())?,
+            Ok(true) => running.add(&reader, style, output.buffer())?,
             Ok(false) => break Ok(()),
             // The report of what has been read is still owed.
             Err(signal @ Error::Signal(_)) => break Err(signal),
@@ -127,7 +127,7 @@ fn analyse(task: &Task, render: &dyn Render, observer: &mut dyn Observer) -> Res
     };
     observer.end();
     let skipped = reader.skipped()?;
-    running.finish(render, output, observer)?;
+    running.finish(style, output, observer)?;
     skipped.iter().for_each(|message| observer.note(message));
     running.note_missing_field(observer);
     ended
@@ -158,7 +158,7 @@ impl<'a> Running<'a> {
 
     /// Takes the current record of `reader`, and appends what is to be written with it.
     #[inline]
-    fn add(&mut self, reader: &TraceReader, render: &dyn Render, out: &mut Vec<u8>) -> Result<()> {
+    fn add(&mut self, reader: &TraceReader, style: &dyn Render, out: &mut Vec<u8>) -> Result<()> {
         self.requests += 1;
         let (record, block_size) = (reader.record(), reader.block_size());
         let analysis = match &mut self.analysis {
@@ -170,7 +170,7 @@ impl<'a> Running<'a> {
             }
         };
         if let Some(window) = analysis.close_window(record) {
-            render.window(&window, out);
+            style.window(&window, out);
         }
         analysis.add(record).map_err(|message| reader.input().error(message))?;
         if let Some(field) = self.by {
@@ -183,13 +183,13 @@ impl<'a> Running<'a> {
             added.map_err(|message| reader.input().error(message))?;
         }
         if self.every.is_some_and(|every| self.requests.is_multiple_of(every)) {
-            render.report(&analysis.report(&self.task.percentiles), out);
+            style.report(&analysis.report(&self.task.percentiles), out);
         }
         Ok(())
     }
 
     /// Writes what is left to be written at the end.
-    fn finish(&mut self, render: &dyn Render, mut output: Output, observer: &mut dyn Observer) -> Result<()> {
+    fn finish(&mut self, style: &dyn Render, mut output: Output, observer: &mut dyn Observer) -> Result<()> {
         let analysis = self.analysis.take().unwrap_or_else(|| {
             let block_size = self.task.empty_block_size();
             Analysis::new(block_size, self.task.analysis_options(block_size, self.warmup))
@@ -198,7 +198,7 @@ impl<'a> Running<'a> {
             self.task.refuse_spans_of_time()?;
         }
         if let Some(window) = analysis.last_window() {
-            render.window(&window, output.buffer());
+            style.window(&window, output.buffer());
         }
         let is_reported =
             self.every.is_some_and(|every| self.requests > 0 && self.requests.is_multiple_of(every));
@@ -206,7 +206,7 @@ impl<'a> Running<'a> {
             return output.finish();
         }
         let groups = self.by.map(|field| (field, self.groups.as_ref()));
-        report(self.task, &analysis, groups, render, output, observer)
+        report(self.task, &analysis, groups, style, output, observer)
     }
 
     fn note_missing_field(&self, observer: &mut dyn Observer) {
@@ -245,7 +245,7 @@ fn write_piece(task: &Task, piece: Option<Piece>, observer: &mut dyn Observer) -
     Ok(())
 }
 
-fn merge(task: &Task, render: &dyn Render, observer: &mut dyn Observer) -> Result<()> {
+fn merge(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Result<()> {
     // Without a line of a piece the figures would be wrong.
     let input = Input::new(&task.files, InputOptions { skip_invalid: false, ..task.input.clone() })?;
     observer.begin(input.total_size());
@@ -261,7 +261,7 @@ fn merge(task: &Task, render: &dyn Render, observer: &mut dyn Observer) -> Resul
     }
     observer.end();
     let analysis = merger.finish()?;
-    report(task, &analysis, None, render, output, observer)
+    report(task, &analysis, None, style, output, observer)
 }
 
 /// Writes the report at the end, and says what its reader should know.
@@ -269,19 +269,19 @@ fn report(
     task: &Task,
     analysis: &Analysis,
     groups: Option<(&str, Option<&Groups>)>,
-    render: &dyn Render,
+    style: &dyn Render,
     mut output: Output,
     observer: &mut dyn Observer,
 ) -> Result<()> {
     let figures = analysis.report(&task.percentiles);
     match groups {
-        None => render.report(&figures, output.buffer()),
+        None => style.report(&figures, output.buffer()),
         Some((field, groups)) => {
             let report = |(value, group): (Option<&str>, &Analysis)| {
                 (value.map(str::to_owned), group.report(&task.percentiles))
             };
             let groups: Vec<_> = groups.iter().flat_map(|groups| groups.iter()).map(report).collect();
-            render.groups(&figures, field, &groups, output.buffer());
+            style.groups(&figures, field, &groups, output.buffer());
         }
     }
     output.finish()?;
