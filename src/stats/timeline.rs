@@ -119,9 +119,7 @@ impl Statistic for Timeline {
     }
 
     fn report(&self, _: &Known, report: &mut Report) {
-        if let Some(pictures) = &mut report.pictures {
-            pictures.timeline = self.figures();
-        }
+        report.timeline = Some(self.figures());
     }
 }
 
