@@ -25,7 +25,7 @@ impl Lengths {
 }
 
 impl Statistic for Lengths {
-    #[inline]
+    #[inline(always)]
     fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
         self.input.record(seen.input_length);
         if let Some(length) = seen.output_length {

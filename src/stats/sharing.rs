@@ -109,7 +109,7 @@ impl Sharing {
 }
 
 impl Statistic for Sharing {
-    #[inline]
+    #[inline(always)]
     fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
         let Some(cached) = &seen.cached else { return Ok(()) };
         let lookup = &cached.lookup;

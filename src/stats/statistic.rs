@@ -37,7 +37,7 @@ pub(super) trait Statistic {
 }
 
 impl<S: Statistic> Statistic for Option<S> {
-    #[inline]
+    #[inline(always)]
     fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
         self.as_mut().map_or(Ok(()), |statistic| statistic.add(seen))
     }
