@@ -145,7 +145,7 @@ fn sums_beyond_64_bits_are_exact() {
     let text = String::from_utf8(out).unwrap();
     assert!(text.contains("\"input_tokens\": 18446745173221179392,"), "{text}");
     assert!(text.contains("\"output_tokens\": 18446744073709551617,"), "{text}");
-    let input = figures.input_length.unwrap();
+    let input = figures.input_length.value.unwrap();
     assert_eq!((input.mean, input.std), (MAX_LENGTH as f64, 0.0));
 }
 
@@ -160,8 +160,8 @@ fn compare(lengths: &[u64], what: &str) {
     }
     let report = analysis.report(&percentiles);
     let values: [(_, Vec<f64>); 2] = [
-        (report.input_length.unwrap(), lengths.iter().map(|&l| l as f64).collect()),
-        (report.output_length.unwrap(), lengths.iter().map(|&l| (l / 3) as f64).collect()),
+        (report.input_length.value.unwrap(), lengths.iter().map(|&l| l as f64).collect()),
+        (report.output_length.value.unwrap(), lengths.iter().map(|&l| (l / 3) as f64).collect()),
     ];
     for (summary, values) in values {
         assert_eq!(summary.mean, naive::mean(&values), "{what}");

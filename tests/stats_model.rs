@@ -114,7 +114,7 @@ fn bounded(requests: &[Request], budget: usize) -> Result<(), TestCaseError> {
     }
     let mean = |name: &str| naive::mean(&exact.values[name]);
     let ours = |summary: &Option<Summary>| summary.as_ref().unwrap().mean;
-    prop_assert_eq!(ours(&found.input_length), mean("input_length"));
+    prop_assert_eq!(ours(&found.input_length.value), mean("input_length"));
     prop_assert!(ours(&found.context_length.value) <= mean("context_length") + 1e-9);
     prop_assert!(ours(&found.unique_prompt_length.value) >= mean("unique_prompt_length") - 1e-9);
     prop_assert!(found.cached_tokens.value as f64 <= exact.totals["cached_tokens"]);
@@ -379,10 +379,10 @@ fn same(report: &Report, figures: &naive::Figures) -> Result<(), TestCaseError> 
         prop_assert!(ours == theirs || (ours.is_nan() && theirs.is_nan()), "{name}: {ours} {theirs}");
     }
     let columns: [(&str, &Option<Summary>); 6] = [
-        ("input_length", &report.input_length),
+        ("input_length", &report.input_length.value),
         ("context_length", &report.context_length.value),
         ("unique_prompt_length", &report.unique_prompt_length.value),
-        ("output_length", &report.output_length),
+        ("output_length", &report.output_length.value),
         ("hit_rate", &report.hit_rate.value),
         ("cached_length", &report.cached_length.value),
     ];

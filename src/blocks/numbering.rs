@@ -210,7 +210,7 @@ impl Numbering {
     ///
     /// # Errors
     /// As for [`Numbering::number`].
-    #[inline]
+    #[inline(always)]
     pub fn number_as_runs(&mut self, ids: &[u64], runs: &mut Vec<NumberRun>) -> Result<(), Invalid> {
         if self.is_mostly_strays() {
             return self.number_strays_as_runs(ids, runs);

@@ -1,6 +1,6 @@
 //! The tables of a report as cells of text, header first, whatever draws them.
 
-use crate::stats::{Accuracy, CapacityRow, Hits, PrefixRow, Report, Summary, percentile_name};
+use crate::stats::{Accuracy, CapacityRow, Figure, Hits, PrefixRow, Report, Summary, percentile_name};
 
 /// A table: the first row is the header.
 pub(super) type Cells = Vec<Vec<String>>;
@@ -59,22 +59,18 @@ pub(super) fn totals(report: &Report) -> Vec<(&'static str, Number)> {
     list.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
-/// A quantity that has a distribution: its name in JSON, the summary, and what that is worth.
-pub(super) type Distributed<'a> = (&'static str, Option<&'a Summary>, Accuracy);
+/// A quantity that has a distribution: its name in JSON, and its summary.
+pub(super) type Distributed<'a> = (&'static str, &'a Figure<Option<Summary>>);
 
 /// All of them.
 pub(super) fn summaries(report: &Report) -> [Distributed<'_>; 6] {
     [
-        ("input_length", report.input_length.as_ref(), Accuracy::Exact),
-        ("context_length", report.context_length.value.as_ref(), report.context_length.accuracy),
-        (
-            "unique_prompt_length",
-            report.unique_prompt_length.value.as_ref(),
-            report.unique_prompt_length.accuracy,
-        ),
-        ("output_length", report.output_length.as_ref(), Accuracy::Exact),
-        ("hit_rate", report.hit_rate.value.as_ref(), report.hit_rate.accuracy),
-        ("cached_length", report.cached_length.value.as_ref(), report.cached_length.accuracy),
+        ("input_length", &report.input_length),
+        ("context_length", &report.context_length),
+        ("unique_prompt_length", &report.unique_prompt_length),
+        ("output_length", &report.output_length),
+        ("hit_rate", &report.hit_rate),
+        ("cached_length", &report.cached_length),
     ]
 }
 
@@ -115,9 +111,10 @@ pub(super) fn lengths(report: &Report) -> Cells {
     let columns = header.len();
     let mut cells = vec![header];
     // The reference has no row of cached lengths.
-    for (name, (_, summary, accuracy)) in names.into_iter().zip(summaries(report)) {
-        let mut row = vec![format!("{name}{}", limit(accuracy, " (>=)", " (<=)"))];
-        row.extend(summary.into_iter().flat_map(Summary::statistics).map(|(_, value)| format!("{value:?}")));
+    for (name, (_, summary)) in names.into_iter().zip(summaries(report)) {
+        let mut row = vec![format!("{name}{}", limit(summary.accuracy, " (>=)", " (<=)"))];
+        let statistics = summary.value.iter().flat_map(Summary::statistics);
+        row.extend(statistics.map(|(_, value)| format!("{value:?}")));
         row.resize(columns, "-".into());
         cells.push(row);
     }

@@ -12,8 +12,8 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
     for (name, value) in cells::totals(report) {
         row("total", "", name, value);
     }
-    for (name, summary, _) in cells::summaries(report) {
-        for (statistic, value) in summary.map_or_else(Vec::new, Summary::statistics) {
+    for (name, summary) in cells::summaries(report) {
+        for (statistic, value) in summary.value.iter().flat_map(Summary::statistics) {
             row("distribution", name, &statistic, Number::Real(value));
         }
     }

@@ -5,11 +5,10 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::error::printable;
 use crate::report::axis::{grouped, percent, short, time_unit};
-use crate::report::cells::Distributed;
 use crate::report::curve::Curve;
 use crate::report::svg::{self, Size, Values};
 use crate::report::{Group, cells};
-use crate::stats::{Accuracy, ArrivalFigures, Bin, HitRule, Report, Summary, TimelineFigures};
+use crate::stats::{Accuracy, ArrivalFigures, HitRule, Report, Summary, TimelineFigures};
 
 const WIDE: Size = (720.0, 320.0);
 const NARROW: Size = (344.0, 300.0);
@@ -197,7 +196,7 @@ fn scrolling(label: &str, tall: bool, table: &Markup) -> Markup {
 
 /// The statistics table, and every single figure.
 fn statistics(report: &Report) -> Markup {
-    let header = cells::summaries(report).into_iter().find_map(|(_, summary, _)| summary);
+    let header = cells::summaries(report).into_iter().find_map(|(_, summary)| summary.value.as_ref());
     let table = html! {
         table.explained {
             thead {
@@ -209,11 +208,11 @@ fn statistics(report: &Report) -> Markup {
                 }
             }
             tbody {
-                @for (name, summary, accuracy) in cells::summaries(report) {
-                    @if let Some(summary) = summary {
+                @for (name, figure) in cells::summaries(report) {
+                    @if let Some(summary) = &figure.value {
                         @let (title, explanation) = explained(name);
                         tr data-figure=(name) {
-                            th scope="row" { (title) (cells::limit(accuracy, ", at least", ", at most")) small { (explanation) } }
+                            th scope="row" { (title) (cells::limit(figure.accuracy, ", at least", ", at most")) small { (explanation) } }
                             @for value in statistics_row(name, summary) { td { (value) } }
                         }
                     }
@@ -380,24 +379,20 @@ fn curve_table(report: &Report) -> Markup {
 
 /// The distributions.
 fn lengths(report: &Report) -> Markup {
-    let Some(pictures) = &report.pictures else { return Markup::default() };
     let [input, context, unique, output, hit_rate, cached] = cells::summaries(report);
-    let charts: [(Distributed, &[Bin]); 6] = [
-        (input, &pictures.input_length),
-        (output, &pictures.output_length),
-        (context, &pictures.context_length),
-        (unique, &pictures.unique_prompt_length),
-        (cached, &pictures.cached_length),
-        (hit_rate, &pictures.hit_rate),
-    ];
+    let charts: Vec<_> = [input, output, context, unique, cached, hit_rate]
+        .into_iter()
+        .filter_map(|(name, figure)| Some((name, figure.value.as_ref()?, figure.accuracy)))
+        .filter(|(_, summary, _)| !summary.bins.is_empty())
+        .collect();
     html! {
-        @if charts.iter().any(|(_, bins)| !bins.is_empty()) {
+        @if !charts.is_empty() {
             section {
                 h2 { "Distributions" }
                 p.quiet { "How many requests have how many tokens." }
                 div.grid {
-                    @for (of, bins) in charts {
-                        @if !bins.is_empty() { (distribution(of, bins)) }
+                    @for (name, summary, accuracy) in charts {
+                        (distribution(name, summary, accuracy))
                     }
                 }
             }
@@ -405,17 +400,18 @@ fn lengths(report: &Report) -> Markup {
     }
 }
 
-fn distribution(of: Distributed, bins: &[Bin]) -> Markup {
-    let (name, summary, accuracy) = of;
+fn distribution(name: &str, summary: &Summary, accuracy: Accuracy) -> Markup {
+    let bins = &summary.bins[..];
     let (title, explanation) = explained(name);
     let mark = cells::limit(accuracy, " (lower bounds)", " (upper bounds)");
     let values = if name == "hit_rate" { Values::Rates } else { Values::Tokens };
-    let span = summary.map_or_else(String::new, |s| match values {
+    let span = match values {
         Values::Tokens => {
-            format!(" From {} to {} tokens, mean {}.", short(s.min), short(s.max), short(s.mean))
+            let [min, max, mean] = [summary.min, summary.max, summary.mean].map(short);
+            format!(" From {min} to {max} tokens, mean {mean}.")
         }
-        Values::Rates => format!(" Mean {}.", percent(s.mean)),
-    });
+        Values::Rates => format!(" Mean {}.", percent(summary.mean)),
+    };
     let table = html! {
         table {
             thead {
@@ -450,10 +446,9 @@ fn distribution(of: Distributed, bins: &[Bin]) -> Markup {
 
 /// Arrivals and hits by trace time.
 fn over_time(report: &Report) -> Markup {
-    let Some(pictures) = report.pictures.as_ref().filter(|p| !p.timeline.buckets.is_empty()) else {
+    let Some(timeline) = report.timeline.as_ref().filter(|timeline| !timeline.buckets.is_empty()) else {
         return Markup::default();
     };
-    let timeline = &pictures.timeline;
     let TimelineFigures { length_s, ref buckets } = *timeline;
     let sizes = (WIDE_TIME, NARROW_TIME);
     let arrivals = |size, hover| svg::arrivals(timeline, size, hover);
@@ -566,7 +561,7 @@ fn grouped_by(field: &str, groups: &[Group]) -> Markup {
                         th scope="row" { (name(value)) }
                         td { (count(report.requests)) }
                         td { (count(report.input_tokens)) }
-                        td { @if let Some(s) = &report.input_length { (real(s.mean, &tenths(s.mean))) } }
+                        td { @if let Some(s) = &report.input_length.value { (real(s.mean, &tenths(s.mean))) } }
                         td {
                             (cells::limit(report.token_hit_rate.accuracy, "≥ ", "≤ "))
                             (rate(report.token_hit_rate.value))

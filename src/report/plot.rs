@@ -4,7 +4,7 @@ use crate::report::Canvas;
 use crate::report::axis::{Axis, percent, short};
 use crate::report::cells;
 use crate::report::curve::{Curve, INFINITE, Point};
-use crate::stats::{Accuracy, Bin, Report};
+use crate::stats::{Bin, Report};
 
 /// Lines of a chart.
 const CURVE_ROWS: usize = 12;
@@ -60,16 +60,16 @@ pub(super) fn write(report: &Report, canvas: Canvas, out: &mut Vec<u8>) {
     if let Some(curve) = Curve::of(report) {
         draw_curve(&curve, &pen, columns, &mut text);
     }
-    let Some(pictures) = &report.pictures else { return };
-    let charts: [(&str, Accuracy, &[Bin]); 5] = [
-        ("Input Length", Accuracy::Exact, &pictures.input_length),
-        ("Context Length", report.context_length.accuracy, &pictures.context_length),
-        ("Unique Prompt Length", report.unique_prompt_length.accuracy, &pictures.unique_prompt_length),
-        ("Output Length", Accuracy::Exact, &pictures.output_length),
-        ("Cached Length", report.cached_length.accuracy, &pictures.cached_length),
+    let charts = [
+        ("Input Length", &report.input_length),
+        ("Context Length", &report.context_length),
+        ("Unique Prompt Length", &report.unique_prompt_length),
+        ("Output Length", &report.output_length),
+        ("Cached Length", &report.cached_length),
     ];
-    for (name, accuracy, bins) in charts.into_iter().filter(|(_, _, bins)| !bins.is_empty()) {
-        let mark = cells::limit(accuracy, " (lower bounds)", " (upper bounds)");
+    for (name, figure) in charts {
+        let Some(bins) = figure.value.as_ref().map(|summary| &summary.bins[..]) else { continue };
+        let mark = cells::limit(figure.accuracy, " (lower bounds)", " (upper bounds)");
         text.push_str(&format!("\n{name}{mark}: requests by tokens\n"));
         draw_histogram(bins, &pen, columns, &mut text);
     }

@@ -10,8 +10,8 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
         family(&gauge, &format!("What is {name} in the JSON report of trace-stats."), out);
         sample(&gauge, &[], &value, out);
     }
-    for (name, summary, _) in cells::summaries(report) {
-        let Some(summary) = summary else { continue };
+    for (name, summary) in cells::summaries(report) {
+        let Some(summary) = &summary.value else { continue };
         family(name, "Distribution over the requests of the trace.", out);
         for (statistic, value) in summary.statistics() {
             sample(name, &[("stat", &statistic)], &format!("{value:?}"), out);

@@ -12,7 +12,7 @@ use crate::stats::seen::{Cached, HitCount, HitRule, Intake, Served};
 use crate::stats::statistic::Known;
 use crate::stats::statistics::{Purpose, Statistics};
 use crate::stats::window::{WindowFigures, WindowSize};
-use crate::stats::{Pictures, Report, RunningFigures, WindowReport};
+use crate::stats::{Report, RunningFigures, WindowReport};
 
 /// What is to be analysed.
 #[derive(Clone, Debug, Default)]
@@ -148,12 +148,12 @@ impl Analysis {
             percentiles: percentiles.to_vec(),
             block_size: self.intake.count.block_size,
             hit_rule: self.options.hit_rule,
-            pictures: self.options.pictures.then(Pictures::default),
             bound: self.memory.bound.clone(),
             ..Report::default()
         };
         let known = Known {
             percentiles,
+            has_charts: self.options.pictures,
             unique_blocks: self.unique_blocks(),
             numbering: self.intake.cache.numbering(),
             bound: self.memory.bound.as_ref(),

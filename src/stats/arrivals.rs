@@ -151,7 +151,7 @@ impl Arrivals {
 }
 
 impl Statistic for Arrivals {
-    #[inline]
+    #[inline(always)]
     fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
         if let Some(timestamp) = seen.timestamp {
             self.record(timestamp);

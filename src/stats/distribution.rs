@@ -218,6 +218,7 @@ impl Distribution {
             max: self.max as f64,
             percentiles: values.collect(),
             percents: percentiles.to_vec(),
+            bins: Vec::new(),
         })
     }
 

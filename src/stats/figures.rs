@@ -5,7 +5,6 @@ use serde::Serialize;
 
 use crate::stats::accuracy::{Accuracy, Figure};
 use crate::stats::arrivals::ArrivalFigures;
-use crate::stats::bins::Bin;
 use crate::stats::cache::{CacheFigures, CapacityRow, TargetRow, TtlRow};
 use crate::stats::correlation::Correlations;
 use crate::stats::prefixes::PrefixFigures;
@@ -52,13 +51,13 @@ pub struct Report {
     /// When requests arrive; absent in a trace without timestamps.
     pub arrivals: Option<ArrivalFigures>,
     /// Prompt length, in tokens.
-    pub input_length: Option<Summary>,
+    pub input_length: Figure<Option<Summary>>,
     /// Tokens in blocks that occur more than once in the whole trace.
     pub context_length: Figure<Option<Summary>>,
     /// Input length less context length.
     pub unique_prompt_length: Figure<Option<Summary>>,
     /// Generated length, in tokens.
-    pub output_length: Option<Summary>,
+    pub output_length: Figure<Option<Summary>>,
     /// Share of a request's blocks that an infinite cache holds when it arrives.
     pub hit_rate: Figure<Option<Summary>>,
     /// Prompt tokens that an infinite cache holds when the request arrives.
@@ -78,9 +77,9 @@ pub struct Report {
     /// The shared prefixes that save most, if asked for.
     #[serde(flatten)]
     pub prefixes: Option<PrefixFigures>,
-    /// Counts for charts, if asked for.
+    /// Requests by time, if charts are asked for.
     #[serde(skip)]
-    pub pictures: Option<Pictures>,
+    pub timeline: Option<TimelineFigures>,
     /// What the figures of hits are worth, if they come from a sample. Those of lengths are exact.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub estimate: Option<SampleFigures>,
@@ -193,23 +192,4 @@ pub struct RunningFigures {
     /// What the figures are worth, if blocks have been forgotten.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bound: Option<Bound>,
-}
-
-/// Counts over the whole trace, for charts.
-#[derive(Clone, Debug, Default)]
-pub struct Pictures {
-    /// Prompt lengths. Bins of lengths rise by a quarter of a doubling, 0 has its own; none without values.
-    pub input_length: Vec<Bin>,
-    /// Context lengths.
-    pub context_length: Vec<Bin>,
-    /// Unique prompt lengths.
-    pub unique_prompt_length: Vec<Bin>,
-    /// Generated lengths.
-    pub output_length: Vec<Bin>,
-    /// Cached lengths.
-    pub cached_length: Vec<Bin>,
-    /// Hit rates of requests, in twentieths; a rate of 1 is in the last bin.
-    pub hit_rate: Vec<Bin>,
-    /// Arrivals by time.
-    pub timeline: TimelineFigures,
 }

@@ -48,7 +48,7 @@ impl<'a> Lookup<'a> {
     }
 
     /// The runs, and whether each one is new.
-    #[inline]
+    #[inline(always)]
     pub fn runs_by_age(&self) -> impl Iterator<Item = (NumberRun, bool)> + use<'a> {
         let mut next = self.first_new;
         self.runs.iter().map(move |&run| {
@@ -64,7 +64,7 @@ impl InfiniteCache {
     ///
     /// # Errors
     /// When there are more distinct blocks than can be numbered.
-    #[inline]
+    #[inline(always)]
     pub fn request(&mut self, ids: &[u64]) -> Result<Lookup<'_>, Invalid> {
         let first_new = self.numbering.len();
         self.runs.clear();
@@ -100,6 +100,7 @@ impl InfiniteCache {
         Ok(Lookup { known, first: lookup.first.filter(|_| position(0) == 0), ..lookup })
     }
 
+    #[inline(always)]
     fn lookup(&self, first_new: BlockNumber) -> Lookup<'_> {
         let first = self.runs.first().map(|run| run.start);
         Lookup { runs: &self.runs, first_new, end: self.numbering.len(), known: 0, first }

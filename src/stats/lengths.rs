@@ -25,7 +25,7 @@ impl Lengths {
 }
 
 impl Statistic for Lengths {
-    #[inline]
+    #[inline(always)]
     fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
         self.input.record(seen.input_length);
         if let Some(length) = seen.output_length {
@@ -56,15 +56,10 @@ impl Statistic for Lengths {
     fn report(&self, known: &Known, report: &mut Report) {
         report.input_tokens = self.input.sum();
         report.output_tokens = self.output.sum();
-        report.input_length = self.input.summary(known.percentiles);
-        report.output_length = self.output.summary(known.percentiles);
-        report.cached_length.value = self.cached.summary(known.percentiles);
-        report.hit_rate.value = self.hit_rate.summary(known.percentiles);
-        if let Some(pictures) = &mut report.pictures {
-            pictures.input_length = self.input.bins();
-            pictures.output_length = self.output.bins();
-            pictures.cached_length = self.cached.bins();
-            pictures.hit_rate = self.hit_rate.bins();
-        }
+        report.input_length.value = known.summary(&self.input);
+        report.output_length.value = known.summary(&self.output);
+        report.cached_length.value = known.summary(&self.cached);
+        let hit_rate = self.hit_rate.summary(known.percentiles);
+        report.hit_rate.value = known.charted(hit_rate, || self.hit_rate.bins());
     }
 }

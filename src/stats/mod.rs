@@ -43,7 +43,7 @@ pub use bins::Bin;
 pub use cache::{CacheFigures, CacheOptions, CapacityRow, Hits, Policy, TargetRow, TtlRow};
 pub use correlation::Correlations;
 pub use distribution::{Distribution, EXACT_BELOW};
-pub use figures::{Bound, Pictures, Report, RunningFigures, WindowReport};
+pub use figures::{Bound, Report, RunningFigures, WindowReport};
 pub use groups::{Groups, MAX_GROUPS};
 pub use infinite::{InfiniteCache, Lookup};
 pub use pieces::{Merger, PartialWriter, Piece, PieceLine, PieceReader};

@@ -96,8 +96,8 @@ impl RateDistribution {
             found.map_or(max, |&(value, _)| value)
         };
         let values = percentiles.iter().map(|&p| interpolate(p, self.count, at_rank)).collect();
-        let std = variance.sqrt();
-        Some(Summary { mean, std, min, max, percentiles: values, percents: percentiles.to_vec() })
+        let (std, percents) = (variance.sqrt(), percentiles.to_vec());
+        Some(Summary { mean, std, min, max, percentiles: values, percents, bins: Vec::new() })
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) struct Repeats {
 
 impl Repeats {
     /// Takes the next request.
-    #[inline]
+    #[inline(always)]
     pub(super) fn add(&mut self, lookup: &Lookup) {
         self.repeated.grow(lookup.end);
         for (run, is_new) in lookup.runs_by_age() {
@@ -42,7 +42,7 @@ impl Repeats {
     }
 
     /// Notes that known blocks occur again.
-    #[inline]
+    #[inline(always)]
     pub(super) fn repeat(&mut self, run: NumberRun) {
         self.repeated.set_run(run.start, run.len);
     }

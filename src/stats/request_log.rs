@@ -21,7 +21,7 @@ pub(super) struct LoggedRequest {
 
 impl RequestLog {
     /// Appends a request.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(&mut self, request: &LoggedRequest) {
         self.push_number(request.length);
         self.push_number(u64::from(request.new_blocks) << 1 | u64::from(request.starts_new));

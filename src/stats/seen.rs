@@ -133,7 +133,7 @@ impl Intake {
     ///
     /// # Errors
     /// When there are more distinct blocks than can be numbered.
-    #[inline]
+    #[inline(always)]
     pub(super) fn record<'a>(&'a mut self, record: &'a Record) -> Result<Seen<'a>, Invalid> {
         let seen = self.begin(record.input_length, record.output_length, record.timestamp);
         let Some(ids) = record.ids() else { return Ok(Seen { line: record.line, ..seen }) };
@@ -164,7 +164,7 @@ impl Intake {
         Ok(Seen { blocks: Some(blocks), cached, ..seen })
     }
 
-    #[inline]
+    #[inline(always)]
     fn begin<'a>(
         &mut self,
         input_length: u64,

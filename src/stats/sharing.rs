@@ -109,7 +109,7 @@ impl Sharing {
 }
 
 impl Statistic for Sharing {
-    #[inline]
+    #[inline(always)]
     fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
         let Some(cached) = &seen.cached else { return Ok(()) };
         let lookup = &cached.lookup;
@@ -173,12 +173,8 @@ impl Statistic for Sharing {
         report.shared_blocks.value = settled.shared_blocks + self.repeats.repeated().count_all();
         report.prefix_groups.value =
             settled.prefix_groups + more.count() as u64 + settled.roots.iter().filter(twice).count() as u64;
-        report.context_length.value = settled.context.summary(known.percentiles);
-        report.unique_prompt_length.value = settled.unique.summary(known.percentiles);
+        report.context_length.value = known.summary(&settled.context);
+        report.unique_prompt_length.value = known.summary(&settled.unique);
         report.correlations.value = settled.moments.correlations();
-        if let Some(pictures) = &mut report.pictures {
-            pictures.context_length = settled.context.bins();
-            pictures.unique_prompt_length = settled.unique.bins();
-        }
     }
 }

@@ -3,8 +3,11 @@
 
 use crate::blocks::{BlockNumber, Numbering};
 use crate::error::Invalid;
+use crate::stats::bins::Bin;
+use crate::stats::distribution::Distribution;
 use crate::stats::recency::Kept;
 use crate::stats::seen::Seen;
+use crate::stats::summary::Summary;
 use crate::stats::{Bound, Report};
 
 /// One of the independent parts of an analysis. To add one, write its file, name it in the list of
@@ -34,7 +37,7 @@ pub(super) trait Statistic {
 }
 
 impl<S: Statistic> Statistic for Option<S> {
-    #[inline]
+    #[inline(always)]
     fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
         self.as_mut().map_or(Ok(()), |statistic| statistic.add(seen))
     }
@@ -118,10 +121,28 @@ pub(super) struct Forgetting<'a> {
 pub(super) struct Known<'a> {
     /// The percentiles of distributions, in percent.
     pub(super) percentiles: &'a [f64],
+    /// Whether there are to be charts.
+    pub(super) has_charts: bool,
     /// Distinct blocks, where none has been forgotten.
     pub(super) unique_blocks: u64,
     /// The blocks that are known by number.
     pub(super) numbering: &'a Numbering,
     /// What is left of exactness.
     pub(super) bound: Option<&'a Bound>,
+}
+
+impl Known<'_> {
+    /// A summary with what a chart needs of it, if there are to be charts.
+    pub(super) fn charted(
+        &self,
+        summary: Option<Summary>,
+        bins: impl FnOnce() -> Vec<Bin>,
+    ) -> Option<Summary> {
+        summary.map(|summary| if self.has_charts { Summary { bins: bins(), ..summary } } else { summary })
+    }
+
+    /// The summary of lengths.
+    pub(super) fn summary(&self, lengths: &Distribution) -> Option<Summary> {
+        self.charted(lengths.summary(self.percentiles), || lengths.bins())
+    }
 }

@@ -3,6 +3,8 @@
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use crate::stats::bins::Bin;
+
 /// Mean, deviation and order statistics of one quantity.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -19,6 +21,9 @@ pub struct Summary {
     pub percentiles: Vec<f64>,
     /// Which ones these are, in percent.
     pub percents: Vec<f64>,
+    /// How many values there are by range, if charts are asked for: lengths rise by a quarter of a doubling,
+    /// 0 has its own bin; rates are in twentieths, a rate of 1 is in the last one.
+    pub bins: Vec<Bin>,
 }
 
 impl Summary {

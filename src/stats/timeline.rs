@@ -109,7 +109,7 @@ impl Timeline {
 }
 
 impl Statistic for Timeline {
-    #[inline]
+    #[inline(always)]
     fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
         if seen.timestamp.is_some() {
             let (tokens, cached) = seen.cached.map_or((0, 0), |cached| (seen.input_length, cached.tokens));
@@ -119,9 +119,7 @@ impl Statistic for Timeline {
     }
 
     fn report(&self, _: &Known, report: &mut Report) {
-        if let Some(pictures) = &mut report.pictures {
-            pictures.timeline = self.figures();
-        }
+        report.timeline = Some(self.figures());
     }
 }
 

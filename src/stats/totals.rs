@@ -30,7 +30,7 @@ pub(super) fn ratio(part: f64, all: f64) -> Option<f64> {
 }
 
 impl Statistic for Totals {
-    #[inline]
+    #[inline(always)]
     fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
         self.requests += 1;
         match seen.blocks {

@@ -204,6 +204,7 @@ impl WindowLengths {
             max: self.max as f64,
             percentiles: percentiles.iter().map(at).collect(),
             percents: percentiles.to_vec(),
+            bins: Vec::new(),
         })
     }
 }
