@@ -14,8 +14,8 @@ use crate::hash::{DEFAULT_OUTPUT_LENGTH, HashOptions, IdForm, IdSource, Outcome,
 use crate::record::prompt::{PromptOptions, Turns};
 use crate::record::time::{TimeForm, Unit};
 use crate::record::{DEFAULT_BLOCK_SIZE, MAX_LENGTH};
-use crate::tokens::Tokenizer;
 use crate::tokens::template::Template;
+use crate::tokens::{Tokenizer, find_model};
 
 /// What the user has typed.
 #[derive(Default)]
@@ -334,7 +334,12 @@ impl Options {
         if let Some(tokenizer) = named(value) {
             return Ok((tokenizer, None));
         }
-        let path = value.path();
+        let mut path = value.path();
+        if !path.exists()
+            && let Some(found) = path.to_str().and_then(find_model)
+        {
+            path = found?;
+        }
         let is_name = path.components().count() == 1 && path.extension().is_none();
         if is_name && !path.exists() {
             return Err(Error::Usage(format!(

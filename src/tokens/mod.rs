@@ -22,6 +22,7 @@ mod encoder;
 mod engine;
 mod file;
 mod growing_prompt;
+mod hub;
 mod split;
 pub mod template;
 mod tokenizer;
@@ -31,5 +32,6 @@ mod words;
 
 pub use encoder::Encoder;
 pub use growing_prompt::GrowingPrompt;
+pub use hub::find_model;
 pub use tokenizer::{DEFAULT, Tokenizer};
 pub use words::Words;

@@ -13,7 +13,7 @@ pub const DEFAULT: &str = "o200k_base";
 pub(super) const BYTES: &str = "bytes";
 
 /// The name of the file in a model's folder.
-const FILE_NAME: &str = "tokenizer.json";
+pub(super) const FILE_NAME: &str = "tokenizer.json";
 
 /// Turns text into token ids; may be used by several threads at once.
 pub struct Tokenizer {
