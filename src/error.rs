@@ -1,8 +1,10 @@
 //! Why a filter ends ([`Error`], which knows its text and its exit code), and why something from outside
 //! cannot be used ([`Invalid`], which knows its kind but not its place).
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Why a filter ends early.
 #[derive(Debug)]
@@ -223,6 +225,23 @@ pub fn printable_json(json: &str) -> String {
     out
 }
 
+thread_local! {
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs other people's code that may panic on what a user's file says; `None` if it did.
+pub fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let outer = GUARDED.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(work));
+    GUARDED.set(outer);
+    result.ok()
+}
+
+/// Whether a panic of this thread would end in [`guarded`], so that it is not a crash.
+pub fn is_guarded() -> bool {
+    GUARDED.get()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,6 +269,13 @@ mod tests {
         assert_eq!(data("x".repeat(1 << 20)), format!("f:1: {}...", "x".repeat(2000)));
         assert_eq!(data("\u{1}".repeat(2000)).chars().count(), 5 + 2000 + 3);
         assert_eq!(data("\u{e9}".repeat(2000)), format!("f:1: {}", "\u{e9}".repeat(2000)));
+    }
+
+    #[test]
+    fn a_guarded_panic_is_no_result() {
+        assert_eq!(guarded(|| guarded(is_guarded)), Some(Some(true)));
+        assert_eq!(guarded(|| -> u8 { [][usize::from(is_guarded())] }), None);
+        assert!(!is_guarded());
     }
 
     #[test]

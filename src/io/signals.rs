@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGABRT, SIGINT, SIGTERM};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_guarded};
 
 struct State {
     received: Arc<AtomicUsize>,
@@ -52,8 +52,13 @@ pub(crate) fn install() -> std::io::Result<()> {
     signal_hook::flag::register_conditional_shutdown(SIGABRT, 1, Arc::clone(&no_panic))?;
     let say = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
+        if is_guarded() {
+            return;
+        }
         no_panic.store(false, Ordering::SeqCst);
         say(panic);
+        // Other threads would wait for the one that is gone.
+        std::process::abort();
     }));
     let (acknowledged, stopped) = (AtomicBool::new(false), AtomicBool::new(false));
     let state = State { received, acknowledged, wake, wake_write, stopped };

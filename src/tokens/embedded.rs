@@ -19,7 +19,7 @@ static PACKED: &[u8; 256 + 6 * (TOKENS - 256)] = include_bytes!(concat!(env!("OU
 /// The tokenizer of that vocabulary, made by the first call in a few milliseconds.
 pub(super) fn o200k_base() -> &'static FastBpe {
     static MADE: OnceLock<FastBpe> = OnceLock::new();
-    MADE.get_or_init(|| FastBpe::plain(Grammar::O200kTiktoken, bpe()))
+    MADE.get_or_init(|| FastBpe::plain(Grammar::O200k, bpe()))
 }
 
 /// Calls `each` with the bytes of every token, in the order of their ids.

@@ -4,7 +4,7 @@
 //! characters (see [`characters`](super::characters)). These are read here: only what encoding needs,
 //! in less than a tenth of a second, and run at several times the speed of the general engine. Every
 //! other file, and any with a setting that is not understood here, is run by the general engine (see
-//! [`engine`](super::engine)), whose ids are the reference for both.
+//! [`general`](super::general)), whose ids are the reference for both.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -17,7 +17,7 @@ use unicode_normalization_alignments::{IsNormalized, UnicodeNormalization, is_nf
 use super::added_tokens::{Added, Piece};
 use super::bpe::{Alphabet, Bpe, Vocabulary, WordCache};
 use super::characters::{Characters, Joins, SPACE};
-use super::engine::General;
+use super::general::General;
 use super::split::{Cuts, Grammar, Splitter};
 use super::vocabulary::{Lists, Vocab, both, text_of};
 use crate::error::{Error, Result};
@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 /// A tokenizer that was read from a file.
 pub(super) enum FileTokenizer {
     Fast(Box<FastBpe>),
-    General(General),
+    General(Box<General>),
 }
 
 /// Byte-pair merging of the words of a text.
@@ -33,6 +33,8 @@ pub(super) struct FastBpe {
     split: Split,
     bpe: Bpe,
     compose: bool,
+    /// Whether a text is given a space before it.
+    prefix: bool,
     /// Added tokens of the text as it is, and of the text in normal form.
     raw: Option<Added>,
     normal: Option<Added>,
@@ -72,7 +74,7 @@ impl FileTokenizer {
         let text = text.map_err(|e| fail(e.to_string()))?;
         let tokenizer = match lists.and_then(|lists| FastBpe::new(&bytes, &lists, around)) {
             Some(fast) => Self::Fast(Box::new(fast)),
-            None => Self::General(General::read(text).map_err(fail)?),
+            None => Self::General(Box::new(General::read(text).map_err(fail)?)),
         };
         Ok((tokenizer, identity))
     }
@@ -118,7 +120,16 @@ impl FastBpe {
     /// A tokenizer without added or special tokens.
     pub(super) fn plain(grammar: Grammar, bpe: Bpe) -> Self {
         let (split, cuts) = (Split::Pattern(grammar), Some(grammar.cuts()));
-        Self { split, bpe, compose: false, raw: None, normal: None, around: Default::default(), cuts }
+        Self {
+            split,
+            bpe,
+            compose: false,
+            prefix: false,
+            raw: None,
+            normal: None,
+            around: Default::default(),
+            cuts,
+        }
     }
 
     /// `None` where the file asks for anything that is not implemented here.
@@ -152,8 +163,10 @@ impl FastBpe {
         if matches!(split, Split::Joins(_)) && normal.is_some() {
             return None;
         }
-        let cuts = cuts.filter(|_| !cut);
-        Some(Self { split, bpe, compose, raw, normal, around, cuts })
+        // A part of a text must not be tokenised as if it had the space.
+        let prefix = matches!(split, Split::Joins(_)) && !replaces_spaces(&rest.normalizer, false);
+        let cuts = cuts.filter(|_| !cut && !prefix);
+        Some(Self { split, bpe, compose, prefix, raw, normal, around, cuts })
     }
 
     pub(super) fn encode(&self, text: &str, scratch: &mut Scratch, out: &mut Vec<u32>) {
@@ -167,7 +180,11 @@ impl FastBpe {
     }
 
     fn encode_normal(&self, text: &str, scratch: &mut Scratch, out: &mut Vec<u32>) {
-        let text = if self.compose { composed(text) } else { Cow::Borrowed(text) };
+        let text = match () {
+            () if self.compose => composed(text),
+            () if self.prefix => Cow::Owned(format!("{SPACE}{text}")),
+            () => Cow::Borrowed(text),
+        };
         let Some(added) = &self.normal else {
             return self.encode_words(&text, scratch, out);
         };
@@ -246,19 +263,26 @@ fn characters(file: &[u8], rest: &File<'_>, lists: &Lists<'_>) -> Option<(Split,
     }
     // The spaces that the pre-tokenizer of Gemma splits at have been replaced before.
     let space = serde_json::json!({"String": " "});
-    let replace = serde_json::json!({"type": "Replace", "pattern": space, "content": SPACE.to_string()});
     let split = |behavior: &Value| serde_json::json!({"type": "Split", "pattern": space, "behavior": behavior, "invert": false});
     let pre_tokenizer = &rest.pre_tokenizer;
     let whole = pre_tokenizer.is_null()
         || pre_tokenizer.get("behavior").is_some_and(|behavior| *pre_tokenizer == split(behavior));
-    if rest.normalizer != replace || !whole {
+    let known = [false, true].iter().any(|&prefix| replaces_spaces(&rest.normalizer, prefix));
+    if !known || !whole {
         return None;
     }
-    let mut bytes = [0; 256];
-    for (byte, id) in bytes.iter_mut().enumerate() {
-        *id = vocab.id_of(&format!("<0x{byte:02X}>"))?;
+    let mut bytes = [None; 256];
+    for (byte, id) in (0..=u8::MAX).zip(&mut bytes) {
+        *id = vocab.id_of(&format!("<0x{byte:02X}>"));
+        // Gemma 1 and 2 have no token for the byte of a tab, which is a token itself; and some bytes
+        // occur in no text.
+        let itself = byte < 0x80 && vocab.id_of(&char::from(byte).to_string()).is_some();
+        if id.is_none() && !itself && !matches!(byte, 0xC0 | 0xC1 | 0xF5..) {
+            return None;
+        }
     }
-    let of_bytes: HashSet<u32> = bytes.into_iter().collect();
+    let of_bytes: HashSet<u32> = bytes.into_iter().flatten().collect();
+    let bytes = bytes.map(Option::unwrap_or_default);
     if resolved.iter().any(|[left, right, _]| of_bytes.contains(left) || of_bytes.contains(right)) {
         return None;
     }
@@ -267,7 +291,8 @@ fn characters(file: &[u8], rest: &File<'_>, lists: &Lists<'_>) -> Option<(Split,
         let [left, right] = merge.sides(file).map(text_of);
         joins.insert(left?.chars().next_back()?, right?.chars().next()?);
     }
-    let single = vocab.tokens.iter().filter(|token| token.spelling.len() <= 6).filter_map(|token| {
+    // The longest spelling of a character is two escapes.
+    let single = vocab.tokens.iter().filter(|token| token.spelling.len() <= 12).filter_map(|token| {
         let text = token.text()?;
         let mut chars = text.chars();
         Some((chars.next()?, token.id)).filter(|_| chars.next().is_none())
@@ -275,6 +300,22 @@ fn characters(file: &[u8], rest: &File<'_>, lists: &Lists<'_>) -> Option<(Split,
     let alphabet = Alphabet::Characters(Box::new(Characters::new(single, &bytes)));
     let cuts = joins.allow_default_cuts().then_some(Cuts::DEFAULT);
     Some((Split::Joins(Box::new(joins)), alphabet, cuts))
+}
+
+/// Whether a normalizer writes each space as U+2581, and with `prefix` puts one before the text first.
+fn replaces_spaces(normalizer: &Value, prefix: bool) -> bool {
+    let replace =
+        serde_json::json!({"type": "Replace", "pattern": {"String": " "}, "content": SPACE.to_string()});
+    let prepend = serde_json::json!({"type": "Prepend", "prepend": SPACE.to_string()});
+    let steps = match normalizer.get("normalizers").and_then(Value::as_array) {
+        Some(steps) if normalizer["type"] == "Sequence" => &steps[..],
+        _ => std::slice::from_ref(normalizer),
+    };
+    match steps {
+        [only] => !prefix && *only == replace,
+        [first, second] => prefix && *first == prepend && *second == replace,
+        _ => false,
+    }
 }
 
 /// The tokens that are found before a text is split.

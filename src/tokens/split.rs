@@ -1,7 +1,7 @@
 //! Splitting text into words, as the pre-tokenizers of common models do it.
 //!
-//! The patterns are recognised by their text and run by the scanner (see [`engine`](super::engine)). A
-//! file with another pattern is left to the general engine.
+//! The patterns are recognised by their text and run by the [`scanner`](super::scanner). A file with
+//! another pattern is left to the [`general`](super::general) engine.
 //!
 //! **Where a text may be cut.** All these patterns begin a new word at a space or newline after an
 //! ASCII letter or digit: no alternative has the two characters in one word, and none looks back.
@@ -16,7 +16,7 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use super::engine::{Pattern, Scanner, Span, regexes};
+use super::scanner::{Pattern, Scanner, Span, regexes};
 use super::unicode_patch;
 
 /// Bytes that are split at once: the working memory is nine times as much.
@@ -31,10 +31,10 @@ pub(super) enum Grammar {
     Cl100k,
     /// The same with single digits: Qwen 2 and 3.
     Qwen,
+    /// The same with marks as letters: Qwen 3.5 and later.
+    QwenMarks,
     /// `o200k_base`, gpt-oss, Llama 4.
     O200k,
-    /// `o200k_base` as tiktoken reads it, see [`unicode_patch`].
-    O200kTiktoken,
     /// `DeepSeek` V3.
     DeepSeek,
     /// Mistral.
@@ -65,7 +65,8 @@ impl Grammar {
             [regexes::O200K] => Some(Self::O200k),
             [regexes::TEKKEN] => Some(Self::Tekken),
             [regexes::KIMI_K2] => Some(Self::Kimi),
-            [one] if one == regexes::CL100K.replace(r"\p{N}{1,3}", r"\p{N}") => Some(Self::Qwen),
+            [one] if one == qwen() => Some(Self::Qwen),
+            [one] if one == qwen_marks() => Some(Self::QwenMarks),
             [regexes::DEEPSEEK_NUM, regexes::DEEPSEEK_CJK, big]
                 // The file has the line ends themselves where the constant has escapes.
                 if big.replace('\r', r"\r").replace('\n', r"\n") == regexes::DEEPSEEK_BIG =>
@@ -82,7 +83,8 @@ impl Grammar {
             Self::Gpt2 => Pattern::Gpt2,
             Self::Cl100k => Pattern::Cl100k,
             Self::Qwen => Pattern::Qwen,
-            Self::O200k | Self::O200kTiktoken => Pattern::O200k,
+            Self::QwenMarks => Pattern::QwenMarks,
+            Self::O200k => Pattern::O200k,
             Self::DeepSeek => Pattern::DeepSeek,
             Self::Tekken => Pattern::Tekken,
             Self::Kimi => Pattern::Kimi,
@@ -93,6 +95,16 @@ impl Grammar {
     pub(super) fn cuts(self) -> Cuts {
         Cuts { after_newlines: self != Self::Gpt2 }
     }
+}
+
+/// The pattern of Qwen 2 and 3.
+fn qwen() -> String {
+    regexes::CL100K.replace(r"\p{N}{1,3}", r"\p{N}")
+}
+
+/// The pattern of Qwen 3.5 and later.
+fn qwen_marks() -> String {
+    qwen().replace(r"?\p{L}+", r"?[\p{L}\p{M}]+").replace(r"[^\s\p{L}\p{N}]", r"[^\s\p{L}\p{M}\p{N}]")
 }
 
 /// Whether a step is the byte-level one, with its own pattern or without, and adds no space.
@@ -122,13 +134,9 @@ pub(super) struct Splitter(Scanner);
 impl Splitter {
     /// The words of `text`, which is shorter than 4 GiB.
     pub(super) fn split(&mut self, grammar: Grammar, text: &str) -> &[Span] {
-        let patched = match grammar {
-            Grammar::O200kTiktoken => unicode_patch::as_tiktoken_sees(text),
-            Grammar::Cl100k | Grammar::Qwen | Grammar::O200k | Grammar::Kimi => {
-                unicode_patch::with_long_s(text)
-            }
-            Grammar::Gpt2 | Grammar::DeepSeek | Grammar::Tekken => None,
-        };
+        // The other patterns have contractions of any case.
+        let long_s = !matches!(grammar, Grammar::Gpt2 | Grammar::DeepSeek | Grammar::Tekken);
+        let patched = unicode_patch::as_python_sees(text, long_s);
         self.0.split(grammar.pattern(), patched.as_deref().unwrap_or(text.as_bytes()))
     }
 }

@@ -77,7 +77,7 @@ impl Tokenizer {
     /// Where a text may be cut without changing its tokens, if that is known.
     pub(super) fn cuts(&self) -> Option<Cuts> {
         match &self.kind {
-            Kind::O200kBase => Some(Grammar::O200kTiktoken.cuts()),
+            Kind::O200kBase => Some(Grammar::O200k.cuts()),
             Kind::Bytes => None,
             Kind::File(file) => file.cuts(),
         }

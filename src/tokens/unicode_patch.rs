@@ -1,10 +1,10 @@
-//! Characters that tiktoken classifies differently from the scanner of words.
+//! Characters that Python's libraries classify differently from the scanner of words.
 //!
-//! Python's tiktoken (0.14) has the character tables of Unicode 16, the scanner those of Unicode 17:
-//! tiktoken takes a letter that is new in version 17 for a symbol. And tiktoken takes `'ſ` for the
-//! contraction `'s`, since it ignores case there. To find the same words, the scanner is given a text
-//! in which these characters are replaced by others of the same length, which it classifies as
-//! tiktoken classifies the originals.
+//! Python's tiktoken (0.14) and tokenizers (0.23) have the character tables of Unicode 16, the scanner
+//! those of Unicode 17: the libraries take a letter that is new in version 17 for a symbol. And they
+//! take `'ſ` for the contraction `'s` where a pattern ignores case. To find the same words, the scanner
+//! is given a text in which these characters are replaced by others of the same length, which it
+//! classifies as the libraries classify the originals.
 //!
 //! The list comes from comparing the classes that both give to every code point.
 
@@ -41,8 +41,9 @@ pub(super) const NEW: [(u32, u32); 27] = [
     (0x323b0, 0x33479),
 ];
 
-/// The text to scan in place of `text` to get tiktoken's words; `None` if that is `text` itself.
-pub(super) fn as_tiktoken_sees(text: &str) -> Option<Vec<u8>> {
+/// The text to scan in place of `text` to get the words of the libraries; `None` if that is `text` itself.
+/// With `long_s` the pattern takes `'ſ` for a contraction.
+pub(super) fn as_python_sees(text: &str, long_s: bool) -> Option<Vec<u8>> {
     let bytes = text.as_bytes();
     if bytes.is_ascii() || !bytes.iter().zip(&bytes[1..]).fold(false, |any, (&a, &b)| any | may_differ(a, b))
     {
@@ -51,7 +52,7 @@ pub(super) fn as_tiktoken_sees(text: &str) -> Option<Vec<u8>> {
     let mut seen = Vec::new();
     for (at, c) in text.char_indices().filter(|(_, c)| !c.is_ascii()) {
         let (at, other) = match c {
-            'ſ' if text[..at].ends_with('\'') => (at - 1, "'re"),
+            'ſ' if long_s && text[..at].ends_with('\'') => (at - 1, "'re"),
             // A lowercase letter up to Unicode 16, and one without case since.
             'ʕ' => (at, "ß"),
             _ if is_new(c) => (at, if c.len_utf8() == 3 { "\u{ffff}" } else { "\u{10ffff}" }),
@@ -61,19 +62,6 @@ pub(super) fn as_tiktoken_sees(text: &str) -> Option<Vec<u8>> {
             seen.extend_from_slice(bytes);
         }
         seen[at..at + other.len()].copy_from_slice(other.as_bytes());
-    }
-    (!seen.is_empty()).then_some(seen)
-}
-
-/// The text to scan in place of `text` to get the words of Python's tokenizers 0.23, which differ in the
-/// long s alone: where a pattern has contractions of any case, `'ſ` is taken for `'s`.
-pub(super) fn with_long_s(text: &str) -> Option<Vec<u8>> {
-    let mut seen = Vec::new();
-    for at in memchr::memmem::find_iter(text.as_bytes(), "'ſ") {
-        if seen.is_empty() {
-            seen.extend_from_slice(text.as_bytes());
-        }
-        seen[at..at + 3].copy_from_slice(b"'re");
     }
     (!seen.is_empty()).then_some(seen)
 }
@@ -116,17 +104,16 @@ mod tests {
                 _ if new => Some("x\u{10ffff}'sx".to_owned()),
                 _ => None,
             };
-            assert_eq!(as_tiktoken_sees(&text), expected.map(String::into_bytes), "{text:?}");
+            assert_eq!(as_python_sees(&text, true), expected.map(String::into_bytes), "{text:?}");
         }
     }
 
     #[test]
     fn a_long_s_is_replaced_after_an_apostrophe_only() {
-        assert_eq!(as_tiktoken_sees("aſ ſ'ſ'ſx 'S").unwrap(), "aſ ſ're'rex 'S".as_bytes());
-        assert_eq!(as_tiktoken_sees("aſ ſ"), None);
-        assert_eq!(as_tiktoken_sees("ſ"), None);
-        assert_eq!(as_tiktoken_sees(""), None);
-        assert_eq!(with_long_s("aſ ſ'ſ'ſx 'S").unwrap(), "aſ ſ're'rex 'S".as_bytes());
-        assert_eq!(with_long_s("aſ ſ 's"), None);
+        assert_eq!(as_python_sees("aſ ſ'ſ'ſx 'S", true).unwrap(), "aſ ſ're'rex 'S".as_bytes());
+        assert_eq!(as_python_sees("aſ ſ'ſ'ſx 'S", false), None);
+        for text in ["aſ ſ", "ſ", "", "aſ ſ 's"] {
+            assert_eq!(as_python_sees(text, true), None);
+        }
     }
 }
