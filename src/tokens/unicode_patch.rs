@@ -41,12 +41,45 @@ pub(super) const NEW: [(u32, u32); 27] = [
     (0x323b0, 0x33479),
 ];
 
+/// The same of symbols and punctuation, which few patterns tell from what is not assigned.
+const NEW_SYMBOLS: [(u32, u32); 20] = [
+    (0x20c1, 0x20c1),
+    (0x2b96, 0x2b96),
+    (0xfbc3, 0xfbd2),
+    (0xfd90, 0xfd91),
+    (0xfdc8, 0xfdce),
+    (0x10ed0, 0x10ed8),
+    (0x1ccfa, 0x1ccfc),
+    (0x1ceba, 0x1ced0),
+    (0x1cee0, 0x1cef0),
+    (0x1f6d8, 0x1f6d8),
+    (0x1f777, 0x1f77a),
+    (0x1f8d0, 0x1f8d8),
+    (0x1fa54, 0x1fa57),
+    (0x1fa8a, 0x1fa8a),
+    (0x1fa8e, 0x1fa8e),
+    (0x1fac8, 0x1fac8),
+    (0x1facd, 0x1facd),
+    (0x1faea, 0x1faea),
+    (0x1faef, 0x1faef),
+    (0x1fbfa, 0x1fbfa),
+];
+
 /// The text to scan in place of `text` to get the words of the libraries; `None` if that is `text` itself.
-/// With `long_s` the pattern takes `'ſ` for a contraction.
-pub(super) fn as_python_sees(text: &str, long_s: bool) -> Option<Vec<u8>> {
+/// With `long_s` the pattern takes `'ſ` for a contraction, with `symbols` it tells symbols from what is
+/// not assigned.
+pub(super) fn as_python_sees(text: &str, long_s: bool, symbols: bool) -> Option<Vec<u8>> {
     let bytes = text.as_bytes();
-    if bytes.is_ascii() || !bytes.iter().zip(&bytes[1..]).fold(false, |any, (&a, &b)| any | may_differ(a, b))
-    {
+    if bytes.is_ascii() {
+        return None;
+    }
+    let pairs = bytes.iter().zip(&bytes[1..]);
+    let differs = if symbols {
+        pairs.fold(false, |any, (&a, &b)| any | may_differ(a, b) | may_be_new_symbol(a, b))
+    } else {
+        pairs.fold(false, |any, (&a, &b)| any | may_differ(a, b))
+    };
+    if !differs {
         return None;
     }
     let mut seen = Vec::new();
@@ -55,7 +88,9 @@ pub(super) fn as_python_sees(text: &str, long_s: bool) -> Option<Vec<u8>> {
             'ſ' if long_s && text[..at].ends_with('\'') => (at - 1, "'re"),
             // A lowercase letter up to Unicode 16, and one without case since.
             'ʕ' => (at, "ß"),
-            _ if is_new(c) => (at, if c.len_utf8() == 3 { "\u{ffff}" } else { "\u{10ffff}" }),
+            _ if is_in(&NEW, c) || symbols && is_in(&NEW_SYMBOLS, c) => {
+                (at, if c.len_utf8() == 3 { "\u{ffff}" } else { "\u{10ffff}" })
+            }
             _ => continue,
         };
         if seen.is_empty() {
@@ -79,14 +114,23 @@ fn may_differ(a: u8, b: u8) -> bool {
         | (a == 0xf0) & (b != 0x9f)
 }
 
-fn is_new(c: char) -> bool {
+/// The same for [`NEW_SYMBOLS`].
+#[expect(clippy::needless_bitwise_bool, reason = "without branches the loop is vectorised")]
+#[inline(always)]
+fn may_be_new_symbol(a: u8, b: u8) -> bool {
+    (a == 0xe2) & ((b == 0x83) | (b == 0xae))
+        | (a == 0xef) & ((b == 0xaf) | (b == 0xb6) | (b == 0xb7))
+        | (a == 0xf0) & (b == 0x9f)
+}
+
+fn is_in(ranges: &[(u32, u32)], c: char) -> bool {
     let c = u32::from(c);
     let place = |&(first, last): &(u32, u32)| match () {
         () if last < c => Ordering::Less,
         () if c < first => Ordering::Greater,
         () => Ordering::Equal,
     };
-    NEW.binary_search_by(place).is_ok()
+    ranges.binary_search_by(place).is_ok()
 }
 
 #[cfg(test)]
@@ -104,16 +148,25 @@ mod tests {
                 _ if new => Some("x\u{10ffff}'sx".to_owned()),
                 _ => None,
             };
-            assert_eq!(as_python_sees(&text, true), expected.map(String::into_bytes), "{text:?}");
+            assert_eq!(
+                as_python_sees(&text, true, false),
+                expected.clone().map(String::into_bytes),
+                "{text:?}"
+            );
+            let symbol = NEW_SYMBOLS.iter().any(|&(first, last)| (first..=last).contains(&u32::from(c)));
+            let seen = as_python_sees(&text, true, true);
+            let other = if u32::from(c) < 0x10000 { "\u{ffff}" } else { "\u{10ffff}" };
+            let expected = if symbol { Some(format!("x{other}'sx")) } else { expected };
+            assert_eq!(seen, expected.map(String::into_bytes), "{text:?}");
         }
     }
 
     #[test]
     fn a_long_s_is_replaced_after_an_apostrophe_only() {
-        assert_eq!(as_python_sees("aſ ſ'ſ'ſx 'S", true).unwrap(), "aſ ſ're'rex 'S".as_bytes());
-        assert_eq!(as_python_sees("aſ ſ'ſ'ſx 'S", false), None);
+        assert_eq!(as_python_sees("aſ ſ'ſ'ſx 'S", true, false).unwrap(), "aſ ſ're'rex 'S".as_bytes());
+        assert_eq!(as_python_sees("aſ ſ'ſ'ſx 'S", false, true), None);
         for text in ["aſ ſ", "ſ", "", "aſ ſ 's"] {
-            assert_eq!(as_python_sees(text, true), None);
+            assert_eq!(as_python_sees(text, true, true), None);
         }
     }
 }
