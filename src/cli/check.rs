@@ -28,7 +28,7 @@ fn pair<O>(spec: &Spec<O>, given: &[&str]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::super::parse::parse;
-    use super::super::testing::SPEC;
+    use super::super::spec::testing::SPEC;
     use super::super::{cat, hash, stats, synth};
     use super::*;
 

@@ -192,7 +192,7 @@ mod tests {
     use std::io::Write as _;
     use std::process::{Command, Stdio};
 
-    use super::super::testing::SPEC;
+    use super::super::spec::testing::SPEC;
     use super::*;
 
     const SHELLS: [(&str, Shell); 3] = [("bash", Shell::Bash), ("zsh", Shell::Zsh), ("fish", Shell::Fish)];

@@ -165,7 +165,7 @@ fn quote(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::SPEC;
+    use super::super::spec::testing::SPEC;
     use super::*;
 
     #[test]

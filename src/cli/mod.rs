@@ -21,8 +21,6 @@ pub mod stats;
 mod suggest;
 pub mod synth;
 mod terminal;
-#[cfg(test)]
-mod testing;
 mod value;
 
 use std::io::{self, Write};

@@ -118,7 +118,7 @@ fn unreadable(error: lexopt::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::super::common::When;
-    use super::super::testing::{Format, Kept, SPEC, Test};
+    use super::super::spec::testing::{Format, Kept, SPEC, Test};
     use super::super::{Request, Shell};
     use super::*;
 

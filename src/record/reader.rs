@@ -75,7 +75,7 @@ pub struct TraceReader {
     /// The operand that the decoder is for.
     file: Option<usize>,
     format: &'static FormatSpec,
-    decoder: Option<Box<dyn DecodeLine>>,
+    decoder: Option<DecodeLine>,
     decoded: DecodedLines,
     /// Where the current record stands in `decoded`, if it does, and whether its file numbers from zero.
     place: Option<(Range<usize>, bool)>,
@@ -157,7 +157,7 @@ impl TraceReader {
             }
             let Some(decoder) = &mut self.decoder else { return Ok(Some(self.parse())) };
             self.decoded.clear();
-            if let Err(invalid) = decoder.line(self.input.line(), &mut self.decoded) {
+            if let Err(invalid) = decoder(self.input.line(), &mut self.decoded) {
                 self.decoded.clear();
                 return Ok(Some(Err(invalid)));
             }
