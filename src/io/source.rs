@@ -169,9 +169,9 @@ impl Read for ReadAhead {
     }
 }
 
-/// Our own error out of the `io::Error` that carried it through a decoder.
+/// Our own error out of the `io::Error` that carried it through a decoder or a buffer.
 #[allow(clippy::redundant_closure_for_method_calls, reason = "the method's full path is unreadable")]
-fn lift(name: &str, error: io::Error) -> Error {
+pub(crate) fn lift(name: &str, error: io::Error) -> Error {
     if error.get_ref().is_some_and(|inner| inner.is::<Error>()) {
         let inner = error.into_inner().and_then(|inner| inner.downcast::<Error>().ok());
         let own = inner.map_or(Error::Failed("unknown input error".into()), |boxed| *boxed);
