@@ -55,6 +55,7 @@ struct Count {
 
 /// Running check of a trace. Memory grows by 8 bytes per distinct block, and by some 21 more where
 /// ids are not dense; at the limit blocks are no longer compared with those of other records.
+#[derive(Default)]
 pub struct Checker {
     records: u64,
     /// Bytes that the tables may take.
@@ -95,17 +96,9 @@ impl Checker {
     /// Nothing has been read yet. The process may take some `max_memory` bytes.
     pub fn new(max_memory: usize) -> Self {
         Self {
-            records: 0,
             // A table that grows is there twice for a moment.
             budget: max_memory.saturating_sub(FIXED) / 3,
-            compared_records: None,
-            numbering: Numbering::default(),
-            parents: Vec::new(),
-            tokens: Vec::new(),
-            previous_time: None,
-            findings: BTreeMap::new(),
-            numbers: Vec::new(),
-            sorted: Vec::new(),
+            ..Self::default()
         }
     }
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::blocks::{BlockNumber, Numbering};
 use crate::error::{Invalid, Result};
 use crate::io::{Input, InputOptions};
-use crate::record::TraceReader;
 use crate::record::formats::Format;
+use crate::record::{TraceReader, first_bits};
 
 /// Whether equal ids in different files are the same block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -264,9 +264,7 @@ fn keyed(key: &[u8; 32], group: Group, id: u64) -> u64 {
     let mut name = [0; 12];
     name[..8].copy_from_slice(&id.to_le_bytes());
     name[8..].copy_from_slice(&group.to_le_bytes());
-    let mut first = [0; 8];
-    first.copy_from_slice(&blake3::keyed_hash(key, &name).as_bytes()[..8]);
-    u64::from_le_bytes(first) >> 11
+    first_bits(blake3::keyed_hash(key, &name).as_bytes()) >> 11
 }
 
 /// Makes one block of every `factor`: its id is that of its last block, since an id stands for all

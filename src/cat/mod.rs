@@ -19,7 +19,7 @@ pub use entry::SourceRecord;
 pub use ids::{Group, IdChange, IdMap, IdsScope, ReadOptions, Scopes};
 pub use records::{Order, Records};
 pub use run::{Action, Task, run};
-pub use select::{Bounds, Sample, SampleBy, Selection, Selector};
+pub use select::{Sample, SampleBy, Selection, Selector};
 pub use sessions::{Session, Sessions};
 pub use sort::SortOptions;
 pub use times::{Retimer, TimeChange};

@@ -4,6 +4,7 @@ use crate::cat::entry::{SourceRecord, no_timestamp};
 use crate::cat::sessions::Sessions;
 use crate::error::Invalid;
 use crate::record::time::Millis;
+use crate::record::{LengthRange, first_bits};
 
 /// What records must be like to be kept.
 #[derive(Clone, Debug, Default)]
@@ -13,9 +14,9 @@ pub struct Selection {
     /// Before this time.
     pub to: Option<Millis>,
     /// Shortest and longest prompt.
-    pub input: Bounds,
+    pub input: LengthRange,
     /// Shortest and longest output.
-    pub output: Bounds,
+    pub output: LengthRange,
     /// A share by chance.
     pub sample: Option<Sample>,
     /// At most so many.
@@ -28,8 +29,8 @@ impl Selection {
     /// Whether all records are kept.
     pub fn is_all(&self) -> bool {
         !self.needs_time()
-            && self.input == Bounds::default()
-            && self.output == Bounds::default()
+            && self.input == LengthRange::default()
+            && self.output == LengthRange::default()
             && self.sample.is_none()
             && self.head.is_none()
             && self.tail.is_none()
@@ -38,29 +39,6 @@ impl Selection {
     /// Whether a record without a timestamp cannot be judged.
     pub fn needs_time(&self) -> bool {
         self.from.is_some() || self.to.is_some()
-    }
-}
-
-/// The shortest and the longest length, both included.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bounds {
-    /// The shortest, if there is one.
-    pub min: Option<u64>,
-    /// The longest, if there is one.
-    pub max: Option<u64>,
-}
-
-impl Bounds {
-    /// Whether there is any length within.
-    pub fn is_possible(self) -> bool {
-        self.min.zip(self.max).is_none_or(|(min, max)| min <= max)
-    }
-
-    /// A length that is not known fits only where any does.
-    fn contain(self, length: Option<u64>) -> bool {
-        let fits =
-            |length| self.min.is_none_or(|min| min <= length) && self.max.is_none_or(|max| length <= max);
-        length.map_or(self == Self::default(), fits)
     }
 }
 
@@ -138,7 +116,7 @@ impl Selector {
             }
         }
         let fits =
-            input.contain(Some(entry.record.input_length)) && output.contain(entry.record.output_length);
+            input.contains(entry.record.input_length) && output.may_contain(entry.record.output_length);
         Ok(drawn && fits)
     }
 
@@ -167,10 +145,8 @@ impl Selector {
             self.unsampled += u64::from(by != SampleBy::Request);
             return Ok(self.random.f64() < share);
         }
-        let mut first = [0; 8];
-        first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
         // 53 bits: the same double on every machine.
-        let fraction = (u64::from_le_bytes(first) >> 11) as f64 / (1_u64 << 53) as f64;
+        let fraction = (first_bits(hasher.finalize().as_bytes()) >> 11) as f64 / (1_u64 << 53) as f64;
         Ok(fraction < share)
     }
 }

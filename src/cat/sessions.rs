@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use crate::error::Invalid;
+use crate::record::first_bits;
 use crate::record::json::RawObject;
 
 /// Names of the field that tells the session.
@@ -53,9 +54,7 @@ impl Sessions {
 }
 
 fn hash(name: &str) -> Session {
-    let mut first = [0; 8];
-    first.copy_from_slice(&blake3::hash(name.as_bytes()).as_bytes()[..8]);
-    u64::from_le_bytes(first)
+    first_bits(blake3::hash(name.as_bytes()).as_bytes())
 }
 
 #[cfg(test)]

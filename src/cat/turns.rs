@@ -15,7 +15,7 @@ use foldhash::fast::RandomState;
 
 use crate::cat::sessions::Session;
 use crate::error::Invalid;
-use crate::record::MAX_NEW_BLOCKS;
+use crate::record::{MAX_NEW_BLOCKS, first_bits};
 
 /// What the rows of a session shall hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,10 +135,7 @@ impl TurnConverter {
 
 /// A 64-bit id that no other source of ids gives.
 fn fresh_id(n: u64) -> u64 {
-    let mut first = [0; 8];
-    let hash = blake3::derive_key("kvtrace 2026-11-25 blocks of turns", &n.to_le_bytes());
-    first.copy_from_slice(&hash[..8]);
-    u64::from_le_bytes(first)
+    first_bits(&blake3::derive_key("kvtrace 2026-11-25 blocks of turns", &n.to_le_bytes()))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-use super::choice::Choice;
+use super::choice::{Choice, NamedValues};
 use super::completions::Shell;
 use super::spec::{Opt, opt};
 use crate::error::{Error, Result};
@@ -76,7 +76,7 @@ pub enum When {
 }
 
 impl Choice for When {
-    const NAMES: &'static [(&'static str, Self)] =
+    const NAMES: NamedValues<Self> =
         &[("auto", Self::Auto), ("always", Self::Always), ("never", Self::Never)];
 }
 
@@ -105,10 +105,9 @@ pub struct CommonOptions<O>(PhantomData<O>);
 impl<O: HasCommon + 'static> CommonOptions<O> {
     /// The table for [`Spec::common`](super::Spec::common).
     pub const TABLE: &'static [Opt<O>] = &[
-        opt("output").short('o').file(|o, v| {
-            o.common().output = Some(v.path()).filter(|path| path.as_os_str() != "-");
-            Ok(())
-        }),
+        opt("output")
+            .short('o')
+            .file(|o, v| v.file().map(|path| o.common().output = (path.as_os_str() != "-").then_some(path))),
         opt("skip-invalid").flag(|o| o.common().skip_invalid = true),
         opt("max-line").value(|o, v| v.bytes().map(|size| o.common().max_line = size)),
         opt("progress").choice::<_, When>(|o, v| v.pick().map(|when| o.common().progress = when)),

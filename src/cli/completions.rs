@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::choice::Choice;
+use super::choice::{Choice, NamedValues};
 use super::manual::{Manual, OptionText};
 use super::spec::{Arg, Opt, Spec};
 
@@ -21,8 +21,7 @@ pub enum Shell {
 }
 
 impl Choice for Shell {
-    const NAMES: &'static [(&'static str, Self)] =
-        &[("bash", Self::Bash), ("zsh", Self::Zsh), ("fish", Self::Fish)];
+    const NAMES: NamedValues<Self> = &[("bash", Self::Bash), ("zsh", Self::Zsh), ("fish", Self::Fish)];
 }
 
 /// The script that completes a filter's options in `shell`.

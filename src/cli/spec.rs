@@ -152,7 +152,7 @@ impl<O> Opt<O> {
 /// A small table for the tests of this folder.
 #[cfg(test)]
 pub(super) mod testing {
-    use super::super::choice::Choice;
+    use super::super::choice::{Choice, NamedValues};
     use super::super::common::{Common, CommonOptions, HasCommon};
     use super::super::value::Value;
     use super::{Opt, Spec, opt};
@@ -174,7 +174,7 @@ pub(super) mod testing {
     }
 
     impl Choice for Kept {
-        const NAMES: &'static [(&'static str, Self)] = &[("id", Self::Id), ("kind", Self::Kind)];
+        const NAMES: NamedValues<Self> = &[("id", Self::Id), ("kind", Self::Kind)];
     }
 
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -185,7 +185,7 @@ pub(super) mod testing {
     }
 
     impl Choice for Format {
-        const NAMES: &'static [(&'static str, Self)] = &[("table", Self::Table), ("json", Self::Json)];
+        const NAMES: NamedValues<Self> = &[("table", Self::Table), ("json", Self::Json)];
     }
 
     impl HasCommon for Test {

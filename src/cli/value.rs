@@ -40,9 +40,12 @@ impl Value {
         self.text().map(str::to_owned)
     }
 
-    /// The value as a file name, which may be any bytes.
-    pub fn path(&self) -> PathBuf {
-        PathBuf::from(&self.0)
+    /// The value as the name of a file, which may be any bytes.
+    ///
+    /// # Errors
+    /// None: the other ways to read a value have some.
+    pub fn file(&self) -> Result<PathBuf, String> {
+        Ok(PathBuf::from(&self.0))
     }
 
     /// The name of a file that is made beside the output, which has standard output for itself.
@@ -50,7 +53,7 @@ impl Value {
     /// # Errors
     /// For `-`.
     pub fn own_file(&self) -> Result<PathBuf, String> {
-        let path = self.path();
+        let path = self.file()?;
         if path.as_os_str() == "-" {
             return Err("standard output is for the records; expected the name of a file".into());
         }
@@ -438,6 +441,7 @@ fn split_exponent(text: &str) -> (i64, &str) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::choice::NamedValues;
     use super::*;
 
     fn count(text: &str) -> Result<u64, String> {
@@ -619,7 +623,7 @@ mod tests {
     }
 
     impl Choice for u8 {
-        const NAMES: &'static [(&'static str, Self)] = &[("table", 1), ("json", 2), ("csv", 3)];
+        const NAMES: NamedValues<Self> = &[("table", 1), ("json", 2), ("csv", 3)];
     }
 
     #[test]
@@ -660,7 +664,7 @@ mod tests {
     fn a_path_may_be_any_bytes_but_a_text_may_not() {
         use std::os::unix::ffi::OsStringExt;
         let value = Value::new(OsString::from_vec(b"a\xff".to_vec()));
-        assert_eq!(value.path().as_os_str(), value.0);
+        assert_eq!(value.file().unwrap().as_os_str(), value.0);
         assert!(value.text().unwrap_err().contains("is not valid UTF-8"));
         assert!(value.count().unwrap_err().contains("is not valid UTF-8"));
     }

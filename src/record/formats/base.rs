@@ -12,6 +12,7 @@ use crate::error::Invalid;
 use crate::record::json::{RawObject, id_bits};
 use crate::record::line::TraceLine;
 use crate::record::time::Unit;
+use crate::record::trace_record::first_bits;
 
 /// What a decoder may need to know of its file.
 pub(in crate::record) struct FileFacts {
@@ -129,7 +130,7 @@ pub(super) fn surrogate_id(parts: &[&[u8]]) -> u64 {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);
     }
-    first_bits(&hasher.finalize())
+    first_bits(hasher.finalize().as_bytes())
 }
 
 /// The surrogate id of an `id` that follows a `parent`, which is a surrogate id itself; faster.
@@ -137,13 +138,7 @@ pub(super) fn surrogate_child(parent: u64, id: u64) -> u64 {
     let mut name = [0; 16];
     name[..8].copy_from_slice(&parent.to_le_bytes());
     name[8..].copy_from_slice(&id.to_le_bytes());
-    first_bits(&blake3::hash(&name))
-}
-
-fn first_bits(hash: &blake3::Hash) -> u64 {
-    let mut first = [0; 8];
-    first.copy_from_slice(&hash.as_bytes()[..8]);
-    u64::from_le_bytes(first)
+    first_bits(blake3::hash(&name).as_bytes())
 }
 
 /// Gives partial blocks that a format leaves out ids that occur nowhere else.
