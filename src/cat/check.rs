@@ -1,4 +1,4 @@
-//! `--check`: everything that can be wrong with a trace, counted, with the first place of each.
+//! Validates a trace: counts everything that can be wrong with it, and remembers where each was found first.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::blocks::{BlockNumber, Numbering};
 use crate::error::{Invalid, InvalidKind, printable_json};
 use crate::record::Record;
 
-/// Kinds of findings; the first group makes a trace invalid, the second is worth knowing.
+/// Kinds of findings. Those before `TimeBackwards` make a trace invalid; the others are worth knowing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Finding {
@@ -36,7 +36,7 @@ impl Finding {
         match kind {
             InvalidKind::Malformed => Self::Malformed,
             InvalidKind::MissingField => Self::MissingField,
-            // The reader gives neither of the last two.
+            // The reader reports neither of the last two.
             InvalidKind::BadValue | InvalidKind::OverLimit | InvalidKind::Conflict => Self::BadValue,
             InvalidKind::LengthMismatch => Self::LengthMismatch,
             InvalidKind::BlockSizeMismatch => Self::BlockSizeMismatch,
@@ -44,7 +44,7 @@ impl Finding {
     }
 }
 
-/// How often something was found, and where first.
+/// How often something was found, and where for the first time.
 #[derive(Serialize)]
 struct Count {
     count: u64,
@@ -53,12 +53,12 @@ struct Count {
     message: String,
 }
 
-/// Running check of a trace. Memory grows by 8 bytes per distinct block, and by some 21 more where
-/// ids are not dense; at the limit blocks are no longer compared with those of other records.
+/// Checks a trace record by record. It needs 8 bytes per distinct block, and about 21 more if ids are not
+/// dense. When its memory is used up, blocks are no longer compared with those of other records.
 #[derive(Default)]
 pub struct Checker {
     records: u64,
-    /// Bytes that the tables may take.
+    /// The most bytes that the tables may take.
     budget: usize,
     /// How many records had been read when the tables were full.
     compared_records: Option<u64>,
@@ -71,7 +71,7 @@ pub struct Checker {
     sorted: Vec<u64>,
 }
 
-/// Memory of the process beside the tables.
+/// Memory that the process needs besides the tables.
 const FIXED: usize = 4 << 20;
 
 /// Marks a block without a parent; no block has this number.
@@ -85,7 +85,7 @@ struct Summary<'a> {
     block_size: u64,
     unique_blocks: u64,
     dense: bool,
-    /// Present where the figures about blocks are only those of the first records.
+    /// Present if memory ran out: figures about blocks then cover only this many records.
     #[serde(skip_serializing_if = "Option::is_none")]
     compared_records: Option<u64>,
     errors: BTreeMap<Finding, &'a Count>,
@@ -93,16 +93,16 @@ struct Summary<'a> {
 }
 
 impl Checker {
-    /// Nothing has been read yet. The process may take some `max_memory` bytes.
+    /// A check of an empty trace. The process may take about `max_memory` bytes.
     pub fn new(max_memory: usize) -> Self {
         Self {
-            // A table that grows is there twice for a moment.
+            // While a table grows, its old and its new version exist side by side.
             budget: max_memory.saturating_sub(FIXED) / 3,
             ..Self::default()
         }
     }
 
-    /// Takes a line that is no valid record.
+    /// Counts a line that is not a valid record.
     pub fn invalid(&mut self, invalid: &Invalid, place: (&str, u64)) {
         self.found(Finding::of(invalid.kind), place, || invalid.message.clone());
     }
@@ -157,7 +157,7 @@ impl Checker {
         let mut next = known;
         for (position, (&number, &id)) in numbers.iter().zip(ids).enumerate() {
             let left = length - position as u64 * size;
-            // Blocks of more than 2^32 tokens are all the same here.
+            // Blocks of more than 2^32 tokens count as equally long.
             let tokens = u32::try_from(left.min(size)).unwrap_or(u32::MAX);
             if number == next {
                 next += 1;
@@ -195,7 +195,7 @@ impl Checker {
     }
 
     fn repeats(&mut self, ids: &[u64], place: (&str, u64)) {
-        // Along a path of a forest that is numbered by first appearance the ids rise.
+        // In a trace with dense ids they rise along every prompt, so nothing repeats.
         if ids.is_sorted_by(|a, b| a < b) {
             return;
         }

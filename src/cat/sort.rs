@@ -1,9 +1,9 @@
-//! `--sort`: records in the order of their times, in little memory.
+//! Sorts records by time in bounded memory.
 //!
-//! Records gather in memory until the budget is used, are sorted and written to a temporary file as a
-//! run; in the end the runs are merged. Where there are more runs than buffers, neighbouring runs are
-//! merged into longer ones first. Equal times keep their order. The file has no name from the start on,
-//! so nothing can be left behind, however the process ends.
+//! Records are collected in memory until the budget is used up, then sorted and written to a temporary file
+//! as a run; at the end the runs are merged. If there are more runs than buffers, neighbouring runs are
+//! merged into longer ones first. Records with equal times keep their order. The file never has a name, so
+//! nothing is left behind however the process ends.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -20,17 +20,17 @@ use crate::error::{Error, Result};
 use crate::io::{Status, lift, signals};
 use crate::record::{self, Record, TraceReader};
 
-/// Memory that the process takes beside what is sorted: its code, read and write buffers.
+/// Memory that the process needs besides the records: its code, buffers for reading and writing.
 const FIXED: usize = 5 << 20;
 
-/// The least that is used for sorting, whatever the user says.
+/// The least memory that sorting uses, even if the user allows less.
 const LEAST: usize = 1 << 20;
 
 /// The smallest and the largest buffer of a run that is being merged.
 const RUN_BUFFER: usize = 16 << 10;
 const LARGE_RUN_BUFFER: usize = 1 << 20;
 
-/// Records from memory that are given between two looks for a signal.
+/// How many records are returned from memory before the next check for a signal.
 const CHECK_SIGNALS: usize = 4096;
 
 /// How sorting is done.
@@ -38,14 +38,14 @@ const CHECK_SIGNALS: usize = 4096;
 pub struct SortOptions {
     /// Bytes of memory for the whole process.
     pub max_memory: usize,
-    /// Where temporary files are; the system's folder for them if absent.
+    /// The folder for the temporary file; the system's own if absent.
     pub folder: Option<PathBuf>,
 }
 
 /// Length of [`RunHeader`] in a run.
 const HEAD: usize = 8 + 8 + 4 + 1;
 
-/// What stands before a line in memory and in a run.
+/// What precedes a line in memory and in a run.
 #[derive(Clone, Copy, Default)]
 struct RunHeader {
     time: f64,
@@ -67,7 +67,7 @@ impl RunHeader {
         bytes
     }
 
-    /// The header at the start of `bytes`, and the line behind it; `None` if there are too few bytes.
+    /// The header at the start of `bytes` and the line after it; `None` if there are too few bytes.
     fn split(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let (time, rest) = bytes.split_first_chunk()?;
         let (len, rest) = rest.split_first_chunk()?;
@@ -88,7 +88,7 @@ pub(super) struct FileSort {
     arena: Vec<u8>,
     /// Where each record begins.
     index: Vec<(Moment, usize)>,
-    /// The next record of `index` where all are in memory.
+    /// Position in `index` of the next record, if all fit into memory.
     next: usize,
     runs: Runs,
     merging: Option<Merging>,
@@ -167,7 +167,7 @@ impl FileSort {
     fn spill(&mut self) -> Result<()> {
         signals::check()?;
         let Self { runs, folder, arena, index, .. } = self;
-        // The place decides between equal times, so the order is stable.
+        // Equal times are ordered by position in the arena, which keeps the sort stable.
         index.sort_unstable();
         runs.append(folder, |out| {
             let records = index.iter().filter_map(|&(_, at)| RunHeader::split(&arena[at..]));
@@ -189,7 +189,7 @@ impl FileSort {
         };
         let Some(head) = found else { return Ok(false) };
         self.head = head;
-        // It has been read before.
+        // The line has been parsed before, so this cannot fail.
         record::parse(&self.line, &mut self.record)?;
         Ok(true)
     }
@@ -225,7 +225,8 @@ impl FileSort {
     }
 }
 
-/// Room for so many items, or for as many as the system grants. What is not used is never touched.
+/// A vector with room for `items`, or for as many as the system allows. Memory that is never written costs
+/// nothing.
 fn reserved<T>(mut items: usize) -> Vec<T> {
     let mut vector = Vec::new();
     while vector.try_reserve_exact(items).is_err() {
@@ -239,7 +240,7 @@ fn at_once(budget: usize) -> usize {
     (budget / RUN_BUFFER).max(2)
 }
 
-/// What went wrong with the temporary file, or the signal that has come.
+/// An error of the temporary file, or the signal that interrupted the work.
 fn failed(folder: &Path, error: io::Error) -> Error {
     lift(&format!("temporary file in {}", folder.display()), error)
 }
@@ -266,7 +267,7 @@ impl Runs {
         let mut out = BufWriter::with_capacity(64 << 10, &*file);
         write(&mut out).and_then(|()| out.flush()).map_err(failed)?;
         drop(out);
-        // Everything is written at the end of the file.
+        // Runs are appended, so the file ends where the run does.
         let end = file.metadata().map_err(failed)?.len();
         let start = self.ranges.last().map_or(0, |range| range.end);
         self.ranges.push(start..end);
@@ -307,7 +308,7 @@ impl Runs {
 /// Runs that are being merged.
 #[derive(Default)]
 struct Merging {
-    /// The header of the next record of each run, and what stands behind it.
+    /// For each run the header of its next record, and the bytes after that header.
     runs: Vec<(RunHeader, BufReader<RunBytes>)>,
     /// The time of the next record of each run.
     waiting: BinaryHeap<Reverse<(Moment, usize)>>,
