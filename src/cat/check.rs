@@ -56,7 +56,7 @@ struct Count {
 /// Checks a trace record by record. It needs 8 bytes per distinct block, and about 21 more if ids are not
 /// dense. When its memory is used up, blocks are no longer compared with those of other records.
 #[derive(Default)]
-pub struct Checker {
+pub(super) struct Checker {
     records: u64,
     /// The most bytes that the tables may take.
     budget: usize,
@@ -94,7 +94,7 @@ struct Summary<'a> {
 
 impl Checker {
     /// A check of an empty trace. The process may take about `max_memory` bytes.
-    pub fn new(max_memory: usize) -> Self {
+    pub(super) fn new(max_memory: usize) -> Self {
         Self {
             // While a table grows, its old and its new version exist side by side.
             budget: max_memory.saturating_sub(FIXED) / 3,
@@ -103,7 +103,7 @@ impl Checker {
     }
 
     /// Counts a line that is not a valid record.
-    pub fn invalid(&mut self, invalid: &Invalid, place: (&str, u64)) {
+    pub(super) fn invalid(&mut self, invalid: &Invalid, place: (&str, u64)) {
         self.found(Finding::of(invalid.kind), place, || invalid.message.clone());
     }
 
@@ -111,7 +111,12 @@ impl Checker {
     ///
     /// # Errors
     /// When there are more distinct blocks than can be numbered.
-    pub fn record(&mut self, record: &Record, block_size: u64, place: (&str, u64)) -> Result<(), Invalid> {
+    pub(super) fn record(
+        &mut self,
+        record: &Record,
+        block_size: u64,
+        place: (&str, u64),
+    ) -> Result<(), Invalid> {
         self.records += 1;
         match (record.timestamp, self.previous_time) {
             (None, _) => self.found(Finding::NoTimestamp, place, || "no timestamp".into()),
@@ -213,12 +218,12 @@ impl Checker {
     }
 
     /// Whether nothing was found that makes the trace invalid.
-    pub fn is_valid(&self) -> bool {
+    pub(super) fn is_valid(&self) -> bool {
         !self.findings.keys().any(|finding| finding.is_error())
     }
 
     /// Appends the JSON summary, newline included.
-    pub fn write(&self, block_size: u64, out: &mut Vec<u8>) {
+    pub(super) fn write(&self, block_size: u64, out: &mut Vec<u8>) {
         let (errors, notes) = self
             .findings
             .iter()

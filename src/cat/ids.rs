@@ -22,6 +22,8 @@ pub enum IdsScope {
 }
 
 /// How files are read.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct ReadOptions {
     /// The format of all files; if absent, the first line of each file tells.
     pub format: Option<Format>,
@@ -34,10 +36,10 @@ pub struct ReadOptions {
 }
 
 /// A number for the files that share their ids; it rises in the order of the files.
-pub type Group = u32;
+pub(super) type Group = u32;
 
 /// Decides for each file, at its first record that has ids, whether the file numbers its blocks independently.
-pub struct Scopes {
+pub(super) struct Scopes {
     scope: IdsScope,
     file: usize,
     group: Group,
@@ -45,13 +47,13 @@ pub struct Scopes {
 
 impl Scopes {
     /// Starts before the first file.
-    pub fn new(scope: IdsScope) -> Self {
+    pub(super) fn new(scope: IdsScope) -> Self {
         Self { scope, file: 0, group: 0 }
     }
 
     /// The group of the reader's current record. Files must come in order.
     #[inline]
-    pub fn group(&mut self, reader: &TraceReader) -> Group {
+    pub(super) fn group(&mut self, reader: &TraceReader) -> Group {
         let file = reader.file_index();
         if file != self.file && reader.record().ids().is_some_and(|ids| !ids.is_empty()) {
             self.file = file;
@@ -66,7 +68,7 @@ impl Scopes {
     }
 
     /// How many files after the first have ids of their own.
-    pub fn kept_apart(&self) -> u32 {
+    pub(super) fn kept_apart(&self) -> u32 {
         self.group
     }
 
@@ -76,7 +78,7 @@ impl Scopes {
     ///
     /// # Errors
     /// When a file cannot be opened or read.
-    pub fn must_renumber(
+    pub(super) fn must_renumber(
         scope: IdsScope,
         files: &[PathBuf],
         options: &InputOptions,
@@ -145,7 +147,7 @@ impl IdChange {
 }
 
 /// Changes the ids of one record after the other.
-pub struct IdMap {
+pub(super) struct IdMap {
     change: IdChange,
     /// Whether records of different groups alternate.
     mixed: bool,
@@ -171,7 +173,7 @@ struct GroupNumbering {
 impl IdMap {
     /// A map that has seen no ids. `mixed` says that records of different groups alternate; numberings may
     /// take `max_bytes`.
-    pub fn new(change: IdChange, mixed: bool, max_bytes: usize) -> Self {
+    pub(super) fn new(change: IdChange, mixed: bool, max_bytes: usize) -> Self {
         let (numberings, numbers) = (Vec::new(), Vec::new());
         Self { change, mixed, max_bytes, group: 0, numberings, offset: 0, next: 0, numbers }
     }
@@ -188,12 +190,12 @@ impl IdMap {
     }
 
     /// How ids are changed.
-    pub fn change(&self) -> &IdChange {
+    pub(super) fn change(&self) -> &IdChange {
         &self.change
     }
 
     /// Makes ids dense. No id may have been written before.
-    pub fn make_dense(&mut self) {
+    pub(super) fn make_dense(&mut self) {
         self.change = IdChange::Dense;
     }
 
@@ -201,7 +203,7 @@ impl IdMap {
     ///
     /// # Errors
     /// When there are more distinct blocks than can be numbered, or than fit into memory.
-    pub fn map(&mut self, group: Group, ids: &mut [u64]) -> Result<(), Invalid> {
+    pub(super) fn map(&mut self, group: Group, ids: &mut [u64]) -> Result<(), Invalid> {
         match &self.change {
             IdChange::Keep => {}
             IdChange::Dense if self.mixed && (group > 0 || self.numberings.len() > 1) => {

@@ -30,7 +30,7 @@ enum RecordSource {
 }
 
 /// Goes through the records of several files.
-pub struct Records {
+pub(super) struct Records {
     source: RecordSource,
     scopes: Scopes,
 }
@@ -40,7 +40,7 @@ impl Records {
     ///
     /// # Errors
     /// When a file does not exist.
-    pub fn new(files: &[PathBuf], order: &Order, options: &ReadOptions) -> Result<Self> {
+    pub(super) fn new(files: &[PathBuf], order: &Order, options: &ReadOptions) -> Result<Self> {
         let reader = || -> Result<TraceReader> {
             let input = Input::new(files, options.input.clone())?;
             Ok(TraceReader::new(input, options.format, options.block_size))
@@ -58,7 +58,7 @@ impl Records {
     ///
     /// # Errors
     /// Those of [`Records::advance`].
-    pub fn prepare(&mut self, idle: impl FnMut(Status) -> Result<()>) -> Result<()> {
+    pub(super) fn prepare(&mut self, idle: impl FnMut(Status) -> Result<()>) -> Result<()> {
         match &mut self.source {
             RecordSource::Files(_) => Ok(()),
             RecordSource::Merge(merge) => merge.prepare(&mut self.scopes, idle),
@@ -71,7 +71,7 @@ impl Records {
     /// # Errors
     /// A bad record (unless those are skipped), records out of order, and those of reading.
     #[inline]
-    pub fn advance(&mut self, idle: impl FnMut(Status) -> Result<()>) -> Result<bool> {
+    pub(super) fn advance(&mut self, idle: impl FnMut(Status) -> Result<()>) -> Result<bool> {
         match &mut self.source {
             RecordSource::Files(reader) => reader.advance(idle),
             RecordSource::Merge(merge) => merge.advance(idle),
@@ -81,7 +81,7 @@ impl Records {
 
     /// The current record.
     #[inline]
-    pub fn entry(&mut self) -> SourceRecord<'_> {
+    pub(super) fn entry(&mut self) -> SourceRecord<'_> {
         match &mut self.source {
             RecordSource::Files(reader) => SourceRecord::of(reader, self.scopes.group(reader)),
             RecordSource::Merge(merge) => merge.entry(),
@@ -99,17 +99,17 @@ impl Records {
     }
 
     /// Tokens per block; final once there is a record.
-    pub fn block_size(&self) -> u64 {
+    pub(super) fn block_size(&self) -> u64 {
         self.reader().block_size()
     }
 
     /// How many later files have ids of their own, as far as known.
-    pub fn kept_apart(&self) -> u32 {
+    pub(super) fn kept_apart(&self) -> u32 {
         self.scopes.kept_apart()
     }
 
     /// The error that says `message` of the current record.
-    pub fn error(&self, message: impl Into<String>) -> Error {
+    pub(super) fn error(&self, message: impl Into<String>) -> Error {
         match &self.source {
             // Where it stood is not known any more.
             RecordSource::Sort(_) => Error::Failed(message.into()),
@@ -121,7 +121,7 @@ impl Records {
     ///
     /// # Errors
     /// When records were skipped and none was good.
-    pub fn skipped(&self) -> Result<Vec<String>> {
+    pub(super) fn skipped(&self) -> Result<Vec<String>> {
         match &self.source {
             RecordSource::Merge(merge) => merge.skipped(),
             _ => Ok(self.reader().skipped()?.into_iter().collect()),

@@ -8,6 +8,7 @@ use crate::record::{LengthRange, first_bits};
 
 /// What records must be like to be kept.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Selection {
     /// Not before this time.
     pub from: Option<Millis>,
@@ -69,7 +70,7 @@ pub enum SampleBy {
 }
 
 /// Judges one record after the other.
-pub struct Selector {
+pub(super) struct Selector {
     selection: Selection,
     random: fastrand::Rng,
     hasher: blake3::Hasher,
@@ -79,20 +80,15 @@ pub struct Selector {
 
 impl Selector {
     /// Nothing has been judged yet.
-    pub fn new(selection: Selection) -> Self {
+    pub(super) fn new(selection: Selection) -> Self {
         let seed = selection.sample.as_ref().map_or(0, |sample| sample.seed);
         let mut hasher = blake3::Hasher::new_derive_key("kvtrace 2026-11-25 sample");
         hasher.update(&seed.to_le_bytes());
         Self { selection, random: fastrand::Rng::with_seed(seed), hasher, unsampled: 0 }
     }
 
-    /// What records must be like.
-    pub fn selection(&self) -> &Selection {
-        &self.selection
-    }
-
     /// How many records could not be sampled with others, for want of a session or of blocks.
-    pub fn unsampled(&self) -> u64 {
+    pub(super) fn unsampled(&self) -> u64 {
         self.unsampled
     }
 
@@ -100,7 +96,7 @@ impl Selector {
     ///
     /// # Errors
     /// When it has no timestamp and one is needed, or sessions take too much memory.
-    pub fn keeps(
+    pub(super) fn keeps(
         &mut self,
         entry: &SourceRecord,
         time: Option<Millis>,

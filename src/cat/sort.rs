@@ -35,6 +35,7 @@ const CHECK_SIGNALS: usize = 4096;
 
 /// How sorting is done.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct SortOptions {
     /// Bytes of memory for the whole process.
     pub max_memory: usize,

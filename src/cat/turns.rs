@@ -48,7 +48,7 @@ pub(super) struct SessionTurn {
 }
 
 /// Converts the rows of sessions, in order.
-pub struct TurnConverter {
+pub(super) struct TurnConverter {
     turns: Turns,
     sessions: HashMap<Session, SessionState, RandomState>,
     bytes: usize,
@@ -59,17 +59,12 @@ pub struct TurnConverter {
 
 impl TurnConverter {
     /// A converter that has seen no session. What it remembers may take `max_bytes`.
-    pub fn new(turns: Turns, max_bytes: usize) -> Self {
+    pub(super) fn new(turns: Turns, max_bytes: usize) -> Self {
         Self { turns, sessions: HashMap::default(), bytes: 0, max_bytes, fresh: 0, restarts: 0 }
     }
 
-    /// What rows are converted to.
-    pub fn turns(&self) -> Turns {
-        self.turns
-    }
-
     /// How many rows did not continue their session.
-    pub fn restarts(&self) -> u64 {
+    pub(super) fn restarts(&self) -> u64 {
         self.restarts
     }
 

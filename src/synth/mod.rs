@@ -22,7 +22,6 @@ mod shuffle;
 mod tree;
 mod write;
 
-pub use fidelity::Figures;
 pub use forest::Forest;
 pub use generator::Generator;
 pub use knobs::{Knobs, MAX_FACTOR};

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::fidelity::Figures;
 use super::{
-    Figures, Generator, Knobs, Learner, Model, ModelKind, ModelReader, RequestWriter, SyntheticRequest,
-    Vocabulary,
+    Generator, Knobs, Learner, Model, ModelKind, ModelReader, RequestWriter, SyntheticRequest, Vocabulary,
 };
 use crate::error::{Error, Invalid, InvalidKind, Result};
 use crate::io::{Input, InputOptions, Observer, Output, Pacer, signals};
@@ -39,6 +39,7 @@ pub struct Task {
 
 /// What a model is made of.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Source {
     /// A trace to learn from.
     Trace {
@@ -62,6 +63,7 @@ pub enum Source {
 
 /// When the output ends: at whichever of these comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct End {
     /// After this many requests; without this and `time`, after as many as the model was learnt from.
     pub requests: Option<u64>,
