@@ -95,7 +95,7 @@ fn transform(
     pace: bool,
     observer: &mut dyn Observer,
 ) -> Result<()> {
-    let mut pacer = pace.then(|| Pacer::new(1.0));
+    let mut pacer = pace.then(Pacer::default);
     let mut wait = |time: Option<f64>, output: &mut Output| -> Result<()> {
         if let (Some(pacer), Some(time)) = (&mut pacer, time) {
             if let Err(error) = pacer.wait(time) {

@@ -6,7 +6,7 @@ pub type Names = fn() -> Vec<&'static str>;
 /// Values with their names, in the order of help and manual.
 pub type NamedValues<T> = &'static [(&'static str, T)];
 
-/// Values that have names on the command line, which stand here and nowhere else.
+/// Values that have names on the command line. Parser, help and completions read the names from here.
 pub trait Choice: Copy + 'static {
     /// All names and what they mean.
     const NAMES: NamedValues<Self>;

@@ -1,6 +1,6 @@
 //! Completion scripts.
 //!
-//! Each loads both ways: from the shell's completion folder, or by `eval "$(NAME --completions
+//! Each script can be loaded in two ways: from the shell's completion folder, or by `eval "$(NAME --completions
 //! SHELL)"` (fish: `NAME --completions fish | source`).
 
 use std::fmt::Write as _;
@@ -61,8 +61,8 @@ fn bash<O>(spec: &Spec<O>) -> String {
         names.append(&mut own);
     }
     let (name, function, names) = (spec.name, function(spec.name), quote(&names.join(" ")));
-    // Bash takes `--name=value` apart at the equals sign. Where COMPREPLY stays empty, the option
-    // `default` of `complete` makes it complete file names.
+    // Bash splits `--name=value` at the equals sign. If COMPREPLY stays empty, `complete -o default` makes bash
+    // complete file names.
     format!(
         "\
 {function}() {{

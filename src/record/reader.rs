@@ -69,7 +69,6 @@ impl BlockSize {
 pub struct TraceReader {
     input: Input,
     choice: Option<Format>,
-    given_block_size: Option<u64>,
     /// Index of the first file of `input` among all operands.
     first_file: usize,
     /// The operand that the decoder is for.
@@ -93,7 +92,6 @@ impl TraceReader {
         Self {
             input,
             choice: format,
-            given_block_size: block_size,
             first_file: 0,
             file: None,
             format: Format::Mooncake.spec(),
@@ -173,7 +171,7 @@ impl TraceReader {
         self.format = format.spec();
         let (name, _) = self.input.place();
         let index = self.first_file + index;
-        let facts = FileFacts { name: name.to_owned(), index, block_size: self.given_block_size };
+        let facts = FileFacts { name: name.to_owned(), index, block_size: self.block_size.given };
         self.decoder = self.format.decoder(&facts);
         self.decoded.clear();
         self.place = None;

@@ -200,7 +200,7 @@ fn generate(task: Task, model: Model, output: &mut Output, mut figures: Option<&
     let mut writer = RequestWriter::new(write);
     let known = Some(count).filter(|_| !unlimited);
     let mut generator = Generator::new(model, task.knobs, task.seed, known).map_err(advise)?;
-    let mut pacer = task.pace.then(|| Pacer::new(1.0));
+    let mut pacer = task.pace.then(Pacer::default);
     let mut request = SyntheticRequest::default();
     for _ in 0..count {
         signals::check()?;
