@@ -9,8 +9,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use kvtrace::error::Invalid;
-use kvtrace::record::Record;
-use kvtrace::synth::{Generator, Knobs, Learner, Limits, Model, ModelKind, ModelReader, SyntheticRequest};
+use kvtrace::record::{LengthRange, Record};
+use kvtrace::synth::{Generator, Knobs, Learner, Model, ModelKind, ModelReader, SyntheticRequest};
 use proptest::prelude::*;
 use serde_json::Value;
 use support::{Ran, command, line, real, run, run_in, scratch, shell, write};
@@ -138,8 +138,8 @@ fn knobs() -> impl Strategy<Value = Knobs> {
             (knobs.speedup, knobs.hit_rate) = (speedup, hit_rate);
             (knobs.prefix_len, knobs.prefix_root) = (prefix_len, prefix_root);
             (knobs.prompt_len, knobs.output_len) = (prompt_len, output_len);
-            knobs.input = Limits { min: input.0, max: input.1 };
-            knobs.output = Limits { min: output.0.filter(|_| output.1.is_none()), max: output.1 };
+            knobs.input = LengthRange { min: input.0, max: input.1 };
+            knobs.output = LengthRange { min: output.0.filter(|_| output.1.is_none()), max: output.1 };
             knobs
         },
     )

@@ -148,15 +148,6 @@ impl Numbering {
         self.strays.is_empty() && self.runs.len() <= 1 && self.runs.iter().all(|run| run.id == 0)
     }
 
-    /// The number of the block with this id, if it has been seen.
-    pub fn find(&self, id: u64) -> Option<BlockNumber> {
-        let after = self.runs.partition_point(|run| run.id <= id);
-        if let Some(number) = after.checked_sub(1).and_then(|index| self.runs[index].find(id)) {
-            return Some(number);
-        }
-        self.strays.get(self.strays.hash(id))
-    }
-
     /// The ids of the blocks of the given numbers; those with no block get 0.
     pub fn ids(&self, numbers: &[BlockNumber]) -> Vec<u64> {
         let strays = by_number(&self.strays);

@@ -1,4 +1,4 @@
-//! `--check`: everything that can be wrong with a trace, counted, with the first place of each.
+//! Validates a trace: counts everything that can be wrong with it, and remembers where each was found first.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::blocks::{BlockNumber, Numbering};
 use crate::error::{Invalid, InvalidKind, printable_json};
 use crate::record::Record;
 
-/// Kinds of findings; the first group makes a trace invalid, the second is worth knowing.
+/// Kinds of findings. Those before `TimeBackwards` make a trace invalid; the others are worth knowing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Finding {
@@ -36,7 +36,7 @@ impl Finding {
         match kind {
             InvalidKind::Malformed => Self::Malformed,
             InvalidKind::MissingField => Self::MissingField,
-            // The reader gives neither of the last two.
+            // The reader reports neither of the last two.
             InvalidKind::BadValue | InvalidKind::OverLimit | InvalidKind::Conflict => Self::BadValue,
             InvalidKind::LengthMismatch => Self::LengthMismatch,
             InvalidKind::BlockSizeMismatch => Self::BlockSizeMismatch,
@@ -44,7 +44,7 @@ impl Finding {
     }
 }
 
-/// How often something was found, and where first.
+/// How often something was found, and where for the first time.
 #[derive(Serialize)]
 struct Count {
     count: u64,
@@ -53,11 +53,12 @@ struct Count {
     message: String,
 }
 
-/// Running check of a trace. Memory grows by 8 bytes per distinct block, and by some 21 more where
-/// ids are not dense; at the limit blocks are no longer compared with those of other records.
-pub struct Checker {
+/// Checks a trace record by record. It needs 8 bytes per distinct block, and about 21 more if ids are not
+/// dense. When its memory is used up, blocks are no longer compared with those of other records.
+#[derive(Default)]
+pub(super) struct Checker {
     records: u64,
-    /// Bytes that the tables may take.
+    /// The most bytes that the tables may take.
     budget: usize,
     /// How many records had been read when the tables were full.
     compared_records: Option<u64>,
@@ -70,7 +71,7 @@ pub struct Checker {
     sorted: Vec<u64>,
 }
 
-/// Memory of the process beside the tables.
+/// Memory that the process needs besides the tables.
 const FIXED: usize = 4 << 20;
 
 /// Marks a block without a parent; no block has this number.
@@ -84,7 +85,7 @@ struct Summary<'a> {
     block_size: u64,
     unique_blocks: u64,
     dense: bool,
-    /// Present where the figures about blocks are only those of the first records.
+    /// Present if memory ran out: figures about blocks then cover only this many records.
     #[serde(skip_serializing_if = "Option::is_none")]
     compared_records: Option<u64>,
     errors: BTreeMap<Finding, &'a Count>,
@@ -92,25 +93,17 @@ struct Summary<'a> {
 }
 
 impl Checker {
-    /// Nothing has been read yet. The process may take some `max_memory` bytes.
-    pub fn new(max_memory: usize) -> Self {
+    /// A check of an empty trace. The process may take about `max_memory` bytes.
+    pub(super) fn new(max_memory: usize) -> Self {
         Self {
-            records: 0,
-            // A table that grows is there twice for a moment.
+            // While a table grows, its old and its new version exist side by side.
             budget: max_memory.saturating_sub(FIXED) / 3,
-            compared_records: None,
-            numbering: Numbering::default(),
-            parents: Vec::new(),
-            tokens: Vec::new(),
-            previous_time: None,
-            findings: BTreeMap::new(),
-            numbers: Vec::new(),
-            sorted: Vec::new(),
+            ..Self::default()
         }
     }
 
-    /// Takes a line that is no valid record.
-    pub fn invalid(&mut self, invalid: &Invalid, place: (&str, u64)) {
+    /// Counts a line that is not a valid record.
+    pub(super) fn invalid(&mut self, invalid: &Invalid, place: (&str, u64)) {
         self.found(Finding::of(invalid.kind), place, || invalid.message.clone());
     }
 
@@ -118,7 +111,12 @@ impl Checker {
     ///
     /// # Errors
     /// When there are more distinct blocks than can be numbered.
-    pub fn record(&mut self, record: &Record, block_size: u64, place: (&str, u64)) -> Result<(), Invalid> {
+    pub(super) fn record(
+        &mut self,
+        record: &Record,
+        block_size: u64,
+        place: (&str, u64),
+    ) -> Result<(), Invalid> {
         self.records += 1;
         match (record.timestamp, self.previous_time) {
             (None, _) => self.found(Finding::NoTimestamp, place, || "no timestamp".into()),
@@ -164,7 +162,7 @@ impl Checker {
         let mut next = known;
         for (position, (&number, &id)) in numbers.iter().zip(ids).enumerate() {
             let left = length - position as u64 * size;
-            // Blocks of more than 2^32 tokens are all the same here.
+            // Blocks of more than 2^32 tokens count as equally long.
             let tokens = u32::try_from(left.min(size)).unwrap_or(u32::MAX);
             if number == next {
                 next += 1;
@@ -202,7 +200,7 @@ impl Checker {
     }
 
     fn repeats(&mut self, ids: &[u64], place: (&str, u64)) {
-        // Along a path of a forest that is numbered by first appearance the ids rise.
+        // In a trace with dense ids they rise along every prompt, so nothing repeats.
         if ids.is_sorted_by(|a, b| a < b) {
             return;
         }
@@ -220,12 +218,12 @@ impl Checker {
     }
 
     /// Whether nothing was found that makes the trace invalid.
-    pub fn is_valid(&self) -> bool {
+    pub(super) fn is_valid(&self) -> bool {
         !self.findings.keys().any(|finding| finding.is_error())
     }
 
     /// Appends the JSON summary, newline included.
-    pub fn write(&self, block_size: u64, out: &mut Vec<u8>) {
+    pub(super) fn write(&self, block_size: u64, out: &mut Vec<u8>) {
         let (errors, notes) = self
             .findings
             .iter()

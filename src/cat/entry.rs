@@ -5,20 +5,19 @@ use crate::error::{Invalid, InvalidKind, Result};
 use crate::record::{Record, TraceReader};
 
 /// A record with its line and what is known of its file.
-#[non_exhaustive]
-pub struct SourceRecord<'a> {
+pub(super) struct SourceRecord<'a> {
     /// The line, in the Mooncake format.
-    pub line: &'a [u8],
+    pub(super) line: &'a [u8],
     /// What stands in it.
-    pub record: &'a Record,
+    pub(super) record: &'a Record,
     /// Which operand it is from.
-    pub file: usize,
+    pub(super) file: usize,
     /// Which files share their ids with this one.
-    pub group: Group,
+    pub(super) group: Group,
     /// Whether its time is that of a clock.
-    pub clock_time: bool,
+    pub(super) clock_time: bool,
     /// Whether its ids stand for others and are to be renumbered.
-    pub surrogate_ids: bool,
+    pub(super) surrogate_ids: bool,
 }
 
 impl<'a> SourceRecord<'a> {

@@ -5,27 +5,29 @@ use std::path::{Path, PathBuf};
 use crate::blocks::{BlockNumber, Numbering};
 use crate::error::{Invalid, Result};
 use crate::io::{Input, InputOptions};
-use crate::record::TraceReader;
 use crate::record::formats::Format;
+use crate::record::{TraceReader, first_bits};
 
 /// Whether equal ids in different files are the same block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum IdsScope {
-    /// Apart if a later file numbers its blocks from zero, else shared.
+    /// A later file whose blocks are numbered from zero has ids of its own; otherwise ids are shared.
     #[default]
     Auto,
-    /// Every file has ids of its own.
+    /// Every file has its own ids.
     File,
-    /// Equal ids are equal blocks.
+    /// Equal ids mean the same block in all files.
     Shared,
 }
 
 /// How files are read.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct ReadOptions {
-    /// The format of all files, if the user says.
+    /// The format of all files; if absent, the first line of each file tells.
     pub format: Option<Format>,
-    /// Tokens per block, if the user says.
+    /// Tokens per block; if absent, what the records state, or the default.
     pub block_size: Option<u64>,
     /// Whether equal ids in different files are the same block.
     pub scope: IdsScope,
@@ -33,25 +35,25 @@ pub struct ReadOptions {
     pub input: InputOptions,
 }
 
-/// Files whose equal ids are equal blocks, by a number that rises in the order of the files.
-pub type Group = u32;
+/// A number for the files that share their ids; it rises in the order of the files.
+pub(super) type Group = u32;
 
-/// Decides for each file, by its first record with ids, whether it has a numbering of its own.
-pub struct Scopes {
+/// Decides for each file, at its first record that has ids, whether the file numbers its blocks independently.
+pub(super) struct Scopes {
     scope: IdsScope,
     file: usize,
     group: Group,
 }
 
 impl Scopes {
-    /// Nothing has been read yet.
-    pub fn new(scope: IdsScope) -> Self {
+    /// Starts before the first file.
+    pub(super) fn new(scope: IdsScope) -> Self {
         Self { scope, file: 0, group: 0 }
     }
 
-    /// The group of the reader's current record. Files come in order.
+    /// The group of the reader's current record. Files must come in order.
     #[inline]
-    pub fn group(&mut self, reader: &TraceReader) -> Group {
+    pub(super) fn group(&mut self, reader: &TraceReader) -> Group {
         let file = reader.file_index();
         if file != self.file && reader.record().ids().is_some_and(|ids| !ids.is_empty()) {
             self.file = file;
@@ -65,18 +67,18 @@ impl Scopes {
         self.group
     }
 
-    /// How many files had ids of their own, beside the first.
-    pub fn kept_apart(&self) -> u32 {
+    /// How many files after the first have ids of their own.
+    pub(super) fn kept_apart(&self) -> u32 {
         self.group
     }
 
-    /// Looks at the first records of each of several files, where it can be read twice, to know
-    /// before the first line is written whether ids must be changed to be kept apart. A pipe cannot be
-    /// looked into and counts as if it had ids of its own: renumbering is right in any case.
+    /// Tells before the first line is written whether ids must be renumbered to keep files apart. It reads
+    /// the first records of each file that can be read twice. A pipe cannot, so it is assumed to have ids
+    /// of its own: renumbering is always correct.
     ///
     /// # Errors
     /// When a file cannot be opened or read.
-    pub fn must_renumber(
+    pub(super) fn must_renumber(
         scope: IdsScope,
         files: &[PathBuf],
         options: &InputOptions,
@@ -94,7 +96,7 @@ impl Scopes {
     }
 }
 
-/// Of the first file only its format matters.
+/// Whether this file makes renumbering necessary. For the first file only its format matters.
 fn needs_numbering(
     scope: IdsScope,
     first: bool,
@@ -115,7 +117,7 @@ fn needs_numbering(
         if first || scope == IdsScope::Shared {
             return Ok(false);
         }
-        // A record whose length fits another block size is as good here.
+        // A record with the wrong number of ids for the block size still shows how ids are numbered.
         let readable = record.is_ok() || !reader.record().hash_ids.is_empty();
         if readable && reader.record().ids().is_some_and(|ids| !ids.is_empty()) {
             return Ok(reader.counts_from_zero());
@@ -124,38 +126,38 @@ fn needs_numbering(
     Ok(false)
 }
 
-/// What is written in place of an id.
+/// How ids are changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum IdChange {
-    /// The id as it was.
+    /// They stay as they are.
     #[default]
     Keep,
-    /// 0, 1, 2, ... in the order of first appearance.
+    /// They become 0, 1, 2, ... in the order of first appearance.
     Dense,
-    /// A 53-bit hash under a secret, so that JavaScript and jq keep it exact.
+    /// They become hashes keyed by a secret, of 53 bits so that JavaScript and jq read them exactly.
     Keyed(Box<[u8; 32]>),
 }
 
 impl IdChange {
-    /// Hashes under `salt`.
+    /// Hashes keyed by `salt`.
     pub fn keyed(salt: &str) -> Self {
         Self::Keyed(Box::new(blake3::derive_key("kvtrace 2026-11-25 anonymous block ids", salt.as_bytes())))
     }
 }
 
 /// Changes the ids of one record after the other.
-pub struct IdMap {
+pub(super) struct IdMap {
     change: IdChange,
-    /// Whether records of several groups come mixed.
+    /// Whether records of different groups alternate.
     mixed: bool,
-    /// Bytes that the numberings may take.
+    /// The most bytes that the numberings may take.
     max_bytes: usize,
     group: Group,
     numberings: Vec<GroupNumbering>,
-    /// Blocks of the numberings that are closed.
+    /// How many blocks the groups before this one have, where groups come one after the other.
     offset: u64,
-    /// The next dense id where groups come mixed.
+    /// The next dense id, where groups alternate.
     next: u32,
     numbers: Vec<BlockNumber>,
 }
@@ -164,18 +166,19 @@ pub struct IdMap {
 #[derive(Default)]
 struct GroupNumbering {
     numbering: Numbering,
-    /// The dense id of each block, where groups come mixed.
+    /// The dense id of each block, where groups alternate.
     dense: Vec<u32>,
 }
 
 impl IdMap {
-    /// Nothing has been numbered yet. Numbers may take `max_bytes`.
-    pub fn new(change: IdChange, mixed: bool, max_bytes: usize) -> Self {
+    /// A map that has seen no ids. `mixed` says that records of different groups alternate; numberings may
+    /// take `max_bytes`.
+    pub(super) fn new(change: IdChange, mixed: bool, max_bytes: usize) -> Self {
         let (numberings, numbers) = (Vec::new(), Vec::new());
         Self { change, mixed, max_bytes, group: 0, numberings, offset: 0, next: 0, numbers }
     }
 
-    /// Fails when the numberings, which are there twice while they grow, take too much memory.
+    /// Fails when the numberings take too much memory: while they grow, both the old and the new tables exist.
     fn check_memory(&self) -> Result<(), Invalid> {
         let bytes = |one: &GroupNumbering| one.numbering.bytes() + 4 * one.dense.len();
         if 2 * self.numberings.iter().map(bytes).sum::<usize>() > self.max_bytes {
@@ -186,13 +189,13 @@ impl IdMap {
         Ok(())
     }
 
-    /// What the map does.
-    pub fn change(&self) -> &IdChange {
+    /// How ids are changed.
+    pub(super) fn change(&self) -> &IdChange {
         &self.change
     }
 
-    /// Makes ids dense from here on. Nothing may have been written before.
-    pub fn make_dense(&mut self) {
+    /// Makes ids dense. No id may have been written before.
+    pub(super) fn make_dense(&mut self) {
         self.change = IdChange::Dense;
     }
 
@@ -200,7 +203,7 @@ impl IdMap {
     ///
     /// # Errors
     /// When there are more distinct blocks than can be numbered, or than fit into memory.
-    pub fn map(&mut self, group: Group, ids: &mut [u64]) -> Result<(), Invalid> {
+    pub(super) fn map(&mut self, group: Group, ids: &mut [u64]) -> Result<(), Invalid> {
         match &self.change {
             IdChange::Keep => {}
             IdChange::Dense if self.mixed && (group > 0 || self.numberings.len() > 1) => {
@@ -236,7 +239,7 @@ impl IdMap {
     fn number_mixed(&mut self, group: Group, ids: &mut [u64]) -> Result<(), Invalid> {
         let group = group as usize;
         if self.numberings.len() <= 1 {
-            // So far there was one group, whose numbers were the dense ids.
+            // Until now there was one group, whose block numbers were the dense ids.
             self.numberings.resize_with(1, GroupNumbering::default);
             let GroupNumbering { numbering, dense } = &mut self.numberings[0];
             self.next = numbering.len();
@@ -264,13 +267,11 @@ fn keyed(key: &[u8; 32], group: Group, id: u64) -> u64 {
     let mut name = [0; 12];
     name[..8].copy_from_slice(&id.to_le_bytes());
     name[8..].copy_from_slice(&group.to_le_bytes());
-    let mut first = [0; 8];
-    first.copy_from_slice(&blake3::keyed_hash(key, &name).as_bytes()[..8]);
-    u64::from_le_bytes(first) >> 11
+    first_bits(blake3::keyed_hash(key, &name).as_bytes()) >> 11
 }
 
-/// Makes one block of every `factor`: its id is that of its last block, since an id stands for all
-/// tokens up to the block's end. An incomplete last group stays a block.
+/// Joins every `factor` blocks into one. Its id is that of the last block it contains, because an id stands
+/// for all tokens up to the end of its block. The last blocks become one even if they are fewer.
 pub(super) fn reblock(ids: &mut Vec<u64>, factor: usize) {
     let groups = ids.len().div_ceil(factor);
     for group in 0..groups {

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 
 use crate::cat::entry::{Moment, SourceRecord};
 use crate::cat::ids::{Group, ReadOptions, Scopes};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::io::{Input, Status};
-use crate::record::{DEFAULT_BLOCK_SIZE, TraceReader};
+use crate::record::TraceReader;
 
 /// Files that are being merged.
 pub(super) struct FileMerge {
@@ -19,12 +19,12 @@ pub(super) struct FileMerge {
     /// How far each reader is.
     read: Vec<Status>,
     groups: Vec<Group>,
-    kept_apart: u32,
     /// The next record of each file but the current one.
     waiting: BinaryHeap<Reverse<(Moment, usize)>>,
-    current: Option<(Moment, usize)>,
-    block_size: u64,
-    scopes: Scopes,
+    /// The file of the current record.
+    current: usize,
+    /// The time of the current record, if there is one.
+    time: Option<Moment>,
 }
 
 impl FileMerge {
@@ -36,50 +36,47 @@ impl FileMerge {
             Ok(TraceReader::new(input, options.format, options.block_size).starting_at(index))
         };
         let readers: Vec<_> = files.iter().enumerate().map(reader).collect::<Result<_>>()?;
-        Ok(Self {
-            read: vec![Status { bytes: 0, lines: 0 }; readers.len()],
-            groups: vec![0; readers.len()],
-            kept_apart: 0,
-            waiting: BinaryHeap::with_capacity(readers.len()),
-            current: None,
-            block_size: options.block_size.unwrap_or(DEFAULT_BLOCK_SIZE),
-            scopes: Scopes::new(options.scope),
-            readers,
-        })
+        let read = vec![Status { bytes: 0, lines: 0 }; readers.len()];
+        let groups = vec![0; readers.len()];
+        Ok(Self { readers, read, groups, waiting: BinaryHeap::new(), current: 0, time: None })
     }
 
     /// Reads the first record of each file.
-    pub(super) fn prepare(&mut self, mut idle: impl FnMut(Status) -> Result<()>) -> Result<()> {
+    pub(super) fn prepare(
+        &mut self,
+        scopes: &mut Scopes,
+        mut idle: impl FnMut(Status) -> Result<()>,
+    ) -> Result<()> {
         let mut settled = None;
         for index in 0..self.readers.len() {
             if let Some(moment) = self.read(index, &mut idle)? {
                 self.waiting.push(Reverse((moment, index)));
                 let size = self.readers[index].block_size();
-                if size != *settled.get_or_insert(size) {
-                    let message = format!("block size {size} differs from {}", self.block_size);
+                let first = *settled.get_or_insert(size);
+                if size != first {
+                    let message = format!("block size {size} differs from {first}");
                     return Err(self.readers[index].input().error(message));
                 }
-                self.block_size = size;
             }
-            self.groups[index] = self.scopes.group(&self.readers[index]);
+            self.groups[index] = scopes.group(&self.readers[index]);
         }
-        self.kept_apart = self.scopes.kept_apart();
         Ok(())
     }
 
     pub(super) fn advance(&mut self, mut idle: impl FnMut(Status) -> Result<()>) -> Result<bool> {
-        if let Some((before, index)) = self.current.take()
-            && let Some(moment) = self.read(index, &mut idle)?
+        if let Some(before) = self.time.take()
+            && let Some(moment) = self.read(self.current, &mut idle)?
         {
             if moment < before {
                 let message =
                     "a timestamp before that of the record before: --merge needs sorted files (see --sort)";
-                return Err(self.readers[index].input().error(message));
+                return Err(self.reader().input().error(message));
             }
-            self.waiting.push(Reverse((moment, index)));
+            self.waiting.push(Reverse((moment, self.current)));
         }
-        self.current = self.waiting.pop().map(|Reverse(next)| next);
-        Ok(self.current.is_some())
+        let Some(Reverse((time, index))) = self.waiting.pop() else { return Ok(false) };
+        (self.time, self.current) = (Some(time), index);
+        Ok(true)
     }
 
     /// Goes on in one file; the time of the record reached.
@@ -94,21 +91,12 @@ impl FileMerge {
     }
 
     pub(super) fn entry(&self) -> SourceRecord<'_> {
-        let index = self.current.map_or(0, |(_, index)| index);
-        SourceRecord::of(&self.readers[index], self.groups[index])
+        SourceRecord::of(self.reader(), self.groups[self.current])
     }
 
-    pub(super) fn block_size(&self) -> u64 {
-        self.block_size
-    }
-
-    pub(super) fn kept_apart(&self) -> u32 {
-        self.kept_apart
-    }
-
-    pub(super) fn error(&self, message: impl Into<String>) -> Error {
-        let index = self.current.map_or(0, |(_, index)| index);
-        self.readers[index].input().error(message)
+    /// The reader of the current record; after the last one, that of the last.
+    pub(super) fn reader(&self) -> &TraceReader {
+        &self.readers[self.current]
     }
 
     pub(super) fn skipped(&self) -> Result<Vec<String>> {

@@ -14,17 +14,14 @@ mod times;
 mod transform;
 mod turns;
 
-pub use check::Checker;
-pub use entry::SourceRecord;
-pub use ids::{Group, IdChange, IdMap, IdsScope, ReadOptions, Scopes};
-pub use records::{Order, Records};
+pub use ids::{IdChange, IdsScope, ReadOptions};
+pub use records::Order;
 pub use run::{Action, Task, run};
-pub use select::{Bounds, Sample, SampleBy, Selection, Selector};
-pub use sessions::{Session, Sessions};
+pub use select::{Sample, SampleBy, Selection};
 pub use sort::SortOptions;
-pub use times::{Retimer, TimeChange};
-pub use transform::{Flow, Plan, Transformer};
-pub use turns::{TurnConverter, Turns};
+pub use times::TimeChange;
+pub use transform::Plan;
+pub use turns::Turns;
 
 /// Bytes of memory where the user does not say.
 pub const DEFAULT_MEMORY: u64 = 256 << 20;

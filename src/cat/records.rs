@@ -24,14 +24,15 @@ pub enum Order {
 }
 
 enum RecordSource {
-    Files(Box<TraceReader>, Scopes),
+    Files(Box<TraceReader>),
     Merge(FileMerge),
     Sort(Box<FileSort>),
 }
 
 /// Goes through the records of several files.
-pub struct Records {
+pub(super) struct Records {
     source: RecordSource,
+    scopes: Scopes,
 }
 
 impl Records {
@@ -39,17 +40,17 @@ impl Records {
     ///
     /// # Errors
     /// When a file does not exist.
-    pub fn new(files: &[PathBuf], order: &Order, options: &ReadOptions) -> Result<Self> {
+    pub(super) fn new(files: &[PathBuf], order: &Order, options: &ReadOptions) -> Result<Self> {
         let reader = || -> Result<TraceReader> {
             let input = Input::new(files, options.input.clone())?;
             Ok(TraceReader::new(input, options.format, options.block_size))
         };
         let source = match order {
-            Order::Files => RecordSource::Files(Box::new(reader()?), Scopes::new(options.scope)),
+            Order::Files => RecordSource::Files(Box::new(reader()?)),
             Order::Merge => RecordSource::Merge(FileMerge::new(files, options)?),
-            Order::Sort(sort) => RecordSource::Sort(Box::new(FileSort::new(reader()?, options.scope, sort)?)),
+            Order::Sort(sort) => RecordSource::Sort(Box::new(FileSort::new(reader()?, sort)?)),
         };
-        Ok(Self { source })
+        Ok(Self { source, scopes: Scopes::new(options.scope) })
     }
 
     /// Reads what must be read before the first record can be given: the first record of each file to
@@ -57,11 +58,11 @@ impl Records {
     ///
     /// # Errors
     /// Those of [`Records::advance`].
-    pub fn prepare(&mut self, idle: impl FnMut(Status) -> Result<()>) -> Result<()> {
+    pub(super) fn prepare(&mut self, idle: impl FnMut(Status) -> Result<()>) -> Result<()> {
         match &mut self.source {
-            RecordSource::Files(..) => Ok(()),
-            RecordSource::Merge(merge) => merge.prepare(idle),
-            RecordSource::Sort(sort) => sort.prepare(idle),
+            RecordSource::Files(_) => Ok(()),
+            RecordSource::Merge(merge) => merge.prepare(&mut self.scopes, idle),
+            RecordSource::Sort(sort) => sort.prepare(&mut self.scopes, idle),
         }
     }
 
@@ -70,9 +71,9 @@ impl Records {
     /// # Errors
     /// A bad record (unless those are skipped), records out of order, and those of reading.
     #[inline]
-    pub fn advance(&mut self, idle: impl FnMut(Status) -> Result<()>) -> Result<bool> {
+    pub(super) fn advance(&mut self, idle: impl FnMut(Status) -> Result<()>) -> Result<bool> {
         match &mut self.source {
-            RecordSource::Files(reader, _) => reader.advance(idle),
+            RecordSource::Files(reader) => reader.advance(idle),
             RecordSource::Merge(merge) => merge.advance(idle),
             RecordSource::Sort(sort) => sort.advance(),
         }
@@ -80,39 +81,39 @@ impl Records {
 
     /// The current record.
     #[inline]
-    pub fn entry(&mut self) -> SourceRecord<'_> {
+    pub(super) fn entry(&mut self) -> SourceRecord<'_> {
         match &mut self.source {
-            RecordSource::Files(reader, scopes) => SourceRecord::of(reader, scopes.group(reader)),
+            RecordSource::Files(reader) => SourceRecord::of(reader, self.scopes.group(reader)),
             RecordSource::Merge(merge) => merge.entry(),
             RecordSource::Sort(sort) => sort.entry(),
         }
     }
 
-    /// Tokens per block; final once there is a record.
-    pub fn block_size(&self) -> u64 {
+    /// The reader of the current record.
+    fn reader(&self) -> &TraceReader {
         match &self.source {
-            RecordSource::Files(reader, _) => reader.block_size(),
-            RecordSource::Merge(merge) => merge.block_size(),
-            RecordSource::Sort(sort) => sort.block_size(),
+            RecordSource::Files(reader) => reader,
+            RecordSource::Merge(merge) => merge.reader(),
+            RecordSource::Sort(sort) => sort.reader(),
         }
+    }
+
+    /// Tokens per block; final once there is a record.
+    pub(super) fn block_size(&self) -> u64 {
+        self.reader().block_size()
     }
 
     /// How many later files have ids of their own, as far as known.
-    pub fn kept_apart(&self) -> u32 {
-        match &self.source {
-            RecordSource::Files(_, scopes) => scopes.kept_apart(),
-            RecordSource::Merge(merge) => merge.kept_apart(),
-            RecordSource::Sort(sort) => sort.kept_apart(),
-        }
+    pub(super) fn kept_apart(&self) -> u32 {
+        self.scopes.kept_apart()
     }
 
     /// The error that says `message` of the current record.
-    pub fn error(&self, message: impl Into<String>) -> Error {
+    pub(super) fn error(&self, message: impl Into<String>) -> Error {
         match &self.source {
-            RecordSource::Files(reader, _) => reader.input().error(message),
-            RecordSource::Merge(merge) => merge.error(message),
-            // Its place is not known any more.
+            // Where it stood is not known any more.
             RecordSource::Sort(_) => Error::Failed(message.into()),
+            _ => self.reader().input().error(message),
         }
     }
 
@@ -120,11 +121,10 @@ impl Records {
     ///
     /// # Errors
     /// When records were skipped and none was good.
-    pub fn skipped(&self) -> Result<Vec<String>> {
+    pub(super) fn skipped(&self) -> Result<Vec<String>> {
         match &self.source {
-            RecordSource::Files(reader, _) => Ok(reader.skipped()?.into_iter().collect()),
             RecordSource::Merge(merge) => merge.skipped(),
-            RecordSource::Sort(sort) => Ok(sort.skipped()?.into_iter().collect()),
+            _ => Ok(self.reader().skipped()?.into_iter().collect()),
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::{Checker, Flow, IdChange, IdsScope, Order, Plan, ReadOptions, Records, Scopes, Transformer};
+use super::check::Checker;
+use super::ids::{IdChange, IdsScope, ReadOptions, Scopes};
+use super::records::{Order, Records};
+use super::transform::{Flow, Plan, Transformer};
 use crate::error::{Error, Result};
 use crate::io::{Compression, Input, Observer, Output, Pacer};
 use crate::record::TraceReader;
@@ -21,6 +24,7 @@ pub struct Task {
 
 /// What is done with records.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Action {
     /// They are written, changed as asked.
     Convert {
@@ -91,7 +95,7 @@ fn transform(
     pace: bool,
     observer: &mut dyn Observer,
 ) -> Result<()> {
-    let mut pacer = pace.then(|| Pacer::new(1.0));
+    let mut pacer = pace.then(Pacer::default);
     let mut wait = |time: Option<f64>, output: &mut Output| -> Result<()> {
         if let (Some(pacer), Some(time)) = (&mut pacer, time) {
             if let Err(error) = pacer.wait(time) {

@@ -4,18 +4,20 @@ use crate::cat::entry::{SourceRecord, no_timestamp};
 use crate::cat::sessions::Sessions;
 use crate::error::Invalid;
 use crate::record::time::Millis;
+use crate::record::{LengthRange, first_bits};
 
 /// What records must be like to be kept.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Selection {
     /// Not before this time.
     pub from: Option<Millis>,
     /// Before this time.
     pub to: Option<Millis>,
     /// Shortest and longest prompt.
-    pub input: Bounds,
+    pub input: LengthRange,
     /// Shortest and longest output.
-    pub output: Bounds,
+    pub output: LengthRange,
     /// A share by chance.
     pub sample: Option<Sample>,
     /// At most so many.
@@ -28,8 +30,8 @@ impl Selection {
     /// Whether all records are kept.
     pub fn is_all(&self) -> bool {
         !self.needs_time()
-            && self.input == Bounds::default()
-            && self.output == Bounds::default()
+            && self.input == LengthRange::default()
+            && self.output == LengthRange::default()
             && self.sample.is_none()
             && self.head.is_none()
             && self.tail.is_none()
@@ -38,29 +40,6 @@ impl Selection {
     /// Whether a record without a timestamp cannot be judged.
     pub fn needs_time(&self) -> bool {
         self.from.is_some() || self.to.is_some()
-    }
-}
-
-/// The shortest and the longest length, both included.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bounds {
-    /// The shortest, if there is one.
-    pub min: Option<u64>,
-    /// The longest, if there is one.
-    pub max: Option<u64>,
-}
-
-impl Bounds {
-    /// Whether there is any length within.
-    pub fn is_possible(self) -> bool {
-        self.min.zip(self.max).is_none_or(|(min, max)| min <= max)
-    }
-
-    /// A length that is not known fits only where any does.
-    fn contain(self, length: Option<u64>) -> bool {
-        let fits =
-            |length| self.min.is_none_or(|min| min <= length) && self.max.is_none_or(|max| length <= max);
-        length.map_or(self == Self::default(), fits)
     }
 }
 
@@ -91,7 +70,7 @@ pub enum SampleBy {
 }
 
 /// Judges one record after the other.
-pub struct Selector {
+pub(super) struct Selector {
     selection: Selection,
     random: fastrand::Rng,
     hasher: blake3::Hasher,
@@ -101,20 +80,15 @@ pub struct Selector {
 
 impl Selector {
     /// Nothing has been judged yet.
-    pub fn new(selection: Selection) -> Self {
+    pub(super) fn new(selection: Selection) -> Self {
         let seed = selection.sample.as_ref().map_or(0, |sample| sample.seed);
         let mut hasher = blake3::Hasher::new_derive_key("kvtrace 2026-11-25 sample");
         hasher.update(&seed.to_le_bytes());
         Self { selection, random: fastrand::Rng::with_seed(seed), hasher, unsampled: 0 }
     }
 
-    /// What records must be like.
-    pub fn selection(&self) -> &Selection {
-        &self.selection
-    }
-
     /// How many records could not be sampled with others, for want of a session or of blocks.
-    pub fn unsampled(&self) -> u64 {
+    pub(super) fn unsampled(&self) -> u64 {
         self.unsampled
     }
 
@@ -122,7 +96,7 @@ impl Selector {
     ///
     /// # Errors
     /// When it has no timestamp and one is needed, or sessions take too much memory.
-    pub fn keeps(
+    pub(super) fn keeps(
         &mut self,
         entry: &SourceRecord,
         time: Option<Millis>,
@@ -138,7 +112,7 @@ impl Selector {
             }
         }
         let fits =
-            input.contain(Some(entry.record.input_length)) && output.contain(entry.record.output_length);
+            input.contains(entry.record.input_length) && output.may_contain(entry.record.output_length);
         Ok(drawn && fits)
     }
 
@@ -167,10 +141,8 @@ impl Selector {
             self.unsampled += u64::from(by != SampleBy::Request);
             return Ok(self.random.f64() < share);
         }
-        let mut first = [0; 8];
-        first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
         // 53 bits: the same double on every machine.
-        let fraction = (u64::from_le_bytes(first) >> 11) as f64 / (1_u64 << 53) as f64;
+        let fraction = (first_bits(hasher.finalize().as_bytes()) >> 11) as f64 / (1_u64 << 53) as f64;
         Ok(fraction < share)
     }
 }

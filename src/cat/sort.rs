@@ -1,51 +1,53 @@
-//! `--sort`: records in the order of their times, in little memory.
+//! Sorts records by time in bounded memory.
 //!
-//! Records gather in memory until the budget is used, are sorted and written to a temporary file as a
-//! run; in the end the runs are merged. Where there are more runs than buffers, neighbouring runs are
-//! merged into longer ones first. Equal times keep their order. The file has no name from the start on,
-//! so nothing can be left behind, however the process ends.
+//! Records are collected in memory until the budget is used up, then sorted and written to a temporary file
+//! as a run; at the end the runs are merged. If there are more runs than buffers, neighbouring runs are
+//! merged into longer ones first. Records with equal times keep their order. The file never has a name, so
+//! nothing is left behind however the process ends.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::cat::entry::{Moment, SourceRecord};
-use crate::cat::ids::{Group, IdsScope, Scopes};
+use crate::cat::ids::{Group, Scopes};
 use crate::error::{Error, Result};
-use crate::io::{Status, signals};
+use crate::io::{Status, lift, signals};
 use crate::record::{self, Record, TraceReader};
 
-/// Memory that the process takes beside what is sorted: its code, read and write buffers.
+/// Memory that the process needs besides the records: its code, buffers for reading and writing.
 const FIXED: usize = 5 << 20;
 
-/// The least that is used for sorting, whatever the user says.
+/// The least memory that sorting uses, even if the user allows less.
 const LEAST: usize = 1 << 20;
 
-/// The smallest buffer of a run that is being merged.
+/// The smallest and the largest buffer of a run that is being merged.
 const RUN_BUFFER: usize = 16 << 10;
+const LARGE_RUN_BUFFER: usize = 1 << 20;
 
-/// Records from memory that are given between two looks for a signal.
+/// How many records are returned from memory before the next check for a signal.
 const CHECK_SIGNALS: usize = 4096;
 
 /// How sorting is done.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct SortOptions {
     /// Bytes of memory for the whole process.
     pub max_memory: usize,
-    /// Where temporary files are; the system's folder for them if absent.
+    /// The folder for the temporary file; the system's own if absent.
     pub folder: Option<PathBuf>,
 }
 
 /// Length of [`RunHeader`] in a run.
 const HEAD: usize = 8 + 8 + 4 + 1;
 
-/// What stands before a line in memory and in a run.
-#[derive(Clone, Copy)]
+/// What precedes a line in memory and in a run.
+#[derive(Clone, Copy, Default)]
 struct RunHeader {
     time: f64,
     len: u64,
@@ -57,57 +59,57 @@ const CLOCK_TIME: u8 = 1;
 const SURROGATE_IDS: u8 = 2;
 
 impl RunHeader {
-    fn write(self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.time.to_le_bytes());
-        out.extend_from_slice(&self.len.to_le_bytes());
-        out.extend_from_slice(&self.group.to_le_bytes());
-        out.push(self.flags);
+    fn bytes(self) -> [u8; HEAD] {
+        let mut bytes = [0; HEAD];
+        bytes[..8].copy_from_slice(&self.time.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.len.to_le_bytes());
+        bytes[16..20].copy_from_slice(&self.group.to_le_bytes());
+        bytes[20] = self.flags;
+        bytes
     }
 
-    /// `None` if there are fewer bytes than a head has.
-    fn read(bytes: &[u8]) -> Option<Self> {
+    /// The header at the start of `bytes` and the line after it; `None` if there are too few bytes.
+    fn split(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let (time, rest) = bytes.split_first_chunk()?;
         let (len, rest) = rest.split_first_chunk()?;
         let (group, rest) = rest.split_first_chunk()?;
-        Some(Self {
-            time: f64::from_le_bytes(*time),
-            len: u64::from_le_bytes(*len),
-            group: u32::from_le_bytes(*group),
-            flags: *rest.first()?,
-        })
+        let (&flags, rest) = rest.split_first()?;
+        let (time, len) = (f64::from_le_bytes(*time), u64::from_le_bytes(*len));
+        let header = Self { time, len, group: u32::from_le_bytes(*group), flags };
+        Some((header, rest.get(..len as usize).unwrap_or_default()))
     }
 }
 
 /// Records that are being sorted.
 pub(super) struct FileSort {
     reader: TraceReader,
-    scopes: Scopes,
     folder: PathBuf,
     budget: usize,
-    /// Heads and lines in the order of reading.
+    /// Headers and lines in the order of reading.
     arena: Vec<u8>,
     /// Where each record begins.
     index: Vec<(Moment, usize)>,
-    /// The next record of `index` where all are in memory.
+    /// Position in `index` of the next record, if all fit into memory.
     next: usize,
     runs: Runs,
     merging: Option<Merging>,
+    /// The current record.
     head: RunHeader,
+    line: Vec<u8>,
     record: Record,
 }
 
 impl FileSort {
-    pub(super) fn new(reader: TraceReader, scope: IdsScope, options: &SortOptions) -> Result<Self> {
+    pub(super) fn new(reader: TraceReader, options: &SortOptions) -> Result<Self> {
         let budget = options.max_memory.saturating_sub(FIXED).clamp(LEAST, 1 << 40);
         let folder = options.folder.clone().unwrap_or_else(std::env::temp_dir);
         if !folder.is_dir() {
-            let error = std::io::Error::from(std::io::ErrorKind::NotADirectory);
+            let error = io::Error::from(io::ErrorKind::NotADirectory);
             return Err(Error::io(folder.display().to_string(), error));
         }
         let index = budget / 8 / size_of::<(Moment, usize)>();
         Ok(Self {
             reader,
-            scopes: Scopes::new(scope),
             folder,
             budget,
             arena: reserved(budget - budget / 8),
@@ -115,78 +117,101 @@ impl FileSort {
             next: 0,
             runs: Runs::default(),
             merging: None,
-            head: RunHeader { time: 0.0, len: 0, group: 0, flags: 0 },
+            head: RunHeader::default(),
+            line: Vec::new(),
             record: Record::default(),
         })
     }
 
     /// Reads everything.
-    pub(super) fn prepare(&mut self, mut idle: impl FnMut(Status) -> Result<()>) -> Result<()> {
+    pub(super) fn prepare(
+        &mut self,
+        scopes: &mut Scopes,
+        mut idle: impl FnMut(Status) -> Result<()>,
+    ) -> Result<()> {
         while self.reader.advance(&mut idle)? {
             let time = Moment::of(&self.reader, "--sort")?;
-            let line = self.reader.line();
-            let full = self.arena.len() + HEAD + line.len() > self.arena.capacity()
+            let len = self.reader.line().len();
+            let full = self.arena.len() + HEAD + len > self.arena.capacity()
                 || self.index.len() == self.index.capacity();
             if full && !self.index.is_empty() {
-                spill(&mut self.arena, &mut self.index, &mut self.runs, &self.folder)?;
+                self.spill()?;
             }
             let head = RunHeader {
                 time: self.reader.record().timestamp.unwrap_or_default(),
-                len: line.len() as u64,
-                group: self.scopes.group(&self.reader),
+                len: len as u64,
+                group: scopes.group(&self.reader),
                 flags: if self.reader.has_clock_times() { CLOCK_TIME } else { 0 }
                     | if self.reader.has_surrogate_ids() { SURROGATE_IDS } else { 0 },
             };
             self.index.push((time, self.arena.len()));
-            head.write(&mut self.arena);
-            self.arena.extend_from_slice(line);
+            self.arena.extend_from_slice(&head.bytes());
+            self.arena.extend_from_slice(self.reader.line());
         }
-        if self.runs.is_empty() {
+        if self.runs.ranges.is_empty() {
             self.index.sort_unstable();
             return Ok(());
         }
         if !self.index.is_empty() {
-            spill(&mut self.arena, &mut self.index, &mut self.runs, &self.folder)?;
+            self.spill()?;
         }
         (self.arena, self.index) = (Vec::new(), Vec::new());
-        while self.runs.first_to_merge(self.budget) < self.runs.len() {
-            self.runs = std::mem::take(&mut self.runs).merged(self.budget, &self.folder)?;
+        while self.runs.ranges.len() > at_once(self.budget) {
+            self.runs = self.runs.merged(self.budget, &self.folder)?;
         }
-        self.merging = Some(Merging::new(std::mem::take(&mut self.runs), self.budget)?);
+        let merging = self.runs.merge(&self.runs.ranges, self.budget);
+        self.merging = Some(merging.map_err(|e| failed(&self.folder, e))?);
+        Ok(())
+    }
+
+    /// Sorts what is in memory and writes it as a run.
+    fn spill(&mut self) -> Result<()> {
+        signals::check()?;
+        let Self { runs, folder, arena, index, .. } = self;
+        // Equal times are ordered by position in the arena, which keeps the sort stable.
+        index.sort_unstable();
+        runs.append(folder, |out| {
+            let records = index.iter().filter_map(|&(_, at)| RunHeader::split(&arena[at..]));
+            for (head, line) in records {
+                out.write_all(&head.bytes())?;
+                out.write_all(line)?;
+            }
+            Ok(())
+        })?;
+        arena.clear();
+        index.clear();
         Ok(())
     }
 
     pub(super) fn advance(&mut self) -> Result<bool> {
         let found = match &mut self.merging {
-            Some(merging) => merging.advance()?,
-            None => {
-                if self.next.is_multiple_of(CHECK_SIGNALS) {
-                    signals::check()?;
-                }
-                let at = self.index.get(self.next).map(|&(_, at)| at);
-                self.next += 1;
-                at.and_then(|at| RunHeader::read(&self.arena[at..]))
-            }
+            Some(merging) => merging.next(&mut self.line).map_err(|e| failed(&self.folder, e))?,
+            None => self.next_in_memory()?,
         };
         let Some(head) = found else { return Ok(false) };
         self.head = head;
-        let Self { merging, arena, index, next, record, .. } = self;
-        let line = match merging {
-            Some(merging) => merging.line(),
-            None => in_arena(arena, index, *next, head.len),
-        };
-        // It has been read before.
-        record::parse(line, record)?;
+        // The line has been parsed before, so this cannot fail.
+        record::parse(&self.line, &mut self.record)?;
         Ok(true)
     }
 
+    fn next_in_memory(&mut self) -> Result<Option<RunHeader>> {
+        if self.next.is_multiple_of(CHECK_SIGNALS) {
+            signals::check()?;
+        }
+        let place = self.index.get(self.next);
+        self.next += 1;
+        let found = place.and_then(|&(_, at)| RunHeader::split(&self.arena[at..]));
+        Ok(found.map(|(head, line)| {
+            self.line.clear();
+            self.line.extend_from_slice(line);
+            head
+        }))
+    }
+
     pub(super) fn entry(&self) -> SourceRecord<'_> {
-        let line = match &self.merging {
-            Some(merging) => merging.line(),
-            None => in_arena(&self.arena, &self.index, self.next, self.head.len),
-        };
         SourceRecord {
-            line,
+            line: &self.line,
             record: &self.record,
             file: 0,
             group: self.head.group,
@@ -195,20 +220,14 @@ impl FileSort {
         }
     }
 
-    pub(super) fn block_size(&self) -> u64 {
-        self.reader.block_size()
-    }
-
-    pub(super) fn kept_apart(&self) -> u32 {
-        self.scopes.kept_apart()
-    }
-
-    pub(super) fn skipped(&self) -> Result<Option<String>> {
-        self.reader.skipped()
+    /// The reader of all records.
+    pub(super) fn reader(&self) -> &TraceReader {
+        &self.reader
     }
 }
 
-/// Room for so many items, or for as many as the system grants. What is not used is never touched.
+/// A vector with room for `items`, or for as many as the system allows. Memory that is never written costs
+/// nothing.
 fn reserved<T>(mut items: usize) -> Vec<T> {
     let mut vector = Vec::new();
     while vector.try_reserve_exact(items).is_err() {
@@ -217,218 +236,125 @@ fn reserved<T>(mut items: usize) -> Vec<T> {
     vector
 }
 
-/// The line of the record before `next`.
-fn in_arena<'a>(arena: &'a [u8], index: &[(Moment, usize)], next: usize, len: u64) -> &'a [u8] {
-    let start = index[next - 1].1 + HEAD;
-    &arena[start..start + len as usize]
+/// How many runs can be merged at once.
+fn at_once(budget: usize) -> usize {
+    (budget / RUN_BUFFER).max(2)
 }
 
-/// Sorts what is in memory and writes it as a run.
-fn spill(
-    arena: &mut Vec<u8>,
-    index: &mut Vec<(Moment, usize)>,
-    runs: &mut Runs,
-    folder: &PathBuf,
-) -> Result<()> {
-    signals::check()?;
-    // The place decides between equal times, so the order is stable.
-    index.sort_unstable();
-    runs.append(folder, |out| {
-        let mut longest = 0;
-        for &(_, at) in &*index {
-            let len = HEAD + RunHeader::read(&arena[at..]).map_or(0, |head| head.len as usize);
-            out.write_all(&arena[at..at + len])?;
-            longest = longest.max(len);
-        }
-        Ok(longest)
-    })?;
-    arena.clear();
-    index.clear();
-    Ok(())
+/// An error of the temporary file, or the signal that interrupted the work.
+fn failed(folder: &Path, error: io::Error) -> Error {
+    lift(&format!("temporary file in {}", folder.display()), error)
 }
 
 /// Sorted runs, one after the other in one temporary file.
 #[derive(Default)]
 struct Runs {
     file: Option<Rc<File>>,
-    runs: Vec<SortedRun>,
-}
-
-#[derive(Clone)]
-struct SortedRun {
-    range: Range<u64>,
-    /// Bytes of its longest record.
-    longest: usize,
+    ranges: Vec<Range<u64>>,
 }
 
 impl Runs {
-    fn len(&self) -> usize {
-        self.runs.len()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.runs.is_empty()
-    }
-
-    /// How many from the first on can be merged at once: each needs room for its longest record.
-    fn first_to_merge(&self, budget: usize) -> usize {
-        let needed = self.runs.iter().scan(0, |sum: &mut usize, run| {
-            *sum = sum.saturating_add(run.longest.max(RUN_BUFFER));
-            Some(*sum)
-        });
-        needed.take_while(|&bytes| bytes <= budget).count().max(2).min(self.len())
-    }
-
-    /// Writes one more run; `write` gives the bytes of its longest record.
+    /// Adds the run that `write` writes.
     fn append(
         &mut self,
-        folder: &PathBuf,
-        write: impl FnOnce(&mut BufWriter<&File>) -> std::io::Result<usize>,
+        folder: &Path,
+        write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
     ) -> Result<()> {
-        let failed = |e| Error::io(format!("temporary file in {}", folder.display()), e);
+        let failed = |e| failed(folder, e);
         let file = match &self.file {
             Some(file) => Rc::clone(file),
             None => Rc::new(tempfile::tempfile_in(folder).map_err(failed)?),
         };
         let mut out = BufWriter::with_capacity(64 << 10, &*file);
-        let written = write(&mut out).and_then(|longest| out.flush().map(|()| longest));
+        write(&mut out).and_then(|()| out.flush()).map_err(failed)?;
         drop(out);
-        let longest = written.map_err(failed)?;
-        // Everything is written at the end of the file.
+        // Runs are appended, so the file ends where the run does.
         let end = file.metadata().map_err(failed)?.len();
-        let start = self.runs.last().map_or(0, |run| run.range.end);
-        self.runs.push(SortedRun { range: start..end, longest });
+        let start = self.ranges.last().map_or(0, |range| range.end);
+        self.ranges.push(start..end);
         self.file = Some(file);
         Ok(())
     }
 
     /// The same records in fewer runs, in a new file.
-    fn merged(self, budget: usize, folder: &PathBuf) -> Result<Self> {
+    fn merged(&self, budget: usize, folder: &Path) -> Result<Self> {
         let mut merged = Self::default();
-        let mut rest = self;
-        while !rest.is_empty() {
-            let later = rest.runs.split_off(rest.first_to_merge(budget));
-            let part = Self { file: rest.file.clone(), runs: std::mem::replace(&mut rest.runs, later) };
-            let mut merging = Merging::new(part, budget)?;
-            let (mut ended, mut longest) = (Ok(()), 0);
-            let mut bytes = Vec::with_capacity(HEAD);
+        let mut line = Vec::new();
+        for part in self.ranges.chunks(at_once(budget)) {
             merged.append(folder, |out| {
-                loop {
-                    match merging.advance() {
-                        Ok(Some(head)) => {
-                            bytes.clear();
-                            head.write(&mut bytes);
-                            out.write_all(&bytes)?;
-                            out.write_all(merging.line())?;
-                            longest = longest.max(HEAD + merging.line().len());
-                        }
-                        Ok(None) => return Ok(longest),
-                        Err(error) => {
-                            ended = Err(error);
-                            return Ok(longest);
-                        }
-                    }
+                let mut merging = self.merge(part, budget)?;
+                while let Some(head) = merging.next(&mut line)? {
+                    out.write_all(&head.bytes())?;
+                    out.write_all(&line)?;
                 }
+                Ok(())
             })?;
-            ended?;
         }
         Ok(merged)
+    }
+
+    /// Begins to merge some of the runs.
+    fn merge(&self, ranges: &[Range<u64>], budget: usize) -> io::Result<Merging> {
+        let size = (budget / ranges.len().max(1)).clamp(RUN_BUFFER, LARGE_RUN_BUFFER);
+        let mut merging = Merging::default();
+        for (file, range) in self.file.iter().flat_map(|file| ranges.iter().map(move |range| (file, range))) {
+            let bytes = RunBytes { file: Rc::clone(file), left: range.clone() };
+            merging.runs.push((RunHeader::default(), BufReader::with_capacity(size, bytes)));
+            merging.read_header(merging.runs.len() - 1)?;
+        }
+        Ok(merging)
     }
 }
 
 /// Runs that are being merged.
+#[derive(Default)]
 struct Merging {
-    readers: Vec<RunReader>,
-    /// The time of the next record of each run but the current one.
+    /// For each run the header of its next record, and the bytes after that header.
+    runs: Vec<(RunHeader, BufReader<RunBytes>)>,
+    /// The time of the next record of each run.
     waiting: BinaryHeap<Reverse<(Moment, usize)>>,
-    current: Option<usize>,
 }
 
 impl Merging {
-    fn new(runs: Runs, budget: usize) -> Result<Self> {
-        let long: usize = runs.runs.iter().map(|run| run.longest).sum();
-        let size = (budget.saturating_sub(long) / runs.len().max(1)).clamp(RUN_BUFFER, 1 << 20);
-        let mut readers = Vec::new();
-        if let Some(file) = &runs.file {
-            let reader = |run: &SortedRun| RunReader::new(Rc::clone(file), run.range.clone(), size);
-            readers = runs.runs.iter().map(reader).collect();
+    fn read_header(&mut self, index: usize) -> io::Result<()> {
+        let (next, bytes) = &mut self.runs[index];
+        let mut head = [0; HEAD];
+        if bytes.fill_buf()?.is_empty() {
+            return Ok(());
         }
-        let mut merging = Self { readers, waiting: BinaryHeap::new(), current: None };
-        for index in 0..merging.readers.len() {
-            merging.read(index)?;
-        }
-        Ok(merging)
-    }
-
-    fn read(&mut self, index: usize) -> Result<()> {
-        if let Some(head) = self.readers[index].advance()? {
+        bytes.read_exact(&mut head)?;
+        if let Some((head, _)) = RunHeader::split(&head) {
+            *next = head;
             self.waiting.push(Reverse((Moment::new(head.time), index)));
         }
         Ok(())
     }
 
-    fn advance(&mut self) -> Result<Option<RunHeader>> {
-        if let Some(index) = self.current.take() {
-            self.read(index)?;
-        }
-        self.current = self.waiting.pop().map(|Reverse((_, index))| index);
-        Ok(self.current.and_then(|index| self.readers[index].head))
-    }
-
-    fn line(&self) -> &[u8] {
-        self.current.map_or(&[], |index| self.readers[index].line())
+    /// The next record; its line replaces `line`.
+    fn next(&mut self, line: &mut Vec<u8>) -> io::Result<Option<RunHeader>> {
+        let Some(Reverse((_, index))) = self.waiting.pop() else { return Ok(None) };
+        let (head, bytes) = &mut self.runs[index];
+        let head = *head;
+        line.resize(head.len as usize, 0);
+        bytes.read_exact(line)?;
+        self.read_header(index)?;
+        Ok(Some(head))
     }
 }
 
-/// Reads one run.
-struct RunReader {
+/// The bytes of a run that have not been read yet.
+struct RunBytes {
     file: Rc<File>,
-    /// What has not been read yet.
     left: Range<u64>,
-    buffer: Vec<u8>,
-    /// Unread bytes of the buffer begin here.
-    at: usize,
-    head: Option<RunHeader>,
-    line: Range<usize>,
 }
 
-impl RunReader {
-    fn new(file: Rc<File>, left: Range<u64>, size: usize) -> Self {
-        Self { file, left, buffer: Vec::with_capacity(size), at: 0, head: None, line: 0..0 }
-    }
-
-    fn line(&self) -> &[u8] {
-        &self.buffer[self.line.clone()]
-    }
-
-    /// Goes on to the next record.
-    fn advance(&mut self) -> Result<Option<RunHeader>> {
-        self.need(HEAD)?;
-        self.head = RunHeader::read(&self.buffer[self.at..]);
-        if let Some(head) = self.head {
-            let len = head.len as usize;
-            self.need(HEAD + len)?;
-            self.line = self.at + HEAD..self.at + HEAD + len;
-            self.at = self.line.end;
-        }
-        Ok(self.head)
-    }
-
-    /// Makes sure that so many unread bytes are in the buffer, if there are so many.
-    fn need(&mut self, bytes: usize) -> Result<()> {
-        let unread = self.buffer.len() - self.at;
-        if unread >= bytes || self.left.is_empty() {
-            return Ok(());
-        }
-        signals::check()?;
-        self.buffer.copy_within(self.at.., 0);
-        self.at = 0;
-        let room = bytes.max(self.buffer.capacity()) - unread;
-        let more = usize::try_from(self.left.end - self.left.start).unwrap_or(usize::MAX).min(room);
-        self.buffer.resize(unread + more, 0);
-        let read = self.file.read_exact_at(&mut self.buffer[unread..], self.left.start);
-        read.map_err(|e| Error::io("temporary file", e))?;
-        self.left.start += more as u64;
-        Ok(())
+impl Read for RunBytes {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        signals::check().map_err(io::Error::other)?;
+        let left = self.left.end - self.left.start;
+        let len = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+        self.file.read_exact_at(&mut buffer[..len], self.left.start)?;
+        self.left.start += len as u64;
+        Ok(len)
     }
 }

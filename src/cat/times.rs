@@ -6,6 +6,7 @@ use crate::record::time::{Millis, Unit};
 
 /// How timestamps change.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct TimeChange {
     /// Each file starts where the one before it ended.
     pub shift: bool,
@@ -29,7 +30,7 @@ impl TimeChange {
 }
 
 /// Changes the times of one record after the other.
-pub struct Retimer {
+pub(super) struct Retimer {
     change: TimeChange,
     /// The first time of a clock: the trace's zero.
     origin: Option<Millis>,
@@ -44,7 +45,7 @@ pub struct Retimer {
 
 impl Retimer {
     /// Nothing has been read yet.
-    pub fn new(change: TimeChange) -> Self {
+    pub(super) fn new(change: TimeChange) -> Self {
         let zero = Millis::default();
         Self { change, origin: None, file: None, offset: zero, end: zero, first: None }
     }
@@ -53,7 +54,7 @@ impl Retimer {
     ///
     /// # Errors
     /// When the timestamp is too far from zero to be changed.
-    pub fn place(&mut self, entry: &SourceRecord) -> Result<Option<Millis>, Invalid> {
+    pub(super) fn place(&mut self, entry: &SourceRecord) -> Result<Option<Millis>, Invalid> {
         let Some(mut time) = recorded(entry)? else { return Ok(None) };
         if entry.clock_time {
             time = time - *self.origin.get_or_insert(time);
@@ -73,7 +74,7 @@ impl Retimer {
     ///
     /// # Errors
     /// When the result is too far from zero.
-    pub fn finish(&mut self, mut time: Millis) -> Result<Millis, Invalid> {
+    pub(super) fn finish(&mut self, mut time: Millis) -> Result<Millis, Invalid> {
         if self.change.rebase {
             time = time - *self.first.get_or_insert(time);
         }

@@ -22,6 +22,7 @@ use crate::record::{self, Record, general};
 
 /// All that may happen to records.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Plan {
     /// How timestamps change.
     pub times: TimeChange,
@@ -45,8 +46,7 @@ pub struct Plan {
 
 /// Whether more records are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Flow {
+pub(super) enum Flow {
     /// Go on.
     More,
     /// All that are wanted have come.
@@ -54,7 +54,7 @@ pub enum Flow {
 }
 
 /// Takes one record after the other and appends what is to be written.
-pub struct Transformer {
+pub(super) struct Transformer {
     retimer: Retimer,
     selector: Selector,
     sessions: Sessions,
@@ -91,7 +91,7 @@ struct HeldLine {
 
 impl Transformer {
     /// Nothing has been read yet.
-    pub fn new(plan: Plan) -> Self {
+    pub(super) fn new(plan: Plan) -> Self {
         let Plan { times, selection, turns, reblock, ids, mixed, target, max_memory, max_ids_memory } = plan;
         // A length beyond the address space is no limit.
         let most = selection.tail.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
@@ -125,22 +125,22 @@ impl Transformer {
     }
 
     /// Whether no record is wanted at all.
-    pub fn is_satisfied(&self) -> bool {
+    pub(super) fn is_satisfied(&self) -> bool {
         self.head_left == Some(0)
     }
 
     /// How many records have been written.
-    pub fn written(&self) -> u64 {
+    pub(super) fn written(&self) -> u64 {
         self.written
     }
 
     /// The time of the record that was written last, as written (in milliseconds).
-    pub fn last_time(&self) -> Option<f64> {
+    pub(super) fn last_time(&self) -> Option<f64> {
         self.last_time
     }
 
     /// What the user should know in the end.
-    pub fn notes(&self) -> Vec<String> {
+    pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         let unsampled = self.selector.unsampled();
         if unsampled > 0 {
@@ -165,7 +165,12 @@ impl Transformer {
     /// # Errors
     /// What makes the record impossible to convert, without its place.
     #[inline]
-    pub fn add(&mut self, entry: &SourceRecord, block_size: u64, out: &mut Vec<u8>) -> Result<Flow, Invalid> {
+    pub(super) fn add(
+        &mut self,
+        entry: &SourceRecord,
+        block_size: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<Flow, Invalid> {
         if self.plain && !entry.surrogate_ids && !entry.clock_time && entry.group == 0 {
             out.extend_from_slice(entry.line);
             out.push(b'\n');
@@ -222,7 +227,7 @@ impl Transformer {
     ///
     /// # Errors
     /// As for [`Transformer::add`].
-    pub fn drain(&mut self, block_size: u64, out: &mut Vec<u8>) -> Result<bool, Invalid> {
+    pub(super) fn drain(&mut self, block_size: u64, out: &mut Vec<u8>) -> Result<bool, Invalid> {
         let Some(held) = self.tail.held.pop_front() else {
             self.writer.start(out);
             return Ok(false);

@@ -4,10 +4,10 @@
 //! `P[k] = P[k-1] + O[k-1] + new[k]`, and incremental with `new[k]`. Summing incremental rows as if
 //! they were whole prompts, or the other way round, counts tokens twice or not at all.
 //!
-//! Blocks: a whole prompt begins with the full blocks of the one before it. What follows (the end of
-//! that prompt, its answer, what is new) lies at other places in blocks than in an incremental row, so
-//! its ids are new ones; blocks that two sessions share beyond their first prompt are not known. The
-//! other way round a row keeps the ids of its last blocks, as many as its length needs.
+//! Blocks: a whole prompt begins with the full blocks of the prompt before it. The rest (the end of that
+//! prompt, its answer, what is new) is cut into blocks at other positions than in an incremental row, so
+//! it gets new ids; which blocks two sessions share beyond their first prompts cannot be known. In the
+//! other direction a row keeps the ids of its last blocks, as many as its length needs.
 
 use std::collections::HashMap;
 
@@ -15,27 +15,27 @@ use foldhash::fast::RandomState;
 
 use crate::cat::sessions::Session;
 use crate::error::Invalid;
-use crate::record::MAX_NEW_BLOCKS;
+use crate::record::{MAX_NEW_BLOCKS, first_bits};
 
-/// What the rows of a session shall hold.
+/// What the rows of a session are to contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Turns {
-    /// The whole prompt; those that are read hold what is new.
+    /// The whole prompt; the rows that are read contain only what is new.
     Cumulative,
-    /// What is new; those that are read hold the whole prompt.
+    /// Only what is new; the rows that are read contain the whole prompt.
     Incremental,
 }
 
 /// What is known of a session.
 #[derive(Default)]
 struct SessionState {
-    /// Tokens of the last prompt and its answer.
+    /// Tokens of the last prompt and its answer together.
     tokens: u64,
     /// Ids of the full blocks of the last prompt.
     full: Vec<u64>,
     has_ids: bool,
-    /// How often the session has begun anew.
+    /// How often a prompt did not continue the session.
     restarts: u32,
 }
 
@@ -48,7 +48,7 @@ pub(super) struct SessionTurn {
 }
 
 /// Converts the rows of sessions, in order.
-pub struct TurnConverter {
+pub(super) struct TurnConverter {
     turns: Turns,
     sessions: HashMap<Session, SessionState, RandomState>,
     bytes: usize,
@@ -58,25 +58,20 @@ pub struct TurnConverter {
 }
 
 impl TurnConverter {
-    /// Nothing has been read yet. State may take `max_bytes`.
-    pub fn new(turns: Turns, max_bytes: usize) -> Self {
+    /// A converter that has seen no session. What it remembers may take `max_bytes`.
+    pub(super) fn new(turns: Turns, max_bytes: usize) -> Self {
         Self { turns, sessions: HashMap::default(), bytes: 0, max_bytes, fresh: 0, restarts: 0 }
     }
 
-    /// What rows are converted to.
-    pub fn turns(&self) -> Turns {
-        self.turns
-    }
-
     /// How many rows did not continue their session.
-    pub fn restarts(&self) -> u64 {
+    pub(super) fn restarts(&self) -> u64 {
         self.restarts
     }
 
-    /// Changes the `ids` of a row and returns its new length, and how often its session has begun anew.
+    /// Changes the `ids` of a row. Returns its new length, and how often its session has been restarted.
     ///
     /// # Errors
-    /// When there are more sessions than fit into memory, or a prompt is longer than any.
+    /// When the sessions do not fit into memory, or a prompt is longer than is plausible.
     pub(super) fn convert(
         &mut self,
         turn: &SessionTurn,
@@ -112,7 +107,7 @@ impl TurnConverter {
                     ids.extend_from_slice(&state.full);
                     while (ids.len() as u64) < whole.div_ceil(turn.block_size) {
                         self.fresh += 1;
-                        // Far from ids in use; they are numbered anew in any case.
+                        // Unlikely to equal an id in use; all ids are renumbered later.
                         ids.push(fresh_id(self.fresh));
                     }
                 }
@@ -133,12 +128,9 @@ impl TurnConverter {
     }
 }
 
-/// A 64-bit id that no other source of ids gives.
+/// A 64-bit id that equals no other except by an unlikely coincidence.
 fn fresh_id(n: u64) -> u64 {
-    let mut first = [0; 8];
-    let hash = blake3::derive_key("kvtrace 2026-11-25 blocks of turns", &n.to_le_bytes());
-    first.copy_from_slice(&hash[..8]);
-    u64::from_le_bytes(first)
+    first_bits(&blake3::derive_key("kvtrace 2026-11-25 blocks of turns", &n.to_le_bytes()))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::choice::Choice;
+use super::choice::{Choice, NamedValues};
 use super::common::{Common, CommonOptions, HasCommon};
 use super::memory::default_max_memory;
 use super::spec::{Opt, Rule, Spec, opt};
@@ -53,7 +53,7 @@ impl HasCommon for Options {
 
 /// A format, or none for one that is recognised.
 impl Choice for Option<Format> {
-    const NAMES: &'static [(&'static str, Self)] = &{
+    const NAMES: NamedValues<Self> = &{
         let mut names = [("auto", None); Format::ALL.len() + 1];
         let mut i = 0;
         while i < Format::ALL.len() {
@@ -65,26 +65,24 @@ impl Choice for Option<Format> {
 }
 
 impl Choice for Target {
-    const NAMES: &'static [(&'static str, Self)] = Self::ALL;
+    const NAMES: NamedValues<Self> = Self::ALL;
 }
 
 impl Choice for Turns {
-    const NAMES: &'static [(&'static str, Self)] =
-        &[("cumulative", Self::Cumulative), ("incremental", Self::Incremental)];
+    const NAMES: NamedValues<Self> = &[("cumulative", Self::Cumulative), ("incremental", Self::Incremental)];
 }
 
 impl Choice for IdsScope {
-    const NAMES: &'static [(&'static str, Self)] =
-        &[("auto", Self::Auto), ("file", Self::File), ("shared", Self::Shared)];
+    const NAMES: NamedValues<Self> = &[("auto", Self::Auto), ("file", Self::File), ("shared", Self::Shared)];
 }
 
 impl Choice for SampleBy {
-    const NAMES: &'static [(&'static str, Self)] =
+    const NAMES: NamedValues<Self> =
         &[("request", Self::Request), ("session", Self::Session), ("prefix", Self::Prefix)];
 }
 
 impl Choice for Compression {
-    const NAMES: &'static [(&'static str, Self)] = &[("gzip", Self::Gzip), ("zstd", Self::Zstd)];
+    const NAMES: NamedValues<Self> = &[("gzip", Self::Gzip), ("zstd", Self::Zstd)];
 }
 
 /// The command line.
@@ -111,10 +109,7 @@ const OPTIONS: &[Opt<Options>] = &[
     opt("merge").short('m').flag(|o| o.merge = true),
     opt("sort").short('s').flag(|o| o.sort = true),
     opt("max-memory").value(|o, v| v.positive_size().map(|size| o.max_memory = Some(size))),
-    opt("temp-dir").file(|o, v| {
-        o.temp_dir = Some(v.path());
-        Ok(())
-    }),
+    opt("temp-dir").file(|o, v| v.file().map(|path| o.temp_dir = Some(path))),
     opt("from").value(|o, v| moment(v).map(|time| o.selection.from = Some(time))),
     opt("to").value(|o, v| moment(v).map(|time| o.selection.to = Some(time))),
     opt("head").short('n').value(|o, v| v.count().map(|n| o.selection.head = Some(n))),

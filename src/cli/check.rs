@@ -4,7 +4,7 @@ use super::common::HasCommon;
 use super::spec::Spec;
 use crate::error::{Error, Result};
 
-/// Refuses what the rules of the table forbid, and then what its lines say does not go together.
+/// Refuses what the rules of the table forbid, then pairs of options that its lines exclude.
 ///
 /// # Errors
 /// [`Error::Usage`] with what to do instead.
@@ -17,7 +17,7 @@ pub(super) fn check<O: HasCommon>(spec: &Spec<O>, options: &mut O) -> Result<()>
     message.map_or(Ok(()), |message| Err(Error::Usage(message)))
 }
 
-/// What to say of two options that do not go together, if two such have been given.
+/// The message about two options that exclude each other, if two such options were given.
 fn pair<O>(spec: &Spec<O>, given: &[&str]) -> Option<String> {
     spec.all().filter(|option| given.contains(&option.long)).find_map(|option| {
         let (other, why) = option.not_with.iter().find(|(other, _)| given.contains(other))?;
@@ -28,7 +28,7 @@ fn pair<O>(spec: &Spec<O>, given: &[&str]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::super::parse::parse;
-    use super::super::testing::SPEC;
+    use super::super::spec::testing::SPEC;
     use super::super::{cat, hash, stats, synth};
     use super::*;
 

@@ -3,10 +3,13 @@
 /// Lists the words of a choice.
 pub type Names = fn() -> Vec<&'static str>;
 
-/// Values that have names on the command line, which stand here and nowhere else.
+/// Values with their names, in the order of help and manual.
+pub type NamedValues<T> = &'static [(&'static str, T)];
+
+/// Values that have names on the command line. Parser, help and completions read the names from here.
 pub trait Choice: Copy + 'static {
-    /// All names and what they mean, in the order of help and manual.
-    const NAMES: &'static [(&'static str, Self)];
+    /// All names and what they mean.
+    const NAMES: NamedValues<Self>;
 }
 
 /// The names of a [`Choice`].

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-use super::choice::Choice;
+use super::choice::{Choice, NamedValues};
 use super::completions::Shell;
 use super::spec::{Opt, opt};
 use crate::error::{Error, Result};
@@ -12,7 +12,7 @@ use crate::io::InputOptions;
 /// Values of the options that all filters share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Common {
-    /// The inputs in order; `-` is standard input, none at all too.
+    /// The inputs in order. `-` is standard input, and so is an empty list.
     pub files: Vec<PathBuf>,
     /// Where the output goes; standard output if absent.
     pub output: Option<PathBuf>,
@@ -24,9 +24,9 @@ pub struct Common {
     pub max_line: usize,
     /// Whether bad records are skipped and counted.
     pub skip_invalid: bool,
-    /// What to print instead of filtering; [`run`](super::run) takes care of it.
+    /// What to print instead of filtering; [`run`](super::run) prints it.
     pub request: Option<Request>,
-    /// The options of the command line by their long names, in order.
+    /// The long names of the options on the command line, in order.
     pub given: Vec<&'static str>,
 }
 
@@ -51,7 +51,7 @@ impl Common {
         InputOptions { max_line: self.max_line, skip_invalid: self.skip_invalid }
     }
 
-    /// Refuses the output file under another option too: one would replace what the other has written.
+    /// Refuses a file that is given both as the output and with another option: each would overwrite the other.
     pub(super) fn refuse_as_output(&self, option: &str, other: Option<&Path>) -> Result<()> {
         let (Some(file), Some(other)) = (self.output.as_deref(), other) else { return Ok(()) };
         let place = |path: &Path| std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).ok();
@@ -66,24 +66,24 @@ impl Common {
 /// When the progress line is shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum When {
-    /// Where standard error is a terminal.
+    /// If standard error is a terminal.
     #[default]
     Auto,
-    /// Always, also into a file.
+    /// Always, even if standard error is a file.
     Always,
     /// Never.
     Never,
 }
 
 impl Choice for When {
-    const NAMES: &'static [(&'static str, Self)] =
+    const NAMES: NamedValues<Self> =
         &[("auto", Self::Auto), ("always", Self::Always), ("never", Self::Never)];
 }
 
-/// A text that the user asks for about the filter itself.
+/// A text about the filter itself that the user can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
-    /// The options in short.
+    /// A summary of the options.
     Help,
     /// Name and version.
     Version,
@@ -99,16 +99,15 @@ pub trait HasCommon {
     fn common(&mut self) -> &mut Common;
 }
 
-/// Carries [`TABLE`](Self::TABLE), the common options as they apply to a filter's `O`.
+/// Holds [`TABLE`](Self::TABLE), the common options for a filter whose options are an `O`.
 pub struct CommonOptions<O>(PhantomData<O>);
 
 impl<O: HasCommon + 'static> CommonOptions<O> {
     /// The table for [`Spec::common`](super::Spec::common).
     pub const TABLE: &'static [Opt<O>] = &[
-        opt("output").short('o').file(|o, v| {
-            o.common().output = Some(v.path()).filter(|path| path.as_os_str() != "-");
-            Ok(())
-        }),
+        opt("output")
+            .short('o')
+            .file(|o, v| v.file().map(|path| o.common().output = (path.as_os_str() != "-").then_some(path))),
         opt("skip-invalid").flag(|o| o.common().skip_invalid = true),
         opt("max-line").value(|o, v| v.bytes().map(|size| o.common().max_line = size)),
         opt("progress").choice::<_, When>(|o, v| v.pick().map(|when| o.common().progress = when)),

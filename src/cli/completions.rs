@@ -1,11 +1,11 @@
 //! Completion scripts.
 //!
-//! Each loads both ways: from the shell's completion folder, or by `eval "$(NAME --completions
+//! Each script can be loaded in two ways: from the shell's completion folder, or by `eval "$(NAME --completions
 //! SHELL)"` (fish: `NAME --completions fish | source`).
 
 use std::fmt::Write as _;
 
-use super::choice::Choice;
+use super::choice::{Choice, NamedValues};
 use super::manual::{Manual, OptionText};
 use super::spec::{Arg, Opt, Spec};
 
@@ -21,8 +21,7 @@ pub enum Shell {
 }
 
 impl Choice for Shell {
-    const NAMES: &'static [(&'static str, Self)] =
-        &[("bash", Self::Bash), ("zsh", Self::Zsh), ("fish", Self::Fish)];
+    const NAMES: NamedValues<Self> = &[("bash", Self::Bash), ("zsh", Self::Zsh), ("fish", Self::Fish)];
 }
 
 /// The script that completes a filter's options in `shell`.
@@ -62,8 +61,8 @@ fn bash<O>(spec: &Spec<O>) -> String {
         names.append(&mut own);
     }
     let (name, function, names) = (spec.name, function(spec.name), quote(&names.join(" ")));
-    // Bash takes `--name=value` apart at the equals sign. Where COMPREPLY stays empty, the option
-    // `default` of `complete` makes it complete file names.
+    // Bash splits `--name=value` at the equals sign. If COMPREPLY stays empty, `complete -o default` makes bash
+    // complete file names.
     format!(
         "\
 {function}() {{
@@ -192,7 +191,7 @@ mod tests {
     use std::io::Write as _;
     use std::process::{Command, Stdio};
 
-    use super::super::testing::SPEC;
+    use super::super::spec::testing::SPEC;
     use super::*;
 
     const SHELLS: [(&str, Shell); 3] = [("bash", Shell::Bash), ("zsh", Shell::Zsh), ("fish", Shell::Fish)];

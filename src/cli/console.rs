@@ -7,10 +7,10 @@ use super::common::{Common, When};
 use crate::error::printable;
 use crate::io::{Observer, Status};
 
-/// Time between two looks of the line.
+/// Time between two updates of the progress line.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// What a run says on standard error: a progress line, and notes unless it is to be quiet.
+/// Writes to standard error during a run: a progress line, and notes unless the user wants none.
 pub struct Console {
     name: &'static str,
     quiet: bool,
@@ -23,7 +23,7 @@ pub struct Console {
 }
 
 impl Console {
-    /// That of the filter `name`.
+    /// The console of the filter `name`.
     pub fn new(name: &'static str, common: &Common) -> Self {
         let shown = match common.progress {
             When::Auto => !common.quiet && io::stderr().is_terminal(),
@@ -47,7 +47,7 @@ impl Observer for Console {
             self.drawn = Instant::now();
             self.visible = true;
             let line = describe(status, self.total, self.start.elapsed().as_secs_f64());
-            // Where standard error is closed there is nobody to tell.
+            // If standard error is closed, nobody can be told.
             write!(io::stderr(), "\r\x1b[K{}: {line}", self.name).ok();
         }
     }
@@ -71,7 +71,7 @@ impl Drop for Console {
     }
 }
 
-/// One line on standard error. Where that is closed there is nobody to tell.
+/// Writes one line to standard error. If that is closed, nobody can be told.
 pub(super) fn say(program: &str, message: &str) {
     writeln!(io::stderr(), "{program}: {message}").ok();
 }

@@ -1,9 +1,9 @@
 //! Options of `trace-hash`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::choice::Choice;
+use super::choice::{Choice, NamedValues};
 use super::common::{Common, CommonOptions, HasCommon};
 use super::memory::default_max_memory;
 use super::spec::{Opt, Rule, Spec, opt};
@@ -23,7 +23,7 @@ pub struct Options {
     common: Common,
     prompts: PromptOptions,
     /// Name or file.
-    tokenizer: Option<Value>,
+    tokenizer: Option<PathBuf>,
     special_tokens: bool,
     template: Option<PathBuf>,
     block_size: Option<usize>,
@@ -65,7 +65,7 @@ enum IdKind {
 }
 
 impl Choice for IdKind {
-    const NAMES: &'static [(&'static str, Self)] = &[
+    const NAMES: NamedValues<Self> = &[
         ("dense", Self::Dense),
         ("hash", Self::Hash),
         ("vllm", Self::Vllm(Encoding::Pickle)),
@@ -83,7 +83,7 @@ enum IdsAs {
 }
 
 impl Choice for IdsAs {
-    const NAMES: &'static [(&'static str, Self)] = &[("number", Self::Number), ("string", Self::Text)];
+    const NAMES: NamedValues<Self> = &[("number", Self::Number), ("string", Self::Text)];
 }
 
 /// Bits of an id that is a hash.
@@ -91,19 +91,19 @@ impl Choice for IdsAs {
 struct HashBits(u32);
 
 impl Choice for HashBits {
-    const NAMES: &'static [(&'static str, Self)] = &[("53", Self(53)), ("64", Self(64))];
+    const NAMES: NamedValues<Self> = &[("53", Self(53)), ("64", Self(64))];
 }
 
 impl Choice for Partial {
-    const NAMES: &'static [(&'static str, Self)] = &[("keep", Self::Keep), ("drop", Self::Drop)];
+    const NAMES: NamedValues<Self> = &[("keep", Self::Keep), ("drop", Self::Drop)];
 }
 
 impl Choice for Turns {
-    const NAMES: &'static [(&'static str, Self)] = &[("each", Self::Each), ("last", Self::Last)];
+    const NAMES: NamedValues<Self> = &[("each", Self::Each), ("last", Self::Last)];
 }
 
 impl Choice for TimeForm {
-    const NAMES: &'static [(&'static str, Self)] = &[
+    const NAMES: NamedValues<Self> = &[
         ("s", Self::Number(Unit::Seconds)),
         ("ms", Self::Number(Unit::Milliseconds)),
         ("us", Self::Number(Unit::Microseconds)),
@@ -128,15 +128,9 @@ const OPTIONS: &[Opt<Options>] = &[
     // At most 2^24.
     opt("block-size").short('b').value(|o, v| v.block_size().map(|size| o.block_size = Some(size as usize))),
     opt("partial").choice::<_, Partial>(|o, v| v.pick().map(|partial| o.partial = Some(partial))),
-    opt("tokenizer").file(|o, v| {
-        o.tokenizer = Some(v.clone());
-        Ok(())
-    }),
+    opt("tokenizer").file(|o, v| v.file().map(|path| o.tokenizer = Some(path))),
     opt("add-special-tokens").flag(|o| o.special_tokens = true),
-    opt("chat-template").file(|o, v| {
-        o.template = Some(v.path());
-        Ok(())
-    }),
+    opt("chat-template").file(|o, v| v.file().map(|path| o.template = Some(path))),
     opt("field").value(|o, v| v.string().map(|field| o.prompts.field = Some(field))),
     opt("text").flag(|o| o.prompts.text = true),
     opt("turns").choice::<_, Turns>(|o, v| v.pick().map(|turns| o.turns = Some(turns))),
@@ -207,7 +201,7 @@ const RULES: &[Rule<Options>] = &[
         "--text lines are no chats: --text goes neither with --chat-template nor with --turns",
     ),
     (
-        |o| o.special_tokens && o.tokenizer.as_ref().is_none_or(|tokenizer| named(tokenizer).is_some()),
+        |o| o.special_tokens && o.tokenizer.as_ref().is_none_or(|path| named(path).is_some()),
         "--add-special-tokens needs a tokenizer file, which names them (--tokenizer FILE)",
     ),
     (|o| o.write.seed.is_some() && o.write.rate.is_none(), "--seed is for the draw of --rate"),
@@ -330,16 +324,12 @@ impl Options {
 
     /// The tokenizer, and the folder that it was found in if one was named.
     fn tokenizer(&self) -> Result<(Tokenizer, Option<PathBuf>)> {
-        let Some(value) = &self.tokenizer else { return Ok((Tokenizer::default(), None)) };
-        if let Some(tokenizer) = named(value) {
+        let Some(path) = &self.tokenizer else { return Ok((Tokenizer::default(), None)) };
+        if let Some(tokenizer) = named(path) {
             return Ok((tokenizer, None));
         }
-        let mut path = value.path();
-        if !path.exists()
-            && let Some(found) = path.to_str().and_then(find_model)
-        {
-            path = found?;
-        }
+        let cached = if path.exists() { None } else { path.to_str().and_then(find_model).transpose()? };
+        let path = cached.as_ref().unwrap_or(path);
         let is_name = path.components().count() == 1 && path.extension().is_none();
         if is_name && !path.exists() {
             return Err(Error::Usage(format!(
@@ -347,8 +337,8 @@ impl Options {
                 path.display()
             )));
         }
-        let tokenizer = Tokenizer::load(&path, self.special_tokens)?;
-        Ok((tokenizer, path.is_dir().then_some(path)))
+        let tokenizer = Tokenizer::load(path, self.special_tokens)?;
+        Ok((tokenizer, path.is_dir().then(|| path.clone())))
     }
 
     /// How hashes are written as ids.
@@ -374,8 +364,8 @@ impl Options {
 }
 
 /// The tokenizer that is part of the program under this name.
-fn named(value: &Value) -> Option<Tokenizer> {
-    value.text().ok().and_then(Tokenizer::named)
+fn named(path: &Path) -> Option<Tokenizer> {
+    path.to_str().and_then(Tokenizer::named)
 }
 
 /// What the numbers in a state file belong to.

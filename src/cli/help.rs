@@ -78,7 +78,7 @@ fn wrap(text: &str, indent: usize, out: &mut String) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::SPEC;
+    use super::super::spec::testing::SPEC;
     use super::*;
 
     #[test]

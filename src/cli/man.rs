@@ -3,7 +3,7 @@
 use super::manual::{Block, Manual, Section, command_lines};
 use super::spec::{Arg, Spec};
 
-/// Date of the pages: that of the last change to an interface, so that no clock is needed.
+/// Date of the pages: when the command line last changed. A clock would make builds differ.
 const DATE: &str = "November 27, 2026";
 
 /// The page of a filter.
@@ -150,13 +150,13 @@ impl Page {
     }
 }
 
-/// A line of text: backslashes, hyphens that are typed, and control characters at the start.
+/// Escapes a line of text: backslashes, hyphens, and control characters at the start.
 fn escape(text: &str) -> String {
     let escaped = text.replace('\\', "\\e").replace('-', "\\-").replace('~', "\\(ti").replace('^', "\\(ha");
     if escaped.starts_with(['.', '\'']) { format!("\\&{escaped}") } else { escaped }
 }
 
-/// A term as one quoted macro argument, in which no word is taken for a macro.
+/// Quotes a term as one macro argument, so that no word in it is taken for a macro.
 fn quote(text: &str) -> String {
     let words: Vec<String> =
         escape(text).replace('"', "\\(dq").split(' ').map(|w| format!("\\&{w}")).collect();
@@ -165,7 +165,7 @@ fn quote(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::SPEC;
+    use super::super::spec::testing::SPEC;
     use super::*;
 
     #[test]

@@ -140,7 +140,7 @@ fn block((heading, body): (&'static str, &'static str)) -> Option<Block> {
 #[cfg(test)]
 mod tests {
     use super::super::spec::Arg;
-    use super::super::testing::SPEC;
+    use super::super::spec::testing::SPEC;
     use super::super::{cat, hash, stats, synth};
     use super::*;
 

@@ -1,7 +1,7 @@
-//! How much memory a filter may take where the user does not say.
+//! How much memory a filter may take if the user sets no limit.
 
 /// Half of the machine's memory, or of the limit of the control group or the process if that is
-/// smaller, in bytes, but at least 64 MiB. `None` where the system does not tell.
+/// smaller, in bytes, but at least 64 MiB. `None` if the system does not provide these figures.
 pub(super) fn default_max_memory() -> Option<u64> {
     let machine = read("/proc/meminfo").and_then(|text| kibibytes(&text));
     let group = read("/sys/fs/cgroup/memory.max").and_then(|text| text.trim().parse().ok());

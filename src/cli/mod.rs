@@ -21,14 +21,12 @@ pub mod stats;
 mod suggest;
 pub mod synth;
 mod terminal;
-#[cfg(test)]
-mod testing;
 mod value;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-pub use choice::{Choice, Names, names};
+pub use choice::{Choice, NamedValues, Names, names};
 pub use common::{Common, CommonOptions, HasCommon, Request, When};
 pub use completions::Shell;
 pub use console::Console;

@@ -1,4 +1,4 @@
-//! Command-line arguments to options.
+//! Turns command-line arguments into options.
 //!
 //! lexopt cuts the arguments as getopt does (`-xVALUE`, `-abc`, `--name=VALUE`, `--`); the table
 //! says what they mean. Abbreviated names are refused: a script that uses one would break, or
@@ -31,7 +31,7 @@ where
 {
     let mut options = O::default();
     let mut parser = Parser::from_args(args);
-    // The option before, if it stands without the value that it may have.
+    // The previous option, if it may have a value and was given without one.
     let mut bare: Option<&Opt<O>> = None;
     while let Some(argument) = parser.next().map_err(unreadable)? {
         let (name, found) = match argument {
@@ -65,7 +65,7 @@ where
     Ok(options)
 }
 
-/// Refuses a word that is meant as the value of the option before it, and would be taken as a file.
+/// Refuses a word that was meant as the value of the option before it but would be taken for a file.
 fn refuse_apart<O>(before: Option<&Opt<O>>, file: &OsString) -> Result<()> {
     let Some(Opt { long, arg: Arg::Maybe(names), .. }) = before else { return Ok(()) };
     match names().into_iter().find(|name| file == *name && !Path::new(file).exists()) {
@@ -77,7 +77,7 @@ fn refuse_apart<O>(before: Option<&Opt<O>>, file: &OsString) -> Result<()> {
 /// The value of the option just read; empty for a flag.
 fn value<O>(spec: &Spec<O>, parser: &mut Parser, name: &str, option: &Opt<O>) -> Result<Value> {
     if matches!(option.arg, Arg::None) {
-        // After a one-letter flag stand further ones, not its value.
+        // What follows a one-letter flag are further flags, not its value.
         return match name.starts_with("--").then(|| parser.optional_value()) {
             Some(Some(value)) => Err(needless(name, &value)),
             _ => Ok(Value::default()),
@@ -118,7 +118,7 @@ fn unreadable(error: lexopt::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::super::common::When;
-    use super::super::testing::{Format, Kept, SPEC, Test};
+    use super::super::spec::testing::{Format, Kept, SPEC, Test};
     use super::super::{Request, Shell};
     use super::*;
 

@@ -1,27 +1,27 @@
-//! What a filter's command line looks like, as plain constant data.
+//! The command line of a filter, as constant data.
 //!
 //! One table per filter is read by the parser, by `--help`, by the manual page and by the completions, so
-//! that they cannot disagree; the prose stands beside it in a text file, see [`Manual`](super::Manual).
-//! An option is a line of the table and an entry of the text.
+//! that they cannot disagree. The prose is in a text file, see [`Manual`](super::Manual). An option is one
+//! line of the table and one entry of the text.
 
 use super::choice::{Choice, Names, names};
 use super::value::Value;
 
-/// The command line and the manual of one filter, whose options end up in an `O`.
+/// The command line and the manual of one filter, whose options are stored in an `O`.
 pub struct Spec<O: 'static> {
     /// Name of the program.
     pub name: &'static str,
-    /// What is said about it and its options, see [`Manual`](super::Manual).
+    /// The text of its manual and of its options, see [`Manual`](super::Manual).
     pub text: &'static str,
     /// The filter's own options, in the order in which help and manual list them.
     pub options: &'static [Opt<O>],
     /// Options shared by all filters: [`CommonOptions::TABLE`](super::CommonOptions::TABLE).
     pub common: &'static [Opt<O>],
-    /// What must not be asked for together, and what to say then. The first that applies is said.
+    /// Combinations of options that are refused. The message of the first one that applies is shown.
     pub rules: &'static [Rule<O>],
 }
 
-/// When options contradict each other or have no effect together, and what to say then.
+/// A test for options that contradict each other or have no effect together, and the message for the user.
 pub type Rule<O> = (fn(&O) -> bool, &'static str);
 
 /// Stores the value of an option; the error says what is wrong with it. Called once per occurrence: the
@@ -45,7 +45,7 @@ pub struct Opt<O: 'static> {
     pub arg: Arg,
     /// Stores the value.
     pub set: Action<O>,
-    /// The options that it does not go with, and why.
+    /// The options that it cannot be combined with, and why.
     pub not_with: &'static [(&'static str, &'static str)],
 }
 
@@ -68,19 +68,18 @@ pub enum Arg {
     File,
     /// One of these words.
     Choice(Names),
-    /// Nothing, or one of these words behind an equals sign; nothing is stored as an empty text.
+    /// Optionally one of these words after an equals sign; without it an empty text is stored.
     Maybe(Names),
     /// Some of these words, separated by commas.
     List(Names),
 }
 
-/// The beginning of a line of a table: an option by its long name. The end of the line says what it
-/// does.
+/// Begins a line of a table: an option by its long name. The rest of the line says what it does.
 pub const fn opt(long: &'static str) -> Name {
     Name { long, short: None, not_with: &[] }
 }
 
-/// An option of which it has not been said yet what it does.
+/// An option whose action is still to be specified.
 #[derive(Clone, Copy)]
 pub struct Name {
     long: &'static str,
@@ -89,44 +88,44 @@ pub struct Name {
 }
 
 impl Name {
-    /// It has a one-letter name too.
+    /// Adds a one-letter name.
     #[must_use]
     pub const fn short(self, short: char) -> Self {
         Self { short: Some(short), ..self }
     }
 
-    /// It does not go with those options, for these reasons.
+    /// Lists the options that it cannot be combined with, and why.
     #[must_use]
     pub const fn not_with(self, others: &'static [(&'static str, &'static str)]) -> Self {
         Self { not_with: others, ..self }
     }
 
-    /// It is a flag.
+    /// Makes it a flag.
     pub const fn flag<O>(self, set: fn(&mut O)) -> Opt<O> {
         self.option(Arg::None, Action::Flag(set))
     }
 
-    /// It has a free value.
+    /// Its value is any text.
     pub const fn value<O>(self, set: Set<O>) -> Opt<O> {
         self.option(Arg::Value, Action::Value(set))
     }
 
-    /// It has the name of a file.
+    /// Its value is the name of a file.
     pub const fn file<O>(self, set: Set<O>) -> Opt<O> {
         self.option(Arg::File, Action::Value(set))
     }
 
-    /// It has one of the names of `T`.
+    /// Its value is one of the names of `T`.
     pub const fn choice<O, T: Choice>(self, set: Set<O>) -> Opt<O> {
         self.option(Arg::Choice(names::<T>), Action::Value(set))
     }
 
-    /// It has one of the names of `T`, or none.
+    /// Its value is one of the names of `T`, or is left out.
     pub const fn maybe<O, T: Choice>(self, set: Set<O>) -> Opt<O> {
         self.option(Arg::Maybe(names::<T>), Action::Value(set))
     }
 
-    /// It has some of the names of `T`.
+    /// Its value is a list of names of `T`.
     pub const fn list<O, T: Choice>(self, set: Set<O>) -> Opt<O> {
         self.option(Arg::List(names::<T>), Action::Value(set))
     }
@@ -147,4 +146,107 @@ impl<O> Opt<O> {
             Arg::Choice(names) | Arg::Maybe(names) => Some(names().join("|")),
         }
     }
+}
+
+/// A small table for the tests of this folder.
+#[cfg(test)]
+pub(super) mod testing {
+    use super::super::choice::{Choice, NamedValues};
+    use super::super::common::{Common, CommonOptions, HasCommon};
+    use super::super::value::Value;
+    use super::{Opt, Spec, opt};
+
+    #[derive(Debug, Default, PartialEq, Eq)]
+    pub(in crate::cli) struct Test {
+        pub(in crate::cli) common: Common,
+        pub(in crate::cli) block_size: u64,
+        pub(in crate::cli) keep: Vec<Kept>,
+        pub(in crate::cli) format: Format,
+        pub(in crate::cli) draw: Option<Format>,
+        pub(in crate::cli) text: bool,
+    }
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(in crate::cli) enum Kept {
+        Id,
+        Kind,
+    }
+
+    impl Choice for Kept {
+        const NAMES: NamedValues<Self> = &[("id", Self::Id), ("kind", Self::Kind)];
+    }
+
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(in crate::cli) enum Format {
+        #[default]
+        Table,
+        Json,
+    }
+
+    impl Choice for Format {
+        const NAMES: NamedValues<Self> = &[("table", Self::Table), ("json", Self::Json)];
+    }
+
+    impl HasCommon for Test {
+        fn common(&mut self) -> &mut Common {
+            &mut self.common
+        }
+    }
+
+    const OPTIONS: &[Opt<Test>] = &[
+        opt("block-size").short('b').value(|o, v| v.positive().map(|n| o.block_size = n)),
+        opt("keep").list::<_, Kept>(|o, v| v.add_to(&mut o.keep, Value::pick)),
+        opt("format")
+            .not_with(&[("text", "plain text has no format")])
+            .choice::<_, Format>(|o, v| v.pick().map(|f| o.format = f)),
+        opt("draw").maybe::<_, Format>(|o, v| v.pick_or_first().map(|f| o.draw = Some(f))),
+        opt("text").flag(|o| o.text = true),
+    ];
+
+    pub(in crate::cli) static SPEC: Spec<Test> = Spec {
+        name: "trace-test",
+        text: "# NAME
+try the tables
+
+# DESCRIPTION
+Does nothing. .Sh is text here.
+
+A second paragraph.
+
+# OPTIONS
+
+## --block-size N
+tokens per block
+
+Tokens per block. The
+default is 512.
+
+## --keep FIELDS
+fields to keep
+
+## --format
+format of the output
+
+## --draw
+a chart below it
+
+## --text
+plain text
+
+# FIGURES
+## a b
+An item.
+
+##
+Text.
+
+# EXAMPLES
+## Try it
+    trace-test -b 16 |
+      jq .x
+",
+        options: OPTIONS,
+        common: CommonOptions::<Test>::TABLE,
+        rules: &[(|o| o.block_size == 13, "blocks of 13 tokens bring bad luck")],
+    };
 }

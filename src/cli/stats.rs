@@ -1,6 +1,6 @@
 //! Options of `trace-stats`.
 
-use super::choice::Choice;
+use super::choice::{Choice, NamedValues};
 use super::common::{Common, CommonOptions, HasCommon};
 use super::memory::default_max_memory;
 use super::spec::{Opt, Rule, Spec, opt};
@@ -61,12 +61,12 @@ enum Letters {
 }
 
 impl Choice for Letters {
-    const NAMES: &'static [(&'static str, Self)] =
+    const NAMES: NamedValues<Self> =
         &[("auto", Self::Auto), ("ascii", Self::Ascii), ("unicode", Self::Unicode)];
 }
 
 impl Choice for Format {
-    const NAMES: &'static [(&'static str, Self)] = &[
+    const NAMES: NamedValues<Self> = &[
         ("table", Self::Table),
         ("json", Self::Json),
         ("csv", Self::Csv),
@@ -78,12 +78,11 @@ impl Choice for Format {
 }
 
 impl Choice for HitRule {
-    const NAMES: &'static [(&'static str, Self)] =
-        &[("reference", Self::Reference), ("engine", Self::Engine)];
+    const NAMES: NamedValues<Self> = &[("reference", Self::Reference), ("engine", Self::Engine)];
 }
 
 impl Choice for Policy {
-    const NAMES: &'static [(&'static str, Self)] = &[
+    const NAMES: NamedValues<Self> = &[
         (Self::Lru.name(), Self::Lru),
         (Self::Fifo.name(), Self::Fifo),
         (Self::Lfu.name(), Self::Lfu),
@@ -430,7 +429,7 @@ fn sample_size(value: &Value) -> Result<usize, String> {
 }
 
 fn model_kv_bytes(value: &Value) -> Result<u64, String> {
-    let path = value.path();
+    let path = value.file()?;
     let name = path.display();
     let text = std::fs::read_to_string(&path).map_err(|e| format!("{name}: {e}"))?;
     kv_bytes_per_token(&text).map_err(|message| format!("{name}: {message}"))

@@ -1,7 +1,7 @@
 //! "Did you mean": the closest of a few known words.
 
-/// The known word that `given` was most probably meant to be, if one is close enough: a third of
-/// its letters may be wrong, or its end may be missing.
+/// The known word that `given` most probably stands for, if one is close enough: up to a third of its letters
+/// may be wrong, or its end may be missing.
 pub(super) fn closest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
@@ -10,7 +10,7 @@ pub(super) fn closest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>)
             let distance = if cut_short { 1 } else { strsim::osa_distance(given, word) };
             let letters = word.chars().count();
             let tolerated = (letters / 3).max(1);
-            // A word of one or two letters is within reach of everything.
+            // Every word would be close enough to one of one or two letters.
             (distance <= tolerated && distance < letters).then_some((distance, word))
         })
         .min_by_key(|&(distance, _)| distance)

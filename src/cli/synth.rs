@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::choice::Choice;
+use super::choice::{Choice, NamedValues};
 use super::common::{Common, CommonOptions, HasCommon};
 use super::memory::default_max_memory;
 use super::spec::{Opt, Rule, Spec, opt};
@@ -48,7 +48,7 @@ enum PromptForm {
 }
 
 impl Choice for PromptForm {
-    const NAMES: &'static [(&'static str, Self)] = &[("text", Self::Text), ("tokens", Self::Tokens)];
+    const NAMES: NamedValues<Self> = &[("text", Self::Text), ("tokens", Self::Tokens)];
 }
 
 /// The name of a tokenizer whose words prompts are made of.
@@ -56,12 +56,11 @@ impl Choice for PromptForm {
 struct WordSource(&'static str);
 
 impl Choice for WordSource {
-    const NAMES: &'static [(&'static str, Self)] =
-        &[("o200k_base", Self("o200k_base")), ("bytes", Self("bytes"))];
+    const NAMES: NamedValues<Self> = &[("o200k_base", Self("o200k_base")), ("bytes", Self("bytes"))];
 }
 
 impl Choice for ModelKind {
-    const NAMES: &'static [(&'static str, Self)] = &[("sessions", Self::Sessions), ("tree", Self::Tree)];
+    const NAMES: NamedValues<Self> = &[("sessions", Self::Sessions), ("tree", Self::Tree)];
 }
 
 /// Vocabulary size where the user names none: ids that every current model knows.
@@ -83,10 +82,7 @@ const OPTIONS: &[Opt<Options>] = &[
     opt("seed").value(|o, v| v.count().map(|seed| o.seed = seed)),
     opt("model").choice::<_, ModelKind>(|o, v| v.pick().map(|kind| o.model = Some(kind))),
     opt("save-model").file(|o, v| v.own_file().map(|path| o.save_model = Some(path))),
-    opt("model-file").file(|o, v| {
-        o.model_file = Some(v.path());
-        Ok(())
-    }),
+    opt("model-file").file(|o, v| v.file().map(|path| o.model_file = Some(path))),
     opt("block-size").short('b').value(|o, v| v.block_size().map(|size| o.block_size = Some(size))),
     opt("speedup-ratio").value(|o, v| v.pace().map(|ratio| o.knobs.speedup = ratio)),
     opt("rate").value(|o, v| v.pace().map(|rate| o.knobs.rate = Some(rate))),

@@ -1,13 +1,13 @@
-//! What the terminal can show: the only thing in an output that depends on where it goes.
+//! What the terminal can show. Nothing else in an output depends on where it goes.
 
 use std::env;
 use std::io;
 
-/// Columns where nothing is known.
+/// Columns if nothing is known about the terminal.
 const DEFAULT_COLUMNS: usize = 80;
 
-/// The width of the output: what COLUMNS says, else that of the terminal if it goes to standard output
-/// and that is one, else 80 columns.
+/// The width of the output: COLUMNS if set, else the width of the terminal if standard output is one and the
+/// output goes there, else 80 columns.
 pub(super) fn columns(to_file: bool) -> usize {
     let named = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     let terminal = || {
@@ -17,12 +17,12 @@ pub(super) fn columns(to_file: bool) -> usize {
     named.or_else(terminal).filter(|&columns| columns > 0).unwrap_or(DEFAULT_COLUMNS)
 }
 
-/// Whether the locale has more characters than ASCII. Where none is named it is taken to have.
+/// Whether the locale has more characters than ASCII; assumed if no locale is set.
 pub(super) fn locale_is_unicode() -> bool {
     is_unicode(["LC_ALL", "LC_CTYPE", "LANG"].map(|name| env::var(name).unwrap_or_default()))
 }
 
-/// The first of the values that is not empty counts.
+/// The first value that is not empty decides.
 fn is_unicode(values: [String; 3]) -> bool {
     let locale = values.into_iter().find(|value| !value.is_empty());
     locale.is_none_or(|locale| {

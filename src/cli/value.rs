@@ -13,7 +13,7 @@ use super::suggest::closest;
 /// The largest number of threads that may be asked for.
 const MAX_THREADS: u64 = 1024;
 
-/// What the user wrote for an option. Every reader's error says what was found and what is
+/// The value of an option as the user wrote it. The errors of all methods say what was found and what was
 /// expected.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Value(OsString);
@@ -32,7 +32,7 @@ impl Value {
         self.0.to_str().ok_or_else(|| format!("'{}' is not valid UTF-8 text", self.0.display()))
     }
 
-    /// The value as a text of its own.
+    /// The value as an owned text.
     ///
     /// # Errors
     /// When it is not UTF-8.
@@ -40,17 +40,20 @@ impl Value {
         self.text().map(str::to_owned)
     }
 
-    /// The value as a file name, which may be any bytes.
-    pub fn path(&self) -> PathBuf {
-        PathBuf::from(&self.0)
+    /// The value as the name of a file, which may be any bytes.
+    ///
+    /// # Errors
+    /// Never; it returns a `Result` like the other methods.
+    pub fn file(&self) -> Result<PathBuf, String> {
+        Ok(PathBuf::from(&self.0))
     }
 
-    /// The name of a file that is made beside the output, which has standard output for itself.
+    /// The name of a file that is written in addition to the output, so it cannot be standard output.
     ///
     /// # Errors
     /// For `-`.
     pub fn own_file(&self) -> Result<PathBuf, String> {
-        let path = self.path();
+        let path = self.file()?;
         if path.as_os_str() == "-" {
             return Err("standard output is for the records; expected the name of a file".into());
         }
@@ -121,7 +124,7 @@ impl Value {
         self.positive_size().map(|size| usize::try_from(size).unwrap_or(usize::MAX))
     }
 
-    /// A text that is not empty, and keys hashes.
+    /// A salt: any text that is not empty.
     ///
     /// # Errors
     /// When it is empty or not UTF-8.
@@ -132,7 +135,7 @@ impl Value {
         }
     }
 
-    /// A size that is enough for a filter.
+    /// A memory limit that is large enough for a filter.
     ///
     /// # Errors
     /// As for a size, and below 48 MiB.
@@ -213,7 +216,7 @@ impl Value {
         Err(format!("'{text}' is not one of {}{hint}", names.join(", ")))
     }
 
-    /// The first of the names where none is given, else as [`Value::pick`].
+    /// The same as [`Value::pick`], or the first name if the value is empty.
     ///
     /// # Errors
     /// As for a choice.
@@ -256,7 +259,7 @@ impl Value {
         Ok(())
     }
 
-    /// The same without those that are there already.
+    /// The same, except that values that are already in the list are not added again.
     ///
     /// # Errors
     /// As for [`Value::add_to`].
@@ -293,7 +296,7 @@ impl Value {
     }
 }
 
-/// Words for the errors of one kind of number.
+/// How the error messages describe one kind of number.
 struct Kind {
     name: &'static str,
     whole: &'static str,
@@ -315,7 +318,7 @@ const DURATION: Kind = Kind {
     such_as: "one such as 250ms, 90s or 1h30m, or a plain number of milliseconds",
 };
 
-/// Why a text is not the number wanted.
+/// Why a text is not the number that was expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     Malformed,
@@ -409,7 +412,7 @@ impl Decimal {
             Some(power) if self.scale >= 0 => product.checked_mul(power).ok_or(Fault::TooLarge)?,
             Some(power) if product % power == 0 => product / power,
             None if self.scale >= 0 => return Err(Fault::TooLarge),
-            // A power beyond 128 bits divides no product within them.
+            // A power of more than 128 bits cannot divide a product of fewer.
             Some(_) | None => return Err(Fault::Fraction),
         };
         u64::try_from(exact).map_err(|_| Fault::TooLarge)
@@ -438,6 +441,7 @@ fn split_exponent(text: &str) -> (i64, &str) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::choice::NamedValues;
     use super::*;
 
     fn count(text: &str) -> Result<u64, String> {
@@ -619,7 +623,7 @@ mod tests {
     }
 
     impl Choice for u8 {
-        const NAMES: &'static [(&'static str, Self)] = &[("table", 1), ("json", 2), ("csv", 3)];
+        const NAMES: NamedValues<Self> = &[("table", 1), ("json", 2), ("csv", 3)];
     }
 
     #[test]
@@ -660,7 +664,7 @@ mod tests {
     fn a_path_may_be_any_bytes_but_a_text_may_not() {
         use std::os::unix::ffi::OsStringExt;
         let value = Value::new(OsString::from_vec(b"a\xff".to_vec()));
-        assert_eq!(value.path().as_os_str(), value.0);
+        assert_eq!(value.file().unwrap().as_os_str(), value.0);
         assert!(value.text().unwrap_err().contains("is not valid UTF-8"));
         assert!(value.count().unwrap_err().contains("is not valid UTF-8"));
     }

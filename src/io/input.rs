@@ -1,4 +1,4 @@
-//! The operands of a filter as one sequence of lines, with the place of each.
+//! The input files of a filter as one sequence of lines, each with its file and line number.
 
 use std::fs::Metadata;
 use std::ops::Range;
@@ -22,7 +22,7 @@ pub struct InputOptions {
 }
 
 impl Default for InputOptions {
-    /// Strict, with lines of up to 64 MiB: what the filters do unless they are told otherwise.
+    /// The default of the filters: bad records are errors, and lines may have up to 64 MiB.
     fn default() -> Self {
         Self { max_line: 64 << 20, skip_invalid: false }
     }
@@ -41,10 +41,10 @@ pub struct Status {
 /// Lines of several files in order.
 pub struct Input {
     files: Vec<PathBuf>,
-    /// Index of the operand that comes after the open one.
+    /// Index of the file after the one that is open.
     next_file: usize,
     source: Option<Source>,
-    /// Name of the current operand as the user wrote it.
+    /// Name of the current file as the user wrote it.
     name: String,
     lines: Lines,
     line: Range<usize>,
@@ -53,11 +53,11 @@ pub struct Input {
     line_in_file: u64,
     total_lines: u64,
     skipped: u64,
-    /// The first one skipped: its line over all files, and what is wrong with it.
+    /// The first record that was skipped: its line number over all files, and what is wrong with it.
     first_skipped: Option<(u64, Error)>,
 }
 
-/// Whether a file is what standard output appends to: then it would grow as fast as it is read.
+/// Whether standard output writes to this file: it would then grow as fast as it is read.
 fn is_output(file: &Metadata) -> bool {
     let output = std::fs::metadata("/dev/stdout").ok().filter(Metadata::is_file);
     file.is_file() && output.is_some_and(|out| (out.dev(), out.ino()) == (file.dev(), file.ino()))
@@ -67,7 +67,7 @@ impl Input {
     /// Lines of `files` in order; no file means standard input, and so does `-`.
     ///
     /// # Errors
-    /// When an operand does not exist: known before the first byte is read, not hours later.
+    /// When a file does not exist. This is known before the first byte is read, not hours later.
     pub fn new(files: impl IntoIterator<Item: AsRef<Path>>, options: InputOptions) -> Result<Self> {
         let mut files: Vec<PathBuf> = files.into_iter().map(|file| file.as_ref().to_owned()).collect();
         if files.is_empty() {
@@ -96,7 +96,7 @@ impl Input {
         })
     }
 
-    /// The lines of `bytes`, compressed or not, as those of a file called `-`.
+    /// Reads lines from `bytes`, compressed or not, as if from a file called `-`.
     ///
     /// # Errors
     /// When compressed bytes cannot be read at all.
@@ -109,7 +109,7 @@ impl Input {
         Ok(input)
     }
 
-    /// Size of all operands in bytes as stored, if all are regular files.
+    /// Total size of the files as stored, in bytes, if all are regular files.
     pub fn total_size(&self) -> Option<u64> {
         let sizes = self.files.iter().map(|file| {
             let regular = std::fs::metadata(file).ok().filter(std::fs::Metadata::is_file);
@@ -147,7 +147,7 @@ impl Input {
                     self.total_lines += 1;
                     self.reject(self.too_long())?;
                 }
-                // Such a line may have no end: it is only read past where it is to be skipped.
+                // The line may never end, so the rest of it is only read if it is to be skipped.
                 Framed::Empty if self.lines.is_too_long() && !self.options.skip_invalid => {
                     self.line_in_file += 1;
                     self.total_lines += 1;
@@ -162,11 +162,11 @@ impl Input {
         }
     }
 
-    /// Goes on to the next line if `scan` finds its end by itself. It is given what has been read of the
-    /// input from there on, perhaps nothing, and gives the length of the line up to its newline. If it
-    /// gives `None`, nothing happens: [`Input::advance`] goes on.
+    /// Goes on to the next line if `scan` finds its end. `scan` gets the bytes that have been read from
+    /// there on, perhaps none, and returns the length of the line without its newline. If it returns `None`,
+    /// nothing changes and [`Input::advance`] must be called.
     ///
-    /// A parser that reads every byte anyway thus saves the search for the newline before it.
+    /// This saves a parser that looks at every byte anyway the search for the newline.
     #[inline]
     pub fn advance_by(&mut self, scan: impl FnOnce(&[u8]) -> Option<usize>) -> bool {
         let Some(line) = scan(self.lines.unread()).and_then(|len| self.lines.accept(len)) else {
@@ -193,7 +193,7 @@ impl Input {
         self.total_lines
     }
 
-    /// Which operand the line is from, from 0.
+    /// Index of the file that the line is from.
     pub fn file_index(&self) -> usize {
         self.next_file.saturating_sub(1)
     }
@@ -214,12 +214,12 @@ impl Input {
         (&self.name, self.line_in_file)
     }
 
-    /// The error that says `message` of the current line.
+    /// An error with `message` and the place of the current line.
     pub fn error(&self, message: impl Into<String>) -> Error {
         Error::Data { file: self.name.clone(), line: self.line_in_file, message: message.into() }
     }
 
-    /// Treats the current line as a bad record: an error, or skipped and counted if so asked.
+    /// Treats the current line as a bad record: an error, or skipped and counted if the options say so.
     ///
     /// # Errors
     /// [`Error::Data`] unless bad records are skipped.
@@ -245,10 +245,10 @@ impl Input {
         self.options.skip_invalid
     }
 
-    /// What to say at the end about skipped records, given how many were good.
+    /// A message about skipped records for the end of the run, given how many were valid.
     ///
     /// # Errors
-    /// When records were skipped and none was good.
+    /// When records were skipped and none was valid.
     pub fn skipped(&self, valid: u64) -> Result<Option<String>> {
         let Some((_, first)) = &self.first_skipped else { return Ok(None) };
         let n = self.skipped;

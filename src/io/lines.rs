@@ -20,6 +20,7 @@ pub(super) enum Framed {
 }
 
 /// Cuts a source into lines. The buffer grows with the longest line, up to `max_line`.
+#[derive(Default)]
 pub(super) struct Lines {
     buffer: Vec<u8>,
     /// Unread bytes are `buffer[start..end]`; `start..scanned` is known to hold no newline.
@@ -34,22 +35,13 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn new(max_line: usize) -> Self {
-        Self {
-            buffer: vec![0; READ_SIZE],
-            start: 0,
-            scanned: 0,
-            end: 0,
-            max_line,
-            discarding: false,
-            at_end: false,
-            first: true,
-        }
+        Self { buffer: vec![0; READ_SIZE], max_line, first: true, ..Self::default() }
     }
 
     /// Forgets the input that has ended, keeps the buffer.
     pub(super) fn restart(&mut self) {
-        (self.start, self.scanned, self.end) = (0, 0, 0);
-        (self.discarding, self.at_end, self.first) = (false, false, true);
+        let buffer = std::mem::take(&mut self.buffer);
+        *self = Self { buffer, max_line: self.max_line, first: true, ..Self::default() };
     }
 
     pub(super) fn buffer(&self) -> &[u8] {

@@ -19,3 +19,4 @@ pub(crate) use lock::Lock;
 pub use observer::Observer;
 pub use output::{Compression, Output};
 pub(crate) use pace::Pacer;
+pub(crate) use source::lift;

@@ -4,23 +4,17 @@ use crate::io::Status;
 
 /// Is told how far a run has come, and what is worth knowing about its input. `()` ignores it all.
 pub trait Observer {
-    /// Reading begins. `total` is the size of the input in bytes, if it is known.
-    fn begin(&mut self, total: Option<u64>) {
-        let _ = total;
-    }
+    /// Reading begins. `_total` is the size of the input in bytes, if it is known.
+    fn begin(&mut self, _total: Option<u64>) {}
 
     /// Called before every read from the system, which may have to wait.
-    fn progress(&mut self, status: Status) {
-        let _ = status;
-    }
+    fn progress(&mut self, _status: Status) {}
 
     /// Reading has ended.
     fn end(&mut self) {}
 
     /// Something is worth knowing, and no error.
-    fn note(&mut self, message: &str) {
-        let _ = message;
-    }
+    fn note(&mut self, _message: &str) {}
 }
 
 impl Observer for () {}

@@ -9,26 +9,21 @@ use crate::io::signals;
 ///
 /// The first record sets the clock; every later one waits for its own time on that clock, not for a
 /// while after the one before, so that delays do not add up.
+#[derive(Default)]
 pub(crate) struct Pacer {
-    speedup: f64,
-    /// When the first record was, and its timestamp.
+    /// When the first record was written, and its timestamp.
     start: Option<(Instant, f64)>,
 }
 
 impl Pacer {
-    /// Trace time passes `speedup` times as fast as the clock.
-    pub(crate) fn new(speedup: f64) -> Self {
-        Self { speedup, start: None }
-    }
-
     /// Waits until `timestamp_ms` has come; returns at once if it has passed.
     ///
     /// # Errors
     /// [`Error::Signal`](crate::error::Error::Signal) when one comes first.
     pub(crate) fn wait(&mut self, timestamp_ms: f64) -> Result<()> {
         let (start, first) = *self.start.get_or_insert_with(|| (Instant::now(), timestamp_ms));
-        let seconds = (timestamp_ms - first) / 1000.0 / self.speedup;
-        // A time before the first one counts as the first, one that no clock reaches as the far future.
+        let seconds = (timestamp_ms - first) / 1000.0;
+        // A time before the first one counts as the first; one that no clock can reach, as the far future.
         let after = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
         match start.checked_add(after) {
             Some(moment) => signals::wait_until(moment),
@@ -43,11 +38,11 @@ mod tests {
 
     #[test]
     fn waits_end_at_their_moments_and_do_not_add_up() {
-        let mut pacer = Pacer::new(10.0);
+        let mut pacer = Pacer::default();
         let start = Instant::now();
-        for timestamp in [5000.0, 5100.0, 5050.0, 4000.0, 6000.0] {
+        for timestamp in [500.0, 510.0, 505.0, 400.0, 600.0] {
             pacer.wait(timestamp).unwrap();
-            let due = Duration::from_secs_f64((timestamp - 5000.0_f64).max(0.0) / 10_000.0);
+            let due = Duration::from_secs_f64((timestamp - 500.0_f64).max(0.0) / 1000.0);
             assert!(start.elapsed() >= due, "{timestamp} came early");
         }
         assert!(start.elapsed() < Duration::from_secs(5));

@@ -24,7 +24,7 @@ struct State {
     /// Readable once a signal has come; never read from.
     wake: UnixStream,
     wake_write: UnixStream,
-    /// Whether reading has become pointless.
+    /// Whether reading is to end because the results cannot be written.
     stopped: AtomicBool,
 }
 
@@ -33,8 +33,8 @@ static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// Installs the handlers. Without this call signals keep their default action.
 ///
-/// Where memory cannot be allocated, as under a tight limit, the runtime says so and aborts; that is
-/// no crash but a failure as others are, so the process ends with their status. A panic stays a crash.
+/// When memory cannot be allocated, for example under a tight limit, the runtime prints a message and aborts.
+/// That is an ordinary failure, so the process then ends with exit status 1. A panic remains a crash.
 ///
 /// # Errors
 /// When the system refuses a socket pair, a handler or a thread.
@@ -43,7 +43,7 @@ pub(crate) fn install() -> std::io::Result<()> {
     let (mut watch, watch_write) = UnixStream::pair()?;
     let received = Arc::new(AtomicUsize::new(0));
     for signal in [SIGINT, SIGTERM] {
-        // The flag is registered first: whoever is woken by a pipe finds it set.
+        // The flag is registered first, so it is already set when a pipe wakes someone.
         signal_hook::flag::register_usize(signal, Arc::clone(&received), signal as usize)?;
         signal_hook::low_level::pipe::register(signal, wake_write.try_clone()?)?;
         signal_hook::low_level::pipe::register(signal, watch_write.try_clone()?)?;
@@ -92,7 +92,7 @@ fn abandon() -> ! {
     std::process::exit(128 + received().unwrap_or(SIGTERM))
 }
 
-/// Names a temporary file that must not outlive the process.
+/// Registers a temporary file that must not outlive the process.
 pub(super) fn register_temporary(path: &Path) {
     TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
 }
@@ -107,14 +107,14 @@ fn received() -> Option<i32> {
     i32::try_from(signal).ok().filter(|&s| s != 0)
 }
 
-/// Ends reading, also a read that waits: whoever writes the results cannot go on.
+/// Ends reading, even a read that is waiting, because the results can no longer be written.
 pub(crate) fn stop_reading() {
     let Some(state) = STATE.get() else { return };
     state.stopped.store(true, Ordering::SeqCst);
     (&state.wake_write).write_all(&[0]).ok();
 }
 
-/// Ends the process at once where a signal is not answered in time: temporary files are removed.
+/// Removes temporary files and ends the process at once, for a signal that was not handled in time.
 pub(crate) fn give_up() -> ! {
     abandon()
 }
@@ -132,8 +132,8 @@ pub(crate) fn check() -> Result<()> {
     })
 }
 
-/// As [`check`], in a thread that cannot end the run by itself: the one that takes over its error
-/// calls [`acknowledge`]. Until then the run may be stuck in writing.
+/// The same as [`check`] for a thread that cannot end the run itself: the thread that receives its error calls
+/// [`acknowledge`]. Until then the run may be stuck in a write.
 pub(super) fn check_elsewhere() -> Result<()> {
     if STATE.get().is_some_and(|state| state.stopped.load(Ordering::SeqCst)) {
         return Err(Error::ClosedPipe);
@@ -141,7 +141,7 @@ pub(super) fn check_elsewhere() -> Result<()> {
     received().map_or(Ok(()), |signal| Err(Error::Signal(signal)))
 }
 
-/// Says that the run is about to end, so that it is given time to write what it has.
+/// Tells the watcher that the run is about to end, so that it has time to write its last results.
 pub(super) fn acknowledge() {
     if let Some(state) = STATE.get() {
         state.acknowledged.store(true, Ordering::SeqCst);
@@ -160,7 +160,7 @@ pub(super) fn wait_readable(fd: BorrowedFd<'_>) -> Result<()> {
         match poll(&mut fds, None) {
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => continue,
-            // What cannot be polled is read directly.
+            // If the descriptor cannot be polled, reading it directly is all that is left.
             Err(_) => return Ok(()),
         }
         if !fds[0].revents().is_empty() {
@@ -183,12 +183,12 @@ pub(super) fn wait_until(deadline: Instant) -> Result<()> {
         };
         let mut fds = [PollFd::from_borrowed_fd(state.wake.as_fd(), PollFlags::IN)];
         let timeout = Timespec {
-            // A wait of more than 292 billion years is cut into several.
+            // Longer waits than 292 billion years are split.
             tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(left.subsec_nanos()),
         };
         if !matches!(poll(&mut fds, Some(&timeout)), Ok(_) | Err(rustix::io::Errno::INTR)) {
-            // What cannot be polled is slept through.
+            // If polling fails, sleep instead.
             std::thread::sleep(left);
         }
     }

@@ -1,7 +1,7 @@
 //! One input as a stream of plain bytes: a file or standard input, decompressed where needed.
 //!
-//! Decompression takes longer than most of what is done with its result, so a thread of its own does
-//! it ahead of the reader.
+//! Decompression often takes longer than processing the result, so a separate thread decompresses ahead of
+//! the reader.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::io::output::Compression;
 use crate::io::signals;
 
-/// Size of a read from the system. Larger ones gained nothing; smaller ones cost system calls.
+/// Size of a read from the system. Larger reads were not faster; smaller ones need more system calls.
 pub(super) const READ_SIZE: usize = 256 << 10;
 
 /// Size of the chunks that are decompressed ahead. A few of them are in memory for each open file.
@@ -45,12 +45,12 @@ impl Source {
         Self::new(name, RawReader { file, regular, consumed: Arc::clone(consumed) })
     }
 
-    /// A source of `bytes`, looked at in the same way.
+    /// A source of `bytes`, which may be compressed too.
     pub(super) fn in_memory(bytes: Vec<u8>) -> Result<Self> {
         Self::new("-".to_owned(), io::Cursor::new(bytes))
     }
 
-    /// The bytes of `raw`, decompressed by a thread of its own if they are compressed.
+    /// The bytes of `raw`, decompressed in a separate thread if they are compressed.
     fn new(name: String, mut raw: impl Read + Send + 'static) -> Result<Self> {
         let head = read_magic(&mut raw).map_err(|e| lift(&name, e))?;
         let compression = MAGIC.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, format)| format);
@@ -70,7 +70,7 @@ impl Source {
         Ok(Self { name, reader })
     }
 
-    /// One read; 0 is the end.
+    /// Reads once; 0 means the end.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         self.reader.read(buffer).map_err(|e| lift(&self.name, e))
     }
@@ -80,8 +80,8 @@ impl Source {
 const MAGIC: [(&[u8], Compression); 2] =
     [(&[0x1f, 0x8b], Compression::Gzip), (&[0x28, 0xb5, 0x2f, 0xfd], Compression::Zstd)];
 
-/// Reads only as far as the bytes may still be a known magic number, so that a pipe which has
-/// delivered one short line is not kept waiting for more.
+/// Reads only while the bytes may still be the start of a known magic number: a pipe that has delivered one
+/// short line must not have to deliver more before that line is processed.
 fn read_magic(raw: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut head = Vec::with_capacity(4);
     while MAGIC.iter().any(|(magic, _)| head.len() < magic.len() && magic.starts_with(&head)) {
@@ -95,7 +95,7 @@ fn read_magic(raw: &mut impl Read) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-/// Reads the system's bytes; anything but a regular file is waited for in a way that signals end.
+/// Reads from the system. While it waits for anything but a regular file, a signal ends the wait.
 struct RawReader {
     file: File,
     regular: bool,
@@ -104,7 +104,7 @@ struct RawReader {
 
 impl Read for RawReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // Not every decoder goes on after a read that was interrupted, so none sees one.
+        // Some decoders fail after an interrupted read, so interruptions are handled here.
         let n = loop {
             if self.regular {
                 signals::check_elsewhere().map_err(io::Error::other)?;
@@ -121,17 +121,17 @@ impl Read for RawReader {
     }
 }
 
-/// What a thread of its own has decompressed, in chunks that go back to it to be filled again.
+/// Chunks that a separate thread has decompressed; used ones go back to it to be filled again.
 struct ReadAhead {
     full: Receiver<io::Result<Vec<u8>>>,
     used: Sender<Vec<u8>>,
     chunk: Vec<u8>,
-    /// How much of the chunk has been given out.
+    /// How many bytes of the chunk have been read.
     given: usize,
 }
 
 impl ReadAhead {
-    /// Lets a thread read `decoder`.
+    /// Starts a thread that reads `decoder`.
     fn start(mut decoder: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
         let (chunks, full) = sync_channel(2);
         let (used, empty) = channel::<Vec<u8>>();
@@ -157,7 +157,7 @@ impl ReadAhead {
 impl Read for ReadAhead {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.given == self.chunk.len() {
-            // After the end there is nobody to send more.
+            // After the end the thread is gone.
             let Ok(next) = self.full.recv() else { return Ok(0) };
             self.used.send(mem::replace(&mut self.chunk, next?)).ok();
             self.given = 0;
@@ -169,9 +169,9 @@ impl Read for ReadAhead {
     }
 }
 
-/// Our own error out of the `io::Error` that carried it through a decoder.
+/// Our own error out of the `io::Error` that carried it through a decoder or a buffer.
 #[allow(clippy::redundant_closure_for_method_calls, reason = "the method's full path is unreadable")]
-fn lift(name: &str, error: io::Error) -> Error {
+pub(crate) fn lift(name: &str, error: io::Error) -> Error {
     if error.get_ref().is_some_and(|inner| inner.is::<Error>()) {
         let inner = error.into_inner().and_then(|inner| inner.downcast::<Error>().ok());
         let own = inner.map_or(Error::Failed("unknown input error".into()), |boxed| *boxed);

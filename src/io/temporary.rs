@@ -1,8 +1,8 @@
-//! Temporary files that become their destination, or are removed.
+//! Temporary files that replace their destination in the end, or are removed.
 //!
-//! A process that is killed cannot remove its file. So the names are those that the next run to the
-//! same destination tries first, and a file belongs to whoever holds its lock, which ends with the
-//! process: a file that nobody has locked was left behind, and is removed.
+//! A process that is killed cannot remove its file. Therefore the name of the file follows from the
+//! destination, so the next run with the same destination finds it. The process that owns the file holds a
+//! lock on it, which ends with the process: a file that is not locked was left behind, and is removed.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -26,11 +26,11 @@ pub(super) fn beside(target: &Path) -> io::Result<NamedTempFile> {
     while number < MOST {
         let path = folder.join(format!(".kvtrace-{key:016x}-{number}.tmp"));
         match File::options().read(true).write(true).create_new(true).open(&path) {
-            // Whoever finds it before it is locked takes it for one left behind.
+            // Another run that finds it before it is locked takes it for one that was left behind.
             Ok(file) => match file.try_lock() {
                 Ok(()) if !leads_to(&path, &file)? => {}
                 Err(TryLockError::WouldBlock) => {}
-                // A file system without locks cannot tell, and then nothing is removed.
+                // Without support for locks nothing can be known, so nothing is removed.
                 Ok(()) | Err(TryLockError::Error(_)) => {
                     return Ok(NamedTempFile::from_parts(file, TempPath::try_from_path(path)?));
                 }
@@ -44,7 +44,7 @@ pub(super) fn beside(target: &Path) -> io::Result<NamedTempFile> {
     Err(io::Error::other("too many temporary files beside it (.kvtrace-*.tmp)"))
 }
 
-/// Whether the name still is that of the open file.
+/// Whether `path` is still the name of the open file.
 fn leads_to(path: &Path, file: &File) -> io::Result<bool> {
     let held = file.metadata()?;
     Ok(path.symlink_metadata().is_ok_and(|m| (m.dev(), m.ino()) == (held.dev(), held.ino())))
@@ -52,7 +52,7 @@ fn leads_to(path: &Path, file: &File) -> io::Result<bool> {
 
 /// Removes the file unless a process holds it. True if the name may be free now.
 fn was_left_behind(path: &Path) -> io::Result<bool> {
-    // What else has such a name, a link or a pipe, is none of ours.
+    // A link or a pipe of that name was not made by this program.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
     let file = match File::options().read(true).custom_flags(flags as i32).open(path) {
         Ok(file) => file,
@@ -61,8 +61,8 @@ fn was_left_behind(path: &Path) -> io::Result<bool> {
     if !file.metadata()?.is_file() || file.try_lock().is_err() {
         return Ok(false);
     }
-    // Only who holds the lock renames or removes the file, so the name cannot change hands here. What
-    // another user has left in a folder for all may have to stay.
+    // Only the holder of the lock renames or removes the file, so nobody else can have taken its name here.
+    // In a shared folder a file of another user may not be removable.
     Ok(!leads_to(path, &file)? || std::fs::remove_file(path).is_ok())
 }
 

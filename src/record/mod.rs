@@ -18,7 +18,10 @@ mod trace_record;
 
 use crate::error::Invalid;
 pub use reader::{BlockSize, TraceReader};
-pub use trace_record::{DEFAULT_BLOCK_SIZE, MAX_BLOCK_SIZE, MAX_LENGTH, MAX_NEW_BLOCKS, MAX_TIME, Record};
+pub(crate) use trace_record::first_bits;
+pub use trace_record::{
+    DEFAULT_BLOCK_SIZE, LengthRange, MAX_BLOCK_SIZE, MAX_LENGTH, MAX_NEW_BLOCKS, MAX_TIME, Record,
+};
 
 /// Reads one line of the Mooncake format into `record`.
 ///

@@ -69,13 +69,12 @@ impl BlockSize {
 pub struct TraceReader {
     input: Input,
     choice: Option<Format>,
-    given_block_size: Option<u64>,
     /// Index of the first file of `input` among all operands.
     first_file: usize,
     /// The operand that the decoder is for.
     file: Option<usize>,
     format: &'static FormatSpec,
-    decoder: Option<Box<dyn DecodeLine>>,
+    decoder: Option<DecodeLine>,
     decoded: DecodedLines,
     /// Where the current record stands in `decoded`, if it does, and whether its file numbers from zero.
     place: Option<(Range<usize>, bool)>,
@@ -93,7 +92,6 @@ impl TraceReader {
         Self {
             input,
             choice: format,
-            given_block_size: block_size,
             first_file: 0,
             file: None,
             format: Format::Mooncake.spec(),
@@ -157,7 +155,7 @@ impl TraceReader {
             }
             let Some(decoder) = &mut self.decoder else { return Ok(Some(self.parse())) };
             self.decoded.clear();
-            if let Err(invalid) = decoder.line(self.input.line(), &mut self.decoded) {
+            if let Err(invalid) = decoder(self.input.line(), &mut self.decoded) {
                 self.decoded.clear();
                 return Ok(Some(Err(invalid)));
             }
@@ -173,7 +171,7 @@ impl TraceReader {
         self.format = format.spec();
         let (name, _) = self.input.place();
         let index = self.first_file + index;
-        let facts = FileFacts { name: name.to_owned(), index, block_size: self.given_block_size };
+        let facts = FileFacts { name: name.to_owned(), index, block_size: self.block_size.given };
         self.decoder = self.format.decoder(&facts);
         self.decoded.clear();
         self.place = None;

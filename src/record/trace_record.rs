@@ -49,20 +49,44 @@ pub struct Record {
 impl Record {
     /// Empties the record for the next line and keeps its memory.
     pub(super) fn clear(&mut self) {
-        self.hash_ids.clear();
-        self.timestamp = None;
-        self.input_length = 0;
-        self.output_length = None;
-        self.block_size = None;
-        self.has_ids = false;
-        self.ids_span = 0..0;
-        self.time_span = 0..0;
-        self.input_span = 0..0;
-        self.block_size_span = 0..0;
+        let mut hash_ids = std::mem::take(&mut self.hash_ids);
+        hash_ids.clear();
+        *self = Self { hash_ids, ..Self::default() };
     }
 
     /// The ids, unless the line has none (a trace of lengths only).
     pub fn ids(&self) -> Option<&[u64]> {
         self.has_ids.then_some(&self.hash_ids)
     }
+}
+
+/// A range of lengths in tokens, both ends included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LengthRange {
+    /// The shortest, if there is one.
+    pub min: Option<u64>,
+    /// The longest, if there is one.
+    pub max: Option<u64>,
+}
+
+impl LengthRange {
+    /// Whether there is any length within.
+    pub fn is_possible(self) -> bool {
+        self.min.zip(self.max).is_none_or(|(min, max)| min <= max)
+    }
+
+    /// Whether `length` is within.
+    pub fn contains(self, length: u64) -> bool {
+        self.min.is_none_or(|min| min <= length) && self.max.is_none_or(|max| length <= max)
+    }
+
+    /// The same of a length that may be unknown, which fits only where any does.
+    pub fn may_contain(self, length: Option<u64>) -> bool {
+        length.map_or(self == Self::default(), |length| self.contains(length))
+    }
+}
+
+/// The first 64 bits of a hash as a number.
+pub(crate) fn first_bits(hash: &[u8; 32]) -> u64 {
+    hash.first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
 }

@@ -18,7 +18,7 @@ use crate::stats::{Analysis, AnalysisOptions, CacheOptions, Served};
 const CAPACITIES: [u64; 9] = [500, 1000, 2000, 5000, 10_000, 20_000, 30_000, 50_000, 80_000];
 
 /// Figures of a trace, gathered request by request. Memory: 110 bytes per request and 25 per distinct block.
-pub struct Figures {
+pub(super) struct Figures {
     block_size: u64,
     requests: Requests,
     caches: Analysis,
@@ -49,7 +49,7 @@ struct Requests {
 
 impl Figures {
     /// Figures of an empty trace. Without ids no request is taken to share anything.
-    pub fn new(block_size: u64, has_ids: bool) -> Self {
+    pub(super) fn new(block_size: u64, has_ids: bool) -> Self {
         let caches = CacheOptions { capacities: CAPACITIES.to_vec(), ..CacheOptions::default() };
         let options = AnalysisOptions { caches, ..AnalysisOptions::default() };
         let caches = Analysis::new(block_size, options);
@@ -61,7 +61,7 @@ impl Figures {
     ///
     /// # Errors
     /// When there are more distinct blocks than can be numbered.
-    pub fn of_learnt(forest: &Forest) -> Result<Self, Invalid> {
+    pub(super) fn of_learnt(forest: &Forest) -> Result<Self, Invalid> {
         let mut figures = Self::new(forest.block_size, forest.has_ids());
         forest.each(|request| figures.add(request))?;
         Ok(figures)
@@ -71,7 +71,7 @@ impl Figures {
     ///
     /// # Errors
     /// When there are more distinct blocks than can be numbered.
-    pub fn add(&mut self, request: &SyntheticRequest) -> Result<(), Invalid> {
+    pub(super) fn add(&mut self, request: &SyntheticRequest) -> Result<(), Invalid> {
         let Self { requests, caches, record, .. } = self;
         record.input_length = request.input_length;
         record.output_length = request.output_length;
@@ -85,7 +85,7 @@ impl Figures {
     }
 
     /// The report as a table: what was learnt, what was generated, and the distance.
-    pub fn compare(&self, synthetic: &Self) -> String {
+    pub(super) fn compare(&self, synthetic: &Self) -> String {
         let mut text = format!("{:28}{:>14}{:>14}{:>12}\n", "statistic", "original", "synthetic", "distance");
         let mut row = |name: &str, original: f64, synthetic: f64, distance: f64| {
             text += &format!("{name:28}{original:14.4}{synthetic:14.4}{distance:12.4}\n");

@@ -49,11 +49,11 @@ impl Generator {
         let clock = match (knobs.rate, model.mean_gap()) {
             (Some(rate), Some(mean)) => ArrivalClock::Model(1000.0 / rate / mean),
             (Some(rate), None) => ArrivalClock::Poisson(1000.0 / rate),
-            (None, _) if model.has_times => ArrivalClock::Model(1.0 / knobs.speedup),
+            (None, _) if model.header.has_times => ArrivalClock::Model(1.0 / knobs.speedup),
             (None, _) => ArrivalClock::None,
         };
-        let has_ids = model.has_ids;
-        let (size, copies) = (model.block_size, knobs.prefix_root);
+        let has_ids = model.header.has_ids;
+        let (size, copies) = (model.header.block_size, knobs.prefix_root);
         let runs = model.body.core().runs.len();
         if runs as u64 * u64::from(copies) > MOST_RUNS {
             let message = format!("{copies} copies of {runs} shared prefixes are too many to keep in memory");
@@ -86,7 +86,7 @@ impl Generator {
     /// # Errors
     /// When no request of a wanted length is found, or a request cannot be written.
     pub fn next(&mut self, request: &mut SyntheticRequest) -> Result<(), Invalid> {
-        let (rng, limits) = (&mut self.rng, &self.knobs.input);
+        let (rng, limits) = (&mut self.rng, self.knobs.input);
         let first = std::mem::take(&mut self.first);
         let gap = match &self.clock {
             ArrivalClock::None => None,

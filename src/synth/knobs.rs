@@ -1,6 +1,7 @@
 //! What the user may change of what was learnt.
 
 use crate::error::Invalid;
+use crate::record::LengthRange;
 
 /// Largest factor for lengths: enough for any use, while a line still fits into memory.
 pub const MAX_FACTOR: f64 = 1000.0;
@@ -24,9 +25,9 @@ pub struct Knobs {
     /// Token hit rate of an infinite cache that the sharing is changed to reach; for sessions only.
     pub hit_rate: Option<f64>,
     /// Input lengths that are wanted.
-    pub input: Limits,
+    pub input: LengthRange,
     /// Output lengths outside of these are moved to the nearest one within.
-    pub output: Limits,
+    pub output: LengthRange,
 }
 
 impl Default for Knobs {
@@ -39,8 +40,8 @@ impl Default for Knobs {
             prompt_len: 1.0,
             output_len: 1.0,
             hit_rate: None,
-            input: Limits::default(),
-            output: Limits::default(),
+            input: LengthRange::default(),
+            output: LengthRange::default(),
         }
     }
 }
@@ -54,29 +55,9 @@ impl Knobs {
     }
 }
 
-/// A range of lengths in tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// The smallest, if there is one.
-    pub min: Option<u64>,
-    /// The largest, if there is one.
-    pub max: Option<u64>,
-}
-
-impl Limits {
-    /// Whether there is any length within.
-    pub fn is_possible(&self) -> bool {
-        self.min.is_none_or(|min| self.max.is_none_or(|max| min <= max))
-    }
-
-    pub(super) fn contain(&self, length: u64) -> bool {
-        self.min.is_none_or(|min| length >= min) && self.max.is_none_or(|max| length <= max)
-    }
-
-    /// The error after so many tries without such a length.
-    pub(super) fn unreachable(&self, tries: u32) -> Invalid {
-        let min = self.min.map_or_else(String::new, |min| format!(" of at least {min}"));
-        let max = self.max.map_or_else(String::new, |max| format!(" of at most {max}"));
-        Invalid::conflict(format!("no input length{min}{max} among {tries} requests in a row"))
-    }
+/// The error after so many tries without a length that is wanted.
+pub(super) fn unreachable(wanted: LengthRange, tries: u32) -> Invalid {
+    let min = wanted.min.map_or_else(String::new, |min| format!(" of at least {min}"));
+    let max = wanted.max.map_or_else(String::new, |max| format!(" of at most {max}"));
+    Invalid::conflict(format!("no input length{min}{max} among {tries} requests in a row"))
 }

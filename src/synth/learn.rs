@@ -51,7 +51,7 @@ impl Learner {
     }
 
     /// Most bytes in use until a model has been made of what is learnt so far, growing tables included,
-    /// and with `compare` those for [`Figures`](super::Figures) of this trace and of as long an output.
+    /// and with `compare` those for comparing this trace with an output as long.
     pub fn bytes(&self, compare: bool) -> u64 {
         let requests = self.requests();
         let blocks = self.parents.len() as u64;

@@ -22,10 +22,9 @@ mod shuffle;
 mod tree;
 mod write;
 
-pub use fidelity::Figures;
 pub use forest::Forest;
 pub use generator::Generator;
-pub use knobs::{Knobs, Limits, MAX_FACTOR};
+pub use knobs::{Knobs, MAX_FACTOR};
 pub use learn::Learner;
 pub use model::{Model, ModelKind};
 pub use model_file::ModelReader;

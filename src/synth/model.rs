@@ -23,6 +23,17 @@ pub enum ModelKind {
 /// What has been learnt of a trace. It holds neither ids nor timestamps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
+    pub(super) header: ModelHeader,
+    pub(super) body: Body,
+}
+
+/// What holds for the whole model: the first line of its file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ModelHeader {
+    #[serde(rename = "kvtrace_model")]
+    pub(super) kind: ModelKind,
+    pub(super) version: u32,
     pub(super) block_size: u64,
     /// Whether records state the block size.
     pub(super) states_block_size: bool,
@@ -31,8 +42,13 @@ pub struct Model {
     /// Whether records have timestamps.
     pub(super) has_times: bool,
     pub(super) requests: u64,
-    pub(super) body: Body,
+    /// How many places a session may move.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) window: Option<f64>,
 }
+
+/// Version of the file format that is written and read.
+pub(super) const VERSION: u32 = 1;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Body {
@@ -56,29 +72,36 @@ impl Model {
             ModelKind::Sessions => Body::Sessions(SessionsModel::new(forest)),
             ModelKind::Tree => Body::Tree(TreeModel::new(forest)),
         };
-        Self {
+        let window = match &body {
+            Body::Sessions(model) => Some(model.window),
+            Body::Tree(_) => None,
+        };
+        let header = ModelHeader {
+            kind,
+            version: VERSION,
             block_size: forest.block_size,
             states_block_size: forest.states_block_size,
             has_ids: forest.has_ids(),
             has_times: !forest.gaps.is_empty(),
             requests: forest.requests.len() as u64,
-            body,
-        }
+            window,
+        };
+        Self { header, body }
     }
 
     /// How many requests it was learnt from.
     pub fn requests(&self) -> u64 {
-        self.requests
+        self.header.requests
     }
 
     /// Tokens per block.
     pub fn block_size(&self) -> u64 {
-        self.block_size
+        self.header.block_size
     }
 
     /// Whether its requests have lists of ids.
     pub fn has_ids(&self) -> bool {
-        self.has_ids
+        self.header.has_ids
     }
 
     /// Whether time passes from one of its requests to the next.
@@ -89,19 +112,16 @@ impl Model {
     /// How its requests are written: like those that it was learnt from.
     pub fn write_options(&self) -> WriteOptions {
         WriteOptions {
-            has_ids: self.has_ids,
-            block_size: self.block_size,
-            states_block_size: self.states_block_size,
+            has_ids: self.header.has_ids,
+            block_size: self.header.block_size,
+            states_block_size: self.header.states_block_size,
             ..WriteOptions::default()
         }
     }
 
     /// Which of the models it is.
     pub fn kind(&self) -> ModelKind {
-        match self.body {
-            Body::Sessions(_) => ModelKind::Sessions,
-            Body::Tree(_) => ModelKind::Tree,
-        }
+        self.header.kind
     }
 
     /// Mean milliseconds between requests, if it knows about time and time passed.
@@ -110,6 +130,6 @@ impl Model {
             Body::Sessions(model) => model.gaps.iter().sum::<f64>() / model.gaps.len() as f64,
             Body::Tree(model) => model.gaps.mean()? / model.batches.mean()?,
         };
-        (self.has_times && mean.is_finite() && mean > 0.0).then_some(mean)
+        (self.header.has_times && mean.is_finite() && mean > 0.0).then_some(mean)
     }
 }

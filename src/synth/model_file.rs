@@ -9,15 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use super::core::{CoreRun, RunIndex, TOP, none_is_max};
 use super::draw::Observed;
-use super::model::{Body, Model, ModelKind};
+use super::model::{Body, Model, ModelHeader, ModelKind, VERSION};
 use super::request::NO_OUTPUT;
 use super::sessions::{Session, SessionTurn, SessionsModel};
 use super::tree::{Stop, TreeModel};
 use crate::error::Invalid;
 use crate::record::{MAX_BLOCK_SIZE, MAX_LENGTH};
-
-/// Version of the format that is written and read.
-const VERSION: u32 = 1;
 
 /// Items of a list on one line.
 const ITEMS: usize = 1000;
@@ -25,22 +22,7 @@ const ITEMS: usize = 1000;
 /// A file with more requests than this is damaged.
 const MOST: u64 = 1 << 28;
 
-/// The first line.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ModelHeader {
-    kvtrace_model: ModelKind,
-    version: u32,
-    block_size: u64,
-    states_block_size: bool,
-    has_ids: bool,
-    has_times: bool,
-    requests: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    window: Option<f64>,
-}
-
-/// Any other line.
+/// Any line but the first.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum ModelLine<'a> {
@@ -77,19 +59,7 @@ impl Model {
     /// Those of `each`.
     pub fn save<E>(&self, each: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         let mut lines = LineWriter { line: Vec::new(), each };
-        lines.write(&ModelHeader {
-            kvtrace_model: self.kind(),
-            version: VERSION,
-            block_size: self.block_size,
-            states_block_size: self.states_block_size,
-            has_ids: self.has_ids,
-            has_times: self.has_times,
-            requests: self.requests,
-            window: match &self.body {
-                Body::Sessions(model) => Some(model.window),
-                Body::Tree(_) => None,
-            },
-        })?;
+        lines.write(&self.header)?;
         for run in &self.body.core().runs {
             lines.write(&ModelLine::Core(*run))?;
         }
@@ -157,13 +127,13 @@ impl ModelReader {
     /// What is wrong with it, without its place.
     pub fn line(&mut self, line: &[u8]) -> Result<(), Invalid> {
         let Some(model) = &mut self.model else {
-            let header = serde_json::from_slice(line).map_err(|error| {
+            let header: ModelHeader = serde_json::from_slice(line).map_err(|error| {
                 Invalid::malformed(format!("no model of trace-synth: {}", reason(&error)))
             })?;
             self.model = Some(empty_model(header)?);
             return Ok(());
         };
-        let (size, most) = (model.block_size, model.requests);
+        let (size, most) = (model.header.block_size, model.header.requests);
         let line = serde_json::from_slice(line).map_err(|error| Invalid::malformed(reason(&error)))?;
         match (line, &mut model.body) {
             (ModelLine::Core(run), Body::Sessions(model)) => {
@@ -213,13 +183,13 @@ impl ModelReader {
     /// When parts are missing.
     pub fn finish(self) -> Result<Model, Invalid> {
         let mut model = self.model.ok_or_else(|| Invalid::malformed("an empty file is no model"))?;
-        let has_times = model.has_times;
+        let has_times = model.header.has_times;
         let found = match &model.body {
             Body::Sessions(model) => model.turns.len() as u64,
             Body::Tree(_) => self.stopped,
         };
-        if found != model.requests {
-            let message = format!("the model is not complete: {found} of {} requests", model.requests);
+        if found != model.header.requests {
+            let message = format!("the model is not complete: {found} of {} requests", model.header.requests);
             return Err(Invalid::malformed(message));
         }
         match &mut model.body {
@@ -250,17 +220,11 @@ fn empty_model(header: ModelHeader) -> Result<Model, Invalid> {
     check((1..=MOST).contains(&header.requests), "requests is no plausible number")?;
     check(header.window.is_none_or(|window| window.is_finite() && window >= 0.0), "window is no number")?;
     let window = header.window.unwrap_or(0.0);
-    Ok(Model {
-        block_size: header.block_size,
-        states_block_size: header.states_block_size,
-        has_ids: header.has_ids,
-        has_times: header.has_times,
-        requests: header.requests,
-        body: match header.kvtrace_model {
-            ModelKind::Sessions => Body::Sessions(SessionsModel { window, ..SessionsModel::default() }),
-            ModelKind::Tree => Body::Tree(TreeModel::default()),
-        },
-    })
+    let body = match header.kind {
+        ModelKind::Sessions => Body::Sessions(SessionsModel { window, ..SessionsModel::default() }),
+        ModelKind::Tree => Body::Tree(TreeModel::default()),
+    };
+    Ok(Model { header, body })
 }
 
 fn add_run(runs: &mut Vec<CoreRun>, run: CoreRun, size: u64) -> Result<(), Invalid> {

@@ -2,34 +2,34 @@
 
 use std::path::{Path, PathBuf};
 
+use super::fidelity::Figures;
 use super::{
-    Figures, Generator, Knobs, Learner, Model, ModelKind, ModelReader, RequestWriter, SyntheticRequest,
-    Vocabulary,
+    Generator, Knobs, Learner, Model, ModelKind, ModelReader, RequestWriter, SyntheticRequest, Vocabulary,
 };
 use crate::error::{Error, Invalid, InvalidKind, Result};
 use crate::io::{Input, InputOptions, Observer, Output, Pacer, signals};
 use crate::record::TraceReader;
 use crate::record::formats::Format;
 
-/// All that a run needs to know.
+/// Everything that a run needs to know.
 pub struct Task {
     /// What the model is made of.
     pub source: Source,
-    /// How it is read.
+    /// How the trace or the saved model is read.
     pub input: InputOptions,
     /// Tokens per block; if absent, what the trace states.
     pub block_size: Option<u64>,
-    /// Where the model is saved too.
+    /// A file to which the model is saved as well.
     pub save_model: Option<PathBuf>,
     /// Where the output goes; standard output if absent.
     pub output: Option<PathBuf>,
-    /// Where the output ends.
+    /// When the output ends.
     pub end: End,
-    /// Seed of all draws.
+    /// Seed of the random generator.
     pub seed: u64,
     /// Changes to what was learnt.
     pub knobs: Knobs,
-    /// What prompts are made of, if they are to be written instead of trace lines.
+    /// The vocabulary of prompts, if prompts are written instead of trace lines.
     pub prompts: Option<Vocabulary>,
     /// Whether the reference's two lengths are added to each line.
     pub annotate: bool,
@@ -39,40 +39,42 @@ pub struct Task {
 
 /// What a model is made of.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Source {
-    /// A trace, which is learnt.
+    /// A trace to learn from.
     Trace {
         /// The inputs in order; none is standard input.
         files: Vec<PathBuf>,
         /// How the trace is modelled.
         model: ModelKind,
-        /// Bytes of memory for learning.
+        /// The most bytes of memory that learning may take.
         max_memory: u64,
-        /// Whether the output is compared with it.
+        /// Whether the output is compared with the trace.
         compare: bool,
     },
     /// A saved model.
     Saved {
-        /// Where it is.
+        /// Its file.
         file: PathBuf,
         /// The kind that it must have.
         model: Option<ModelKind>,
     },
 }
 
-/// Where the output ends: at whichever comes first.
+/// When the output ends: at whichever of these comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct End {
-    /// After so many requests. Without it and a time, after as many as the model was learnt from.
+    /// After this many requests; without this and `time`, after as many as the model was learnt from.
     pub requests: Option<u64>,
     /// Before the first request at this time, in milliseconds.
     pub time: Option<u64>,
-    /// Not by itself.
+    /// Never, unless something else stops it.
     pub never: bool,
 }
 
-/// Learns or loads the model of `task`, and writes requests drawn from it. Gives a comparison of the two
-/// traces as text, if it asks for one.
+/// Learns or loads the model of `task`, and writes requests drawn from it. Returns a comparison of the two
+/// traces as text if the task asks for one.
 ///
 /// # Errors
 /// Those of reading and writing, a signal, a lack of memory, and what the model cannot do.
@@ -115,7 +117,7 @@ fn learn(
     observer.begin(input.total_size());
     let mut reader = TraceReader::new(input, Some(Format::Mooncake), task.block_size);
     let mut learner = Learner::default();
-    // The rest is for the program and its buffers.
+    // 16 MiB are for the program and its buffers.
     let most = max_memory.saturating_sub(16 << 20);
     while reader.advance(|status| {
         observer.progress(status);
@@ -146,7 +148,7 @@ fn learn(
     Ok(learner)
 }
 
-/// The model of a file.
+/// Loads a saved model.
 fn load(task: &Task, path: &Path, kind: Option<ModelKind>) -> Result<Model> {
     let options = InputOptions { skip_invalid: false, ..task.input.clone() };
     let mut input = Input::new(&[path.to_owned()], options)?;
@@ -198,7 +200,7 @@ fn generate(task: Task, model: Model, output: &mut Output, mut figures: Option<&
     let mut writer = RequestWriter::new(write);
     let known = Some(count).filter(|_| !unlimited);
     let mut generator = Generator::new(model, task.knobs, task.seed, known).map_err(advise)?;
-    let mut pacer = task.pace.then(|| Pacer::new(1.0));
+    let mut pacer = task.pace.then(Pacer::default);
     let mut request = SyntheticRequest::default();
     for _ in 0..count {
         signals::check()?;

@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use super::core::{BlockIds, Core, CoreMap, RunIndex, TOP, none_is_max};
 use super::draw::{Observed, scaled_blocks};
 use super::forest::Forest;
-use super::knobs::Limits;
+use super::knobs::unreachable;
 use super::request::{NO_OUTPUT, SyntheticRequest};
 use crate::error::Invalid;
+use crate::record::LengthRange;
 
 /// How many requests in a row may be drawn whose length is not wanted.
 const MAX_TRIES: u32 = 10_000;
@@ -152,7 +153,7 @@ impl TreeGenerator {
     pub(super) fn draw(
         &mut self,
         rng: &mut Rng,
-        limits: &Limits,
+        limits: LengthRange,
         request: &mut SyntheticRequest,
     ) -> Result<(), Invalid> {
         for _ in 0..MAX_TRIES {
@@ -167,13 +168,13 @@ impl TreeGenerator {
             };
             let output = self.model.outputs.draw(rng).unwrap_or(NO_OUTPUT);
             request.start(depth, own, tail, output, self.block_size);
-            if limits.contain(request.input_length) {
+            if limits.contains(request.input_length) {
                 let copy = self.ids.draw_copy(rng);
                 self.ids.core_path(&self.model.core, run, copy, request);
                 self.ids.fresh(own, request);
                 return Ok(());
             }
         }
-        Err(limits.unreachable(MAX_TRIES))
+        Err(unreachable(limits, MAX_TRIES))
     }
 }

@@ -5,42 +5,28 @@
 //! `play_id`, `input_length`, `output_length`, `hash_ids` (whose scope is the play) and
 //! `not_before_ms`, which becomes the timestamp. The other fields stay.
 
-use super::base::{DecodeLine, DecodedLines, FileFacts, optional_ids, surrogate_id};
+use super::base::{DecodeObject, FileFacts, optional_ids, surrogate_id};
 use crate::error::Invalid;
 use crate::record::json::RawObject;
 use crate::record::line::TraceLine;
 use crate::record::time::Unit;
 
-struct AgenticDecoder {
-    file: u64,
-    block_size: Option<u64>,
-}
-
-pub(super) fn decoder(file: &FileFacts) -> Box<dyn DecodeLine> {
-    Box::new(AgenticDecoder { file: file.index as u64, block_size: None })
-}
-
-/// Whether the header is the first line, or a request of a piece without its header.
-pub(super) fn is_first(object: &RawObject) -> bool {
-    object.get("schema").is_some_and(|schema| schema.get().contains("agentic_mooncake"))
-        || (object.has("play_id") && object.has("not_before_ms"))
-}
-
-impl DecodeLine for AgenticDecoder {
-    fn line(&mut self, line: &[u8], out: &mut DecodedLines) -> Result<(), Invalid> {
-        let object = RawObject::parse(line)?;
+pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
+    let file = file.index as u64;
+    let mut block_size = None;
+    Box::new(move |object, out| {
         if object.has("schema") {
             let version = object.text("version").unwrap_or_default();
             if version != "2" {
                 let message = format!("expected version 2 of dynamo.agentic_mooncake, found {version}");
                 return Err(Invalid::value(message));
             }
-            self.block_size = object.block_size("block_size")?;
+            block_size = object.block_size("block_size")?;
             return Ok(());
         }
-        let ids = optional_ids(&object)?;
+        let ids = optional_ids(object)?;
         let play = object.required_text("play_id")?;
-        let scope = [&self.file.to_le_bytes(), play.as_bytes()];
+        let scope = [&file.to_le_bytes(), play.as_bytes()];
         let surrogate = |id: &u64| surrogate_id(&[b"play", scope[0], scope[1], &id.to_le_bytes()]);
         let name = |long, short| if object.has(short) { short } else { long };
         let request = TraceLine {
@@ -48,11 +34,17 @@ impl DecodeLine for AgenticDecoder {
             input_length: object.length(name("input_length", "input_tokens"))?,
             output_length: object.optional_length(name("output_length", "output_tokens"))?,
             ids: ids.map(|ids| ids.iter().map(surrogate).collect()),
-            block_size: self.block_size,
+            block_size,
             rest: object.rest(&["not_before_ms"]),
             ..TraceLine::default()
         };
         out.push(&request, true);
         Ok(())
-    }
+    })
+}
+
+/// Whether the header is the first line, or a request of a piece without its header.
+pub(super) fn is_first(object: &RawObject) -> bool {
+    object.get("schema").is_some_and(|schema| schema.get().contains("agentic_mooncake"))
+        || (object.has("play_id") && object.has("not_before_ms"))
 }

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 
 use super::base::{
-    DecodeLine, DecodedLines, FileFacts, counts_from_zero, mooncake_fields, optional_ids, surrogate_child,
+    DecodeObject, FileFacts, counts_from_zero, mooncake_fields, optional_ids, surrogate_child,
 };
 use crate::error::{Invalid, InvalidKind};
 use crate::record::json::RawObject;
@@ -19,39 +19,31 @@ use crate::record::time::Unit;
 /// Tokens per block where neither the user nor the file's name says another number.
 const BLOCK_SIZE: u64 = 16;
 
-struct BailianDecoder {
-    block_size: u64,
-}
-
-pub(super) fn decoder(file: &FileFacts) -> Box<dyn DecodeLine> {
+pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
     let named = file.name.split_once("blksz_").and_then(|(_, rest)| {
         let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         rest[..end].parse().ok().filter(|&size| size > 0)
     });
-    Box::new(BailianDecoder { block_size: file.block_size.or(named).unwrap_or(BLOCK_SIZE) })
+    let block_size = file.block_size.or(named).unwrap_or(BLOCK_SIZE);
+    Box::new(move |object, out| {
+        let ids = optional_ids(object)?;
+        let from_zero = ids.as_deref().is_some_and(counts_from_zero);
+        let mut parent = 0_u64;
+        let chained = |id: u64| {
+            parent = surrogate_child(parent, id);
+            parent
+        };
+        let ids = ids.map(|ids| ids.into_iter().map(chained).collect());
+        let mut request = mooncake_fields(object, Unit::Seconds, ids)?;
+        request.block_size.get_or_insert(block_size);
+        out.push(&request, from_zero);
+        Ok(())
+    })
 }
 
 pub(super) fn is_first(object: &RawObject) -> bool {
     // With a block size it has been converted already.
     object.has("chat_id") && object.has("parent_chat_id") && !object.has("block_size")
-}
-
-impl DecodeLine for BailianDecoder {
-    fn line(&mut self, line: &[u8], out: &mut DecodedLines) -> Result<(), Invalid> {
-        let object = RawObject::parse(line)?;
-        let ids = optional_ids(&object)?;
-        let from_zero = ids.as_deref().is_some_and(counts_from_zero);
-        let mut request = mooncake_fields(&object, Unit::Seconds)?;
-        request.block_size.get_or_insert(self.block_size);
-        let mut parent = 0_u64;
-        let mut chained = |id: u64| {
-            parent = surrogate_child(parent, id);
-            parent
-        };
-        request.ids = ids.map(|ids| ids.into_iter().map(&mut chained).collect());
-        out.push(&request, from_zero);
-        Ok(())
-    }
 }
 
 /// Writes requests that carry their `chat_id` as they are, and numbers the others: one chat per request,

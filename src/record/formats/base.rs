@@ -12,6 +12,7 @@ use crate::error::Invalid;
 use crate::record::json::{RawObject, id_bits};
 use crate::record::line::TraceLine;
 use crate::record::time::Unit;
+use crate::record::trace_record::first_bits;
 
 /// What a decoder may need to know of its file.
 pub(in crate::record) struct FileFacts {
@@ -23,11 +24,13 @@ pub(in crate::record) struct FileFacts {
     pub(in crate::record) block_size: Option<u64>,
 }
 
-/// One file of a format, line by line.
-pub(in crate::record) trait DecodeLine: Send {
-    /// Adds the requests that `line` holds to `out`: none for a header or another kind of event.
-    fn line(&mut self, line: &[u8], out: &mut DecodedLines) -> Result<(), Invalid>;
-}
+/// Decodes one file of a format: adds the requests that a line holds, none for a header or another kind of
+/// event.
+pub(in crate::record) type DecodeLine =
+    Box<dyn FnMut(&[u8], &mut DecodedLines) -> Result<(), Invalid> + Send>;
+
+/// The same for a format whose lines are JSON objects.
+pub(super) type DecodeObject = Box<dyn FnMut(&RawObject, &mut DecodedLines) -> Result<(), Invalid> + Send>;
 
 /// The requests of one line of a file, as Mooncake lines.
 #[derive(Default)]
@@ -53,6 +56,11 @@ impl DecodedLines {
         self.ends.push((self.text.len(), from_zero));
     }
 
+    /// Adds a request whose ids are those of the file.
+    pub(super) fn push_numbered(&mut self, request: &TraceLine) {
+        self.push(request, request.ids.as_deref().is_some_and(counts_from_zero));
+    }
+
     /// The place of the next line, and whether it numbers its blocks from zero.
     pub(in crate::record) fn take(&mut self) -> Option<(Range<usize>, bool)> {
         let &(end, from_zero) = self.ends.get(self.next)?;
@@ -67,13 +75,18 @@ impl DecodedLines {
     }
 }
 
-/// The request of an object with the field names of the Mooncake format, apart from its ids.
-pub(super) fn mooncake_fields<'a>(object: &'a RawObject<'_>, unit: Unit) -> Result<TraceLine<'a>, Invalid> {
+/// The request of an object with the field names of the Mooncake format, and these ids.
+pub(super) fn mooncake_fields<'a>(
+    object: &'a RawObject<'_>,
+    unit: Unit,
+    ids: Option<Vec<u64>>,
+) -> Result<TraceLine<'a>, Invalid> {
     Ok(TraceLine {
         time: object.time("timestamp", unit)?,
         input_length: object.length("input_length")?,
         output_length: object.optional_length("output_length")?,
         block_size: object.block_size("block_size")?,
+        ids: ids.map(Into::into),
         rest: object.rest(&[]),
         ..TraceLine::default()
     })
@@ -89,8 +102,13 @@ pub(in crate::record) fn counts_from_zero(ids: &[u64]) -> bool {
     !ids.is_empty() && ids.iter().copied().eq(0..ids.len() as u64)
 }
 
+/// A list of ids that are numbers or strings.
+pub(super) fn named_ids(object: &RawObject, name: &str) -> Result<Vec<u64>, Invalid> {
+    object.list(name)?.into_iter().map(|id| id_of(name, id)).collect()
+}
+
 /// The id of a block that a number or a string names; a string that is a number is that number.
-pub(super) fn id_of(name: &str, value: &RawValue) -> Result<u64, Invalid> {
+fn id_of(name: &str, value: &RawValue) -> Result<u64, Invalid> {
     let raw = value.get();
     let wrong = || Invalid::value(format!("{name}: expected ids as numbers or strings, found {raw}"));
     if !raw.starts_with('"') {
@@ -112,7 +130,7 @@ pub(super) fn surrogate_id(parts: &[&[u8]]) -> u64 {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);
     }
-    first_bits(&hasher.finalize())
+    first_bits(hasher.finalize().as_bytes())
 }
 
 /// The surrogate id of an `id` that follows a `parent`, which is a surrogate id itself; faster.
@@ -120,13 +138,7 @@ pub(super) fn surrogate_child(parent: u64, id: u64) -> u64 {
     let mut name = [0; 16];
     name[..8].copy_from_slice(&parent.to_le_bytes());
     name[8..].copy_from_slice(&id.to_le_bytes());
-    first_bits(&blake3::hash(&name))
-}
-
-fn first_bits(hash: &blake3::Hash) -> u64 {
-    let mut first = [0; 8];
-    first.copy_from_slice(&hash.as_bytes()[..8]);
-    u64::from_le_bytes(first)
+    first_bits(blake3::hash(&name).as_bytes())
 }
 
 /// Gives partial blocks that a format leaves out ids that occur nowhere else.

@@ -4,7 +4,7 @@
 //! in a record stay as fields of the same name, numbers as numbers. Our own table has the columns
 //! `timestamp` (ms), `input_length`, `output_length` and `hash_ids` (separated by blanks).
 
-use super::base::{DecodeLine, DecodedLines, counts_from_zero};
+use super::base::{DecodeLine, DecodedLines};
 use crate::error::{Invalid, InvalidKind};
 use crate::record::json::{expected, text_of, whole_tokens};
 use crate::record::line::{TraceLine, join_ids};
@@ -12,21 +12,35 @@ use crate::record::time::{Millis, TimeForm, Unit};
 
 /// The columns of a format by the names in the first line.
 pub(super) struct TableColumns {
-    pub(super) time: &'static str,
+    time: &'static str,
     /// How the table writes times.
-    pub(super) clock: TimeForm,
-    pub(super) input: &'static str,
-    pub(super) output: &'static str,
-    pub(super) ids: Option<&'static str>,
+    clock: TimeForm,
+    input: &'static str,
+    output: &'static str,
+    ids: Option<&'static str>,
 }
 
-pub(super) const COLUMNS: TableColumns = TableColumns {
-    time: "timestamp",
-    clock: TimeForm::Number(Unit::Milliseconds),
-    input: "input_length",
-    output: "output_length",
+/// Our own table.
+pub(super) const OWN: TableColumns = TableColumns {
     ids: Some("hash_ids"),
+    ..TableColumns::of_lengths("timestamp", Unit::Milliseconds, "input_length", "output_length")
 };
+
+/// Azure's traces of LLM inference, 2023 and 2024 (github.com/Azure/AzurePublicDataset): dates have seven
+/// decimals, in 2024 a zone too.
+pub(super) const AZURE: TableColumns = TableColumns {
+    clock: TimeForm::Date,
+    ..TableColumns::of_lengths("TIMESTAMP", Unit::Seconds, "ContextTokens", "GeneratedTokens")
+};
+
+/// `BurstGPT` (github.com/HPMLL/BurstGPT). A failed request has 0 response tokens; it stays, as its prompt
+/// was sent.
+pub(super) const BURSTGPT: TableColumns =
+    TableColumns::of_lengths("Timestamp", Unit::Seconds, "Request tokens", "Response tokens");
+
+/// The simulator Vidur (github.com/microsoft/vidur, its trace request generators).
+pub(super) const VIDUR: TableColumns =
+    TableColumns::of_lengths("arrived_at", Unit::Seconds, "num_prefill_tokens", "num_decode_tokens");
 
 /// The first line of our own table.
 pub(super) const NAMES: &[u8] = b"timestamp,input_length,output_length,hash_ids\n";
@@ -54,6 +68,60 @@ pub(super) fn column_names(line: &[u8]) -> Vec<String> {
 }
 
 impl TableColumns {
+    /// A table of lengths, without ids of blocks.
+    const fn of_lengths(time: &'static str, unit: Unit, input: &'static str, output: &'static str) -> Self {
+        Self { time, clock: TimeForm::Number(unit), input, output, ids: None }
+    }
+
+    /// A decoder for one file.
+    pub(super) fn decoder(&'static self) -> DecodeLine {
+        // The names of the first line.
+        let mut names = Vec::new();
+        Box::new(move |line, out| {
+            let values = cells(text_of(line)?);
+            let values = values.ok_or_else(|| Invalid::malformed("a quoted field without its end"))?;
+            if !names.is_empty() {
+                return self.row(&names, &values, out);
+            }
+            if let Some(wanted) = self.missing(&values) {
+                let message = format!("expected the names of the columns, among them \"{wanted}\"");
+                return Err(Invalid::new(InvalidKind::MissingField, message));
+            }
+            names = values;
+            Ok(())
+        })
+    }
+
+    /// Adds the request of a line with these values.
+    fn row(&self, names: &[String], values: &[String], out: &mut DecodedLines) -> Result<(), Invalid> {
+        if values.len() != names.len() {
+            let (found, expected) = (values.len(), names.len());
+            let message = format!("expected {expected} fields as in the first line, found {found}");
+            return Err(Invalid::malformed(message));
+        }
+        let value = |wanted: &str| {
+            let index = names.iter().position(|name| name == wanted)?;
+            Some(values[index].trim()).filter(|value| !value.is_empty())
+        };
+        let Self { time, input, output, ids, .. } = self;
+        let input_length = value(input).ok_or_else(|| Invalid::value(format!("{input}: no value")))?;
+        let list: Option<Vec<u64>> = ids.and_then(value).map(id_list).transpose()?;
+        let used = [Some(*time), Some(*input), Some(*output), *ids];
+        let cells = names.iter().zip(values).map(|(name, value)| (name.as_str(), value));
+        let rest = cells.filter(|(name, _)| !used.contains(&Some(*name)));
+        let rest: Vec<(&str, String)> = rest.map(|(name, value)| (name, json(value))).collect();
+        let request = TraceLine {
+            time: value(time).map(|text| self.time(text)).transpose()?,
+            input_length: whole_tokens(input, input_length)?,
+            output_length: value(output).map(|text| whole_tokens(output, text)).transpose()?,
+            ids: list.map(Into::into),
+            rest: rest.iter().map(|(name, value)| (*name, value.as_str())).collect(),
+            ..TraceLine::default()
+        };
+        out.push_numbered(&request);
+        Ok(())
+    }
+
     /// Whether a table has the columns that this one cannot do without.
     pub(super) fn fit(&self, names: &[String]) -> bool {
         self.missing(names).is_none()
@@ -69,64 +137,6 @@ impl TableColumns {
             TimeForm::Date => "a date and time",
         };
         self.clock.parse(text).map_err(|_| expected(self.time, what, text))
-    }
-}
-
-pub(super) struct TableDecoder {
-    columns: &'static TableColumns,
-    /// The names of the first line.
-    names: Vec<String>,
-}
-
-impl TableDecoder {
-    pub(super) fn new(columns: &'static TableColumns) -> Self {
-        Self { columns, names: Vec::new() }
-    }
-
-    fn start(&mut self, names: Vec<String>) -> Result<(), Invalid> {
-        if let Some(wanted) = self.columns.missing(&names) {
-            let message = format!("expected the names of the columns, among them \"{wanted}\"");
-            return Err(Invalid::new(InvalidKind::MissingField, message));
-        }
-        self.names = names;
-        Ok(())
-    }
-}
-
-impl DecodeLine for TableDecoder {
-    fn line(&mut self, line: &[u8], out: &mut DecodedLines) -> Result<(), Invalid> {
-        let values = cells(text_of(line)?);
-        let values = values.ok_or_else(|| Invalid::malformed("a quoted field without its end"))?;
-        if self.names.is_empty() {
-            return self.start(values);
-        }
-        if values.len() != self.names.len() {
-            let (found, expected) = (values.len(), self.names.len());
-            let message = format!("expected {expected} fields as in the first line, found {found}");
-            return Err(Invalid::malformed(message));
-        }
-        let value = |wanted: &str| {
-            let index = self.names.iter().position(|name| name == wanted)?;
-            Some(values[index].trim()).filter(|value| !value.is_empty())
-        };
-        let TableColumns { time, input, output, ids, .. } = self.columns;
-        let input_length = value(input).ok_or_else(|| Invalid::value(format!("{input}: no value")))?;
-        let list = ids.and_then(value).map(id_list).transpose()?;
-        let from_zero = list.as_deref().is_some_and(counts_from_zero);
-        let used = [Some(*time), Some(*input), Some(*output), *ids];
-        let cells = self.names.iter().zip(&values).map(|(name, value)| (name.as_str(), value));
-        let rest = cells.filter(|(name, _)| !used.contains(&Some(*name)));
-        let rest: Vec<(&str, String)> = rest.map(|(name, value)| (name, json(value))).collect();
-        let request = TraceLine {
-            time: value(time).map(|text| self.columns.time(text)).transpose()?,
-            input_length: whole_tokens(input, input_length)?,
-            output_length: value(output).map(|text| whole_tokens(output, text)).transpose()?,
-            ids: list.map(Into::into),
-            rest: rest.iter().map(|(name, value)| (*name, value.as_str())).collect(),
-            ..TraceLine::default()
-        };
-        out.push(&request, from_zero);
-        Ok(())
     }
 }
 

@@ -6,17 +6,11 @@
 //! the last one perhaps partial; a request without it is known by its lengths only. Times are those of
 //! a clock, in milliseconds. The fields of `request` stay, and the `session_id` of `agent_context`.
 
-use super::base::{DecodeLine, DecodedLines, FileFacts};
+use super::base::{DecodeObject, FileFacts};
 use crate::error::Invalid;
 use crate::record::json::RawObject;
 use crate::record::line::TraceLine;
 use crate::record::time::Unit;
-
-struct DynamoDecoder;
-
-pub(super) fn decoder(_: &FileFacts) -> Box<dyn DecodeLine> {
-    Box::new(DynamoDecoder)
-}
 
 pub(super) fn is_first(object: &RawObject) -> bool {
     object.has("event_time_unix_ms")
@@ -26,12 +20,10 @@ pub(super) fn is_first(object: &RawObject) -> bool {
 /// Fields of `request` that become fields of the record.
 const USED: [&str; 4] = ["replay", "input_tokens", "output_tokens", "request_received_ms"];
 
-impl DecodeLine for DynamoDecoder {
-    fn line(&mut self, line: &[u8], out: &mut DecodedLines) -> Result<(), Invalid> {
-        let mut event = RawObject::parse(line)?;
-        if let Some(inner) = event.get("event") {
-            event = RawObject::of("event", inner)?;
-        }
+pub(super) fn decoder(_: &FileFacts) -> DecodeObject {
+    Box::new(|object, out| {
+        let inner = object.get("event").map(|inner| RawObject::of("event", inner)).transpose()?;
+        let event = inner.as_ref().unwrap_or(object);
         if event.text("event_type").as_deref() != Some("request_end") {
             return Ok(());
         }
@@ -60,5 +52,5 @@ impl DecodeLine for DynamoDecoder {
         }
         out.push(&line, false);
         Ok(())
-    }
+    })
 }

@@ -5,8 +5,7 @@
 //! as hexadecimal strings (newer versions: of any length) or numbers. There is no output length.
 //! `request_id`, `model_name` and all else stay.
 
-use super::base::{DecodeLine, DecodedLines, FileFacts, PartialBlocks, id_of};
-use crate::error::Invalid;
+use super::base::{DecodeObject, FileFacts, PartialBlocks, named_ids};
 use crate::record::json::RawObject;
 use crate::record::line::TraceLine;
 use crate::record::time::Unit;
@@ -14,31 +13,14 @@ use crate::record::time::Unit;
 /// Tokens per chunk where neither the row nor the user says.
 const CHUNK_SIZE: u64 = 256;
 
-struct LmcacheDecoder {
-    block_size: u64,
-    partial: PartialBlocks,
-}
-
-pub(super) fn decoder(file: &FileFacts) -> Box<dyn DecodeLine> {
-    let block_size = file.block_size.unwrap_or(CHUNK_SIZE);
-    Box::new(LmcacheDecoder { block_size, partial: PartialBlocks::new(file) })
-}
-
-pub(super) fn is_first(object: &RawObject) -> bool {
-    object.has("chunk_hashes")
-}
-
-impl DecodeLine for LmcacheDecoder {
-    fn line(&mut self, line: &[u8], out: &mut DecodedLines) -> Result<(), Invalid> {
-        let object = RawObject::parse(line)?;
+pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
+    let default = file.block_size.unwrap_or(CHUNK_SIZE);
+    let mut partial = PartialBlocks::new(file);
+    Box::new(move |object, out| {
         let input_length = object.length("seq_len")?;
-        let block_size = object.block_size("chunk_size")?.unwrap_or(self.block_size);
-        let mut ids: Vec<u64> = object
-            .list("chunk_hashes")?
-            .into_iter()
-            .map(|hash| id_of("chunk_hashes", hash))
-            .collect::<Result<_, _>>()?;
-        self.partial.complete(&mut ids, input_length, block_size);
+        let block_size = object.block_size("chunk_size")?.unwrap_or(default);
+        let mut ids = named_ids(object, "chunk_hashes")?;
+        partial.complete(&mut ids, input_length, block_size);
         let request = TraceLine {
             time: object.time("timestamp", Unit::Seconds)?,
             input_length,
@@ -50,5 +32,9 @@ impl DecodeLine for LmcacheDecoder {
         };
         out.push(&request, false);
         Ok(())
-    }
+    })
+}
+
+pub(super) fn is_first(object: &RawObject) -> bool {
+    object.has("chunk_hashes")
 }

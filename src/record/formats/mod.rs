@@ -6,10 +6,8 @@
 //! formats; [`base`] has what the decoders share.
 
 mod agentic;
-mod azure;
 mod bailian;
 mod base;
-mod burstgpt;
 mod csv;
 mod dynamo;
 mod lmcache;
@@ -19,7 +17,6 @@ mod simulator;
 mod tair;
 mod target;
 mod tracelab;
-mod vidur;
 mod weka;
 
 pub(super) use base::{DecodeLine, DecodedLines, FileFacts, counts_from_zero};

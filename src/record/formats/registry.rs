@@ -2,11 +2,9 @@
 //!
 //! A new format is a file with its decoder, and a variant and a row here.
 
-use crate::record::formats::base::{DecodeLine, FileFacts};
-use crate::record::formats::csv::{self, TableColumns, TableDecoder};
-use crate::record::formats::{
-    agentic, azure, bailian, burstgpt, dynamo, lmcache, seconds, simulator, tair, tracelab, vidur, weka,
-};
+use crate::record::formats::base::{DecodeLine, DecodeObject, FileFacts};
+use crate::record::formats::csv::{self, TableColumns};
+use crate::record::formats::{agentic, bailian, dynamo, lmcache, seconds, simulator, tair, tracelab, weka};
 use crate::record::json::RawObject;
 
 /// A format of traces.
@@ -71,7 +69,7 @@ enum Reading {
     Table(&'static TableColumns),
 }
 
-type MakeDecoder = fn(&FileFacts) -> Box<dyn DecodeLine>;
+type MakeDecoder = fn(&FileFacts) -> DecodeObject;
 
 impl FormatSpec {
     const fn new(format: Format, name: &'static str, reading: Reading) -> Self {
@@ -89,11 +87,14 @@ impl FormatSpec {
     }
 
     /// A decoder for one file; `None` where lines are read as they are.
-    pub(in crate::record) fn decoder(&self, file: &FileFacts) -> Option<Box<dyn DecodeLine>> {
+    pub(in crate::record) fn decoder(&self, file: &FileFacts) -> Option<DecodeLine> {
         match self.reading {
             Reading::InPlace => None,
-            Reading::Json(make) | Reading::JsonLike(_, make) => Some(make(file)),
-            Reading::Table(columns) => Some(Box::new(TableDecoder::new(columns))),
+            Reading::Json(make) | Reading::JsonLike(_, make) => {
+                let mut decode = make(file);
+                Some(Box::new(move |line, out| decode(&RawObject::parse(line)?, out)))
+            }
+            Reading::Table(columns) => Some(columns.decoder()),
         }
     }
 }
@@ -122,10 +123,10 @@ const FORMATS: [FormatSpec; 16] = {
             JsonLike(simulator::is_first, simulator::decoder),
         )
         .with_surrogate_ids(),
-        Spec::new(F::Burstgpt, "burstgpt", Table(&burstgpt::COLUMNS)),
-        Spec::new(F::Azure, "azure", Table(&azure::COLUMNS)).with_clock_times(),
-        Spec::new(F::Vidur, "vidur", Table(&vidur::COLUMNS)),
-        Spec::new(F::Csv, "csv", Table(&csv::COLUMNS)),
+        Spec::new(F::Burstgpt, "burstgpt", Table(&csv::BURSTGPT)),
+        Spec::new(F::Azure, "azure", Table(&csv::AZURE)).with_clock_times(),
+        Spec::new(F::Vidur, "vidur", Table(&csv::VIDUR)),
+        Spec::new(F::Csv, "csv", Table(&csv::OWN)),
         Spec::new(F::Guidellm, "guidellm", Json(seconds::decoder)),
         Spec::new(F::Vllm, "vllm", Json(seconds::decoder)),
     ]

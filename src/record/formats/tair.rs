@@ -6,30 +6,17 @@
 //! is the request. The block size is in the optimizer's configuration: give it with --block-size.
 //! There is no output length. `instance_id`, `trace_id` and all else stay.
 
-use super::base::{DecodeLine, DecodedLines, FileFacts, PartialBlocks};
+use super::base::{DecodeObject, FileFacts, PartialBlocks};
 use crate::error::Invalid;
 use crate::record::json::RawObject;
 use crate::record::line::TraceLine;
 use crate::record::time::Unit;
 use crate::record::trace_record::DEFAULT_BLOCK_SIZE;
 
-struct TairDecoder {
-    block_size: u64,
-    partial: PartialBlocks,
-}
-
-pub(super) fn decoder(file: &FileFacts) -> Box<dyn DecodeLine> {
+pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
     let block_size = file.block_size.unwrap_or(DEFAULT_BLOCK_SIZE);
-    Box::new(TairDecoder { block_size, partial: PartialBlocks::new(file) })
-}
-
-pub(super) fn is_first(object: &RawObject) -> bool {
-    object.has("keys") && ["timestamp_ns", "timestamp_us", "instance_id"].iter().any(|name| object.has(name))
-}
-
-impl DecodeLine for TairDecoder {
-    fn line(&mut self, line: &[u8], out: &mut DecodedLines) -> Result<(), Invalid> {
-        let object = RawObject::parse(line)?;
+    let mut partial = PartialBlocks::new(file);
+    Box::new(move |object, out| {
         let kind = object.text("type").unwrap_or_default().to_ascii_lowercase();
         if kind.contains("write") {
             return Ok(());
@@ -42,7 +29,7 @@ impl DecodeLine for TairDecoder {
             .ok_or_else(|| Invalid::value("expected \"input_len\" or \"tokens\", found neither"))?;
         let nanoseconds = object.time("timestamp_ns", Unit::Nanoseconds)?;
         let mut ids = object.ids("keys")?;
-        self.partial.complete(&mut ids, input_length, self.block_size);
+        partial.complete(&mut ids, input_length, block_size);
         let request = TraceLine {
             time: nanoseconds.or(object.time("timestamp_us", Unit::Microseconds)?),
             input_length,
@@ -52,5 +39,9 @@ impl DecodeLine for TairDecoder {
         };
         out.push(&request, false);
         Ok(())
-    }
+    })
+}
+
+pub(super) fn is_first(object: &RawObject) -> bool {
+    object.has("keys") && ["timestamp_ns", "timestamp_us", "instance_id"].iter().any(|name| object.has(name))
 }

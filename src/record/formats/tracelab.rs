@@ -12,7 +12,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use super::base::{DecodeLine, DecodedLines, FileFacts, PartialBlocks};
+use super::base::{DecodeObject, FileFacts, PartialBlocks};
 use crate::error::Invalid;
 use crate::record::json::{RawObject, implausible};
 use crate::record::line::TraceLine;
@@ -25,52 +25,43 @@ const BLOCK_SIZE: u64 = 64;
 /// Events of a round that come before its request.
 const INPUT_EVENTS: [&str; 2] = ["user_message", "tool_result"];
 
-struct TracelabDecoder {
-    block_size: u64,
-    partial: PartialBlocks,
-    /// Ids of the full blocks of each session's last round.
-    sessions: HashMap<String, Vec<u64>>,
-}
-
-pub(super) fn decoder(file: &FileFacts) -> Box<dyn DecodeLine> {
+pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
     let block_size = file.block_size.unwrap_or(BLOCK_SIZE);
-    Box::new(TracelabDecoder { block_size, partial: PartialBlocks::new(file), sessions: HashMap::new() })
-}
-
-pub(super) fn is_first(object: &RawObject) -> bool {
-    object.has("prefix_tokens") && object.has("input_tokens_total")
-}
-
-impl DecodeLine for TracelabDecoder {
-    fn line(&mut self, line: &[u8], out: &mut DecodedLines) -> Result<(), Invalid> {
-        let object = RawObject::parse(line)?;
+    let mut partial = PartialBlocks::new(file);
+    // Ids of the full blocks of each session's last round.
+    let mut sessions: HashMap<String, Vec<u64>> = HashMap::new();
+    Box::new(move |object, out| {
         let session = object.required_text("session_id")?;
         let input_length = object.length("input_tokens_total")?;
         let prefix = object.length("prefix_tokens")?.min(input_length);
-        let time = submitted(&object)?;
+        let time = submitted(object)?;
         let output_length = object.optional_length("output_tokens")?;
-        if input_length / self.block_size > MAX_NEW_BLOCKS {
+        if input_length / block_size > MAX_NEW_BLOCKS {
             return Err(implausible("input_tokens_total", &input_length.to_string(), "tokens"));
         }
-        let full = self.sessions.entry(session).or_default();
-        full.truncate((prefix / self.block_size) as usize);
-        while (full.len() as u64) < input_length / self.block_size {
-            full.push(self.partial.fresh());
+        let full = sessions.entry(session).or_default();
+        full.truncate((prefix / block_size) as usize);
+        while (full.len() as u64) < input_length / block_size {
+            full.push(partial.fresh());
         }
         let mut ids = full.clone();
-        self.partial.complete(&mut ids, input_length, self.block_size);
+        partial.complete(&mut ids, input_length, block_size);
         let request = TraceLine {
             time,
             input_length,
             output_length,
             ids: Some(ids.into()),
-            block_size: Some(self.block_size),
+            block_size: Some(block_size),
             rest: object.rest(&["input_tokens_total", "timing_events"]),
             ..TraceLine::default()
         };
         out.push(&request, true);
         Ok(())
-    }
+    })
+}
+
+pub(super) fn is_first(object: &RawObject) -> bool {
+    object.has("prefix_tokens") && object.has("input_tokens_total")
 }
 
 /// When the request was sent: with the last of its inputs, or with the first event at all.

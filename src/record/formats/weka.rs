@@ -7,7 +7,7 @@
 //! share the ids. Every conversation starts at time 0: sort the result to have them side by side. The
 //! other fields of a request stay, with the conversation's `id` as `session_id`.
 
-use super::base::{DecodeLine, DecodedLines, FileFacts, PartialBlocks, surrogate_id};
+use super::base::{DecodeObject, DecodedLines, FileFacts, PartialBlocks, surrogate_id};
 use crate::error::Invalid;
 use crate::record::json::RawObject;
 use crate::record::line::TraceLine;
@@ -22,9 +22,10 @@ struct WekaDecoder {
     partial: PartialBlocks,
 }
 
-pub(super) fn decoder(file: &FileFacts) -> Box<dyn DecodeLine> {
+pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
     let partial = PartialBlocks::new(file);
-    Box::new(WekaDecoder { file: file.index as u64, conversations: 0, partial })
+    let mut decoder = WekaDecoder { file: file.index as u64, conversations: 0, partial };
+    Box::new(move |object, out| decoder.conversation(object, out))
 }
 
 pub(super) fn is_first(object: &RawObject) -> bool {
@@ -32,6 +33,15 @@ pub(super) fn is_first(object: &RawObject) -> bool {
 }
 
 impl WekaDecoder {
+    fn conversation(&mut self, object: &RawObject, out: &mut DecodedLines) -> Result<(), Invalid> {
+        self.conversations += 1;
+        let size = object.block_size("block_size")?.ok_or_else(|| Invalid::missing("block_size"))?;
+        if let Some(scope) = object.text("hash_id_scope").filter(|scope| scope != "local") {
+            return Err(Invalid::value(format!("hash_id_scope: expected \"local\", found \"{scope}\"")));
+        }
+        let id = object.get("id").map_or("null", serde_json::value::RawValue::get);
+        self.requests(object, &Conversation { id, agent: None, block_size: size }, out)
+    }
     fn requests(
         &mut self,
         list: &RawObject,
@@ -88,17 +98,4 @@ struct Conversation<'a> {
     id: &'a str,
     agent: Option<&'a str>,
     block_size: u64,
-}
-
-impl DecodeLine for WekaDecoder {
-    fn line(&mut self, line: &[u8], out: &mut DecodedLines) -> Result<(), Invalid> {
-        let object = RawObject::parse(line)?;
-        self.conversations += 1;
-        let size = object.block_size("block_size")?.ok_or_else(|| Invalid::missing("block_size"))?;
-        if let Some(scope) = object.text("hash_id_scope").filter(|scope| scope != "local") {
-            return Err(Invalid::value(format!("hash_id_scope: expected \"local\", found \"{scope}\"")));
-        }
-        let id = object.get("id").map_or("null", serde_json::value::RawValue::get);
-        self.requests(&object, &Conversation { id, agent: None, block_size: size }, out)
-    }
 }

@@ -8,8 +8,9 @@ use fastrand::Rng;
 use super::model::{Session, SessionTurn, SessionsModel};
 use super::siblings::Siblings;
 use crate::error::Invalid;
+use crate::record::LengthRange;
 use crate::synth::core::BlockIds;
-use crate::synth::knobs::Limits;
+use crate::synth::knobs::unreachable;
 use crate::synth::request::{NO_OUTPUT, Span, SyntheticRequest};
 use crate::synth::shuffle::{LocalShuffle, UNIT};
 
@@ -102,17 +103,17 @@ impl SessionsGenerator {
     pub(in crate::synth) fn draw(
         &mut self,
         rng: &mut Rng,
-        limits: &Limits,
+        limits: LengthRange,
         request: &mut SyntheticRequest,
     ) -> Result<(), Invalid> {
         // If two passes have none, in whatever order, there is none.
         for _ in 0..=2 * self.model.turns.len() {
             self.step(rng, request);
-            if limits.contain(request.input_length) {
+            if limits.contains(request.input_length) {
                 return Ok(());
             }
         }
-        Err(limits.unreachable(2 * self.model.turns.len() as u32))
+        Err(unreachable(limits, 2 * self.model.turns.len() as u32))
     }
 
     /// The next request.

@@ -106,7 +106,7 @@ impl Drawing<'_> {
             if i > 0 && !model.gaps.is_empty() {
                 generator.draw_gap(&mut rng);
             }
-            generator.draw(&mut rng, &self.knobs.input, &mut request)?;
+            generator.draw(&mut rng, self.knobs.input, &mut request)?;
             request.check_length(self.block_size)?;
             tokens += request.input_length;
             ids.clear();

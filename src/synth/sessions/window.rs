@@ -15,8 +15,8 @@ use fastrand::Rng;
 
 use super::generator::SessionsGenerator;
 use super::model::SessionsModel;
+use crate::record::LengthRange;
 use crate::synth::forest::Forest;
-use crate::synth::knobs::Limits;
 use crate::synth::request::{Span, SyntheticRequest};
 
 /// Windows to try, as shares of the requests, and then in requests.
@@ -98,14 +98,14 @@ impl Profile {
     fn of_synthetic(model: SessionsModel, forest: &Forest) -> Self {
         let mut profile = Self::default();
         let mut rng = Rng::with_seed(TRIAL_SEED);
-        let (mut request, limits) = (SyntheticRequest::default(), Limits::default());
+        let (mut request, limits) = (SyntheticRequest::default(), LengthRange::default());
         let mut now = 0.0;
         let timed = !model.gaps.is_empty();
         let mut generator = SessionsGenerator::new(model, forest.block_size, 1);
         for _ in 0..forest.requests.len().min(SAMPLE) {
             now += if timed { generator.draw_gap(&mut rng) } else { 1.0 };
             // Without limits there is always a request.
-            if generator.draw(&mut rng, &limits, &mut request).is_err() {
+            if generator.draw(&mut rng, limits, &mut request).is_err() {
                 break;
             }
             let tail = request.input_length - request.blocks().saturating_sub(1) * forest.block_size;
