@@ -5,10 +5,10 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::error::printable;
 use crate::report::axis::{grouped, percent, short, time_unit};
+use crate::report::cells;
 use crate::report::curve::Curve;
 use crate::report::svg::{self, Size, Values};
-use crate::report::{Group, cells};
-use crate::stats::{Accuracy, ArrivalFigures, HitRule, Report, Summary, TimelineFigures};
+use crate::stats::{Accuracy, ArrivalFigures, GroupReport, HitRule, Report, Summary, TimelineFigures};
 
 const WIDE: Size = (720.0, 320.0);
 const NARROW: Size = (344.0, 300.0);
@@ -46,7 +46,7 @@ footer{margin-top:40px;font-size:.8125rem}\
 .tiles div,td,th,.group{border-color:#2c323b}summary{color:#8cc2ff}}";
 
 /// Appends the page; `by` has the field and the reports on its values.
-pub(super) fn write(report: &Report, input: &str, by: Option<(&str, &[Group])>, out: &mut Vec<u8>) {
+pub(super) fn write(report: &Report, input: &str, by: Option<(&str, &[GroupReport])>, out: &mut Vec<u8>) {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -539,7 +539,7 @@ fn hits_table(timeline: &TimelineFigures, at_least: bool) -> Markup {
 }
 
 /// The values of a field side by side, and each one as a report of its own.
-fn grouped_by(field: &str, groups: &[Group]) -> Markup {
+fn grouped_by(field: &str, groups: &[GroupReport]) -> Markup {
     let name = |value: &Option<String>| match value {
         Some(value) => html! { (printable(value)) },
         None => html! { i { "other values" } },

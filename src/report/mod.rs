@@ -12,8 +12,10 @@ mod prometheus;
 mod svg;
 mod table;
 
+pub use plot::Canvas;
+
 use crate::error::printable;
-use crate::stats::{Render, Report, WindowReport};
+use crate::stats::{GroupReport, Render, Report, WindowReport};
 
 /// How a report is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,15 +35,6 @@ pub enum Format {
     Html,
     /// Hit rate against capacity as a picture.
     Svg,
-}
-
-/// A place for charts drawn with characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Canvas {
-    /// How many characters a line may have.
-    pub columns: usize,
-    /// Whether characters beyond ASCII may be used.
-    pub unicode: bool,
 }
 
 /// How reports are written.
@@ -66,7 +59,7 @@ impl Render for Style {
         write(self, report, out);
     }
 
-    fn groups(&self, report: &Report, field: &str, groups: &[Group], out: &mut Vec<u8>) {
+    fn groups(&self, report: &Report, field: &str, groups: &[GroupReport], out: &mut Vec<u8>) {
         write_groups(self, report, field, groups, out);
     }
 
@@ -105,12 +98,9 @@ pub fn write(style: &Style, report: &Report, out: &mut Vec<u8>) {
     }
 }
 
-/// A report on the requests with one value of a field; without a value, on those that have no group.
-pub type Group = (Option<String>, Report);
-
 /// Appends the report on all requests and those on the groups by `field`: one object in JSON, one
 /// page as HTML, one report after the other as a table or in Markdown.
-pub fn write_groups(style: &Style, report: &Report, field: &str, groups: &[Group], out: &mut Vec<u8>) {
+pub fn write_groups(style: &Style, report: &Report, field: &str, groups: &[GroupReport], out: &mut Vec<u8>) {
     match style.format {
         Format::Json => return json::write_groups(report, field, groups, out),
         Format::Html => return html::write(report, &style.input, Some((field, groups)), out),

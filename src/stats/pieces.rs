@@ -407,7 +407,7 @@ impl Merger {
         }
         piece.requests += 1;
         // A row of a few bytes may name more blocks than there is memory for a bit of each.
-        let bytes = analysis.bytes().total() + 8 * piece.numbers.len() + row.news() as usize / 8;
+        let bytes = analysis.state.bytes().total() + 8 * piece.numbers.len() + row.news() as usize / 8;
         if self.options.budget.is_some_and(|budget| bytes > budget) {
             return Err(Invalid::over_limit("the pieces need more than --max-memory"));
         }

@@ -13,52 +13,15 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
 use crate::blocks::{BlockNumber, NumberRun};
 use crate::error::Invalid;
-use crate::stats::Report;
+use crate::stats::figures::{PrefixFigures, PrefixRow, Report};
 use crate::stats::recency::{Kept, reserve};
 use crate::stats::seen::Seen;
 use crate::stats::statistic::{Bytes, Forgetting, Known, Statistic};
 
 /// Segments at any time, at some 120 bytes each.
 pub(super) const MAX_SEGMENTS: usize = 200_000;
-
-/// A prefix that several requests share.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct PrefixRow {
-    /// Id of its last block.
-    pub id: u64,
-    /// Its length in blocks.
-    pub blocks: u64,
-    /// Its length in tokens.
-    pub tokens: u64,
-    /// Requests that begin with it.
-    pub requests: u64,
-    /// Tokens that an infinite cache serves from those of its blocks that no shorter prefix in this
-    /// table would account for: the ones that just as many requests use as its last.
-    pub saved_tokens: u128,
-    /// Line of the first request that begins with it, over all files.
-    pub first_line: u64,
-    /// Line of the last one.
-    pub last_line: u64,
-    /// Longest time between consecutive ones, in milliseconds of trace time.
-    pub longest_pause_ms: f64,
-}
-
-/// The shared prefixes that saved most.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct PrefixFigures {
-    /// Most saved tokens first.
-    #[serde(rename = "top")]
-    pub rows: Vec<PrefixRow>,
-    /// Saved tokens of a row may be too few by this many, never too many.
-    #[serde(rename = "top_error_tokens")]
-    pub error_tokens: u128,
-}
 
 /// A use of blocks by a request.
 #[derive(Clone, Copy)]

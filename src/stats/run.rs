@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::analysis::{Analysis, AnalysisOptions};
+use super::analysis::Analysis;
 use super::cache::CacheOptions;
 use super::figures::{Report, WindowReport};
-use super::groups::Groups;
+use super::groups::{GroupReport, Groups};
 use super::pieces::{Merger, PartialWriter, Piece, PieceReader};
+use super::statistics::AnalysisOptions;
 use super::window::WindowSize;
 use crate::error::{Error, Result};
 use crate::io::{Input, InputOptions, Observer, Output};
@@ -86,7 +87,7 @@ pub trait Render {
 
     /// Appends a report on all requests and those on groups by the value of `field`; one without a value
     /// is of the requests that have no group.
-    fn groups(&self, report: &Report, field: &str, groups: &[(Option<String>, Report)], out: &mut Vec<u8>);
+    fn groups(&self, report: &Report, field: &str, groups: &[GroupReport], out: &mut Vec<u8>);
 
     /// Appends the figures of a window.
     fn window(&self, report: &WindowReport, out: &mut Vec<u8>);

@@ -18,17 +18,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use foldhash::fast::RandomState;
-use serde::Serialize;
-
 use crate::error::Invalid;
-use crate::stats::Report;
 use crate::stats::accuracy::{Accuracy, Figure};
 use crate::stats::cache::{CacheFigures, CacheOptions, CapacityRow, Hits, TargetRow};
 use crate::stats::fenwick::Fenwick;
+use crate::stats::figures::{Report, SampleFigures, StandardErrors};
 use crate::stats::seen::{HitCount, Seen};
 use crate::stats::statistic::{Known, Statistic};
 use crate::stats::totals::ratio;
+use foldhash::fast::RandomState;
 
 /// Parts of the sample from whose differences errors are estimated.
 const PARTS: usize = 16;
@@ -64,38 +62,6 @@ impl Estimate {
         let error = rate.filter(|&rate| rate > 0.0).map(|rate| rate * self.error / self.value);
         Figure::new(rate, Accuracy::Estimate { standard_error: error })
     }
-}
-
-/// What a sample is worth.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct SampleFigures {
-    /// Blocks in the sample.
-    pub sampled_blocks: u64,
-    /// Share of the first blocks that are in it.
-    pub first_block_share: f64,
-    /// Share of the other blocks that are in it.
-    pub other_block_share: f64,
-    /// Those of the figures that are estimates.
-    pub standard_errors: StandardErrors,
-}
-
-/// Standard errors of figures, by the names of these.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct StandardErrors {
-    /// Of the number of distinct blocks.
-    pub unique_blocks: Option<f64>,
-    /// Of the number of blocks that occur more than once.
-    pub shared_blocks: Option<f64>,
-    /// Of the number of blocks that start two or more requests.
-    pub prefix_groups: Option<f64>,
-    /// Of the tokens that an infinite cache serves.
-    pub cached_tokens: Option<f64>,
-    /// Of its token hit rate.
-    pub token_hit_rate: Option<f64>,
-    /// Of its block hit rate.
-    pub block_hit_rate: Option<f64>,
 }
 
 /// A block of the sample.
