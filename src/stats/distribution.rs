@@ -6,8 +6,7 @@ use foldhash::fast::RandomState;
 use hdrhistogram::Histogram;
 
 use crate::record::MAX_LENGTH;
-use crate::stats::bins::{Bin, length_edges};
-use crate::stats::summary::{Summary, interpolate};
+use crate::stats::summary::{Bin, Summary, interpolate, length_edges};
 
 /// Values below this are counted one by one, so their percentiles are exact.
 pub const EXACT_BELOW: u64 = 1 << 18;

@@ -7,7 +7,6 @@
 mod accuracy;
 mod analysis;
 mod arrivals;
-mod bins;
 mod bitmap;
 mod cache;
 mod correlation;
@@ -38,7 +37,6 @@ mod window;
 
 pub use accuracy::{Accuracy, Figure};
 pub use analysis::Analysis;
-pub use bins::Bin;
 pub use cache::{CacheFigures, CacheOptions, CapacityRow, Hits, Policy, TargetRow, TtlRow};
 pub use correlation::Correlations;
 pub use distribution::{Distribution, EXACT_BELOW};
@@ -48,11 +46,11 @@ pub use figures::{
 };
 pub use groups::{GroupReport, Groups, MAX_GROUPS};
 pub use infinite::{InfiniteCache, Lookup};
-pub use pieces::{Merger, PartialWriter, Piece, PieceLine, PieceReader};
+pub use pieces::{Merger, PartialWriter, Piece};
 pub use rates::RateDistribution;
 pub use run::{Capacity, Mode, Render, Task, Warmup, run};
 pub use seen::{HitRule, Served};
 pub use statistics::AnalysisOptions;
-pub use summary::{Summary, percentile_name};
+pub use summary::{Bin, Summary, percentile_name};
 pub use timeline::TIME_BUCKETS;
 pub use window::WindowSize;

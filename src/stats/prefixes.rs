@@ -13,7 +13,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::blocks::{BlockNumber, NumberRun};
+use crate::blocks::{BlockNumber, NumberRun, Numbering};
 use crate::error::Invalid;
 use crate::stats::figures::{PrefixFigures, PrefixRow, Report};
 use crate::stats::recency::{Kept, reserve};
@@ -189,8 +189,8 @@ impl Prefixes {
         self.segments.retain(|_, segment| segment.saved() > limit);
     }
 
-    /// Goes on with the blocks that are kept; `ids` names blocks by their old numbers.
-    fn retain(&mut self, kept: &Kept, ids: impl Fn(&[BlockNumber]) -> Vec<u64>) {
+    /// Goes on with the blocks that are kept of those in `numbering`.
+    fn retain(&mut self, kept: &Kept, numbering: &Numbering) {
         let mut gone: Vec<(BlockNumber, Segment)> = Vec::new();
         let mut segments = BTreeMap::new();
         for (first, mut segment) in std::mem::take(&mut self.segments) {
@@ -212,34 +212,27 @@ impl Prefixes {
             origin.first = kept.rank(origin.first);
             ends.next().is_some_and(|end| end > origin.first)
         });
-        gone.sort_unstable_by_key(|(last, segment)| (std::cmp::Reverse(segment.saved()), *last));
-        gone.truncate(self.top);
-        self.forgotten.extend(self.rows(&gone, ids));
-        self.forgotten.sort_by_key(|row| std::cmp::Reverse(row.saved_tokens));
-        self.forgotten.truncate(self.top);
+        self.forgotten = self.best(gone, numbering);
     }
 
-    fn rows(
-        &self,
-        segments: &[(BlockNumber, Segment)],
-        ids: impl Fn(&[BlockNumber]) -> Vec<u64>,
-    ) -> Vec<PrefixRow> {
+    /// The segments, given with their last blocks, and the forgotten ones that saved most.
+    fn best(&self, mut segments: Vec<(BlockNumber, Segment)>, numbering: &Numbering) -> Vec<PrefixRow> {
+        segments.sort_unstable_by_key(|(last, segment)| (std::cmp::Reverse(segment.saved()), *last));
+        segments.truncate(self.top);
         let last: Vec<BlockNumber> = segments.iter().map(|(last, _)| *last).collect();
-        let named = ids(&last).into_iter().zip(segments);
-        named.map(|(id, (_, segment))| segment.row(id, self.block_size)).collect()
-    }
-
-    /// The prefixes so far; `ids` names blocks.
-    fn figures(&self, ids: impl Fn(&[BlockNumber]) -> Vec<u64>) -> PrefixFigures {
-        let last = |(&first, segment): (&BlockNumber, &Segment)| (first + segment.len - 1, *segment);
-        let mut best: Vec<(BlockNumber, Segment)> = self.segments.iter().map(last).collect();
-        best.sort_unstable_by_key(|(last, segment)| (std::cmp::Reverse(segment.saved()), *last));
-        best.truncate(self.top);
+        let named = numbering.ids(&last).into_iter().zip(&segments);
         let mut rows = self.forgotten.clone();
-        rows.extend(self.rows(&best, ids));
+        rows.extend(named.map(|(id, (_, segment))| segment.row(id, self.block_size)));
         rows.sort_by_key(|row| std::cmp::Reverse(row.saved_tokens));
         rows.truncate(self.top);
-        PrefixFigures { rows, error_tokens: self.error_tokens }
+        rows
+    }
+
+    /// The prefixes so far.
+    fn figures(&self, numbering: &Numbering) -> PrefixFigures {
+        let last = |(&first, segment): (&BlockNumber, &Segment)| (first + segment.len - 1, *segment);
+        let segments = self.segments.iter().map(last).collect();
+        PrefixFigures { rows: self.best(segments, numbering), error_tokens: self.error_tokens }
     }
 }
 
@@ -260,12 +253,12 @@ impl Statistic for Prefixes {
 
     fn forget(&mut self, forgetting: &Forgetting) {
         if let Some(kept) = forgetting.kept {
-            self.retain(kept, |blocks| forgetting.numbering.ids(blocks));
+            self.retain(kept, forgetting.numbering);
         }
     }
 
     fn report(&self, known: &Known, report: &mut Report) {
-        report.prefixes = Some(self.figures(|blocks| known.numbering.ids(blocks)));
+        report.prefixes = Some(self.figures(known.numbering));
     }
 }
 
@@ -300,8 +293,9 @@ mod tests {
             paths.push(hit.into_iter().chain(next..next + new).collect());
             next += new;
         }
-        let ids = |blocks: &[BlockNumber]| blocks.iter().map(|&block| block.into()).collect();
-        let (exact, few) = (exact.figures(ids), few.figures(ids));
+        let mut numbering = Numbering::default();
+        numbering.number(&(0..next.into()).collect::<Vec<u64>>(), &mut Vec::new()).unwrap();
+        let (exact, few) = (exact.figures(&numbering), few.figures(&numbering));
         assert!(few.error_tokens > 0 && exact.error_tokens == 0);
         let best = &exact.rows[0];
         assert_eq!(best.id, few.rows[0].id);

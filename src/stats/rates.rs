@@ -4,8 +4,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use crate::stats::bins::Bin;
-use crate::stats::summary::{Summary, interpolate};
+use crate::stats::summary::{Bin, Summary, interpolate};
 
 /// The most distinct fractions that are counted exactly; far more than real traces have.
 const EXACT_FRACTIONS: usize = 1 << 20;

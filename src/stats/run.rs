@@ -6,7 +6,7 @@ use super::analysis::Analysis;
 use super::cache::CacheOptions;
 use super::figures::{Report, WindowReport};
 use super::groups::{GroupReport, Groups};
-use super::pieces::{Merger, PartialWriter, Piece, PieceReader};
+use super::pieces::{Merger, PartialWriter, Piece};
 use super::statistics::AnalysisOptions;
 use super::window::WindowSize;
 use crate::error::{Error, Result};
@@ -248,18 +248,14 @@ fn write_piece(task: &Task, piece: Option<Piece>, observer: &mut dyn Observer) -
 
 fn merge(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Result<()> {
     // Without a line of a piece the figures would be wrong.
-    let input = Input::new(&task.files, InputOptions { skip_invalid: false, ..task.input.clone() })?;
+    let mut input = Input::new(&task.files, InputOptions { skip_invalid: false, ..task.input.clone() })?;
     observer.begin(input.total_size());
-    let mut pieces = PieceReader::new(input);
     let output = Output::create(task.output.as_deref())?;
     let mut merger = Merger::new(task.analysis.clone());
-    while pieces.advance(|status| {
+    while merger.advance(&mut input, |status| {
         observer.progress(status);
         Ok(())
-    })? {
-        let added = merger.add(pieces.line());
-        added.map_err(|message| pieces.error(message))?;
-    }
+    })? {}
     observer.end();
     let analysis = merger.finish()?;
     report(task, &analysis, None, style, output, observer)

@@ -167,6 +167,13 @@ fn lower_edge(bin: usize) -> f64 {
     if bin <= 64 { bin as f64 } else { 64.0 * 2_f64.powf((bin - 64) as f64 / 32.0) }
 }
 
+/// Adds a place that a block of `stratum` holds.
+fn push(stacks: &mut [Fenwick; 3], stratum: usize) {
+    for (of, stack) in stacks.iter_mut().enumerate() {
+        stack.push(u32::from(of == stratum));
+    }
+}
+
 /// The finalizer of `SplitMix64` (Steele, Lea, Flood: Fast splittable pseudorandom number generators,
 /// OOPSLA 2014): the same sample on every machine.
 fn hash(id: u64) -> u64 {
@@ -297,9 +304,7 @@ impl Sample {
         }
         entry.place = place;
         entry.uses = entry.uses.saturating_add(1);
-        for (stratum, stack) in self.stacks.iter_mut().enumerate() {
-            stack.push(u32::from(stratum == entry.stratum));
-        }
+        push(&mut self.stacks, entry.stratum);
         self.places += 1;
     }
 
@@ -352,9 +357,7 @@ impl Sample {
         self.stacks = Default::default();
         for (place, entry) in order.iter_mut().enumerate() {
             entry.place = place as u32;
-            for (stratum, stack) in self.stacks.iter_mut().enumerate() {
-                stack.push(u32::from(stratum == entry.stratum));
-            }
+            push(&mut self.stacks, entry.stratum);
         }
         self.places = order.len() as u32;
     }
@@ -367,22 +370,6 @@ impl Sample {
     /// Hit tokens of an LRU cache of `capacity` blocks.
     fn hit_tokens_at(&self, capacity: u64) -> Estimate {
         self.sum(|stratum| stratum.hit_tokens_at(capacity as f64))
-    }
-
-    /// The smallest LRU cache with `share` of the hits of an infinite one, and its hit tokens.
-    fn smallest(&self, share: f64) -> (u64, Estimate) {
-        // Sums of weights are not exact.
-        let wanted = share * self.hit_tokens_at(u64::MAX).value * (1.0 - 1e-9);
-        let (mut low, mut high) = (0, 1);
-        while self.hit_tokens_at(high).value < wanted && high < 1 << 62 {
-            (low, high) = (high, high * 2);
-        }
-        while high - low > 1 {
-            let middle = low + (high - low) / 2;
-            let enough = self.hit_tokens_at(middle).value >= wanted;
-            (low, high) = if enough { (low, middle) } else { (middle, high) };
-        }
-        (high, self.hit_tokens_at(high))
     }
 
     /// Distinct blocks.
@@ -420,9 +407,20 @@ impl Sample {
         self.options.sort(rows, self.row("infinite", working_set, self.hit_tokens_at(u64::MAX)))
     }
 
+    /// The smallest LRU cache with `share` of the hits of an infinite one.
     fn target(&self, share: f64) -> TargetRow {
-        let (capacity, hits) = self.smallest(share);
-        TargetRow { share, row: self.row("lru", capacity, hits) }
+        // Sums of weights are not exact.
+        let wanted = share * self.hit_tokens_at(u64::MAX).value * (1.0 - 1e-9);
+        let (mut low, mut high) = (0, 1);
+        while self.hit_tokens_at(high).value < wanted && high < 1 << 62 {
+            (low, high) = (high, high * 2);
+        }
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            let enough = self.hit_tokens_at(middle).value >= wanted;
+            (low, high) = if enough { (low, middle) } else { (middle, high) };
+        }
+        TargetRow { share, row: self.row("lru", high, self.hit_tokens_at(high)) }
     }
 }
 

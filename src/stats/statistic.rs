@@ -3,11 +3,10 @@
 
 use crate::blocks::{BlockNumber, Numbering};
 use crate::error::Invalid;
-use crate::stats::bins::Bin;
 use crate::stats::distribution::Distribution;
 use crate::stats::recency::Kept;
 use crate::stats::seen::Seen;
-use crate::stats::summary::Summary;
+use crate::stats::summary::{Bin, Summary};
 use crate::stats::{Bound, Report};
 
 /// One of the independent parts of an analysis. To add one, write its file, name it in the list of
