@@ -6,6 +6,7 @@ use foldhash::fast::RandomState;
 
 use crate::error::Invalid;
 use crate::record::Record;
+use crate::stats::memory::State;
 use crate::stats::{Analysis, AnalysisOptions, Report};
 
 /// Values that have an analysis of their own; the requests of all others are analysed together.
@@ -74,11 +75,12 @@ impl Groups {
                 &mut self.groups[last].1
             }
         };
-        let before = analysis.state.bytes_with_recency();
+        let size = |state: &State| (state.bytes_with_recency().growing(), state.fixed_bytes());
+        let before = size(&analysis.state);
         analysis.add(record)?;
-        let after = analysis.state.bytes_with_recency();
-        self.bytes = self.bytes + after.growing() - before.growing();
-        self.fixed = self.fixed + after.fixed() - before.fixed();
+        let after = size(&analysis.state);
+        self.bytes = self.bytes + after.0 - before.0;
+        self.fixed = self.fixed + after.1 - before.1;
         self.budget.map_or(Ok(()), |budget| self.stay_below(budget))
     }
 
@@ -116,7 +118,7 @@ impl Groups {
     fn count_bytes(&mut self) {
         self.bytes = self.all_mut().map(|analysis| analysis.state.bytes_with_recency().growing()).sum();
         let values: usize = self.groups.iter().map(|(value, _)| value_bytes(value)).sum();
-        self.fixed = values + self.all_mut().map(|analysis| analysis.state.bytes().fixed()).sum::<usize>();
+        self.fixed = values + self.all_mut().map(|analysis| analysis.state.fixed_bytes()).sum::<usize>();
     }
 
     /// Whether what cannot be forgotten takes as much as the budget for all else: then no more groups are made.

@@ -59,7 +59,12 @@ impl State {
         bytes
     }
 
-    /// The same once last uses are noted, whether they are yet or not: of a dense trace there is but a
+    /// Bytes that one of many analyses cannot give back.
+    pub(super) fn fixed_bytes(&self) -> usize {
+        self.bytes().curve + self.statistics.distribution_bytes()
+    }
+
+    /// The same as [`State::bytes`] once last uses are noted, whether they are yet or not: of a dense trace there is but a
     /// bit for each block before.
     #[inline]
     pub(super) fn bytes_with_recency(&self) -> Bytes {

@@ -81,6 +81,13 @@ macro_rules! statistics {
                 sum
             }
 
+            /// Bytes of all distributions.
+            pub(super) fn distribution_bytes(&self) -> usize {
+                let mut sum = 0;
+                $(sum += self.$name.distribution_bytes();)+
+                sum
+            }
+
             /// Each one makes do with the blocks that are kept.
             pub(super) fn forget(&mut self, forgetting: &Forgetting) {
                 $(self.$name.forget(forgetting);)+
