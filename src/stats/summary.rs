@@ -79,13 +79,23 @@ pub fn percentile_name(percent: f64) -> String {
     if (percent - 50.0).abs() < f64::EPSILON { "median".into() } else { format!("p{percent}") }
 }
 
-/// Percentile `p` of `count` values in order: linear interpolation between closest ranks, as numpy
-/// does by default and in the same order of operations.
-pub(super) fn interpolate(p: f64, count: u64, at_rank: impl Fn(u64) -> f64) -> f64 {
+/// Percentile `p` of `count` values, which rise and come with how often they occur: linear interpolation
+/// between closest ranks, as numpy does by default and in the same order of operations. No values, no
+/// number.
+pub(super) fn interpolate(p: f64, count: u64, mut values: impl Iterator<Item = (f64, u64)>) -> f64 {
     let position = p / 100.0 * (count - 1) as f64;
     let low = position.floor();
-    let (a, b) = (at_rank(low as u64), at_rank((low as u64 + 1).min(count - 1)));
-    a + (b - a) * (position - low)
+    let ranks = (low as u64, (low as u64 + 1).min(count - 1));
+    let (mut below, mut at_low) = (0, None);
+    let between = values.find_map(|(value, times)| {
+        below += times;
+        if ranks.0 >= below {
+            return None;
+        }
+        let a = *at_low.get_or_insert(value);
+        (ranks.1 < below).then_some(a + (value - a) * (position - low))
+    });
+    between.unwrap_or(f64::NAN)
 }
 
 #[cfg(test)]
