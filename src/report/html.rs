@@ -1,14 +1,14 @@
 //! The report as one page that needs nothing else: no network, no script, light and dark, for wide
 //! windows and phones; every chart with its data as a table.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{DOCTYPE, Markup, PreEscaped, Render, html};
 
 use crate::error::printable;
 use crate::report::axis::{grouped, percent, short, time_unit};
+use crate::report::cells;
 use crate::report::curve::Curve;
 use crate::report::svg::{self, Size, Values};
-use crate::report::{Group, cells};
-use crate::stats::{Accuracy, ArrivalFigures, HitRule, Report, Summary, TimelineFigures};
+use crate::stats::{Accuracy, ArrivalFigures, GroupReport, HitRule, Report, Summary, TimelineFigures};
 
 const WIDE: Size = (720.0, 320.0);
 const NARROW: Size = (344.0, 300.0);
@@ -46,7 +46,7 @@ footer{margin-top:40px;font-size:.8125rem}\
 .tiles div,td,th,.group{border-color:#2c323b}summary{color:#8cc2ff}}";
 
 /// Appends the page; `by` has the field and the reports on its values.
-pub(super) fn write(report: &Report, input: &str, by: Option<(&str, &[Group])>, out: &mut Vec<u8>) {
+pub(super) fn write(report: &Report, input: &str, by: Option<(&str, &[GroupReport])>, out: &mut Vec<u8>) {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -185,6 +185,21 @@ fn duration(arrivals: &ArrivalFigures) -> Markup {
     real(arrivals.duration_s, &format!("{} {name}", short(arrivals.duration_s / unit)))
 }
 
+/// A table with names over its columns.
+fn table(names: &[impl Render], rows: &Markup) -> Markup {
+    html! {
+        table {
+            thead { tr { @for name in names { th scope="col" { (name) } } } }
+            tbody { (rows) }
+        }
+    }
+}
+
+/// What a chart shows, as a table that is folded.
+fn data(label: &str, table: &Markup) -> Markup {
+    html! { details { summary { "Data as a table" } (scrolling(label, true, table)) } }
+}
+
 /// A table that scrolls by itself where it is too wide, by keyboard too.
 fn scrolling(label: &str, tall: bool, table: &Markup) -> Markup {
     html! {
@@ -197,7 +212,7 @@ fn scrolling(label: &str, tall: bool, table: &Markup) -> Markup {
 /// The statistics table, and every single figure.
 fn statistics(report: &Report) -> Markup {
     let header = cells::summaries(report).into_iter().find_map(|(_, summary)| summary.value.as_ref());
-    let table = html! {
+    let per_request = html! {
         table.explained {
             thead {
                 tr {
@@ -221,22 +236,17 @@ fn statistics(report: &Report) -> Markup {
         }
     };
     let totals = html! {
-        table {
-            thead { tr { th scope="col" { "Figure" } th scope="col" { "Value" } } }
-            tbody {
-                @for (name, value) in cells::totals(report) {
-                    tr data-total=(name) { th scope="row" { (name) } td { (figure(&value.to_string(), &value.to_string())) } }
-                }
-            }
+        @for (name, value) in cells::totals(report) {
+            tr data-total=(name) { th scope="row" { (name) } td { (figure(&value.to_string(), &value.to_string())) } }
         }
     };
     html! {
         section {
             h2 { "Statistics" }
-            (scrolling("Statistics per request", false, &table))
+            (scrolling("Statistics per request", false, &per_request))
             details {
                 summary { "All totals" }
-                (scrolling("Totals", false, &totals))
+                (scrolling("Totals", false, &table(&["Figure", "Value"], &totals)))
             }
             @if let Some(prefixes) = cells::prefixes(report) {
                 h2 { "Shared prefixes that save most" }
@@ -277,12 +287,7 @@ fn explained(name: &str) -> (&'static str, &'static str) {
 /// Cells of text, header first.
 fn plain(cells: &cells::Cells) -> Markup {
     let (header, rows) = cells.split_first().map_or((&[][..], &[][..]), |(header, rows)| (&header[..], rows));
-    html! {
-        table {
-            thead { tr { @for name in header { th scope="col" { (name) } } } }
-            tbody { @for row in rows { tr { @for cell in row { td { (cell) } } } } }
-        }
-    }
+    table(header, &html! { @for row in rows { tr { @for cell in row { td { (cell) } } } } })
 }
 
 /// A chart for wide windows and one for phones.
@@ -311,10 +316,7 @@ fn capacity(report: &Report) -> Markup {
                         &svg::curve_chart(&curve, sizes.1),
                         sizes,
                     ))
-                    details {
-                        summary { "Data as a table" }
-                        (scrolling("Hit rate against cache capacity", true, &curve_table(report)))
-                    }
+                    (data("Hit rate against cache capacity", &curve_table(report)))
                 }
                 @if !tables.is_empty() { h3 { "Caches asked for" } }
                 @for table in &tables { (asked_for(table)) }
@@ -348,33 +350,22 @@ fn curve_table(report: &Report) -> Markup {
     let in_bytes = rows().any(|row| row.capacity_bytes.is_some());
     let estimated = report.estimate.is_some();
     let gib = |bytes: u128| figure(&bytes.to_string(), &short(bytes as f64 / f64::from(1 << 30)));
-    html! {
-        table {
-            thead {
-                tr {
-                    th scope="col" { "Policy" }
-                    th scope="col" { "Blocks" }
-                    @if in_bytes { th scope="col" { "GiB" } }
-                    th scope="col" { "Hit tokens" }
-                    th scope="col" { "Token hit rate" }
-                    @if estimated { th scope="col" { "Standard error" } }
-                }
-            }
-            tbody {
-                @for row in rows() {
-                    @let mark = cells::limit(row.accuracy, "≥ ", "≤ ");
-                    tr {
-                        th scope="row" { (row.policy) }
-                        td { (count(row.capacity_blocks)) }
-                        @if let Some(bytes) = row.capacity_bytes { td { (gib(bytes)) } }
-                        td { (mark) (count(row.hits.hit_tokens)) }
-                        td { (mark) (rate(row.hits.rate())) }
-                        @if estimated { td { (rate(row.accuracy.standard_error())) } }
-                    }
-                }
+    let names = ["Policy", "Blocks"].into_iter().chain(in_bytes.then_some("GiB"));
+    let names = names.chain(["Hit tokens", "Token hit rate"]).chain(estimated.then_some("Standard error"));
+    let rows = html! {
+        @for row in rows() {
+            @let mark = cells::limit(row.accuracy, "≥ ", "≤ ");
+            tr {
+                th scope="row" { (row.policy) }
+                td { (count(row.capacity_blocks)) }
+                @if let Some(bytes) = row.capacity_bytes { td { (gib(bytes)) } }
+                td { (mark) (count(row.hits.hit_tokens)) }
+                td { (mark) (rate(row.hits.rate())) }
+                @if estimated { td { (rate(row.accuracy.standard_error())) } }
             }
         }
-    }
+    };
+    table(&names.collect::<Vec<_>>(), &rows)
 }
 
 /// The distributions.
@@ -412,19 +403,10 @@ fn distribution(name: &str, summary: &Summary, accuracy: Accuracy) -> Markup {
         }
         Values::Rates => format!(" Mean {}.", percent(summary.mean)),
     };
-    let table = html! {
-        table {
-            thead {
-                tr {
-                    th scope="col" { (if values == Values::Rates { "Share" } else { "Tokens" }) }
-                    th scope="col" { "Requests" }
-                }
-            }
-            tbody {
-                @for bin in bins.iter().filter(|bin| bin.count > 0) {
-                    tr { th scope="row" { (svg::bin_text(bin, values)) } td { (count(bin.count)) } }
-                }
-            }
+    let unit = if values == Values::Rates { "Share" } else { "Tokens" };
+    let rows = html! {
+        @for bin in bins.iter().filter(|bin| bin.count > 0) {
+            tr { th scope="row" { (svg::bin_text(bin, values)) } td { (count(bin.count)) } }
         }
     };
     html! {
@@ -436,10 +418,7 @@ fn distribution(name: &str, summary: &Summary, accuracy: Accuracy) -> Markup {
                 SMALL,
                 &svg::histogram(bins, values, SMALL),
             ))
-            details {
-                summary { "Data as a table" }
-                (scrolling(title, true, &table))
-            }
+            (data(title, &table(&[unit, "Requests"], &rows)))
         }
     }
 }
@@ -467,10 +446,7 @@ fn over_time(report: &Report) -> Markup {
                     &arrivals(sizes.1, false),
                     sizes,
                 ))
-                details {
-                    summary { "Data as a table" }
-                    (scrolling("Arrivals over time", true, &time_table(timeline)))
-                }
+                (data("Arrivals over time", &time_table(timeline)))
             }
             @if buckets.iter().any(|bucket| bucket.tokens > 0) {
                 figure data-chart="hits" {
@@ -485,10 +461,7 @@ fn over_time(report: &Report) -> Markup {
                         &hits(sizes.1, false),
                         sizes,
                     ))
-                    details {
-                        summary { "Data as a table" }
-                        (scrolling("Hit rate over time", true, &hits_table(timeline, at_least)))
-                    }
+                    (data("Hit rate over time", &hits_table(timeline, at_least)))
                 }
             }
         }
@@ -497,85 +470,57 @@ fn over_time(report: &Report) -> Markup {
 
 fn time_table(timeline: &TimelineFigures) -> Markup {
     let TimelineFigures { length_s, ref buckets } = *timeline;
-    html! {
-        table {
-            thead { tr { th scope="col" { "Time" } th scope="col" { "Requests" } } }
-            tbody {
-                @for (index, bucket) in buckets.iter().enumerate() {
-                    tr { th scope="row" { (svg::span(index, length_s)) } td { (count(bucket.requests)) } }
-                }
-            }
+    let rows = html! {
+        @for (index, bucket) in buckets.iter().enumerate() {
+            tr { th scope="row" { (svg::span(index, length_s)) } td { (count(bucket.requests)) } }
         }
-    }
+    };
+    table(&["Time", "Requests"], &rows)
 }
 
 fn hits_table(timeline: &TimelineFigures, at_least: bool) -> Markup {
     let TimelineFigures { length_s, ref buckets } = *timeline;
     let mark = if at_least { "≥ " } else { "" };
-    html! {
-        table {
-            thead {
-                tr {
-                    th scope="col" { "Time" }
-                    th scope="col" { "Prompt tokens" }
-                    th scope="col" { "Cached" }
-                    th scope="col" { "Hit rate" }
-                    th scope="col" { "Since the beginning" }
-                }
-            }
-            tbody {
-                @for ((index, bucket), running) in buckets.iter().enumerate().zip(svg::running(buckets)) {
-                    tr {
-                        th scope="row" { (svg::span(index, length_s)) }
-                        td { (count(bucket.tokens)) }
-                        td { (mark) (count(bucket.cached_tokens)) }
-                        td { (mark) (rate(bucket.token_hit_rate())) }
-                        td { (mark) (rate(running)) }
-                    }
-                }
+    let rows = html! {
+        @for ((index, bucket), running) in buckets.iter().enumerate().zip(svg::running(buckets)) {
+            tr {
+                th scope="row" { (svg::span(index, length_s)) }
+                td { (count(bucket.tokens)) }
+                td { (mark) (count(bucket.cached_tokens)) }
+                td { (mark) (rate(bucket.token_hit_rate())) }
+                td { (mark) (rate(running)) }
             }
         }
-    }
+    };
+    table(&["Time", "Prompt tokens", "Cached", "Hit rate", "Since the beginning"], &rows)
 }
 
 /// The values of a field side by side, and each one as a report of its own.
-fn grouped_by(field: &str, groups: &[Group]) -> Markup {
+fn grouped_by(field: &str, groups: &[GroupReport]) -> Markup {
     let name = |value: &Option<String>| match value {
         Some(value) => html! { (printable(value)) },
         None => html! { i { "other values" } },
     };
-    let table = html! {
-        table {
-            thead {
-                tr {
-                    th scope="col" { (field) }
-                    th scope="col" { "Requests" }
-                    th scope="col" { "Input tokens" }
-                    th scope="col" { "Mean input length" }
-                    th scope="col" { "Token hit rate" }
-                }
-            }
-            tbody {
-                @for (value, report) in groups {
-                    tr {
-                        th scope="row" { (name(value)) }
-                        td { (count(report.requests)) }
-                        td { (count(report.input_tokens)) }
-                        td { @if let Some(s) = &report.input_length.value { (real(s.mean, &tenths(s.mean))) } }
-                        td {
-                            (cells::limit(report.token_hit_rate.accuracy, "≥ ", "≤ "))
-                            (rate(report.token_hit_rate.value))
-                        }
-                    }
+    let rows = html! {
+        @for (value, report) in groups {
+            tr {
+                th scope="row" { (name(value)) }
+                td { (count(report.requests)) }
+                td { (count(report.input_tokens)) }
+                td { @if let Some(s) = &report.input_length.value { (real(s.mean, &tenths(s.mean))) } }
+                td {
+                    (cells::limit(report.token_hit_rate.accuracy, "≥ ", "≤ "))
+                    (rate(report.token_hit_rate.value))
                 }
             }
         }
     };
+    let names = [field, "Requests", "Input tokens", "Mean input length", "Token hit rate"];
     html! {
         section {
             h2 { "By " (field) }
             p.quiet { "Each value as a trace of its own, with caches of its own." }
-            (scrolling("Groups", false, &table))
+            (scrolling("Groups", false, &table(&names, &rows)))
         }
         @for (value, report) in groups {
             details.group data-group=[value.as_deref().map(printable)] {

@@ -3,8 +3,7 @@
 use serde::Serialize;
 
 use crate::error::printable_json;
-use crate::report::Group;
-use crate::stats::{Report, WindowReport};
+use crate::stats::{GroupReport, Report, WindowReport};
 
 /// Appends the report as an indented object.
 pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
@@ -14,7 +13,7 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
 }
 
 /// Appends the report on all requests with those on the groups by `field` inside.
-pub(super) fn write_groups(report: &Report, field: &str, groups: &[Group], out: &mut Vec<u8>) {
+pub(super) fn write_groups(report: &Report, field: &str, groups: &[GroupReport], out: &mut Vec<u8>) {
     #[derive(Serialize)]
     struct Grouped<'a> {
         #[serde(flatten)]

@@ -12,8 +12,10 @@ mod prometheus;
 mod svg;
 mod table;
 
+pub use plot::Canvas;
+
 use crate::error::printable;
-use crate::stats::{Render, Report, WindowReport};
+use crate::stats::{GroupReport, Render, Report, WindowReport};
 
 /// How a report is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,15 +35,6 @@ pub enum Format {
     Html,
     /// Hit rate against capacity as a picture.
     Svg,
-}
-
-/// A place for charts drawn with characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Canvas {
-    /// How many characters a line may have.
-    pub columns: usize,
-    /// Whether characters beyond ASCII may be used.
-    pub unicode: bool,
 }
 
 /// How reports are written.
@@ -66,12 +59,27 @@ impl Render for Style {
         write(self, report, out);
     }
 
-    fn groups(&self, report: &Report, field: &str, groups: &[Group], out: &mut Vec<u8>) {
-        write_groups(self, report, field, groups, out);
+    /// One object in JSON, one page as HTML, one report after the other as a table or in Markdown.
+    fn groups(&self, report: &Report, field: &str, groups: &[GroupReport], out: &mut Vec<u8>) {
+        match self.format {
+            Format::Json => return json::write_groups(report, field, groups, out),
+            Format::Html => return html::write(report, &self.input, Some((field, groups)), out),
+            _ => write(self, report, out),
+        }
+        for (value, group) in groups {
+            let value = value.as_deref().map_or("(other)".into(), printable);
+            let mark = if self.format == Format::Markdown { "## " } else { "" };
+            out.extend_from_slice(format!("\n{mark}{field} = {value}\n\n").as_bytes());
+            write(self, group, out);
+        }
     }
 
+    /// A row in CSV, else a line of JSON.
     fn window(&self, report: &WindowReport, out: &mut Vec<u8>) {
-        write_window(self.format, report, out);
+        match self.format {
+            Format::Csv => csv::write_window(report, out),
+            _ => json::write_window(report, out),
+        }
     }
 }
 
@@ -102,32 +110,5 @@ pub fn write(style: &Style, report: &Report, out: &mut Vec<u8>) {
         Format::Prometheus => prometheus::write(report, out),
         Format::Html => html::write(report, &style.input, None, out),
         Format::Svg => svg::write(report, &style.input, out),
-    }
-}
-
-/// A report on the requests with one value of a field; without a value, on those that have no group.
-pub type Group = (Option<String>, Report);
-
-/// Appends the report on all requests and those on the groups by `field`: one object in JSON, one
-/// page as HTML, one report after the other as a table or in Markdown.
-pub fn write_groups(style: &Style, report: &Report, field: &str, groups: &[Group], out: &mut Vec<u8>) {
-    match style.format {
-        Format::Json => return json::write_groups(report, field, groups, out),
-        Format::Html => return html::write(report, &style.input, Some((field, groups)), out),
-        _ => write(style, report, out),
-    }
-    for (value, group) in groups {
-        let value = value.as_deref().map_or("(other)".into(), printable);
-        let mark = if style.format == Format::Markdown { "## " } else { "" };
-        out.extend_from_slice(format!("\n{mark}{field} = {value}\n\n").as_bytes());
-        write(style, group, out);
-    }
-}
-
-/// Appends what a stream says of a window: a row in CSV, else a line of JSON.
-pub fn write_window(format: Format, report: &WindowReport, out: &mut Vec<u8>) {
-    match format {
-        Format::Csv => csv::write_window(report, out),
-        _ => json::write_window(report, out),
     }
 }

@@ -1,10 +1,18 @@
 //! Charts drawn with characters, for a terminal.
 
-use crate::report::Canvas;
 use crate::report::axis::{Axis, percent, short};
 use crate::report::cells;
 use crate::report::curve::{Curve, INFINITE, Point};
 use crate::stats::{Bin, Report};
+
+/// A place for charts drawn with characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Canvas {
+    /// How many characters a line may have.
+    pub columns: usize,
+    /// Whether characters beyond ASCII may be used.
+    pub unicode: bool,
+}
 
 /// Lines of a chart.
 const CURVE_ROWS: usize = 12;

@@ -3,10 +3,8 @@
 //! Trace time is the running maximum of the timestamps. A late record (stamped before one that was
 //! read earlier) counts at the time that is open when it is read.
 
-use serde::Serialize;
-
 use crate::error::Invalid;
-use crate::stats::Report;
+use crate::stats::figures::{ArrivalFigures, Report};
 use crate::stats::seen::Seen;
 use crate::stats::statistic::{Known, Statistic};
 
@@ -15,29 +13,6 @@ const PEAK_WINDOW_MS: f64 = 1000.0;
 
 /// Dispersion is that of the counts in windows of ten seconds.
 const DISPERSION_WINDOW_MS: f64 = 10_000.0;
-
-/// Figures of the arrivals of a trace.
-#[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
-pub struct ArrivalFigures {
-    /// Requests that have a timestamp.
-    pub requests: u64,
-    /// Last less first timestamp, in seconds.
-    pub duration_s: f64,
-    /// Requests per second over the duration, or `None` if that is zero.
-    pub mean_rate: Option<f64>,
-    /// Most requests in one whole second [k, k + 1) of trace time.
-    pub peak_rate: u64,
-    /// Mean gap between consecutive requests, in milliseconds.
-    pub interarrival_mean_ms: Option<f64>,
-    /// Standard deviation of the gaps over their mean (1 for a Poisson process).
-    pub interarrival_cv: Option<f64>,
-    /// Variance over mean of the number of requests in each ten seconds of trace time, idle ones
-    /// included (1 for a Poisson process).
-    pub dispersion_10s: Option<f64>,
-    /// Records stamped earlier than one before them.
-    pub late: u64,
-}
 
 /// Running state of the arrivals, in constant memory.
 #[derive(Default)]

@@ -6,8 +6,7 @@ use foldhash::fast::RandomState;
 use hdrhistogram::Histogram;
 
 use crate::record::MAX_LENGTH;
-use crate::stats::bins::{Bin, length_edges};
-use crate::stats::summary::{Summary, interpolate};
+use crate::stats::summary::{Bin, Summary, interpolate, length_edges};
 
 /// Values below this are counted one by one, so their percentiles are exact.
 pub const EXACT_BELOW: u64 = 1 << 18;
@@ -209,14 +208,13 @@ impl Distribution {
         if totals.count == 0 {
             return None;
         }
-        let at_rank = |rank| self.at_rank(rank, totals.min);
-        let values = percentiles.iter().map(|&p| interpolate(p, totals.count, at_rank));
+        let percentile = |&p: &f64| interpolate(p, totals.count, self.values(totals.min));
         Some(Summary {
             mean: totals.sum as f64 / totals.count as f64,
             std: totals.deviation(),
             min: totals.min as f64,
             max: self.max as f64,
-            percentiles: values.collect(),
+            percentiles: percentiles.iter().map(percentile).collect(),
             percents: percentiles.to_vec(),
             bins: Vec::new(),
         })
@@ -249,22 +247,13 @@ impl Distribution {
         bins.split_off(first)
     }
 
-    /// The value at `rank` (from 0) of all values in order, of which `min` is the smallest.
-    fn at_rank(&self, rank: u64, min: u64) -> f64 {
-        let mut below = 0;
-        for (value, count) in self.counted() {
-            below += count;
-            if rank < below {
-                return value as f64;
-            }
-        }
-        for step in self.beyond.iter().flat_map(|beyond| beyond.histogram.iter_recorded()) {
-            below += step.count_since_last_iteration();
-            if rank < below {
-                return step.value_iterated_to().clamp(min, self.max) as f64;
-            }
-        }
-        self.max as f64
+    /// All values, rising, and how often they occur; `min` is the smallest.
+    fn values(&self, min: u64) -> impl Iterator<Item = (f64, u64)> + '_ {
+        let beyond = self.beyond.iter().flat_map(|beyond| beyond.histogram.iter_recorded());
+        let value = move |value: u64| value.clamp(min, self.max) as f64;
+        let beyond =
+            beyond.map(move |step| (value(step.value_iterated_to()), step.count_since_last_iteration()));
+        self.counted().map(|(value, count)| (value as f64, count)).chain(beyond)
     }
 }
 
@@ -277,7 +266,7 @@ mod tests {
     fn naive(values: &[u64], p: f64) -> f64 {
         let mut sorted = values.to_vec();
         sorted.sort_unstable();
-        interpolate(p, sorted.len() as u64, |rank| sorted[rank as usize] as f64)
+        interpolate(p, sorted.len() as u64, sorted.iter().map(|&value| (value as f64, 1)))
     }
 
     fn of(values: &[u64]) -> Distribution {
@@ -359,8 +348,7 @@ mod tests {
         distribution.record(3);
         // 2^32 times 3, then a 5.
         assert_eq!(distribution.count(), (1 << 32) + 1);
-        assert_eq!(distribution.at_rank((1 << 32) - 1, 3), 3.0);
-        assert_eq!(distribution.at_rank(1 << 32, 3), 5.0);
+        assert_eq!(distribution.values(3).collect::<Vec<_>>(), [(3.0, 1 << 32), (5.0, 1)]);
     }
 
     #[test]

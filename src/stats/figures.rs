@@ -4,15 +4,10 @@
 use serde::Serialize;
 
 use crate::stats::accuracy::{Accuracy, Figure};
-use crate::stats::arrivals::ArrivalFigures;
 use crate::stats::cache::{CacheFigures, CapacityRow, TargetRow, TtlRow};
 use crate::stats::correlation::Correlations;
-use crate::stats::prefixes::PrefixFigures;
-use crate::stats::sample::SampleFigures;
 use crate::stats::seen::HitRule;
 use crate::stats::summary::Summary;
-use crate::stats::timeline::TimelineFigures;
-use crate::stats::window::WindowFigures;
 
 /// Every figure of a trace.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -116,6 +111,129 @@ impl Report {
     }
 }
 
+/// Figures of the arrivals of a trace.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct ArrivalFigures {
+    /// Requests that have a timestamp.
+    pub requests: u64,
+    /// Last less first timestamp, in seconds.
+    pub duration_s: f64,
+    /// Requests per second over the duration, or `None` if that is zero.
+    pub mean_rate: Option<f64>,
+    /// Most requests in one whole second [k, k + 1) of trace time.
+    pub peak_rate: u64,
+    /// Mean gap between consecutive requests, in milliseconds.
+    pub interarrival_mean_ms: Option<f64>,
+    /// Standard deviation of the gaps over their mean (1 for a Poisson process).
+    pub interarrival_cv: Option<f64>,
+    /// Variance over mean of the number of requests in each ten seconds of trace time, idle ones
+    /// included (1 for a Poisson process).
+    pub dispersion_10s: Option<f64>,
+    /// Records stamped earlier than one before them.
+    pub late: u64,
+}
+
+/// The shared prefixes that saved most.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct PrefixFigures {
+    /// Most saved tokens first.
+    #[serde(rename = "top")]
+    pub rows: Vec<PrefixRow>,
+    /// Saved tokens of a row may be too few by this many, never too many.
+    #[serde(rename = "top_error_tokens")]
+    pub error_tokens: u128,
+}
+
+/// A prefix that several requests share.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct PrefixRow {
+    /// Id of its last block.
+    pub id: u64,
+    /// Its length in blocks.
+    pub blocks: u64,
+    /// Its length in tokens.
+    pub tokens: u64,
+    /// Requests that begin with it.
+    pub requests: u64,
+    /// Tokens that an infinite cache serves from those of its blocks that no shorter prefix in this
+    /// table would account for: the ones that just as many requests use as its last.
+    pub saved_tokens: u128,
+    /// Line of the first request that begins with it, over all files.
+    pub first_line: u64,
+    /// Line of the last one.
+    pub last_line: u64,
+    /// Longest time between consecutive ones, in milliseconds of trace time.
+    pub longest_pause_ms: f64,
+}
+
+/// Requests by trace time.
+#[derive(Clone, Debug, Default)]
+pub struct TimelineFigures {
+    /// Length of a bucket, in seconds.
+    pub length_s: f64,
+    /// Buckets from the first request on, at most [`TIME_BUCKETS`]; none without timestamps.
+    pub buckets: Vec<Bucket>,
+}
+
+/// Requests that arrive in one stretch of trace time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bucket {
+    /// How many.
+    pub requests: u64,
+    /// Prompt tokens of those that have ids.
+    pub tokens: u128,
+    /// Of these, what an infinite cache of everything before would have served.
+    pub cached_tokens: u128,
+}
+
+impl Bucket {
+    /// Share of the prompt tokens that are cached, or `None` without any.
+    pub fn token_hit_rate(&self) -> Option<f64> {
+        (self.tokens > 0).then(|| self.cached_tokens as f64 / self.tokens as f64)
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.tokens += other.tokens;
+        self.cached_tokens += other.cached_tokens;
+    }
+}
+
+/// What a sample is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SampleFigures {
+    /// Blocks in the sample.
+    pub sampled_blocks: u64,
+    /// Share of the first blocks that are in it.
+    pub first_block_share: f64,
+    /// Share of the other blocks that are in it.
+    pub other_block_share: f64,
+    /// Those of the figures that are estimates.
+    pub standard_errors: StandardErrors,
+}
+
+/// Standard errors of figures, by the names of these.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct StandardErrors {
+    /// Of the number of distinct blocks.
+    pub unique_blocks: Option<f64>,
+    /// Of the number of blocks that occur more than once.
+    pub shared_blocks: Option<f64>,
+    /// Of the number of blocks that start two or more requests.
+    pub prefix_groups: Option<f64>,
+    /// Of the tokens that an infinite cache serves.
+    pub cached_tokens: Option<f64>,
+    /// Of its token hit rate.
+    pub token_hit_rate: Option<f64>,
+    /// Of its block hit rate.
+    pub block_hit_rate: Option<f64>,
+}
+
 /// What is left of exactness when memory ran out.
 ///
 /// A forgotten block that comes back counts as new. So figures of hits and of context length are lower
@@ -163,6 +281,37 @@ impl Bound {
     pub fn figures(&self) -> [(&'static str, &[&'static str]); 3] {
         [("at_least", &self.at_least), ("at_most", &self.at_most), ("neither", &self.neither)]
     }
+}
+
+/// Figures of one window.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct WindowFigures {
+    /// Number of the window, from 0. Windows of time without a request are passed over.
+    pub window: u64,
+    /// Where the window begins, in milliseconds: a window of requests with the trace time of its
+    /// first one that has a time.
+    pub start_ms: Option<f64>,
+    /// Requests in it.
+    pub requests: u64,
+    /// Of these, records stamped before the window began.
+    pub late: u64,
+    /// Sum of the input lengths, in tokens.
+    pub input_tokens: u128,
+    /// Sum of the output lengths, in tokens.
+    pub output_tokens: u128,
+    /// Prompt tokens that an infinite cache of everything before would have served.
+    pub cached_tokens: u128,
+    /// Blocks that occurred for the first time.
+    pub new_blocks: u64,
+    /// Mean over the requests of the share of blocks that were cached.
+    pub hit_rate: Option<f64>,
+    /// Cached over input tokens.
+    pub token_hit_rate: Option<f64>,
+    /// Prompt length; percentiles have three digits.
+    pub input_length: Option<Summary>,
+    /// Generated length; percentiles have three digits.
+    pub output_length: Option<Summary>,
 }
 
 /// What a stream says after each window.

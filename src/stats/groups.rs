@@ -6,10 +6,14 @@ use foldhash::fast::RandomState;
 
 use crate::error::Invalid;
 use crate::record::Record;
-use crate::stats::{Analysis, AnalysisOptions};
+use crate::stats::memory::State;
+use crate::stats::{Analysis, AnalysisOptions, Report};
 
 /// Values that have an analysis of their own; the requests of all others are analysed together.
 pub const MAX_GROUPS: usize = 100;
+
+/// The report on the requests with one value of a field; without a value, on those that have no group.
+pub type GroupReport = (Option<String>, Report);
 
 /// The requests of a trace by the value of a field, each group as a trace of its own.
 pub struct Groups {
@@ -53,7 +57,7 @@ impl Groups {
         let new = || {
             let mut analysis = Analysis::of_group(self.block_size, self.options.clone(), self.budget);
             if self.short {
-                analysis.note_recency();
+                analysis.state.note_recency();
             }
             analysis
         };
@@ -71,11 +75,12 @@ impl Groups {
                 &mut self.groups[last].1
             }
         };
-        let before = analysis.bytes_with_recency();
+        let size = |state: &State| (state.bytes_with_recency().growing(), state.fixed_bytes());
+        let before = size(&analysis.state);
         analysis.add(record)?;
-        let after = analysis.bytes_with_recency();
-        self.bytes = self.bytes + after.growing() - before.growing();
-        self.fixed = self.fixed + after.fixed() - before.fixed();
+        let after = size(&analysis.state);
+        self.bytes = self.bytes + after.0 - before.0;
+        self.fixed = self.fixed + after.1 - before.1;
         self.budget.map_or(Ok(()), |budget| self.stay_below(budget))
     }
 
@@ -91,29 +96,29 @@ impl Groups {
         }
         if !self.short {
             self.short = true;
-            self.all_mut().for_each(Analysis::note_recency);
+            self.all_mut().for_each(|analysis| analysis.state.note_recency());
             self.count_bytes();
         }
-        let simulated = self.all_mut().map(|analysis| analysis.bytes().simulated).sum();
+        let simulated = self.all_mut().map(|analysis| analysis.state.bytes().simulated).sum();
         let forgettable = |analysis: &Analysis| {
-            let bytes = analysis.bytes_with_recency();
+            let bytes = analysis.state.bytes_with_recency();
             bytes.blocks + bytes.log
         };
         if self.bytes > budget
             && let Some(largest) = self.all_mut().max_by_key(|analysis| forgettable(analysis))
         {
-            largest.can_forget(budget, simulated)?;
+            largest.state.can_forget(budget, simulated)?;
             // The other groups have their share; a quarter of the largest one's is more than is over.
-            largest.forget(forgettable(largest));
+            largest.state.forget(forgettable(largest));
             self.count_bytes();
         }
         Ok(())
     }
 
     fn count_bytes(&mut self) {
-        self.bytes = self.all_mut().map(|analysis| analysis.bytes_with_recency().growing()).sum();
+        self.bytes = self.all_mut().map(|analysis| analysis.state.bytes_with_recency().growing()).sum();
         let values: usize = self.groups.iter().map(|(value, _)| value_bytes(value)).sum();
-        self.fixed = values + self.all_mut().map(|analysis| analysis.bytes().fixed()).sum::<usize>();
+        self.fixed = values + self.all_mut().map(|analysis| analysis.state.fixed_bytes()).sum::<usize>();
     }
 
     /// Whether what cannot be forgotten takes as much as the budget for all else: then no more groups are made.

@@ -5,7 +5,7 @@ use crate::stats::accuracy::Accuracy;
 use crate::stats::distribution::Distribution;
 use crate::stats::rates::RateDistribution;
 use crate::stats::seen::Seen;
-use crate::stats::statistic::{Bytes, Known, Statistic};
+use crate::stats::statistic::{Known, Statistic};
 use crate::stats::{Bound, Report};
 
 /// Lengths and hit rates of requests.
@@ -40,10 +40,8 @@ impl Statistic for Lengths {
         Ok(())
     }
 
-    #[inline]
-    fn bytes(&self) -> Bytes {
-        let lengths = self.input.bytes() + self.output.bytes() + self.cached.bytes();
-        Bytes { distributions: lengths + self.hit_rate.bytes(), ..Bytes::default() }
+    fn distribution_bytes(&self) -> usize {
+        self.input.bytes() + self.output.bytes() + self.cached.bytes() + self.hit_rate.bytes()
     }
 
     fn mark(bound: &Bound, report: &mut Report) {

@@ -1,16 +1,18 @@
 //! The memory limit: when blocks are forgotten, and which ones.
 
 use crate::error::Invalid;
-use crate::stats::analysis::Analysis;
+use crate::record::Record;
 use crate::stats::cache::Caches;
 use crate::stats::recency::{Kept, Recency};
+use crate::stats::seen::{Cached, Intake, Served};
 use crate::stats::statistic::{Bytes, Forgetting};
 use crate::stats::statistics::Statistics;
 use crate::stats::{Bound, Report};
 
-/// What an analysis knows of its memory.
-#[derive(Default)]
-pub(super) struct Memory {
+/// What is known of a trace, within a limit of memory.
+pub(super) struct State {
+    pub(super) intake: Intake,
+    pub(super) statistics: Statistics,
     /// Bytes for what grows with the trace.
     budget: Option<usize>,
     /// Last uses, if the stack of the caches does not know them and memory runs short.
@@ -19,54 +21,61 @@ pub(super) struct Memory {
     pub(super) bound: Option<Bound>,
 }
 
-impl Memory {
-    /// Nothing is short yet.
-    pub(super) fn new(budget: Option<usize>) -> Self {
-        Self { budget, ..Self::default() }
+impl State {
+    /// Nothing has been seen and nothing is short yet.
+    pub(super) fn new(intake: Intake, statistics: Statistics, budget: Option<usize>) -> Self {
+        Self { intake, statistics, budget, recency: None, bound: None }
     }
 
-    /// Blocks that have been forgotten.
-    pub(super) fn forgotten_blocks(&self) -> u64 {
-        self.bound.as_ref().map_or(0, |bound| bound.forgotten_blocks)
-    }
-
-    /// Notes which blocks the last request used.
-    #[inline]
-    pub(super) fn touch(&mut self, runs: &[crate::blocks::NumberRun], blocks: u32) {
-        if let Some(recency) = &mut self.recency {
-            recency.touch(runs, blocks);
+    /// Takes the next request, and forgets at the limit.
+    ///
+    /// # Errors
+    /// When there are more distinct blocks than can be numbered, or more of anything than can be kept.
+    #[inline(always)]
+    pub(super) fn add(&mut self, record: &Record) -> Result<Served, Invalid> {
+        let seen = self.intake.record(record)?;
+        if let (Some(recency), Some(cached)) = (&mut self.recency, &seen.cached) {
+            recency.touch(cached.lookup.runs, cached.lookup.end);
         }
+        self.statistics.add(&seen)?;
+        let served = seen.cached.as_ref().map_or_else(Served::default, Cached::served);
+        if let Some(budget) = self.budget {
+            self.stay_below(budget)?;
+        }
+        Ok(served)
     }
-}
 
-impl Analysis {
+    /// Distinct blocks so far; forgotten ones that came back count again.
+    pub(super) fn unique_blocks(&self) -> u64 {
+        u64::from(self.intake.len()) + self.bound.as_ref().map_or(0, |bound| bound.forgotten_blocks)
+    }
+
     /// Bytes in use.
     #[inline]
     pub(super) fn bytes(&self) -> Bytes {
         let mut bytes = self.statistics.bytes();
         bytes.blocks += self.intake.cache.numbering().bytes();
-        bytes.blocks += self.memory.recency.as_ref().map_or(0, |_| Recency::bytes_for(self.intake.len()));
+        bytes.blocks += self.recency.as_ref().map_or(0, |_| Recency::bytes_for(self.intake.len()));
         bytes
     }
 
-    /// The same once last uses are noted, whether they are yet or not: of a dense trace there is but a
+    /// Bytes that one of many analyses cannot give back.
+    pub(super) fn fixed_bytes(&self) -> usize {
+        self.bytes().curve + self.statistics.distribution_bytes()
+    }
+
+    /// The same as [`State::bytes`] once last uses are noted, whether they are yet or not: of a dense trace there is but a
     /// bit for each block before.
     #[inline]
     pub(super) fn bytes_with_recency(&self) -> Bytes {
         let mut bytes = self.bytes();
-        if self.statistics.caches.is_none() && self.memory.recency.is_none() {
+        if self.statistics.caches.is_none() && self.recency.is_none() {
             bytes.blocks += Recency::bytes_for(self.intake.len());
         }
         bytes
     }
 
-    /// Forgets at the limit, if there is one.
-    ///
-    /// # Errors
-    /// When that does not help.
-    #[inline]
-    pub(super) fn stay_below_limit(&mut self) -> Result<(), Invalid> {
-        let Some(budget) = self.memory.budget else { return Ok(()) };
+    fn stay_below(&mut self, budget: usize) -> Result<(), Invalid> {
         let bytes = self.bytes_with_recency();
         if bytes.total() > budget / 2 {
             self.note_recency();
@@ -98,7 +107,7 @@ impl Analysis {
     pub(super) fn note_recency(&mut self) {
         if self.statistics.caches.is_none() {
             let blocks = self.intake.len();
-            self.memory.recency.get_or_insert_with(|| Recency::new(blocks));
+            self.recency.get_or_insert_with(|| Recency::new(blocks));
         }
     }
 
@@ -116,7 +125,7 @@ impl Analysis {
         if let Some(kept) = &kept {
             self.intake.cache.retain(kept.numbers());
         }
-        let bound = self.memory.bound.get_or_insert_default();
+        let bound = self.bound.get_or_insert_default();
         bound.settled_requests = self.statistics.totals.requests;
         if too_many {
             let exact = bound.exact_capacity_blocks.unwrap_or(u64::MAX);
@@ -130,7 +139,7 @@ impl Analysis {
 
     /// Keeps the `keep` blocks used most recently. `None` if all stay as they are.
     fn keep(&mut self, keep: usize, too_many: bool) -> Option<Kept> {
-        match (&mut self.statistics.caches, &mut self.memory.recency) {
+        match (&mut self.statistics.caches, &mut self.recency) {
             // Even if no block goes, requests that used none last need no place in the stack.
             (Some(caches), _) => Some(caches.retain(keep)),
             (None, Some(recency)) if too_many => Some(recency.retain(keep)),
@@ -142,8 +151,7 @@ impl Analysis {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Record;
-    use crate::stats::{AnalysisOptions, CacheOptions};
+    use crate::stats::{Analysis, AnalysisOptions, CacheOptions};
 
     #[test]
     fn forgetting_makes_room_for_a_while_whatever_takes_the_memory() {
@@ -162,8 +170,8 @@ mod tests {
                 ..Record::default()
             };
             analysis.add(&record).unwrap();
-            times.extend(analysis.memory.bound.as_ref().map(|bound| bound.settled_requests));
-            assert!(analysis.bytes().total() <= budget);
+            times.extend(analysis.state.bound.as_ref().map(|bound| bound.settled_requests));
+            assert!(analysis.state.bytes().total() <= budget);
         }
         assert!((1..50).contains(&times.len()), "{}", times.len());
     }
@@ -176,13 +184,10 @@ mod tests {
             let hash_ids = (first..first + 10_000).collect();
             let record = Record { input_length: 10_000, has_ids: true, hash_ids, ..Record::default() };
             analysis.add(&record).unwrap();
-            let blocks = analysis.intake.len();
-            assert!(
-                analysis.memory.recency.is_some() || Recency::bytes_for(blocks) <= budget / 2,
-                "{blocks}"
-            );
-            assert!(analysis.bytes().total() <= budget);
+            let blocks = analysis.state.intake.len();
+            assert!(analysis.state.recency.is_some() || Recency::bytes_for(blocks) <= budget / 2, "{blocks}");
+            assert!(analysis.state.bytes().total() <= budget);
         }
-        assert!(analysis.memory.bound.is_some());
+        assert!(analysis.state.bound.is_some());
     }
 }

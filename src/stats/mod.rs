@@ -7,7 +7,6 @@
 mod accuracy;
 mod analysis;
 mod arrivals;
-mod bins;
 mod bitmap;
 mod cache;
 mod correlation;
@@ -37,21 +36,21 @@ mod totals;
 mod window;
 
 pub use accuracy::{Accuracy, Figure};
-pub use analysis::{Analysis, AnalysisOptions};
-pub use arrivals::ArrivalFigures;
-pub use bins::Bin;
+pub use analysis::Analysis;
 pub use cache::{CacheFigures, CacheOptions, CapacityRow, Hits, Policy, TargetRow, TtlRow};
 pub use correlation::Correlations;
 pub use distribution::{Distribution, EXACT_BELOW};
-pub use figures::{Bound, Report, RunningFigures, WindowReport};
-pub use groups::{Groups, MAX_GROUPS};
+pub use figures::{
+    ArrivalFigures, Bound, Bucket, PrefixFigures, PrefixRow, Report, RunningFigures, SampleFigures,
+    StandardErrors, TimelineFigures, WindowFigures, WindowReport,
+};
+pub use groups::{GroupReport, Groups, MAX_GROUPS};
 pub use infinite::{InfiniteCache, Lookup};
-pub use pieces::{Merger, PartialWriter, Piece, PieceLine, PieceReader};
-pub use prefixes::{PrefixFigures, PrefixRow};
+pub use pieces::{Merger, PartialWriter, Piece};
 pub use rates::RateDistribution;
 pub use run::{Capacity, Mode, Render, Task, Warmup, run};
-pub use sample::{SampleFigures, StandardErrors};
 pub use seen::{HitRule, Served};
-pub use summary::{Summary, percentile_name};
-pub use timeline::{Bucket, TIME_BUCKETS, TimelineFigures};
-pub use window::{WindowFigures, WindowSize};
+pub use statistics::AnalysisOptions;
+pub use summary::{Bin, Summary, percentile_name};
+pub use timeline::TIME_BUCKETS;
+pub use window::WindowSize;

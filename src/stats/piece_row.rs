@@ -8,8 +8,9 @@
 //! of these among all of the request is left out where they stand at the end; for a request without
 //! ids the row ends after the time. What is unknown is `null`.
 
-use serde::de::{Error as _, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Invalid, InvalidKind};
 use crate::record::scan::Scanner;
@@ -56,7 +57,8 @@ pub(super) struct PieceRow {
 }
 
 /// Consecutive ids: the first, and how many.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "IdOrRun", into = "IdOrRun")]
 pub(super) struct IdRun(pub(super) u64, pub(super) u32);
 
 impl IdRun {
@@ -82,36 +84,20 @@ impl PieceRow {
 
     /// Appends the row as a line.
     pub(super) fn write(&self, before: &Before, out: &mut Vec<u8>) {
-        out.push(b'[');
-        write_number(self.input_length, out);
-        out.push(b',');
-        match self.output_length {
-            Some(length) => write_number(length, out),
-            None => out.extend_from_slice(b"null"),
-        }
-        out.push(b',');
-        match self.timestamp {
-            Some(t) if is_whole(t) && is_whole(before.time) && t >= before.time => {
-                write_number((t - before.time) as u64, out);
-            }
-            // Writing a number into memory cannot fail.
-            Some(t) => serde_json::to_writer(&mut *out, &[t]).unwrap_or_default(),
-            None => out.extend_from_slice(b"null"),
-        }
-        if self.n.is_some() {
-            out.push(b',');
-            match self.new[..] {
-                [] => out.push(b'0'),
-                [IdRun(start, len)] if start == before.next_id => write_number(len.into(), out),
-                _ => write_runs(&self.new, out),
-            }
-            if let Some(positions) = &self.positions {
-                out.push(b',');
-                // Writing numbers into memory cannot fail.
-                serde_json::to_writer(&mut *out, positions).unwrap_or_default();
-            }
-        }
-        out.extend_from_slice(b"]\n");
+        let time = self.timestamp.map(|t| {
+            let is_later = is_whole(t) && is_whole(before.time) && t >= before.time;
+            if is_later { Time::Since((t - before.time) as u64) } else { Time::At([t]) }
+        });
+        let new = self.n.map(|_| match self.new[..] {
+            [] => New::Count(0),
+            [IdRun(start, len)] if start == before.next_id => New::Count(len),
+            _ => New::Runs(Cow::Borrowed(&self.new)),
+        });
+        let positions = self.positions.as_deref().map(Cow::Borrowed);
+        let row = Wire(self.input_length, self.output_length, time, new, positions);
+        // Writing plain data into memory cannot fail.
+        serde_json::to_writer(&mut *out, &row).ok();
+        out.push(b'\n');
     }
 
     /// Reads a line into the row.
@@ -223,12 +209,12 @@ impl PieceRow {
             Time::Since(time) => before.time + time as f64,
             Time::At([time]) => time,
         });
-        self.positions = positions;
+        self.positions = positions.map(Cow::into_owned);
         self.new.clear();
         let has_ids = new.is_some();
         match new {
             Some(New::Count(count)) => self.count(count, before),
-            Some(New::Runs(runs)) => self.new = runs,
+            Some(New::Runs(runs)) => self.new = runs.into_owned(),
             None => {}
         }
         Ok(has_ids)
@@ -245,75 +231,50 @@ fn is_whole(time: f64) -> bool {
     time.fract() == 0.0 && (0.0..EXACT).contains(&time)
 }
 
-fn write_number(n: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
-}
-
-fn write_runs(runs: &[IdRun], out: &mut Vec<u8>) {
-    out.push(b'[');
-    for (index, &IdRun(start, len)) in runs.iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        if len == 1 {
-            write_number(start, out);
-        } else {
-            out.push(b'[');
-            write_number(start, out);
-            out.push(b',');
-            write_number(len.into(), out);
-            out.push(b']');
-        }
-    }
-    out.push(b']');
-}
-
 /// The elements of a row.
-#[derive(Deserialize)]
-struct Wire(
+#[derive(Serialize, Deserialize)]
+struct Wire<'a>(
     u64,
     Option<u64>,
     Option<Time>,
-    #[serde(default)] Option<New>,
-    #[serde(default)] Option<Vec<u32>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")] Option<New<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")] Option<Cow<'a, [u32]>>,
 );
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected whole milliseconds since the row before, or a timestamp in brackets")]
 enum Time {
     Since(u64),
     At([f64; 1]),
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected a number of new ids, or a list of ids and runs [start, length]")]
-enum New {
+enum New<'a> {
     Count(u32),
-    Runs(Vec<IdRun>),
+    Runs(Cow<'a, [IdRun]>),
 }
 
-impl<'de> Deserialize<'de> for IdRun {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = IdRun;
+/// A run of one id is written as that id.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum IdOrRun {
+    Id(u64),
+    Run(u64, u32),
+}
 
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an id or a run [start, length] of ids")
-            }
-
-            fn visit_u64<E>(self, id: u64) -> Result<IdRun, E> {
-                Ok(IdRun(id, 1))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut run: A) -> Result<IdRun, A::Error> {
-                let missing = || A::Error::custom("expected a run [start, length] of ids");
-                let start: u64 = run.next_element()?.ok_or_else(missing)?;
-                let len: u32 = run.next_element()?.ok_or_else(missing)?;
-                Ok(IdRun(start, len))
-            }
+impl From<IdOrRun> for IdRun {
+    fn from(read: IdOrRun) -> Self {
+        match read {
+            IdOrRun::Id(id) => Self(id, 1),
+            IdOrRun::Run(start, len) => Self(start, len),
         }
-        deserializer.deserialize_any(Either)
+    }
+}
+
+impl From<IdRun> for IdOrRun {
+    fn from(IdRun(start, len): IdRun) -> Self {
+        if len == 1 { Self::Id(start) } else { Self::Run(start, len) }
     }
 }
 

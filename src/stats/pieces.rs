@@ -190,114 +190,6 @@ fn write_line(line: &impl Serialize, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// A line of a piece.
-pub struct PieceLine(Line);
-
-enum Line {
-    Header(Header),
-    Row(PieceRow),
-    Trailer(Trailer),
-}
-
-impl Default for PieceLine {
-    fn default() -> Self {
-        Self(Line::Row(PieceRow::default()))
-    }
-}
-
-/// Reads the lines of pieces that follow each other.
-#[derive(Default)]
-struct Parser {
-    /// The piece whose rows are being read: its block size, and what the next row builds on.
-    open: Option<(u64, Before)>,
-}
-
-impl Parser {
-    /// Reads a line into `to`.
-    fn line(&mut self, line: &[u8], to: &mut PieceLine) -> Result<(), Invalid> {
-        let Some((block_size, before)) = &mut self.open else {
-            let header: Header = serde_json::from_slice(line).map_err(|_| {
-                Invalid::malformed("expected the first line of a piece, as trace-stats --partial writes it")
-            })?;
-            if header.kvtrace_partial != VERSION {
-                return Err(Invalid::conflict(format!(
-                    "version {} of a piece, expected {VERSION}",
-                    header.kvtrace_partial
-                )));
-            }
-            if !(1..=MAX_BLOCK_SIZE).contains(&header.block_size) {
-                return Err(Invalid::value(format!(
-                    "block_size: expected a number of tokens, found {}",
-                    header.block_size
-                )));
-            }
-            self.open = Some((header.block_size, Before::default()));
-            to.0 = Line::Header(header);
-            return Ok(());
-        };
-        if line.trim_ascii_start().first() != Some(&b'[') {
-            let trailer = Trailer::scan(line).map_or_else(|| serde_json::from_slice(line), Ok);
-            to.0 = Line::Trailer(
-                trailer.map_err(|e| Invalid::malformed(format!("expected the last line of a piece: {e}")))?,
-            );
-            self.open = None;
-            return Ok(());
-        }
-        if !matches!(to.0, Line::Row(_)) {
-            *to = PieceLine::default();
-        }
-        if let Line::Row(row) = &mut to.0 {
-            row.read(line, before, *block_size)?;
-            before.pass(row);
-        }
-        Ok(())
-    }
-}
-
-/// Reads the lines of pieces from an input, for [`Merger::add`].
-pub struct PieceReader {
-    input: Input,
-    parser: Parser,
-    line: PieceLine,
-}
-
-impl PieceReader {
-    /// Reads pieces from `input`.
-    pub fn new(input: Input) -> Self {
-        Self { input, parser: Parser::default(), line: PieceLine::default() }
-    }
-
-    /// Goes on to the next line; false after the last.
-    ///
-    /// # Errors
-    /// What is wrong with the line, and those of [`Input::advance`].
-    pub fn advance(&mut self, idle: impl FnMut(Status) -> Result<(), Error>) -> Result<bool, Error> {
-        // A row mostly follows a row: it is read without looking for its end first.
-        if let (Some((block_size, before)), Line::Row(row)) = (&mut self.parser.open, &mut self.line.0)
-            && self.input.advance_by(|text| row.read_first(text, before, *block_size))
-        {
-            before.pass(row);
-            return Ok(true);
-        }
-        if !self.input.advance(idle)? {
-            return Ok(false);
-        }
-        let read = self.parser.line(self.input.line(), &mut self.line);
-        read.map_err(|message| self.input.error(message))?;
-        Ok(true)
-    }
-
-    /// The line that [`PieceReader::advance`] has reached.
-    pub fn line(&self) -> &PieceLine {
-        &self.line
-    }
-
-    /// The error that says `message` of the current line.
-    pub fn error(&self, message: impl Into<String>) -> Error {
-        self.input.error(message)
-    }
-}
-
 /// Merges pieces, in order, into the analysis of the whole trace.
 pub struct Merger {
     options: AnalysisOptions,
@@ -309,12 +201,14 @@ pub struct Merger {
     pieces: u32,
     /// Timestamp of the first request of the last piece that has one.
     started: Option<f64>,
-    /// For lines that come as text.
-    parser: Parser,
+    /// The current row.
+    row: PieceRow,
 }
 
 #[derive(Default)]
 struct OpenPiece {
+    /// What its next row builds on.
+    before: Before,
     requests: u64,
     /// Numbers in the whole trace of the blocks that the piece introduced, as runs.
     numbers: Vec<NumberRun>,
@@ -332,33 +226,60 @@ impl Merger {
             previous: None,
             pieces: 0,
             started: None,
-            parser: Parser::default(),
+            row: PieceRow::default(),
         }
+    }
+
+    /// Goes on to the next line of an input of pieces, which follow each other in the order of the trace,
+    /// and takes it; false after the last.
+    ///
+    /// # Errors
+    /// Those of [`Input::advance`] and of [`Merger::line`].
+    pub fn advance(
+        &mut self,
+        input: &mut Input,
+        idle: impl FnMut(Status) -> Result<(), Error>,
+    ) -> Result<bool, Error> {
+        let taken = match &self.open {
+            // A row mostly follows a row: it is read without looking for its end first.
+            Some(piece)
+                if input.advance_by(|text| self.row.read_first(text, &piece.before, self.block_size)) =>
+            {
+                self.take_row()
+            }
+            _ if input.advance(idle)? => self.line(input.line()),
+            _ => return Ok(false),
+        };
+        taken.map_err(|message| input.error(message))?;
+        Ok(true)
     }
 
     /// Takes the text of the next line of the pieces.
     ///
     /// # Errors
-    /// What is wrong with the line, and those of [`Merger::add`].
-    pub fn line(&mut self, line: &[u8]) -> Result<(), Invalid> {
-        let mut read = PieceLine::default();
-        self.parser.line(line, &mut read)?;
-        self.add(&read)
-    }
-
-    /// Takes the next line of the pieces, which follow each other in the order of the trace.
-    ///
-    /// # Errors
     /// What is wrong with the line or the order, without its place.
-    pub fn add(&mut self, line: &PieceLine) -> Result<(), Invalid> {
-        match &line.0 {
-            Line::Header(header) => self.begin(header),
-            Line::Row(row) => self.row(row),
-            Line::Trailer(trailer) => self.end(trailer),
+    pub fn line(&mut self, line: &[u8]) -> Result<(), Invalid> {
+        let Some(piece) = &self.open else { return self.begin(line) };
+        if line.trim_ascii_start().first() == Some(&b'[') {
+            self.row.read(line, &piece.before, self.block_size)?;
+            return self.take_row();
         }
+        let trailer = Trailer::scan(line).map_or_else(|| serde_json::from_slice(line), Ok);
+        self.end(&trailer.map_err(|e| Invalid::malformed(format!("expected the last line of a piece: {e}")))?)
     }
 
-    fn begin(&mut self, header: &Header) -> Result<(), Invalid> {
+    fn begin(&mut self, line: &[u8]) -> Result<(), Invalid> {
+        let header: Header = serde_json::from_slice(line).map_err(|_| {
+            Invalid::malformed("expected the first line of a piece, as trace-stats --partial writes it")
+        })?;
+        if header.kvtrace_partial != VERSION {
+            let found = header.kvtrace_partial;
+            return Err(Invalid::conflict(format!("version {found} of a piece, expected {VERSION}")));
+        }
+        if !(1..=MAX_BLOCK_SIZE).contains(&header.block_size) {
+            let found = header.block_size;
+            return Err(Invalid::value(format!("block_size: expected a number of tokens, found {found}")));
+        }
         match (header.piece, self.previous) {
             (Some((i, n)), _) if i == 0 || i > n => {
                 return Err(Invalid::conflict(format!("there is no piece {i} of {n}")));
@@ -390,8 +311,10 @@ impl Merger {
         Ok(())
     }
 
-    fn row(&mut self, row: &PieceRow) -> Result<(), Invalid> {
+    fn take_row(&mut self) -> Result<(), Invalid> {
         let (Some(piece), Some(analysis)) = (&mut self.open, &mut self.analysis) else { return Ok(()) };
+        let row = &self.row;
+        piece.before.pass(row);
         // Numbers say more about the order than times do.
         if !piece.timed
             && self.previous.is_none()
@@ -407,7 +330,7 @@ impl Merger {
         }
         piece.requests += 1;
         // A row of a few bytes may name more blocks than there is memory for a bit of each.
-        let bytes = analysis.bytes().total() + 8 * piece.numbers.len() + row.news() as usize / 8;
+        let bytes = analysis.state.bytes().total() + 8 * piece.numbers.len() + row.news() as usize / 8;
         if self.options.budget.is_some_and(|budget| bytes > budget) {
             return Err(Invalid::over_limit("the pieces need more than --max-memory"));
         }

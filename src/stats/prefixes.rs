@@ -13,52 +13,15 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
-use crate::blocks::{BlockNumber, NumberRun};
+use crate::blocks::{BlockNumber, NumberRun, Numbering};
 use crate::error::Invalid;
-use crate::stats::Report;
+use crate::stats::figures::{PrefixFigures, PrefixRow, Report};
 use crate::stats::recency::{Kept, reserve};
 use crate::stats::seen::Seen;
 use crate::stats::statistic::{Bytes, Forgetting, Known, Statistic};
 
 /// Segments at any time, at some 120 bytes each.
 pub(super) const MAX_SEGMENTS: usize = 200_000;
-
-/// A prefix that several requests share.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct PrefixRow {
-    /// Id of its last block.
-    pub id: u64,
-    /// Its length in blocks.
-    pub blocks: u64,
-    /// Its length in tokens.
-    pub tokens: u64,
-    /// Requests that begin with it.
-    pub requests: u64,
-    /// Tokens that an infinite cache serves from those of its blocks that no shorter prefix in this
-    /// table would account for: the ones that just as many requests use as its last.
-    pub saved_tokens: u128,
-    /// Line of the first request that begins with it, over all files.
-    pub first_line: u64,
-    /// Line of the last one.
-    pub last_line: u64,
-    /// Longest time between consecutive ones, in milliseconds of trace time.
-    pub longest_pause_ms: f64,
-}
-
-/// The shared prefixes that saved most.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct PrefixFigures {
-    /// Most saved tokens first.
-    #[serde(rename = "top")]
-    pub rows: Vec<PrefixRow>,
-    /// Saved tokens of a row may be too few by this many, never too many.
-    #[serde(rename = "top_error_tokens")]
-    pub error_tokens: u128,
-}
 
 /// A use of blocks by a request.
 #[derive(Clone, Copy)]
@@ -226,8 +189,8 @@ impl Prefixes {
         self.segments.retain(|_, segment| segment.saved() > limit);
     }
 
-    /// Goes on with the blocks that are kept; `ids` names blocks by their old numbers.
-    fn retain(&mut self, kept: &Kept, ids: impl Fn(&[BlockNumber]) -> Vec<u64>) {
+    /// Goes on with the blocks that are kept of those in `numbering`.
+    fn retain(&mut self, kept: &Kept, numbering: &Numbering) {
         let mut gone: Vec<(BlockNumber, Segment)> = Vec::new();
         let mut segments = BTreeMap::new();
         for (first, mut segment) in std::mem::take(&mut self.segments) {
@@ -249,34 +212,27 @@ impl Prefixes {
             origin.first = kept.rank(origin.first);
             ends.next().is_some_and(|end| end > origin.first)
         });
-        gone.sort_unstable_by_key(|(last, segment)| (std::cmp::Reverse(segment.saved()), *last));
-        gone.truncate(self.top);
-        self.forgotten.extend(self.rows(&gone, ids));
-        self.forgotten.sort_by_key(|row| std::cmp::Reverse(row.saved_tokens));
-        self.forgotten.truncate(self.top);
+        self.forgotten = self.best(gone, numbering);
     }
 
-    fn rows(
-        &self,
-        segments: &[(BlockNumber, Segment)],
-        ids: impl Fn(&[BlockNumber]) -> Vec<u64>,
-    ) -> Vec<PrefixRow> {
+    /// The segments, given with their last blocks, and the forgotten ones that saved most.
+    fn best(&self, mut segments: Vec<(BlockNumber, Segment)>, numbering: &Numbering) -> Vec<PrefixRow> {
+        segments.sort_unstable_by_key(|(last, segment)| (std::cmp::Reverse(segment.saved()), *last));
+        segments.truncate(self.top);
         let last: Vec<BlockNumber> = segments.iter().map(|(last, _)| *last).collect();
-        let named = ids(&last).into_iter().zip(segments);
-        named.map(|(id, (_, segment))| segment.row(id, self.block_size)).collect()
-    }
-
-    /// The prefixes so far; `ids` names blocks.
-    fn figures(&self, ids: impl Fn(&[BlockNumber]) -> Vec<u64>) -> PrefixFigures {
-        let last = |(&first, segment): (&BlockNumber, &Segment)| (first + segment.len - 1, *segment);
-        let mut best: Vec<(BlockNumber, Segment)> = self.segments.iter().map(last).collect();
-        best.sort_unstable_by_key(|(last, segment)| (std::cmp::Reverse(segment.saved()), *last));
-        best.truncate(self.top);
+        let named = numbering.ids(&last).into_iter().zip(&segments);
         let mut rows = self.forgotten.clone();
-        rows.extend(self.rows(&best, ids));
+        rows.extend(named.map(|(id, (_, segment))| segment.row(id, self.block_size)));
         rows.sort_by_key(|row| std::cmp::Reverse(row.saved_tokens));
         rows.truncate(self.top);
-        PrefixFigures { rows, error_tokens: self.error_tokens }
+        rows
+    }
+
+    /// The prefixes so far.
+    fn figures(&self, numbering: &Numbering) -> PrefixFigures {
+        let last = |(&first, segment): (&BlockNumber, &Segment)| (first + segment.len - 1, *segment);
+        let segments = self.segments.iter().map(last).collect();
+        PrefixFigures { rows: self.best(segments, numbering), error_tokens: self.error_tokens }
     }
 }
 
@@ -297,12 +253,12 @@ impl Statistic for Prefixes {
 
     fn forget(&mut self, forgetting: &Forgetting) {
         if let Some(kept) = forgetting.kept {
-            self.retain(kept, |blocks| forgetting.numbering.ids(blocks));
+            self.retain(kept, forgetting.numbering);
         }
     }
 
     fn report(&self, known: &Known, report: &mut Report) {
-        report.prefixes = Some(self.figures(|blocks| known.numbering.ids(blocks)));
+        report.prefixes = Some(self.figures(known.numbering));
     }
 }
 
@@ -337,8 +293,9 @@ mod tests {
             paths.push(hit.into_iter().chain(next..next + new).collect());
             next += new;
         }
-        let ids = |blocks: &[BlockNumber]| blocks.iter().map(|&block| block.into()).collect();
-        let (exact, few) = (exact.figures(ids), few.figures(ids));
+        let mut numbering = Numbering::default();
+        numbering.number(&(0..next.into()).collect::<Vec<u64>>(), &mut Vec::new()).unwrap();
+        let (exact, few) = (exact.figures(&numbering), few.figures(&numbering));
         assert!(few.error_tokens > 0 && exact.error_tokens == 0);
         let best = &exact.rows[0];
         assert_eq!(best.id, few.rows[0].id);

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use crate::stats::bins::Bin;
-use crate::stats::summary::{Summary, interpolate};
+use crate::stats::summary::{Bin, Summary, interpolate};
 
 /// The most distinct fractions that are counted exactly; far more than real traces have.
 const EXACT_FRACTIONS: usize = 1 << 20;
@@ -87,17 +86,16 @@ impl RateDistribution {
         let mean = values.iter().map(|&(value, count)| value * count as f64).sum::<f64>() / n;
         let square = |value: f64| (value - mean) * (value - mean);
         let variance = values.iter().map(|&(value, count)| square(value) * count as f64).sum::<f64>() / n;
-        let at_rank = |rank: u64| {
-            let mut below = 0;
-            let found = values.iter().find(|&&(_, count)| {
-                below += count;
-                rank < below
-            });
-            found.map_or(max, |&(value, _)| value)
-        };
-        let values = percentiles.iter().map(|&p| interpolate(p, self.count, at_rank)).collect();
-        let (std, percents) = (variance.sqrt(), percentiles.to_vec());
-        Some(Summary { mean, std, min, max, percentiles: values, percents, bins: Vec::new() })
+        let percentile = |&p: &f64| interpolate(p, self.count, values.iter().copied());
+        Some(Summary {
+            mean,
+            std: variance.sqrt(),
+            min,
+            max,
+            percentiles: percentiles.iter().map(percentile).collect(),
+            percents: percentiles.to_vec(),
+            bins: Vec::new(),
+        })
     }
 }
 

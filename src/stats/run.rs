@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::analysis::{Analysis, AnalysisOptions};
+use super::analysis::Analysis;
 use super::cache::CacheOptions;
 use super::figures::{Report, WindowReport};
-use super::groups::Groups;
-use super::pieces::{Merger, PartialWriter, Piece, PieceReader};
+use super::groups::{GroupReport, Groups};
+use super::pieces::{Merger, PartialWriter, Piece};
+use super::statistics::AnalysisOptions;
 use super::window::WindowSize;
 use crate::error::{Error, Result};
 use crate::io::{Input, InputOptions, Observer, Output};
@@ -86,7 +87,7 @@ pub trait Render {
 
     /// Appends a report on all requests and those on groups by the value of `field`; one without a value
     /// is of the requests that have no group.
-    fn groups(&self, report: &Report, field: &str, groups: &[(Option<String>, Report)], out: &mut Vec<u8>);
+    fn groups(&self, report: &Report, field: &str, groups: &[GroupReport], out: &mut Vec<u8>);
 
     /// Appends the figures of a window.
     fn window(&self, report: &WindowReport, out: &mut Vec<u8>);
@@ -247,18 +248,14 @@ fn write_piece(task: &Task, piece: Option<Piece>, observer: &mut dyn Observer) -
 
 fn merge(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Result<()> {
     // Without a line of a piece the figures would be wrong.
-    let input = Input::new(&task.files, InputOptions { skip_invalid: false, ..task.input.clone() })?;
+    let mut input = Input::new(&task.files, InputOptions { skip_invalid: false, ..task.input.clone() })?;
     observer.begin(input.total_size());
-    let mut pieces = PieceReader::new(input);
     let output = Output::create(task.output.as_deref())?;
     let mut merger = Merger::new(task.analysis.clone());
-    while pieces.advance(|status| {
+    while merger.advance(&mut input, |status| {
         observer.progress(status);
         Ok(())
-    })? {
-        let added = merger.add(pieces.line());
-        added.map_err(|message| pieces.error(message))?;
-    }
+    })? {}
     observer.end();
     let analysis = merger.finish()?;
     report(task, &analysis, None, style, output, observer)

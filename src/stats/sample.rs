@@ -18,17 +18,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use foldhash::fast::RandomState;
-use serde::Serialize;
-
 use crate::error::Invalid;
-use crate::stats::Report;
 use crate::stats::accuracy::{Accuracy, Figure};
 use crate::stats::cache::{CacheFigures, CacheOptions, CapacityRow, Hits, TargetRow};
 use crate::stats::fenwick::Fenwick;
+use crate::stats::figures::{Report, SampleFigures, StandardErrors};
 use crate::stats::seen::{HitCount, Seen};
 use crate::stats::statistic::{Known, Statistic};
 use crate::stats::totals::ratio;
+use foldhash::fast::RandomState;
 
 /// Parts of the sample from whose differences errors are estimated.
 const PARTS: usize = 16;
@@ -64,38 +62,6 @@ impl Estimate {
         let error = rate.filter(|&rate| rate > 0.0).map(|rate| rate * self.error / self.value);
         Figure::new(rate, Accuracy::Estimate { standard_error: error })
     }
-}
-
-/// What a sample is worth.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct SampleFigures {
-    /// Blocks in the sample.
-    pub sampled_blocks: u64,
-    /// Share of the first blocks that are in it.
-    pub first_block_share: f64,
-    /// Share of the other blocks that are in it.
-    pub other_block_share: f64,
-    /// Those of the figures that are estimates.
-    pub standard_errors: StandardErrors,
-}
-
-/// Standard errors of figures, by the names of these.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct StandardErrors {
-    /// Of the number of distinct blocks.
-    pub unique_blocks: Option<f64>,
-    /// Of the number of blocks that occur more than once.
-    pub shared_blocks: Option<f64>,
-    /// Of the number of blocks that start two or more requests.
-    pub prefix_groups: Option<f64>,
-    /// Of the tokens that an infinite cache serves.
-    pub cached_tokens: Option<f64>,
-    /// Of its token hit rate.
-    pub token_hit_rate: Option<f64>,
-    /// Of its block hit rate.
-    pub block_hit_rate: Option<f64>,
 }
 
 /// A block of the sample.
@@ -199,6 +165,13 @@ fn bin(distance: f64) -> usize {
 /// The least distance in a bin.
 fn lower_edge(bin: usize) -> f64 {
     if bin <= 64 { bin as f64 } else { 64.0 * 2_f64.powf((bin - 64) as f64 / 32.0) }
+}
+
+/// Adds a place that a block of `stratum` holds.
+fn push(stacks: &mut [Fenwick; 3], stratum: usize) {
+    for (of, stack) in stacks.iter_mut().enumerate() {
+        stack.push(u32::from(of == stratum));
+    }
 }
 
 /// The finalizer of `SplitMix64` (Steele, Lea, Flood: Fast splittable pseudorandom number generators,
@@ -331,9 +304,7 @@ impl Sample {
         }
         entry.place = place;
         entry.uses = entry.uses.saturating_add(1);
-        for (stratum, stack) in self.stacks.iter_mut().enumerate() {
-            stack.push(u32::from(stratum == entry.stratum));
-        }
+        push(&mut self.stacks, entry.stratum);
         self.places += 1;
     }
 
@@ -386,9 +357,7 @@ impl Sample {
         self.stacks = Default::default();
         for (place, entry) in order.iter_mut().enumerate() {
             entry.place = place as u32;
-            for (stratum, stack) in self.stacks.iter_mut().enumerate() {
-                stack.push(u32::from(stratum == entry.stratum));
-            }
+            push(&mut self.stacks, entry.stratum);
         }
         self.places = order.len() as u32;
     }
@@ -401,22 +370,6 @@ impl Sample {
     /// Hit tokens of an LRU cache of `capacity` blocks.
     fn hit_tokens_at(&self, capacity: u64) -> Estimate {
         self.sum(|stratum| stratum.hit_tokens_at(capacity as f64))
-    }
-
-    /// The smallest LRU cache with `share` of the hits of an infinite one, and its hit tokens.
-    fn smallest(&self, share: f64) -> (u64, Estimate) {
-        // Sums of weights are not exact.
-        let wanted = share * self.hit_tokens_at(u64::MAX).value * (1.0 - 1e-9);
-        let (mut low, mut high) = (0, 1);
-        while self.hit_tokens_at(high).value < wanted && high < 1 << 62 {
-            (low, high) = (high, high * 2);
-        }
-        while high - low > 1 {
-            let middle = low + (high - low) / 2;
-            let enough = self.hit_tokens_at(middle).value >= wanted;
-            (low, high) = if enough { (low, middle) } else { (middle, high) };
-        }
-        (high, self.hit_tokens_at(high))
     }
 
     /// Distinct blocks.
@@ -454,9 +407,20 @@ impl Sample {
         self.options.sort(rows, self.row("infinite", working_set, self.hit_tokens_at(u64::MAX)))
     }
 
+    /// The smallest LRU cache with `share` of the hits of an infinite one.
     fn target(&self, share: f64) -> TargetRow {
-        let (capacity, hits) = self.smallest(share);
-        TargetRow { share, row: self.row("lru", capacity, hits) }
+        // Sums of weights are not exact.
+        let wanted = share * self.hit_tokens_at(u64::MAX).value * (1.0 - 1e-9);
+        let (mut low, mut high) = (0, 1);
+        while self.hit_tokens_at(high).value < wanted && high < 1 << 62 {
+            (low, high) = (high, high * 2);
+        }
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            let enough = self.hit_tokens_at(middle).value >= wanted;
+            (low, high) = if enough { (low, middle) } else { (middle, high) };
+        }
+        TargetRow { share, row: self.row("lru", high, self.hit_tokens_at(high)) }
     }
 }
 

@@ -127,12 +127,11 @@ impl Statistic for Sharing {
 
     #[inline]
     fn bytes(&self) -> Bytes {
-        Bytes {
-            blocks: self.repeats.bytes(),
-            log: self.log.bytes(),
-            distributions: self.settled.context.bytes() + self.settled.unique.bytes(),
-            ..Bytes::default()
-        }
+        Bytes { blocks: self.repeats.bytes(), log: self.log.bytes(), ..Bytes::default() }
+    }
+
+    fn distribution_bytes(&self) -> usize {
+        self.settled.context.bytes() + self.settled.unique.bytes()
     }
 
     /// Settles all requests so far.

@@ -3,11 +3,10 @@
 
 use crate::blocks::{BlockNumber, Numbering};
 use crate::error::Invalid;
-use crate::stats::bins::Bin;
 use crate::stats::distribution::Distribution;
 use crate::stats::recency::Kept;
 use crate::stats::seen::Seen;
-use crate::stats::summary::Summary;
+use crate::stats::summary::{Bin, Summary};
 use crate::stats::{Bound, Report};
 
 /// One of the independent parts of an analysis. To add one, write its file, name it in the list of
@@ -19,10 +18,15 @@ pub(super) trait Statistic {
     /// When there is more than can be counted.
     fn add(&mut self, seen: &Seen) -> Result<(), Invalid>;
 
-    /// Memory in use, as far as it grows.
+    /// Memory in use, as far as it grows. It is asked for after every request.
     #[inline]
     fn bytes(&self) -> Bytes {
         Bytes::default()
+    }
+
+    /// Bytes of distributions, which forgetting does not reduce and which count for groups alone.
+    fn distribution_bytes(&self) -> usize {
+        0
     }
 
     /// Makes do with the blocks that are kept.
@@ -45,6 +49,10 @@ impl<S: Statistic> Statistic for Option<S> {
     #[inline]
     fn bytes(&self) -> Bytes {
         self.as_ref().map_or_else(Bytes::default, Statistic::bytes)
+    }
+
+    fn distribution_bytes(&self) -> usize {
+        self.as_ref().map_or(0, Statistic::distribution_bytes)
     }
 
     fn forget(&mut self, forgetting: &Forgetting) {
@@ -75,8 +83,6 @@ pub(super) struct Bytes {
     pub(super) simulated: usize,
     /// Of the curve of LRU hits, which forgetting does not reduce.
     pub(super) curve: usize,
-    /// Of distributions, which forgetting does not reduce and which count for groups alone.
-    pub(super) distributions: usize,
 }
 
 impl Bytes {
@@ -89,11 +95,6 @@ impl Bytes {
     pub(super) fn growing(self) -> usize {
         self.blocks + self.log + self.simulated
     }
-
-    /// What one of many analyses cannot give back.
-    pub(super) fn fixed(self) -> usize {
-        self.curve + self.distributions
-    }
 }
 
 impl std::ops::AddAssign for Bytes {
@@ -103,7 +104,6 @@ impl std::ops::AddAssign for Bytes {
         self.log += other.log;
         self.simulated += other.simulated;
         self.curve += other.curve;
-        self.distributions += other.distributions;
     }
 }
 

@@ -1,20 +1,42 @@
 //! The list of statistics.
 
 use crate::error::Invalid;
-use crate::stats::analysis::AnalysisOptions;
 use crate::stats::arrivals::Arrivals;
-use crate::stats::cache::Caches;
+use crate::stats::cache::{CacheOptions, Caches};
 use crate::stats::distribution::Distribution;
 use crate::stats::lengths::Lengths;
 use crate::stats::prefixes::Prefixes;
 use crate::stats::sample::Sample;
-use crate::stats::seen::{HitCount, Seen};
+use crate::stats::seen::{HitCount, HitRule, Seen};
 use crate::stats::sharing::Sharing;
 use crate::stats::statistic::{Bytes, Forgetting, Known, Statistic};
 use crate::stats::timeline::Timeline;
 use crate::stats::totals::Totals;
-use crate::stats::window::Window;
+use crate::stats::window::{Window, WindowSize};
 use crate::stats::{Bound, Report};
+
+/// What is to be analysed.
+#[derive(Clone, Debug, Default)]
+pub struct AnalysisOptions {
+    /// Which cached blocks count as hits.
+    pub hit_rule: HitRule,
+    /// Which finite caches to study.
+    pub caches: CacheOptions,
+    /// Estimate hits from a sample of at most this many blocks in place of keeping them all.
+    pub approx: Option<usize>,
+    /// Report this many shared prefixes, those that save most.
+    pub top: usize,
+    /// Count what charts need.
+    pub pictures: bool,
+    /// Report on windows of this size. Then the context length, which looks ahead over the whole
+    /// trace, is not kept, and no memory grows with the number of requests.
+    pub window: Option<WindowSize>,
+    /// The percentiles in the reports on windows, in percent.
+    pub window_percentiles: Vec<f64>,
+    /// Bytes that may be used for blocks and requests before half of the blocks, those used least
+    /// recently, are forgotten.
+    pub budget: Option<usize>,
+}
 
 /// What statistics are made for.
 pub(super) struct Purpose<'a> {
@@ -56,6 +78,13 @@ macro_rules! statistics {
             pub(super) fn bytes(&self) -> Bytes {
                 let mut sum = Bytes::default();
                 $(sum += self.$name.bytes();)+
+                sum
+            }
+
+            /// Bytes of all distributions.
+            pub(super) fn distribution_bytes(&self) -> usize {
+                let mut sum = 0;
+                $(sum += self.$name.distribution_bytes();)+
                 sum
             }
 

@@ -1,7 +1,7 @@
 //! Requests by trace time, for charts, in constant memory.
 
 use crate::error::Invalid;
-use crate::stats::Report;
+use crate::stats::figures::{Bucket, Report, TimelineFigures};
 use crate::stats::seen::Seen;
 use crate::stats::statistic::{Known, Statistic};
 
@@ -17,39 +17,6 @@ const FULL: u64 = 4;
 
 /// Length of a bucket at first, in milliseconds.
 const FIRST_LENGTH_MS: f64 = 125.0;
-
-/// Requests that arrive in one stretch of trace time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bucket {
-    /// How many.
-    pub requests: u64,
-    /// Prompt tokens of those that have ids.
-    pub tokens: u128,
-    /// Of these, what an infinite cache of everything before would have served.
-    pub cached_tokens: u128,
-}
-
-impl Bucket {
-    /// Share of the prompt tokens that are cached, or `None` without any.
-    pub fn token_hit_rate(&self) -> Option<f64> {
-        (self.tokens > 0).then(|| self.cached_tokens as f64 / self.tokens as f64)
-    }
-
-    fn add(&mut self, other: Self) {
-        self.requests += other.requests;
-        self.tokens += other.tokens;
-        self.cached_tokens += other.cached_tokens;
-    }
-}
-
-/// Requests by trace time.
-#[derive(Clone, Debug, Default)]
-pub struct TimelineFigures {
-    /// Length of a bucket, in seconds.
-    pub length_s: f64,
-    /// Buckets from the first request on, at most [`TIME_BUCKETS`]; none without timestamps.
-    pub buckets: Vec<Bucket>,
-}
 
 /// Arrivals by time, in [`TIME_BUCKETS`] buckets at most.
 #[derive(Clone)]

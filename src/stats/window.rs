@@ -3,15 +3,12 @@
 //! A window is a number of requests or a span of trace time, which is the running maximum of the
 //! timestamps. A late record counts in the window that is open.
 
-use hdrhistogram::Histogram;
-use serde::Serialize;
-
 use crate::error::Invalid;
-use crate::stats::Report;
-
+use crate::stats::figures::{Report, WindowFigures};
 use crate::stats::seen::Seen;
 use crate::stats::statistic::{Known, Statistic};
 use crate::stats::summary::Summary;
+use hdrhistogram::Histogram;
 
 /// Where a window ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,37 +18,6 @@ pub enum WindowSize {
     Requests(u64),
     /// At every multiple of this many milliseconds of trace time, at least 1.
     Time(u64),
-}
-
-/// Figures of one window.
-#[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
-pub struct WindowFigures {
-    /// Number of the window, from 0. Windows of time without a request are passed over.
-    pub window: u64,
-    /// Where the window begins, in milliseconds: a window of requests with the trace time of its
-    /// first one that has a time.
-    pub start_ms: Option<f64>,
-    /// Requests in it.
-    pub requests: u64,
-    /// Of these, records stamped before the window began.
-    pub late: u64,
-    /// Sum of the input lengths, in tokens.
-    pub input_tokens: u128,
-    /// Sum of the output lengths, in tokens.
-    pub output_tokens: u128,
-    /// Prompt tokens that an infinite cache of everything before would have served.
-    pub cached_tokens: u128,
-    /// Blocks that occurred for the first time.
-    pub new_blocks: u64,
-    /// Mean over the requests of the share of blocks that were cached.
-    pub hit_rate: Option<f64>,
-    /// Cached over input tokens.
-    pub token_hit_rate: Option<f64>,
-    /// Prompt length; percentiles have three digits.
-    pub input_length: Option<Summary>,
-    /// Generated length; percentiles have three digits.
-    pub output_length: Option<Summary>,
 }
 
 /// The open window of a stream, in constant memory.
