@@ -175,7 +175,7 @@ fn engines_hashes_are_their_own() {
     ] {
         for (kind, expected) in [("vllm", pickle), ("vllm-cbor", cbor)] {
             let mut args = vec!["-b", size, "--ids", kind];
-            args.extend(salt.iter().flat_map(|salt| ["--salt", salt]));
+            args.extend(salt.iter().flat_map(|salt| ["--salt", salt, "--extra-keys", "bare"]));
             assert_eq!(found(&args), expected, "{args:?}");
         }
     }
@@ -347,13 +347,21 @@ fn a_log_of_requests_is_told_from_chats() {
         format!("{{\"messages\": [{question}]}}\n{{\"messages\": [{question}, {answer}, {question}]}}\n");
     let ran = run("trace-hash", &[], &log);
     assert_eq!(lines(&ran.stdout).len(), 2);
-    assert!(ran.stderr.contains("the last question of 1 chat is left out"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("1 chat with answers in it is taken as one request"), "{}", ran.stderr);
+    let told = run("trace-hash", &["--turns", "last"], &log);
+    assert_eq!((told.stdout, &*told.stderr), (ran.stdout, ""));
+    let said = r#"{"from": "human", "value": "why?"}, {"from": "gpt", "value": "so"}"#;
+    let cut = format!("{{\"conversations\": [{said}, {said}, {{\"from\": \"human\", \"value\": \"?\"}}]}}\n");
+    let ran = run("trace-hash", &[], &cut);
+    assert_eq!(lines(&ran.stdout).len(), 2);
+    assert!(ran.stderr.contains("1 whole chat ends with a question, which is left out"), "{}", ran.stderr);
     assert!(ran.stderr.contains("use --turns last"), "{}", ran.stderr);
     let chat = format!("{{\"messages\": [{question}, {answer}]}}\n");
     for (args, input) in
         [(&["--turns", "last"][..], &log), (&["--turns", "each"], &log), (&["-q"], &log), (&[], &chat)]
     {
-        assert_eq!(run("trace-hash", args, input).stderr, "", "{args:?}");
+        let args = [args, &["--output-length", "1"]].concat();
+        assert_eq!(run("trace-hash", &args, input).stderr, "", "{args:?}");
     }
 }
 
@@ -422,8 +430,9 @@ fn templates_see_messages_tools_and_tokens() {
     let args = ["--chat-template", &path];
     let chat = r#"{"messages": [{"role": "user", "content": " hi "}, {"role": "assistant", "content": "yo", "tool_calls": [{"function": {"name": "f", "arguments": {"b": 1, "a": ["é", "<"]}}}]}, {"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "text", "text": "y"}]}], "tools": [{"z": 1, "a": 2.5}], "chat_template_kwargs": {"thinking": "T"}}"#;
     let tools = "<s>[{\"z\": 1, \"a\": 2.5}]user=hi;";
-    assert_rendered(&args, chat, &[&format!("{tools}>TNoneTrue")]);
-    let whole = format!("{tools}assistant=yo!{{\"b\": 1, \"a\": [\"é\", \"<\"]}};user=xy;>TNoneTrue");
+    let each = [&args[..], &["--turns", "each"]].concat();
+    assert_rendered(&each, chat, &[&format!("{tools}>TNoneTrue")]);
+    let whole = format!("{tools}assistant=yo!{{\"b\": 1, \"a\": [\"é\", \"<\"]}};user=x\ny;>TNoneTrue");
     assert_rendered(&[&args[..], &["--turns", "last"]].concat(), chat, &[&whole]);
     let sharegpt = r#"{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}, {"from": "human", "value": "c"}, {"from": "gpt", "value": "d"}]}"#;
     assert_rendered(&args, sharegpt, &["<s>user=a;>NoneTrue", "<s>user=a;assistant=b;user=c;>NoneTrue"]);

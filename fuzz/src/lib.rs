@@ -5,7 +5,7 @@
 //! calls them (`fuzz_targets/`), and so do the normal tests, with the cases that are kept
 //! (`tests/corpus.rs`).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStringExt;
@@ -17,12 +17,12 @@ use kvtrace::io::{Input, InputOptions};
 use kvtrace::record::formats::{Format, Target, TargetWriter};
 use kvtrace::record::kv_size::kv_bytes_per_token;
 use kvtrace::record::line::TraceLine;
-use kvtrace::record::prompt::{Content, OutputLength, PromptOptions, PromptRecord, Turns};
+use kvtrace::record::prompt::{Chat, Content, OutputLength, PromptOptions, PromptRecord, Turns};
 use kvtrace::record::time::{Millis, TimeForm, Unit};
 use kvtrace::record::{MAX_TIME, Record, TraceReader, general, scan};
 use kvtrace::stats::{Analysis, AnalysisOptions, Merger, PartialWriter};
 use kvtrace::synth::{Generator, Knobs, Model, ModelReader, RequestWriter, SyntheticRequest, WriteOptions};
-use kvtrace::tokens::template::{Messages, Template};
+use kvtrace::tokens::template::{SeenMessages, TODAY, Template};
 use kvtrace::tokens::{Encoder, Tokenizer, chat};
 use kvtrace::{cli, report};
 use serde_json::Value;
@@ -112,7 +112,7 @@ pub fn line(data: &[u8]) {
 }
 
 /// A line of prompts: what was read says the same when it is written in the plainest shape, and
-/// kept fields stand in the line as they are.
+/// kept fields are JSON on one line.
 pub fn prompt(data: &[u8]) {
     let (flags, line) = choice(data);
     let flag = |bit: u8| flags >> bit & 1 == 1;
@@ -121,7 +121,7 @@ pub fn prompt(data: &[u8]) {
         text: flag(1) && flag(2) && flag(3),
         turns: if flag(4) { Turns::Last } else { Turns::Each },
         keep: vec!["model".to_owned(), "x".to_owned()],
-        raw_chats: flag(5),
+        ignore_keys: flag(5),
         timestamp_field: flag(6).then(|| "t".to_owned()),
         output_field: flag(7).then(|| "o".to_owned()),
     };
@@ -135,7 +135,7 @@ pub fn prompt(data: &[u8]) {
         return;
     }
     for (_, value) in &record.kept {
-        assert!(text.contains(value.as_str()));
+        assert!(!value.contains(|c: char| c.is_ascii_control()));
         serde_json::from_str::<&RawValue>(value).unwrap();
     }
     let content = match &record.content {
@@ -143,28 +143,36 @@ pub fn prompt(data: &[u8]) {
         Content::Tokens(lists) => serde_json::json!({ "prompt_token_ids": lists }),
         Content::Chat(chat) => {
             assert!(chat.requests.is_sorted_by(|a, b| a < b) && !chat.requests.is_empty());
-            assert!(chat.requests.iter().all(|&request| request <= chat.turns.len()));
-            if let Some(source) = &chat.source {
-                assert_eq!(source.messages.len(), chat.turns.len());
-            }
-            let turn = |turn: &chat::Turn| serde_json::json!({ "role": turn.role, "content": turn.text });
-            serde_json::json!({ "messages": chat.turns.iter().map(turn).collect::<Vec<_>>() })
+            assert!(chat.requests.iter().all(|&request| request <= chat.messages.len()));
+            let raw = |json: &str| serde_json::from_str::<Box<RawValue>>(json).unwrap();
+            let messages: Vec<_> = chat.messages.iter().map(|message| raw(&message.json)).collect();
+            let fields = chat.fields.iter().map(|(name, json)| (name.clone(), raw(json)));
+            let mut object: HashMap<String, _> = fields.collect();
+            object.insert("messages".into(), serde_json::value::to_raw_value(&messages).unwrap());
+            object.extend(chat.tools.iter().map(|tools| ("tools".to_owned(), raw(&tools.json))));
+            object.extend(chat.arguments.iter().map(|json| ("chat_template_kwargs".to_owned(), raw(json))));
+            return check_chat(chat, &serde_json::to_string(&object).unwrap(), options.turns);
         }
     };
     let mut object = content.as_object().unwrap().clone();
     match &record.output {
         OutputLength::Known(length) => object.insert("output_length".into(), (*length).into()),
         OutputLength::Text(text) => object.insert("output".into(), text.clone().into()),
-        OutputLength::Unknown => None,
+        OutputLength::Limit(length) => object.insert("max_tokens".into(), (*length).into()),
+        OutputLength::Answer(_) | OutputLength::Unknown => None,
     };
     let plain = PromptOptions { turns: options.turns, ..PromptOptions::default() };
     let again = PromptRecord::parse(Value::from(object).to_string().as_bytes(), &plain).unwrap();
-    let mut expected = record.content;
-    if let Content::Chat(chat) = &mut expected {
-        chat.source = None;
-    }
-    assert_eq!(again.content, expected);
+    assert_eq!(again.content, record.content);
     assert_eq!(again.output, record.output);
+}
+
+/// What a chat was made into is read as it stands.
+fn check_chat(chat: &Chat, line: &str, turns: Turns) {
+    let options = PromptOptions { turns, ..PromptOptions::default() };
+    let again = PromptRecord::parse(line.as_bytes(), &options).unwrap();
+    let Content::Chat(again) = again.content else { panic!("{line}") };
+    assert_eq!(again.messages, chat.messages);
 }
 
 fn lines_of(bytes: &[u8], max_line: usize) -> Option<Input> {
@@ -560,23 +568,29 @@ pub fn template(data: &[u8]) {
     let (source, line) = halves(data);
     let default = br#"{"messages":[{"role":"system","content":"s"},{"role":"user","content":"u"},{"role":"assistant","content":"a"}],"tools":[{"name":"f"}]}"#;
     let line = if line.is_empty() { default } else { line };
-    let options = PromptOptions { raw_chats: true, ..PromptOptions::default() };
+    let options = PromptOptions::default();
     let Ok(PromptRecord { content: Content::Chat(chat), .. }) = PromptRecord::parse(line, &options) else {
         return;
     };
-    let messages = match Messages::new(&chat) {
-        Ok(messages) => messages,
+    let reference = Template::parse("t", CHATML.to_owned()).unwrap();
+    let conversation = match reference.conversation(&chat, &mut SeenMessages::new(0)) {
+        Ok(conversation) => conversation,
         Err(reason) => return check_reason(&reason),
     };
-    let reference = Template::parse("t", CHATML.to_owned()).unwrap();
     for &end in &chat.requests {
         let (mut jinja, mut plain) = (String::new(), String::new());
-        let usual = chat.source.iter().flat_map(|source| &source.messages).all(|message| {
-            let message: Value = serde_json::from_str(message).unwrap();
-            message["role"].is_string() && (message["content"].is_string() || message["content"].is_array())
+        let plain_texts = chat.messages.iter().all(|message| {
+            let message: Value = serde_json::from_str(&message.json).unwrap();
+            let fields = message.as_object().unwrap();
+            let own = message["role"] != "developer" && message["role"] != "system";
+            own && message["content"].is_string()
+                && fields.keys().all(|name| name == "role" || name == "content")
         });
-        if reference.render(&messages, end, &mut jinja).is_ok() && usual {
-            chat::render(&chat.turns[..end], &mut plain);
+        let rendered = reference.render(&conversation, end, TODAY, &mut jinja);
+        if plain_texts && chat.invites() && rendered.is_ok() {
+            let turns: Vec<_> =
+                chat.messages[..end].iter().map(|m| chat::Turn::of_message(m).unwrap()).collect();
+            chat::render(&turns, &mut plain);
             assert_eq!(jinja, plain);
         }
     }
@@ -584,10 +598,14 @@ pub fn template(data: &[u8]) {
         Ok(template) => template,
         Err(error) => return check_message(&error),
     };
+    let conversation = match template.conversation(&chat, &mut SeenMessages::new(0)) {
+        Ok(conversation) => conversation,
+        Err(reason) => return check_reason(&reason),
+    };
     for &end in chat.requests.iter().take(3) {
         let render = || {
             let mut out = String::new();
-            template.render(&messages, end, &mut out).map(|()| out)
+            template.render(&conversation, end, TODAY, &mut out).map(|()| out)
         };
         let first = render();
         if let Err(reason) = &first {

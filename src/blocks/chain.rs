@@ -6,10 +6,14 @@ use foldhash::fast::RandomState;
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::encode::{cbor_block, cbor_text, pickle_block, pickle_text};
+use super::encode::{Extra, cbor_block, cbor_text, pickle_block, pickle_text};
+use crate::record::prompt::Keys;
 
 /// Separates these hashes from those of all other uses of BLAKE3.
 const CONTEXT: &str = "kvtrace 2026-11-25 prefix block chain";
+
+/// The same for chains of requests with a salt, a model or an adapter of their own.
+const KEYED_CONTEXT: &str = "kvtrace 2026-11-27 prefix block chain with keys";
 
 /// The seed of Dynamo's hashes.
 const DYNAMO_SEED: u64 = 1337;
@@ -57,11 +61,13 @@ pub enum Scheme {
         /// What keys the chain.
         salt: Option<String>,
     },
-    /// SHA-256 over Python objects, as in vLLM: parent, tokens, and for the first block the salt of the
-    /// request.
+    /// SHA-256 over Python objects, as vLLM does it: parent, tokens, and extra keys: the `LoRA` adapter, and
+    /// for the first block the salt of the request.
     Vllm {
         /// How the objects become bytes.
         encoding: Encoding,
+        /// Which version wrote the extra keys.
+        extra_keys: ExtraKeys,
         /// Where the chain begins: `PYTHONHASHSEED`.
         seed: String,
         /// `cache_salt` of the requests.
@@ -82,6 +88,16 @@ pub enum Encoding {
     Pickle,
     /// `sha256_cbor`: canonical CBOR.
     Cbor,
+}
+
+/// How vLLM writes what blocks are keyed by beside their tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExtraKeys {
+    /// Each with its kind before it, since 0.31.
+    #[default]
+    Tagged,
+    /// The bare texts, before 0.31.
+    Bare,
 }
 
 impl Scheme {
@@ -112,14 +128,50 @@ impl Scheme {
         }
     }
 
-    /// The hash before the first block.
-    fn root(&self) -> [u8; 32] {
+    /// The hash before the first block of a request with these keys.
+    fn root(&self, keys: &Keys) -> [u8; 32] {
         match self {
-            Self::Kvtrace { salt } => blake3::derive_key(CONTEXT, salt.as_deref().unwrap_or("").as_bytes()),
+            Self::Kvtrace { salt } => {
+                let salt = salt.as_deref().unwrap_or("");
+                if *keys == Keys::default() {
+                    return blake3::derive_key(CONTEXT, salt.as_bytes());
+                }
+                // Each text with its length before it, so that no two lists of texts are the same bytes.
+                let texts =
+                    [Some(salt), keys.cache_salt.as_deref(), keys.model.as_deref(), keys.lora.as_deref()];
+                let mut bytes = Vec::new();
+                for text in texts {
+                    bytes.extend(text.map_or(u64::MAX, |text| text.len() as u64).to_le_bytes());
+                    bytes.extend_from_slice(text.unwrap_or_default().as_bytes());
+                }
+                blake3::derive_key(KEYED_CONTEXT, &bytes)
+            }
             Self::Dynamo { .. } => [0; 32],
             Self::Vllm { encoding: Encoding::Pickle, seed, .. } => Sha256::digest(pickle_text(seed)).into(),
             Self::Vllm { encoding: Encoding::Cbor, seed, .. } => Sha256::digest(cbor_text(seed)).into(),
         }
+    }
+
+    /// What vLLM hashes with each block of a request with these keys, and with the first one beside it.
+    fn extras(&self, keys: &Keys) -> (Vec<Extra>, Vec<Extra>) {
+        let Self::Vllm { extra_keys, salt, .. } = self else { return Default::default() };
+        let tagged = *extra_keys == ExtraKeys::Tagged;
+        let lora = keys.lora.as_ref().map(|name| {
+            let path = keys.lora_path.as_ref().unwrap_or(name);
+            if tagged {
+                Extra::Tuple(vec!["lora".to_owned(), name.clone(), path.clone()])
+            } else {
+                Extra::Text(name.clone())
+            }
+        });
+        let salt = keys.cache_salt.as_ref().or(salt.as_ref()).map(|salt| {
+            if tagged {
+                Extra::Tuple(vec!["cache_salt".to_owned(), salt.clone()])
+            } else {
+                Extra::Text(salt.clone())
+            }
+        });
+        (lora.into_iter().collect(), salt.into_iter().collect())
     }
 }
 
@@ -129,6 +181,9 @@ pub struct BlockChain {
     partial: Partial,
     scheme: Scheme,
     root: [u8; 32],
+    keys: Keys,
+    /// What is hashed with each block, and with the first one beside it.
+    extras: (Vec<Extra>, Vec<Extra>),
     bytes: Vec<u8>,
     hashes: Vec<BlockHash>,
     seen: SeenBlocks,
@@ -153,9 +208,28 @@ struct SeenBlock {
 impl BlockChain {
     /// Cuts into blocks of `block_size` tokens, at least 1.
     pub fn new(block_size: usize, partial: Partial, scheme: Scheme) -> Self {
-        let root = scheme.root();
-        let (block_size, seen) = (block_size.max(1), SeenBlocks::default());
-        Self { block_size, partial, scheme, root, bytes: Vec::new(), hashes: Vec::new(), seen }
+        let keys = Keys::default();
+        Self {
+            block_size: block_size.max(1),
+            partial,
+            root: scheme.root(&keys),
+            extras: scheme.extras(&keys),
+            scheme,
+            keys,
+            bytes: Vec::new(),
+            hashes: Vec::new(),
+            seen: SeenBlocks::default(),
+        }
+    }
+
+    /// The prompts from here on are of requests with these keys.
+    pub fn set_keys(&mut self, keys: &Keys) {
+        if self.keys != *keys {
+            self.keys.clone_from(keys);
+            self.root = self.scheme.root(keys);
+            self.extras = self.scheme.extras(keys);
+            self.hashes.clear();
+        }
     }
 
     /// Lets it remember blocks, in at most so many bytes.
@@ -198,7 +272,8 @@ impl BlockChain {
     /// The hash of a full block, from memory if it is there.
     fn full_block(&mut self, block: &[u32]) -> BlockHash {
         let parent = self.hashes.last().map_or(self.root, |hash| hash.0);
-        if self.seen.places.is_empty() {
+        let first = self.hashes.is_empty() && !self.extras.1.is_empty();
+        if self.seen.places.is_empty() || first || !self.extras.0.is_empty() {
             return self.block(block);
         }
         let fingerprint = self.seen.hasher.hash_one((parent, block));
@@ -229,17 +304,19 @@ impl BlockChain {
                 bytes.extend(block.iter().flat_map(|token| token.to_le_bytes()));
                 BlockHash(*blake3::keyed_hash(&parent, bytes).as_bytes())
             }
-            Scheme::Vllm { encoding, salt, .. } => {
-                let salt = salt.as_deref().filter(|_| first);
+            Scheme::Vllm { encoding, .. } => {
+                let of_first = if first { &self.extras.1[..] } else { &[] };
+                let extras = [&self.extras.0[..], of_first].concat();
                 match encoding {
-                    Encoding::Pickle => pickle_block(&parent, block, salt, bytes),
-                    Encoding::Cbor => cbor_block(&parent, block, salt, bytes),
+                    Encoding::Pickle => pickle_block(&parent, block, &extras, bytes),
+                    Encoding::Cbor => cbor_block(&parent, block, &extras, bytes),
                 }
                 BlockHash(Sha256::digest(bytes).into())
             }
             Scheme::Dynamo { salt } => {
+                let salt = self.keys.cache_salt.as_ref().or(salt.as_ref());
                 bytes.extend(block.iter().flat_map(|token| token.to_le_bytes()));
-                let extra = salt.as_ref().map_or(0, |salt| xxh3_64_with_seed(salt.as_bytes(), 1));
+                let extra = salt.map_or(0, |salt| xxh3_64_with_seed(salt.as_bytes(), 1));
                 let own = xxh3_64_with_seed(bytes, DYNAMO_SEED.wrapping_add(extra));
                 let mut chained = [0; 32];
                 if first {
@@ -273,7 +350,12 @@ mod tests {
     }
 
     fn schemes() -> [Scheme; 5] {
-        let vllm = |encoding| Scheme::Vllm { encoding, seed: VLLM_SEED.into(), salt: None };
+        let vllm = |encoding| Scheme::Vllm {
+            encoding,
+            seed: VLLM_SEED.into(),
+            salt: None,
+            extra_keys: ExtraKeys::Tagged,
+        };
         let salted = Scheme::Kvtrace { salt: Some("pepper".into()) };
         [plain(), salted, vllm(Encoding::Pickle), vllm(Encoding::Cbor), Scheme::Dynamo { salt: None }]
     }
@@ -363,9 +445,17 @@ mod tests {
     #[test]
     fn vllm_hashes_are_its_own() {
         let tokens: Vec<u32> = (0..300).map(|i| (i * 7919 + 13) % 152_064).collect();
-        let cbor = Scheme::Vllm { encoding: Encoding::Cbor, seed: VLLM_SEED.into(), salt: None };
+        let cbor = Scheme::Vllm {
+            encoding: Encoding::Cbor,
+            seed: VLLM_SEED.into(),
+            salt: None,
+            extra_keys: ExtraKeys::Tagged,
+        };
         let found = hashes(&tokens, 128, Partial::Drop, cbor.clone());
-        assert_eq!(hex(&cbor.root()), "9bd96a485ad84efdafb72ee48a1d7a69bcead0f8f0433173941b276b9581eef0");
+        assert_eq!(
+            hex(&cbor.root(&Keys::default())),
+            "9bd96a485ad84efdafb72ee48a1d7a69bcead0f8f0433173941b276b9581eef0"
+        );
         assert_eq!(
             found.iter().map(|h| hex(&h.0)).collect::<Vec<_>>(),
             [
@@ -375,10 +465,26 @@ mod tests {
         );
         let numbers: Vec<u64> = found.iter().map(|h| cbor.number(h)).collect();
         assert_eq!(numbers, [8_263_819_412_558_533_880, 13_774_986_176_891_249_317]);
-        let seeded = Scheme::Vllm { encoding: Encoding::Cbor, seed: "0".into(), salt: None };
-        assert_eq!(hex(&seeded.root()), "4e1195df020de59e0d65a33a4279f1183e7ae4e5d980e309f8b55adff2e61c3e");
-        let pickle = Scheme::Vllm { encoding: Encoding::Pickle, seed: VLLM_SEED.into(), salt: None };
-        assert_eq!(hex(&pickle.root()), "066b1e8987e027138e98701c46128929378935f9b6cd1549105ae6b4f0d71198");
+        let seeded = Scheme::Vllm {
+            encoding: Encoding::Cbor,
+            seed: "0".into(),
+            salt: None,
+            extra_keys: ExtraKeys::Tagged,
+        };
+        assert_eq!(
+            hex(&seeded.root(&Keys::default())),
+            "4e1195df020de59e0d65a33a4279f1183e7ae4e5d980e309f8b55adff2e61c3e"
+        );
+        let pickle = Scheme::Vllm {
+            encoding: Encoding::Pickle,
+            seed: VLLM_SEED.into(),
+            salt: None,
+            extra_keys: ExtraKeys::Tagged,
+        };
+        assert_eq!(
+            hex(&pickle.root(&Keys::default())),
+            "066b1e8987e027138e98701c46128929378935f9b6cd1549105ae6b4f0d71198"
+        );
         assert_eq!(
             hashes(&tokens, 128, Partial::Drop, pickle).iter().map(|h| hex(&h.0)).collect::<Vec<_>>(),
             [
@@ -386,6 +492,56 @@ mod tests {
                 "1cb030ec07ba92f9fb16f30b9659e85f7378e01d6105dfb15fafb5b0f0f44481"
             ]
         );
+    }
+
+    /// The values are those of Python's pickle; the first is that of vLLM 0.32's own code as well.
+    #[test]
+    fn keys_of_a_request_are_hashed_as_vllm_does() {
+        let text = |text: &str| Some(text.to_owned());
+        let hash = |extra_keys, keys: &Keys| {
+            let (encoding, seed) = (Encoding::Pickle, VLLM_SEED.into());
+            let scheme = Scheme::Vllm { encoding, seed, salt: None, extra_keys };
+            let mut chain = BlockChain::new(16, Partial::Drop, scheme);
+            chain.set_keys(keys);
+            let tokens: Vec<u32> = (100..116).collect();
+            hex(&chain.hashes(&tokens, 0)[0].0)
+        };
+        let salted = Keys { cache_salt: text("abc"), model: text("not hashed"), ..Keys::default() };
+        let adapted = Keys { lora: text("ad"), lora_path: text("/x"), ..Keys::default() };
+        let both = Keys { cache_salt: text("abc"), ..adapted.clone() };
+        for (extra_keys, keys, expected) in [
+            (ExtraKeys::Tagged, &salted, "439e3ffb5ebef43ed1dcc851f909ac2d915079f9c91fb048e23efa4d00d571d3"),
+            (ExtraKeys::Bare, &salted, "45ca85a58aabfadb19df3c9f305081e4c5e8a9311d19e21ac73b019b713ad2eb"),
+            (ExtraKeys::Tagged, &adapted, "8f2f8c8a7e0941b4cdb07d3e4b94c0b710d5d6c02ec029f17beb561033644830"),
+            (ExtraKeys::Tagged, &both, "f73966e3267884072f957de86f85f74a01a0137af7849584013f4bfda60c35da"),
+        ] {
+            assert_eq!(hash(extra_keys, keys), expected, "{keys:?}");
+        }
+    }
+
+    #[test]
+    fn requests_with_other_keys_share_no_block() {
+        let text = |text: &str| Some(text.to_owned());
+        let all = [
+            Keys::default(),
+            Keys { cache_salt: text("x"), ..Keys::default() },
+            Keys { model: text("x"), ..Keys::default() },
+            Keys { lora: text("x"), ..Keys::default() },
+            Keys { model: text("x"), lora: text("x"), ..Keys::default() },
+            Keys { model: text("xx"), ..Keys::default() },
+        ];
+        let tokens: Vec<u32> = (0..600).collect();
+        let mut chain = BlockChain::new(200, Partial::Keep, plain()).with_memory(1 << 20);
+        let mut seen = HashMap::new();
+        for round in 0..3 {
+            for (i, keys) in all.iter().enumerate() {
+                chain.set_keys(keys);
+                for hash in chain.hashes(&tokens, 0) {
+                    assert_eq!(*seen.entry(*hash).or_insert(i), i, "round {round}");
+                }
+            }
+        }
+        assert_eq!(seen.len(), 3 * all.len());
     }
 
     /// The values that Dynamo's own tests have, and those of its crate dynamo-kv-hashing 1.6.1

@@ -1,7 +1,16 @@
 //! Python objects as bytes: the two encodings that vLLM hashes.
 //!
 //! A block is the tuple `(parent, (token, ...), extra)` of bytes, integers, and `None` or a tuple of
-//! one text. Only what these shapes need is implemented; both encodings determine every byte of them.
+//! texts and tuples of texts. Only what these shapes need is implemented; both encodings
+//! determine every byte of them.
+
+/// What is hashed with a block beside its tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Extra {
+    Text(String),
+    /// Two or three texts.
+    Tuple(Vec<String>),
+}
 
 /// CBOR of a text.
 pub(super) fn cbor_text(text: &str) -> Vec<u8> {
@@ -11,17 +20,24 @@ pub(super) fn cbor_text(text: &str) -> Vec<u8> {
 }
 
 /// Appends the canonical CBOR of a block.
-pub(super) fn cbor_block(parent: &[u8; 32], tokens: &[u32], salt: Option<&str>, out: &mut Vec<u8>) {
+pub(super) fn cbor_block(parent: &[u8; 32], tokens: &[u32], extras: &[Extra], out: &mut Vec<u8>) {
     cbor_head(4, 3, out);
     cbor_head(2, parent.len() as u64, out);
     out.extend_from_slice(parent);
     cbor_head(4, tokens.len() as u64, out);
     tokens.iter().for_each(|&token| cbor_head(0, token.into(), out));
-    match salt {
-        None => out.push(0xf6),
-        Some(salt) => {
-            cbor_head(4, 1, out);
-            put_cbor_text(salt, out);
+    if extras.is_empty() {
+        out.push(0xf6);
+        return;
+    }
+    cbor_head(4, extras.len() as u64, out);
+    for extra in extras {
+        match extra {
+            Extra::Text(text) => put_cbor_text(text, out),
+            Extra::Tuple(texts) => {
+                cbor_head(4, texts.len() as u64, out);
+                texts.iter().for_each(|text| put_cbor_text(text, out));
+            }
         }
     }
 }
@@ -66,7 +82,7 @@ pub(super) fn pickle_text(text: &str) -> Vec<u8> {
 }
 
 /// Appends the pickle of a block.
-pub(super) fn pickle_block(parent: &[u8; 32], tokens: &[u32], salt: Option<&str>, out: &mut Vec<u8>) {
+pub(super) fn pickle_block(parent: &[u8; 32], tokens: &[u32], extras: &[Extra], out: &mut Vec<u8>) {
     framed(out, |out| {
         out.extend([b'C', 32]);
         out.extend_from_slice(parent);
@@ -83,12 +99,20 @@ pub(super) fn pickle_block(parent: &[u8; 32], tokens: &[u32], salt: Option<&str>
                 out.extend([b't', MEMO]);
             }
         }
-        match salt {
-            None => out.push(b'N'),
-            Some(salt) => {
-                put_pickle_text(salt, out);
-                out.extend([0x85, MEMO]);
+        if extras.is_empty() {
+            out.push(b'N');
+        } else {
+            for extra in extras {
+                match extra {
+                    Extra::Text(text) => put_pickle_text(text, out),
+                    Extra::Tuple(texts) => {
+                        texts.iter().for_each(|text| put_pickle_text(text, out));
+                        out.extend([0x84 + texts.len() as u8, MEMO]);
+                    }
+                }
             }
+            // There are one or two.
+            out.extend([0x84 + extras.len() as u8, MEMO]);
         }
         out.extend([0x87, MEMO]);
     });

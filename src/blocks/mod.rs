@@ -6,7 +6,7 @@ mod numbering;
 mod state;
 mod table;
 
-pub use chain::{BlockChain, BlockHash, BlockKey, Encoding, Partial, Scheme, VLLM_SEED};
+pub use chain::{BlockChain, BlockHash, BlockKey, Encoding, ExtraKeys, Partial, Scheme, VLLM_SEED};
 pub(crate) use encode::MAX_PICKLED;
 pub use numbering::{BlockNumber, NumberRun, Numbering};
 pub(crate) use state::StateFile;

@@ -1,5 +1,6 @@
 //! Options of `trace-hash`.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,13 +9,14 @@ use super::common::{Common, CommonOptions, HasCommon};
 use super::memory::default_max_memory;
 use super::spec::{Opt, Rule, Spec, opt};
 use super::value::Value;
-use crate::blocks::{Encoding, MAX_PICKLED, Partial, Scheme, StateHeader, VLLM_SEED};
+use crate::blocks::{Encoding, ExtraKeys, MAX_PICKLED, Partial, Scheme, StateHeader, VLLM_SEED};
 use crate::error::{Error, Result};
-use crate::hash::{DEFAULT_OUTPUT_LENGTH, HashOptions, IdForm, IdSource, Outcome, Task, WriteOptions};
+use crate::hash::{HashOptions, IdForm, IdSource, Outcome, Task, WriteOptions};
+use crate::record::line::OWN_NAMES;
 use crate::record::prompt::{PromptOptions, Turns};
 use crate::record::time::{TimeForm, Unit};
 use crate::record::{DEFAULT_BLOCK_SIZE, MAX_LENGTH};
-use crate::tokens::template::Template;
+use crate::tokens::template::{ContentFormat, Template};
 use crate::tokens::{Tokenizer, find_model};
 
 /// What the user has typed.
@@ -26,6 +28,7 @@ pub struct Options {
     tokenizer: Option<PathBuf>,
     special_tokens: bool,
     template: Option<PathBuf>,
+    content_format: Option<ContentFormat>,
     block_size: Option<usize>,
     partial: Option<Partial>,
     ids: IdKind,
@@ -33,6 +36,7 @@ pub struct Options {
     ids_as: IdsAs,
     salt: Option<String>,
     hash_seed: Option<String>,
+    extra_keys: Option<ExtraKeys>,
     state: Option<PathBuf>,
     output_length: Option<u64>,
     turns: Option<Turns>,
@@ -99,7 +103,16 @@ impl Choice for Partial {
 }
 
 impl Choice for Turns {
-    const NAMES: NamedValues<Self> = &[("each", Self::Each), ("last", Self::Last)];
+    const NAMES: NamedValues<Self> = &[("auto", Self::Auto), ("each", Self::Each), ("last", Self::Last)];
+}
+
+impl Choice for ContentFormat {
+    const NAMES: NamedValues<Self> =
+        &[("auto", Self::Auto), ("string", Self::String), ("parts", Self::Parts)];
+}
+
+impl Choice for ExtraKeys {
+    const NAMES: NamedValues<Self> = &[("tagged", Self::Tagged), ("bare", Self::Bare)];
 }
 
 impl Choice for TimeForm {
@@ -131,6 +144,7 @@ const OPTIONS: &[Opt<Options>] = &[
     opt("tokenizer").file(|o, v| v.file().map(|path| o.tokenizer = Some(path))),
     opt("add-special-tokens").flag(|o| o.special_tokens = true),
     opt("chat-template").file(|o, v| v.file().map(|path| o.template = Some(path))),
+    opt("content-format").choice::<_, ContentFormat>(|o, v| v.pick().map(|it| o.content_format = Some(it))),
     opt("field").value(|o, v| v.string().map(|field| o.prompts.field = Some(field))),
     opt("text").flag(|o| o.prompts.text = true),
     opt("turns").choice::<_, Turns>(|o, v| v.pick().map(|turns| o.turns = Some(turns))),
@@ -139,6 +153,8 @@ const OPTIONS: &[Opt<Options>] = &[
     opt("ids-as").choice::<_, IdsAs>(|o, v| v.pick().map(|form| o.ids_as = form)),
     opt("salt").value(|o, v| v.salt().map(|salt| o.salt = Some(salt))),
     opt("hash-seed").value(|o, v| v.string().map(|seed| o.hash_seed = Some(seed))),
+    opt("extra-keys").choice::<_, ExtraKeys>(|o, v| v.pick().map(|keys| o.extra_keys = Some(keys))),
+    opt("ignore-keys").flag(|o| o.prompts.ignore_keys = true),
     opt("state").file(|o, v| v.own_file().map(|path| o.state = Some(path))),
     opt("timestamp-field").value(|o, v| v.string().map(|field| o.prompts.timestamp_field = Some(field))),
     opt("timestamp-unit").choice::<_, TimeForm>(|o, v| v.pick().map(|form| o.times = Some(form))),
@@ -165,6 +181,7 @@ const RULES: &[Rule<Options>] = &[
         "--state keeps numbers; it does not go with --ids other than dense",
     ),
     (|o| o.hash_seed.is_some() && !o.is_vllm(), "--hash-seed needs --ids vllm or vllm-cbor"),
+    (|o| o.extra_keys.is_some() && !o.is_vllm(), "--extra-keys needs --ids vllm or vllm-cbor"),
     (
         |o| o.is_vllm() && o.partial == Some(Partial::Keep),
         "--ids vllm has no hash for a partial block (--partial keep)",
@@ -197,7 +214,10 @@ const RULES: &[Rule<Options>] = &[
         "--output-length is for records that do not say it, and --output-field asks all",
     ),
     (
-        |o| o.prompts.text && (o.template.is_some() || o.turns == Some(Turns::Last)),
+        |o| {
+            let template = o.template.is_some() || o.content_format.is_some();
+            o.prompts.text && (template || o.turns == Some(Turns::Last))
+        },
         "--text lines are no chats: --text goes neither with --chat-template nor with --turns",
     ),
     (
@@ -257,15 +277,7 @@ impl Options {
 
     /// What makes one doubt whether the options left to their defaults suit the input.
     pub fn warnings(&self, outcome: &Outcome) -> Vec<String> {
-        let mut warnings = Vec::new();
-        let unanswered = outcome.unanswered;
-        if unanswered > 0 && self.turns.is_none() {
-            let plural = if unanswered == 1 { "" } else { "s" };
-            warnings.push(format!(
-                "each answer of a chat is a request, so the last question of {unanswered} chat{plural} is \
-                 left out; for a log of requests use --turns last"
-            ));
-        }
+        let mut warnings = remarks(outcome, self.turns.is_none());
         let unit = outcome.likely_unit.filter(|_| self.times.is_none()).and_then(|unit| match unit {
             Unit::Seconds => Some(("seconds", "s")),
             Unit::Milliseconds => None,
@@ -286,13 +298,16 @@ impl Options {
         let partial = self.partial.unwrap_or(if engine { Partial::Drop } else { Partial::Keep });
         let (tokenizer, folder) = self.tokenizer()?;
         let template = match (&self.template, folder) {
-            (Some(path), _) => Some(Template::load(path)?),
+            (Some(path), folder) => Some(Template::load(path, folder.as_deref())?),
             (None, Some(folder)) => Template::in_folder(&folder)?,
             (None, None) => None,
         };
+        let format = self.content_format.unwrap_or_default();
+        let template = template.map(|template| template.with_content_format(format));
         let mut prompts = self.prompts.clone();
         prompts.turns = self.turns.unwrap_or_default();
-        prompts.raw_chats = template.is_some();
+        let mut named = HashSet::new();
+        prompts.keep.retain(|name| named.insert(name.clone()));
         if self.times.is_some() && prompts.timestamp_field.is_none() {
             prompts.timestamp_field = Some("timestamp".to_owned());
         }
@@ -304,7 +319,7 @@ impl Options {
             block_size: self.block_size(),
             partial,
             scheme: self.scheme(),
-            output_length: self.output_length.unwrap_or(DEFAULT_OUTPUT_LENGTH),
+            output_length: self.output_length,
             reuse: self.reuse.unwrap_or(REUSE),
         })
     }
@@ -316,7 +331,7 @@ impl Options {
             IdKind::Dense | IdKind::Hash => Scheme::Kvtrace { salt },
             IdKind::Vllm(encoding) => {
                 let seed = self.hash_seed.clone().unwrap_or_else(|| VLLM_SEED.to_owned());
-                Scheme::Vllm { encoding, seed, salt }
+                Scheme::Vllm { encoding, seed, salt, extra_keys: self.extra_keys.unwrap_or_default() }
             }
             IdKind::Dynamo => Scheme::Dynamo { salt },
         }
@@ -338,7 +353,8 @@ impl Options {
             )));
         }
         let tokenizer = Tokenizer::load(path, self.special_tokens)?;
-        Ok((tokenizer, path.is_dir().then(|| path.clone())))
+        let folder = if path.is_dir() { path.as_path() } else { path.parent().unwrap_or(Path::new("")) };
+        Ok((tokenizer, Some(folder.to_owned())))
     }
 
     /// How hashes are written as ids.
@@ -361,6 +377,54 @@ impl Options {
             ..self.write.clone()
         }
     }
+}
+
+/// What is said about the records at the end.
+fn remarks(outcome: &Outcome, turns_left_open: bool) -> Vec<String> {
+    let counts = &outcome.counts;
+    // What all requests lack is no surprise.
+    let some = |count: u64| if count < outcome.requests { count } else { 0 };
+    let remarks = [
+        (
+            counts.taken_as_requests,
+            "chat with answers in it is taken as one request, as it was sent (--turns last)",
+            "chats with answers in them are taken as one request each, as they were sent (--turns last)",
+        ),
+        (
+            counts.taken_as_chats,
+            "whole chat is taken as a request per answer (--turns each)",
+            "whole chats are taken as a request per answer (--turns each)",
+        ),
+        (
+            if turns_left_open { counts.unanswered } else { 0 },
+            "whole chat ends with a question, which is left out; for a log of requests use --turns last",
+            "whole chats end with a question, which is left out; for a log of requests use --turns last",
+        ),
+        (
+            counts.stand_ins,
+            "part of a message, such as an image, has a short text in its place: its tokens are not known",
+            "parts of messages, such as images, have a short text in their place: their tokens are not known",
+        ),
+        (
+            counts.without_template,
+            "chat is in the default template: the tokenizer's folder has no template of the model (--chat-template)",
+            "chats are in the default template: the tokenizer's folder has no template of the model (--chat-template)",
+        ),
+        (
+            counts.continued,
+            "request goes on from a response whose turns are not in the log (previous_response_id)",
+            "requests go on from responses whose turns are not in the log (previous_response_id)",
+        ),
+        (some(counts.without_time), "request has no time", "requests have no time"),
+        (some(counts.without_output), "request has no output length", "requests have no output length"),
+        (
+            counts.limits,
+            "request does not say how long its output was: the most allowed is taken",
+            "requests do not say how long their output was: the most allowed is taken",
+        ),
+    ];
+    let said = remarks.into_iter().filter(|(count, ..)| *count > 0);
+    said.map(|(count, one, several)| format!("{count} {}", if count == 1 { one } else { several })).collect()
 }
 
 /// The tokenizer that is part of the program under this name.
@@ -388,8 +452,8 @@ fn output_length(value: &Value) -> Result<u64, String> {
 
 fn kept_field(value: &Value) -> Result<String, String> {
     let name = value.string()?;
-    if matches!(&*name, "timestamp" | "input_length" | "output_length" | "hash_ids") {
-        return Err(format!("{name} is written in any case"));
+    if OWN_NAMES.contains(&&*name) || matches!(&*name, "cached_tokens" | "recorded_input_length") {
+        return Err(format!("{name} is written in any case, or means what is written"));
     }
     Ok(name)
 }

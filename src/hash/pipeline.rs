@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::HashOptions;
+use super::options::HashOptions;
 use super::worker::{Hashed, Worker};
 use super::write::{Refusal, TraceWriter};
 use crate::error::{Error, Result};

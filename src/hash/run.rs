@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use super::options::HashOptions;
 use super::pipeline::{Ended, hash_lines};
-use super::{HashOptions, IdForm, Ids, TraceWriter, WriteOptions};
+use super::worker::Counts;
+use super::write::{IdForm, Ids, TraceWriter, WriteOptions};
 use crate::blocks::{KeyTable, StateFile, StateHeader};
 use crate::error::Result;
 use crate::io::{Input, InputOptions, Observer, Output};
@@ -42,8 +44,10 @@ pub enum IdSource {
 /// What a run has found out about its input.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
-    /// Chats whose last question has no answer, and so is no request.
-    pub unanswered: u64,
+    /// Requests written.
+    pub requests: u64,
+    /// What was remarkable about the records.
+    pub counts: Counts,
     /// The unit that the times are likely to have.
     pub likely_unit: Option<Unit>,
     /// What to say about records that were skipped.
@@ -75,7 +79,7 @@ pub fn run(task: Task, observer: &mut dyn Observer) -> Result<Outcome> {
     });
     observer.end();
     let requests = writer.requests();
-    let (unanswered, likely_unit) = (writer.unanswered(), writer.likely_unit());
+    let (counts, likely_unit) = (writer.counts(), writer.likely_unit());
     let (output, ids) = writer.into_parts();
     // Lines may have been read by others already, so their numbers must not be given again. But nobody
     // has read from a file that does not appear.
@@ -89,5 +93,5 @@ pub fn run(task: Task, observer: &mut dyn Observer) -> Result<Outcome> {
         return Err(error);
     }
     output.finish()?;
-    Ok(Outcome { unanswered, likely_unit, skipped: input.skipped(requests)? })
+    Ok(Outcome { requests, counts, likely_unit, skipped: input.skipped(requests)? })
 }

@@ -2,11 +2,16 @@
 
 use std::ops::Range;
 
-use super::HashOptions;
+use jiff::civil::DateTime;
+
+use super::options::HashOptions;
 use crate::blocks::{BlockChain, BlockHash};
-use crate::record::prompt::{Chat, Content, OutputLength, PromptRecord, Turn};
-use crate::tokens::template::{Messages, Template};
-use crate::tokens::{Encoder, GrowingPrompt, chat};
+use crate::record::prompt::{
+    Chat, Content, OutputLength, PromptReader, PromptRecord, Remarks, Timestamp, Turns,
+};
+use crate::tokens::chat::{self, Turn};
+use crate::tokens::template::{SeenMessages, TODAY, Template};
+use crate::tokens::{Encoder, GrowingPrompt, Recent};
 
 /// The requests of a batch of lines.
 #[derive(Default)]
@@ -16,13 +21,15 @@ pub(super) struct Hashed {
     pub(super) hashes: Vec<BlockHash>,
     /// Bad lines: which of the batch, and why.
     pub(super) rejected: Vec<(usize, String)>,
-    /// Chats whose last question has not become a request.
-    pub(super) unanswered: u64,
+    /// What was remarkable about the records.
+    pub(super) counts: Counts,
 }
 
 /// The fields of a record that each of its requests gets.
 pub(super) struct Fields {
-    pub(super) timestamp: Option<String>,
+    pub(super) timestamp: Option<Timestamp>,
+    pub(super) cached_tokens: Option<u64>,
+    pub(super) recorded_input_length: Option<u64>,
     pub(super) kept: Vec<(String, String)>,
 }
 
@@ -32,15 +39,99 @@ pub(super) struct Request {
     pub(super) record: usize,
     pub(super) line: usize,
     pub(super) input_length: u64,
-    pub(super) output_length: u64,
+    pub(super) output_length: Option<u64>,
     pub(super) shared: usize,
     pub(super) hashes_end: usize,
+}
+
+/// What the user is told at the end: how many records or requests there were of a kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Chats with answers in them that were taken as one request.
+    pub taken_as_requests: u64,
+    /// Chats with answers in them that were taken as a request per answer.
+    pub taken_as_chats: u64,
+    /// Chats whose last question has not become a request.
+    pub unanswered: u64,
+    /// Parts of messages for whose text something else stands, such as images.
+    pub stand_ins: u64,
+    /// Records with earlier turns that only the server has.
+    pub continued: u64,
+    /// Chats in the default template although the tokenizer belongs to a model.
+    pub without_template: u64,
+    /// Requests whose output length is the greatest that was allowed.
+    pub limits: u64,
+    /// Requests without an output length.
+    pub without_output: u64,
+    /// Requests without a time.
+    pub without_time: u64,
+}
+
+impl Counts {
+    /// Adds what a record was read with.
+    fn add(&mut self, remarks: &Remarks) {
+        self.taken_as_requests += u64::from(remarks.turns == Some(Turns::Last));
+        self.taken_as_chats += u64::from(remarks.turns == Some(Turns::Each));
+        self.unanswered += u64::from(remarks.unanswered);
+        self.continued += u64::from(remarks.continued);
+        self.stand_ins += remarks.stand_ins;
+    }
+
+    /// Adds those of other records.
+    pub(super) fn add_all(&mut self, other: &Self) {
+        let Self { taken_as_requests, taken_as_chats, unanswered, stand_ins, continued, .. } = other;
+        self.taken_as_requests += taken_as_requests;
+        self.taken_as_chats += taken_as_chats;
+        self.unanswered += unanswered;
+        self.stand_ins += stand_ins;
+        self.continued += continued;
+        self.limits += other.limits;
+        self.without_output += other.without_output;
+        self.without_time += other.without_time;
+        self.without_template += other.without_template;
+    }
+}
+
+/// The output length of a record's requests, and where it is from.
+#[derive(Clone, Copy)]
+enum Output {
+    Reported(u64),
+    Counted(u64),
+    Limit(u64),
+    Unknown,
+}
+
+impl Output {
+    /// Whether the answers in `chat` tell more: a report is about the whole of a record.
+    fn yields(self, chat: &Chat) -> bool {
+        !matches!(self, Self::Reported(_)) || chat.requests.len() > 1
+    }
+
+    /// The length, or `default`; counts what is no length of this request.
+    fn length(self, default: Option<u64>, out: &mut Hashed) -> Option<u64> {
+        match self {
+            Self::Reported(length) | Self::Counted(length) => Some(length),
+            Self::Limit(length) => {
+                out.counts.limits += 1;
+                Some(length)
+            }
+            Self::Unknown => {
+                out.counts.without_output += u64::from(default.is_none());
+                default
+            }
+        }
+    }
 }
 
 /// One thread's work and the memory for it.
 pub(super) struct Worker {
     options: HashOptions,
+    reader: PromptReader,
     encoder: Encoder,
+    /// The tokens of turns by the ids of their messages.
+    turns: Recent<Box<[u32]>>,
+    /// Messages that a template was given before.
+    messages: SeenMessages,
     chain: BlockChain,
     /// Tokens of the current prompt, and a chat's text as it is rendered; reused.
     tokens: Vec<u32>,
@@ -57,9 +148,12 @@ impl Worker {
     /// One of `workers`.
     pub(super) fn new(options: &HashOptions, workers: usize) -> Self {
         let memory = options.reuse / workers;
-        let of_blocks = memory / 8;
+        let (of_blocks, of_messages) = (memory / 8, memory / 4);
         Self {
-            encoder: Encoder::new(options.tokenizer.clone(), memory - of_blocks),
+            reader: PromptReader::new(options.prompts.clone(), of_messages),
+            encoder: Encoder::new(options.tokenizer.clone(), memory - of_blocks - 2 * of_messages),
+            turns: Recent::new(of_messages),
+            messages: SeenMessages::new(of_messages),
             chain: BlockChain::new(options.block_size, options.partial, options.scheme.clone())
                 .with_memory(of_blocks),
             options: options.clone(),
@@ -75,47 +169,68 @@ impl Worker {
     /// Appends the requests of `line`, number `index` of its batch; a bad line leaves nothing but
     /// the reason.
     pub(super) fn line(&mut self, index: usize, line: &[u8], out: &mut Hashed) {
-        let before = (out.records.len(), out.requests.len(), out.hashes.len());
-        let done = PromptRecord::parse(line, &self.options.prompts)
-            .and_then(|record| self.record(record, index, out));
+        let before = (out.records.len(), out.requests.len(), out.hashes.len(), out.counts);
+        let done = self.reader.read(line).and_then(|record| self.record(record, index, out));
         if let Err(reason) = done {
             out.records.truncate(before.0);
             out.requests.truncate(before.1);
             out.hashes.truncate(before.2);
+            out.counts = before.3;
             out.rejected.push((index, reason));
         }
     }
 
     fn record(&mut self, record: PromptRecord, line: usize, out: &mut Hashed) -> Result<(), String> {
-        let output = match &record.output {
-            OutputLength::Known(length) => *length,
-            OutputLength::Text(text) => self.encoder.count(text)? as u64,
-            OutputLength::Unknown => self.options.output_length,
+        let PromptRecord {
+            content,
+            output,
+            timestamp,
+            cached_tokens,
+            recorded_input_length,
+            keys,
+            kept,
+            remarks,
+        } = record;
+        self.chain.set_keys(&keys);
+        let output = match &output {
+            OutputLength::Known(length) => Output::Reported(*length),
+            OutputLength::Text(text) => Output::Counted(self.encoder.count(text)? as u64),
+            OutputLength::Answer(messages) => {
+                let mut length = 0;
+                for message in messages {
+                    length += self.encoder.count(&Turn::of_message(message)?.text)?;
+                }
+                Output::Counted(length as u64)
+            }
+            OutputLength::Limit(length) => Output::Limit(*length),
+            OutputLength::Unknown => Output::Unknown,
         };
-        out.records.push(Fields { timestamp: record.timestamp, kept: record.kept });
-        match &record.content {
+        let now = timestamp.as_ref().and_then(Timestamp::date).unwrap_or(TODAY);
+        out.records.push(Fields { timestamp, cached_tokens, recorded_input_length, kept });
+        out.counts.add(&remarks);
+        if matches!(content, Content::Chat(_)) && self.options.template.is_none() {
+            out.counts.without_template += u64::from(self.encoder.tokenizer().is_of_model());
+        }
+        match &content {
             Content::Texts(texts) => {
                 for text in texts {
                     self.text(text)?;
-                    self.request(0, output, line, out);
+                    self.request(0, output.length(self.options.output_length, out), line, out);
                 }
             }
             Content::Tokens(lists) => {
                 for tokens in lists {
                     self.tokens.clone_from(tokens);
-                    self.request(0, output, line, out);
+                    self.request(0, output.length(self.options.output_length, out), line, out);
                 }
             }
-            Content::Chat(chat) => {
-                match self.options.template.clone() {
-                    Some(template) => self.templated(chat, &template, output, line, out)?,
-                    None if self.options.reuse > 0 && self.encoder.tokenizer().turns_apart() => {
-                        self.chat(chat, output, line, out)?;
-                    }
-                    None => self.whole_chat(chat, output, line, out)?,
+            Content::Chat(chat) => match self.options.template.clone() {
+                Some(template) => self.templated(chat, &template, now, output, line, out)?,
+                None if self.options.reuse > 0 && self.encoder.tokenizer().turns_apart() => {
+                    self.chat(chat, output, line, out)?;
                 }
-                out.unanswered += u64::from(chat.ends_unanswered());
-            }
+                None => self.whole_chat(chat, output, line, out)?,
+            },
         }
         Ok(())
     }
@@ -135,30 +250,73 @@ impl Worker {
 
     /// A chat's tokens are those of its turns one after the other (see [`chat`]), so each turn is
     /// tokenised and hashed once, however many requests begin with it.
-    fn chat(&mut self, chat: &Chat, output: u64, line: usize, out: &mut Hashed) -> Result<(), String> {
+    fn chat(&mut self, chat: &Chat, output: Output, line: usize, out: &mut Hashed) -> Result<(), String> {
         self.tokens.clear();
+        if let Some(tools) = &chat.tools {
+            self.known_turn(tools.id, || Turn::of_tools(chat).ok_or_else(String::new))?;
+        }
         let (mut done, mut known) = (0, 0);
-        let mut answered = false;
+        let mut answer: Option<Turn> = None;
         for &request in &chat.requests {
-            for turn in &chat.turns[done..request] {
-                self.turn(turn, std::mem::take(&mut answered))?;
+            for (i, message) in (done..request).zip(&chat.messages[done..request]) {
+                if let Some(answer) = answer.take() {
+                    self.turn(&answer, true)?;
+                } else if chat.continues() && i + 1 == chat.messages.len() {
+                    self.open_turn(&Turn::of_message(message)?)?;
+                } else {
+                    self.known_turn(message.id, || Turn::of_message(message))?;
+                }
             }
             done = request;
             let past = self.tokens.len();
-            if self.invitation.is_empty() {
-                self.encoder.encode(chat::INVITATION, &mut self.invitation)?;
+            if chat.invites() {
+                if self.invitation.is_empty() {
+                    self.encoder.encode(chat::INVITATION, &mut self.invitation)?;
+                }
+                self.tokens.extend_from_slice(&self.invitation);
             }
-            self.tokens.extend_from_slice(&self.invitation);
-            answered = chat.answer(request).is_some();
-            let output = match chat.answer(request) {
-                Some(text) => self.count_answer(text)?,
-                None => output,
+            answer = chat.answer(request).map(Turn::of_message).transpose()?;
+            let counted = match &answer {
+                Some(answer) if output.yields(chat) => Some(self.count_answer(&answer.text)?),
+                _ => {
+                    answer = None;
+                    None
+                }
             };
-            self.request(known, output, line, out);
+            let output = counted.map_or(output, Output::Counted);
+            self.request(known, output.length(self.options.output_length, out), line, out);
             self.tokens.truncate(past);
             known = past;
         }
         Ok(())
+    }
+
+    /// Appends the tokens of a turn that may have been tokenised before, under the id of its message.
+    fn known_turn(
+        &mut self,
+        id: Option<u64>,
+        turn: impl FnOnce() -> Result<Turn, String>,
+    ) -> Result<(), String> {
+        if let Some(tokens) = id.and_then(|id| self.turns.get(id)) {
+            self.tokens.extend_from_slice(tokens);
+            return Ok(());
+        }
+        let start = self.tokens.len();
+        self.turn(&turn()?, false)?;
+        if let Some(id) = id {
+            let tokens: Box<[u32]> = self.tokens[start..].into();
+            let bytes = 4 * tokens.len() + 64;
+            self.turns.insert(id, tokens, bytes);
+        }
+        Ok(())
+    }
+
+    /// Appends the tokens of a turn that has no end.
+    fn open_turn(&mut self, turn: &Turn) -> Result<(), String> {
+        self.text.clear();
+        chat::open_turn(&turn.role, &mut self.text);
+        self.text.push_str(&turn.text);
+        self.encoder.encode(&self.text, &mut self.tokens)
     }
 
     /// Appends the tokens of a turn. If it is the answer counted last, most of them are known.
@@ -198,14 +356,30 @@ impl Worker {
 
     /// A chat in the default template, for tokenizers that must see the whole text, and where nothing
     /// is to be reused.
-    fn whole_chat(&mut self, chat: &Chat, output: u64, line: usize, out: &mut Hashed) -> Result<(), String> {
+    fn whole_chat(
+        &mut self,
+        chat: &Chat,
+        output: Output,
+        line: usize,
+        out: &mut Hashed,
+    ) -> Result<(), String> {
+        let tools = Turn::of_tools(chat);
+        let turns = chat.messages.iter().map(Turn::of_message).collect::<Result<Vec<_>, _>>()?;
         for &request in &chat.requests {
             self.text.clear();
-            chat::render(&chat.turns[..request], &mut self.text);
+            tools.iter().for_each(|tools| chat::render_turn(tools, &mut self.text));
+            turns[..request].iter().for_each(|turn| chat::render_turn(turn, &mut self.text));
+            if chat.continues() {
+                let end = self.text.len() - chat::END.len();
+                self.text.truncate(end);
+            }
+            if chat.invites() {
+                self.text.push_str(chat::INVITATION);
+            }
             self.tokens.clear();
             self.encoder.encode(&self.text, &mut self.tokens)?;
             let output = self.answer(chat, request, output)?;
-            self.request(0, output, line, out);
+            self.request(0, output.length(self.options.output_length, out), line, out);
         }
         Ok(())
     }
@@ -216,16 +390,17 @@ impl Worker {
         &mut self,
         chat: &Chat,
         template: &Template,
-        output: u64,
+        now: DateTime,
+        output: Output,
         line: usize,
         out: &mut Hashed,
     ) -> Result<(), String> {
-        let messages = Messages::new(chat)?;
+        let conversation = template.conversation(chat, &mut self.messages)?;
         let grows = chat.requests.len() > 1 && self.options.reuse > 0;
         self.growing.clear();
         for &request in &chat.requests {
             self.text.clear();
-            template.render(&messages, request, &mut self.text)?;
+            template.render(&conversation, request, now, &mut self.text)?;
             let mut known = 0;
             if grows {
                 known = self.growing.advance(&self.text, &mut self.encoder)?;
@@ -236,22 +411,24 @@ impl Worker {
                 self.encoder.encode(&self.text, &mut self.tokens)?;
             }
             let output = self.answer(chat, request, output)?;
-            self.request(known, output, line, out);
+            self.request(known, output.length(self.options.output_length, out), line, out);
         }
         Ok(())
     }
 
     /// The output length of a chat's request: that of the turn which answers it, if there is one.
-    fn answer(&mut self, chat: &Chat, request: usize, output: u64) -> Result<u64, String> {
+    fn answer(&mut self, chat: &Chat, request: usize, output: Output) -> Result<Output, String> {
         match chat.answer(request) {
-            Some(text) => Ok(self.encoder.count(text)? as u64),
-            None => Ok(output),
+            Some(answer) if output.yields(chat) => {
+                Ok(Output::Counted(self.encoder.count(&Turn::of_message(answer)?.text)? as u64))
+            }
+            _ => Ok(output),
         }
     }
 
     /// Appends the request whose prompt is in `self.tokens`; the first `known` of them are those of
     /// the request before.
-    fn request(&mut self, known: usize, output_length: u64, line: usize, out: &mut Hashed) {
+    fn request(&mut self, known: usize, output_length: Option<u64>, line: usize, out: &mut Hashed) {
         let (shared, new) = self.chain.new_hashes(&self.tokens, known);
         out.hashes.extend_from_slice(new);
         out.requests.push(Request {

@@ -1,10 +1,12 @@
 //! What depends on the order of the requests: their numbers, their times, their lines.
 
-use super::worker::{Fields, Hashed, Request};
+use super::worker::{Counts, Fields, Hashed, Request};
 use crate::blocks::{BlockHash, BlockKey, KeyTable, Scheme};
 use crate::error::{Error, Result};
 use crate::io::Output;
+use crate::record::MAX_TIME;
 use crate::record::line::{self, LineWriter};
+use crate::record::prompt::Timestamp;
 use crate::record::time::{self, Millis, TimeForm, Unit};
 
 /// Which ids the blocks get.
@@ -52,7 +54,7 @@ pub struct TraceWriter {
     /// The arrival drawn last, in milliseconds.
     clock: Option<f64>,
     requests: u64,
-    unanswered: u64,
+    counts: Counts,
     likely_unit: Option<Unit>,
     /// The ids of the request written last as text, and where each ends.
     text: Vec<u8>,
@@ -80,7 +82,7 @@ impl TraceWriter {
             random,
             clock: None,
             requests: 0,
-            unanswered: 0,
+            counts: Counts::default(),
             likely_unit: None,
             text: Vec::new(),
             ends: Vec::new(),
@@ -92,10 +94,9 @@ impl TraceWriter {
         self.requests
     }
 
-    /// Number of chats whose last question has not become a request (see
-    /// [`Chat::ends_unanswered`](crate::record::prompt::Chat::ends_unanswered)).
-    pub fn unanswered(&self) -> u64 {
-        self.unanswered
+    /// What was remarkable about the records read so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
     }
 
     /// The unit that the first time taken for milliseconds seems to have.
@@ -118,7 +119,7 @@ impl TraceWriter {
     /// Why that request cannot be written.
     pub(super) fn write(&mut self, hashed: &Hashed, from: usize) -> Result<(), Refusal> {
         if from == 0 {
-            self.unanswered += hashed.unanswered;
+            self.counts.add_all(&hashed.counts);
         }
         let mut start = from.checked_sub(1).map_or(0, |before| hashed.requests[before].hashes_end);
         for request in &hashed.requests[from..] {
@@ -137,19 +138,21 @@ impl TraceWriter {
     fn request(&mut self, request: &Request, fields: &Fields, hashes: &[BlockHash]) -> Result<(), Refusal> {
         let time = self.time(fields).map_err(|reason| Refusal::Record(request.line, reason))?;
         self.find_ids(request.shared, hashes).map_err(Refusal::Run)?;
-        let Self { output, options, text, .. } = self;
+        let Self { output, options, text, counts, .. } = self;
         let out = output.buffer();
         let mut line = LineWriter::new(out);
-        match (time, &fields.timestamp) {
-            (Some(time), _) => line.time(line::TIMESTAMP, time, Unit::Milliseconds),
-            (None, text) => line.json(line::TIMESTAMP, text.as_deref().unwrap_or("0")),
+        match time {
+            Some(Arrival::AsWritten(number)) => line.json(line::TIMESTAMP, number),
+            Some(Arrival::At(time)) => line.time(line::TIMESTAMP, time, Unit::Milliseconds),
+            None => counts.without_time += 1,
         }
         line.number(line::INPUT_LENGTH, request.input_length);
-        line.number(line::OUTPUT_LENGTH, request.output_length);
-        if let Some(size) = options.block_size {
-            line.number(line::BLOCK_SIZE, size as u64);
-        }
+        line.optional(line::OUTPUT_LENGTH, request.output_length);
+        line.optional(line::BLOCK_SIZE, options.block_size.map(|size| size as u64));
         line.list(line::HASH_IDS, |out| out.extend_from_slice(text));
+        line.optional(line::CACHED_TOKENS, fields.cached_tokens);
+        let recorded = fields.recorded_input_length.filter(|&length| length != request.input_length);
+        line.optional(line::RECORDED_INPUT_LENGTH, recorded);
         for (name, value) in &fields.kept {
             line.further(name, value);
         }
@@ -193,28 +196,47 @@ impl TraceWriter {
         Ok(())
     }
 
-    /// The request's arrival, unless the record's own text is to be copied.
-    fn time(&mut self, fields: &Fields) -> Result<Option<Millis>, String> {
+    /// The request's arrival.
+    fn time<'f>(&mut self, fields: &'f Fields) -> Result<Option<Arrival<'f>>, String> {
         if let Some(rate) = self.options.rate {
             // The gaps of a Poisson process. The first request comes at once.
             let gap = |random: &mut fastrand::Rng| -(1.0 - random.f64()).ln() / rate * 1000.0;
             let clock = self.clock.map_or(0.0, |clock| clock + gap(&mut self.random));
             time::check_clock(clock)?;
             self.clock = Some(clock);
-            return Ok(Some(Millis::micros((clock * 1000.0).round() as u64)));
+            return Ok(Some(Arrival::At(Millis::micros((clock * 1000.0).round() as u64))));
         }
-        if self.requests == 0 && self.options.times == TimeForm::default() {
-            self.likely_unit = fields.timestamp.as_deref().and_then(Unit::of_the_present);
+        let Some(Timestamp { text, form }) = &fields.timestamp else { return Ok(None) };
+        if self.requests == 0 && self.options.times == TimeForm::default() && form.is_none() {
+            self.likely_unit = Unit::of_the_present(text);
         }
-        let copied = self.options.times == TimeForm::default() && !self.options.rebase;
-        let Some(text) = fields.timestamp.as_ref().filter(|_| !copied) else { return Ok(None) };
-        let time = self.options.times.parse(text)?;
+        let form = form.unwrap_or(self.options.times);
+        // What is copied is a number, whatever the field held.
+        if form == TimeForm::default() && !self.options.rebase && is_time(text) {
+            return Ok(Some(Arrival::AsWritten(text)));
+        }
+        let time = form.parse(text)?;
         if !self.options.rebase {
-            return Ok(Some(time));
+            return Ok(Some(Arrival::At(time)));
         }
         let first = *self.first_time.get_or_insert(time);
-        Ok(Some(time - first))
+        Ok(Some(Arrival::At(time - first)))
     }
+}
+
+/// When a request arrived.
+enum Arrival<'f> {
+    /// At this number of milliseconds, in the record's own digits.
+    AsWritten(&'f str),
+    At(Millis),
+}
+
+/// Whether `text` is a JSON number that can be a time.
+fn is_time(text: &str) -> bool {
+    let begins = text.starts_with(|c: char| c == '-' || c.is_ascii_digit());
+    begins
+        && serde_json::from_str::<f64>(text).is_ok_and(|time| time.abs() <= MAX_TIME)
+        && text.trim_end() == text
 }
 
 /// The number of a block.

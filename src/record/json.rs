@@ -50,6 +50,11 @@ impl<'a> RawObject<'a> {
         serde_json::from_str(text_of(line)?).map_err(|e| Invalid::malformed(json_reason(&e)))
     }
 
+    /// An object of these fields.
+    pub(crate) fn of_fields(fields: Vec<(Cow<'a, str>, &'a RawValue)>) -> Self {
+        Self(fields.into_iter().map(|(name, value)| (FieldName(name), value)).collect())
+    }
+
     /// The object that is the value of the field `name`.
     pub(crate) fn of(name: &str, value: &'a RawValue) -> Result<Self, Invalid> {
         serde_json::from_str(value.get())

@@ -28,6 +28,10 @@ field_keys! {
     HASH_IDS = "hash_ids";
     /// Tokens per block.
     BLOCK_SIZE = "block_size";
+    /// Prompt tokens that the server found in its cache.
+    CACHED_TOKENS = "cached_tokens";
+    /// Prompt tokens that the server counted, where they are not those of the prompt's text.
+    RECORDED_INPUT_LENGTH = "recorded_input_length";
     /// The conversation that a request belongs to.
     SESSION_ID = "session_id";
     /// The most tokens that an answer may have, beside a prompt.
@@ -54,7 +58,7 @@ impl FieldKey {
 }
 
 /// The names of a trace's own fields, synonyms included: a further field of such a name would stand twice.
-const OWN_NAMES: [&str; 8] = [
+pub(crate) const OWN_NAMES: [&str; 8] = [
     "timestamp",
     "created_time",
     "input_length",
@@ -100,6 +104,11 @@ impl<'a> LineWriter<'a> {
     #[inline]
     pub fn number(&mut self, key: FieldKey, value: u64) {
         self.value(key).extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    /// A whole number, if there is one.
+    pub fn optional(&mut self, key: FieldKey, value: Option<u64>) {
+        value.into_iter().for_each(|value| self.number(key, value));
     }
 
     /// A time in `unit`s.

@@ -5,7 +5,7 @@
 //! digit into a whole number of billionths of a millisecond; further digits are rounded. Dates are the
 //! matter of the crate `jiff`.
 
-use std::ops::{Add, Sub};
+use std::ops::{Add, Range, Sub};
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -70,6 +70,9 @@ pub fn late_note(late: u64, all: u64) -> Option<String> {
     (late > all / 10).then(|| format!("{late} of {all} records are earlier than one before them"))
 }
 
+/// Milliseconds since 1970 that are taken for a date: between 2001 and 2096.
+pub(super) const PRESENT: Range<f64> = 1e12..4e12;
+
 /// What a number of a trace counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -91,7 +94,7 @@ impl Unit {
         let number: f64 = text.parse().ok()?;
         [Self::Seconds, Self::Microseconds, Self::Nanoseconds]
             .into_iter()
-            .find(|unit| (1e12..4e12).contains(&(number * 10_f64.powi(unit.power() as i32))))
+            .find(|unit| PRESENT.contains(&(number * 10_f64.powi(unit.power() as i32))))
     }
 
     /// Powers of ten from this unit to milliseconds.

@@ -28,3 +28,33 @@ fn draw(cells: &Cells, out: &mut Vec<u8>) {
         }
     }
 }
+
+/// `text` such that Markdown shows it as it is: no tags, links, emphasis or ends of cells in it.
+pub(super) fn text(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '&' | '|' | '~') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::text;
+
+    #[test]
+    fn what_a_trace_says_is_no_markup() {
+        for (plain, escaped) in [
+            ("<img src=x onerror=alert(1)>", r"\<img src=x onerror=alert(1)\>"),
+            ("[x](javascript:alert(1))", r"\[x\](javascript:alert(1))"),
+            ("*b* a|b &lt; `x`", r"\*b\* a\|b \&lt; \`x\`"),
+            (r"a\nb", r"a\\nb"),
+            ("gpt-5", "gpt-5"),
+        ] {
+            assert_eq!(text(plain), escaped);
+        }
+    }
+}

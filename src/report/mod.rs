@@ -68,8 +68,11 @@ impl Render for Style {
         }
         for (value, group) in groups {
             let value = value.as_deref().map_or("(other)".into(), printable);
-            let mark = if self.format == Format::Markdown { "## " } else { "" };
-            out.extend_from_slice(format!("\n{mark}{field} = {value}\n\n").as_bytes());
+            let title = match self.format {
+                Format::Markdown => format!("## {} = {}", markdown::text(field), markdown::text(&value)),
+                _ => format!("{field} = {value}"),
+            };
+            out.extend_from_slice(format!("\n{title}\n\n").as_bytes());
             write(self, group, out);
         }
     }

@@ -1,8 +1,12 @@
-//! Chats as text: the template `ChatML`, which is used where the user gives no other.
+//! Chats as text: the template that is used where the user gives no other, `ChatML` with tools as Hermes
+//! and Qwen have them.
 //!
 //! A turn is written as `<|im_start|>ROLE\nTEXT<|im_end|>\n`, and a prompt ends with the invitation
 //! `<|im_start|>assistant\n`. Nothing is put before the first turn, and texts are taken as they are,
-//! without trimming.
+//! without trimming. The parts of a content are joined by line ends; a `name` follows the role after a
+//! blank; reasoning comes before the text as `<think>\n...\n</think>\n\n`, each call of a tool after it as
+//! `\n<tool_call>\n{"name": ..., "arguments": ...}\n</tool_call>`. Tools are the text of a first turn, whose
+//! role is `tools`. Ids of calls are left out: they differ from run to run.
 //!
 //! Both parts are ordinary text to the embedded tokenizers, and each part begins with `<`
 //! after a line end that belongs to a run of punctuation. Every tokenizer whose
@@ -10,10 +14,74 @@
 //! so the tokens of a chat are the tokens of its turns, one after the other, then those of the
 //! invitation: the past of a growing chat need not be tokenised again for each request.
 
-pub use crate::record::prompt::Turn;
+use serde_json::value::RawValue;
+
+use crate::record::json::RawObject;
+use crate::record::prompt::{Chat, Message, is_string, list, string};
+
+/// One turn of a chat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Who speaks: `system`, `user`, `assistant`, `tools`, or any other name.
+    pub role: String,
+    /// What is said.
+    pub text: String,
+}
 
 /// What asks the assistant for the next turn, at the end of a prompt.
 pub const INVITATION: &str = "<|im_start|>assistant\n";
+
+/// What ends a turn.
+pub const END: &str = "<|im_end|>\n";
+
+impl Turn {
+    /// The tools that a chat offers, if any.
+    pub fn of_tools(chat: &Chat) -> Option<Self> {
+        chat.tools.as_ref().map(|tools| Self { role: "tools".to_owned(), text: tools.json.to_string() })
+    }
+
+    /// A message.
+    ///
+    /// # Errors
+    /// When it has not the shape that [`Message`] promises.
+    pub fn of_message(message: &Message) -> Result<Self, String> {
+        let wrong = || format!("a message of {} cannot be read", message.role);
+        let fields: RawObject<'_> = serde_json::from_str(&message.json).map_err(|_| wrong())?;
+        let mut text = String::new();
+        if let Some((_, reasoning)) = fields.first_filled(&["reasoning_content", "reasoning", "thinking"]) {
+            text = format!("<think>\n{}\n</think>\n\n", string(reasoning)?);
+        }
+        if let Some(content) = fields.get("content") {
+            text.push_str(&content_text(content).ok_or_else(wrong)??);
+        }
+        for call in fields.get("tool_calls").map(list).transpose()?.unwrap_or_default() {
+            let call = RawObject::in_value(call).ok_or_else(wrong)?;
+            let function = call.get("function").and_then(RawObject::in_value).ok_or_else(wrong)?;
+            let arguments = match function.get("arguments") {
+                Some(text) if is_string(text) => string(text)?,
+                Some(value) => value.get().to_owned(),
+                None => "{}".to_owned(),
+            };
+            let name = function.get("name").map_or("null", RawValue::get);
+            text.push_str(&format!(
+                "\n<tool_call>\n{{\"name\": {name}, \"arguments\": {arguments}}}\n</tool_call>"
+            ));
+        }
+        let name = fields.string("name").map_or_else(String::new, |name| format!(" {name}"));
+        Ok(Self { role: message.role.to_string() + &name, text })
+    }
+}
+
+/// The text of a content, a string or a list of parts that are texts.
+fn content_text(content: &RawValue) -> Option<Result<String, String>> {
+    if is_string(content) {
+        return Some(string(content));
+    }
+    let part = |part: &RawValue| Some(string(RawObject::in_value(part)?.get("text")?));
+    let parts: Vec<Result<String, String>> =
+        list(content).ok()?.into_iter().map(part).collect::<Option<_>>()?;
+    Some(parts.into_iter().collect::<Result<Vec<_>, _>>().map(|texts| texts.join("\n")))
+}
 
 /// Appends one turn to `out`.
 pub fn render_turn(turn: &Turn, out: &mut String) {
@@ -32,7 +100,7 @@ pub fn open_turn(role: &str, out: &mut String) {
 
 /// Appends what stands after the text of a turn.
 pub fn close_turn(out: &mut String) {
-    out.push_str("<|im_end|>\n");
+    out.push_str(END);
 }
 
 /// Appends to `out` the prompt that consists of `turns` and the invitation to answer. For the prompt

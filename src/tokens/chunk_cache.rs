@@ -11,7 +11,8 @@
 use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
+
+use super::recent::Recent;
 
 /// Least length of a chunk in bytes.
 pub(super) const CHUNK: usize = 512;
@@ -29,7 +30,6 @@ const TRIAL: u32 = 4096;
 const PAUSE: u32 = 16 * TRIAL;
 
 struct Chunk {
-    hash: u64,
     text: Box<str>,
     tokens: Box<[u32]>,
 }
@@ -45,11 +45,7 @@ impl Chunk {
 pub(super) struct ChunkCache {
     hasher: RandomState,
     marks: Vec<u32>,
-    /// Chunks used recently, and those used before; the older half is dropped as a whole.
-    young: HashTable<Chunk>,
-    old: HashTable<Chunk>,
-    young_size: usize,
-    limit: usize,
+    chunks: Recent<Chunk>,
     trial: u32,
     hits: u32,
     pause: u32,
@@ -71,10 +67,7 @@ impl ChunkCache {
         Self {
             hasher: RandomState::default(),
             marks: vec![0; MARKS],
-            young: HashTable::new(),
-            old: HashTable::new(),
-            young_size: 0,
-            limit,
+            chunks: Recent::new(limit),
             trial: 0,
             hits: 0,
             pause: 0,
@@ -103,12 +96,7 @@ impl ChunkCache {
         if !before {
             return Seen::Never;
         }
-        let same = |chunk: &Chunk| chunk.hash == hash && *chunk.text == *text;
-        if let Ok(entry) = self.old.find_entry(hash, same) {
-            let (chunk, _) = entry.remove();
-            self.keep(chunk);
-        }
-        match self.young.find(hash, same) {
+        match self.chunks.get(hash).filter(|chunk| *chunk.text == *text) {
             Some(chunk) => {
                 self.hits += 1;
                 Seen::Tokens(&chunk.tokens)
@@ -119,15 +107,8 @@ impl ChunkCache {
 
     /// Keeps the tokens of a chunk that was looked up before.
     pub(super) fn insert(&mut self, hash: u64, text: &str, tokens: &[u32]) {
-        self.keep(Chunk { hash, text: text.into(), tokens: tokens.into() });
-    }
-
-    fn keep(&mut self, chunk: Chunk) {
-        if self.young_size + chunk.size() > self.limit / 2 {
-            self.old = std::mem::take(&mut self.young);
-            self.young_size = 0;
-        }
-        self.young_size += chunk.size();
-        self.young.insert_unique(chunk.hash, chunk, |chunk| chunk.hash);
+        let chunk = Chunk { text: text.into(), tokens: tokens.into() };
+        let size = chunk.size();
+        self.chunks.insert(hash, chunk, size);
     }
 }

@@ -74,6 +74,11 @@ impl Tokenizer {
         &self.identity
     }
 
+    /// Whether it was read from a file, as that of a model.
+    pub fn is_of_model(&self) -> bool {
+        matches!(self.kind, Kind::File(_))
+    }
+
     /// Where a text may be cut without changing its tokens, if that is known.
     pub(super) fn cuts(&self) -> Option<Cuts> {
         match &self.kind {

@@ -1,103 +1,181 @@
-//! Lists of messages.
+//! Chats: the messages, and what stands beside them that is part of the prompt.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
 
 use serde_json::value::RawValue;
 
-use super::content::{Chat, ChatSource, Content, PromptOptions, Turn};
-use super::fields::{list, mismatch, object_at, string, string_at};
-use super::scope::{Scope, present};
+use super::content::{Chat, Content, PromptOptions, Remarks, Turns};
+use super::fields::{decoded, is_empty, is_string, items, mismatch, raw, without_halves};
+use super::message::Messages;
+use super::scope::Scope;
+use super::seen::Seen;
+use super::tools::tools_of;
 use crate::record::json::RawObject;
+
+/// Fields beside the messages that are variables of the template.
+pub const VARIABLES: [&str; 4] =
+    ["documents", "reasoning_effort", "continue_final_message", "add_generation_prompt"];
+
+/// Where the instructions beside the messages are. A `system` further outside may be anything.
+const SYSTEM: [&str; 2] = ["system", "system_prompt"];
+const INSTRUCTIONS: [&str; 5] = [
+    "instructions",
+    "systemInstruction",
+    "system_instruction",
+    "gen_ai.system_instructions",
+    "config.systemInstruction",
+];
+
+/// Fields that a request has and a chat of a data set has not.
+const OF_REQUESTS: [&str; 16] = [
+    "model",
+    "modelId",
+    "tools",
+    "functions",
+    "usage",
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "stream",
+    "temperature",
+    "response",
+    "choices",
+    "request_id",
+    "usageMetadata",
+    "generationConfig",
+    "gen_ai.request.model",
+];
 
 /// A list of messages in the field `name` of the innermost object.
 pub(super) fn chat_content(
     name: &str,
     value: &RawValue,
-    scope: &Scope<'_, '_>,
+    scope: &Scope<'_>,
     options: &PromptOptions,
+    seen: &RefCell<Seen>,
+    remarks: &mut Remarks,
 ) -> Result<Content, String> {
-    let (mut turns, mut messages) = (Vec::new(), Vec::new());
-    if name.rsplit('.').next() == Some("messages")
-        && let Some(system) = scope.innermost().get("system")
-    {
-        turns.push(Turn { role: "system".to_owned(), text: message_text("\"system\"", system)? });
-        messages.push(None);
+    let items = items(value).ok_or_else(|| mismatch(&format!("\"{name}\""), "a list of messages", value))?;
+    if let Some(at) = items.iter().position(|item| !item.starts_with('{')) {
+        let place = format!("item {} of \"{name}\"", at + 1);
+        return Err(mismatch(&place, "a message, an object", raw(items[at])?));
     }
-    let objects: Vec<&RawValue> = list(value).map_err(|_| not_messages(name, value))?;
-    for (i, object) in objects.into_iter().enumerate() {
-        let message: RawObject<'_> =
-            serde_json::from_str(object.get()).map_err(|_| not_messages(name, value))?;
-        let place = format!("message {} of \"{name}\"", i + 1);
-        let (role_name, role) = present(&message, &["role", "from"])
-            .ok_or_else(|| format!("{place} has no \"role\" (or \"from\")"))?;
-        let given = string_at(&format!("the role of {place}"), role)?;
-        let role = match given.as_str() {
-            "human" => "user",
-            "gpt" | "chatgpt" | "bing" | "bard" => "assistant",
-            other => other,
-        };
-        let usual = role_name == "role" && role == given && message.get("value").is_none();
-        let role = role.to_owned();
-        let text = match present(&message, &["content", "value"]) {
-            Some((_, content)) => message_text(&place, content)?,
-            None => String::new(),
-        };
-        turns.push(Turn { role, text });
-        messages.push((usual && options.raw_chats).then(|| object.get().to_owned()));
+    let mut messages = Messages::new(seen);
+    instructions(scope, &mut messages)?;
+    for (i, item) in items.iter().enumerate() {
+        messages.add(&|| format!("message {} of \"{name}\"", i + 1), item)?;
     }
-    let source = options.raw_chats.then(|| Box::new(chat_source(&turns, messages, scope)));
-    Ok(Content::Chat(Chat::new(turns, options.turns, source)))
+    messages.close();
+    if !messages.filled {
+        let none = if items.is_empty() { "is an empty list" } else { "holds no text, call or result" };
+        return Err(format!("\"{name}\" {none}"));
+    }
+    // ShareGPT's names are those of a data set.
+    let first: Option<RawObject<'_>> = items.first().and_then(|item| serde_json::from_str(item).ok());
+    let of_data_set = first.is_some_and(|message| message.has("from"));
+    finish(messages, scope, options, of_data_set, remarks)
 }
 
-/// What a template may use: the messages, as they stood if they have the usual names, and what
-/// stands beside them.
-fn chat_source(turns: &[Turn], messages: Vec<Option<String>>, scope: &Scope<'_, '_>) -> ChatSource {
-    let written = |turn: &Turn| serde_json::json!({"role": turn.role, "content": turn.text}).to_string();
-    let messages = messages.into_iter().zip(turns).map(|(raw, turn)| raw.unwrap_or_else(|| written(turn)));
-    let text = |name: &str| scope.first(&[name]).map(|(_, value)| value.get().to_owned());
-    ChatSource { messages: messages.collect(), tools: text("tools"), arguments: text("chat_template_kwargs") }
+/// A text that is sent to the chat template as the message of the user, after the questions and answers of
+/// `history`.
+pub(super) fn text_chat(
+    text: &str,
+    history: &[String],
+    scope: &Scope<'_>,
+    options: &PromptOptions,
+    seen: &RefCell<Seen>,
+    remarks: &mut Remarks,
+) -> Result<Content, String> {
+    let mut messages = Messages::new(seen);
+    instructions(scope, &mut messages)?;
+    for (said, role) in history.iter().zip(["user", "assistant"].into_iter().cycle()) {
+        messages.add_text(role, said);
+    }
+    messages.add_text("user", text);
+    finish(messages, scope, options, false, remarks)
 }
 
-/// Why `value` is not a list of objects.
-fn not_messages(name: &str, value: &RawValue) -> String {
-    match list(value) {
-        Ok(items) => items.iter().enumerate().find(|(_, item)| !item.get().starts_with('{')).map_or_else(
-            || format!("\"{name}\" cannot be read as a list of messages"),
-            |(i, item)| {
-                let place = format!("item {} of \"{name}\"", i + 1);
-                mismatch(&place, "a message, an object", item)
-            },
-        ),
-        Err(_) => mismatch(&format!("\"{name}\""), "a list of messages", value),
-    }
+/// What the system says, as the first message.
+fn instructions(scope: &Scope<'_>, messages: &mut Messages<'_>) -> Result<(), String> {
+    let found = scope.object.first_filled(&SYSTEM).map(|(name, value)| (name, value.to_owned()));
+    let beside = || scope.at(&INSTRUCTIONS).map(|(name, value)| (name, value.into_owned()));
+    let Some((name, value)) = found.or_else(beside).filter(|(_, value)| !is_empty(value)) else {
+        return Ok(());
+    };
+    let text = decoded(&value).filter(|text| text.starts_with('['));
+    let value: &RawValue = match &text {
+        Some(text) => serde_json::from_str(text).map_err(|error| error.to_string())?,
+        None => &value,
+    };
+    messages.add_content(&format!("\"{name}\""), "system", value)
 }
 
-/// The text of a message: a string, or the texts of a list of parts one after the other.
-fn message_text(place: &str, value: &RawValue) -> Result<String, String> {
-    if value.get().starts_with('"') {
-        return string(value);
-    }
-    if !value.get().starts_with('[') {
-        let place = format!("the content of {place}");
-        return Err(mismatch(&place, "a string or a list of text parts", value));
-    }
-    let mut text = String::new();
-    for (i, part) in list(value)?.into_iter().enumerate() {
-        if part.get().starts_with('"') {
-            text += &string(part)?;
-            continue;
+fn finish(
+    messages: Messages<'_>,
+    scope: &Scope<'_>,
+    options: &PromptOptions,
+    of_data_set: bool,
+    remarks: &mut Remarks,
+) -> Result<Content, String> {
+    remarks.stand_ins += messages.stand_ins;
+    remarks.continued |= scope.first(&["previous_response_id"]).is_some();
+    let arguments = scope.at(&["chat_template_kwargs", "extra_body.chat_template_kwargs"]);
+    let mut chat = Chat {
+        tools: tools_of(scope, messages.seen())?,
+        messages: messages.list,
+        requests: Vec::new(),
+        arguments: arguments.map(|(_, value)| decoded(&value).unwrap_or_else(|| value.get().to_owned())),
+        fields: fields(scope),
+    };
+    for json in chat.arguments.iter_mut().chain(chat.fields.iter_mut().map(|(_, json)| json)) {
+        if let Cow::Owned(sound) = without_halves(json) {
+            *json = sound;
         }
-        let part_place = format!("part {} of {place}", i + 1);
-        let part = object_at(&part_place, part)?;
-        let kind = match part.get("type") {
-            Some(kind) => string_at(&format!("the type of {part_place}"), kind)?,
-            None => "text".to_owned(),
-        };
-        if !matches!(kind.as_str(), "text" | "input_text" | "output_text") {
-            return Err(format!("{part_place} is of type \"{kind}\"; only text is supported"));
-        }
-        let Some(part) = part.get("text") else {
-            return Err(format!("{part_place} has no \"text\""));
-        };
-        text += &string_at(&format!("the text of {part_place}"), part)?;
     }
-    Ok(text)
+    let answers: Vec<usize> = (0..chat.messages.len()).filter(|&i| is_answer(&chat, i)).collect();
+    let ends_with_answer = answers.last().is_some_and(|&last| last + 1 == chat.messages.len());
+    let as_sent = || {
+        !of_data_set
+            && (!ends_with_answer
+                || scope.first(&OF_REQUESTS).is_some()
+                || chat.arguments.is_some()
+                || !chat.fields.is_empty())
+    };
+    let turns = match options.turns {
+        Turns::Auto if answers.is_empty() => Turns::Last,
+        Turns::Auto => {
+            let request = as_sent();
+            let same = answers.len() == 1 && ends_with_answer;
+            let turns = if request { Turns::Last } else { Turns::Each };
+            remarks.turns = Some(turns).filter(|_| !same);
+            turns
+        }
+        said => said,
+    };
+    chat.requests = match answers.last() {
+        Some(_) if turns == Turns::Each => answers.clone(),
+        Some(&last) if ends_with_answer && !chat.continues() => vec![last],
+        _ => vec![chat.messages.len()],
+    };
+    remarks.unanswered |= chat.requests.last().is_some_and(|&last| last + 1 < chat.messages.len());
+    Ok(Content::Chat(chat))
+}
+
+fn is_answer(chat: &Chat, message: usize) -> bool {
+    &*chat.messages[message].role == "assistant"
+}
+
+/// The further variables of the template that stand beside the messages.
+fn fields(scope: &Scope<'_>) -> Vec<(String, String)> {
+    let mut fields = Vec::new();
+    for name in VARIABLES {
+        let inner = format!("extra_body.{name}");
+        let mut found = scope.at(&[name, &inner]);
+        if found.is_none() && name == "reasoning_effort" {
+            found = scope.at(&["reasoning.effort"]).filter(|(_, value)| is_string(value));
+        }
+        fields.extend(found.map(|(_, value)| (name.to_owned(), value.get().to_owned())));
+    }
+    fields
 }

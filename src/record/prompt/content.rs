@@ -1,10 +1,17 @@
 //! What a line of prompts is read into, and how it is to be read.
 
+use std::sync::Arc;
+
+use jiff::civil::DateTime;
+use jiff::tz::Offset;
+
+use crate::record::time::{PRESENT, TimeForm, Unit};
+
 /// How prompts are found in lines.
 #[derive(Clone, Debug, Default)]
 pub struct PromptOptions {
-    /// The field that holds the prompt, as a dotted path (`payload.messages`); otherwise it is found
-    /// by its name.
+    /// The path of the field that holds the prompt (see [`Path`](super::Path)); otherwise it is found by
+    /// its name.
     pub field: Option<String>,
     /// Each line is a prompt as it stands, not JSON.
     pub text: bool,
@@ -12,28 +19,100 @@ pub struct PromptOptions {
     pub turns: Turns,
     /// Names of the fields to hand on unchanged.
     pub keep: Vec<String>,
-    /// Whether chats are kept as they stood, for a template that may use all of a message.
-    pub raw_chats: bool,
-    /// Where the arrival time is, as a dotted path, in place of `timestamp`.
+    /// Path of the arrival time, in place of the names known.
     pub timestamp_field: Option<String>,
-    /// Where the output's length or text is, as a dotted path, in place of the usual names.
+    /// Path of the output's length or text, in place of the names known.
     pub output_field: Option<String>,
+    /// Whether the fields that an engine keys its blocks by, beside the tokens, are ignored.
+    pub ignore_keys: bool,
 }
 
 /// Which requests a chat stands for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Turns {
+    /// [`Turns::Last`] where the record is a request as it was sent, [`Turns::Each`] where it is a chat of
+    /// a data set.
+    #[default]
+    Auto,
     /// One for each assistant turn: the prompt is everything before that turn, and the output is the
     /// turn. A chat without assistant turns is one request, whose prompt is the whole chat.
-    #[default]
     Each,
     /// One for the whole chat. Where it ends with an assistant turn, that turn is the output and
     /// everything before it the prompt.
     Last,
 }
 
-/// The prompts of a record.
+/// What one input line holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PromptRecord {
+    /// The prompts of one or several requests.
+    pub content: Content,
+    /// What the record says about the length of the output.
+    pub output: OutputLength,
+    /// The arrival time.
+    pub timestamp: Option<Timestamp>,
+    /// Prompt tokens that the server found in its cache.
+    pub cached_tokens: Option<u64>,
+    /// Prompt tokens that the server counted.
+    pub recorded_input_length: Option<u64>,
+    /// What an engine keys blocks by beside their tokens.
+    pub keys: Keys,
+    /// The fields asked for by [`PromptOptions::keep`]: name, and JSON text as it stood. Fields that
+    /// the record lacks are left out.
+    pub kept: Vec<(String, String)>,
+    /// What the user should know about the way in which it was read.
+    pub remarks: Remarks,
+}
+
+/// What a record was read with; [`Default`] where nothing was out of the ordinary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Remarks {
+    /// Parts of messages whose text is unknown, such as images.
+    pub stand_ins: u64,
+    /// How a chat with answers in it was taken, where that was not said.
+    pub turns: Option<Turns>,
+    /// A chat's last question has not become a request.
+    pub unanswered: bool,
+    /// The request goes on from an earlier response, whose turns only the server has.
+    pub continued: bool,
+}
+
+/// A moment as a record has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timestamp {
+    /// A JSON number, or a date.
+    pub text: String,
+    /// What that is; `None` for a number in the unit that the user says, by default milliseconds.
+    pub form: Option<TimeForm>,
+}
+
+impl Timestamp {
+    /// The date and time in UTC, if it counts from 1970 and lies between 2001 and 2096. A number whose unit
+    /// is not known has the unit in which it does.
+    pub fn date(&self) -> Option<DateTime> {
+        let unit = || Unit::of_the_present(&self.text).unwrap_or(Unit::Milliseconds);
+        let form = self.form.unwrap_or_else(|| TimeForm::Number(unit()));
+        let milliseconds = form.parse(&self.text).ok()?.as_f64();
+        let moment = jiff::Timestamp::from_millisecond(milliseconds as i64).ok()?;
+        PRESENT.contains(&milliseconds).then(|| Offset::UTC.to_datetime(moment))
+    }
+}
+
+/// What an engine keys blocks by beside their tokens. Requests that differ in any of it share no block.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Keys {
+    /// The salt of the request.
+    pub cache_salt: Option<String>,
+    /// The model's name.
+    pub model: Option<String>,
+    /// The name of a `LoRA` adapter.
+    pub lora: Option<String>,
+    /// Where the adapter is.
+    pub lora_path: Option<String>,
+}
+
+/// The prompts of a record.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Content {
     /// One request per text.
     Texts(Vec<String>),
@@ -43,73 +122,72 @@ pub enum Content {
     Chat(Chat),
 }
 
-/// A chat and the places in it where the assistant was asked to speak.
+/// A chat in the shape of `OpenAI`'s chat completions API, whatever shape it was logged in, and the places
+/// in it where the assistant was asked to speak.
 ///
-/// The turns are kept apart and stand here once, although each request's prompt begins with the
-/// prompt of the one before: the growing past can so be rendered and tokenised a turn at a time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The messages stand here once, although each request's prompt begins with the prompt of the one before:
+/// the growing past can so be rendered and tokenised a message at a time.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Chat {
-    /// All turns, the oldest first.
-    pub turns: Vec<Turn>,
-    /// One request per entry: its prompt is the turns before this index (and the template's
-    /// invitation to answer). Rising; at most `turns.len()`.
+    /// All messages, the oldest first.
+    pub messages: Vec<Message>,
+    /// One request per entry: its prompt is the messages before this index (and the template's
+    /// invitation to answer). Rising; at most `messages.len()`.
     pub requests: Vec<usize>,
-    /// The chat as it stood, if that was asked for.
-    pub source: Option<Box<ChatSource>>,
+    /// The tools that the model may call: `json` is the text of a list, which is never empty.
+    pub tools: Option<Message>,
+    /// JSON text of an object, `chat_template_kwargs`: further variables for the template.
+    pub arguments: Option<String>,
+    /// Those of the [`VARIABLES`](super::VARIABLES) for the template that the record has: name and JSON text.
+    pub fields: Vec<(String, String)>,
 }
 
-/// A chat as JSON.
+/// A message of a chat.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChatSource {
-    /// An object for each turn, with at least `role` and `content`.
-    pub messages: Vec<String>,
-    /// The list of tools that the model may call.
-    pub tools: Option<String>,
-    /// Further arguments for the template, an object (`chat_template_kwargs`).
-    pub arguments: Option<String>,
+pub struct Message {
+    /// Who speaks: `system`, `user`, `assistant`, `tool`, or any other name as it stood.
+    pub role: Arc<str>,
+    /// JSON text of the whole message, an object. As it stood where it had `OpenAI`'s shape: `role`;
+    /// `content`, a string or a list of parts with a `type`; `name`; `tool_calls`; `tool_call_id`;
+    /// `reasoning_content`; and whatever else.
+    pub json: Arc<str>,
+    /// Tells this message from all others of the same reader, where it has been read several times.
+    pub id: Option<u64>,
 }
 
 impl Chat {
-    /// The recorded output of the request that starts before turn `request` (an entry of
-    /// [`Chat::requests`]), or nothing where the chat ends there unanswered.
-    pub fn answer(&self, request: usize) -> Option<&str> {
-        self.turns.get(request).map(|turn| turn.text.as_str())
+    /// The message that answered the request before message `request` (an entry of [`Chat::requests`]),
+    /// or nothing where the chat ends there unanswered.
+    pub fn answer(&self, request: usize) -> Option<&Message> {
+        self.messages.get(request)
     }
 
-    /// Whether the chat ends with a question, which is no request though earlier answers are: as
-    /// the bodies of a log of requests do.
-    pub fn ends_unanswered(&self) -> bool {
-        self.requests.last().is_some_and(|&last| last + 1 < self.turns.len())
+    /// Whether a prompt ends with what asks the assistant to answer.
+    pub fn invites(&self) -> bool {
+        !self.continues() && !self.says("add_generation_prompt", "false")
     }
 
-    /// The chat of `turns` and the requests that it stands for.
-    pub(super) fn new(turns: Vec<Turn>, choice: Turns, source: Option<Box<ChatSource>>) -> Self {
-        let mut requests: Vec<usize> = (0..turns.len()).filter(|&i| turns[i].role == "assistant").collect();
-        match (choice, requests.last()) {
-            (Turns::Each, Some(_)) => {}
-            (Turns::Last, Some(&last)) if last + 1 == turns.len() => requests = vec![last],
-            _ => requests = vec![turns.len()],
-        }
-        Self { turns, requests, source }
+    /// Whether the last message of a prompt is to be continued, and so has no end.
+    pub fn continues(&self) -> bool {
+        self.says("continue_final_message", "true")
     }
-}
 
-/// One turn of a chat.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Turn {
-    /// Who speaks: `system`, `user`, `assistant`, or any other name as it stood.
-    pub role: String,
-    /// What is said.
-    pub text: String,
+    fn says(&self, name: &str, value: &str) -> bool {
+        self.fields.iter().any(|(field, json)| field == name && json == value)
+    }
 }
 
 /// The length of a request's output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OutputLength {
-    /// In tokens.
+    /// In tokens, as the record says.
     Known(u64),
     /// As long as this text, whose tokens are to be counted.
     Text(String),
+    /// As long as these messages of the assistant.
+    Answer(Vec<Message>),
+    /// At most so many tokens.
+    Limit(u64),
     /// The record does not say.
     Unknown,
 }

@@ -1,27 +1,182 @@
-//! Values of the raw fields of a prompt.
+//! The values that the fields of prompts are read into.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::Visitor;
 use serde_json::value::RawValue;
 
+use crate::record::MAX_LENGTH;
 use crate::record::json::RawObject;
 
-pub(super) fn list(value: &RawValue) -> Result<Vec<&RawValue>, String> {
+impl<'a> RawObject<'a> {
+    /// The object that `value` is: one of JSON, or a list of attributes as OpenTelemetry's exporters write
+    /// it, `[{"key": "model", "value": {"stringValue": "m"}}]`.
+    pub(crate) fn in_value(value: &'a RawValue) -> Option<Self> {
+        match value.get().as_bytes().first()? {
+            b'{' => serde_json::from_str(value.get()).ok(),
+            b'[' if !is_empty(value) => {
+                list(value).ok()?.into_iter().map(attribute).collect::<Option<_>>().map(Self::of_fields)
+            }
+            _ => None,
+        }
+    }
+
+    /// The first of `names` that is present, and its value.
+    pub(crate) fn first<'n>(&self, names: &[&'n str]) -> Option<(&'n str, &'a RawValue)> {
+        names.iter().find_map(|&name| Some((name, self.get(name)?)))
+    }
+
+    /// The first of `names` that is present and holds something.
+    pub(crate) fn first_filled<'n>(&self, names: &[&'n str]) -> Option<(&'n str, &'a RawValue)> {
+        names.iter().find_map(|&name| Some((name, self.get(name).filter(|value| !is_empty(value))?)))
+    }
+
+    /// The text of the field `name`, if it is a string.
+    pub(crate) fn string(&self, name: &str) -> Option<String> {
+        self.get(name).filter(|value| is_string(value)).and_then(|value| string(value).ok())
+    }
+}
+
+/// Name and value of an OpenTelemetry attribute.
+fn attribute(item: &RawValue) -> Option<(Cow<'_, str>, &RawValue)> {
+    let item: RawObject<'_> = serde_json::from_str(item.get()).ok()?;
+    let name = item.string("key")?;
+    let value: RawObject<'_> = serde_json::from_str(item.get("value")?.get()).ok()?;
+    let (kind, value) = value.fields().next()?;
+    // Whole numbers are written in quotes, since JavaScript has none of 64 bits.
+    let number = (kind == "intValue").then(|| value.get().trim_matches('"'));
+    Some((name.into(), number.and_then(|digits| serde_json::from_str(digits).ok()).unwrap_or(value)))
+}
+
+/// Whether `value` is a string, a list or an object without anything in it.
+pub(crate) fn is_empty(value: &RawValue) -> bool {
+    let inner = || value.get()[1..value.get().len() - 1].trim_ascii();
+    match value.get().as_bytes().first() {
+        Some(b'"') => value.get().len() == 2,
+        Some(b'[' | b'{') => inner().is_empty(),
+        _ => false,
+    }
+}
+
+/// Whether `value` is a string.
+pub(crate) fn is_string(value: &RawValue) -> bool {
+    value.get().starts_with('"')
+}
+
+/// The JSON in a string that holds an object or a list.
+pub(crate) fn decoded(value: &RawValue) -> Option<String> {
+    let inner = value.get().strip_prefix('"')?;
+    // An escaped blank before the bracket is a line end or a tab.
+    let start = inner.trim_start_matches(|c: char| c.is_ascii_whitespace());
+    if !start.starts_with(['{', '[', '\\']) {
+        return None;
+    }
+    let text = string(value).ok()?;
+    let holds = text.trim_start().starts_with(['{', '[']) && serde_json::from_str::<&RawValue>(&text).is_ok();
+    holds.then(|| text.trim().to_owned())
+}
+
+/// A whole number of tokens, which tables written by pandas have as `52.0`.
+pub(crate) fn whole(value: &RawValue) -> Option<u64> {
+    let number = value.get().parse().ok().or_else(|| {
+        let number: f64 = serde_json::from_str(value.get()).ok()?;
+        let whole = number.fract() == 0.0 && (0.0..=MAX_LENGTH as f64).contains(&number);
+        whole.then_some(number as u64)
+    });
+    number.filter(|&number| number <= MAX_LENGTH)
+}
+
+/// The items of a list.
+pub(crate) fn list(value: &RawValue) -> Result<Vec<&RawValue>, String> {
     serde_json::from_str(value.get()).map_err(|_| mismatch("the value", "a list", value))
 }
 
-pub(super) fn object_at<'a>(place: &str, value: &'a RawValue) -> Result<RawObject<'a>, String> {
+/// JSON text as a value.
+pub(crate) fn raw(json: &str) -> Result<&RawValue, String> {
+    serde_json::from_str(json).map_err(|error| error.to_string())
+}
+
+/// The texts of the items of a list. What is known to be valid need not be parsed to be cut: only strings
+/// and depth count.
+pub(crate) fn items(value: &RawValue) -> Option<Vec<&str>> {
+    let json = value.get();
+    let bytes = json.as_bytes();
+    if bytes.first() != Some(&b'[') {
+        return None;
+    }
+    let (mut items, mut depth, mut start, mut at) = (Vec::new(), 0, 1, 1);
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'"' => {
+                at += 1;
+                // The closing quote is the first that is not escaped.
+                while let Some(found) = memchr::memchr2(b'"', b'\\', &bytes[at..]) {
+                    at += found;
+                    if bytes[at] == b'"' {
+                        break;
+                    }
+                    at += 2;
+                }
+            }
+            b',' | b']' if depth == 0 => {
+                items.push(json[start..at].trim_ascii());
+                start = at + 1;
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth -= 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    if items == [""] {
+        items.clear();
+    }
+    Some(items)
+}
+
+/// The object that `value` must be; `place` says where it stands.
+pub(crate) fn object_at<'a>(place: &str, value: &'a RawValue) -> Result<RawObject<'a>, String> {
     serde_json::from_str(value.get()).map_err(|_| mismatch(place, "an object", value))
 }
 
-pub(super) fn string_at(place: &str, value: &RawValue) -> Result<String, String> {
+/// The text that `value` must be; `place` says where it stands.
+pub(crate) fn string_at(place: &str, value: &RawValue) -> Result<String, String> {
     if value.get().starts_with('"') { string(value) } else { Err(mismatch(place, "a string", value)) }
 }
 
+/// JSON text with the replacement character for each half of an escaped pair of surrogates: what reads it
+/// further on may be strict.
+pub(crate) fn without_halves(json: &str) -> Cow<'_, str> {
+    if !json.contains("\\ud") && !json.contains("\\uD") {
+        return Cow::Borrowed(json);
+    }
+    let unit = |at: usize| {
+        let digits = json.get(at..at + 6)?.strip_prefix("\\u")?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let (mut out, mut done, mut at) = (String::with_capacity(json.len()), 0, 0);
+    while let Some(found) = memchr::memchr(b'\\', &json.as_bytes()[at..]) {
+        let start = at + found;
+        let pair = |next: Option<u16>| next.is_some_and(|next| (0xDC00..0xE000).contains(&next));
+        at = match unit(start) {
+            Some(0xD800..0xDC00) if pair(unit(start + 6)) => start + 12,
+            Some(0xD800..0xE000) => {
+                out.push_str(&json[done..start]);
+                out.push_str("\\ufffd");
+                done = start + 6;
+                done
+            }
+            _ => start + 2,
+        };
+    }
+    out.push_str(&json[done..]);
+    Cow::Owned(out)
+}
+
 /// The text of a JSON string.
-pub(super) fn string(value: &RawValue) -> Result<String, String> {
+pub(crate) fn string(value: &RawValue) -> Result<String, String> {
     if let Some(text) = unescape(value.get()) {
         return Ok(text);
     }
@@ -41,7 +196,7 @@ pub(super) fn string(value: &RawValue) -> Result<String, String> {
 
 /// The text of a JSON string that is known to be one, unless it has surrogates in it. Quicker than the
 /// library where escapes are few.
-pub(super) fn unescape(value: &str) -> Option<String> {
+pub(crate) fn unescape(value: &str) -> Option<String> {
     let mut rest = value.strip_prefix('"')?.strip_suffix('"')?;
     let mut text = String::with_capacity(rest.len());
     while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
@@ -67,7 +222,7 @@ pub(super) fn unescape(value: &str) -> Option<String> {
 }
 
 /// The bytes of a JSON string, which are UTF-8 except for lone surrogates.
-pub(super) struct Wtf8(Vec<u8>);
+pub(crate) struct Wtf8(Vec<u8>);
 
 impl<'de> Deserialize<'de> for Wtf8 {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -88,7 +243,7 @@ impl<'de> Deserialize<'de> for Wtf8 {
 }
 
 /// "PLACE must be EXPECTED, found WHAT".
-pub(super) fn mismatch(place: &str, expected: &str, found: &RawValue) -> String {
+pub(crate) fn mismatch(place: &str, expected: &str, found: &RawValue) -> String {
     const SHOWN: usize = 40;
     let text = found.get();
     let found = match text.as_bytes().first() {

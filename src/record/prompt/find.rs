@@ -1,23 +1,72 @@
 //! Where in a record the prompt is.
 
+use std::cell::RefCell;
+
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::chat::chat_content;
-use super::content::{Content, PromptOptions};
-use super::fields::{list, mismatch, string, string_at};
-use super::scope::{Scope, present};
+use super::beside::record_of;
+use super::chat::{chat_content, text_chat};
+use super::content::{Content, PromptOptions, PromptRecord, Remarks};
+use super::fields::{decoded, is_empty, is_string, list, mismatch, string, string_at};
+use super::path::{place, step, up_to_next};
+use super::scope::Scope;
+use super::seen::Seen;
 use crate::record::json::{RawObject, json_reason, text_of};
 
 /// Fields that hold token ids, in the order in which they are looked for.
 pub(super) const IDS: [&str; 3] = ["prompt_token_ids", "token_ids", "input_ids"];
 /// Fields that hold a text, or a list of texts, token ids or messages.
 pub(super) const TEXTS: [&str; 4] = ["prompt", "text_input", "text", "input"];
+/// Fields that hold a list of messages.
+pub(super) const CHATS: [&str; 6] = [
+    "messages",
+    "contents",
+    "input_messages",
+    "gen_ai.input.messages",
+    "ai.prompt.messages",
+    "gen_ai.prompt",
+];
 /// Fields that hold a chat in the form of `ShareGPT`.
 pub(super) const CONVERSATIONS: [&str; 3] = ["conversations", "conversation", "items"];
+/// Fields that hold the request around a prompt: an object, or a string with one.
+const WRAPPERS: [&str; 11] = [
+    "body",
+    "request",
+    "payload",
+    "request_body",
+    "request_json",
+    "raw_request",
+    "inputBodyJson",
+    "attributes",
+    "proxy_server_request",
+    "ai.prompt",
+    "span",
+];
+/// Fields of a request to `OpenAI`'s Responses API, whose `input` is what the user says in a chat.
+const OF_RESPONSES: [&str; 5] =
+    ["instructions", "previous_response_id", "reasoning", "max_output_tokens", "tools"];
+
+/// How deep a prompt is looked for that has not been found.
+const LEVELS: u32 = 3;
+
+/// Reads a line that is JSON.
+pub(super) fn read_record(
+    line: &[u8],
+    options: &PromptOptions,
+    seen: &RefCell<Seen>,
+) -> Result<PromptRecord, String> {
+    let record = parse_object(line)?;
+    let finder = Finder { options, seen, remarks: Remarks::default() };
+    let scope = Scope { object: &record, outer: None };
+    if let Some(path) = &options.field {
+        return finder.at_path(&scope, path, path);
+    }
+    finder.in_object(&scope)?.ok_or_else(|| nothing_found(&record))
+}
 
 /// The line as an object; if it is none, says why in the reader's terms.
-pub(super) fn parse_object(line: &[u8]) -> Result<RawObject<'_>, String> {
+fn parse_object(line: &[u8]) -> Result<RawObject<'_>, String> {
     let text = text_of(line)?;
     match text.trim_start().chars().next() {
         Some('{') => serde_json::from_str(text).map_err(|error| json_reason(&error)),
@@ -39,15 +88,15 @@ fn begins_list(text: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(text).map_or_else(|error| error.is_eof(), |_| true)
 }
 
-/// How deep a prompt is looked for that has not been found.
-const LEVELS: u32 = 3;
-
-pub(super) fn nothing_found(place: &str, record: &RawObject<'_>) -> String {
+fn nothing_found(record: &RawObject<'_>) -> String {
+    if record.has("resourceSpans") {
+        return "a line of spans: write one span per line (jq -c '.resourceSpans[].scopeSpans[].spans[]' does)".into();
+    }
     if let Some(path) = prompt_path(record, LEVELS) {
-        return format!("no prompt in {place} itself, but in \"{path}\": use --field {path}");
+        return format!("no prompt in the record itself, but in \"{path}\": use --field {path}");
     }
     format!(
-        "no prompt in {place}: looked for {}, {}, messages, body, {}; use --field to name another",
+        "no prompt in the record: looked for {}, {}, messages, contents, body, {}; use --field to name another",
         IDS.join(", "),
         TEXTS.join(", "),
         CONVERSATIONS.join(", ")
@@ -56,8 +105,8 @@ pub(super) fn nothing_found(place: &str, record: &RawObject<'_>) -> String {
 
 /// Where a prompt seems to be in an object or the objects inside it, as a value of --field.
 fn prompt_path(object: &RawObject<'_>, levels: u32) -> Option<String> {
-    let names = [&IDS[..], &TEXTS, &["messages"], &CONVERSATIONS].concat();
-    if let Some((name, _)) = present(object, &names) {
+    let names = [&IDS[..], &TEXTS, &CHATS, &CONVERSATIONS].concat();
+    if let Some((name, _)) = object.first(&names) {
         return Some(name.to_owned());
     }
     object.fields().filter(|(key, _)| levels > 0 && !key.contains('.')).find_map(|(key, value)| {
@@ -66,63 +115,188 @@ fn prompt_path(object: &RawObject<'_>, levels: u32) -> Option<String> {
     })
 }
 
-/// The prompt of an object that has it in a field for ids, texts or messages.
-pub(super) fn content_of(scope: &Scope<'_, '_>, options: &PromptOptions) -> Result<Option<Content>, String> {
-    let object = scope.innermost();
-    if let Some((name, value)) = present(object, &IDS) {
-        return ids_content(name, value).map(Some);
-    }
-    if let Some((name, value)) = present(object, &TEXTS) {
-        return any_content(name, value, scope, options).map(Some);
-    }
-    match object.get("messages") {
-        Some(value) => chat_content("messages", value, scope, options).map(Some),
-        None => Ok(None),
-    }
+/// How a prompt is looked for, and what was remarkable on the way.
+#[derive(Clone, Copy)]
+struct Finder<'o> {
+    options: &'o PromptOptions,
+    seen: &'o RefCell<Seen>,
+    remarks: Remarks,
 }
 
-/// The prompt of an object that has it in the form of `ShareGPT`.
-pub(super) fn conversation_of(
-    scope: &Scope<'_, '_>,
-    options: &PromptOptions,
-) -> Result<Option<Content>, String> {
-    match present(scope.innermost(), &CONVERSATIONS) {
-        Some((name, value)) => chat_content(name, value, scope, options).map(Some),
-        None => Ok(None),
+impl Finder<'_> {
+    /// The prompt at `rest`, the end of the path that the user names.
+    fn at_path(self, scope: &Scope<'_>, path: &str, rest: &str) -> Result<PromptRecord, String> {
+        let found = step(scope.object, rest);
+        let (value, rest) =
+            found.ok_or_else(|| format!("no field \"{}\" (from --field)", up_to_next(path, rest)))?;
+        self.in_path(scope, path, value, rest)
     }
-}
 
-/// The prompt in a field of the innermost object that may hold any form of it.
-pub(super) fn any_content(
-    name: &str,
-    value: &RawValue,
-    scope: &Scope<'_, '_>,
-    options: &PromptOptions,
-) -> Result<Content, String> {
-    let expected = "a string, or a list of token ids, strings or messages";
-    let text = value.get();
-    if text.starts_with('"') {
-        return Ok(Content::Texts(vec![string(value)?]));
-    }
-    if !text.starts_with('[') {
-        let inside = serde_json::from_str(text).ok().and_then(|object| prompt_path(&object, LEVELS));
-        let hint = inside.map_or_else(String::new, |path| format!("; use --field {name}.{path}"));
-        return Err(mismatch(&format!("\"{name}\""), expected, value) + &hint);
-    }
-    match text[1..].trim_start().chars().next() {
-        Some('"') => list(value)?
-            .into_iter()
-            .enumerate()
-            .map(|(i, item)| string_at(&format!("item {} of \"{name}\"", i + 1), item))
-            .collect::<Result<_, _>>()
-            .map(Content::Texts),
-        Some('{') => chat_content(name, value, scope, options),
-        Some('[' | ']' | '-' | '0'..='9') => ids_content(name, value),
-        _ => {
-            let items = list(value)?;
-            let first = items.first().copied().unwrap_or(value);
-            Err(mismatch(&format!("item 1 of \"{name}\""), expected, first))
+    /// The prompt at `rest` in `value`.
+    fn in_path(
+        self,
+        scope: &Scope<'_>,
+        path: &str,
+        value: &RawValue,
+        rest: Option<&str>,
+    ) -> Result<PromptRecord, String> {
+        let Some(rest) = rest else { return self.in_value(path, value, scope) };
+        if let Some(text) = decoded(value) {
+            let value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+            return self.in_path(scope, path, value, Some(rest));
         }
+        if let Some(object) = RawObject::in_value(value) {
+            return self.at_path(&Scope { object: &object, outer: Some(scope) }, path, rest);
+        }
+        let done = path[..path.len() - rest.len()].trim_end_matches(['.', '/']);
+        let items = list(value).map_err(|_| mismatch(&format!("\"{done}\""), "an object", value))?;
+        let missing = || format!("no field \"{}\" (from --field)", up_to_next(path, rest));
+        let (item, rest) = place(&items, rest).ok_or_else(missing)?;
+        self.in_path(scope, path, item, rest)
+    }
+
+    /// The prompt of an object, by the names of its fields. An empty field counts where there is no other.
+    fn in_object(self, scope: &Scope<'_>) -> Result<Option<PromptRecord>, String> {
+        let object = scope.object;
+        if let Some((name, value)) = object.first_filled(&IDS) {
+            return self.record(ids_content(name, value)?, scope).map(Some);
+        }
+        let instruction = object.string("instruction").filter(|text| !text.is_empty());
+        let texts = if instruction.is_some() { &TEXTS[..3] } else { &TEXTS };
+        if let Some((name, value)) = object.first_filled(texts) {
+            return self.in_value(name, value, scope).map(Some);
+        }
+        if let Some(instruction) = instruction {
+            return self.alpaca(&instruction, scope).map(Some);
+        }
+        if let Some((name, value)) = object.first_filled(&CHATS) {
+            return self.in_value(name, value, scope).map(Some);
+        }
+        for name in WRAPPERS {
+            let Some(value) = object.get(name) else { continue };
+            if name == "body" && RawObject::in_value(value).is_none() && decoded(value).is_none() {
+                return Err(mismatch("\"body\"", "an object", value));
+            }
+            if let Some(found) = self.in_wrapper(value, scope)? {
+                return Ok(Some(found));
+            }
+        }
+        if let Some((name, value)) = object.first_filled(&CONVERSATIONS) {
+            return self.in_value(name, value, scope).map(Some);
+        }
+        let names = [&CHATS[..], &CONVERSATIONS, &IDS, &TEXTS].concat();
+        match object.first(&names) {
+            Some((name, value)) if IDS.contains(&name) => {
+                self.record(ids_content(name, value)?, scope).map(Some)
+            }
+            Some((name, value)) => self.in_value(name, value, scope).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The prompt of the object that `value` is, or that it holds as a text.
+    fn in_wrapper(self, value: &RawValue, scope: &Scope<'_>) -> Result<Option<PromptRecord>, String> {
+        if let Some(text) = decoded(value) {
+            let value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+            return self.in_wrapper(value, scope);
+        }
+        match RawObject::in_value(value) {
+            Some(object) => self.in_object(&Scope { object: &object, outer: Some(scope) }),
+            None => Ok(None),
+        }
+    }
+
+    /// The prompt in a field that may hold any form of it.
+    fn in_value(self, name: &str, value: &RawValue, scope: &Scope<'_>) -> Result<PromptRecord, String> {
+        let expected = "a string, or a list of token ids, strings or messages";
+        let field = name.rsplit(['.', '/']).next().unwrap_or(name);
+        if is_string(value) {
+            if let Some(text) = decoded(value).filter(|text| self.holds_chat(text, name)) {
+                let value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+                return self.in_value(name, value, scope);
+            }
+            let asked = field == "contents" || field == "input" && scope.first(&OF_RESPONSES).is_some();
+            if asked && !is_empty(value) {
+                let mut remarks = self.remarks;
+                let content = text_chat(&string(value)?, &[], scope, self.options, self.seen, &mut remarks)?;
+                return Self { remarks, ..self }.record(content, scope);
+            }
+            if !matches!(field, "messages" | "contents") {
+                return self.record(Content::Texts(vec![string(value)?]), scope);
+            }
+        }
+        if value.get().starts_with('{') {
+            let inner = self.in_wrapper(value, scope)?;
+            let hint = || {
+                let path = RawObject::in_value(value).and_then(|object| prompt_path(&object, LEVELS));
+                path.map_or_else(String::new, |path| format!("; use --field {name}.{path}"))
+            };
+            return inner.ok_or_else(|| mismatch(&format!("\"{name}\""), expected, value) + &hint());
+        }
+        if CHATS.contains(&field) || CONVERSATIONS.contains(&field) {
+            return self.chat(name, value, scope);
+        }
+        if !value.get().starts_with('[') {
+            return Err(mismatch(&format!("\"{name}\""), expected, value));
+        }
+        match value.get()[1..].trim_start().chars().next() {
+            Some('"') => {
+                let item = |(i, item)| string_at(&format!("item {} of \"{name}\"", i + 1), item);
+                let texts = list(value)?.into_iter().enumerate().map(item).collect::<Result<_, _>>()?;
+                self.record(Content::Texts(texts), scope)
+            }
+            Some('{') => self.chat(name, value, scope),
+            Some('[' | ']' | '-' | '0'..='9') => self.record(ids_content(name, value)?, scope),
+            _ => {
+                let items = list(value)?;
+                let first = items.first().copied().unwrap_or(value);
+                Err(mismatch(&format!("item 1 of \"{name}\""), expected, first))
+            }
+        }
+    }
+
+    /// Whether the JSON in the string field `name` is a chat: the fields that a request has its messages in
+    /// hold nothing else, and a field that the user names holds what looks like one.
+    fn holds_chat(self, text: &str, name: &str) -> bool {
+        let Ok(value) = serde_json::from_str::<&RawValue>(text) else { return false };
+        if text.starts_with('{') {
+            let object = RawObject::in_value(value);
+            let found = |names: &[&str]| object.as_ref().is_some_and(|o| o.first_filled(names).is_some());
+            return found(&CHATS)
+                || self.options.field.is_some() && found(&[&IDS[..], &TEXTS, &WRAPPERS].concat());
+        }
+        let is_message = |item: &RawValue| {
+            RawObject::in_value(item).is_some_and(|item| item.first(&["role", "from", "parts"]).is_some())
+        };
+        let items = list(value).unwrap_or_default();
+        CHATS.contains(&name) && items.is_empty() || items.first().copied().is_some_and(is_message)
+    }
+
+    /// A list of messages.
+    fn chat(self, name: &str, value: &RawValue, scope: &Scope<'_>) -> Result<PromptRecord, String> {
+        let mut remarks = self.remarks;
+        let content = chat_content(name, value, scope, self.options, self.seen, &mut remarks)?;
+        Self { remarks, ..self }.record(content, scope)
+    }
+
+    /// An instruction, and an input for it, as Alpaca and the data sets after it have them: one message of
+    /// the user, after those of `history`.
+    fn alpaca(self, instruction: &str, scope: &Scope<'_>) -> Result<PromptRecord, String> {
+        let input = scope.object.string("input").filter(|text| !text.is_empty());
+        let text = input.map_or_else(|| instruction.to_owned(), |input| format!("{instruction}\n{input}"));
+        let history = scope.object.get("history").map(list).transpose()?.unwrap_or_default();
+        let pair = |pair: &RawValue| -> Result<Vec<String>, String> {
+            list(pair)?.into_iter().map(|text| string_at("a text of \"history\"", text)).collect()
+        };
+        let history = history.into_iter().map(pair).collect::<Result<Vec<_>, _>>()?.concat();
+        let mut remarks = self.remarks;
+        let content = text_chat(&text, &history, scope, self.options, self.seen, &mut remarks)?;
+        Self { remarks, ..self }.record(content, scope)
+    }
+
+    /// The record whose prompts are `content`.
+    fn record(self, content: Content, scope: &Scope<'_>) -> Result<PromptRecord, String> {
+        record_of(content, self.remarks, scope, self.options, self.seen)
     }
 }
 

@@ -28,10 +28,22 @@ fn tokens(lists: &[&[u32]]) -> Content {
     Content::Tokens(lists.iter().map(|list| list.to_vec()).collect())
 }
 
-fn chat(turns: &[(&str, &str)], requests: &[usize]) -> Content {
-    let turns =
-        turns.iter().map(|&(role, text)| Turn { role: role.to_owned(), text: text.to_owned() }).collect();
-    Content::Chat(Chat { turns, requests: requests.to_vec(), source: None })
+/// The roles and texts of a chat, and its requests.
+fn said(record: PromptRecord) -> (Vec<(String, String)>, Vec<usize>) {
+    let Content::Chat(chat) = record.content else { panic!("no chat: {record:?}") };
+    let text = |message: &Message| {
+        let json: serde_json::Value = serde_json::from_str(&message.json).unwrap();
+        assert_eq!(json["role"], *message.role);
+        let parts = json["content"].as_array().into_iter().flatten();
+        let parts: String = parts.map(|part| part["text"].as_str().unwrap()).collect();
+        (message.role.to_string(), json["content"].as_str().map_or(parts, str::to_owned))
+    };
+    (chat.messages.iter().map(text).collect(), chat.requests)
+}
+
+fn chat(turns: &[(&str, &str)], requests: &[usize]) -> (Vec<(String, String)>, Vec<usize>) {
+    let turns = turns.iter().map(|&(role, text)| (role.to_owned(), text.to_owned()));
+    (turns.collect(), requests.to_vec())
 }
 
 #[test]
@@ -54,7 +66,6 @@ fn a_prompt_is_a_string_ids_strings_or_lists_of_ids() {
 fn empty_prompts_are_requests_too() {
     assert_eq!(parse(r#"{"prompt": ""}"#).content, texts(&[""]));
     assert_eq!(parse(r#"{"prompt": []}"#).content, tokens(&[&[]]));
-    assert_eq!(parse(r#"{"messages": []}"#).content, chat(&[], &[0]));
 }
 
 #[test]
@@ -83,19 +94,17 @@ fn a_chat_is_one_request_per_assistant_turn() {
         {"content": "v", "role": "user"}]}"#;
     let turns =
         [("system", "s"), ("user", "u"), ("assistant", "a"), ("tool", "r"), ("assistant", ""), ("user", "v")];
-    let record = parse(line);
-    assert_eq!(record.content, chat(&turns, &[2, 4]));
+    let each = PromptOptions { turns: Turns::Each, ..PromptOptions::default() };
+    assert_eq!(said(parse_with(line, &each)), chat(&turns, &[2, 4]));
     let last = PromptOptions { turns: Turns::Last, ..PromptOptions::default() };
-    assert_eq!(parse_with(line, &last).content, chat(&turns, &[6]));
+    assert_eq!(said(parse_with(line, &last)), chat(&turns, &[6]));
 }
 
 #[test]
 fn a_chat_without_assistant_turns_is_one_unanswered_request() {
     let record = parse(r#"{"messages": [{"role": "user", "content": "u"}], "max_tokens": 7}"#);
-    assert_eq!(record.content, chat(&[("user", "u")], &[1]));
-    assert_eq!(record.output, OutputLength::Known(7));
-    let Content::Chat(chat) = record.content else { panic!() };
-    assert_eq!(chat.answer(1), None);
+    assert_eq!(record.output, OutputLength::Limit(7));
+    assert_eq!(said(record), chat(&[("user", "u")], &[1]));
 }
 
 #[test]
@@ -106,7 +115,7 @@ fn the_last_answer_is_the_output_of_the_whole_chat() {
         {"from": "gpt", "value": "b"}]}"#;
     let Content::Chat(chat) = parse_with(line, &last).content else { panic!() };
     assert_eq!(chat.requests, [3]);
-    assert_eq!(chat.answer(3), Some("b"));
+    assert_eq!(&*chat.answer(3).unwrap().json, r#"{"role":"assistant","content":"b"}"#);
 }
 
 #[test]
@@ -127,14 +136,14 @@ fn roles_of_sharegpt_get_their_usual_names() {
         ("assistant", "7"),
         ("Critic", "8"),
     ];
-    assert_eq!(parse(line).content, chat(&turns, &[2, 4, 5, 6, 7]));
+    assert_eq!(said(parse(line)), chat(&turns, &[2, 4, 5, 6, 7]));
 }
 
 #[test]
 fn forks_of_sharegpt_name_the_list_and_the_fields_otherwise() {
     for name in CONVERSATIONS {
         let line = format!(r#"{{"{name}": [{{"role": "human", "content": "q"}}]}}"#);
-        assert_eq!(parse(&line).content, chat(&[("user", "q")], &[1]));
+        assert_eq!(said(parse(&line)), chat(&[("user", "q")], &[1]));
     }
 }
 
@@ -142,29 +151,30 @@ fn forks_of_sharegpt_name_the_list_and_the_fields_otherwise() {
 fn an_input_may_be_a_list_of_messages() {
     let line = r#"{"input": [{"type": "message", "role": "user", "content":
         [{"type": "input_text", "text": "a"}, {"type": "output_text", "text": "b"}]}]}"#;
-    assert_eq!(parse(line).content, chat(&[("user", "ab")], &[1]));
+    assert_eq!(said(parse(line)), chat(&[("user", "ab")], &[1]));
 }
 
 #[test]
 fn the_parts_of_a_message_are_joined() {
     let line = r#"{"messages": [{"role": "user", "content":
         [{"type": "text", "text": "a"}, "b", {"text": "c"}]}]}"#;
-    assert_eq!(parse(line).content, chat(&[("user", "abc")], &[1]));
+    assert_eq!(said(parse(line)), chat(&[("user", "abc")], &[1]));
 }
 
 #[test]
 fn a_system_prompt_beside_the_messages_is_the_first_turn() {
     let line = r#"{"system": "s", "messages": [{"role": "user", "content": "u"}]}"#;
-    assert_eq!(parse(line).content, chat(&[("system", "s"), ("user", "u")], &[2]));
+    assert_eq!(said(parse(line)), chat(&[("system", "s"), ("user", "u")], &[2]));
     let line = r#"{"body": {"system": [{"type": "text", "text": "s"}], "messages": []}}"#;
-    assert_eq!(parse(line).content, chat(&[("system", "s")], &[1]));
+    assert_eq!(said(parse(line)), chat(&[("system", "s")], &[1]));
 }
 
 #[test]
-fn tool_calls_and_tools_are_passed_over() {
-    let line = r#"{"tools": [{"x": 1}], "messages": [{"role": "user", "content": "u"},
+fn a_call_of_a_tool_has_a_name() {
+    let line = r#"{"messages": [{"role": "user", "content": "u"},
         {"role": "assistant", "tool_calls": [{"id": "1"}]}]}"#;
-    assert_eq!(parse(line).content, chat(&[("user", "u"), ("assistant", "")], &[1]));
+    let wrong = "item 1 of \"tool_calls\" of message 2 of \"messages\" is not a call of a tool with a name";
+    assert_eq!(error(line), wrong);
 }
 
 #[test]
@@ -174,12 +184,12 @@ fn a_batch_line_has_its_prompt_in_the_body() {
     let keep = vec!["model".to_owned(), "custom_id".to_owned(), "none".to_owned()];
     let record = parse_with(line, &PromptOptions { keep, ..PromptOptions::default() });
     assert_eq!(record.content, texts(&["x"]));
-    assert_eq!(record.output, OutputLength::Known(9));
-    assert_eq!(record.timestamp.as_deref(), Some("12.50"));
+    assert_eq!(record.output, OutputLength::Limit(9));
+    assert_eq!(record.timestamp.unwrap().text, "12.50");
     let kept = [("model", "\"m\""), ("custom_id", "\"r1\"")];
     assert_eq!(record.kept, kept.map(|(name, text)| (name.to_owned(), text.to_owned())));
     let line = r#"{"body": {"conversations": [{"from": "human", "value": "q"}]}}"#;
-    assert_eq!(parse(line).content, chat(&[("user", "q")], &[1]));
+    assert_eq!(said(parse(line)), chat(&[("user", "q")], &[1]));
 }
 
 #[test]
@@ -197,10 +207,10 @@ fn a_named_field_is_taken_instead_of_the_known_ones() {
         "list": ["x", "y"], "chat": [{"role": "user", "content": "u"}]}}"#;
     let record = parse_with(line, &field("a.b.c"));
     assert_eq!(record.content, texts(&["yes"]));
-    assert_eq!(record.output, OutputLength::Known(3));
+    assert_eq!(record.output, OutputLength::Limit(3));
     assert_eq!(parse_with(line, &field("a.ids")).content, tokens(&[&[1]]));
     assert_eq!(parse_with(line, &field("a.list")).content, texts(&["x", "y"]));
-    assert_eq!(parse_with(line, &field("a.chat")).content, chat(&[("user", "u")], &[1]));
+    assert_eq!(said(parse_with(line, &field("a.chat"))), chat(&[("user", "u")], &[1]));
     assert_eq!(parse_with(line, &field("prompt")).content, texts(&["no"]));
 }
 
@@ -218,13 +228,15 @@ fn a_named_field_that_leads_nowhere_is_an_error() {
 
 #[test]
 fn a_prompt_further_inside_is_pointed_at() {
-    let line = r#"{"a.b": {"text": "x"}, "n": [1], "request": {"model": "m", "messages": []}}"#;
-    let found = "no prompt in the record itself, but in \"request.messages\": use --field request.messages";
+    let line = r#"{"a.b": {"text": "x"}, "n": [1], "envelope": {"model": "m", "messages": []}}"#;
+    let found = "no prompt in the record itself, but in \"envelope.messages\": use --field envelope.messages";
     assert_eq!(error(line), found);
     assert!(error(r#"{"obj": {"text": null, "input_ids": [1]}}"#).ends_with("--field obj.input_ids"));
     assert!(error(r#"{"body": {"a": {"prompt": ""}}}"#).ends_with("--field body.a.prompt"));
-    let error = PromptRecord::parse(line.as_bytes(), &field("request")).unwrap_err();
-    assert!(error.ends_with("found an object; use --field request.messages"), "{error}");
+    let error = PromptRecord::parse(line.as_bytes(), &field("envelope")).unwrap_err();
+    assert_eq!(error, "\"messages\" is an empty list");
+    let error = PromptRecord::parse(br#"{"x": {"y": {"text": "t"}}}"#, &field("x")).unwrap_err();
+    assert!(error.ends_with("found an object; use --field x.y.text"), "{error}");
     let deep = "{\"a\": ".repeat(5) + "{\"prompt\": \"\"}" + &"}".repeat(5);
     assert!(PromptRecord::parse(deep.as_bytes(), &field("b")).is_err());
     assert!(self::error(&deep).starts_with("no prompt in the record: looked for"));
@@ -263,8 +275,8 @@ fn the_output_length_is_known_counted_or_limited_in_this_order() {
     assert_eq!(output(all), text("c"));
     assert_eq!(output(r#""response": "r", "output": "o""#), text("r"));
     assert_eq!(output(r#""response": {}, "output": "o""#), text("o"));
-    assert_eq!(output(r#""max_tokens": 4"#), OutputLength::Known(4));
-    assert_eq!(output(r#""max_completion_tokens": 5"#), OutputLength::Known(5));
+    assert_eq!(output(r#""max_tokens": 4"#), OutputLength::Limit(4));
+    assert_eq!(output(r#""max_completion_tokens": 5"#), OutputLength::Limit(5));
     assert_eq!(output(r#""max_tokens": null"#), OutputLength::Unknown);
 }
 
@@ -282,11 +294,11 @@ fn an_output_length_that_is_no_number_of_tokens_is_an_error() {
 #[test]
 fn a_timestamp_keeps_its_digits() {
     let line = r#"{"prompt": "", "timestamp": -1712345678901234567.120}"#;
-    assert_eq!(parse(line).timestamp.as_deref(), Some("-1712345678901234567.120"));
+    assert_eq!(parse(line).timestamp.unwrap().text, "-1712345678901234567.120");
     assert_eq!(parse(r#"{"prompt": "", "timestamp": null}"#).timestamp, None);
     assert_eq!(
-        error(r#"{"prompt": "", "timestamp": "2026-01-01"}"#),
-        "\"timestamp\" must be a number, found a string; for a date use --timestamp-unit rfc3339"
+        error(r#"{"prompt": "", "timestamp": "noon"}"#),
+        "\"timestamp\" must be a number, or a date such as 2026-11-24T12:00:00Z, found a string"
     );
 }
 
@@ -303,6 +315,28 @@ fn escapes_are_read_as_the_library_reads_them() {
         assert_eq!(unescape(&value), serde_json::from_str(&value).unwrap(), "{value}");
     }
     assert_eq!(unescape(r#""\ud83d\ude00""#), None);
+}
+
+#[test]
+fn lists_are_cut_where_the_library_cuts_them() {
+    let parts = [
+        r#""a\"]\\""#,
+        r#"{"b": ["]", "}"]}"#,
+        "[1, [2]]",
+        "-1.5e3",
+        "null",
+        r#""\\\\""#,
+        r#"",""#,
+        "{}",
+        "[]",
+    ];
+    let mut rng = fastrand::Rng::with_seed(12);
+    for _ in 0..5_000 {
+        let items: Vec<&str> = (0..rng.usize(0..6)).map(|_| parts[rng.usize(..parts.len())]).collect();
+        let json = format!("[ {} ]", items.join(" ,\t"));
+        let value: &serde_json::value::RawValue = serde_json::from_str(&json).unwrap();
+        assert_eq!(super::fields::items(value).unwrap(), items, "{json}");
+    }
 }
 
 #[test]
@@ -367,11 +401,11 @@ fn fields_of_the_wrong_type_are_named_with_what_was_found() {
         ),
         (
             r#"{"messages": [{"role": "user", "content": 1}]}"#,
-            r#"the content of message 1 of "messages" must be a string or a list of text parts, found 1"#,
+            r#"the content of message 1 of "messages" must be a string or a list of parts, found 1"#,
         ),
         (
-            r#"{"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}"#,
-            r#"part 1 of message 1 of "messages" is of type "image_url"; only text is supported"#,
+            r#"{"messages": [{"role": "user", "content": [{"type": "hologram"}]}]}"#,
+            r#"part 1 of message 1 of "messages" is of the unknown type "hologram", and what the model sees of it is not known"#,
         ),
         (
             r#"{"messages": [{"role": "user", "content": [{"type": "text"}]}]}"#,
@@ -391,7 +425,7 @@ fn fields_of_the_wrong_type_are_named_with_what_was_found() {
         ),
         (
             r#"{"system": 1, "messages": []}"#,
-            r#"the content of "system" must be a string or a list of text parts, found 1"#,
+            r#"the content of "system" must be a string or a list of parts, found 1"#,
         ),
         (r#"{"body": []}"#, r#""body" must be an object, found a list"#),
     ] {

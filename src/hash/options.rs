@@ -1,0 +1,31 @@
+//! How prompts become blocks.
+
+use std::sync::Arc;
+
+use crate::blocks::{Partial, Scheme};
+use crate::record::prompt::PromptOptions;
+use crate::tokens::Tokenizer;
+use crate::tokens::template::Template;
+
+/// How prompts become blocks.
+#[derive(Clone)]
+pub struct HashOptions {
+    /// Where the prompts are in a line.
+    pub prompts: PromptOptions,
+    /// What cuts them into tokens.
+    pub tokenizer: Arc<Tokenizer>,
+    /// Whether the tokenizer's special tokens are put around texts.
+    pub special_tokens: bool,
+    /// What makes texts of chats; that of [`chat`](crate::tokens::chat) if absent.
+    pub template: Option<Arc<Template>>,
+    /// Tokens per block, at least 1.
+    pub block_size: usize,
+    /// What happens to the tokens after the last full block.
+    pub partial: Partial,
+    /// How blocks are hashed.
+    pub scheme: Scheme,
+    /// Output length where the record says nothing; it is left out if absent.
+    pub output_length: Option<u64>,
+    /// Bytes of text and tokens to remember, over all workers.
+    pub reuse: usize,
+}

@@ -1,0 +1,450 @@
+//! Messages of every API, written in the shape of `OpenAI`'s chat completions API.
+//!
+//! A message that has that shape stays as it stood. The parts of others (see [`part`](super::part)) are
+//! put where that API has them: text in `content`, reasoning in `reasoning_content`, calls of tools in
+//! `tool_calls`, and results of tools in messages of their own with the role `tool`.
+
+use std::cell::RefCell;
+
+use serde_json::value::RawValue;
+
+use super::content::Message;
+use super::fields::{is_string, list, mismatch, object_at, raw, string, string_at, without_halves};
+use super::part::{Call, Part, ToolResult, calls_of, json, parts_of, read_part, result_texts, stand_in};
+use super::seen::{Known, Seen};
+use crate::record::json::RawObject;
+
+/// Fields that a message which is written anew has in other places.
+const REWRITTEN: [&str; 20] = [
+    "role",
+    "from",
+    "content",
+    "value",
+    "parts",
+    "type",
+    "id",
+    "status",
+    "tool_calls",
+    "function_call",
+    "reasoning",
+    "reasoning_content",
+    "thinking",
+    "thinking_blocks",
+    "reasoning_details",
+    "refusal",
+    "audio",
+    "name",
+    "tool_call_id",
+    "metadata",
+];
+
+/// The messages of a chat as they are read.
+pub(super) struct Messages<'s> {
+    seen: &'s RefCell<Seen>,
+    pub(super) list: Vec<Message>,
+    /// Parts whose text is unknown.
+    pub(super) stand_ins: u64,
+    /// Whether any message says anything.
+    pub(super) filled: bool,
+    /// A message of the assistant that the next item may add to.
+    open: Option<Draft>,
+}
+
+/// A message that is being put together.
+#[derive(Default)]
+struct Draft {
+    role: String,
+    /// Whether the content is a list of parts, in which case each text is one.
+    parted: bool,
+    texts: Vec<String>,
+    reasoning: String,
+    calls: Vec<Call>,
+    /// Names and JSON texts of further fields.
+    others: Vec<(String, String)>,
+}
+
+impl Draft {
+    fn of(role: &str) -> Self {
+        Self { role: role.to_owned(), ..Self::default() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.texts.is_empty() && self.reasoning.is_empty() && self.calls.is_empty()
+    }
+
+    fn reason(&mut self, text: &str) {
+        if !self.reasoning.is_empty() && !text.is_empty() {
+            self.reasoning.push('\n');
+        }
+        self.reasoning.push_str(text);
+    }
+
+    fn message(self) -> Message {
+        let texts = || self.texts.iter().map(|text| format!("{{\"type\":\"text\",\"text\":{}}}", json(text)));
+        let content = match &self.texts[..] {
+            [] => "null".to_owned(),
+            [text] if !self.parted => json(text),
+            _ => format!("[{}]", texts().collect::<Vec<_>>().join(",")),
+        };
+        let mut text = format!("{{\"role\":{},\"content\":{content}", json(&self.role));
+        if !self.reasoning.is_empty() {
+            text.push_str(&format!(",\"reasoning_content\":{}", json(&self.reasoning)));
+        }
+        if !self.calls.is_empty() {
+            let calls: Vec<String> = self.calls.iter().map(Call::json).collect();
+            text.push_str(&format!(",\"tool_calls\":[{}]", calls.join(",")));
+        }
+        for (name, value) in &self.others {
+            text.push_str(&format!(",{}:{value}", json(name)));
+        }
+        text.push('}');
+        Message { role: self.role.into(), json: without_halves(&text).into(), id: None }
+    }
+}
+
+impl<'s> Messages<'s> {
+    pub(super) fn new(seen: &'s RefCell<Seen>) -> Self {
+        Self { seen, list: Vec::new(), stand_ins: 0, filled: false, open: None }
+    }
+
+    /// What was read before.
+    pub(super) fn seen(&self) -> &'s RefCell<Seen> {
+        self.seen
+    }
+
+    /// Reads an item of a list of messages, which the words `place` name, unless it is known.
+    pub(super) fn add(&mut self, place: &dyn Fn() -> String, json: &str) -> Result<(), String> {
+        // What an item becomes after one of the assistant's depends on that one.
+        let alone = self.open.is_none();
+        let look = || self.seen.borrow_mut().look(json).cloned();
+        let hash = match if alone { look() } else { Err(None) } {
+            Ok(Known { message, filled, stand_ins, .. }) => {
+                self.filled |= filled;
+                self.stand_ins += stand_ins;
+                self.list.push(message);
+                return Ok(());
+            }
+            Err(hash) => hash,
+        };
+        let before = self.list.len();
+        let (filled, stand_ins) = (std::mem::take(&mut self.filled), std::mem::take(&mut self.stand_ins));
+        let (place, raw) = (place(), raw(json)?);
+        let item = object_at(&place, raw)?;
+        self.read(&place, raw, &item)?;
+        if let (Some(hash), true, [message]) = (hash, self.open.is_none(), &mut self.list[before..]) {
+            let (filled, stand_ins) = (self.filled, self.stand_ins);
+            self.seen.borrow_mut().insert(hash, json, message, filled, stand_ins);
+        }
+        self.filled |= filled;
+        self.stand_ins += stand_ins;
+        Ok(())
+    }
+
+    /// Reads an item of a list of messages, which the words `place` name.
+    fn read(&mut self, place: &str, raw: &RawValue, item: &RawObject<'_>) -> Result<(), String> {
+        let Some((role_name, role)) = item.first(&["role", "from"]) else {
+            if let Some(kind) = item.string("type") {
+                return self.item(place, &kind, raw, item);
+            }
+            if item.get("parts").is_some() {
+                // Gemini: who else would ask.
+                return self.message(place, "user", item);
+            }
+            return Err(format!("{place} has no \"role\" (or \"from\")"));
+        };
+        let given = string_at(&format!("the role of {place}"), role)?;
+        let role = match &*given {
+            "human" => "user",
+            "gpt" | "chatgpt" | "bing" | "bard" | "ai" | "model" => "assistant",
+            "function" => "tool",
+            other => other,
+        };
+        if role_name == "role" && role == given && self.has_our_shape(item) {
+            self.close();
+            self.list.push(Message { role: given.into(), json: without_halves(raw.get()).into(), id: None });
+            return Ok(());
+        }
+        self.message(place, role, item)
+    }
+
+    /// A message of `text`.
+    pub(super) fn add_text(&mut self, role: &str, text: &str) {
+        self.close();
+        self.filled |= !text.is_empty();
+        let draft = Draft { texts: vec![text.to_owned()], ..Draft::of(role) };
+        self.list.push(draft.message());
+    }
+
+    /// What `value` holds, a string or a list of parts, as a message.
+    pub(super) fn add_content(&mut self, place: &str, role: &str, value: &RawValue) -> Result<(), String> {
+        let mut draft = Draft::of(role);
+        let mut results = Vec::new();
+        self.content(place, value, &mut draft, &mut results)?;
+        self.finish(draft, results);
+        Ok(())
+    }
+
+    /// Ends the list.
+    pub(super) fn close(&mut self) {
+        if let Some(draft) = self.open.take() {
+            self.push(draft);
+        }
+    }
+
+    fn push(&mut self, draft: Draft) {
+        self.filled |= draft.texts.iter().any(|text| !text.is_empty())
+            || !draft.reasoning.is_empty()
+            || !draft.calls.is_empty();
+        self.list.push(draft.message());
+    }
+
+    /// Whether a message has the shape in which it is handed on; takes note of what it holds.
+    fn has_our_shape(&mut self, item: &RawObject<'_>) -> bool {
+        let (mut content, mut filled) = (false, false);
+        for (name, value) in item.fields() {
+            let value = value.get();
+            match name {
+                "content" => {
+                    content = true;
+                    let texts = || list_of_texts(value);
+                    match value.as_bytes()[0] {
+                        b'"' => filled |= value.len() > 2,
+                        b'n' => {}
+                        b'[' if texts() => filled |= value.len() > 2,
+                        _ => return false,
+                    }
+                }
+                "tool_calls" if value != "null" => {
+                    if !list_of_calls(value) {
+                        return false;
+                    }
+                    let some = value[1..].trim_start() != "]";
+                    (content, filled) = (content | some, filled | some);
+                }
+                "reasoning" | "reasoning_content" | "thinking" if value != "null" => {
+                    if !value.starts_with('"') {
+                        return false;
+                    }
+                    (content, filled) = (true, filled || value.len() > 2);
+                }
+                "from" | "value" | "parts" | "function_call" | "thinking_blocks" | "reasoning_details"
+                | "refusal" | "audio"
+                    if value != "null" =>
+                {
+                    return false;
+                }
+                _ => {}
+            }
+        }
+        self.filled |= filled;
+        content
+    }
+
+    /// A message in another shape.
+    fn message(&mut self, place: &str, role: &str, item: &RawObject<'_>) -> Result<(), String> {
+        let mut results = Vec::new();
+        // What the assistant thought before it spoke.
+        let thought = self.open.take_if(|open| role == "assistant" && open.calls.is_empty());
+        let mut draft = thought.unwrap_or_else(|| Draft::of(role));
+        if let Some(value) = item.first(&["reasoning_content", "reasoning", "thinking"]) {
+            draft.reason(&string_at(&format!("the {} of {place}", value.0), value.1)?);
+        } else if let Some((_, blocks)) = item.first(&["thinking_blocks", "reasoning_details"]) {
+            for block in list(blocks).unwrap_or_default() {
+                self.part(place, block, &mut draft, &mut results)?;
+            }
+        }
+        let content = item.first(&["content", "parts", "value"]);
+        if let Some((_, content)) = content {
+            self.content(place, content, &mut draft, &mut results)?;
+        }
+        for name in ["refusal", "audio"] {
+            let Some(value) = item.get(name) else { continue };
+            let spoken = RawObject::in_value(value).and_then(|audio| audio.string("transcript"));
+            let text = if is_string(value) { Some(string(value)?) } else { spoken };
+            draft.texts.extend(text.filter(|_| draft.texts.is_empty()));
+        }
+        if let Some(calls) = item.get("tool_calls") {
+            draft.calls.extend(calls_of(&format!("\"tool_calls\" of {place}"), calls)?);
+        }
+        if let Some(call) = item.get("function_call") {
+            let call = RawObject::in_value(call).and_then(|call| Call::of(&call));
+            draft.calls.push(call.ok_or_else(|| format!("\"function_call\" of {place} has no \"name\""))?);
+        }
+        let null = ["content", "value", "parts"].iter().any(|name| item.raw(name).is_some());
+        if draft.is_empty() && results.is_empty() && !null {
+            return Err(format!("{place} has neither content nor tool calls"));
+        }
+        for (name, value) in item.fields() {
+            let named = matches!(name, "name" | "tool_call_id");
+            if named && value.get() != "null" || !REWRITTEN.contains(&name) {
+                draft.others.push((name.to_owned(), value.get().to_owned()));
+            }
+        }
+        if role == "assistant" && results.is_empty() && item.string("type").is_some() {
+            self.close();
+            self.open = Some(draft);
+        } else {
+            self.finish(draft, results);
+        }
+        Ok(())
+    }
+
+    /// Appends a message and the results of tools in it. Those in a message of the user come first: they
+    /// answer the calls before it.
+    fn finish(&mut self, draft: Draft, results: Vec<ToolResult>) {
+        self.close();
+        let assistant = draft.role == "assistant";
+        let alone = draft.is_empty() && !results.is_empty();
+        let mut draft = Some(draft).filter(|_| !alone);
+        if assistant && let Some(draft) = draft.take() {
+            self.push(draft);
+        }
+        for result in results {
+            self.filled = true;
+            let others = [("tool_call_id", result.id), ("name", result.name)];
+            let others = others.into_iter().filter_map(|(name, text)| Some((name.to_owned(), json(&text?))));
+            let (texts, parted) = (result.texts, result.parted);
+            self.push(Draft { texts, parted, others: others.collect(), ..Draft::of("tool") });
+        }
+        if let Some(draft) = draft {
+            self.push(draft);
+        }
+    }
+
+    /// The content of a message: a string, a part, or a list of parts.
+    fn content(
+        &mut self,
+        place: &str,
+        value: &RawValue,
+        draft: &mut Draft,
+        results: &mut Vec<ToolResult>,
+    ) -> Result<(), String> {
+        match value.get().as_bytes().first() {
+            Some(b'"') => draft.texts.push(string(value)?),
+            Some(b'[') => {
+                draft.parted = true;
+                for (i, part) in list(value)?.into_iter().enumerate() {
+                    self.part(&format!("part {} of {place}", i + 1), part, draft, results)?;
+                }
+            }
+            Some(b'{') => match RawObject::in_value(value).and_then(|object| object.get("parts")) {
+                Some(parts) => self.content(place, parts, draft, results)?,
+                None => self.part(&format!("the content of {place}"), value, draft, results)?,
+            },
+            _ => {
+                let place = format!("the content of {place}");
+                return Err(mismatch(&place, "a string or a list of parts", value));
+            }
+        }
+        Ok(())
+    }
+
+    /// A part of a message of any role.
+    fn part(
+        &mut self,
+        place: &str,
+        raw: &RawValue,
+        draft: &mut Draft,
+        results: &mut Vec<ToolResult>,
+    ) -> Result<(), String> {
+        for part in read_part(place, raw)? {
+            // What the assistant says after a result of a tool is its next message.
+            let goes_on = !matches!(part, Part::Result(_)) && draft.role == "assistant";
+            if goes_on && !results.is_empty() {
+                let said = std::mem::replace(draft, Draft { parted: true, ..Draft::of("assistant") });
+                self.finish(said, std::mem::take(results));
+            }
+            match part {
+                Part::Text(text) => draft.texts.push(text),
+                Part::Unknown(text) => {
+                    self.stand_ins += 1;
+                    draft.texts.push(text);
+                }
+                Part::Reasoning(text) => draft.reason(&text),
+                Part::HiddenReasoning(text) => {
+                    self.stand_ins += 1;
+                    draft.reason(&text);
+                }
+                Part::Call(call) => draft.calls.push(call),
+                Part::Result(result) => {
+                    self.stand_ins += result.stand_ins;
+                    results.push(result);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// An item of `OpenAI`'s Responses API that is no message. Items of the assistant that follow each other
+    /// are one message, as an engine makes of them, until one says something after a call.
+    fn item(&mut self, place: &str, kind: &str, raw: &RawValue, item: &RawObject<'_>) -> Result<(), String> {
+        if kind.ends_with("_output") {
+            let (texts, parted, stand_ins) = match item.first(&["output", "result"]) {
+                Some((_, output)) => result_texts(&format!("the output of {place}"), output)?,
+                None => return Err(format!("{place} ({kind}) has no \"output\"")),
+            };
+            let id = item.string("call_id");
+            self.stand_ins += stand_ins;
+            let result = ToolResult { id, name: None, texts, parted, stand_ins };
+            self.close();
+            self.finish(Draft::of("tool"), vec![result]);
+            return Ok(());
+        }
+        let mut draft = self.open.take().unwrap_or_else(|| Draft::of("assistant"));
+        if kind == "reasoning" {
+            if !draft.calls.is_empty() {
+                self.push(std::mem::replace(&mut draft, Draft::of("assistant")));
+            }
+            let mut texts = String::new();
+            for (_, value) in [item.first_filled(&["content", "summary", "text"])].into_iter().flatten() {
+                texts = parts_of(&format!("the content of {place}"), value)?.concat();
+            }
+            if texts.is_empty() && item.get("encrypted_content").is_some() {
+                self.stand_ins += 1;
+                texts = stand_in(kind, raw);
+            }
+            draft.reason(&texts);
+        } else if matches!(kind, "function_call" | "custom_tool_call") {
+            let call = Call::of(item).ok_or_else(|| format!("{place} ({kind}) has no \"name\""))?;
+            draft.calls.push(call);
+        } else if let Some(name) = kind.strip_suffix("_call") {
+            // A tool of the server: the item holds both what was asked and what was found.
+            draft.calls.push(Call {
+                id: item.string("id"),
+                name: name.to_owned(),
+                arguments: raw.get().to_owned(),
+            });
+        } else if kind == "item_reference" {
+            self.stand_ins += 1;
+            draft.texts.push(stand_in(kind, raw));
+        } else {
+            return Err(format!("{place} is of the unknown type \"{kind}\""));
+        }
+        self.open = Some(draft).filter(|draft| !draft.is_empty());
+        Ok(())
+    }
+}
+
+/// Whether the JSON `value` is a list of `{"type": "text", "text": "..."}`.
+fn list_of_texts(value: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct TextPart<'a> {
+        #[serde(rename = "type", borrow)]
+        kind: std::borrow::Cow<'a, str>,
+        #[serde(borrow)]
+        text: &'a RawValue,
+    }
+    serde_json::from_str::<Vec<TextPart<'_>>>(value)
+        .is_ok_and(|parts| parts.iter().all(|part| part.kind == "text" && part.text.get().starts_with('"')))
+}
+
+/// Whether the JSON `value` is a list of `{"function": {...}}`.
+fn list_of_calls(value: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct FunctionCall<'a> {
+        #[serde(borrow)]
+        function: &'a RawValue,
+    }
+    serde_json::from_str::<Vec<FunctionCall<'_>>>(value)
+        .is_ok_and(|calls| calls.iter().all(|call| call.function.get().starts_with('{')))
+}

@@ -1,0 +1,309 @@
+//! The parts that messages are made of, whatever API they were sent to.
+//!
+//! The kinds of the APIs hardly overlap, so one table of them serves all: a part is told by its `type`, or
+//! by the name of its only field where the API has no types (Gemini, Bedrock).
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::fields::{decoded, is_string, list, object_at, string, string_at};
+use crate::record::json::RawObject;
+
+/// What a part is.
+pub(super) enum Part {
+    Text(String),
+    /// A stand-in for what is shown to the model and is no text, such as an image.
+    Unknown(String),
+    Reasoning(String),
+    /// A stand-in for reasoning that is encrypted.
+    HiddenReasoning(String),
+    Call(Call),
+    Result(ToolResult),
+}
+
+/// A call of a tool.
+pub(super) struct Call {
+    pub(super) id: Option<String>,
+    pub(super) name: String,
+    /// JSON text: an object, or a string that holds one.
+    pub(super) arguments: String,
+}
+
+/// What a tool answered.
+pub(super) struct ToolResult {
+    pub(super) id: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) texts: Vec<String>,
+    pub(super) parted: bool,
+    pub(super) stand_ins: u64,
+}
+
+/// Names of the field in which an API without types has a part.
+const UNTYPED: [&str; 22] = [
+    "text",
+    "functionCall",
+    "function_call",
+    "functionResponse",
+    "function_response",
+    "toolUse",
+    "toolResult",
+    "reasoningContent",
+    "inlineData",
+    "inline_data",
+    "fileData",
+    "file_data",
+    "image",
+    "document",
+    "video",
+    "audio",
+    "cachePoint",
+    "guardContent",
+    "executableCode",
+    "codeExecutionResult",
+    "json",
+    "thinking",
+];
+
+/// Names under which APIs have the same thing.
+const CALL_IDS: [&str; 5] = ["id", "call_id", "toolCallId", "toolUseId", "tool_call_id"];
+const RESULT_IDS: [&str; 6] = ["tool_use_id", "toolCallId", "toolUseId", "tool_call_id", "call_id", "id"];
+const TOOL_NAMES: [&str; 3] = ["name", "toolName", "tool_name"];
+const ARGUMENTS: [&str; 4] = ["arguments", "input", "args", "parameters"];
+const RESULTS: [&str; 5] = ["content", "output", "result", "response", "errorText"];
+
+impl Call {
+    /// The call that an object describes.
+    pub(super) fn of(object: &RawObject<'_>) -> Option<Self> {
+        if let Some(function) =
+            object.first(&["function", "custom"]).and_then(|(_, value)| RawObject::in_value(value))
+        {
+            let id = first_text(object, &CALL_IDS);
+            return Self::of(&function).map(|call| Self { id: call.id.or(id), ..call });
+        }
+        let arguments = match object.first(&ARGUMENTS) {
+            // The input of a custom tool is any text.
+            Some(("input", value)) if is_string(value) && decoded(value).is_none() => {
+                format!("{{\"input\":{}}}", value.get())
+            }
+            Some((_, value)) => value.get().to_owned(),
+            None => "{}".to_owned(),
+        };
+        let name = first_text(object, &TOOL_NAMES)?;
+        Some(Self { id: first_text(object, &CALL_IDS), name, arguments })
+    }
+
+    /// The call as an entry of `tool_calls`.
+    pub(super) fn json(&self) -> String {
+        let id = self.id.as_ref().map_or_else(String::new, |id| format!("\"id\":{},", json(id)));
+        let (name, arguments) = (json(&self.name), &self.arguments);
+        format!("{{{id}\"type\":\"function\",\"function\":{{\"name\":{name},\"arguments\":{arguments}}}}}")
+    }
+}
+
+/// A list of calls, which may itself be a string that holds JSON.
+pub(super) fn calls_of(place: &str, value: &RawValue) -> Result<Vec<Call>, String> {
+    if let Some(text) = decoded(value) {
+        return calls_of(place, serde_json::from_str(&text).map_err(|error| error.to_string())?);
+    }
+    let no_call = |i: usize| format!("item {} of {place} is not a call of a tool with a name", i + 1);
+    let items = list(value).map_err(|_| super::fields::mismatch(place, "a list of calls", value))?;
+    let call = |(i, item): (usize, &RawValue)| {
+        RawObject::in_value(item).and_then(|item| Call::of(&item)).ok_or_else(|| no_call(i))
+    };
+    items.into_iter().enumerate().map(call).collect()
+}
+
+fn first_text(object: &RawObject<'_>, names: &[&str]) -> Option<String> {
+    names.iter().find_map(|name| object.string(name))
+}
+
+/// `text` as a JSON string.
+pub(super) fn json(text: &str) -> String {
+    // A string written into memory cannot fail.
+    serde_json::to_string(text).unwrap_or_default()
+}
+
+/// A text that stands for what is no text: equal for equal things only. Marks of what to cache, which an agent
+/// moves from message to message, are no part of the thing.
+pub(super) fn stand_in(kind: &str, raw: &RawValue) -> String {
+    let mut thing: Value = serde_json::from_str(raw.get()).unwrap_or_default();
+    if let Some(fields) = thing.as_object_mut() {
+        fields.retain(|name, _| !matches!(&**name, "cache_control" | "cacheControl"));
+    }
+    let hash = blake3::hash(thing.to_string().as_bytes()).to_hex();
+    format!("<|{kind} {}|>", &hash[..16])
+}
+
+/// What the part `raw` is: mostly one thing, nothing where the model does not see it.
+pub(super) fn read_part(place: &str, raw: &RawValue) -> Result<Vec<Part>, String> {
+    if is_string(raw) {
+        return Ok(vec![Part::Text(string(raw)?)]);
+    }
+    let part = object_at(place, raw)?;
+    let kind = match part.get("type") {
+        Some(kind) => string_at(&format!("the type of {place}"), kind)?,
+        None => part.first(&UNTYPED).map_or("text", |(name, _)| name).to_owned(),
+    };
+    // The object that holds the rest: APIs without types put it into the field.
+    let inner = part.get(&kind).and_then(RawObject::in_value);
+    let fields = inner.as_ref().unwrap_or(&part);
+    let one = |part: Part| Ok(vec![part]);
+    match &*kind {
+        "text" | "input_text" | "output_text" | "summary_text" | "reasoning_text" => {
+            let text = text_field(place, &part, "text")?;
+            let thought = part.get("thought").is_some_and(|value| value.get() == "true");
+            one(if thought { Part::Reasoning(text) } else { Part::Text(text) })
+        }
+        "refusal" => one(Part::Text(text_field(place, &part, "refusal")?)),
+        "thinking" => one(Part::Reasoning(text_field(place, &part, "thinking")?)),
+        "reasoning" | "reasoningContent" => reasoning(place, &kind, raw, fields),
+        "redacted_thinking" => one(Part::HiddenReasoning(stand_in(&kind, raw))),
+        "tool_use" | "server_tool_use" | "mcp_tool_use" | "tool_call" | "tool-call" | "functionCall"
+        | "function_call" | "function" | "toolUse" | "mcp_call" => {
+            one(Part::Call(Call::of(fields).ok_or_else(|| format!("{place} ({kind}) has no name"))?))
+        }
+        "tool_result" | "tool_call_response" | "tool-result" | "functionResponse" | "function_response"
+        | "toolResult" | "tool" => one(Part::Result(result_of(place, fields)?)),
+        "document" | "file" => document(place, &kind, raw, fields),
+        "image" | "image_url" | "input_image" | "image_file" | "input_audio" | "audio" | "audio_url"
+        | "video" | "video_url" | "input_video" | "input_file" | "inlineData" | "inline_data"
+        | "fileData" | "file_data" | "blob" | "uri" | "media" | "image_embeds" | "container_upload" => {
+            if part.fields().all(|(name, _)| name == "type") {
+                return Err(format!("{place} ({kind}) is empty"));
+            }
+            one(Part::Unknown(stand_in(&kind, raw)))
+        }
+        // Text whose form the model's maker keeps to himself: its JSON stands for it.
+        "search_result"
+        | "executableCode"
+        | "executable_code"
+        | "codeExecutionResult"
+        | "code_execution_result"
+        | "json"
+        | "guardContent"
+        | "web_search_result"
+        | "tool_reference" => one(Part::Text(raw.get().to_owned())),
+        // What servers and user interfaces need.
+        "cachePoint" | "cache_point" | "step-start" | "source-url" | "source-document" => Ok(Vec::new()),
+        other if other.starts_with("data-") => Ok(Vec::new()),
+        other if other.starts_with("tool-") || other == "dynamic-tool" => used_tool(place, other, &part),
+        other if other.ends_with("_tool_result") => one(Part::Result(result_of(place, fields)?)),
+        other => Err(format!(
+            "{place} is of the unknown type \"{other}\", and what the model sees of it is not known"
+        )),
+    }
+}
+
+/// A text in the field `name`, or `content` as OpenTelemetry has it.
+fn text_field(place: &str, part: &RawObject<'_>, name: &str) -> Result<String, String> {
+    let Some((_, text)) = part.first(&[name, "content", "text"]) else {
+        return Err(format!("{place} has no \"{name}\""));
+    };
+    let value = RawObject::in_value(text).and_then(|text| text.string("value"));
+    value.map_or_else(|| string_at(&format!("the {name} of {place}"), text), Ok)
+}
+
+fn reasoning(place: &str, kind: &str, raw: &RawValue, part: &RawObject<'_>) -> Result<Vec<Part>, String> {
+    let text = match part.first_filled(&["reasoningText", "text", "content", "summary", "reasoning"]) {
+        Some((_, value)) if is_string(value) => string(value)?,
+        Some((_, value)) => parts_of(place, value)?.concat(),
+        None if part.first(&["redactedContent", "encrypted_content", "data", "signature"]).is_some() => {
+            return Ok(vec![Part::HiddenReasoning(stand_in(kind, raw))]);
+        }
+        None => String::new(),
+    };
+    Ok(vec![Part::Reasoning(text)])
+}
+
+/// A document: its text where the request has it.
+fn document(place: &str, kind: &str, raw: &RawValue, part: &RawObject<'_>) -> Result<Vec<Part>, String> {
+    let unknown = || Ok(vec![Part::Unknown(stand_in(kind, raw))]);
+    let Some(source) = part.get("source").and_then(RawObject::in_value) else { return unknown() };
+    let head = ["title", "context"].iter().filter_map(|name| part.string(name));
+    let texts = match source.string("type").as_deref() {
+        Some("text") => source.string("data").map(|text| vec![text]),
+        Some("content") => source.get("content").map(|content| parts_of(place, content)).transpose()?,
+        _ => source.string("text").map(|text| vec![text]),
+    };
+    let Some(texts) = texts else { return unknown() };
+    Ok(head.chain(texts).map(Part::Text).collect())
+}
+
+fn result_of(place: &str, part: &RawObject<'_>) -> Result<ToolResult, String> {
+    let (texts, parted, stand_ins) = match part.first(&RESULTS) {
+        Some((_, value)) => result_texts(place, value)?,
+        None => (Vec::new(), false, 0),
+    };
+    let (id, name) = (first_text(part, &RESULT_IDS), first_text(part, &TOOL_NAMES));
+    Ok(ToolResult { id, name, texts, parted, stand_ins })
+}
+
+/// The texts of what a tool answered, whether they are a list of parts, and how many of them are stand-ins.
+pub(super) fn result_texts(place: &str, value: &RawValue) -> Result<(Vec<String>, bool, u64), String> {
+    if is_string(value) {
+        return Ok((vec![string(value)?], false, 0));
+    }
+    // The AI SDK of Vercel says what kind of value it is.
+    if let Some(object) = RawObject::in_value(value).filter(|_| value.get().starts_with('{'))
+        && let (Some(_), Some(inner)) = (object.string("type"), object.get("value"))
+    {
+        return result_texts(place, inner);
+    }
+    let typed = RawObject::in_value(value).is_some_and(|object| object.get("type").is_some());
+    let parts = if typed { Ok(vec![value]) } else { list(value) };
+    let parts = parts
+        .ok()
+        .filter(|parts| !parts.is_empty())
+        .map(|parts| parts.into_iter().map(|part| read_part(place, part)).collect::<Result<Vec<_>, _>>());
+    let Some(Ok(parts)) = parts else {
+        // Any JSON may be an answer.
+        return Ok((vec![value.get().to_owned()], false, 0));
+    };
+    let mut stand_ins = 0;
+    let texts = parts.into_iter().flatten().map(|part| match part {
+        Part::Text(text) | Part::Reasoning(text) => text,
+        Part::Unknown(text) | Part::HiddenReasoning(text) => {
+            stand_ins += 1;
+            text
+        }
+        Part::Call(call) => call.json(),
+        Part::Result(result) => result.texts.concat(),
+    });
+    let texts: Vec<String> = texts.collect();
+    Ok((texts, true, stand_ins))
+}
+
+/// The texts of a string or of a list of parts.
+pub(super) fn parts_of(place: &str, value: &RawValue) -> Result<Vec<String>, String> {
+    let whole = [value];
+    let parts = if value.get().starts_with('[') { list(value)? } else { whole.to_vec() };
+    let mut texts = Vec::new();
+    for part in parts {
+        for part in read_part(place, part)? {
+            match part {
+                Part::Text(text)
+                | Part::Unknown(text)
+                | Part::Reasoning(text)
+                | Part::HiddenReasoning(text) => {
+                    texts.push(text);
+                }
+                Part::Call(_) | Part::Result(_) => return Err(format!("{place} must be text")),
+            }
+        }
+    }
+    Ok(texts)
+}
+
+/// A tool in a message of Vercel's user interface: the call and, once it is there, its result.
+fn used_tool(place: &str, kind: &str, part: &RawObject<'_>) -> Result<Vec<Part>, String> {
+    let name = first_text(part, &TOOL_NAMES).or_else(|| kind.strip_prefix("tool-").map(str::to_owned));
+    let name = name.ok_or_else(|| format!("{place} ({kind}) has no name"))?;
+    let id = part.string("toolCallId");
+    let arguments = part.first(&["input", "args"]).map_or("{}", |(_, input)| input.get()).to_owned();
+    let mut parts = vec![Part::Call(Call { id: id.clone(), name: name.clone(), arguments })];
+    if let Some((_, output)) = part.first(&["output", "result", "errorText"]) {
+        let (texts, parted, stand_ins) = result_texts(place, output)?;
+        parts.push(Part::Result(ToolResult { id, name: Some(name), texts, parted, stand_ins }));
+    }
+    Ok(parts)
+}

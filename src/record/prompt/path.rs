@@ -1,0 +1,71 @@
+//! Paths to fields: names with dots between them, or a JSON Pointer.
+//!
+//! A name may have dots itself, as those of OpenTelemetry do: at each object the longest name is taken
+//! that is there. A number is a place in a list, from 0. A string that holds JSON is gone into like the
+//! JSON itself. A path that begins with `/` is a JSON Pointer (RFC 6901), in which nothing is ambiguous.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::fields::{decoded, list};
+use crate::record::json::RawObject;
+
+/// The value at `path` in `object`, unless there is none or it is `null`.
+pub(super) fn value_at<'a>(object: &RawObject<'a>, path: &str) -> Option<Cow<'a, RawValue>> {
+    let (value, rest) = step(object, path)?;
+    rest.map_or(Some(Cow::Borrowed(value)), |rest| inside(value, rest))
+}
+
+/// The value at `path` in `value`.
+fn inside<'a>(value: &'a RawValue, path: &str) -> Option<Cow<'a, RawValue>> {
+    if let Some(text) = decoded(value) {
+        let value: &RawValue = serde_json::from_str(&text).ok()?;
+        return inside(value, path).map(|found| Cow::Owned(found.into_owned()));
+    }
+    if let Some(object) = RawObject::in_value(value) {
+        return value_at(&object, path);
+    }
+    let (item, rest) = place(&list(value).ok()?, path)?;
+    rest.map_or(Some(Cow::Borrowed(item)), |rest| inside(item, rest))
+}
+
+/// The field of `object` with which `path` begins, and the rest of the path if there is more of it.
+pub(super) fn step<'a, 'p>(object: &RawObject<'a>, path: &'p str) -> Option<(&'a RawValue, Option<&'p str>)> {
+    if let Some((name, rest)) = pointer(path) {
+        return Some((object.get(&name)?, rest));
+    }
+    let whole = object.get(path).map(|value| (value, None));
+    whole.or_else(|| {
+        let mut ends = path.rmatch_indices('.').map(|(at, _)| at);
+        ends.find_map(|end| Some((object.get(&path[..end])?, Some(&path[end + 1..]))))
+    })
+}
+
+/// The item of a list with which `path` begins, and the rest of the path if there is more of it.
+pub(super) fn place<'a, 'p>(list: &[&'a RawValue], path: &'p str) -> Option<(&'a RawValue, Option<&'p str>)> {
+    let (index, rest) = match pointer(path) {
+        Some((name, rest)) => (name.parse::<usize>().ok()?, rest),
+        None => match path.split_once('.') {
+            Some((index, rest)) => (index.parse().ok()?, Some(rest)),
+            None => (path.parse().ok()?, None),
+        },
+    };
+    list.get(index).filter(|item| item.get() != "null").map(|&item| (item, rest))
+}
+
+/// The first name of a JSON Pointer, and the rest of the pointer.
+fn pointer(path: &str) -> Option<(String, Option<&str>)> {
+    let path = path.strip_prefix('/')?;
+    let end = path.find('/').unwrap_or(path.len());
+    let rest = Some(&path[end..]).filter(|rest| !rest.is_empty());
+    Some((path[..end].replace("~1", "/").replace("~0", "~"), rest))
+}
+
+/// The part of `path` up to and with its next name, for messages: `rest` is what has not been found.
+pub(super) fn up_to_next<'p>(path: &'p str, rest: &str) -> &'p str {
+    let done = path.len() - rest.len();
+    let separator = if path.starts_with('/') { '/' } else { '.' };
+    let length = rest[1.min(rest.len())..].find(separator).map_or(rest.len(), |at| at + 1);
+    path.get(..done + length).unwrap_or(path)
+}

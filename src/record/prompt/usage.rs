@@ -1,0 +1,159 @@
+//! What servers report about a request: tokens of the prompt, those found in the cache, those of the output.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::fields::whole;
+use super::path::value_at;
+use super::scope::Scope;
+use crate::record::json::RawObject;
+
+/// Where the report is, in the record.
+const REPORTS: [&str; 8] = [
+    "usage",
+    "usageMetadata",
+    "usage_metadata",
+    "metadata.usage_object",
+    "message.usage",
+    "output.outputBodyJson.usage",
+    "meta_info",
+    "metrics",
+];
+/// Where it is in the response of a server.
+const REPORTS_IN_RESPONSE: [&str; 4] = ["usage", "usageMetadata", "usage_metadata", "meta_info"];
+
+/// Names of the output's tokens in a report.
+const OUTPUT: [&str; 8] = [
+    "completion_tokens",
+    "output_tokens",
+    "outputTokens",
+    "completionTokens",
+    "candidatesTokenCount",
+    "candidates_token_count",
+    "num_decode_tokens",
+    "output_toks",
+];
+/// Tokens of the output that those names of Gemini leave out.
+const THOUGHTS: [&str; 2] = ["thoughtsTokenCount", "thoughts_token_count"];
+/// The same beside the prompt, where the record itself is the report.
+const FLAT_OUTPUT: [&str; 10] = [
+    "completion_tokens",
+    "gen_ai.usage.output_tokens",
+    "gen_ai.usage.completion_tokens",
+    "ai.usage.outputTokens",
+    "ai.usage.completionTokens",
+    "output.outputTokenCount",
+    "num_decode_tokens",
+    "output_toks",
+    "tokens_out",
+    "tokens.completion",
+];
+
+const INPUT: [&str; 6] = [
+    "prompt_tokens",
+    "input_tokens",
+    "inputTokens",
+    "promptTokens",
+    "promptTokenCount",
+    "prompt_token_count",
+];
+const FLAT_INPUT: [&str; 9] = [
+    "prompt_tokens",
+    "input_tokens",
+    "gen_ai.usage.input_tokens",
+    "gen_ai.usage.prompt_tokens",
+    "ai.usage.inputTokens",
+    "ai.usage.promptTokens",
+    "input.inputTokenCount",
+    "num_prefill_tokens",
+    "input_toks",
+];
+/// Tokens of the prompt that Anthropic and Bedrock do not count as input, since the cache was read or written.
+const BESIDE_INPUT: [&str; 4] = [
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+    "cacheReadInputTokens",
+    "cacheWriteInputTokens",
+];
+
+const CACHED: [&str; 12] = [
+    "prompt_tokens_details.cached_tokens",
+    "input_tokens_details.cached_tokens",
+    "cache_read_input_tokens",
+    "cachedContentTokenCount",
+    "cached_content_token_count",
+    "cached_tokens",
+    "num_cached_tokens",
+    "cached_input_tokens",
+    "cachedInputTokens",
+    "cacheReadInputTokens",
+    "prompt_cache_hit_tokens",
+    "inputTokenDetails.cacheReadTokens",
+];
+const FLAT_CACHED: [&str; 9] = [
+    "cached_tokens",
+    "num_cached_tokens",
+    "cache_read_input_tokens",
+    "cached_input_tokens",
+    "gen_ai.usage.cache_read.input_tokens",
+    "gen_ai.usage.cached_tokens",
+    "ai.usage.cachedInputTokens",
+    "input.cacheReadInputTokenCount",
+    "tokens.cached",
+];
+
+/// The figures of a report.
+#[derive(Default)]
+pub(super) struct Usage {
+    pub(super) input: Option<u64>,
+    pub(super) cached: Option<u64>,
+    pub(super) output: Option<u64>,
+}
+
+/// What the record says about tokens; `response` is that of the server in it.
+pub(super) fn usage(scope: &Scope<'_>, response: Option<&RawObject<'_>>) -> Usage {
+    let mut usage = Usage::default();
+    let beside = REPORTS.iter().filter_map(|path| scope.at(&[path]).map(|(_, report)| report));
+    let inside = |path: &&str| response.and_then(|response| response.get(path)).map(Cow::Borrowed);
+    for report in beside.chain(REPORTS_IN_RESPONSE.iter().filter_map(inside)) {
+        if let Some(report) = RawObject::in_value(&report) {
+            usage = usage.or(of_report(&report));
+        }
+    }
+    let flat = |names: &[&str]| scope.find(&mut |object| number(object, names).map(|(_, number)| number));
+    usage.or(Usage { input: flat(&FLAT_INPUT), cached: flat(&FLAT_CACHED), output: flat(&FLAT_OUTPUT) })
+}
+
+impl Usage {
+    fn or(self, other: Self) -> Self {
+        Self {
+            input: self.input.or(other.input),
+            cached: self.cached.or(other.cached),
+            output: self.output.or(other.output),
+        }
+    }
+}
+
+fn of_report(report: &RawObject<'_>) -> Usage {
+    let all = |names: &[&str]| -> u64 {
+        names.iter().filter_map(|name| number(report, &[name])).map(|(_, number)| number).sum()
+    };
+    let input = number(report, &INPUT).map(|(name, tokens)| {
+        let beside = if matches!(name, "input_tokens" | "inputTokens") { all(&BESIDE_INPUT) } else { 0 };
+        tokens.saturating_add(beside)
+    });
+    let output = number(report, &OUTPUT).map(|(name, tokens)| {
+        let thoughts = if name.starts_with("candidates") { all(&THOUGHTS) } else { 0 };
+        tokens.saturating_add(thoughts)
+    });
+    Usage { input, output, cached: number(report, &CACHED).map(|(_, tokens)| tokens) }
+}
+
+/// The first of `paths` with a number of tokens, and the number.
+fn number<'n>(object: &RawObject<'_>, paths: &[&'n str]) -> Option<(&'n str, u64)> {
+    paths.iter().find_map(|&path| {
+        let value: Cow<'_, RawValue> = value_at(object, path)?;
+        Some((path, whole(&value)?))
+    })
+}

@@ -1,0 +1,219 @@
+//! Filters of Jinja2 that the engine lacks, or that behave otherwise there.
+
+use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs};
+use minijinja::{Environment, Error, State, Value, filters};
+use minijinja_contrib::filters::{filesizeformat, striptags, truncate};
+
+use super::methods;
+use super::python::{self, BigInteger, JsonStyle, fail};
+
+/// Widest indentation that `tojson` and `indent` write.
+const MOST_INDENT: usize = 100;
+
+/// Adds them to the environment.
+pub(super) fn add_to(environment: &mut Environment<'static>) {
+    for name in ["e", "escape", "forceescape"] {
+        environment.add_filter(name, escape);
+    }
+    environment.add_filter("attr", |value: &Value, name: &Value| match value.kind() {
+        // Fields of objects are items, not attributes.
+        ValueKind::Map if !is_namespace(value) => Value::UNDEFINED,
+        _ => value.get_item(name).unwrap_or(Value::UNDEFINED),
+    });
+    // These take any value for the text that it prints as.
+    environment.add_filter("capitalize", |value: &Value| methods::capitalized(&python::text(value)));
+    environment.add_filter("lower", |value: &Value| python::text(value).to_lowercase());
+    environment.add_filter("upper", |value: &Value| python::text(value).to_uppercase());
+    environment.add_filter("title", |value: &Value| filters::title(python::text(value)));
+    environment.add_filter("replace", replace);
+    environment.add_filter("center", |state: &State, value: &Value, width: Option<i64>| {
+        methods::centered(state, &python::text(value), width.unwrap_or(80))
+    });
+    environment.add_filter("dictsort", |value: &Value, given: Rest<ValueOrKwargs>| {
+        filters::dictsort(value, named(given, &["case_sensitive", "by", "reverse"])?)
+    });
+    environment.add_filter("filesizeformat", filesizeformat);
+    environment.add_filter("float", |value: &Value, default: Option<Value>| {
+        to_float(value).map(|number| number.map_or(default.unwrap_or(Value::from(0.0)), Value::from))
+    });
+    environment.add_filter("indent", indent);
+    environment.add_filter("int", to_integer);
+    environment.add_filter("pprint", python::repr_of);
+    environment.add_filter("sort", |state: &State, value: Value, given: Rest<ValueOrKwargs>| {
+        filters::sort(state, value, named(given, &["reverse", "case_sensitive", "attribute"])?)
+    });
+    environment.add_filter("string", |value: &Value| match value.as_str() {
+        Some(_) => value.clone(),
+        None => Value::from(python::text(value)),
+    });
+    environment.add_filter("striptags", striptags);
+    environment.add_filter("tojson", to_json);
+    environment.add_filter("trim", trim);
+    environment.add_filter("truncate", |state: &mut State, value: &Value, given: Rest<ValueOrKwargs>| {
+        truncate(
+            state,
+            &Value::from(python::text(value)),
+            named(given, &["length", "killwords", "end", "leeway"])?,
+        )
+    });
+    environment.add_filter("unique", |state: &State, value: Value, given: Rest<ValueOrKwargs>| {
+        filters::unique(state, value, named(given, &["case_sensitive", "attribute"])?)
+    });
+    environment.add_filter("wordcount", |value: &Value| {
+        let text = python::text(value).into_owned();
+        text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()).count()
+    });
+}
+
+/// Whether a value is what `namespace()` makes.
+pub(super) fn is_namespace(value: &Value) -> bool {
+    value.as_object().is_some_and(|object| object.type_name().ends_with("Namespace"))
+}
+
+/// Arguments that are given in their order or by these names, all by name.
+pub(super) fn named(given: Rest<ValueOrKwargs>, names: &[&'static str]) -> Result<Kwargs, Error> {
+    let mut given = given.into_values();
+    let last = if given.last().is_some_and(Value::is_kwargs) { given.pop() } else { None };
+    if given.len() > names.len() {
+        return Err(fail(format!("at most {} arguments are expected", names.len())));
+    }
+    let by_name =
+        last.iter().flat_map(python::pairs).map(|(name, value)| (python::text(&name).into_owned(), value));
+    let in_order = names.iter().map(|&name| name.to_owned()).zip(given);
+    Ok(in_order.chain(by_name).collect())
+}
+
+/// `escape`.
+pub(super) fn escape(value: &Value) -> Value {
+    if value.is_safe() {
+        return value.clone();
+    }
+    let mut out = String::new();
+    for c in python::text(value).chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&#34;"),
+            '\'' => out.push_str("&#39;"),
+            _ => out.push(c),
+        }
+    }
+    Value::from_safe_string(out)
+}
+
+fn replace(state: &State, value: &Value, given: Rest<ValueOrKwargs>) -> Result<String, Error> {
+    let given = named(given, &["old", "new", "count"])?;
+    let [old, new] = [given.get::<Value>("old")?, given.get::<Value>("new")?];
+    let count = given.get::<Option<i64>>("count")?;
+    methods::replaced(state, &python::text(value), &python::text(&old), &python::text(&new), count)
+}
+
+fn trim(value: &Value, chars: Option<&str>) -> String {
+    let text = python::text(value);
+    let trimmed = match chars {
+        Some(chars) => text.trim_matches(|c| chars.contains(c)),
+        None => text.trim_matches(methods::is_space),
+    };
+    trimmed.to_owned()
+}
+
+/// `float(value)`; nothing where Python's raises an error that the filters catch.
+fn to_float(value: &Value) -> Result<Option<f64>, Error> {
+    match value.kind() {
+        ValueKind::Undefined => Err(fail("the value is undefined".to_owned())),
+        ValueKind::Bool => Ok(Some(f64::from(u8::from(value.is_true())))),
+        ValueKind::Number => Ok(f64::try_from(value.clone()).ok()),
+        ValueKind::String => {
+            let text = python::text(value).trim_matches(methods::is_space).replace('_', "");
+            Ok(text.parse().ok())
+        }
+        _ => Ok(value.downcast_object_ref::<BigInteger>().and_then(|big| big.0.parse().ok())),
+    }
+}
+
+/// `int`.
+fn to_integer(value: &Value, given: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let given = named(given, &["default", "base"])?;
+    let default = given.get::<Option<Value>>("default")?.unwrap_or(Value::from(0));
+    let base = given.get::<Option<u32>>("base")?.unwrap_or(10);
+    if value.as_str().is_none() && (value.is_integer() || value.downcast_object_ref::<BigInteger>().is_some())
+    {
+        return Ok(value.clone());
+    }
+    if let Some(text) = value.as_str() {
+        let text = text.trim_matches(methods::is_space).replace('_', "").to_lowercase();
+        let (sign, digits) = match text.strip_prefix('-') {
+            Some(digits) => (-1, digits),
+            None => (1, text.strip_prefix('+').unwrap_or(&text)),
+        };
+        let prefixes = [(2, "0b"), (8, "0o"), (16, "0x")];
+        let prefix =
+            prefixes.iter().find(|(own, prefix)| (base == *own || base == 0) && digits.starts_with(prefix));
+        let (base, digits) = prefix.map_or((base, digits), |(own, prefix)| (*own, &digits[prefix.len()..]));
+        let base = if base == 0 { 10 } else { base };
+        if (2..=36).contains(&base)
+            && digits.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            && let Ok(number) = i128::from_str_radix(digits, base)
+        {
+            return Ok(Value::from(sign * number));
+        }
+    }
+    let number = to_float(value)?.filter(|number| number.is_finite());
+    Ok(number.map_or(default, |number| Value::from(number.trunc() as i128)))
+}
+
+/// `indent`, whose lines end wherever those of `str.splitlines` do.
+fn indent(state: &State, value: &Value, given: Rest<ValueOrKwargs>) -> Result<String, Error> {
+    let given = named(given, &["width", "first", "blank"])?;
+    let width = given.get::<Option<Value>>("width")?.unwrap_or(Value::from(4));
+    let flag =
+        |name: &str| Ok::<_, Error>(given.get::<Option<Value>>(name)?.is_some_and(|value| value.is_true()));
+    let (first, blank) = (flag("first")?, flag("blank")?);
+    let indent = indentation(&width)?;
+    let lines = methods::lines(&(python::text(value).into_owned() + "\n"), false);
+    state.consume_fuel((lines.len() * indent.len()) as u64 / 64)?;
+    let mut out = String::new();
+    for (at, line) in lines.iter().enumerate() {
+        out.push_str(if at == 0 { "" } else { "\n" });
+        if if at == 0 { first } else { blank || line.is_true() } {
+            out.push_str(&indent);
+        }
+        out.push_str(line.as_str().unwrap_or_default());
+    }
+    given.assert_all_used()?;
+    Ok(out)
+}
+
+/// An indentation: a text, or a number of spaces.
+fn indentation(width: &Value) -> Result<String, Error> {
+    let indent = match width.as_str() {
+        Some(text) => text.to_owned(),
+        None => " ".repeat(i64::try_from(width.clone())?.clamp(0, MOST_INDENT as i64 + 1) as usize),
+    };
+    if indent.len() > MOST_INDENT {
+        return Err(fail(format!("an indent above {MOST_INDENT}")));
+    }
+    Ok(indent)
+}
+
+/// `tojson` of transformers: `json.dumps` with its arguments, and without escapes of what is not ASCII.
+fn to_json(state: &State, value: &Value, given: Rest<ValueOrKwargs>) -> Result<String, Error> {
+    let given = named(given, &["ensure_ascii", "indent", "separators", "sort_keys"])?;
+    let argument =
+        |name: &str| given.get::<Option<Value>>(name).map(|value| value.filter(|value| !value.is_none()));
+    let flag = |name: &str| argument(name).map(|value| value.is_some_and(|value| value.is_true()));
+    let indent = argument("indent")?.map(|width| indentation(&width)).transpose()?;
+    let mut separators = [if indent.is_some() { "," } else { ", " }.to_owned(), ": ".to_owned()];
+    if let Some(pair) = argument("separators")? {
+        let pair: Vec<Value> = pair.try_iter()?.collect();
+        let [item, key] = &pair[..] else { return Err(fail("separators are a pair".to_owned())) };
+        separators = [item, key].map(|text| python::text(text).into_owned());
+    }
+    let [item_separator, key_separator] = separators;
+    let (ensure_ascii, sort_keys) = (flag("ensure_ascii")?, flag("sort_keys")?);
+    given.assert_all_used()?;
+    let text = JsonStyle { ensure_ascii, indent, item_separator, key_separator, sort_keys }.dumps(value)?;
+    state.consume_fuel(text.len() as u64 / 8)?;
+    Ok(text)
+}

@@ -1,0 +1,165 @@
+//! A compiled template.
+//!
+//! The engine's operators are nearly those of Jinja2. Where they are not (`%` on texts, `~`, `in` and
+//! comparisons of some types, loops over `None`), the compiled instruction is replaced by a call of a filter that does as
+//! Jinja2 does, or gets one before it. This and the syntax tree need the engine's own parts, which it does not promise to keep: its version is
+//! pinned, and no other file but [`content_format`](super::content_format) names them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use minijinja::machinery::{CodeGenerator, Instruction, Instructions, eval, make_string_output, parse};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{AutoEscape, Environment, Error, Value};
+
+use super::content_format;
+
+/// The filters that stand for operators.
+pub(super) const REMAINDER: &str = "operator:%";
+pub(super) const CONCATENATION: &str = "operator:~";
+pub(super) const CONTAINMENT: &str = "operator:in";
+/// The filters that compare values, and whether the left one is to be less, and may be equal.
+pub(super) const COMPARISONS: [(&str, bool, bool); 4] = [
+    ("operator:<", true, false),
+    ("operator:<=", true, true),
+    ("operator:>", false, false),
+    ("operator:>=", false, true),
+];
+/// Refuses what no loop can run over.
+pub(super) const ITERATION: &str = "operator:for";
+
+/// The methods of objects, and the filters that stand for `value.method` where that is not called.
+pub(super) const ATTRIBUTES: [(&str, &str); 5] = [
+    ("items", "attribute:items"),
+    ("keys", "attribute:keys"),
+    ("values", "attribute:values"),
+    ("get", "attribute:get"),
+    ("copy", "attribute:copy"),
+];
+
+/// No place in the engine's table of filters that were looked up before.
+const NOT_REMEMBERED: u8 = u8::MAX;
+
+/// A template, ready to run.
+pub(super) struct Program {
+    instructions: Instructions<'static>,
+    blocks: BTreeMap<&'static str, Instructions<'static>>,
+    /// Whether it wants content as a list of parts.
+    pub(super) wants_parts: bool,
+    /// Whether it knows the role `developer`.
+    pub(super) knows_developer: bool,
+    /// The text of the template.
+    pub(super) source: &'static str,
+}
+
+impl Program {
+    /// Compiles a template.
+    pub(super) fn compile(source: &str) -> Result<Self, Error> {
+        let source = kept(prepared(source));
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?;
+        let tree = parse(source, "chat template", syntax)?;
+        let wants_parts = content_format::wants_parts(&tree);
+        let mut generator = CodeGenerator::new("chat template", source);
+        generator.compile_stmt(&tree);
+        let (instructions, blocks) = generator.finish();
+        let instructions = adapted(&instructions);
+        let blocks = blocks.into_iter().map(|(name, block)| (name, adapted(&block))).collect();
+        let knows_developer = ["\"developer\"", "'developer'"].iter().any(|name| source.contains(name));
+        Ok(Self { instructions, blocks, wants_parts, knows_developer, source })
+    }
+
+    /// The text that the template makes of these variables.
+    pub(super) fn run(&self, environment: &Environment<'static>, variables: Value) -> Result<String, Error> {
+        let mut text = String::new();
+        let mut out = make_string_output(&mut text);
+        eval(environment, &self.instructions, variables, &self.blocks, &mut out, AutoEscape::None)?;
+        drop(out);
+        Ok(text)
+    }
+}
+
+/// The text for as long as the process runs: instructions refer to it. A process reads few templates, and
+/// equal ones are kept once.
+fn kept(text: String) -> &'static str {
+    static KEPT: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = kept.get(text.as_str()) {
+        return known;
+    }
+    let text: &'static str = Box::leak(text.into_boxed_str());
+    kept.insert(text);
+    text
+}
+
+/// The instructions with calls of filters for what behaves otherwise in Jinja2.
+fn adapted(old: &Instructions<'static>) -> Instructions<'static> {
+    let list: Vec<&Instruction<'static>> = (0..).map_while(|at| old.get(at)).collect();
+    // Each loop gets an instruction before it, so that what comes later moves on.
+    let mut places = Vec::with_capacity(list.len());
+    let mut next = 0;
+    for instruction in &list {
+        places.push(next);
+        next += if matches!(instruction, Instruction::PushLoop(_)) { 2 } else { 1 };
+    }
+    let moved = |target: u32| places.get(target as usize).copied().unwrap_or(next);
+    let attribute = |name: &str| ATTRIBUTES.iter().find(|(method, _)| *method == name);
+    let filter =
+        |name: &'static str, arguments| Instruction::ApplyFilter(name, Some(arguments), NOT_REMEMBERED);
+    let mut new = Instructions::new(old.name(), old.source());
+    for (at, instruction) in (0..).zip(list) {
+        let mut add = |instruction| match old.get_line(at) {
+            Some(line) => new.add_with_line(instruction, line as u16),
+            None => new.add(instruction),
+        };
+        let mut instruction = instruction.clone();
+        match &mut instruction {
+            Instruction::PushLoop(_) => {
+                add(filter(ITERATION, 1));
+            }
+            Instruction::Iterate(target)
+            | Instruction::Jump(target)
+            | Instruction::JumpIfFalse(target)
+            | Instruction::JumpIfFalseOrPop(target)
+            | Instruction::JumpIfTrueOrPop(target)
+            | Instruction::BuildMacro(_, target, _) => *target = moved(*target),
+            Instruction::Rem => instruction = filter(REMAINDER, 2),
+            Instruction::StringConcat => instruction = filter(CONCATENATION, 2),
+            Instruction::In => instruction = filter(CONTAINMENT, 2),
+            Instruction::Lt => instruction = filter(COMPARISONS[0].0, 2),
+            Instruction::Lte => instruction = filter(COMPARISONS[1].0, 2),
+            Instruction::Gt => instruction = filter(COMPARISONS[2].0, 2),
+            Instruction::Gte => instruction = filter(COMPARISONS[3].0, 2),
+            Instruction::GetAttr(name) => {
+                if let Some((_, method)) = attribute(name) {
+                    instruction = filter(method, 1);
+                }
+            }
+            _ => {}
+        }
+        add(instruction);
+    }
+    new
+}
+
+/// The template as the engine reads it: line ends are newlines, as they are to Jinja2, and the tags
+/// `generation` and `endgeneration` of transformers, which only mark the assistant's text, open and close a
+/// scope of variables.
+fn prepared(source: &str) -> String {
+    let source = source.replace("\r\n", "\n").replace('\r', "\n");
+    let mut out = String::with_capacity(source.len());
+    let mut rest = source.as_str();
+    while let Some(start) = rest.find("{%") {
+        let (before, tag) = rest.split_at(start + 2);
+        out.push_str(before);
+        let end = tag.find("%}").unwrap_or(tag.len());
+        let name = tag[..end].trim_start_matches(['-', '+']).trim_end_matches(['-', '+']).trim();
+        let replaced = match name {
+            "generation" => "with",
+            "endgeneration" => "endwith",
+            other => other,
+        };
+        out.push_str(&tag[..end].replacen(name, replaced, usize::from(!name.is_empty())));
+        rest = &tag[end..];
+    }
+    out + rest
+}
