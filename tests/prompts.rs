@@ -480,3 +480,14 @@ fn a_time_cannot_add_a_line() {
     assert_eq!((ran.status, &*ran.stdout), (Some(1), ""));
     assert!(ran.stderr.contains("is not a plausible time in numbers"), "{}", ran.stderr);
 }
+
+#[test]
+fn an_answer_without_a_message_before_it_is_no_request() {
+    let says = |from: &str| json!({"from": from, "value": from});
+    let ran = hash(&[], &[json!({"conversations": [says("gpt"), says("human"), says("gpt")]})]);
+    assert!(ran.stderr.contains("1 answer begins its chat"), "{}", ran.stderr);
+    assert_eq!(lines(ran).len(), 1);
+    let ran = hash(&[], &[json!({"conversations": [says("gpt")]})]);
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stderr.contains(":1: the chat begins with its answer"), "{}", ran.stderr);
+}

@@ -401,6 +401,11 @@ fn remarks(outcome: &Outcome, turns_left_open: bool) -> Vec<String> {
             "whole chats end with a question, which is left out; for a log of requests use --turns last",
         ),
         (
+            counts.unasked,
+            "answer begins its chat: there is no prompt before it, and it is left out",
+            "answers begin their chats: there is no prompt before them, and they are left out",
+        ),
+        (
             counts.stand_ins,
             "part of a message, such as an image, has a short text in its place: its tokens are not known",
             "parts of messages, such as images, have a short text in their place: their tokens are not known",

@@ -53,6 +53,8 @@ pub struct Counts {
     pub taken_as_chats: u64,
     /// Chats whose last question has not become a request.
     pub unanswered: u64,
+    /// Answers at the start of a chat, which have not become requests.
+    pub unasked: u64,
     /// Parts of messages for whose text something else stands, such as images.
     pub stand_ins: u64,
     /// Records with earlier turns that only the server has.
@@ -75,6 +77,7 @@ impl Counts {
         self.unanswered += u64::from(remarks.unanswered);
         self.continued += u64::from(remarks.continued);
         self.stand_ins += remarks.stand_ins;
+        self.unasked += remarks.unasked;
     }
 
     /// Adds those of other records.
@@ -89,6 +92,7 @@ impl Counts {
         self.without_output += other.without_output;
         self.without_time += other.without_time;
         self.without_template += other.without_template;
+        self.unasked += other.unasked;
     }
 }
 

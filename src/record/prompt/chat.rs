@@ -158,6 +158,14 @@ fn finish(
         Some(&last) if ends_with_answer && !chat.continues() => vec![last],
         _ => vec![chat.messages.len()],
     };
+    // No engine answers a list of no messages: such a request would be the template's marks alone, and equal to
+    // all others of its kind.
+    let answered = chat.requests.len();
+    chat.requests.retain(|&end| end > 0);
+    if chat.requests.is_empty() {
+        return Err("the chat begins with its answer: there is no prompt before it".into());
+    }
+    remarks.unasked += (answered - chat.requests.len()) as u64;
     remarks.unanswered |= chat.requests.last().is_some_and(|&last| last + 1 < chat.messages.len());
     Ok(Content::Chat(chat))
 }

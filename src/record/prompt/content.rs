@@ -73,6 +73,8 @@ pub struct Remarks {
     pub turns: Option<Turns>,
     /// A chat's last question has not become a request.
     pub unanswered: bool,
+    /// Answers without a message before them, which have not become requests.
+    pub unasked: u64,
     /// The request goes on from an earlier response, whose turns only the server has.
     pub continued: bool,
 }
