@@ -102,6 +102,19 @@ impl Draft {
     }
 }
 
+/// The JSON string of a message that has nothing else but a role, as in data sets of chats.
+fn only_text<'a>(item: &RawObject<'a>) -> Option<&'a str> {
+    let mut text = None;
+    for (name, value) in item.fields() {
+        match name {
+            "role" | "from" => {}
+            "content" | "value" if text.is_none() && is_string(value) => text = Some(value.get()),
+            _ => return None,
+        }
+    }
+    text
+}
+
 impl<'s> Messages<'s> {
     pub(super) fn new(seen: &'s RefCell<Seen>) -> Self {
         Self { seen, list: Vec::new(), stand_ins: 0, filled: false, open: None }
@@ -162,6 +175,13 @@ impl<'s> Messages<'s> {
         if role_name == "role" && role == given && self.has_our_shape(item) {
             self.close();
             self.list.push(Message { role: given.into(), json: without_halves(raw.get()).into(), id: None });
+            return Ok(());
+        }
+        if let Some(text) = only_text(item).filter(|_| self.open.is_none()) {
+            // The string need not be decoded to stand under another name.
+            self.filled |= text.len() > 2;
+            let json = format!("{{\"role\":{},\"content\":{text}}}", json(role));
+            self.list.push(Message { role: role.into(), json: without_halves(&json).into(), id: None });
             return Ok(());
         }
         self.message(place, role, item)
