@@ -43,7 +43,7 @@ pub enum Block {
     Example {
         /// What the command does, without a full stop.
         what: &'static str,
-        /// The lines to type, indented as in the file: see [`command_lines`].
+        /// The lines to type, indented as in the file: see `command_lines`.
         command: &'static str,
     },
 }

@@ -3,7 +3,7 @@
 //! [`TraceReader`] joins an input, the decoders of its [`formats`] and the block size. Lines of the
 //! Mooncake format are read where they lie: [`scan`] is the fast path for the common shape of a line, and
 //! whatever it does not understand goes to [`general`], which decides what is valid and says what is wrong.
-//! [`line`] writes lines.
+//! [`mod@line`] writes lines.
 
 pub mod formats;
 pub mod general;

@@ -174,7 +174,7 @@ pub struct PrefixRow {
 pub struct TimelineFigures {
     /// Length of a bucket, in seconds.
     pub length_s: f64,
-    /// Buckets from the first request on, at most [`TIME_BUCKETS`]; none without timestamps.
+    /// Buckets from the first request on, at most `TIME_BUCKETS`; none without timestamps.
     pub buckets: Vec<Bucket>,
 }
 

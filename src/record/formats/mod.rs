@@ -2,8 +2,8 @@
 //!
 //! A decoder per file turns a line into requests, and each request is written as a Mooncake line, which
 //! every later stage understands: so a conversion is read by the same reader as any trace, and its errors
-//! are the same. What a format has beside the known fields follows them as it stood. [`registry`] lists the
-//! formats; [`base`] has what the decoders share.
+//! are the same. What a format has beside the known fields follows them as it stood. `registry` lists the
+//! formats; `base` has what the decoders share.
 
 mod agentic;
 mod bailian;

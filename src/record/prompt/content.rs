@@ -10,7 +10,7 @@ use crate::record::time::{PRESENT, TimeForm, Unit};
 /// How prompts are found in lines.
 #[derive(Clone, Debug, Default)]
 pub struct PromptOptions {
-    /// The path of the field that holds the prompt (see [`Path`](super::Path)); otherwise it is found by
+    /// The path of the field that holds the prompt (see `Path`); otherwise it is found by
     /// its name.
     pub field: Option<String>,
     /// Each line is a prompt as it stands, not JSON.

@@ -2,11 +2,11 @@
 //!
 //! A rendering is that of `apply_chat_template` in transformers 5.24 for a chat that vLLM hands to it:
 //!
-//! * [`files`] finds templates and the special tokens that they name;
-//! * [`feed`] says what becomes of the messages before the template sees them, and [`content_format`]
+//! * `files` finds templates and the special tokens that they name;
+//! * `feed` says what becomes of the messages before the template sees them, and `content_format`
 //!   whether it wants their content as parts or as one string;
-//! * [`program`] compiles and runs a template with what is in [`environment`] and [`methods`], where values
-//!   are written as Python writes them ([`python`]).
+//! * `program` compiles and runs a template with what is in `environment` and `methods`, where values
+//!   are written as Python writes them (`python`).
 
 mod content_format;
 mod environment;
