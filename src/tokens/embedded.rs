@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use super::bpe::{Alphabet, Bpe};
 use super::file::FastBpe;
-use super::split::Grammar;
+use super::scanner::Grammar;
 
 const TOKENS: usize = 199_998;
 

@@ -18,7 +18,8 @@ use super::added_tokens::{Added, Piece};
 use super::bpe::{Alphabet, Bpe, Vocabulary, WordCache};
 use super::characters::{Characters, Joins, SPACE};
 use super::general::General;
-use super::split::{Cuts, Grammar, Splitter};
+use super::scanner::Grammar;
+use super::split::{Cuts, Splitter};
 use super::vocabulary::{Lists, Vocab, both, text_of};
 use crate::error::{Error, Result};
 

@@ -10,18 +10,24 @@ use bitcannon::{
 
 pub(super) use bitcannon::{Span, regexes};
 
-/// A split pattern that the scanner runs.
+/// A pattern that cuts text into words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pattern {
+pub(super) enum Grammar {
+    /// GPT-2 and the many models after it.
     Gpt2,
+    /// `cl100k_base`, Llama 3, GLM 4.
     Cl100k,
-    /// `cl100k_base` with single digits.
+    /// The same with single digits: Qwen 2 and 3.
     Qwen,
-    /// The same with marks as letters.
+    /// The same with marks as letters: Qwen 3.5 and later.
     QwenMarks,
+    /// `o200k_base`, gpt-oss, Llama 4.
     O200k,
+    /// `DeepSeek` V3.
     DeepSeek,
+    /// Mistral.
     Tekken,
+    /// Kimi K2.
     Kimi,
 }
 
@@ -41,7 +47,7 @@ pub(super) struct Scanner {
 
 impl Scanner {
     /// The words of `text`, which is shorter than 4 GiB.
-    pub(super) fn split(&mut self, pattern: Pattern, text: &[u8]) -> &[Span] {
+    pub(super) fn split(&mut self, grammar: Grammar, text: &[u8]) -> &[Span] {
         let blocks = text.len().div_ceil(64);
         if self.tags.len() < text.len() {
             self.tags.resize(text.len(), 0);
@@ -54,19 +60,19 @@ impl Scanner {
         let Self { tags, starts, flags, later, words } = self;
         let tags = &mut tags[..text.len()];
         classify(text, tags);
-        if pattern == Pattern::QwenMarks {
+        if grammar == Grammar::QwenMarks {
             // A mark is in the same words as a letter in its place would be: where it could be the sign
             // before a word, it is the word's first letter as well.
             tags.iter_mut().filter(|tag| **tag == MARK).for_each(|tag| *tag = LETTER);
         }
-        let found = match pattern {
-            Pattern::Gpt2 => bitcannon_byte_level(text, tags, starts, flags, words),
-            Pattern::Cl100k => bitcannon_cl100k(text, tags, starts, flags, words),
-            Pattern::Qwen | Pattern::QwenMarks => bitcannon_qwen(text, tags, starts, flags, words),
-            Pattern::O200k => bitcannon_o200k(text, tags, starts, flags, later, words),
-            Pattern::Tekken => bitcannon_tekken(text, tags, starts, flags, later, words),
-            Pattern::Kimi => bitcannon_kimi(text, tags, starts, flags, later, words),
-            Pattern::DeepSeek => bitcannon_deepseek(text, tags, starts, words),
+        let found = match grammar {
+            Grammar::Gpt2 => bitcannon_byte_level(text, tags, starts, flags, words),
+            Grammar::Cl100k => bitcannon_cl100k(text, tags, starts, flags, words),
+            Grammar::Qwen | Grammar::QwenMarks => bitcannon_qwen(text, tags, starts, flags, words),
+            Grammar::O200k => bitcannon_o200k(text, tags, starts, flags, later, words),
+            Grammar::Tekken => bitcannon_tekken(text, tags, starts, flags, later, words),
+            Grammar::Kimi => bitcannon_kimi(text, tags, starts, flags, later, words),
+            Grammar::DeepSeek => bitcannon_deepseek(text, tags, starts, words),
         };
         &words[..found]
     }

@@ -16,32 +16,11 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use super::scanner::{Pattern, Scanner, Span, regexes};
+use super::scanner::{Grammar, Scanner, Span, regexes};
 use super::unicode_patch;
 
 /// Bytes that are split at once: the working memory is nine times as much.
 const WINDOW: usize = 16 << 10;
-
-/// A pattern that cuts text into words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Grammar {
-    /// GPT-2 and the many models after it.
-    Gpt2,
-    /// `cl100k_base`, Llama 3, GLM 4.
-    Cl100k,
-    /// The same with single digits: Qwen 2 and 3.
-    Qwen,
-    /// The same with marks as letters: Qwen 3.5 and later.
-    QwenMarks,
-    /// `o200k_base`, gpt-oss, Llama 4.
-    O200k,
-    /// `DeepSeek` V3.
-    DeepSeek,
-    /// Mistral.
-    Tekken,
-    /// Kimi K2.
-    Kimi,
-}
 
 impl Grammar {
     /// The grammar of a tokenizer file's `pre_tokenizer`, if it is one of these.
@@ -74,20 +53,6 @@ impl Grammar {
                 Some(Self::DeepSeek)
             }
             _ => None,
-        }
-    }
-
-    /// What the scanner calls it.
-    fn pattern(self) -> Pattern {
-        match self {
-            Self::Gpt2 => Pattern::Gpt2,
-            Self::Cl100k => Pattern::Cl100k,
-            Self::Qwen => Pattern::Qwen,
-            Self::QwenMarks => Pattern::QwenMarks,
-            Self::O200k => Pattern::O200k,
-            Self::DeepSeek => Pattern::DeepSeek,
-            Self::Tekken => Pattern::Tekken,
-            Self::Kimi => Pattern::Kimi,
         }
     }
 
@@ -137,7 +102,7 @@ impl Splitter {
         // The other patterns have contractions of any case.
         let long_s = !matches!(grammar, Grammar::Gpt2 | Grammar::DeepSeek | Grammar::Tekken);
         let patched = unicode_patch::as_python_sees(text, long_s, grammar == Grammar::DeepSeek);
-        self.0.split(grammar.pattern(), patched.as_deref().unwrap_or(text.as_bytes()))
+        self.0.split(grammar, patched.as_deref().unwrap_or(text.as_bytes()))
     }
 }
 

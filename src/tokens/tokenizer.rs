@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::file::FileTokenizer;
-use super::split::{Cuts, Grammar};
+use super::scanner::Grammar;
+use super::split::Cuts;
 use crate::error::Result;
 
 /// The tokenizer that is used by default.
