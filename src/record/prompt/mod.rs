@@ -16,8 +16,6 @@
 mod beside;
 mod chat;
 mod content;
-#[cfg(test)]
-mod dialects;
 mod fields;
 mod find;
 mod message;
@@ -25,8 +23,6 @@ mod part;
 mod path;
 mod scope;
 mod seen;
-#[cfg(test)]
-mod tests;
 mod times;
 mod tools;
 mod usage;

@@ -17,8 +17,6 @@ mod json;
 mod methods;
 mod program;
 mod python;
-#[cfg(test)]
-mod tests;
 mod variables;
 
 use std::path::Path;

@@ -1,8 +1,8 @@
 //! Each kind of difference from transformers and vLLM that templates have met, in a few lines.
 
+use kvtrace::record::prompt::{Chat, Message};
+use kvtrace::tokens::template::{ContentFormat, SeenMessages, TODAY, Template};
 use serde_json::value::RawValue;
-
-use super::*;
 
 /// What the template makes of a request.
 fn rendered(template: &str, request: &str) -> Result<String, String> {

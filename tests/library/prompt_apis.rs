@@ -1,8 +1,9 @@
 //! What each API's requests are in the shape of `OpenAI`'s chat completions API.
 
+use kvtrace::record::prompt::{Chat, Content, Keys, OutputLength, PromptOptions, PromptRecord, Turns};
 use serde_json::{Value, json};
 
-use super::{Chat, Content, Keys, OutputLength, PromptOptions, PromptRecord, Turns};
+use crate::options;
 
 fn read(record: &Value) -> PromptRecord {
     PromptRecord::parse(record.to_string().as_bytes(), &PromptOptions::default()).unwrap()
@@ -230,7 +231,7 @@ fn a_chat_may_be_the_json_in_a_string() {
         ("a.1.m", json!({"a": [0, {"m": request["messages"]}]})),
         ("/a/1/m~1n~0", json!({"a": [0, {"m/n~": request["messages"]}]})),
     ] {
-        let options = PromptOptions { field: Some(path.to_owned()), ..PromptOptions::default() };
+        let options = options(|options| options.field = Some(path.to_owned()));
         let found = PromptRecord::parse(record.to_string().as_bytes(), &options).unwrap();
         let Content::Chat(chat) = found.content else { panic!("{path} {record}") };
         assert_eq!(messages(&chat), expected, "{path}");
@@ -380,7 +381,7 @@ fn keys_are_those_of_the_request() {
     let text = |text: &str| Some(text.to_owned());
     let keys = Keys { cache_salt: text("s"), model: text("m"), lora: text("l"), lora_path: text("/l") };
     assert_eq!(read(&record).keys, keys);
-    let options = PromptOptions { ignore_keys: true, ..PromptOptions::default() };
+    let options = options(|options| options.ignore_keys = true);
     let ignored = PromptRecord::parse(record.to_string().as_bytes(), &options).unwrap();
     assert_eq!(ignored.keys, Keys::default());
     assert_eq!(read(&json!({"prompt": "x", "model": null})).keys, Keys::default());
@@ -404,7 +405,7 @@ fn a_log_of_requests_is_told_from_whole_chats() {
     // With its answer beside it, an assistant's turn at the end was sent.
     let beside = json!({"messages": whole, "choices": [{"message": {"role": "assistant", "content": "b"}}]});
     assert_eq!(requests(beside), [4]);
-    let each = PromptOptions { turns: Turns::Each, ..PromptOptions::default() };
+    let each = options(|options| options.turns = Turns::Each);
     let record = json!({"messages": whole, "model": "m"}).to_string();
     let Content::Chat(chat) = PromptRecord::parse(record.as_bytes(), &each).unwrap().content else {
         panic!()

@@ -1,8 +1,8 @@
-//! Lines of every shape, and what is wrong with others.
+//! Lines of prompts in every shape, and what is wrong with others.
 
-use super::fields::unescape;
-use super::find::{CONVERSATIONS, IDS, TEXTS};
-use super::*;
+use kvtrace::record::prompt::{Content, Message, OutputLength, PromptOptions, PromptRecord, Turns};
+
+use crate::options;
 
 fn parse(line: &str) -> PromptRecord {
     parse_with(line, &PromptOptions::default())
@@ -17,7 +17,7 @@ fn error(line: &str) -> String {
 }
 
 fn field(path: &str) -> PromptOptions {
-    PromptOptions { field: Some(path.to_owned()), ..PromptOptions::default() }
+    options(|options| options.field = Some(path.to_owned()))
 }
 
 fn texts(texts: &[&str]) -> Content {
@@ -48,7 +48,7 @@ fn chat(turns: &[(&str, &str)], requests: &[usize]) -> (Vec<(String, String)>, V
 
 #[test]
 fn token_ids_are_found_under_their_three_names() {
-    for name in IDS {
+    for name in ["prompt_token_ids", "token_ids", "input_ids"] {
         let line = format!("{{\"prompt\": \"no\", \"{name}\": [0, 17, 4294967295]}}");
         assert_eq!(parse(&line).content, tokens(&[&[0, 17, 4_294_967_295]]));
     }
@@ -70,7 +70,7 @@ fn empty_prompts_are_requests_too() {
 
 #[test]
 fn a_text_is_found_under_its_names() {
-    for name in TEXTS {
+    for name in ["prompt", "text_input", "text", "input"] {
         assert_eq!(parse(&format!("{{\"{name}\": \"x\"}}")).content, texts(&["x"]));
     }
 }
@@ -94,9 +94,9 @@ fn a_chat_is_one_request_per_assistant_turn() {
         {"content": "v", "role": "user"}]}"#;
     let turns =
         [("system", "s"), ("user", "u"), ("assistant", "a"), ("tool", "r"), ("assistant", ""), ("user", "v")];
-    let each = PromptOptions { turns: Turns::Each, ..PromptOptions::default() };
+    let each = options(|options| options.turns = Turns::Each);
     assert_eq!(said(parse_with(line, &each)), chat(&turns, &[2, 4]));
-    let last = PromptOptions { turns: Turns::Last, ..PromptOptions::default() };
+    let last = options(|options| options.turns = Turns::Last);
     assert_eq!(said(parse_with(line, &last)), chat(&turns, &[6]));
 }
 
@@ -109,7 +109,7 @@ fn a_chat_without_assistant_turns_is_one_unanswered_request() {
 
 #[test]
 fn the_last_answer_is_the_output_of_the_whole_chat() {
-    let last = PromptOptions { turns: Turns::Last, ..PromptOptions::default() };
+    let last = options(|options| options.turns = Turns::Last);
     let line = r#"{"conversations": [{"from": "human", "value": "q"},
         {"from": "gpt", "value": "a"}, {"from": "human", "value": "r"},
         {"from": "gpt", "value": "b"}]}"#;
@@ -141,7 +141,7 @@ fn roles_of_sharegpt_get_their_usual_names() {
 
 #[test]
 fn forks_of_sharegpt_name_the_list_and_the_fields_otherwise() {
-    for name in CONVERSATIONS {
+    for name in ["conversations", "conversation", "items"] {
         let line = format!(r#"{{"{name}": [{{"role": "human", "content": "q"}}]}}"#);
         assert_eq!(said(parse(&line)), chat(&[("user", "q")], &[1]));
     }
@@ -182,7 +182,7 @@ fn a_batch_line_has_its_prompt_in_the_body() {
     let line = r#"{"custom_id": "r1", "timestamp": 12.50, "body":
         {"prompt": "x", "max_tokens": 9, "timestamp": 3, "model": "m"}}"#;
     let keep = vec!["model".to_owned(), "custom_id".to_owned(), "none".to_owned()];
-    let record = parse_with(line, &PromptOptions { keep, ..PromptOptions::default() });
+    let record = parse_with(line, &options(|options| options.keep = keep));
     assert_eq!(record.content, texts(&["x"]));
     assert_eq!(record.output, OutputLength::Limit(9));
     assert_eq!(record.timestamp.unwrap().text, "12.50");
@@ -196,7 +196,7 @@ fn a_batch_line_has_its_prompt_in_the_body() {
 fn kept_fields_stay_byte_for_byte() {
     let line = r#"{"prompt": "", "a": { "n" : 1.0e+02, "s": "\u00e9" }, "b": null}"#;
     let keep = vec!["a".to_owned(), "b".to_owned()];
-    let record = parse_with(line, &PromptOptions { keep, ..PromptOptions::default() });
+    let record = parse_with(line, &options(|options| options.keep = keep));
     assert_eq!(record.kept[0].1, r#"{ "n" : 1.0e+02, "s": "\u00e9" }"#);
     assert_eq!(record.kept[1].1, "null");
 }
@@ -245,7 +245,7 @@ fn a_prompt_further_inside_is_pointed_at() {
 #[test]
 fn the_output_may_have_a_field_of_its_own() {
     let path = Some("response.usage.completion_tokens".to_owned());
-    let options = PromptOptions { output_field: path, ..PromptOptions::default() };
+    let options = options(|options| options.output_field = path);
     let line = r#"{"prompt": "", "output_length": 1, "response": {"usage": {"completion_tokens": USED}}}"#;
     let read = |used: &str| PromptRecord::parse(line.replace("USED", used).as_bytes(), &options);
     assert_eq!(read("7").unwrap().output, OutputLength::Known(7));
@@ -257,7 +257,7 @@ fn the_output_may_have_a_field_of_its_own() {
 
 #[test]
 fn a_text_line_is_the_prompt_as_it_stands() {
-    let options = PromptOptions { text: true, ..PromptOptions::default() };
+    let options = options(|options| options.text = true);
     let record = parse_with(r#" {"prompt": "x"} "#, &options);
     assert_eq!(record.content, texts(&[r#" {"prompt": "x"} "#]));
     assert_eq!(record.output, OutputLength::Unknown);
@@ -300,43 +300,6 @@ fn a_timestamp_keeps_its_digits() {
         error(r#"{"prompt": "", "timestamp": "noon"}"#),
         "\"timestamp\" must be a number, or a date such as 2026-11-24T12:00:00Z, found a string"
     );
-}
-
-#[test]
-fn escapes_are_read_as_the_library_reads_them() {
-    let parts = [
-        r"\n", r"\t", r"\r", r"\b", r"\f", r"\/", r"\\", r#"\""#, r"\u0041", r"\u00e9", r"\uFFFD", r"\u4e2d",
-        "é", "中", "😀", "a", "n", "u0041", " ",
-    ];
-    let mut rng = fastrand::Rng::with_seed(11);
-    for _ in 0..20_000 {
-        let inner: String = (0..rng.usize(0..9)).map(|_| parts[rng.usize(..parts.len())]).collect();
-        let value = format!("\"{inner}\"");
-        assert_eq!(unescape(&value), serde_json::from_str(&value).unwrap(), "{value}");
-    }
-    assert_eq!(unescape(r#""\ud83d\ude00""#), None);
-}
-
-#[test]
-fn lists_are_cut_where_the_library_cuts_them() {
-    let parts = [
-        r#""a\"]\\""#,
-        r#"{"b": ["]", "}"]}"#,
-        "[1, [2]]",
-        "-1.5e3",
-        "null",
-        r#""\\\\""#,
-        r#"",""#,
-        "{}",
-        "[]",
-    ];
-    let mut rng = fastrand::Rng::with_seed(12);
-    for _ in 0..5_000 {
-        let items: Vec<&str> = (0..rng.usize(0..6)).map(|_| parts[rng.usize(..parts.len())]).collect();
-        let json = format!("[ {} ]", items.join(" ,\t"));
-        let value: &serde_json::value::RawValue = serde_json::from_str(&json).unwrap();
-        assert_eq!(super::fields::items(value).unwrap(), items, "{json}");
-    }
 }
 
 #[test]
