@@ -293,7 +293,7 @@ mod tests {
             let items: Vec<&str> = (0..rng.usize(0..6)).map(|_| parts[rng.usize(..parts.len())]).collect();
             let json = format!("[ {} ]", items.join(" ,\t"));
             let value: &RawValue = serde_json::from_str(&json).unwrap();
-            assert_eq!(items(value).unwrap(), items, "{json}");
+            assert_eq!(super::items(value).unwrap(), items, "{json}");
         }
     }
 }
