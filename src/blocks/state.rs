@@ -126,7 +126,7 @@ fn add(sum: u64, bytes: &[u8]) -> u64 {
 }
 
 fn parse(bytes: &[u8], header: &StateHeader) -> Result<KeyTable<BlockKey>, Invalid> {
-    let other = || Invalid::malformed("not a file of block numbers (--state)");
+    let other = || Invalid::malformed("not a file of block numbers (`state`)");
     let end = bytes.windows(2).take(4096).position(|pair| pair == b"\n\n").ok_or_else(other)?;
     let head = std::str::from_utf8(&bytes[..end]).map_err(|_| other())?;
     let mut lines = head.lines();
@@ -142,7 +142,7 @@ fn parse(bytes: &[u8], header: &StateHeader) -> Result<KeyTable<BlockKey>, Inval
             Some(found) if found == value => {}
             Some(found) if name == "salt" => {
                 let state = if found.is_empty() { "without a salt" } else { "with another salt" };
-                return Err(Invalid::conflict(format!("its numbers were given {state} (--salt)")));
+                return Err(Invalid::conflict(format!("its numbers were given {state} (`salt`)")));
             }
             Some(found) => {
                 let message = format!("its numbers were given with {name} {found}, this run has {value}");

@@ -147,11 +147,11 @@ fn note(
     if files > 1 && task.read.scope == IdsScope::Auto {
         let (apart, later) = (records.kept_apart(), files - 1);
         observer.note(&if apart == 0 {
-            "no later file numbers its blocks from zero: equal ids taken as equal blocks (see --ids-scope)"
+            "no later file numbers its blocks from zero: equal ids taken as equal blocks (see `ids_scope`)"
                 .into()
         } else {
             format!(
-                "{apart} of {later} later files number their blocks from zero: ids kept apart and renumbered (see --ids-scope)"
+                "{apart} of {later} later files number their blocks from zero: ids kept apart and renumbered (see `ids_scope`)"
             )
         });
     }
@@ -173,7 +173,7 @@ fn check(task: &Task, max_memory: usize, observer: &mut dyn Observer) -> Result<
             Ok(()) => checker
                 .record(reader.record(), reader.block_size(), place)
                 .map_err(|message| reader.input().error(message))?,
-            Err(invalid) => checker.invalid(&invalid, place),
+            Err(invalid) => checker.invalid(invalid.kind, place, || observer.wording(&invalid.message)),
         }
     }
     observer.end();

@@ -106,7 +106,7 @@ impl Selector {
         let drawn = self.drawn(entry, sessions)?;
         let Selection { from, to, input, output, .. } = &self.selection;
         if self.selection.needs_time() {
-            let time = time.ok_or_else(|| no_timestamp("--from and --to need"))?;
+            let time = time.ok_or_else(|| no_timestamp("`from` and `to` need"))?;
             if from.is_some_and(|from| time < from) || to.is_some_and(|to| time >= to) {
                 return Ok(false);
             }

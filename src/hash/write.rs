@@ -248,10 +248,10 @@ fn dense(table: &mut KeyTable<BlockKey>, key: BlockKey, max_memory: Option<usize
     let limit = max_memory.filter(|&limit| table.bytes_with_one_more() > limit);
     if limit.is_some() || id >= u32::MAX as usize {
         let reason = limit.map_or("there are no more numbers".to_owned(), |limit| {
-            format!("one more would take more than --max-memory ({limit} bytes)")
+            format!("one more would take more than `max_memory` ({limit} bytes)")
         });
         return Err(Error::Failed(format!(
-            "{id} distinct blocks are numbered, and {reason}; --ids hash needs no memory for them"
+            "{id} distinct blocks are numbered, and {reason}; `ids` hash needs no memory for them"
         )));
     }
     table.insert_new(key);

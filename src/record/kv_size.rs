@@ -260,7 +260,7 @@ fn required(field: Option<u64>, name: &str) -> Result<u64, String> {
 }
 
 fn instead(why: &str) -> String {
-    format!("{why}; give --kv-bytes-per-token instead")
+    format!("{why}; give `kv_bytes_per_token` instead")
 }
 
 #[cfg(test)]
@@ -285,7 +285,7 @@ mod tests {
     fn refused(config: &str, name: &str) {
         let message = kv_bytes_per_token(config).unwrap_err();
         assert!(message.contains(name), "{message}");
-        assert!(message.ends_with("; give --kv-bytes-per-token instead"), "{message}");
+        assert!(message.ends_with("; give `kv_bytes_per_token` instead"), "{message}");
     }
 
     #[test]

@@ -212,7 +212,7 @@ impl<'a> Running<'a> {
 
     fn note_missing_field(&self, observer: &mut dyn Observer) {
         if let Some(field) = self.by.filter(|_| self.requests > 0 && !self.has_field) {
-            observer.note(&format!("no record has the field \"{field}\" of --by"));
+            observer.note(&format!("no record has the field \"{field}\" of `by`"));
         }
     }
 }
@@ -297,12 +297,12 @@ fn note(task: &Task, figures: &Report, observer: &mut dyn Observer) {
     }
     if let Some(late) = figures.arrivals.as_ref().and_then(|a| late_note(a.late, a.requests)) {
         observer.note(&format!(
-            "{late}: figures of arrivals and hits are those of this order (see trace-cat --sort)"
+            "{late}: figures of arrivals and hits are those of this order (see trace-cat `sort`)"
         ));
     }
     let expires = !task.analysis.caches.ttls.is_empty();
     if expires && figures.arrivals.as_ref().is_none_or(|a| a.requests < figures.requests) {
-        observer.note("--ttl counts requests without a timestamp at the time of the one before");
+        observer.note("`ttl` counts requests without a timestamp at the time of the one before");
     }
 }
 
@@ -339,7 +339,7 @@ impl Task {
         let small = |capacity: &&Capacity| matches!(capacity, Capacity::Bytes(bytes) if *bytes < block);
         match self.capacities.iter().find(small) {
             Some(Capacity::Bytes(bytes)) => Err(Error::Usage(format!(
-                "--capacity: {bytes} bytes hold no block of {block_size} tokens, which is {block} bytes"
+                "`capacity`: {bytes} bytes hold no block of {block_size} tokens, which is {block} bytes"
             ))),
             _ => Ok(()),
         }
@@ -369,9 +369,9 @@ impl Task {
         let needs = |what: &str| Err(Error::Failed(format!("{what}, and no record has a timestamp")));
         match self.mode {
             Mode::Windows(WindowSize::Time(_)) => {
-                needs("--window of a span needs times (of requests, as 1000, it needs none)")
+                needs("`window` of a span needs times (of requests, as 1000, it needs none)")
             }
-            _ if !self.analysis.caches.ttls.is_empty() => needs("--ttl needs times"),
+            _ if !self.analysis.caches.ttls.is_empty() => needs("`ttl` needs times"),
             _ => Ok(()),
         }
     }

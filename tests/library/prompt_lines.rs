@@ -217,26 +217,26 @@ fn a_named_field_is_taken_instead_of_the_known_ones() {
 #[test]
 fn a_named_field_that_leads_nowhere_is_an_error() {
     let error = |line: &str, path: &str| PromptRecord::parse(line.as_bytes(), &field(path)).unwrap_err();
-    assert_eq!(error(r#"{"a": {}}"#, "a.b.c"), "no field \"a.b\" (from --field)");
-    assert_eq!(error(r#"{"a": null}"#, "a"), "no field \"a\" (from --field)");
+    assert_eq!(error(r#"{"a": {}}"#, "a.b.c"), "no field \"a.b\" (from `field`)");
+    assert_eq!(error(r#"{"a": null}"#, "a"), "no field \"a\" (from `field`)");
     assert_eq!(error(r#"{"a": 3}"#, "a.b"), "\"a\" must be an object, found 3");
     assert!(error(r#"{"a": 3}"#, "a").starts_with("\"a\" must be a string, or a list"));
     for path in ["", ".", "a.", ".a", "a..b"] {
-        assert!(error(r#"{"a": {}}"#, path).contains("(from --field)"), "{path}");
+        assert!(error(r#"{"a": {}}"#, path).contains("(from `field`)"), "{path}");
     }
 }
 
 #[test]
 fn a_prompt_further_inside_is_pointed_at() {
     let line = r#"{"a.b": {"text": "x"}, "n": [1], "envelope": {"model": "m", "messages": []}}"#;
-    let found = "no prompt in the record itself, but in \"envelope.messages\": use --field envelope.messages";
+    let found = "no prompt in the record itself, but in \"envelope.messages\": use `field` envelope.messages";
     assert_eq!(error(line), found);
-    assert!(error(r#"{"obj": {"text": null, "input_ids": [1]}}"#).ends_with("--field obj.input_ids"));
-    assert!(error(r#"{"body": {"a": {"prompt": ""}}}"#).ends_with("--field body.a.prompt"));
+    assert!(error(r#"{"obj": {"text": null, "input_ids": [1]}}"#).ends_with("`field` obj.input_ids"));
+    assert!(error(r#"{"body": {"a": {"prompt": ""}}}"#).ends_with("`field` body.a.prompt"));
     let error = PromptRecord::parse(line.as_bytes(), &field("envelope")).unwrap_err();
     assert_eq!(error, "\"messages\" is an empty list");
     let error = PromptRecord::parse(br#"{"x": {"y": {"text": "t"}}}"#, &field("x")).unwrap_err();
-    assert!(error.ends_with("found an object; use --field x.y.text"), "{error}");
+    assert!(error.ends_with("found an object; use `field` x.y.text"), "{error}");
     let deep = "{\"a\": ".repeat(5) + "{\"prompt\": \"\"}" + &"}".repeat(5);
     assert!(PromptRecord::parse(deep.as_bytes(), &field("b")).is_err());
     assert!(self::error(&deep).starts_with("no prompt in the record: looked for"));
@@ -250,7 +250,7 @@ fn the_output_may_have_a_field_of_its_own() {
     let read = |used: &str| PromptRecord::parse(line.replace("USED", used).as_bytes(), &options);
     assert_eq!(read("7").unwrap().output, OutputLength::Known(7));
     assert_eq!(read("\"seven\"").unwrap().output, OutputLength::Text("seven".to_owned()));
-    let missing = "no field \"response.usage.completion_tokens\" (from --output-field)";
+    let missing = "no field \"response.usage.completion_tokens\" (from `output_field`)";
     assert_eq!(read("null").unwrap_err(), missing);
     assert!(read("-1").unwrap_err().contains("a whole number of tokens"));
 }
@@ -311,7 +311,7 @@ fn half_a_surrogate_pair_becomes_the_replacement_character() {
 #[test]
 fn a_line_that_is_no_object_is_an_error_that_names_the_way_out() {
     for line in ["Hello", "\"quoted\"", "[1]", "12", "\u{301}"] {
-        assert!(error(line).contains("--text"), "{line}");
+        assert!(error(line).contains("`text`"), "{line}");
     }
     assert!(error("[{").contains("jq -c '.[]'"));
     assert!(error(r#"[{"prompt": "a"},"#).contains("jq -c '.[]'"));
@@ -333,7 +333,7 @@ fn malformed_json_is_named_with_its_column() {
 fn a_record_without_a_prompt_names_the_fields_looked_for() {
     for line in [r#"{"question": "x"}"#, r#"{"body": {"question": "x"}}"#, "{}"] {
         let error = error(line);
-        for name in ["input_ids", "prompt", "messages", "body", "conversations", "--field"] {
+        for name in ["input_ids", "prompt", "messages", "body", "conversations", "`field`"] {
             assert!(error.contains(name), "{error}");
         }
     }

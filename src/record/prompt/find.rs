@@ -72,11 +72,11 @@ fn parse_object(line: &[u8]) -> Result<RawObject<'_>, String> {
         Some('{') => serde_json::from_str(text).map_err(|error| json_reason(&error)),
         Some('[') if begins_list(text) => {
             Err("a JSON object is expected, found a list; write one object per \
-             line (jq -c '.[]' does), or use --text to take each line as a prompt"
+             line (jq -c '.[]' does), or use `text` to take each line as a prompt"
                 .to_owned())
         }
         Some(other) => Err(format!(
-            "a JSON object is expected, but the line begins with {other:?}; use --text to take each line \
+            "a JSON object is expected, but the line begins with {other:?}; use `text` to take each line \
              as a prompt, or grep '^{{' to pick the JSON out of a log"
         )),
         None => Err("a JSON object is expected, found an empty line".to_owned()),
@@ -93,17 +93,17 @@ fn nothing_found(record: &RawObject<'_>) -> String {
         return "a line of spans: write one span per line (jq -c '.resourceSpans[].scopeSpans[].spans[]' does)".into();
     }
     if let Some(path) = prompt_path(record, LEVELS) {
-        return format!("no prompt in the record itself, but in \"{path}\": use --field {path}");
+        return format!("no prompt in the record itself, but in \"{path}\": use `field` {path}");
     }
     format!(
-        "no prompt in the record: looked for {}, {}, messages, contents, body, {}; use --field to name another",
+        "no prompt in the record: looked for {}, {}, messages, contents, body, {}; use `field` to name another",
         IDS.join(", "),
         TEXTS.join(", "),
         CONVERSATIONS.join(", ")
     )
 }
 
-/// Where a prompt seems to be in an object or the objects inside it, as a value of --field.
+/// Where a prompt seems to be in an object or the objects inside it, as a path.
 fn prompt_path(object: &RawObject<'_>, levels: u32) -> Option<String> {
     let names = [&IDS[..], &TEXTS, &CHATS, &CONVERSATIONS].concat();
     if let Some((name, _)) = object.first(&names) {
@@ -128,7 +128,7 @@ impl Finder<'_> {
     fn at_path(self, scope: &Scope<'_>, path: &str, rest: &str) -> Result<PromptRecord, String> {
         let found = step(scope.object, rest);
         let (value, rest) =
-            found.ok_or_else(|| format!("no field \"{}\" (from --field)", up_to_next(path, rest)))?;
+            found.ok_or_else(|| format!("no field \"{}\" (from `field`)", up_to_next(path, rest)))?;
         self.in_path(scope, path, value, rest)
     }
 
@@ -150,7 +150,7 @@ impl Finder<'_> {
         }
         let done = path[..path.len() - rest.len()].trim_end_matches(['.', '/']);
         let items = list(value).map_err(|_| mismatch(&format!("\"{done}\""), "an object", value))?;
-        let missing = || format!("no field \"{}\" (from --field)", up_to_next(path, rest));
+        let missing = || format!("no field \"{}\" (from `field`)", up_to_next(path, rest));
         let (item, rest) = place(&items, rest).ok_or_else(missing)?;
         self.in_path(scope, path, item, rest)
     }
@@ -229,7 +229,7 @@ impl Finder<'_> {
             let inner = self.in_wrapper(value, scope)?;
             let hint = || {
                 let path = RawObject::in_value(value).and_then(|object| prompt_path(&object, LEVELS));
-                path.map_or_else(String::new, |path| format!("; use --field {name}.{path}"))
+                path.map_or_else(String::new, |path| format!("; use `field` {name}.{path}"))
             };
             return inner.ok_or_else(|| mismatch(&format!("\"{name}\""), expected, value) + &hint());
         }
