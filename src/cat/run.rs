@@ -11,6 +11,7 @@ use crate::io::{Compression, Input, Observer, Output, Pacer};
 use crate::record::TraceReader;
 
 /// All that a run needs to know.
+#[non_exhaustive]
 pub struct Task {
     /// The inputs in order; none is standard input.
     pub files: Vec<PathBuf>,
@@ -20,6 +21,13 @@ pub struct Task {
     pub output: Option<PathBuf>,
     /// What is done with the records.
     pub action: Action,
+}
+
+impl Task {
+    /// Does `action` with the records of `files`, and writes to standard output.
+    pub fn new(files: Vec<PathBuf>, action: Action) -> Self {
+        Self { files, read: ReadOptions::default(), output: None, action }
+    }
 }
 
 /// What is done with records.

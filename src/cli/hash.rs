@@ -396,6 +396,11 @@ fn remarks(outcome: &Outcome, turns_left_open: bool) -> Vec<String> {
             "whole chats are taken as a request per answer (--turns each)",
         ),
         (
+            counts.look_otherwise,
+            "chat looks otherwise than the first one, which decides for all (--turns)",
+            "chats look otherwise than the first one, which decides for all (--turns)",
+        ),
+        (
             if turns_left_open { counts.unanswered } else { 0 },
             "whole chat ends with a question, which is left out; for a log of requests use --turns last",
             "whole chats end with a question, which is left out; for a log of requests use --turns last",
@@ -444,6 +449,7 @@ fn state_header(options: &HashOptions) -> StateHeader {
         tokenizer: options.tokenizer.identity().to_owned(),
         template: options.template.as_ref().map_or_else(String::new, |t| t.identity().to_owned()),
         salt: options.scheme.salt_mark(),
+        ignores_keys: options.prompts.ignore_keys,
     }
 }
 

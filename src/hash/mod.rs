@@ -5,6 +5,7 @@
 //! order of the lines and does what depends on that order: dense numbers, arrival times (`write`).
 //! The same bytes come out for any number of workers (`pipeline`).
 
+mod decision;
 mod options;
 mod pipeline;
 mod run;

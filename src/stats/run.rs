@@ -17,6 +17,7 @@ use crate::record::{DEFAULT_BLOCK_SIZE, TraceReader, general};
 
 /// All that a run needs to know.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Task {
     /// The inputs in order; none is standard input.
     pub files: Vec<PathBuf>,
@@ -38,8 +39,26 @@ pub struct Task {
     pub warmup: Warmup,
 }
 
+impl Task {
+    /// A report on `files` to standard output, at the end.
+    pub fn new(files: Vec<PathBuf>) -> Self {
+        Self {
+            files,
+            input: InputOptions::default(),
+            output: None,
+            mode: Mode::Report { every: None, by: None },
+            block_size: None,
+            percentiles: vec![50.0, 90.0, 99.0],
+            analysis: AnalysisOptions::default(),
+            capacities: Vec::new(),
+            warmup: Warmup::default(),
+        }
+    }
+}
+
 /// What a run writes.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Mode {
     /// A report on all requests, at the end.
     Report {
@@ -58,6 +77,7 @@ pub enum Mode {
 
 /// The size of a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Capacity {
     /// In blocks.
     Blocks(u64),
@@ -67,6 +87,7 @@ pub enum Capacity {
 
 /// How many requests fill the caches before the measure begins.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Warmup {
     /// This many.
     Requests(u64),

@@ -12,6 +12,7 @@ use crate::record::TraceReader;
 use crate::record::formats::Format;
 
 /// Everything that a run needs to know.
+#[non_exhaustive]
 pub struct Task {
     /// What the model is made of.
     pub source: Source,
@@ -35,6 +36,25 @@ pub struct Task {
     pub annotate: bool,
     /// Whether each line is written at its time.
     pub pace: bool,
+}
+
+impl Task {
+    /// Writes a trace like `source`, of as many requests, to standard output.
+    pub fn new(source: Source) -> Self {
+        Self {
+            source,
+            input: InputOptions::default(),
+            block_size: None,
+            save_model: None,
+            output: None,
+            end: End::default(),
+            seed: 0,
+            knobs: Knobs::default(),
+            prompts: None,
+            annotate: false,
+            pace: false,
+        }
+    }
 }
 
 /// What a model is made of.

@@ -184,7 +184,7 @@ fn prompts_without_anything_in_them_are_bad_records() {
     ] {
         let error =
             PromptRecord::parse(record.to_string().as_bytes(), &PromptOptions::default()).unwrap_err();
-        assert!(error.contains(words), "{record}: {error}");
+        assert!(error.message.contains(words), "{record}: {error}");
     }
     // The field that holds something is the right one.
     for empty in [json!(""), json!([]), json!({})] {
@@ -378,9 +378,8 @@ fn times_are_known_by_name_and_form() {
 fn keys_are_those_of_the_request() {
     let record = json!({"prompt": "x", "model": "m", "cache_salt": "s", "lora_request": {"lora_name": "l",
         "lora_path": "/l"}});
-    let text = |text: &str| Some(text.to_owned());
-    let keys = Keys { cache_salt: text("s"), model: text("m"), lora: text("l"), lora_path: text("/l") };
-    assert_eq!(read(&record).keys, keys);
+    let Keys { cache_salt, model, lora, lora_path, .. } = read(&record).keys;
+    assert_eq!([cache_salt, model, lora, lora_path], ["s", "m", "l", "/l"].map(|key| Some(key.to_owned())));
     let options = options(|options| options.ignore_keys = true);
     let ignored = PromptRecord::parse(record.to_string().as_bytes(), &options).unwrap();
     assert_eq!(ignored.keys, Keys::default());

@@ -1,5 +1,6 @@
 //! Lines of prompts in every shape, and what is wrong with others.
 
+use kvtrace::error::InvalidKind;
 use kvtrace::record::prompt::{Content, Message, OutputLength, PromptOptions, PromptRecord, Turns};
 
 use crate::options;
@@ -13,7 +14,7 @@ fn parse_with(line: &str, options: &PromptOptions) -> PromptRecord {
 }
 
 fn error(line: &str) -> String {
-    PromptRecord::parse(line.as_bytes(), &PromptOptions::default()).unwrap_err()
+    PromptRecord::parse(line.as_bytes(), &PromptOptions::default()).unwrap_err().message
 }
 
 fn field(path: &str) -> PromptOptions {
@@ -216,7 +217,8 @@ fn a_named_field_is_taken_instead_of_the_known_ones() {
 
 #[test]
 fn a_named_field_that_leads_nowhere_is_an_error() {
-    let error = |line: &str, path: &str| PromptRecord::parse(line.as_bytes(), &field(path)).unwrap_err();
+    let error =
+        |line: &str, path: &str| PromptRecord::parse(line.as_bytes(), &field(path)).unwrap_err().message;
     assert_eq!(error(r#"{"a": {}}"#, "a.b.c"), "no field \"a.b\" (from `field`)");
     assert_eq!(error(r#"{"a": null}"#, "a"), "no field \"a\" (from `field`)");
     assert_eq!(error(r#"{"a": 3}"#, "a.b"), "\"a\" must be an object, found 3");
@@ -233,9 +235,9 @@ fn a_prompt_further_inside_is_pointed_at() {
     assert_eq!(error(line), found);
     assert!(error(r#"{"obj": {"text": null, "input_ids": [1]}}"#).ends_with("`field` obj.input_ids"));
     assert!(error(r#"{"body": {"a": {"prompt": ""}}}"#).ends_with("`field` body.a.prompt"));
-    let error = PromptRecord::parse(line.as_bytes(), &field("envelope")).unwrap_err();
+    let error = PromptRecord::parse(line.as_bytes(), &field("envelope")).unwrap_err().message;
     assert_eq!(error, "\"messages\" is an empty list");
-    let error = PromptRecord::parse(br#"{"x": {"y": {"text": "t"}}}"#, &field("x")).unwrap_err();
+    let error = PromptRecord::parse(br#"{"x": {"y": {"text": "t"}}}"#, &field("x")).unwrap_err().message;
     assert!(error.ends_with("found an object; use `field` x.y.text"), "{error}");
     let deep = "{\"a\": ".repeat(5) + "{\"prompt\": \"\"}" + &"}".repeat(5);
     assert!(PromptRecord::parse(deep.as_bytes(), &field("b")).is_err());
@@ -251,8 +253,8 @@ fn the_output_may_have_a_field_of_its_own() {
     assert_eq!(read("7").unwrap().output, OutputLength::Known(7));
     assert_eq!(read("\"seven\"").unwrap().output, OutputLength::Text("seven".to_owned()));
     let missing = "no field \"response.usage.completion_tokens\" (from `output_field`)";
-    assert_eq!(read("null").unwrap_err(), missing);
-    assert!(read("-1").unwrap_err().contains("a whole number of tokens"));
+    assert_eq!(read("null").unwrap_err().message, missing);
+    assert!(read("-1").unwrap_err().message.contains("a whole number of tokens"));
 }
 
 #[test]
@@ -261,7 +263,7 @@ fn a_text_line_is_the_prompt_as_it_stands() {
     let record = parse_with(r#" {"prompt": "x"} "#, &options);
     assert_eq!(record.content, texts(&[r#" {"prompt": "x"} "#]));
     assert_eq!(record.output, OutputLength::Unknown);
-    let error = PromptRecord::parse(b"ab\xff", &options).unwrap_err();
+    let error = PromptRecord::parse(b"ab\xff", &options).unwrap_err().message;
     assert_eq!(error, "invalid UTF-8 at byte 3");
 }
 
@@ -320,13 +322,26 @@ fn a_line_that_is_no_object_is_an_error_that_names_the_way_out() {
 }
 
 #[test]
+fn a_program_can_tell_what_is_wrong_with_a_line() {
+    for (line, kind) in [
+        ("{", InvalidKind::Malformed),
+        ("Hello", InvalidKind::Malformed),
+        ("{}", InvalidKind::MissingField),
+        (r#"{"prompt": true}"#, InvalidKind::BadValue),
+    ] {
+        let found = PromptRecord::parse(line.as_bytes(), &PromptOptions::default());
+        assert_eq!(found.map_err(|invalid| invalid.kind), Err(kind), "{line}");
+    }
+}
+
+#[test]
 fn malformed_json_is_named_with_its_column() {
     assert_eq!(error(r#"{"prompt": "a" "b": 1}"#), "not valid JSON: expected `,` or `}` at column 16");
     assert_eq!(error(r#"{"prompt": "#), "not valid JSON: EOF while parsing a value at column 11");
     assert!(error(r#"{"prompt": ""} x"#).contains("trailing characters at column 16"));
     assert!(error("{\"prompt\": \"a\tb\"}").contains("control character"));
     let bytes = PromptRecord::parse(b"{\"a\": \"\xff\"}", &PromptOptions::default());
-    assert_eq!(bytes.unwrap_err(), "invalid UTF-8 at byte 8");
+    assert_eq!(bytes.unwrap_err().message, "invalid UTF-8 at byte 8");
 }
 
 #[test]

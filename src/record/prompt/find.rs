@@ -8,10 +8,11 @@ use serde_json::value::RawValue;
 use super::beside::record_of;
 use super::chat::{chat_content, text_chat};
 use super::content::{Content, PromptOptions, PromptRecord, Remarks};
-use super::fields::{decoded, is_empty, is_string, list, mismatch, string, string_at};
+use super::fields::{decoded, is_empty, is_string, list, mismatch, raw, string, string_at};
 use super::path::{place, step, up_to_next};
 use super::scope::Scope;
 use super::seen::Seen;
+use crate::error::{Invalid, InvalidKind};
 use crate::record::json::{RawObject, json_reason, text_of};
 
 /// Fields that hold token ids, in the order in which they are looked for.
@@ -55,14 +56,15 @@ pub(super) fn read_record(
     line: &[u8],
     options: &PromptOptions,
     seen: &RefCell<Seen>,
-) -> Result<PromptRecord, String> {
-    let record = parse_object(line)?;
+) -> Result<PromptRecord, Invalid> {
+    let record = parse_object(line).map_err(Invalid::malformed)?;
     let finder = Finder { options, seen, remarks: Remarks::default() };
     let scope = Scope { object: &record, outer: None };
     if let Some(path) = &options.field {
-        return finder.at_path(&scope, path, path);
+        return finder.at_path(&scope, path, path).map_err(Invalid::value);
     }
-    finder.in_object(&scope)?.ok_or_else(|| nothing_found(&record))
+    let found = finder.in_object(&scope).map_err(Invalid::value)?;
+    found.ok_or_else(|| Invalid::new(InvalidKind::MissingField, nothing_found(&record)))
 }
 
 /// The line as an object; if it is none, says why in the reader's terms.
@@ -142,7 +144,7 @@ impl Finder<'_> {
     ) -> Result<PromptRecord, String> {
         let Some(rest) = rest else { return self.in_value(path, value, scope) };
         if let Some(text) = decoded(value) {
-            let value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+            let value = raw(&text)?;
             return self.in_path(scope, path, value, Some(rest));
         }
         if let Some(object) = RawObject::in_value(value) {
@@ -197,7 +199,7 @@ impl Finder<'_> {
     /// The prompt of the object that `value` is, or that it holds as a text.
     fn in_wrapper(self, value: &RawValue, scope: &Scope<'_>) -> Result<Option<PromptRecord>, String> {
         if let Some(text) = decoded(value) {
-            let value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+            let value = raw(&text)?;
             return self.in_wrapper(value, scope);
         }
         match RawObject::in_value(value) {
@@ -212,7 +214,7 @@ impl Finder<'_> {
         let field = name.rsplit(['.', '/']).next().unwrap_or(name);
         if is_string(value) {
             if let Some(text) = decoded(value).filter(|text| self.holds_chat(text, name)) {
-                let value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+                let value = raw(&text)?;
                 return self.in_value(name, value, scope);
             }
             let asked = field == "contents" || field == "input" && scope.first(&OF_RESPONSES).is_some();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use super::content::Message;
+use super::content::{Message, Turns};
 
 /// Fingerprints that are kept, a power of two.
 const FINGERPRINTS: usize = 1 << 16;
@@ -24,6 +24,9 @@ pub(super) struct Seen {
     young_bytes: usize,
     limit: usize,
     next_id: u64,
+    /// How chats are taken, once one of them has decided it.
+    taken: Option<Turns>,
+    decide: Box<dyn Fn(Turns) -> Turns + Send>,
 }
 
 struct Entry {
@@ -55,7 +58,19 @@ impl Seen {
             young_bytes: 0,
             limit,
             next_id: 1,
+            taken: None,
+            decide: Box::new(|looks| looks),
         }
+    }
+
+    /// The first chat for which it makes a difference asks `decide` how all are taken.
+    pub(super) fn decide_by(&mut self, decide: impl Fn(Turns) -> Turns + Send + 'static) {
+        self.decide = Box::new(decide);
+    }
+
+    /// How a chat is taken that looks like `looks`.
+    pub(super) fn taken(&mut self, looks: Turns) -> Turns {
+        *self.taken.get_or_insert_with(|| (self.decide)(looks))
     }
 
     /// What `json` was read into, or whether it is worth being kept: then its hash.
