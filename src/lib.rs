@@ -27,7 +27,7 @@
 //! let mut task = Task::new(vec![path("trace.jsonl")]);
 //! task.capacities = vec![Capacity::Blocks(1000)];
 //! task.output = Some(path("report.json"));
-//! stats::run(&task, &Style::from(Format::Json), &mut ())?;
+//! stats::run(task, &Style::from(Format::Json), &mut ())?;
 //! # assert!(std::fs::read_to_string(path("report.json"))?.contains("\"requests\": 1,"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -11,7 +11,7 @@ use super::spec::{Opt, Rule, Spec, opt};
 use super::value::Value;
 use crate::blocks::{Encoding, ExtraKeys, MAX_PICKLED, Partial, Scheme, StateHeader, VLLM_SEED};
 use crate::error::{Error, Result};
-use crate::hash::{HashOptions, IdForm, IdSource, Outcome, Task, WriteOptions};
+use crate::hash::{DEFAULT_REUSE, HashOptions, IdForm, IdSource, Outcome, Task, WriteOptions};
 use crate::record::line::OWN_NAMES;
 use crate::record::prompt::{PromptOptions, Turns};
 use crate::record::time::{TimeForm, Unit};
@@ -124,9 +124,6 @@ impl Choice for TimeForm {
         ("rfc3339", Self::Date),
     ];
 }
-
-/// Bytes of text and tokens that are remembered, unless the user says otherwise.
-const REUSE: usize = 64 << 20;
 
 /// The command line.
 pub static SPEC: Spec<Options> = Spec {
@@ -320,7 +317,7 @@ impl Options {
             partial,
             scheme: self.scheme(),
             output_length: self.output_length,
-            reuse: self.reuse.unwrap_or(REUSE),
+            reuse: self.reuse.unwrap_or(DEFAULT_REUSE),
         })
     }
 

@@ -12,7 +12,7 @@ mod run;
 mod worker;
 mod write;
 
-pub use options::HashOptions;
+pub use options::{DEFAULT_REUSE, HashOptions};
 pub use run::{IdSource, Outcome, Task, run};
 pub use worker::Counts;
 pub use write::{IdForm, Ids, TraceWriter, WriteOptions};

@@ -7,6 +7,9 @@ use crate::record::prompt::PromptOptions;
 use crate::tokens::Tokenizer;
 use crate::tokens::template::Template;
 
+/// Bytes of text and tokens that are remembered, unless the user says otherwise.
+pub const DEFAULT_REUSE: usize = 64 << 20;
+
 /// How prompts become blocks.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -43,7 +46,7 @@ impl HashOptions {
             partial: Partial::default(),
             scheme: Scheme::Kvtrace { salt: None },
             output_length: None,
-            reuse: 64 << 20,
+            reuse: DEFAULT_REUSE,
         }
     }
 }

@@ -90,13 +90,12 @@ impl Counts {
 
     /// Adds those of other records.
     pub(super) fn add_all(&mut self, other: &Self) {
-        let Self { taken_as_requests, taken_as_chats, unanswered, stand_ins, continued, .. } = other;
-        self.taken_as_requests += taken_as_requests;
-        self.taken_as_chats += taken_as_chats;
-        self.unanswered += unanswered;
-        self.stand_ins += stand_ins;
-        self.continued += continued;
+        self.taken_as_requests += other.taken_as_requests;
+        self.taken_as_chats += other.taken_as_chats;
         self.look_otherwise += other.look_otherwise;
+        self.unanswered += other.unanswered;
+        self.stand_ins += other.stand_ins;
+        self.continued += other.continued;
         self.limits += other.limits;
         self.without_output += other.without_output;
         self.without_time += other.without_time;

@@ -1,6 +1,8 @@
 //! What each API's requests are in the shape of `OpenAI`'s chat completions API.
 
-use kvtrace::record::prompt::{Chat, Content, Keys, OutputLength, PromptOptions, PromptRecord, Turns};
+use kvtrace::record::prompt::{
+    Chat, Content, Keys, OutputLength, PromptOptions, PromptReader, PromptRecord, Turns,
+};
 use serde_json::{Value, json};
 
 use crate::options;
@@ -410,4 +412,19 @@ fn a_log_of_requests_is_told_from_whole_chats() {
         panic!()
     };
     assert_eq!(chat.requests, [1, 3]);
+    // The first of a reader's chats for which it makes a difference decides for those after it.
+    let whole = json!({"messages": whole});
+    let sent = json!({"messages": [user, answer, user, answer], "model": "m"});
+    let same = json!({"messages": [user, answer], "model": "m"});
+    for (records, expected) in [([&same, &whole, &sent], [1, 2, 2]), ([&same, &sent, &whole], [1, 1, 1])] {
+        let reader = PromptReader::new(PromptOptions::default(), 0);
+        let read = records.map(|record| reader.read(record.to_string().as_bytes()).unwrap());
+        let remarks = read.each_ref().map(|record| record.remarks.looks_otherwise);
+        assert_eq!(remarks, [false, false, true]);
+        let requests = read.map(|record| match record.content {
+            Content::Chat(chat) => chat.requests.len(),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(requests, expected);
+    }
 }
