@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::common::{Common, When};
 use super::spec::Spec;
 use super::{cat, hash, stats, synth};
-use crate::error::printable;
+use crate::error::{Error, printable};
 use crate::io::{Observer, Status};
 
 /// Time between two updates of the progress line.
@@ -82,9 +82,19 @@ pub(super) fn say(program: &str, message: &str) {
     writeln!(io::stderr(), "{program}: {message}").ok();
 }
 
+/// What `error` says in terms of the command line. A file may be called anything.
+pub(super) fn worded(error: &Error) -> String {
+    match error {
+        Error::Data { file, line, message } => {
+            Error::Data { file: file.clone(), line: *line, message: with_options(message) }.to_string()
+        }
+        other => with_options(&other.to_string()),
+    }
+}
+
 /// `message` with each setting that it names in backticks, as the library does, as the option that it is on
 /// the command line. What a message quotes of the input stands in other quotation marks.
-pub(super) fn with_options(message: &str) -> String {
+fn with_options(message: &str) -> String {
     let (mut text, mut rest) = (String::with_capacity(message.len()), message);
     while let Some((before, quoted)) = rest.split_once('`') {
         text.push_str(before);
