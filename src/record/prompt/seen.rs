@@ -1,4 +1,5 @@
-//! What has been read before: in a log of agents' requests nearly every message has been sent many times.
+//! What a reader remembers of the lines before: messages, since in a log of agents' requests nearly every one
+//! has been sent many times, and the way in which chats are taken.
 //!
 //! A text is looked up by a hash and compared, so a hit is exact. The first time only a fingerprint of it is
 //! kept, the second time what it was read into. Under a limit of memory the older half is forgotten as a
@@ -15,7 +16,7 @@ use super::content::{Message, Turns};
 /// Fingerprints that are kept, a power of two.
 const FINGERPRINTS: usize = 1 << 16;
 
-/// What JSON texts were read into.
+/// What JSON texts were read into, and how chats are taken.
 pub(super) struct Seen {
     hasher: RandomState,
     fingerprints: Vec<u32>,
