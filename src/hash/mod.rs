@@ -3,6 +3,7 @@
 //! Lines go in batches to worker threads, which do what takes time and depends on one line alone:
 //! parsing, rendering, tokens, chained hashes (`worker`). One thread writes the results in the
 //! order of the lines and does what depends on that order: dense numbers, arrival times (`write`).
+//! One thing a worker cannot know by itself is how the first chat of the input looks (`decision`).
 //! The same bytes come out for any number of workers (`pipeline`).
 
 mod decision;
