@@ -13,9 +13,10 @@ use crate::error::Invalid;
 use crate::record::prompt::{
     Chat, Content, OutputLength, PromptReader, PromptRecord, Remarks, Timestamp, Turns,
 };
+use crate::record::recent::Recent;
 use crate::tokens::chat::{self, Turn};
 use crate::tokens::template::{SeenMessages, TODAY, Template};
-use crate::tokens::{Encoder, GrowingPrompt, Recent};
+use crate::tokens::{Encoder, GrowingPrompt};
 
 /// The requests of a batch of lines.
 #[derive(Default)]

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::chunk_cache::{CHUNK, ChunkCache, Seen};
+use super::chunk_cache::{CHUNK, ChunkCache};
 use super::embedded;
 use super::file::Scratch;
 use super::split::Cuts;
@@ -69,13 +69,13 @@ impl Encoder {
         {
             let chunk = &text[start..start + length];
             match chunks.look(chunk) {
-                Seen::Never => {}
-                Seen::Tokens(known) => {
+                Err(None) => {}
+                Ok(known) => {
                     self.encode_afresh(&text[new..start], tokens)?;
                     tokens.extend_from_slice(known);
                     new = start + length;
                 }
-                Seen::Before(hash) => {
+                Err(Some(hash)) => {
                     self.encode_afresh(&text[new..start], tokens)?;
                     let before = tokens.len();
                     self.encode_afresh(chunk, tokens)?;

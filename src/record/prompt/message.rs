@@ -131,7 +131,7 @@ impl<'s> Messages<'s> {
         let alone = self.open.is_none();
         let look = || self.seen.borrow_mut().look(json).cloned();
         let hash = match if alone { look() } else { Err(None) } {
-            Ok(Known { message, filled, stand_ins, .. }) => {
+            Ok(Known { message, filled, stand_ins }) => {
                 self.filled |= filled;
                 self.stand_ins += stand_ins;
                 self.list.push(message);

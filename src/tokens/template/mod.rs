@@ -25,9 +25,9 @@ use jiff::civil::DateTime;
 use minijinja::value::ValueKind;
 use minijinja::{Environment, ErrorKind, Value};
 
-use super::recent::Recent;
 use crate::error::{Error, Invalid, Result};
 use crate::record::prompt::{Chat, Message};
+use crate::record::recent::Recent;
 use feed::field;
 use program::Program;
 use variables::Variables;
