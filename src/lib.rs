@@ -134,6 +134,13 @@
 //! # Ok::<(), kvtrace::error::Invalid>(())
 //! ```
 //!
+//! # Features
+//!
+//! All are on by default. With `default-features = false` there are [`error`], [`io`], [`record`],
+//! [`blocks`], [`stats`] and [`cat`], and a third of the crates to build; `hash` adds [`tokens`], [`hash`]
+//! and [`synth`], `report` adds [`report`], `programs` adds [`cli`] and the four programs. `zstd-c`, off by
+//! default, reads Zstandard by the C library, nearly twice as fast as without.
+//!
 //! # What a version promises
 //!
 //! Versions follow [Semantic Versioning](https://semver.org). Public, from 1.0 on, are: the options of
@@ -146,14 +153,22 @@
 //! [`cli`], which is there for the four programs. Before 1.0, what breaks a user raises the second number
 //! and stands in the changelog. The oldest Rust version that compiles it may rise with a minor version.
 
+// Without the programs, what they alone use within the library has no user.
+#![cfg_attr(not(feature = "programs"), allow(dead_code, unused_imports))]
+
 pub mod blocks;
 pub mod cat;
+#[cfg(feature = "programs")]
 pub mod cli;
 pub mod error;
+#[cfg(feature = "hash")]
 pub mod hash;
 pub mod io;
 pub mod record;
+#[cfg(feature = "report")]
 pub mod report;
 pub mod stats;
+#[cfg(feature = "hash")]
 pub mod synth;
+#[cfg(feature = "hash")]
 pub mod tokens;
