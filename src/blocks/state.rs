@@ -100,6 +100,10 @@ impl StateFile {
     pub(crate) fn open(path: &Path, header: StateHeader) -> Result<(Self, KeyTable<BlockKey>)> {
         let lock = Lock::beside(path)?;
         let name = path.display().to_string();
+        // A device may have no end.
+        if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            return Err(Error::Failed(format!("{name}: not a regular file, which `state` needs")));
+        }
         let table = match std::fs::read(path) {
             Ok(bytes) => {
                 parse(&bytes, &header).map_err(|reason| Error::Failed(format!("{name}: {reason}")))?

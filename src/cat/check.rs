@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::blocks::{BlockNumber, Numbering};
-use crate::error::{Invalid, InvalidKind, printable_json};
+use crate::error::{Error, Invalid, InvalidKind, printable_json};
+use crate::io::Observer;
 use crate::record::Record;
 
 /// Kinds of findings. Those before `TimeBackwards` make a trace invalid; the others are worth knowing.
@@ -66,6 +67,8 @@ pub(super) struct Checker {
     parents: Vec<BlockNumber>,
     tokens: Vec<u32>,
     previous_time: Option<f64>,
+    /// How many lines were too long to be read.
+    skipped: u64,
     findings: BTreeMap<Finding, Count>,
     numbers: Vec<BlockNumber>,
     sorted: Vec<u64>,
@@ -110,6 +113,15 @@ impl Checker {
         message: impl FnOnce() -> String,
     ) {
         self.found(Finding::of(kind), place, message);
+    }
+
+    /// Takes note of how many lines have been skipped because they are too long, and of the first.
+    pub(super) fn skipped(&mut self, (count, first): (u64, Option<&Error>), observer: &dyn Observer) {
+        while self.skipped < count {
+            self.skipped += 1;
+            let Some(Error::Data { file, line, message }) = first else { continue };
+            self.found(Finding::Malformed, (file, *line), || observer.wording(message));
+        }
     }
 
     /// Takes the next valid record.

@@ -55,16 +55,37 @@ impl Scopes {
     #[inline]
     pub(super) fn group(&mut self, reader: &TraceReader) -> Group {
         let file = reader.file_index();
-        if file != self.file && reader.record().ids().is_some_and(|ids| !ids.is_empty()) {
+        if file != self.file && has_ids(reader) {
             self.file = file;
-            let apart = match self.scope {
+            self.group += u32::from(match self.scope {
                 IdsScope::Shared => false,
                 IdsScope::File => true,
                 IdsScope::Auto => reader.counts_from_zero(),
-            };
-            self.group += u32::from(apart);
+            });
         }
         self.group
+    }
+
+    /// The group of all records of a file whose first record the reader has reached, if there is one. If
+    /// that has no ids, `ahead` tells whether the file numbers its blocks from zero.
+    ///
+    /// # Errors
+    /// Those of `ahead`.
+    pub(super) fn group_ahead(
+        &mut self,
+        reader: &TraceReader,
+        file: usize,
+        ahead: impl FnOnce() -> Result<bool>,
+    ) -> Result<Group> {
+        if file != self.file && !has_ids(reader) {
+            self.file = file;
+            self.group += u32::from(match self.scope {
+                IdsScope::Shared => false,
+                IdsScope::File => true,
+                IdsScope::Auto => ahead()?,
+            });
+        }
+        Ok(self.group(reader))
     }
 
     /// How many files after the first have ids of their own.
@@ -96,6 +117,22 @@ impl Scopes {
     }
 }
 
+fn has_ids(reader: &TraceReader) -> bool {
+    reader.record().ids().is_some_and(|ids| !ids.is_empty())
+}
+
+/// Whether a file numbers its blocks from zero, as its first record with ids tells. What cannot be read twice
+/// is taken to do so.
+///
+/// # Errors
+/// When it cannot be opened or read.
+pub(super) fn counts_from_zero(file: &Path, options: &InputOptions, format: Option<Format>) -> Result<bool> {
+    if !is_regular(file) {
+        return Ok(true);
+    }
+    judge(file, options, format, |reader, has_ids| has_ids.then(|| reader.counts_from_zero()))
+}
+
 /// Whether this file makes renumbering necessary. For the first file only its format matters.
 fn needs_numbering(
     scope: IdsScope,
@@ -104,23 +141,38 @@ fn needs_numbering(
     options: &InputOptions,
     format: Option<Format>,
 ) -> Result<bool> {
-    let regular = file.as_os_str() != "-" && std::fs::metadata(file).is_ok_and(|m| m.is_file());
-    if !regular {
+    if !is_regular(file) {
         return Ok(scope == IdsScope::Auto && !first);
     }
+    judge(file, options, format, |reader, has_ids| {
+        if reader.has_surrogate_ids() {
+            return Some(true);
+        }
+        if first || scope == IdsScope::Shared {
+            return Some(false);
+        }
+        has_ids.then(|| reader.counts_from_zero())
+    })
+}
+
+fn is_regular(file: &Path) -> bool {
+    file.as_os_str() != "-" && std::fs::metadata(file).is_ok_and(|m| m.is_file())
+}
+
+/// Reads a file until `judgement` knows, given whether the current record has ids; false if it never does.
+fn judge(
+    file: &Path,
+    options: &InputOptions,
+    format: Option<Format>,
+    judgement: impl Fn(&TraceReader, bool) -> Option<bool>,
+) -> Result<bool> {
     let input = Input::new([file], InputOptions { skip_invalid: true, ..options.clone() })?;
     let mut reader = TraceReader::new(input, format, None);
     while let Some(record) = reader.step(|_| Ok(()))? {
-        if reader.has_surrogate_ids() {
-            return Ok(true);
-        }
-        if first || scope == IdsScope::Shared {
-            return Ok(false);
-        }
         // A record with the wrong number of ids for the block size still shows how ids are numbered.
         let readable = record.is_ok() || !reader.record().hash_ids.is_empty();
-        if readable && reader.record().ids().is_some_and(|ids| !ids.is_empty()) {
-            return Ok(reader.counts_from_zero());
+        if let Some(known) = judgement(&reader, readable && has_ids(&reader)) {
+            return Ok(known);
         }
     }
     Ok(false)

@@ -8,13 +8,15 @@ use std::collections::BinaryHeap;
 use std::path::PathBuf;
 
 use crate::cat::entry::{Moment, SourceRecord};
-use crate::cat::ids::{Group, ReadOptions, Scopes};
+use crate::cat::ids::{Group, ReadOptions, Scopes, counts_from_zero};
 use crate::error::Result;
 use crate::io::{Input, Status};
 use crate::record::TraceReader;
 
 /// Files that are being merged.
 pub(super) struct FileMerge {
+    files: Vec<PathBuf>,
+    options: ReadOptions,
     readers: Vec<TraceReader>,
     /// How far each reader is.
     read: Vec<Status>,
@@ -38,7 +40,8 @@ impl FileMerge {
         let readers: Vec<_> = files.iter().enumerate().map(reader).collect::<Result<_>>()?;
         let read = vec![Status { bytes: 0, lines: 0 }; readers.len()];
         let groups = vec![0; readers.len()];
-        Ok(Self { readers, read, groups, waiting: BinaryHeap::new(), current: 0, time: None })
+        let (files, options) = (files.to_vec(), options.clone());
+        Ok(Self { files, options, readers, read, groups, waiting: BinaryHeap::new(), current: 0, time: None })
     }
 
     /// Reads the first record of each file.
@@ -58,7 +61,10 @@ impl FileMerge {
                     return Err(self.readers[index].input().error(message));
                 }
             }
-            self.groups[index] = scopes.group(&self.readers[index]);
+            // Records of other files come before one that may tell.
+            let file = &self.files[index];
+            let ahead = || counts_from_zero(file, &self.options.input, self.options.format);
+            self.groups[index] = scopes.group_ahead(&self.readers[index], index, ahead)?;
         }
         Ok(())
     }

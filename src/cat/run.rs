@@ -7,7 +7,7 @@ use super::ids::{IdChange, IdsScope, ReadOptions, Scopes};
 use super::records::{Order, Records};
 use super::transform::{Flow, Plan, Transformer};
 use crate::error::{Error, Result};
-use crate::io::{Compression, Input, Observer, Output, Pacer};
+use crate::io::{Compression, Input, InputOptions, Observer, Output, Pacer};
 use crate::record::TraceReader;
 
 /// All that a run needs to know.
@@ -167,7 +167,8 @@ fn note(
 }
 
 fn check(task: &Task, max_memory: usize, observer: &mut dyn Observer) -> Result<()> {
-    let input = Input::new(&task.files, task.read.input.clone())?;
+    // A line that is too long to be read is a finding as any other.
+    let input = Input::new(&task.files, InputOptions { skip_invalid: true, ..task.read.input.clone() })?;
     observer.begin(input.total_size());
     let mut reader = TraceReader::new(input, task.read.format, task.read.block_size);
     let mut output = Output::create(task.output.as_deref())?;
@@ -176,6 +177,7 @@ fn check(task: &Task, max_memory: usize, observer: &mut dyn Observer) -> Result<
         observer.progress(status);
         Ok(())
     })? {
+        checker.skipped(reader.input().skipped_so_far(), &*observer);
         let place = reader.input().place();
         match record {
             Ok(()) => checker
@@ -184,6 +186,7 @@ fn check(task: &Task, max_memory: usize, observer: &mut dyn Observer) -> Result<
             Err(invalid) => checker.invalid(invalid.kind, place, || observer.wording(&invalid.message)),
         }
     }
+    checker.skipped(reader.input().skipped_so_far(), &*observer);
     observer.end();
     checker.write(reader.block_size(), output.buffer());
     output.finish()?;

@@ -37,8 +37,8 @@ pub(super) struct Retimer {
     file: Option<usize>,
     /// What is added to the times of the file.
     offset: Millis,
-    /// The latest time so far.
-    end: Millis,
+    /// The latest time so far, of which there is none before the first record.
+    end: Option<Millis>,
     /// The first time that was written.
     first: Option<Millis>,
 }
@@ -47,7 +47,7 @@ impl Retimer {
     /// Nothing has been read yet.
     pub(super) fn new(change: TimeChange) -> Self {
         let zero = Millis::default();
-        Self { change, origin: None, file: None, offset: zero, end: zero, first: None }
+        Self { change, origin: None, file: None, offset: zero, end: None, first: None }
     }
 
     /// The time of a record within the whole trace.
@@ -61,11 +61,11 @@ impl Retimer {
         }
         if self.change.shift {
             if self.file != Some(entry.file) {
-                self.offset = if self.file.is_some() { self.end - time } else { Millis::default() };
+                self.offset = self.end.map_or_else(Millis::default, |end| end - time);
                 self.file = Some(entry.file);
             }
             time = time + self.offset;
-            self.end = self.end.max(time);
+            self.end = self.end.max(Some(time));
         }
         Ok(Some(time))
     }

@@ -245,6 +245,11 @@ impl Input {
         self.options.skip_invalid
     }
 
+    /// How many records have been skipped, and the first of them.
+    pub(crate) fn skipped_so_far(&self) -> (u64, Option<&Error>) {
+        (self.skipped, self.first_skipped.as_ref().map(|(_, error)| error))
+    }
+
     /// A message about skipped records for the end of the run, given how many were valid.
     ///
     /// # Errors

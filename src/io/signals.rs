@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM as a request to stop at the next record boundary.
+//! SIGINT, SIGTERM and SIGHUP as a request to stop at the next record boundary.
 //!
 //! A filter usually waits in `read`, and an interrupted `read` is restarted, so a flag alone would
 //! be seen only with the next input. Waiting therefore watches a second descriptor that becomes
@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use signal_hook::consts::{SIGABRT, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGABRT, SIGHUP, SIGINT, SIGTERM};
 
 use crate::error::{Error, Result, is_guarded};
 
@@ -42,7 +42,8 @@ pub(crate) fn install() -> std::io::Result<()> {
     let (wake, wake_write) = UnixStream::pair()?;
     let (mut watch, watch_write) = UnixStream::pair()?;
     let received = Arc::new(AtomicUsize::new(0));
-    for signal in [SIGINT, SIGTERM] {
+    let hangup = Some(SIGHUP).filter(|&signal| !is_ignored(signal));
+    for signal in [SIGINT, SIGTERM].into_iter().chain(hangup) {
         // The flag is registered first, so it is already set when a pipe wakes someone.
         signal_hook::flag::register_usize(signal, Arc::clone(&received), signal as usize)?;
         signal_hook::low_level::pipe::register(signal, wake_write.try_clone()?)?;
@@ -81,6 +82,17 @@ pub(crate) fn install() -> std::io::Result<()> {
         abandon();
     })?;
     Ok(())
+}
+
+/// Whether whoever started the process wants it to go on after a signal, as `nohup` does. Where the system does
+/// not say, it is taken to be so.
+fn is_ignored(signal: i32) -> bool {
+    let ignored = || {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+        u64::from_str_radix(mask.trim(), 16).ok()
+    };
+    ignored().is_none_or(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 /// Removes temporary files and ends the process with the signal's status.

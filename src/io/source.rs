@@ -59,7 +59,7 @@ impl Source {
             None => Ok(Box::new(raw)),
             Some(Compression::Gzip) => {
                 let buffered = BufReader::with_capacity(READ_SIZE, raw);
-                ReadAhead::start(flate2::bufread::MultiGzDecoder::new(buffered))
+                ReadAhead::start(GzipMembers::new(buffered))
             }
             Some(Compression::Zstd) => {
                 let buffered = BufReader::with_capacity(READ_SIZE, raw);
@@ -79,6 +79,55 @@ impl Source {
 /// The first bytes by which compressed formats are recognised.
 const MAGIC: [(&[u8], Compression); 2] =
     [(&[0x1f, 0x8b], Compression::Gzip), (&[0x28, 0xb5, 0x2f, 0xfd], Compression::Zstd)];
+
+/// The members of a gzip file one after the other. Zeros at its end are the padding of tapes and block devices,
+/// which gzip passes over too.
+struct GzipMembers<R: BufRead> {
+    /// `None` at the end.
+    member: Option<flate2::bufread::GzDecoder<R>>,
+}
+
+impl<R: BufRead> GzipMembers<R> {
+    fn new(raw: R) -> Self {
+        Self { member: Some(flate2::bufread::GzDecoder::new(raw)) }
+    }
+}
+
+impl<R: BufRead> Read for GzipMembers<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.member {
+            let n = member.read(buffer)?;
+            if n > 0 || buffer.is_empty() {
+                return Ok(n);
+            }
+            let Some(mut raw) = self.member.take().map(flate2::bufread::GzDecoder::into_inner) else { break };
+            let padded = skip_zeros(&mut raw)?;
+            if raw.fill_buf()?.is_empty() {
+                break;
+            }
+            if padded {
+                let text = "bytes that are no gzip data behind the padding";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+            }
+            self.member = Some(flate2::bufread::GzDecoder::new(raw));
+        }
+        Ok(0)
+    }
+}
+
+/// Passes over zeros; whether there were any.
+fn skip_zeros(raw: &mut impl BufRead) -> io::Result<bool> {
+    let mut found = false;
+    loop {
+        let bytes = raw.fill_buf()?;
+        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+        if zeros == 0 {
+            return Ok(found);
+        }
+        found = true;
+        raw.consume(zeros);
+    }
+}
 
 /// Decodes Zstandard by safe Rust, which needs no C compiler to build.
 #[cfg(not(feature = "zstd-c"))]
