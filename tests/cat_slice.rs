@@ -58,7 +58,7 @@ fn slices_are_those_of_a_filter_written_out() {
     let text = all.concat();
     let cases: [(&[&str], Keep); 6] = [
         (&["--from", "5s"], &|r| number(r, "timestamp").unwrap() >= 5000),
-        (&["--to=5000"], &|r| number(r, "timestamp").unwrap() < 5000),
+        (&["--to=5000ms"], &|r| number(r, "timestamp").unwrap() < 5000),
         (&["--from=1s500ms", "--to", "15s"], &|r| (1500..15_000).contains(&number(r, "timestamp").unwrap())),
         (&["--min-isl=1k", "--max-isl=2000"], &|r| {
             (1000..=2000).contains(&number(r, "input_length").unwrap())
@@ -106,7 +106,7 @@ fn times_are_changed_exactly_and_only_they() {
     assert_eq!(cat(&["--rebase"], &input), rows(["0", "0.2", "999.9"]));
     assert_eq!(cat(&["--speedup-ratio=0.1"], &input), rows(["1", "3", "10000"]));
     assert_eq!(cat(&["--rebase", "--speedup-ratio", "3"], &input), rows(["0", "0.066666667", "333.3"]));
-    assert_eq!(cat(&["--from", "1", "--rebase"], &input), row("0"));
+    assert_eq!(cat(&["--from", "1ms", "--rebase"], &input), row("0"));
     assert_eq!(cat(&["--tail=2", "--rebase"], &input), row("0") + &row("999.7"));
     let far = run("trace-cat", &["--rebase"], row("1e300"));
     assert!(far.status == Some(1) && far.stderr.contains("not a plausible number"), "{}", far.stderr);

@@ -378,10 +378,10 @@ fn the_locale_chooses_the_characters() {
 #[test]
 fn charts_that_make_no_sense_are_refused() {
     for (args, reason) in [
-        (&["-f", "html", "--window", "10"][..], "--window"),
+        (&["-f", "html", "--window", "10req"][..], "--window"),
         (&["--plot", "--window", "10s"], "--window"),
         (&["-f", "html", "--partial"], "--partial"),
-        (&["-f", "svg", "--every", "5"], "--every"),
+        (&["-f", "svg", "--every", "5req"], "--every"),
         (&["-f", "svg", "--merge"], "--merge"),
         (&["-f", "svg", "--by", "kind"], "--by"),
         (&["-f", "json", "--plot"], "--plot"),

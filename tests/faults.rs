@@ -25,7 +25,7 @@ fn cases() -> Vec<Case> {
     vec![
         Case { name: "trace-cat", args: &["--rebase"], input: trace() },
         Case { name: "trace-hash", args: &["-j1"], input: prompts },
-        Case { name: "trace-stats", args: &["--window=1", "-f=csv"], input: trace() },
+        Case { name: "trace-stats", args: &["--window=1req", "-f=csv"], input: trace() },
         // Each line is written by itself, as soon as its time has come.
         Case { name: "trace-synth", args: &["--pace", "--speedup-ratio=10"], input: trace() },
     ]

@@ -373,7 +373,7 @@ fn times_at_the_edges_of_64_bits_give_finite_figures() {
         &["--sort"],
         &["--speedup-ratio", "1e-9"],
         &["--speedup-ratio", "1e9"],
-        &["--from", "1"],
+        &["--from", "1ms"],
         &["--to", "18446744073709551615ms"],
         &["--to-format", "vllm"],
         &["--to-format", "csv"],

@@ -19,7 +19,7 @@ fn rounds() -> u32 {
     8 * times.unwrap_or(1)
 }
 
-const SIGNALS: [(&str, i32); 3] = [("-INT", 2), ("-TERM", 15), ("-KILL", 9)];
+const SIGNALS: [(&str, i32); 4] = [("-HUP", 1), ("-INT", 2), ("-TERM", 15), ("-KILL", 9)];
 
 fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();

@@ -15,8 +15,8 @@ use support::{line, run, run_in, scratch, write};
 const REFUSED: &[(&str, &str)] = &[
     ("trace-stats --warmup 100", "--warmup is for the caches of"),
     ("trace-stats --warmup 0.5", "--warmup is for the caches of"),
-    ("trace-stats --window 10 -f table", "--window writes JSON lines"),
-    ("trace-stats --window 10 -f markdown", "--window writes JSON lines"),
+    ("trace-stats --window 10req -f table", "--window writes JSON lines"),
+    ("trace-stats --window 10req -f markdown", "--window writes JSON lines"),
     ("trace-stats --partial -f csv", "--partial writes no report"),
     ("trace-stats --partial -p 50", "--partial writes no report"),
     ("trace-stats --partial --hits engine", "--partial writes no report"),
@@ -33,8 +33,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("trace-hash --text --turns last", "--text lines are no chats"),
     ("trace-hash --add-special-tokens", "needs a tokenizer file"),
     ("trace-hash --add-special-tokens --tokenizer bytes", "needs a tokenizer file"),
-    ("trace-stats --window 9 --ttl 5m", "--target and --ttl go with a report"),
-    ("trace-stats --window 9 --target 50%", "--target and --ttl go with a report"),
+    ("trace-stats --window 9req --ttl 5m", "--target and --ttl go with a report"),
+    ("trace-stats --window 9req --target 50%", "--target and --ttl go with a report"),
     ("trace-hash --text --keep a", "--text lines have no fields"),
     ("trace-hash --text --output-field a", "--text lines have no fields"),
     ("trace-hash --output-length 5 --output-field a", "--output-field asks all"),
@@ -63,9 +63,9 @@ const REFUSED: &[(&str, &str)] = &[
 const ACCEPTED: &[&str] = &[
     "trace-stats --warmup 0",
     "trace-stats --warmup 1 -c 10",
-    "trace-stats --window 10",
-    "trace-stats --window 10 -f json",
-    "trace-stats --window 10 -f csv",
+    "trace-stats --window 10req",
+    "trace-stats --window 10req -f json",
+    "trace-stats --window 10req -f csv",
     "trace-stats --curve --kv-bytes-per-token 9",
     "trace-stats --target 100%",
     "trace-hash --rate 2 --seed 1",
@@ -167,7 +167,7 @@ fn spans_of_time_need_times() {
         run("trace-stats", &option, timeless.clone() + &line(5, 512, 1, &[0])).ok();
         run("trace-stats", &option, "").ok();
     }
-    let windows = run("trace-stats", &["--window", "2"], &timeless).ok();
+    let windows = run("trace-stats", &["--window", "2req"], &timeless).ok();
     assert_eq!(windows.lines().count(), 2);
     assert!(windows.contains("\"start_ms\":null"), "{windows}");
 }
@@ -175,7 +175,7 @@ fn spans_of_time_need_times() {
 #[test]
 fn a_window_of_requests_says_where_it_begins() {
     let trace: String = [5, 7, 11, 6, 20].map(|time| line(time, 512, 1, &[0])).concat();
-    let windows = run("trace-stats", &["--window", "2"], trace).ok();
+    let windows = run("trace-stats", &["--window", "2req"], trace).ok();
     let figures: Vec<serde_json::Value> =
         windows.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let of = |name: &str| figures.iter().map(|w| w[name].as_f64().unwrap()).collect::<Vec<_>>();

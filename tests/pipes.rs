@@ -135,8 +135,8 @@ fn a_signal_ends_a_filter_whose_reader_is_stuck() {
     let zipped_path = write(folder.path(), "t.jsonl.gz", zipped(&trace(50_000)));
     for (name, args, path) in [
         ("trace-cat", &[][..], &path),
-        ("trace-stats", &["--window", "1"], &path),
-        ("trace-stats", &["--window", "1"], &zipped_path),
+        ("trace-stats", &["--window", "1req"], &path),
+        ("trace-stats", &["--window", "1req"], &zipped_path),
     ] {
         let mut child = command(name).args(args).arg(path).stdout(Stdio::piped()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(300));
@@ -149,7 +149,7 @@ fn a_signal_ends_a_filter_whose_reader_is_stuck() {
 
 #[test]
 fn a_signal_ends_a_filter_that_decompresses_ahead_of_a_stuck_writer() {
-    let (mut child, mut stdin, _stdout) = fed_with("trace-stats", &["--window", "1"]);
+    let (mut child, mut stdin, _stdout) = fed_with("trace-stats", &["--window", "1req"]);
     // More windows than the pipe holds, fewer lines than are read ahead; then the reader waits for more.
     stdin.write_all(&zipped(&trace(400))).unwrap();
     std::thread::sleep(Duration::from_millis(500));
@@ -161,7 +161,7 @@ fn a_signal_ends_a_filter_that_decompresses_ahead_of_a_stuck_writer() {
 
 #[test]
 fn a_window_comes_out_when_it_is_over_also_of_compressed_input() {
-    let (child, mut stdin, mut stdout) = fed_with("trace-stats", &["--window", "1"]);
+    let (child, mut stdin, mut stdout) = fed_with("trace-stats", &["--window", "1req"]);
     for number in 0..3 {
         // A window is over with the record after it.
         stdin.write_all(&zipped(&line(number, 512, 1, &[0]))).unwrap();

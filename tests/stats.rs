@@ -240,7 +240,7 @@ fn policies_that_cannot_be_computed_are_refused() {
     for (args, reason) in [
         (&["--policy", "fifo"][..], "--capacity"),
         (&["--policy", "opt"], "--capacity or --curve"),
-        (&["--policy", "opt", "-c", "5", "--window", "9"], "--window"),
+        (&["--policy", "opt", "-c", "5", "--window", "9req"], "--window"),
         (&["--policy", "lru,best", "-c", "5"], "best"),
         (&["--policy", "lfu", "-c", "5", "--partial"], "--partial"),
     ] {
@@ -435,8 +435,8 @@ fn a_compressed_trace_is_read_as_a_plain_one() {
     for args in [
         "-f json a b",
         "-f json --curve --top 5 a b",
-        "-w 7 b a",
-        "--every 100 -f json a b",
+        "-w 7req b a",
+        "--every 100req -f json a b",
         "--skip-invalid -f json bad a bad",
         "bad",
         "a b mixed",
@@ -558,7 +558,7 @@ fn a_window_holds_its_own_requests_and_late_ones_count_in_the_open_one() {
     assert_eq!(windows[0]["hit_rate"], 0.5);
     assert_eq!(windows[1]["output_length"]["median"], 3.0);
 
-    let csv = run("trace-stats", &["--window", "3", "-f", "csv"], &trace).ok();
+    let csv = run("trace-stats", &["--window", "3req", "-f", "csv"], &trace).ok();
     let rows: Vec<Vec<&str>> = csv.lines().map(|row| row.split(',').collect()).collect();
     assert_eq!(rows.len(), 4);
     assert!(rows.iter().all(|row| row.len() == rows[0].len()));
@@ -568,7 +568,7 @@ fn a_window_holds_its_own_requests_and_late_ones_count_in_the_open_one() {
 #[test]
 fn a_window_is_written_while_the_stream_goes_on() {
     let mut child = command("trace-stats")
-        .args(["--window", "2"])
+        .args(["--window", "2req"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -594,8 +594,8 @@ fn running_totals_are_the_reports_of_the_beginnings() {
     for end in [150, 300, 400] {
         expected += &run("trace-stats", &[], whole[..end].join("\n")).ok();
     }
-    assert_eq!(run("trace-stats", &["--every", "150"], &trace).ok(), expected);
-    let twice = run("trace-stats", &["--every", "200"], &trace).ok();
+    assert_eq!(run("trace-stats", &["--every", "150req"], &trace).ok(), expected);
+    let twice = run("trace-stats", &["--every", "200req"], &trace).ok();
     assert_eq!(twice.matches("Requests:").count(), 2, "the end is not reported twice");
 }
 
@@ -658,7 +658,7 @@ fn a_process_stays_below_its_memory_limit() {
     };
     for name in ["forest", "other"] {
         for options in
-            ["-f json", "-w 100", "-f json --by type", "-f json --top 5", "-f json --curve --ttl 1m"]
+            ["-f json", "-w 100req", "-f json --by type", "-f json --top 5", "-f json --curve --ttl 1m"]
         {
             let text = within(&format!("{options} {name}"));
             let last = if options.starts_with("-w") { text.lines().last().unwrap() } else { &text };
@@ -781,7 +781,7 @@ fn estimates_are_marked_as_such() {
     assert!(table.contains(" +- ") && table.contains("Standard Error"), "{table}");
     let csv = run("trace-stats", &[&args[..], &["-f", "csv"]].concat(), small_trace()).ok();
     assert!(csv.contains("\ncapacity,lru:20,standard_error,"), "{csv}");
-    for (other, value) in [("--window", "5"), ("--ttl", "5m"), ("--top", "3"), ("--policy", "fifo")] {
+    for (other, value) in [("--window", "5req"), ("--ttl", "5m"), ("--top", "3"), ("--policy", "fifo")] {
         let ran = run("trace-stats", &[&args[..], &[other, value]].concat(), small_trace());
         assert_eq!(ran.status, Some(2), "{other}");
     }

@@ -98,12 +98,12 @@ impl StateFile {
     /// When another run holds the lock, when the file is damaged or from another version, or when its
     /// numbering belongs to something else than `header` says.
     pub(crate) fn open(path: &Path, header: StateHeader) -> Result<(Self, KeyTable<BlockKey>)> {
-        let lock = Lock::beside(path)?;
         let name = path.display().to_string();
-        // A device may have no end.
+        // A device may have no end, and cannot be replaced.
         if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
             return Err(Error::Failed(format!("{name}: not a regular file, which `state` needs")));
         }
+        let lock = Lock::beside(path)?;
         let table = match std::fs::read(path) {
             Ok(bytes) => {
                 parse(&bytes, &header).map_err(|reason| Error::Failed(format!("{name}: {reason}")))?

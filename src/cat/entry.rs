@@ -2,7 +2,7 @@
 
 use crate::cat::ids::Group;
 use crate::error::{Invalid, InvalidKind, Result};
-use crate::record::{Record, TraceReader};
+use crate::record::{Record, TraceReader, general};
 
 /// A record with its line and what is known of its file.
 pub(super) struct SourceRecord<'a> {
@@ -16,11 +16,19 @@ pub(super) struct SourceRecord<'a> {
     pub(super) group: Group,
     /// Whether its time is that of a clock.
     pub(super) clock_time: bool,
+    /// Whether its format says what times count.
+    pub(super) fixed_unit: bool,
     /// Whether its ids stand for others and are to be renumbered.
     pub(super) surrogate_ids: bool,
 }
 
 impl<'a> SourceRecord<'a> {
+    /// Whether known fields have names other than those that are written.
+    #[inline]
+    pub(super) fn has_synonyms(&self) -> bool {
+        general::may_have_synonyms(self.line, self.record)
+    }
+
     /// The current record of a reader.
     #[inline]
     pub(super) fn of(reader: &'a TraceReader, group: Group) -> Self {
@@ -30,6 +38,7 @@ impl<'a> SourceRecord<'a> {
             file: reader.file_index(),
             group,
             clock_time: reader.has_clock_times(),
+            fixed_unit: reader.has_fixed_unit(),
             surrogate_ids: reader.has_surrogate_ids(),
         }
     }

@@ -155,7 +155,8 @@ fn needs_numbering(
     })
 }
 
-fn is_regular(file: &Path) -> bool {
+/// Whether a file can be read twice.
+pub(super) fn is_regular(file: &Path) -> bool {
     file.as_os_str() != "-" && std::fs::metadata(file).is_ok_and(|m| m.is_file())
 }
 

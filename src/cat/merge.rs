@@ -13,6 +13,10 @@ use crate::error::Result;
 use crate::io::{Input, Status};
 use crate::record::TraceReader;
 
+/// What to say of a file that is not in order.
+pub(super) const UNSORTED: &str =
+    "a timestamp before that of the record before: `merge` needs sorted files (see `sort`)";
+
 /// Files that are being merged.
 pub(super) struct FileMerge {
     files: Vec<PathBuf>,
@@ -74,9 +78,7 @@ impl FileMerge {
             && let Some(moment) = self.read(self.current, &mut idle)?
         {
             if moment < before {
-                let message =
-                    "a timestamp before that of the record before: `merge` needs sorted files (see `sort`)";
-                return Err(self.reader().input().error(message));
+                return Err(self.reader().input().error(UNSORTED));
             }
             self.waiting.push(Reverse((moment, self.current)));
         }

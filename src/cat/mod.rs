@@ -1,6 +1,7 @@
 //! Traces of any format to one valid trace: joined, ordered, sliced, converted, checked.
 
 mod check;
+mod clock;
 mod edit;
 mod entry;
 mod ids;

@@ -7,7 +7,7 @@ use crate::cat::ids::{ReadOptions, Scopes};
 use crate::cat::merge::FileMerge;
 use crate::cat::sort::{FileSort, SortOptions};
 use crate::error::{Error, Result};
-use crate::io::{Input, Status};
+use crate::io::{Input, Status, files_at_once};
 use crate::record::TraceReader;
 
 /// The order of records.
@@ -17,8 +17,9 @@ pub enum Order {
     /// File after file.
     #[default]
     Files,
-    /// By time, out of files that are sorted.
-    Merge,
+    /// By time, out of files that are sorted. Where there are more than may be open at once, they are read
+    /// one after the other, as for a sort.
+    Merge(SortOptions),
     /// By time.
     Sort(SortOptions),
 }
@@ -47,7 +48,10 @@ impl Records {
         };
         let source = match order {
             Order::Files => RecordSource::Files(Box::new(reader()?)),
-            Order::Merge => RecordSource::Merge(FileMerge::new(files, options)?),
+            Order::Merge(sort) if files.len() > files_at_once() => {
+                RecordSource::Sort(Box::new(FileSort::new(reader()?, sort)?.of_sorted_files()))
+            }
+            Order::Merge(_) => RecordSource::Merge(FileMerge::new(files, options)?),
             Order::Sort(sort) => RecordSource::Sort(Box::new(FileSort::new(reader()?, sort)?)),
         };
         Ok(Self { source, scopes: Scopes::new(options.scope) })

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::check::Checker;
+use super::clock;
 use super::ids::{IdChange, IdsScope, ReadOptions, Scopes};
 use super::records::{Order, Records};
 use super::transform::{Flow, Plan, Transformer};
@@ -83,7 +84,12 @@ fn convert(
     if must_renumber && matches!(plan.ids, IdChange::Keep) {
         plan.ids = IdChange::Dense;
     }
-    let mut transformer = Transformer::new(plan);
+    let origin = match order {
+        Order::Files => clock::earliest(files, read, &plan.times)?,
+        // The first record is the earliest.
+        Order::Merge(_) | Order::Sort(_) => None,
+    };
+    let mut transformer = Transformer::new(plan, origin);
     let ended = transform(&mut records, &mut transformer, &mut output, pace, observer);
     observer.end();
     if let Err(error) = ended {

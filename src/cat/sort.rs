@@ -16,6 +16,7 @@ use std::rc::Rc;
 
 use crate::cat::entry::{Moment, SourceRecord};
 use crate::cat::ids::{Group, Scopes};
+use crate::cat::merge::UNSORTED;
 use crate::error::{Error, Result};
 use crate::io::{Status, lift, signals};
 use crate::record::{self, Record, TraceReader};
@@ -57,6 +58,7 @@ struct RunHeader {
 
 const CLOCK_TIME: u8 = 1;
 const SURROGATE_IDS: u8 = 2;
+const FIXED_UNIT: u8 = 4;
 
 impl RunHeader {
     fn bytes(self) -> [u8; HEAD] {
@@ -83,6 +85,9 @@ impl RunHeader {
 /// Records that are being sorted.
 pub(super) struct FileSort {
     reader: TraceReader,
+    /// Whether each file is in order, which is checked; and the file and the time of the last record.
+    sorted_files: bool,
+    before: Option<(usize, Moment)>,
     folder: PathBuf,
     budget: usize,
     /// Headers and lines in the order of reading.
@@ -110,6 +115,8 @@ impl FileSort {
         let index = budget / 8 / size_of::<(Moment, usize)>();
         Ok(Self {
             reader,
+            sorted_files: false,
+            before: None,
             folder,
             budget,
             arena: reserved(budget - budget / 8),
@@ -123,6 +130,24 @@ impl FileSort {
         })
     }
 
+    /// The same for files each of which must be in order by itself.
+    pub(super) fn of_sorted_files(self) -> Self {
+        Self { sorted_files: true, ..self }
+    }
+
+    /// The time of the record that the reader has reached.
+    fn time(&mut self) -> Result<Moment> {
+        if !self.sorted_files {
+            return Moment::of(&self.reader, "sort");
+        }
+        let (file, time) = (self.reader.file_index(), Moment::of(&self.reader, "merge")?);
+        if self.before.is_some_and(|(before, latest)| before == file && time < latest) {
+            return Err(self.reader.input().error(UNSORTED));
+        }
+        self.before = Some((file, time));
+        Ok(time)
+    }
+
     /// Reads everything.
     pub(super) fn prepare(
         &mut self,
@@ -130,7 +155,7 @@ impl FileSort {
         mut idle: impl FnMut(Status) -> Result<()>,
     ) -> Result<()> {
         while self.reader.advance(&mut idle)? {
-            let time = Moment::of(&self.reader, "sort")?;
+            let time = self.time()?;
             let len = self.reader.line().len();
             let full = self.arena.len() + HEAD + len > self.arena.capacity()
                 || self.index.len() == self.index.capacity();
@@ -142,7 +167,8 @@ impl FileSort {
                 len: len as u64,
                 group: scopes.group(&self.reader),
                 flags: if self.reader.has_clock_times() { CLOCK_TIME } else { 0 }
-                    | if self.reader.has_surrogate_ids() { SURROGATE_IDS } else { 0 },
+                    | if self.reader.has_surrogate_ids() { SURROGATE_IDS } else { 0 }
+                    | if self.reader.has_fixed_unit() { FIXED_UNIT } else { 0 },
             };
             self.index.push((time, self.arena.len()));
             self.arena.extend_from_slice(&head.bytes());
@@ -216,6 +242,7 @@ impl FileSort {
             file: 0,
             group: self.head.group,
             clock_time: self.head.flags & CLOCK_TIME != 0,
+            fixed_unit: self.head.flags & FIXED_UNIT != 0,
             surrogate_ids: self.head.flags & SURROGATE_IDS != 0,
         }
     }

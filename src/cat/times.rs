@@ -8,6 +8,8 @@ use crate::record::time::{Millis, Unit};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TimeChange {
+    /// What timestamps count, where the format leaves that open; what is written are milliseconds.
+    pub unit: Unit,
     /// Each file starts where the one before it ended.
     pub shift: bool,
     /// The first record that is written is at zero.
@@ -18,14 +20,35 @@ pub struct TimeChange {
 
 impl Default for TimeChange {
     fn default() -> Self {
-        Self { shift: false, rebase: false, speedup: 1.0 }
+        Self { unit: Unit::Milliseconds, shift: false, rebase: false, speedup: 1.0 }
     }
 }
 
 impl TimeChange {
+    /// Whether the time of this record is counted from that of the first one: it is that of a clock, or the user
+    /// says what it counts.
+    pub(super) fn starts_at_zero(&self, entry: &SourceRecord) -> bool {
+        entry.clock_time || self.unit != Unit::Milliseconds
+    }
+
+    /// The timestamp of a record, digit by digit.
+    ///
+    /// # Errors
+    /// When it is too far from zero to be changed, or its format knows better what it counts.
+    pub(super) fn recorded(&self, entry: &SourceRecord) -> Result<Option<Millis>, Invalid> {
+        let Some(value) = entry.record.timestamp else { return Ok(None) };
+        if self.unit != Unit::Milliseconds && entry.fixed_unit {
+            return Err(Invalid::conflict("the format says what its times count: give no `timestamp_unit`"));
+        }
+        let text = std::str::from_utf8(&entry.line[entry.record.time_span.clone()]).unwrap_or_default();
+        let time = Millis::parse(text, self.unit);
+        time.map(Some)
+            .ok_or_else(|| Invalid::value(format!("timestamp: {value} is too far away to be changed")))
+    }
+
     /// Whether all times stay as they are (but those of a clock).
     pub fn is_none(&self) -> bool {
-        !self.shift && !self.rebase && self.speedup == 1.0
+        self.unit == Unit::Milliseconds && !self.shift && !self.rebase && self.speedup == 1.0
     }
 }
 
@@ -34,6 +57,8 @@ pub(super) struct Retimer {
     change: TimeChange,
     /// The first time of a clock: the trace's zero.
     origin: Option<Millis>,
+    /// How many records are before that.
+    early: u64,
     file: Option<usize>,
     /// What is added to the times of the file.
     offset: Millis,
@@ -45,9 +70,9 @@ pub(super) struct Retimer {
 
 impl Retimer {
     /// Nothing has been read yet.
-    pub(super) fn new(change: TimeChange) -> Self {
+    pub(super) fn new(change: TimeChange, origin: Option<Millis>) -> Self {
         let zero = Millis::default();
-        Self { change, origin: None, file: None, offset: zero, end: None, first: None }
+        Self { change, origin, early: 0, file: None, offset: zero, end: None, first: None }
     }
 
     /// The time of a record within the whole trace.
@@ -55,9 +80,14 @@ impl Retimer {
     /// # Errors
     /// When the timestamp is too far from zero to be changed.
     pub(super) fn place(&mut self, entry: &SourceRecord) -> Result<Option<Millis>, Invalid> {
-        let Some(mut time) = recorded(entry)? else { return Ok(None) };
-        if entry.clock_time {
+        let Some(mut time) = self.change.recorded(entry)? else { return Ok(None) };
+        if self.change.starts_at_zero(entry) {
             time = time - *self.origin.get_or_insert(time);
+            // With a shift, only the differences within a file matter.
+            if time < Millis::default() && !self.change.shift {
+                self.early += 1;
+                time = Millis::default();
+            }
         }
         if self.change.shift {
             if self.file != Some(entry.file) {
@@ -68,6 +98,12 @@ impl Retimer {
             self.end = self.end.max(Some(time));
         }
         Ok(Some(time))
+    }
+
+    /// What the user should know in the end.
+    pub(super) fn note(&self) -> Option<String> {
+        let n = self.early;
+        (n > 0).then(|| format!("{n} records are earlier than those at the beginning: put at time 0 (see `sort`)"))
     }
 
     /// The time that is written, of a record that is.
@@ -86,12 +122,4 @@ impl Retimer {
             Invalid::value(format!("timestamp: {} divided by {ratio} is too far away", time.as_f64()))
         })
     }
-}
-
-/// The timestamp of a record, digit by digit.
-fn recorded(entry: &SourceRecord) -> Result<Option<Millis>, Invalid> {
-    let Some(value) = entry.record.timestamp else { return Ok(None) };
-    let text = std::str::from_utf8(&entry.line[entry.record.time_span.clone()]).unwrap_or_default();
-    let time = Millis::parse(text, Unit::Milliseconds);
-    time.map(Some).ok_or_else(|| Invalid::value(format!("timestamp: {value} is too far away to be changed")))
 }

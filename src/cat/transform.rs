@@ -71,6 +71,8 @@ pub(super) struct Transformer {
     written: u64,
     last_time: Option<f64>,
     order: TimeOrder,
+    /// The times that are read as milliseconds because nothing says what they count.
+    read: Option<TimeOrder>,
     new_ids: Vec<u64>,
     edits: LineEdits,
 }
@@ -90,8 +92,8 @@ struct HeldLine {
 }
 
 impl Transformer {
-    /// Nothing has been read yet.
-    pub(super) fn new(plan: Plan) -> Self {
+    /// Nothing has been read yet. Times of a clock begin at `origin`, or with the first.
+    pub(super) fn new(plan: Plan, origin: Option<Millis>) -> Self {
         let Plan { times, selection, turns, reblock, ids, mixed, target, max_memory, max_ids_memory } = plan;
         // A length beyond the address space is no limit.
         let most = selection.tail.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
@@ -105,7 +107,8 @@ impl Transformer {
             && target == Target::Mooncake;
         Self {
             changes_times: !times.is_none() || selection.needs_time() || target != Target::Mooncake,
-            retimer: Retimer::new(times),
+            read: (times.unit == Unit::Milliseconds).then(TimeOrder::default),
+            retimer: Retimer::new(times, origin),
             head_left: selection.head,
             selector: Selector::new(selection),
             sessions: Sessions::new(max_memory),
@@ -152,6 +155,8 @@ impl Transformer {
                 "{restarts} prompts do not continue their session: each begins a session of its own"
             ));
         }
+        notes.extend(self.retimer.note());
+        notes.extend(self.read.and_then(|read| read.unit_note()));
         notes.extend(
             self.order
                 .note()
@@ -171,7 +176,10 @@ impl Transformer {
         block_size: u64,
         out: &mut Vec<u8>,
     ) -> Result<Flow, Invalid> {
-        if self.plain && !entry.surrogate_ids && !entry.clock_time && entry.group == 0 {
+        if let Some(read) = self.read.as_mut().filter(|_| !entry.fixed_unit) {
+            read.count(entry.record.timestamp);
+        }
+        if self.plain && !entry.has_synonyms() && !entry.surrogate_ids && !entry.clock_time && entry.group == 0 {
             out.extend_from_slice(entry.line);
             out.push(b'\n');
             self.count(entry.record.timestamp);
@@ -322,18 +330,21 @@ impl Transformer {
             };
             edits.replace(&span, |text| write_text(&restarted(&name, new.restarts), text));
         }
+        for (place, name) in general::synonyms(line, record) {
+            edits.replace(&place, |text| text.extend_from_slice(name.as_bytes()));
+        }
         if let Some(time) = time {
             edits.replace(&record.time_span, |text| time.write(Unit::Milliseconds, text));
         }
-        if *new_ids != record.hash_ids {
+        let gets_ids = new.has_ids && !record.has_ids;
+        if *new_ids != record.hash_ids || gets_ids {
             let separator = separator(&line[record.ids_span.clone()]);
             edits.replace(&record.ids_span, |text| write_ids(new_ids, separator, text));
         }
-        let gets_ids = new.has_ids && !record.has_ids;
         if new.input_length != record.input_length || gets_ids {
             edits.replace(&record.input_span, |text| {
                 number(new.input_length, text);
-                if gets_ids {
+                if gets_ids && record.ids_span.is_empty() {
                     text.extend_from_slice(HASH_IDS.separated().as_bytes());
                     write_ids(new_ids, b", ", text);
                 }

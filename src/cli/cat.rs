@@ -13,7 +13,7 @@ use crate::cat::{
 };
 use crate::io::Compression;
 use crate::record::formats::{Format, Target};
-use crate::record::time::Millis;
+use crate::record::time::{Millis, Unit};
 
 /// What the user has typed.
 #[derive(Default)]
@@ -68,6 +68,15 @@ impl Choice for Target {
     const NAMES: NamedValues<Self> = Self::ALL;
 }
 
+impl Choice for Unit {
+    const NAMES: NamedValues<Self> = &[
+        ("ms", Self::Milliseconds),
+        ("s", Self::Seconds),
+        ("us", Self::Microseconds),
+        ("ns", Self::Nanoseconds),
+    ];
+}
+
 impl Choice for Turns {
     const NAMES: NamedValues<Self> = &[("cumulative", Self::Cumulative), ("incremental", Self::Incremental)];
 }
@@ -105,6 +114,7 @@ const OPTIONS: &[Opt<Options>] = &[
     opt("anonymize").flag(|o| o.anonymize = true),
     opt("salt").value(|o, v| v.salt().map(|salt| o.salt = Some(salt))),
     opt("reblock").value(|o, v| v.block_size().map(|size| o.reblock = Some(size))),
+    opt("timestamp-unit").choice::<_, Unit>(|o, v| v.pick().map(|unit| o.times.unit = unit)),
     opt("shift").flag(|o| o.times.shift = true),
     opt("merge").short('m').flag(|o| o.merge = true),
     opt("sort").short('s').flag(|o| o.sort = true),
@@ -164,7 +174,10 @@ const RULES: &[Rule<Options>] = &[
     ),
     (|o| !o.selection.input.is_possible(), "--min-isl is above --max-isl"),
     (|o| !o.selection.output.is_possible(), "--min-osl is above --max-osl"),
-    (|o| o.temp_dir.is_some() && !o.sort, "--temp-dir is for the temporary file of --sort"),
+    (
+        |o| o.temp_dir.is_some() && !o.sort && !o.merge,
+        "--temp-dir is for the temporary file of --sort and --merge",
+    ),
 ];
 
 impl Options {
@@ -238,11 +251,12 @@ impl Options {
     }
 
     fn order(&self) -> Order {
+        let max_memory = self.max_memory(DEFAULT_MEMORY);
+        let sort = SortOptions { max_memory, folder: self.temp_dir.clone() };
         if self.merge {
-            Order::Merge
+            Order::Merge(sort)
         } else if self.sort {
-            let max_memory = self.max_memory(DEFAULT_MEMORY);
-            Order::Sort(SortOptions { max_memory, folder: self.temp_dir.clone() })
+            Order::Sort(sort)
         } else {
             Order::Files
         }

@@ -275,13 +275,7 @@ impl Options {
     /// What makes one doubt whether the options left to their defaults suit the input.
     pub fn warnings(&self, outcome: &Outcome) -> Vec<String> {
         let mut warnings = remarks(outcome, self.turns.is_none());
-        let unit = outcome.likely_unit.filter(|_| self.times.is_none()).and_then(|unit| match unit {
-            Unit::Seconds => Some(("seconds", "s")),
-            Unit::Milliseconds => None,
-            Unit::Microseconds => Some(("microseconds", "us")),
-            Unit::Nanoseconds => Some(("nanoseconds", "ns")),
-        });
-        if let Some((words, name)) = unit {
+        if let Some((words, name)) = outcome.likely_unit.filter(|_| self.times.is_none()).map(Unit::names) {
             warnings.push(format!(
                 "times look like {words} since 1970, but count as milliseconds: use --timestamp-unit {name}"
             ));

@@ -38,7 +38,13 @@ pub use value::Value;
 use console::{say, worded};
 
 use crate::error::{Error, Result};
-use crate::io::{Output, signals};
+use crate::io::{Output, signals, standard};
+
+/// Runs before the runtime puts `/dev/null` in the place of streams that are closed.
+#[ctor::ctor]
+fn look_at_streams() {
+    standard::look();
+}
 
 /// The whole life of a filter: reads the command line, answers `--help` and its like, else runs
 /// `filter`; says on standard error what went wrong, and returns the exit code it means.

@@ -162,7 +162,7 @@ const OPTIONS: &[Opt<Options>] = &[
     opt("approx").not_with(WHOLE_REPORT).value(|o, v| sample_size(v).map(|n| o.approx = Some(n))),
     opt("max-memory").value(|o, v| v.memory().map(|bytes| o.max_memory = Some(bytes))),
     opt("window").short('w').not_with(WINDOWS).value(|o, v| window(v).map(|size| o.window = Some(size))),
-    opt("every").not_with(WHOLE_REPORT).value(|o, v| v.positive().map(|n| o.every = Some(n))),
+    opt("every").not_with(WHOLE_REPORT).value(|o, v| v.requests().map(|n| o.every = Some(n))),
     opt("model-config")
         .not_with(ONE_RUN)
         .file(|o, v| model_kv_bytes(v).map(|bytes| o.model_kv_bytes = Some(bytes))),
@@ -395,14 +395,18 @@ fn share(value: &Value) -> Result<f64, String> {
     Ok(share)
 }
 
-/// `60s` or `5m`: a span of trace time; `10000` or `10k`: a number of requests.
+/// `60s` or `5m`: a span of trace time; `10000req` or `10kreq`: a number of requests.
 fn window(value: &Value) -> Result<WindowSize, String> {
-    if value.text()?.ends_with(['s', 'm', 'h', 'd']) {
+    let text = value.text()?;
+    if text.ends_with(['s', 'm', 'h', 'd']) {
         let length = value.duration_ms()?;
         let none = || "a window of no time; expected such as 60s".to_owned();
         return (length > 0).then_some(WindowSize::Time(length)).ok_or_else(none);
     }
-    value.positive().map(WindowSize::Requests)
+    if !text.ends_with("req") && value.positive().is_ok() {
+        return Err(format!("'{text}' has no unit; expected such as {text}s of trace time or {text}req"));
+    }
+    value.requests().map(WindowSize::Requests)
 }
 
 /// `3/100`: the third of a hundred pieces.

@@ -190,13 +190,33 @@ impl Value {
             .ok_or_else(|| format!("'{}' is not between 1e-9 and 1e9", self.0.display()))
     }
 
-    /// A duration in milliseconds: `250ms`, `90s`, `1h30m`, `2d`, or a plain number of
-    /// milliseconds. Units go from large to small, each at most once.
+    /// A duration in milliseconds: `250ms`, `90s`, `1h30m`, `2d`. Units go from large to small, each at most
+    /// once. A number without one could mean anything, unless it is zero.
     ///
     /// # Errors
     /// When it is not a duration, not a whole number of milliseconds, or above `u64::MAX` of them.
     pub fn duration_ms(&self) -> Result<u64, String> {
-        duration(self.text()?).map_err(|fault| self.explain(fault, &DURATION))
+        let text = self.text()?;
+        match Decimal::scan(text) {
+            Ok((Decimal { digits: 0, .. }, "")) => Ok(0),
+            Ok((_, "")) => Err(format!("'{text}' has no unit; expected such as {text}s or {text}ms")),
+            _ => duration(text).map_err(|fault| self.explain(fault, &DURATION)),
+        }
+    }
+
+    /// A number of requests above zero: `10000req`, `10kreq`. A number alone could mean seconds.
+    ///
+    /// # Errors
+    /// When it has no `req` at its end, and as for a count above zero.
+    pub fn requests(&self) -> Result<u64, String> {
+        let text = self.text()?;
+        match text.strip_suffix("req") {
+            Some(number) => Self::new(number).positive(),
+            None => Err(match self.positive() {
+                Ok(_) => format!("'{text}' has no unit; expected {text}req for a number of requests"),
+                Err(_) => format!("'{text}' is not a number of requests; expected such as 1000req"),
+            }),
+        }
     }
 
     /// What one of the names of `T` stands for.
@@ -315,7 +335,7 @@ const SIZE: Kind = Kind {
 const DURATION: Kind = Kind {
     name: "duration",
     whole: "a whole number of milliseconds",
-    such_as: "one such as 250ms, 90s or 1h30m, or a plain number of milliseconds",
+    such_as: "one such as 250ms, 90s or 1h30m",
 };
 
 /// Why a text is not the number that was expected.
@@ -344,7 +364,7 @@ fn scaled(text: &str) -> Result<u64, Fault> {
     number.times(unit)
 }
 
-/// Milliseconds in a plain number or in numbers with units of time.
+/// Milliseconds in numbers with units of time.
 fn duration(text: &str) -> Result<u64, Fault> {
     let (mut rest, mut total, mut above) = (text, 0_u64, u64::MAX);
     loop {
@@ -357,7 +377,6 @@ fn duration(text: &str) -> Result<u64, Fault> {
             "m" | "min" => 60_000,
             "s" => 1_000,
             "ms" => 1,
-            "" if tail.is_empty() && rest.len() == text.len() => 1,
             _ => return Err(Fault::Malformed),
         };
         if unit >= above {
@@ -594,8 +613,8 @@ mod tests {
     fn durations_add_their_units() {
         for (text, expected) in [
             ("0", 0),
-            ("1500", 1500),
-            ("1e3", 1000),
+            ("0.0", 0),
+            ("1e3ms", 1000),
             ("250ms", 250),
             ("90s", 90_000),
             ("1.5s", 1500),
@@ -607,6 +626,20 @@ mod tests {
             ("18446744073709551615ms", u64::MAX),
         ] {
             assert_eq!(duration_ms(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_without_a_unit_is_refused_with_one_that_it_may_have() {
+        for text in ["300", "1.5", "1e3"] {
+            let error = duration_ms(text).unwrap_err();
+            assert_eq!(error, format!("'{text}' has no unit; expected such as {text}s or {text}ms"));
+        }
+        let requests = |text: &str| Value::new(text).requests();
+        assert_eq!((requests("60req"), requests("1kreq")), (Ok(60), Ok(1000)));
+        assert!(requests("60").unwrap_err().contains("expected 60req"));
+        for text in ["req", "0req", "1.5req", "60s", "x"] {
+            assert!(requests(text).is_err(), "{text}");
         }
     }
 

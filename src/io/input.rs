@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use crate::error::{Error, Result};
 use crate::io::lines::{Framed, Lines};
 use crate::io::source::Source;
@@ -55,6 +57,19 @@ pub struct Input {
     skipped: u64,
     /// The first record that was skipped: its line number over all files, and what is wrong with it.
     first_skipped: Option<(u64, Error)>,
+}
+
+/// How many input files may be open at the same time. The process may open as many files as the system lets
+/// it, a few of which it needs for other things.
+pub(crate) fn files_at_once() -> usize {
+    const OTHERS: u64 = 32;
+    // A process may raise its own limit up to a hard one.
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current < limit.maximum {
+        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit.clone() }).ok();
+    }
+    let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(allowed.saturating_sub(OTHERS)).unwrap_or(usize::MAX).max(1)
 }
 
 /// Whether standard output writes to this file: it would then grow as fast as it is read.

@@ -12,11 +12,13 @@ mod output;
 mod pace;
 pub(crate) mod signals;
 mod source;
+pub(crate) mod standard;
 mod temporary;
 
+pub(crate) use input::files_at_once;
 pub use input::{Input, InputOptions, Status};
 pub(crate) use lock::Lock;
 pub use observer::Observer;
 pub use output::{Compression, Output};
 pub(crate) use pace::Pacer;
-pub(crate) use source::lift;
+pub(crate) use source::{lift, read_whole};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
-use crate::io::{signals, temporary};
+use crate::io::{signals, standard, temporary};
 
 /// Bytes gathered before a write.
 const BUFFER_SIZE: usize = 64 << 10;
@@ -95,7 +95,7 @@ impl Output {
     pub fn create(path: Option<&Path>) -> Result<Self> {
         let (name, sink) = match path {
             None => {
-                let stdout = io::stdout().as_fd().try_clone_to_owned();
+                let stdout = standard::check_output().and_then(|()| io::stdout().as_fd().try_clone_to_owned());
                 let file = stdout.map_err(|e| Error::io("standard output", e))?;
                 ("standard output".to_owned(), Sink::Direct(file.into()))
             }

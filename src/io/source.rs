@@ -15,7 +15,7 @@ use std::thread;
 
 use crate::error::{Error, Result};
 use crate::io::output::Compression;
-use crate::io::signals;
+use crate::io::{signals, standard};
 
 /// Size of a read from the system. Larger reads were not faster; smaller ones need more system calls.
 pub(super) const READ_SIZE: usize = 256 << 10;
@@ -36,7 +36,7 @@ impl Source {
     pub(super) fn open(path: &Path, consumed: &Arc<AtomicU64>) -> Result<Self> {
         let name = path.display().to_string();
         let opened = if path.as_os_str() == "-" {
-            io::stdin().as_fd().try_clone_to_owned().map(File::from)
+            standard::check_input().and_then(|()| io::stdin().as_fd().try_clone_to_owned()).map(File::from)
         } else {
             File::open(path)
         };
@@ -74,6 +74,18 @@ impl Source {
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         self.reader.read(buffer).map_err(|e| lift(&self.name, e))
     }
+}
+
+/// All bytes of a file that is needed as a whole, such as a tokenizer. A device may have no end, so there is a
+/// limit that no such file reaches.
+pub(crate) fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
+    const MOST: u64 = 1 << 28;
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MOST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {MOST} bytes")));
+    }
+    Ok(bytes)
 }
 
 /// The first bytes by which compressed formats are recognised.

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use memchr::memmem;
 use serde_json::value::RawValue;
 
 use crate::error::{Invalid, InvalidKind};
@@ -30,6 +31,10 @@ const PROMPTS: [&str; 9] = [
     "input",
 ];
 
+/// What to say of `input_tokens` alone, which results of benchmarks and of `trace-stats` have too.
+const NO_RECORD: &str = "\"input_tokens\" without \"hash_ids\" or a time: figures of a run, no record of a trace \
+                         (a trace of lengths alone has \"input_length\")";
+
 /// Reads one line into `record`: decides what is valid.
 ///
 /// A field that is `null` counts as absent. A known field given twice is an error, also when one of
@@ -45,6 +50,9 @@ pub fn parse(line: &[u8], record: &mut Record) -> Result<(), Invalid> {
     }
     let object = RawObject::parse(line)?;
     let [time, input, output, ids, size] = known_fields(&object)?;
+    if !object.has("input_length") && input.is_some() && time.is_none() && ids.is_none() {
+        return Err(Invalid::new(InvalidKind::MissingField, NO_RECORD));
+    }
     let Some(input) = input else {
         return Err(Invalid::new(InvalidKind::MissingField, no_length(&object)));
     };
@@ -57,7 +65,8 @@ pub fn parse(line: &[u8], record: &mut Record) -> Result<(), Invalid> {
         hash_ids(ids.get(), &mut record.hash_ids)?;
     }
     let span = |raw: Option<&RawValue>| raw.map_or(0..0, |raw| span_in(line, raw));
-    record.ids_span = span(ids);
+    // A list that is given as null stands there all the same.
+    record.ids_span = span(ids.or_else(|| object.raw("hash_ids")));
     record.time_span = span(time);
     record.input_span = span(Some(input));
     record.block_size_span = span(size);
@@ -101,6 +110,34 @@ fn no_length(object: &RawObject) -> String {
         }
         None => "missing field \"input_length\"".to_owned(),
     }
+}
+
+/// Whether some of the names that only stand for others occur in a line that has been read into `record`.
+#[inline]
+pub(crate) fn may_have_synonyms(line: &[u8], record: &Record) -> bool {
+    // Ids are most of a line, and no place for names.
+    let Range { start, end } = record.ids_span;
+    [&line[..start], &line[end..]]
+        .into_iter()
+        .any(|part| memmem::find(part, b"put_tokens\"").is_some() || memmem::find(part, b"created_time\"").is_some())
+}
+
+/// The names in a line, read into `record`, that only stand for others: where each one is, and the other.
+pub(crate) fn synonyms(line: &[u8], record: &Record) -> Vec<(Range<usize>, &'static str)> {
+    if !may_have_synonyms(line, record) {
+        return Vec::new();
+    }
+    let Ok(object) = RawObject::parse(line) else { return Vec::new() };
+    let found = object.fields().filter_map(|(name, value)| {
+        let names = NAMES.iter().find(|names| names[1..].contains(&name))?;
+        // Behind the name come its quote and a colon, perhaps among blanks.
+        let before = &line[..span_in(line, value).start];
+        let colon = memchr::memrchr(b':', before)?;
+        let end = memchr::memrchr(b'"', &before[..colon])?;
+        let start = end.checked_sub(name.len()).filter(|&start| &line[start..end] == name.as_bytes())?;
+        Some((start..end, names[0]))
+    });
+    found.collect()
 }
 
 /// The value of a field of a line that is a valid record: the text of a string, else its JSON. `None`

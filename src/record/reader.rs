@@ -81,6 +81,8 @@ pub struct TraceReader {
     record: Record,
     block_size: BlockSize,
     valid: u64,
+    /// Whether the current line of the input is still to be read.
+    again: bool,
     /// Whether the scanner has read the line before: then the next is read without looking for its end first.
     scanned: bool,
 }
@@ -101,6 +103,7 @@ impl TraceReader {
             record: Record::default(),
             block_size: BlockSize::new(block_size),
             valid: 0,
+            again: false,
             scanned: false,
         }
     }
@@ -147,10 +150,16 @@ impl TraceReader {
                     return Ok(Some(self.parse()));
                 }
             }
-            if !self.input.advance(&mut idle)? {
-                return Ok(None);
-            }
-            if self.file != Some(self.input.file_index()) {
+            let more = std::mem::take(&mut self.again) || self.input.advance(&mut idle)?;
+            if !more || self.file != Some(self.input.file_index()) {
+                // A record that the end of its file cut off.
+                if let Some(invalid) = self.decoded.take_unfinished() {
+                    self.again = more;
+                    return Ok(Some(Err(invalid)));
+                }
+                if !more {
+                    return Ok(None);
+                }
                 self.start_file();
             }
             let Some(decoder) = &mut self.decoder else { return Ok(Some(self.parse())) };
@@ -243,6 +252,12 @@ impl TraceReader {
     #[inline]
     pub fn has_clock_times(&self) -> bool {
         self.format.clock_times
+    }
+
+    /// Whether the format of the current file says what its times count.
+    #[inline]
+    pub fn has_fixed_unit(&self) -> bool {
+        !self.format.leaves_unit_open()
     }
 
     /// Whether the ids of the current file are hashes that stand for strings or for ids with a local

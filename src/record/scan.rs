@@ -37,7 +37,7 @@ static KEYS: [(&[u8], u8); 8] = [
     (b"output_length\"", OUTPUT),
     (b"hash_ids\"", IDS),
     (b"block_size\"", BLOCK),
-    (b"input_tokens\"", INPUT),
+    (b"input_tokens\"", INPUT | SYNONYM),
     (b"output_tokens\"", OUTPUT),
     (b"created_time\"", TIME),
 ];
@@ -48,6 +48,8 @@ const OUTPUT: u8 = 2;
 const IDS: u8 = 4;
 const TIME: u8 = 8;
 const BLOCK: u8 = 16;
+/// A length by a name that others use too: only with ids or a time is it that of a record.
+const SYNONYM: u8 = 128;
 
 impl<'a> Scanner<'a> {
     /// The start of a text.
@@ -98,7 +100,7 @@ impl<'a> Scanner<'a> {
             self.spaces();
             let start = self.at;
             match field {
-                INPUT => {
+                field if field & INPUT != 0 => {
                     record.input_length = self.length()?;
                     record.input_span = start..self.at;
                 }
@@ -122,7 +124,8 @@ impl<'a> Scanner<'a> {
             }
         }
         self.spaces();
-        (seen & INPUT != 0).then_some(())
+        let is_record = seen & SYNONYM == 0 || seen & (IDS | TIME) != 0;
+        (seen & INPUT != 0 && is_record).then_some(())
     }
 
     #[inline]

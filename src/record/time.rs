@@ -38,9 +38,10 @@ pub fn check_clock(now: f64) -> Result<(), Invalid> {
     Err(Invalid::value("arrival times run beyond 285,000 years (see `rate` and `speedup_ratio`)"))
 }
 
-/// Whether records come in the order of their times.
+/// Whether records come in the order of their times, and whether these are plausible as milliseconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TimeOrder {
+    first: Option<f64>,
     latest: Option<f64>,
     timed: u64,
     late: u64,
@@ -52,6 +53,7 @@ impl TimeOrder {
     pub fn count(&mut self, time: Option<f64>) {
         let Some(time) = time else { return };
         self.timed += 1;
+        self.first.get_or_insert(time);
         match self.latest {
             Some(latest) if time < latest => self.late += 1,
             _ => self.latest = Some(time),
@@ -62,6 +64,39 @@ impl TimeOrder {
     pub fn note(&self) -> Option<String> {
         late_note(self.late, self.timed)
     }
+
+    /// What makes one doubt that the times are milliseconds.
+    pub fn unit_note(&self) -> Option<String> {
+        let (first, latest) = self.first.zip(self.latest)?;
+        unit_note(first, latest, self.timed)
+    }
+}
+
+/// From so many requests on, a rate is one to judge by.
+const ENOUGH: u64 = 100;
+
+/// More requests per second than one trace is likely to hold.
+const MOST_PER_SECOND: f64 = 2000.0;
+
+/// A longer span than one trace is likely to cover, in milliseconds: ten years.
+const LONGEST_SPAN: f64 = 10.0 * 365.0 * 86_400_000.0;
+
+/// What makes one doubt that times from `first` to `last`, of so many requests, are milliseconds.
+pub fn unit_note(first: f64, last: f64, requests: u64) -> Option<String> {
+    const HINT: &str = "but count as milliseconds (see trace-cat `timestamp_unit`";
+    if let Some(unit) = Unit::of_present(first) {
+        let (words, name) = unit.names();
+        return Some(format!("times look like {words} since 1970, {HINT} {name})"));
+    }
+    let span = last - first;
+    let rate = requests as f64 / span * 1000.0;
+    if requests >= ENOUGH && span > 0.0 && rate > MOST_PER_SECOND {
+        return Some(format!("{rate:.0} requests per second: times may be seconds, {HINT})"));
+    }
+    (span > LONGEST_SPAN).then(|| {
+        let years = span / LONGEST_SPAN * 10.0;
+        format!("times span {years:.0} years: they may be microseconds or nanoseconds, {HINT})")
+    })
 }
 
 /// What to say about `late` of `all` records that are earlier than one before them, if they are more than
@@ -91,10 +126,23 @@ impl Unit {
     /// The unit other than milliseconds, if there is one, in which the number `text` is a plausible Unix time:
     /// between 2001 and 2096.
     pub fn of_the_present(text: &str) -> Option<Self> {
-        let number: f64 = text.parse().ok()?;
+        Self::of_present(text.parse().ok()?)
+    }
+
+    fn of_present(number: f64) -> Option<Self> {
         [Self::Seconds, Self::Microseconds, Self::Nanoseconds]
             .into_iter()
             .find(|unit| PRESENT.contains(&(number * 10_f64.powi(unit.power() as i32))))
+    }
+
+    /// Its name in words, and the short one.
+    pub fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Seconds => ("seconds", "s"),
+            Self::Milliseconds => ("milliseconds", "ms"),
+            Self::Microseconds => ("microseconds", "us"),
+            Self::Nanoseconds => ("nanoseconds", "ns"),
+        }
     }
 
     /// Powers of ten from this unit to milliseconds.

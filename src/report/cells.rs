@@ -132,24 +132,26 @@ pub(super) fn caches(report: &Report) -> Vec<Cells> {
         let names = first.iter().copied().chain(["Blocks"]).chain(bytes).chain(rest).chain(error);
         names.map(str::to_owned).collect()
     };
-    let row = |first: Vec<String>, row: &CapacityRow| {
+    let row = |first: Vec<String>, row: &CapacityRow, size: Accuracy| {
         let mut cells = first;
-        cells.push(row.capacity_blocks.to_string());
+        cells.push(format!("{}{}", mark(size), row.capacity_blocks));
         cells.extend(row.capacity_bytes.map(|bytes| format!("{:.2}", bytes as f64 / f64::from(1 << 30))));
-        cells.extend(hits(row.hits, row.accuracy));
+        let worst = if size == Accuracy::Neither { size } else { row.accuracy };
+        cells.extend(hits(row.hits, worst));
         cells.extend(row.accuracy.standard_error().map(|error| format!("{error:.6}")));
         cells
     };
     let mut tables = Vec::new();
     if !caches.capacity.is_empty() {
         let mut capacity = vec![header(&["Policy"])];
-        capacity.extend(caches.capacity.iter().map(|r| row(vec![r.policy.to_owned()], r)));
+        capacity.extend(caches.capacity.iter().map(|r| row(vec![r.policy.to_owned()], r, Accuracy::Exact)));
         tables.push(capacity);
     }
     if !report.targets.value.is_empty() {
         let mut targets = vec![header(&["Target", "Policy"])];
         targets.extend(report.targets.value.iter().map(|target| {
-            row(vec![format!("{} %", target.share * 100.0), target.row.policy.to_owned()], &target.row)
+            let name = vec![format!("{} %", target.share * 100.0), target.row.policy.to_owned()];
+            row(name, &target.row, report.targets.accuracy)
         }));
         tables.push(targets);
     }
@@ -168,7 +170,8 @@ pub(super) fn caches(report: &Report) -> Vec<Cells> {
 
 /// The table of shared prefixes, if asked for.
 pub(super) fn prefixes(report: &Report) -> Option<Cells> {
-    let figures = report.prefixes.as_ref()?;
+    let figures = report.prefixes.value.as_ref()?;
+    let mark = mark(report.prefixes.accuracy);
     let header = [
         "Last Id",
         "Blocks",
@@ -185,11 +188,11 @@ pub(super) fn prefixes(report: &Report) -> Option<Cells> {
             row.id.to_string(),
             row.blocks.to_string(),
             row.tokens.to_string(),
-            row.requests.to_string(),
-            row.saved_tokens.to_string(),
-            row.first_line.to_string(),
-            row.last_line.to_string(),
-            format!("{} s", row.longest_pause_ms / 1000.0),
+            format!("{mark}{}", row.requests),
+            format!("{mark}{}", row.saved_tokens),
+            format!("{mark}{}", row.first_line),
+            format!("{mark}{}", row.last_line),
+            format!("{mark}{} s", row.longest_pause_ms / 1000.0),
         ]
     }));
     Some(cells)
@@ -197,7 +200,7 @@ pub(super) fn prefixes(report: &Report) -> Option<Cells> {
 
 /// The figures of each shared prefix by their names in JSON, after its id.
 pub(super) fn prefix_rows(report: &Report) -> Vec<(u64, [(&'static str, Number); 7])> {
-    let rows = report.prefixes.iter().flat_map(|prefixes| &prefixes.rows);
+    let rows = report.prefixes.value.iter().flat_map(|prefixes| &prefixes.rows);
     let count = |n: u64| Number::Count(n.into());
     let figures = |row: &PrefixRow| {
         [
@@ -230,9 +233,17 @@ pub(super) fn served(report: &Report) -> Vec<Served> {
     capacity.chain(targets).chain(ttls).collect()
 }
 
+/// What precedes a number that is not exact.
+pub(super) fn mark(accuracy: Accuracy) -> &'static str {
+    match accuracy {
+        Accuracy::Neither => "about ",
+        _ => limit(accuracy, ">= ", "<= "),
+    }
+}
+
 /// Hit tokens, rate and saving; marked where they are lower bounds.
 fn hits(hits: Hits, accuracy: Accuracy) -> [String; 3] {
-    let mark = limit(accuracy, ">= ", "<= ");
+    let mark = mark(accuracy);
     let number = |x: Option<f64>, digits| x.map_or_else(|| "-".into(), |x| format!("{mark}{x:.digits$}"));
     [format!("{mark}{}", hits.hit_tokens), number(hits.rate(), 6), number(hits.prefill_saving(), 3)]
 }

@@ -1,7 +1,7 @@
 //! Comma-separated values: one figure per row, under the names of the JSON report.
 
 use crate::report::cells::{self, Number};
-use crate::stats::{Bound, Hits, Report, Summary, WindowReport};
+use crate::stats::{Accuracy, Bound, Hits, Report, Summary, WindowReport};
 
 /// Appends a header and the rows `section,item,figure,value`.
 pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
@@ -68,9 +68,24 @@ pub(super) fn write_window(report: &WindowReport, out: &mut Vec<u8>) {
     row.extend(caches.filter(|cache| cache.policy != "infinite").map(|cache| {
         (format!("running_{}_{}", cache.policy, cache.capacity_blocks), real(cache.hits.rate()))
     }));
+    let (at_least, at_most) = bounds(report);
+    row.extend([("at_least".into(), at_least.join(" ")), ("at_most".into(), at_most.join(" "))]);
     let line = |cells: Vec<&str>| cells.join(",") + "\n";
     if w.window == 0 {
         out.extend_from_slice(line(row.iter().map(|(name, _)| &**name).collect()).as_bytes());
     }
     out.extend_from_slice(line(row.iter().map(|(_, value)| &**value).collect()).as_bytes());
+}
+
+/// The columns of a window whose values are lower bounds, and those whose values are upper ones.
+fn bounds(report: &WindowReport) -> (Vec<String>, Vec<String>) {
+    let Some(bound) = report.bound else { return (Vec::new(), Vec::new()) };
+    let mut at_least: Vec<String> = bound.at_least.iter().map(|&name| name.to_owned()).collect();
+    at_least.push("running_token_hit_rate".into());
+    let caches = report.running.capacity.iter().flatten();
+    let limited =
+        caches.filter(|cache| cache.policy != "infinite" && cache.accuracy == Accuracy::AtLeast);
+    at_least.extend(limited.map(|cache| format!("running_{}_{}", cache.policy, cache.capacity_blocks)));
+    let at_most = bound.at_most.iter().copied().chain(["running_unique_blocks"]);
+    (at_least, at_most.map(str::to_owned).collect())
 }

@@ -1,9 +1,10 @@
 //! The JSON report: figures write themselves, under names that are part of the interface.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::error::printable_json;
-use crate::stats::{GroupReport, Report, WindowReport};
+use crate::stats::{GroupReport, Report, WindowReport, value_of};
 
 /// Appends the report as an indented object.
 pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
@@ -23,12 +24,19 @@ pub(super) fn write_groups(report: &Report, field: &str, groups: &[GroupReport],
     }
     #[derive(Serialize)]
     struct OneGroup<'a> {
-        /// `null`: all values that have no group of their own.
-        value: Option<&'a str>,
+        /// `null`: the requests that do not have the field.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        value: Option<Value>,
+        /// Whether these are all values that have no group of their own.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        other: bool,
         #[serde(flatten)]
         report: &'a Report,
     }
-    let groups = groups.iter().map(|(value, report)| OneGroup { value: value.as_deref(), report });
+    let groups = groups.iter().map(|(label, report)| {
+        let value = label.as_deref().map(value_of);
+        OneGroup { other: value.is_none(), value, report }
+    });
     let grouped = Grouped { all: report, by: field, groups: groups.collect() };
     // Writing plain numbers into memory cannot fail.
     let json = serde_json::to_string_pretty(&grouped).unwrap_or_default();

@@ -15,7 +15,7 @@ mod table;
 pub use plot::Canvas;
 
 use crate::error::printable;
-use crate::stats::{GroupReport, Render, Report, WindowReport};
+use crate::stats::{OTHERS, GroupReport, Render, Report, WindowReport};
 
 /// How a report is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Render for Style {
             _ => write(self, report, out),
         }
         for (value, group) in groups {
-            let value = value.as_deref().map_or("(other)".into(), printable);
+            let value = value.as_deref().map_or_else(|| OTHERS.into(), printable);
             let title = match self.format {
                 Format::Markdown => format!("## {} = {}", markdown::text(field), markdown::text(&value)),
                 _ => format!("{field} = {value}"),

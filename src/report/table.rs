@@ -17,10 +17,7 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
 }
 
 fn totals(report: &Report) -> Vec<(&'static str, String)> {
-    let mark = |accuracy| match accuracy {
-        Accuracy::Neither => "about ",
-        _ => cells::limit(accuracy, ">= ", "<= "),
-    };
+    let mark = cells::mark;
     let count = |value: u128, accuracy: Accuracy| {
         let error = accuracy.standard_error().map_or_else(String::new, |error| format!(" +- {error:.0}"));
         format!("{}{value}{error}", mark(accuracy))
@@ -64,7 +61,7 @@ fn totals(report: &Report) -> Vec<(&'static str, String)> {
             lines.push(("Still exact", format!("LRU caches of at most {exact} blocks")));
         }
     }
-    if let Some(error) = report.prefixes.as_ref().map(|p| p.error_tokens).filter(|&error| error > 0) {
+    if let Some(error) = report.prefixes.value.as_ref().map(|p| p.error_tokens).filter(|&error| error > 0) {
         lines.push(("Prefixes", format!("saved tokens may be {error} more")));
     }
     if report.hit_rule == HitRule::Engine {

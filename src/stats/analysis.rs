@@ -3,7 +3,7 @@
 use crate::error::Invalid;
 use crate::record::Record;
 use crate::stats::distribution::Distribution;
-use crate::stats::figures::{Report, RunningFigures, WindowFigures, WindowReport};
+use crate::stats::figures::{Bound, Report, RunningFigures, WindowBound, WindowFigures, WindowReport};
 use crate::stats::infinite::Lookup;
 use crate::stats::memory::State;
 use crate::stats::piece_row::PieceRow;
@@ -97,7 +97,8 @@ impl Analysis {
             capacity: caches.map(|caches| caches.figures(unique_blocks, bound).capacity),
             bound: bound.cloned(),
         };
-        WindowReport { window, running }
+        let has_forgotten = bound.is_some_and(Bound::has_forgotten);
+        WindowReport { window, bound: has_forgotten.then_some(WindowBound::FORGOTTEN), running }
     }
 
     /// All figures of what has been read so far. `percentiles` are in percent.

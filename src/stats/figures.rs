@@ -71,7 +71,7 @@ pub struct Report {
     pub ttls: Figure<Vec<TtlRow>>,
     /// The shared prefixes that save most, if asked for.
     #[serde(flatten)]
-    pub prefixes: Option<PrefixFigures>,
+    pub prefixes: Figure<Option<PrefixFigures>>,
     /// Requests by time, if charts are asked for.
     #[serde(skip)]
     pub timeline: Option<TimelineFigures>,
@@ -106,6 +106,7 @@ impl Report {
             ("cached_length", self.cached_length.accuracy),
             ("ttl", self.ttls.accuracy),
             ("target", self.targets.accuracy),
+            ("top", self.prefixes.accuracy),
         ];
         all.into_iter().filter(|&(_, of)| of == accuracy).map(|(name, _)| name).collect()
     }
@@ -132,6 +133,9 @@ pub struct ArrivalFigures {
     pub dispersion_10s: Option<f64>,
     /// Records stamped earlier than one before them.
     pub late: u64,
+    /// The first timestamp, in milliseconds.
+    #[serde(skip)]
+    pub first_ms: f64,
 }
 
 /// The shared prefixes that saved most.
@@ -316,6 +320,22 @@ pub struct WindowFigures {
     pub output_length: Option<Summary>,
 }
 
+/// The figures of a window that are bounds because blocks have been forgotten, by their names in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct WindowBound {
+    /// Those that are lower bounds.
+    pub at_least: [&'static str; 3],
+    /// Those that are upper bounds.
+    pub at_most: [&'static str; 1],
+}
+
+impl WindowBound {
+    /// A block that comes back after it has been forgotten counts as new.
+    pub(super) const FORGOTTEN: Self =
+        Self { at_least: ["cached_tokens", "hit_rate", "token_hit_rate"], at_most: ["new_blocks"] };
+}
+
 /// What a stream says after each window.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
@@ -323,6 +343,9 @@ pub struct WindowReport {
     /// The window itself.
     #[serde(flatten)]
     pub window: WindowFigures,
+    /// What its figures are worth, if blocks have been forgotten.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bound: Option<WindowBound>,
     /// The stream up to its end.
     pub running: RunningFigures,
 }

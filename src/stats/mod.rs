@@ -44,7 +44,7 @@ pub use figures::{
     ArrivalFigures, Bound, Bucket, PrefixFigures, PrefixRow, Report, RunningFigures, SampleFigures,
     StandardErrors, TimelineFigures, WindowFigures, WindowReport,
 };
-pub use groups::{GroupReport, Groups, MAX_GROUPS};
+pub use groups::{GroupReport, Groups, MAX_GROUPS, NO_VALUE, OTHERS, label, value_of};
 pub use infinite::{InfiniteCache, Lookup};
 pub use pieces::{Merger, PartialWriter, Piece};
 pub use rates::RateDistribution;

@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 
 use crate::blocks::{BlockNumber, NumberRun, Numbering};
 use crate::error::Invalid;
-use crate::stats::figures::{PrefixFigures, PrefixRow, Report};
+use crate::stats::accuracy::Accuracy;
+use crate::stats::figures::{Bound, PrefixFigures, PrefixRow, Report};
 use crate::stats::recency::{Kept, reserve};
 use crate::stats::seen::Seen;
 use crate::stats::statistic::{Bytes, Forgetting, Known, Statistic};
@@ -257,8 +258,15 @@ impl Statistic for Prefixes {
         }
     }
 
+    /// A prefix that is forgotten and comes back begins anew, and is cut elsewhere.
+    fn mark(bound: &Bound, report: &mut Report) {
+        if bound.has_forgotten() {
+            report.prefixes.accuracy = Accuracy::Neither;
+        }
+    }
+
     fn report(&self, known: &Known, report: &mut Report) {
-        report.prefixes = Some(self.figures(known.numbering));
+        report.prefixes.value = Some(self.figures(known.numbering));
     }
 }
 

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use super::analysis::Analysis;
 use super::cache::CacheOptions;
 use super::figures::{Report, WindowReport};
-use super::groups::{GroupReport, Groups};
+use super::groups::{GroupReport, Groups, label};
 use super::pieces::{Merger, PartialWriter, Piece};
 use super::statistics::AnalysisOptions;
 use super::window::WindowSize;
 use crate::error::{Error, Result};
 use crate::io::{Input, InputOptions, Observer, Output};
 use crate::record::formats::Format;
-use crate::record::time::late_note;
+use crate::record::time::{late_note, unit_note};
 use crate::record::{DEFAULT_BLOCK_SIZE, TraceReader, general};
 
 /// All that a run needs to know.
@@ -196,12 +196,14 @@ impl<'a> Running<'a> {
         }
         analysis.add(record).map_err(|message| reader.input().error(message))?;
         if let Some(field) = self.by {
-            let value = general::field(reader.line(), field);
-            self.has_field |= value.is_some();
+            let line = reader.line();
+            let place = general::field_span(line, field);
+            let value = place.and_then(|place| std::str::from_utf8(&line[place]).ok());
+            self.has_field |= value.is_some_and(|value| value != "null");
             let groups = self.groups.get_or_insert_with(|| {
                 Groups::new(block_size, self.task.analysis_options(block_size, self.warmup))
             });
-            let added = groups.add(value.as_deref().unwrap_or("(none)"), record);
+            let added = groups.add(&label(value), record);
             added.map_err(|message| reader.input().error(message))?;
         }
         if self.every.is_some_and(|every| self.requests.is_multiple_of(every)) {
@@ -320,6 +322,12 @@ fn note(task: &Task, figures: &Report, observer: &mut dyn Observer) {
         observer.note(&format!(
             "{late}: figures of arrivals and hits are those of this order (see trace-cat `sort`)"
         ));
+    }
+    let arrivals = figures.arrivals.as_ref();
+    if let Some(message) =
+        arrivals.and_then(|a| unit_note(a.first_ms, a.first_ms + 1000.0 * a.duration_s, a.requests))
+    {
+        observer.note(&message);
     }
     let expires = !task.analysis.caches.ttls.is_empty();
     if expires && figures.arrivals.as_ref().is_none_or(|a| a.requests < figures.requests) {

@@ -165,6 +165,9 @@ fn learn(
     if let Some(late) = learner.order().note() {
         observer.note(&format!("{late}: taken to arrive with it (see trace-cat `sort`)"));
     }
+    if let Some(message) = learner.order().unit_note() {
+        observer.note(&message);
+    }
     Ok(learner)
 }
 

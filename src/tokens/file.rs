@@ -22,6 +22,7 @@ use super::scanner::Grammar;
 use super::split::{Cuts, Splitter};
 use super::vocabulary::{Lists, Vocab, both, text_of};
 use crate::error::{Error, Invalid, Result};
+use crate::io::read_whole;
 
 /// A tokenizer that was read from a file.
 pub(super) enum FileTokenizer {
@@ -63,7 +64,7 @@ impl FileTokenizer {
     /// prompt are read, too.
     pub(super) fn load(path: &Path, around: bool) -> Result<(Self, String)> {
         let name = path.display().to_string();
-        let bytes = std::fs::read(path).map_err(|e| Error::io(&name, e))?;
+        let bytes = read_whole(path).map_err(|e| Error::io(&name, e))?;
         Self::from_json(&name, bytes, around)
     }
 

@@ -39,6 +39,8 @@ pub(in crate::record) struct DecodedLines {
     /// Where each line ends, and whether the file numbers its blocks from zero.
     ends: Vec<(usize, bool)>,
     next: usize,
+    /// What is wrong if no further line of the file comes.
+    unfinished: Option<Invalid>,
 }
 
 impl DecodedLines {
@@ -46,6 +48,17 @@ impl DecodedLines {
         self.text.clear();
         self.ends.clear();
         self.next = 0;
+        self.unfinished = None;
+    }
+
+    /// Says that the line is only the beginning of a record, and what is wrong if no more of it comes.
+    pub(super) fn set_unfinished(&mut self, wrong: Invalid) {
+        self.unfinished = Some(wrong);
+    }
+
+    /// What is wrong if the file ends here.
+    pub(in crate::record) fn take_unfinished(&mut self) -> Option<Invalid> {
+        self.unfinished.take()
     }
 
     /// Adds a request. `from_zero` tells whether the file numbers its blocks 0, 1, 2, ...

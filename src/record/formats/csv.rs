@@ -1,8 +1,9 @@
 //! Traces as tables of comma-separated values, with the names of the columns in the first line.
 //!
-//! Fields are read as in RFC 4180, but a quoted field must end in its line. Columns that have no part
+//! Fields are read as in RFC 4180; blank lines within a quoted field are lost. Columns that have no part
 //! in a record stay as fields of the same name, numbers as numbers. Our own table has the columns
-//! `timestamp` (ms), `input_length`, `output_length` and `hash_ids` (separated by blanks).
+//! `timestamp` (ms), `input_length`, `output_length` and `hash_ids` (separated by blanks, or `[]` for a list
+//! without any: an empty field says nothing of blocks).
 
 use super::base::{DecodeLine, DecodedLines};
 use crate::error::{Invalid, InvalidKind};
@@ -45,6 +46,52 @@ pub(super) const VIDUR: TableColumns =
 /// The first line of our own table.
 pub(super) const NAMES: &[u8] = b"timestamp,input_length,output_length,hash_ids\n";
 
+/// A list of ids that is empty.
+const NO_IDS: &str = "[]";
+
+/// The longest record that goes over several lines, in bytes. Beyond this, a quote that was never meant to begin
+/// a field is more likely.
+const LONGEST_RECORD: usize = 1 << 20;
+
+/// A record whose quoted fields may go over several lines.
+#[derive(Default)]
+struct OpenRecord {
+    /// What has been read of it.
+    text: String,
+    /// How many lines that is.
+    lines: usize,
+}
+
+impl OpenRecord {
+    /// The cells of the record that ends with `line`; `None` if it does not end there.
+    fn cells(&mut self, line: &str, out: &mut DecodedLines) -> Result<Option<Vec<String>>, Invalid> {
+        let begun = self.lines > 0;
+        let found = if !begun {
+            cells(line)
+        } else {
+            self.text.push('\n');
+            self.text.push_str(line);
+            // Without a quote the field goes on.
+            line.contains('"').then(|| cells(&self.text)).flatten()
+        };
+        if found.is_some() {
+            *self = Self::default();
+            return Ok(found);
+        }
+        if !begun {
+            self.text.push_str(line);
+        }
+        self.lines += 1;
+        let unfinished = || Invalid::malformed("a quoted field without its end");
+        if self.text.len() > LONGEST_RECORD {
+            *self = Self::default();
+            return Err(unfinished());
+        }
+        out.set_unfinished(unfinished());
+        Ok(None)
+    }
+}
+
 /// Appends a line of our own table.
 pub(super) fn write(request: &TraceLine, out: &mut Vec<u8>) {
     let mut number = itoa::Buffer::new();
@@ -58,7 +105,10 @@ pub(super) fn write(request: &TraceLine, out: &mut Vec<u8>) {
         out.extend_from_slice(number.format(length).as_bytes());
     }
     out.push(b',');
-    join_ids(request.ids.iter().flat_map(|ids| ids.iter().copied()), b" ", out);
+    match request.ids.as_deref() {
+        Some([]) => out.extend_from_slice(NO_IDS.as_bytes()),
+        ids => join_ids(ids.into_iter().flatten().copied(), b" ", out),
+    }
     out.push(b'\n');
 }
 
@@ -77,9 +127,9 @@ impl TableColumns {
     pub(super) fn decoder(&'static self) -> DecodeLine {
         // The names of the first line.
         let mut names = Vec::new();
+        let mut record = OpenRecord::default();
         Box::new(move |line, out| {
-            let values = cells(text_of(line)?);
-            let values = values.ok_or_else(|| Invalid::malformed("a quoted field without its end"))?;
+            let Some(values) = record.cells(text_of(line)?, out)? else { return Ok(()) };
             if !names.is_empty() {
                 return self.row(&names, &values, out);
             }
@@ -141,6 +191,9 @@ impl TableColumns {
 }
 
 fn id_list(text: &str) -> Result<Vec<u64>, Invalid> {
+    if text == NO_IDS {
+        return Ok(Vec::new());
+    }
     let id = |id: &str| id.parse().map_err(|_| expected("hash_ids", "64-bit integers", id));
     text.split_ascii_whitespace().map(id).collect()
 }

@@ -86,6 +86,11 @@ impl FormatSpec {
         self
     }
 
+    /// Whether the user may know better than the format what times count.
+    pub(in crate::record) fn leaves_unit_open(&self) -> bool {
+        matches!(self.format, Format::Mooncake | Format::Aiperf | Format::KvcacheSimulator | Format::Csv)
+    }
+
     /// A decoder for one file; `None` where lines are read as they are.
     pub(in crate::record) fn decoder(&self, file: &FileFacts) -> Option<DecodeLine> {
         match self.reading {

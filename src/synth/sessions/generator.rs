@@ -31,10 +31,32 @@ struct Open {
     /// Index of the next turn, and its place in the original.
     next: u32,
     original: u32,
-    /// First id that each past turn has added.
-    first_ids: Vec<u64>,
+    /// The first blocks that each past turn has added, as far as any request that was wanted had them.
+    shown: Vec<Span>,
+    /// Further ones of a turn, where more were had later.
+    more: Vec<(u32, Span)>,
     /// Number of the turn whose content each turn has; empty if each has its own.
     sources: Vec<u32>,
+}
+
+impl Open {
+    /// Appends the first `len` blocks that a past turn has added, with new ids as far as none were given.
+    fn push_shown(&mut self, turn: u32, len: u32, ids: &mut BlockIds, request: &mut SyntheticRequest) {
+        let mut left = len;
+        let more = self.more.iter().filter(|(of, _)| *of == turn).map(|(_, span)| *span);
+        for span in [self.shown[turn as usize]].into_iter().chain(more) {
+            let len = span.len.min(left);
+            request.push(Span { len, ..span });
+            left -= len;
+        }
+        if left > 0 {
+            let span = Span { start: ids.fresh(left, request), len: left };
+            match &mut self.shown[turn as usize] {
+                shown if shown.len == 0 => *shown = span,
+                _ => self.more.push((turn, span)),
+            }
+        }
+    }
 }
 
 /// Place of the next turn in parts of a place, order of entry, slot in the list of open sessions.
@@ -42,7 +64,7 @@ type Waiting = Reverse<(i64, u64, u32)>;
 
 /// Draws requests of the model.
 ///
-/// Memory: that of the open sessions, 8 bytes for each of their turns.
+/// Memory: that of the open sessions, 16 bytes for each of their turns.
 pub(in crate::synth) struct SessionsGenerator {
     model: SessionsModel,
     block_size: u64,
@@ -63,7 +85,8 @@ pub(in crate::synth) struct SessionsGenerator {
     /// Place in the original of the last request, and how many came in the original's order.
     last_original: u32,
     in_order: u32,
-    reversed: Vec<Span>,
+    /// Turns, each with how many blocks of its own the current request has.
+    reversed: Vec<(u32, u32)>,
 }
 
 impl SessionsGenerator {
@@ -108,7 +131,7 @@ impl SessionsGenerator {
     ) -> Result<(), Invalid> {
         // If two passes have none, in whatever order, there is none.
         for _ in 0..=2 * self.model.turns.len() {
-            self.step(rng, request);
+            self.step(rng, limits, request);
             if limits.contains(request.input_length) {
                 return Ok(());
             }
@@ -116,8 +139,8 @@ impl SessionsGenerator {
         Err(unreachable(limits, 2 * self.model.turns.len() as u32))
     }
 
-    /// The next request.
-    fn step(&mut self, rng: &mut Rng, request: &mut SyntheticRequest) {
+    /// The next request, without blocks if its length is not within the limits.
+    fn step(&mut self, rng: &mut Rng, limits: LengthRange, request: &mut SyntheticRequest) {
         let Self { starts, model, .. } = self;
         let (session, start) = *self
             .next_start
@@ -129,7 +152,7 @@ impl SessionsGenerator {
             self.start(session, start, rng);
         }
         let Some(Reverse((place, _, slot))) = self.waiting.pop() else { return };
-        self.emit(slot, rng, request);
+        self.emit(slot, rng, limits, request);
         let open = &mut self.open[slot as usize];
         open.next += 1;
         match self.model.turns_of(open.session as usize).get(open.next as usize) {
@@ -154,7 +177,8 @@ impl SessionsGenerator {
         let open = &mut self.open[slot as usize];
         (open.session, open.copy) = (session, self.ids.draw_copy(rng));
         (open.next, open.original) = (0, self.originals[session as usize]);
-        open.first_ids.clear();
+        open.shown.clear();
+        open.more.clear();
         let turns = self.model.turns_of(session as usize).len();
         open.sources.clear();
         if turns > 1 {
@@ -164,8 +188,9 @@ impl SessionsGenerator {
         self.wait(place, slot);
     }
 
-    /// Writes the next turn of an open session into `request`.
-    fn emit(&mut self, slot: u32, rng: &mut Rng, request: &mut SyntheticRequest) {
+    /// Writes the next turn of an open session into `request`. If its length is not within the limits, it
+    /// gets no blocks, so that no ids are spent on it.
+    fn emit(&mut self, slot: u32, rng: &mut Rng, limits: LengthRange, request: &mut SyntheticRequest) {
         let open = &mut self.open[slot as usize];
         let turns = self.model.turns_of(open.session as usize);
         let run = self.model.sessions[open.session as usize].run;
@@ -185,22 +210,25 @@ impl SessionsGenerator {
         let depth = self.depths.get(run as usize).copied().unwrap_or(0);
         let old = depth + u64::from(turn.shared);
         request.start(old, turn.new, turn.tail, turn.output, self.block_size);
+        if !limits.contains(request.input_length) {
+            return open.shown.push(Span { start: 0, len: 0 });
+        }
         self.ids.core_path(&self.model.core, run, open.copy, request);
         // Up the parents, each of which has added a part of what is shared.
         let (mut left, mut at) = (turn.shared, turn.parent);
         while left > 0 {
             let parent = turns[at as usize];
             if left > parent.shared {
-                let start = open.first_ids[at as usize];
-                self.reversed.push(Span { start, len: left - parent.shared });
+                self.reversed.push((at, left - parent.shared));
                 left = parent.shared;
             }
             at = parent.parent;
         }
-        for span in self.reversed.drain(..).rev() {
-            request.push(span);
+        for (turn, len) in self.reversed.drain(..).rev() {
+            open.push_shown(turn, len, &mut self.ids, request);
         }
-        open.first_ids.push(self.ids.fresh(turn.new, request));
+        let start = self.ids.fresh(turn.new, request);
+        open.shown.push(Span { start, len: turn.new });
     }
 }
 

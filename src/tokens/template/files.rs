@@ -4,6 +4,7 @@
 //! or `chat_template.json`, or the field `chat_template` of `tokenizer_config.json`: one template, or a list
 //! of templates with names. The configuration also names the special tokens that templates use.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use minijinja::Value;
@@ -12,6 +13,7 @@ use minijinja::value::ValueKind;
 use super::feed::field;
 use super::{json, python};
 use crate::error::{Error, Result};
+use crate::io::read_whole;
 
 /// The name of the template that is used by default, and of the one for requests with tools.
 pub(super) const MAIN: &str = "default";
@@ -137,7 +139,8 @@ pub(super) fn special_tokens(folder: &Path) -> Result<Vec<(String, Value)>> {
 }
 
 fn read(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|e| Error::io(path.display().to_string(), e))
+    let text = read_whole(path).and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other));
+    text.map_err(|e| Error::io(path.display().to_string(), e))
 }
 
 fn config(path: &Path) -> Result<Value> {
