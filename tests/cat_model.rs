@@ -69,7 +69,9 @@ fn choice(rng: &mut Rng) -> Choice {
     let mut args = Vec::new();
     let maybe = |rng: &mut Rng, range: std::ops::Range<u64>, name: &str, args: &mut Vec<String>| {
         let value = (rng.u8(..4) == 0).then(|| rng.u64(range));
-        args.extend(value.map(|value| format!("--{name}={value}")));
+        // Moments have a unit.
+        let unit = if ["from", "to"].contains(&name) { "ms" } else { "" };
+        args.extend(value.map(|value| format!("--{name}={value}{unit}")));
         value
     };
     choice.from = maybe(rng, 0..20, "from", &mut args).map(u64::cast_signed);

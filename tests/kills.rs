@@ -176,7 +176,7 @@ fn numbers_survive_kills_of_the_runs_that_give_them() {
             .spawn()
             .unwrap();
         std::thread::sleep(Duration::from_micros(rng.u64(..30_000)));
-        let (signal, number) = SIGNALS[rng.usize(..3)];
+        let (signal, number) = SIGNALS[rng.usize(..SIGNALS.len())];
         let pid = child.id().to_string();
         Command::new("kill").args([signal, &pid]).stderr(Stdio::null()).status().unwrap();
         let status = child.wait().unwrap();

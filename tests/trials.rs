@@ -91,18 +91,43 @@ fn a_list_that_is_given_as_null_is_filled_in_place() {
     let written = run("trace-cat", &["--block-size=1", "--turns=cumulative"], trace).ok();
     run("trace-cat", &["--block-size=1", "--check"], &written).ok();
     let ids = |row: &Value| row["hash_ids"].as_array().map(Vec::len);
-    assert_eq!(parse(&written).iter().map(ids).collect::<Vec<_>>(), [Some(2), Some(4), Some(6), None], "{written}");
+    assert_eq!(
+        parse(&written).iter().map(ids).collect::<Vec<_>>(),
+        [Some(2), Some(4), Some(6), None],
+        "{written}"
+    );
 }
 
 #[test]
 fn values_are_grouped_as_jq_compares_them() {
     let values = [
-        "1", "1.0", "1e0", "\"1\"", "\"1.0\"", "\"(none)\"", "\"(other)\"", "null", "true", "\"true\"", "\"null\"",
-        "[1, 2]", "[1.0,2]", "{\"a\": 1, \"b\": 2}", "{\"b\":2,\"a\":1.0}", "\"text\"", "0.5", "5e-1", "-0", "0",
+        "1",
+        "1.0",
+        "1e0",
+        "\"1\"",
+        "\"1.0\"",
+        "\"(none)\"",
+        "\"(other)\"",
+        "null",
+        "true",
+        "\"true\"",
+        "\"null\"",
+        "[1, 2]",
+        "[1.0,2]",
+        "{\"a\": 1, \"b\": 2}",
+        "{\"b\":2,\"a\":1.0}",
+        "\"text\"",
+        "0.5",
+        "5e-1",
+        "-0",
+        "0",
     ];
     let absent = "{\"input_length\": 1}\n".to_owned();
-    let trace: String =
-        values.iter().map(|value| format!("{{\"input_length\": 1, \"m\": {value}}}\n")).chain([absent]).collect();
+    let trace: String = values
+        .iter()
+        .map(|value| format!("{{\"input_length\": 1, \"m\": {value}}}\n"))
+        .chain([absent])
+        .collect();
     let report = run("trace-stats", &["--by", "m", "-f", "json"], &trace).ok();
     let report: Value = serde_json::from_str(&report).unwrap();
     let mut found: Vec<(String, u64)> = Vec::new();
@@ -110,8 +135,20 @@ fn values_are_grouped_as_jq_compares_them() {
         found.push((group["value"].to_string(), group["requests"].as_u64().unwrap()));
     }
     let expected = [
-        ("1", 3), ("\"1\"", 1), ("\"1.0\"", 1), ("\"(none)\"", 1), ("\"(other)\"", 1), ("null", 2), ("true", 1),
-        ("\"true\"", 1), ("\"null\"", 1), ("[1,2]", 2), ("{\"a\":1,\"b\":2}", 2), ("\"text\"", 1), ("0.5", 2), ("0", 2),
+        ("1", 3),
+        ("\"1\"", 1),
+        ("\"1.0\"", 1),
+        ("\"(none)\"", 1),
+        ("\"(other)\"", 1),
+        ("null", 2),
+        ("true", 1),
+        ("\"true\"", 1),
+        ("\"null\"", 1),
+        ("[1,2]", 2),
+        ("{\"a\":1,\"b\":2}", 2),
+        ("\"text\"", 1),
+        ("0.5", 2),
+        ("0", 2),
     ];
     let expected: Vec<_> = expected.iter().map(|(value, n)| ((*value).to_owned(), *n)).collect();
     assert_eq!(found, expected);
@@ -123,7 +160,8 @@ fn values_are_grouped_as_jq_compares_them() {
 
 #[test]
 fn an_empty_list_of_ids_survives_a_table() {
-    let trace = "{\"input_length\":0,\"hash_ids\":[]}\n{\"input_length\":0}\n{\"input_length\":1,\"hash_ids\":[3]}\n";
+    let trace =
+        "{\"input_length\":0,\"hash_ids\":[]}\n{\"input_length\":0}\n{\"input_length\":1,\"hash_ids\":[3]}\n";
     let table = run("trace-cat", &["--to-format=csv"], trace).ok();
     let back = run("trace-cat", &[], table).ok();
     let lists: Vec<Value> = parse(&back).iter().map(|row| row["hash_ids"].clone()).collect();
@@ -155,7 +193,9 @@ fn quoted_fields_of_a_table_may_go_over_lines() {
 fn figures_of_prefixes_and_windows_are_marked_once_blocks_are_forgotten() {
     // Many sessions that come back after all others.
     let round = |round: u64| {
-        (0..60_000).map(move |s| line(round * 60_000 + s, 16, 1, &(0..16).map(|i| s * 16 + i).map(scatter).collect::<Vec<_>>()))
+        (0..60_000).map(move |s| {
+            line(round * 60_000 + s, 16, 1, &(0..16).map(|i| s * 16 + i).map(scatter).collect::<Vec<_>>())
+        })
     };
     let trace: String = round(0).chain(round(1)).collect();
     let args = ["-b", "1", "--max-memory", "48Mi"];
@@ -166,7 +206,9 @@ fn figures_of_prefixes_and_windows_are_marked_once_blocks_are_forgotten() {
     let report = [&args[..], &["--top", "3", "--target", "50%"]].concat();
     let table = run("trace-stats", &report, &trace).ok();
     assert!(table.contains("|  50 %  |  lru   | about "), "{table}");
-    let windows = run("trace-stats", &[&args[..], &["--window", "60000req", "-f", "csv", "-c", "5M"]].concat(), &trace).ok();
+    let windows =
+        run("trace-stats", &[&args[..], &["--window", "60000req", "-f", "csv", "-c", "5M"]].concat(), &trace)
+            .ok();
     let rows: Vec<Vec<&str>> = windows.lines().map(|row| row.split(',').collect()).collect();
     let column = |name: &str| rows[0].iter().position(|title| *title == name).unwrap();
     let (least, most) = (column("at_least"), column("at_most"));
@@ -265,12 +307,16 @@ fn zeros_behind_gzip_data_are_padding() {
 #[test]
 fn a_check_goes_on_after_a_line_that_is_too_long() {
     let long = format!("{{\"input_length\": 1, \"x\": \"{}\"}}\n", "a".repeat(200));
-    let trace = format!("{}{long}{}{long}{{\n{}", line(0, 1, 1, &[0]), line(5, 1, 1, &[0]), line(1, 1, 1, &[0]));
+    let trace =
+        format!("{}{long}{}{long}{{\n{}", line(0, 1, 1, &[0]), line(5, 1, 1, &[0]), line(1, 1, 1, &[0]));
     let ran = run("trace-cat", &["--check", "--max-line=150"], trace);
     assert_eq!(ran.status, Some(1));
     let summary: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(summary["records"], 3);
-    assert_eq!((&summary["errors"]["malformed"]["count"], &summary["errors"]["malformed"]["line"]), (&json!(3), &json!(2)));
+    assert_eq!(
+        (&summary["errors"]["malformed"]["count"], &summary["errors"]["malformed"]["line"]),
+        (&json!(3), &json!(2))
+    );
     assert_eq!(summary["notes"]["time_backwards"]["line"], 6);
     assert!(summary["errors"]["malformed"]["message"].as_str().unwrap().contains("--max-line"));
 }
@@ -298,7 +344,13 @@ fn closed_streams_are_errors() {
     let folder = scratch();
     write(folder.path(), "t", line(0, 1, 1, &[0]));
     write(folder.path(), "p", "{\"prompt\": \"x\"}\n");
-    for filter in ["trace-cat t", "trace-stats t", "trace-synth t", "trace-hash --tokenizer bytes p", "trace-cat --check t"] {
+    for filter in [
+        "trace-cat t",
+        "trace-stats t",
+        "trace-synth t",
+        "trace-hash --tokenizer bytes p",
+        "trace-cat --check t",
+    ] {
         let ran = shell(folder.path(), &format!("{filter} >&-"));
         assert_eq!(ran.status, Some(1), "{filter}");
         assert!(ran.stderr.contains("standard output: Bad file descriptor"), "{filter}: {}", ran.stderr);
@@ -350,7 +402,8 @@ fn a_file_without_an_end_is_refused_where_a_whole_one_is_needed() {
     let ran = run_in(folder.path(), "trace-hash", &["--tokenizer", "bytes", "--state", "/dev/zero", "p"], "");
     assert_eq!((ran.status, ran.stdout.as_str()), (Some(1), ""));
     assert!(ran.stderr.contains("/dev/zero: not a regular file, which --state needs"), "{}", ran.stderr);
-    for args in [&["--tokenizer", "/dev/zero"][..], &["--tokenizer", "bytes", "--chat-template", "/dev/zero"]] {
+    for args in [&["--tokenizer", "/dev/zero"][..], &["--tokenizer", "bytes", "--chat-template", "/dev/zero"]]
+    {
         let ran = run_in(folder.path(), "trace-hash", &[args, &["p"]].concat(), "");
         assert_eq!(ran.status, Some(1), "{}", ran.stderr);
     }

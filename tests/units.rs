@@ -26,7 +26,13 @@ fn a_bare_number_is_refused_where_it_could_mean_several_things() {
     }
     let trace: String = (0..9).map(|i| line(i * 1000, 1, 1, &[i])).collect();
     assert_eq!(run("trace-stats", &["--window", "4req"], &trace).ok().lines().count(), 3);
-    assert_eq!(run("trace-stats", &["--every", "5req", "-f", "json"], &trace).ok().matches("\"requests\": 9").count(), 2);
+    assert_eq!(
+        run("trace-stats", &["--every", "5req", "-f", "json"], &trace)
+            .ok()
+            .matches("\"requests\": 9")
+            .count(),
+        2
+    );
     assert_eq!(run("trace-cat", &["--from", "0", "--to", "3s"], &trace).ok().lines().count(), 3);
 }
 
@@ -80,7 +86,11 @@ fn a_unit_converts_times_with_all_their_digits_and_from_zero() {
     let azure = "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.6805900,1,2\n";
     let ran = run("trace-cat", &["--timestamp-unit=s"], azure);
     assert_eq!(ran.status, Some(1));
-    assert!(ran.stderr.contains("the format says what its times count: give no --timestamp-unit"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("the format says what its times count: give no --timestamp-unit"),
+        "{}",
+        ran.stderr
+    );
 }
 
 #[test]
@@ -95,7 +105,11 @@ fn a_converted_trace_starts_at_zero_and_no_time_is_negative() {
         let ran = run("trace-cat", args, input);
         let rows = ran.stdout.lines().map(|row| serde_json::from_str::<serde_json::Value>(row).unwrap());
         let times = rows.map(|row| row["timestamp"].as_u64().unwrap()).collect::<Vec<_>>();
-        (times, ran.stderr.contains("1 records are earlier than those at the beginning: put at time 0 (see --sort)"))
+        (
+            times,
+            ran.stderr
+                .contains("1 records are earlier than those at the beginning: put at time 0 (see --sort)"),
+        )
     };
     assert_eq!(times(&[&a], ""), (vec![2000, 0, 4000], false));
     assert_eq!(times(&[&a, &b], ""), (vec![4000, 2000, 6000, 0, 1000], false));

@@ -22,6 +22,8 @@ const AHEAD: usize = 4096;
 /// When a file cannot be opened or read.
 pub(super) fn earliest(files: &[PathBuf], read: &ReadOptions, change: &TimeChange) -> Result<Option<Millis>> {
     let mut earliest = None;
+    // With a shift, the first file alone says where the trace begins.
+    let files = if change.shift { files.get(..1).unwrap_or_default() } else { files };
     for file in files.iter().filter(|file| is_regular(file)) {
         let input = Input::new([file], InputOptions { skip_invalid: true, ..read.input.clone() })?;
         let mut reader = TraceReader::new(input, read.format, read.block_size);

@@ -103,7 +103,9 @@ impl Retimer {
     /// What the user should know in the end.
     pub(super) fn note(&self) -> Option<String> {
         let n = self.early;
-        (n > 0).then(|| format!("{n} records are earlier than those at the beginning: put at time 0 (see `sort`)"))
+        (n > 0).then(|| {
+            format!("{n} records are earlier than those at the beginning: put at time 0 (see `sort`)")
+        })
     }
 
     /// The time that is written, of a record that is.

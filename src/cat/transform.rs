@@ -179,7 +179,12 @@ impl Transformer {
         if let Some(read) = self.read.as_mut().filter(|_| !entry.fixed_unit) {
             read.count(entry.record.timestamp);
         }
-        if self.plain && !entry.has_synonyms() && !entry.surrogate_ids && !entry.clock_time && entry.group == 0 {
+        if self.plain
+            && !entry.has_synonyms()
+            && !entry.surrogate_ids
+            && !entry.clock_time
+            && entry.group == 0
+        {
             out.extend_from_slice(entry.line);
             out.push(b'\n');
             self.count(entry.record.timestamp);

@@ -48,7 +48,10 @@ const EXIT_STATUS: &[Block] = &[
     Block::Item("0", "Success, also when the reader of the output has closed its pipe."),
     Block::Item("1", "Bad data, an error of reading or writing, or too little memory."),
     Block::Item("2", "A wrong command line."),
-    Block::Item("128 + signal", "Ended by SIGHUP (129), SIGINT (130) or SIGTERM (143), at the end of a record."),
+    Block::Item(
+        "128 + signal",
+        "Ended by SIGHUP (129), SIGINT (130) or SIGTERM (143), at the end of a record.",
+    ),
 ];
 
 #[derive(Default)]

@@ -95,7 +95,8 @@ impl Output {
     pub fn create(path: Option<&Path>) -> Result<Self> {
         let (name, sink) = match path {
             None => {
-                let stdout = standard::check_output().and_then(|()| io::stdout().as_fd().try_clone_to_owned());
+                let stdout =
+                    standard::check_output().and_then(|()| io::stdout().as_fd().try_clone_to_owned());
                 let file = stdout.map_err(|e| Error::io("standard output", e))?;
                 ("standard output".to_owned(), Sink::Direct(file.into()))
             }

@@ -117,9 +117,9 @@ fn no_length(object: &RawObject) -> String {
 pub(crate) fn may_have_synonyms(line: &[u8], record: &Record) -> bool {
     // Ids are most of a line, and no place for names.
     let Range { start, end } = record.ids_span;
-    [&line[..start], &line[end..]]
-        .into_iter()
-        .any(|part| memmem::find(part, b"put_tokens\"").is_some() || memmem::find(part, b"created_time\"").is_some())
+    [&line[..start], &line[end..]].into_iter().any(|part| {
+        memmem::find(part, b"put_tokens\"").is_some() || memmem::find(part, b"created_time\"").is_some()
+    })
 }
 
 /// The names in a line, read into `record`, that only stand for others: where each one is, and the other.

@@ -83,8 +83,7 @@ fn bounds(report: &WindowReport) -> (Vec<String>, Vec<String>) {
     let mut at_least: Vec<String> = bound.at_least.iter().map(|&name| name.to_owned()).collect();
     at_least.push("running_token_hit_rate".into());
     let caches = report.running.capacity.iter().flatten();
-    let limited =
-        caches.filter(|cache| cache.policy != "infinite" && cache.accuracy == Accuracy::AtLeast);
+    let limited = caches.filter(|cache| cache.policy != "infinite" && cache.accuracy == Accuracy::AtLeast);
     at_least.extend(limited.map(|cache| format!("running_{}_{}", cache.policy, cache.capacity_blocks)));
     let at_most = bound.at_most.iter().copied().chain(["running_unique_blocks"]);
     (at_least, at_most.map(str::to_owned).collect())

@@ -15,7 +15,7 @@ mod table;
 pub use plot::Canvas;
 
 use crate::error::printable;
-use crate::stats::{OTHERS, GroupReport, Render, Report, WindowReport};
+use crate::stats::{GroupReport, OTHERS, Render, Report, WindowReport};
 
 /// How a report is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
