@@ -15,6 +15,8 @@ pub struct Console {
     name: &'static str,
     quiet: bool,
     shown: bool,
+    /// Whether a person has to type the input.
+    is_typed: bool,
     total: Option<u64>,
     start: Instant,
     /// When the line was drawn last; nothing is drawn in the first interval.
@@ -30,13 +32,25 @@ impl Console {
             When::Always => true,
             When::Never => false,
         };
-        let now = Instant::now();
-        Self { name, quiet: common.quiet, shown, total: None, start: now, drawn: now, visible: false }
+        let reads_stdin = common.files.is_empty() || common.files.iter().any(|file| file.as_os_str() == "-");
+        Self {
+            name,
+            quiet: common.quiet,
+            shown,
+            is_typed: reads_stdin && io::stdin().is_terminal(),
+            total: None,
+            start: Instant::now(),
+            drawn: Instant::now(),
+            visible: false,
+        }
     }
 }
 
 impl Observer for Console {
     fn begin(&mut self, total: Option<u64>) {
+        if self.is_typed && total.is_none() {
+            self.note("waiting for standard input, which ends with Ctrl-D (-h shows how to use files)");
+        }
         self.total = total;
         self.start = Instant::now();
         self.drawn = self.start;

@@ -61,6 +61,8 @@ pub enum Mode {
 pub enum Capacity {
     /// In blocks.
     Blocks(u64),
+    /// In tokens, as engines state it: whole blocks of them count.
+    Tokens(u64),
     /// In bytes of KV cache, which needs [`CacheOptions::kv_bytes_per_token`].
     Bytes(u64),
 }
@@ -110,7 +112,7 @@ fn analyse(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Resu
     let warmup = task.warmup_requests()?;
     let mut reader = task.open()?;
     observer.begin(reader.input().total_size());
-    let mut output = Output::create(task.output.as_deref())?;
+    let mut output = Output::named(task.output.as_deref())?;
     let mut running = Running::new(task, warmup);
     let ended = loop {
         let more = reader.advance(|status| {
@@ -220,7 +222,7 @@ impl<'a> Running<'a> {
 fn write_piece(task: &Task, piece: Option<Piece>, observer: &mut dyn Observer) -> Result<()> {
     let mut reader = task.open()?;
     observer.begin(reader.input().total_size());
-    let mut output = Output::create(task.output.as_deref())?;
+    let mut output = Output::named(task.output.as_deref())?;
     let new =
         |block_size, out: &mut Vec<u8>| PartialWriter::new(block_size, piece, task.analysis.budget, out);
     let mut writer = None;
@@ -250,7 +252,7 @@ fn merge(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Result
     // Without a line of a piece the figures would be wrong.
     let mut input = Input::new(&task.files, InputOptions { skip_invalid: false, ..task.input.clone() })?;
     observer.begin(input.total_size());
-    let output = Output::create(task.output.as_deref())?;
+    let output = Output::named(task.output.as_deref())?;
     let mut merger = Merger::new(task.analysis.clone());
     while merger.advance(&mut input, |status| {
         observer.progress(status);
@@ -336,13 +338,16 @@ impl Task {
     /// Refuses caches that cannot hold a block, now that the size of one is known.
     fn check_capacities(&self, block_size: u64) -> Result<()> {
         let block = self.block_bytes(block_size);
-        let small = |capacity: &&Capacity| matches!(capacity, Capacity::Bytes(bytes) if *bytes < block);
-        match self.capacities.iter().find(small) {
-            Some(Capacity::Bytes(bytes)) => Err(Error::Usage(format!(
-                "--capacity: {bytes} bytes hold no block of {block_size} tokens, which is {block} bytes"
-            ))),
-            _ => Ok(()),
-        }
+        let small = self.capacities.iter().find_map(|capacity| match *capacity {
+            Capacity::Bytes(bytes) if bytes < block => {
+                Some(format!("{bytes} bytes hold no block of {block_size} tokens, which is {block} bytes"))
+            }
+            Capacity::Tokens(tokens) if tokens < block_size => {
+                Some(format!("{tokens} tokens are no block, which has {block_size}"))
+            }
+            _ => None,
+        });
+        small.map_or(Ok(()), |message| Err(Error::Usage(format!("--capacity: {message}"))))
     }
 
     /// What is analysed, now that the block size is known.
@@ -350,6 +355,7 @@ impl Task {
         let block_bytes = self.block_bytes(block_size);
         let blocks = |&capacity: &Capacity| match capacity {
             Capacity::Blocks(blocks) => blocks,
+            Capacity::Tokens(tokens) => tokens / block_size,
             Capacity::Bytes(bytes) => bytes / block_bytes,
         };
         let capacities = self.capacities.iter().map(blocks).collect();
