@@ -11,7 +11,7 @@ use super::value::Value;
 use crate::blocks::BlockNumber;
 use crate::error::{Error, Result, printable};
 use crate::record::kv_size::kv_bytes_per_token;
-use crate::report::{Canvas, Format, Style};
+use crate::report::{Canvas, ENOUGH, Format, Style};
 use crate::stats::{
     AnalysisOptions, CacheOptions, Capacity, HitRule, Mode, Piece, Policy, Task, Warmup, WindowSize,
 };
@@ -28,6 +28,7 @@ pub struct Options {
     policies: Vec<Policy>,
     capacities: Vec<Capacity>,
     curve: bool,
+    exact: bool,
     plot: Option<Letters>,
     targets: Vec<f64>,
     ttls: Vec<u64>,
@@ -173,6 +174,7 @@ const REPORT: &[Opt<Options>] = &[
         .short('p')
         .not_with(A_REPORT)
         .value(|o, v| v.add_new_to(&mut o.percentiles, percentile)),
+    opt("exact").not_with(A_REPORT).flag(|o| o.exact = true),
     opt("plot")
         .daily()
         .not_with(CHARTS)
@@ -262,6 +264,10 @@ const RULES: &[Rule<Options>] = &[
         "--format=svg is the one curve of one run: it goes neither with --merge nor with --by",
     ),
     (
+        |o| o.exact && (o.format() != Format::Table || o.window.is_some()),
+        "--exact is for the table: everything else has all digits anyway",
+    ),
+    (
         |o| o.plot.is_some() && o.format() != Format::Table,
         "--plot goes with --format=table; --format=html has charts of its own",
     ),
@@ -345,6 +351,12 @@ impl Options {
         self.plot.is_some() || matches!(self.format(), Format::Html | Format::Svg)
     }
 
+    /// Whether the report says how large a cache is enough. Merged pieces cannot.
+    fn has_answer(&self) -> bool {
+        let is_for_people = matches!(self.format(), Format::Table | Format::Html);
+        is_for_people && matches!(self.mode(), Mode::Report { .. })
+    }
+
     /// Whether the curve is drawn. Merged pieces have none.
     fn has_picture(&self) -> bool {
         self.has_charts() && !self.merge
@@ -399,6 +411,7 @@ impl Options {
                 curve: self.curve,
                 picture: self.has_picture(),
                 targets: self.targets.clone(),
+                enough: self.has_answer().then_some(ENOUGH),
                 ttls: self.ttls.clone(),
                 kv_bytes_per_token: self.kv_bytes()?,
                 ..CacheOptions::default()
@@ -429,7 +442,7 @@ impl Options {
             };
             Canvas { columns: columns(self.common.output.is_some()), unicode }
         });
-        Style { format: self.format(), plot, input: self.input_name() }
+        Style { format: self.format(), exact: self.exact, plot, input: self.input_name() }
     }
 
     /// The input in a few words.

@@ -4,9 +4,9 @@
 use maud::{DOCTYPE, Markup, PreEscaped, Render, html};
 
 use crate::error::printable;
-use crate::report::axis::{grouped, percent, short, time_unit};
-use crate::report::cells;
+use crate::report::cells::{self, Digits};
 use crate::report::curve::Curve;
+use crate::report::numbers::{grouped, percent, short, time_unit};
 use crate::report::svg::{self, Size, Values};
 use crate::stats::{Accuracy, ArrivalFigures, GroupReport, HitRule, Report, Summary, TimelineFigures};
 
@@ -248,7 +248,7 @@ fn statistics(report: &Report) -> Markup {
                 summary { "All totals" }
                 (scrolling("Totals", false, &table(&["Figure", "Value"], &totals)))
             }
-            @if let Some(prefixes) = cells::prefixes(report) {
+            @if let Some(prefixes) = cells::prefixes(report, Digits::Few) {
                 h2 { "Shared prefixes that save most" }
                 (scrolling("Shared prefixes", false, &plain(&prefixes)))
             }
@@ -300,7 +300,7 @@ fn both(label: &str, wide: &Markup, narrow: &Markup, sizes: (Size, Size)) -> Mar
 
 /// Hit rate against capacity.
 fn capacity(report: &Report) -> Markup {
-    let tables = cells::caches(report);
+    let tables = cells::caches(report, Digits::Few);
     html! {
         @if let Some(curve) = Curve::of(report) {
             // Room for the second axis.

@@ -1,8 +1,9 @@
 //! Charts drawn with characters, for a terminal.
 
-use crate::report::axis::{Axis, percent, short};
+use crate::report::axis::Axis;
 use crate::report::cells;
 use crate::report::curve::{Curve, INFINITE, Point};
+use crate::report::numbers::{percent, short};
 use crate::stats::{Bin, Report};
 
 /// A place for charts drawn with characters.

@@ -5,8 +5,9 @@
 
 use maud::{Markup, PreEscaped, html};
 
-use crate::report::axis::{Axis, grouped, percent, short, time_unit};
+use crate::report::axis::Axis;
 use crate::report::curve::{Curve, INFINITE, Point, PolicyLine};
+use crate::report::numbers::{grouped, percent, short, time_unit};
 use crate::stats::{Bin, Bucket, Report, TimelineFigures};
 
 /// Width and height of a chart, in its own units: pixels if it is not scaled.
