@@ -252,8 +252,8 @@ const RULES: &[Rule<Options>] = &[
         "--warmup is for the caches of --capacity, --curve, --target and --ttl: name one",
     ),
     (
-        |o| o.by.is_some() && matches!(o.format(), Format::Csv | Format::Prometheus),
-        "--by goes with one report as table, markdown, json or html, in one run",
+        |o| o.by.is_some() && o.format() == Format::Csv,
+        "--by goes with one report as table, markdown, json, html or prometheus, in one run",
     ),
     (
         |o| o.every.is_some() && matches!(o.format(), Format::Html | Format::Svg),
@@ -272,8 +272,19 @@ const RULES: &[Rule<Options>] = &[
         "--plot goes with --format=table; --format=html has charts of its own",
     ),
     (
-        |o| o.window.is_some() && !matches!(o.chosen_format(), None | Some(Format::Json | Format::Csv)),
-        "--window writes JSON lines, or rows with --format=csv",
+        |o| {
+            let lines =
+                matches!(o.chosen_format(), None | Some(Format::Json | Format::Csv | Format::Prometheus));
+            o.window.is_some() && !lines
+        },
+        "--window writes JSON lines, or rows with --format=csv, or with prometheus a file",
+    ),
+    (
+        |o| {
+            let goes_on = o.window.is_some() || o.every.is_some();
+            goes_on && o.format() == Format::Prometheus && o.common.output.is_none()
+        },
+        "each report for Prometheus replaces the one before: name the file with --output",
     ),
     (
         |o| !o.has_sizes() && o.policies.iter().any(|policy| matches!(policy, Policy::Fifo | Policy::Lfu)),
@@ -393,6 +404,8 @@ impl Options {
             files: files.clone(),
             input: self.common.input(),
             output: self.common.output.clone(),
+            // One file has one value of each gauge.
+            replaces: self.format() == Format::Prometheus,
             mode: self.mode(),
             block_size: self.block_size,
             percentiles: percentiles.to_vec(),

@@ -254,12 +254,20 @@ pub(super) fn prefix_rows(report: &Report) -> Vec<(u64, [(&'static str, Number);
 /// rate if that is an estimate.
 pub(super) type Served = (&'static str, String, Hits, Option<f64>);
 
+/// A cache of a policy and a capacity.
+pub(super) fn served_row(row: &CapacityRow) -> Served {
+    ("capacity", cache_name(row), row.hits, row.accuracy.standard_error())
+}
+
+fn cache_name(row: &CapacityRow) -> String {
+    format!("{}:{}", row.policy, row.capacity_blocks)
+}
+
 /// Every finite cache.
 pub(super) fn served(report: &Report) -> Vec<Served> {
     let Some(caches) = &report.caches else { return Vec::new() };
-    let name = |row: &CapacityRow| format!("{}:{}", row.policy, row.capacity_blocks);
-    let error = |row: &CapacityRow| row.accuracy.standard_error();
-    let capacity = caches.capacity.iter().map(|row| ("capacity", name(row), row.hits, error(row)));
+    let (name, error) = (cache_name, |row: &CapacityRow| row.accuracy.standard_error());
+    let capacity = caches.capacity.iter().map(served_row);
     let targets = report.targets.value.iter();
     let targets =
         targets.map(|t| ("target", format!("{}={}", t.share, name(&t.row)), t.row.hits, error(&t.row)));

@@ -71,6 +71,7 @@ impl Render for Style {
         match self.format {
             Format::Json => json::write_groups(report, field, groups, out),
             Format::Html => html::write(report, &self.input, Some((field, groups)), out),
+            Format::Prometheus => prometheus::write_groups(report, field, groups, out),
             Format::Markdown => {
                 markdown::write(report, out);
                 markdown::write_groups(field, groups, out);
@@ -82,10 +83,11 @@ impl Render for Style {
         }
     }
 
-    /// A row in CSV, else a line of JSON.
+    /// A row in CSV, gauges for Prometheus, else a line of JSON.
     fn window(&self, report: &WindowReport, out: &mut Vec<u8>) {
         match self.format {
             Format::Csv => csv::write_window(report, out),
+            Format::Prometheus => prometheus::write_window(report, out),
             _ => json::write_window(report, out),
         }
     }

@@ -153,6 +153,9 @@ pub struct ArrivalFigures {
     pub dispersion_10s: Option<f64>,
     /// Records stamped earlier than one before them.
     pub late: u64,
+    /// The latest timestamp, in milliseconds.
+    #[serde(skip)]
+    pub last_ms: f64,
 }
 
 /// The shared prefixes that saved most.

@@ -24,6 +24,8 @@ pub struct Task {
     pub input: InputOptions,
     /// Where the output goes; standard output if absent.
     pub output: Option<PathBuf>,
+    /// Whether each report of several replaces the one before, instead of following it.
+    pub replaces: bool,
     /// What is written.
     pub mode: Mode,
     /// Tokens per block; if absent, what the records state.
@@ -120,7 +122,12 @@ fn analyse(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Resu
             output.flush()
         });
         match more {
-            Ok(true) => running.add(&reader, style, output.buffer())?,
+            Ok(true) => {
+                running.add(&reader, style, output.buffer())?;
+                if task.replaces && !output.buffer().is_empty() {
+                    std::mem::replace(&mut output, Output::named(task.output.as_deref())?).finish()?;
+                }
+            }
             Ok(false) => break Ok(()),
             // The report of what has been read is still owed.
             Err(signal @ Error::Signal(_)) => break Err(signal),
@@ -206,6 +213,10 @@ impl<'a> Running<'a> {
         let is_reported =
             self.every.is_some_and(|every| self.requests > 0 && self.requests.is_multiple_of(every));
         if is_reported || matches!(self.task.mode, Mode::Windows(_)) {
+            if self.task.replaces && output.buffer().is_empty() {
+                output.abandon();
+                return Ok(());
+            }
             return output.finish();
         }
         let groups = self.by.map(|field| (field, self.groups.as_ref()));
