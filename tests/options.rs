@@ -19,8 +19,12 @@ const REFUSED: &[(&str, &str)] = &[
     ("trace-stats --merge -b 16", "--merge has the block size of the pieces"),
     ("trace-stats --merge --skip-invalid", "--merge would be wrong without a line"),
     ("trace-stats -c 1GiB --kv-bytes-per-token 9 --model-config CONFIG", "give one of the two"),
-    ("trace-stats --kv-bytes-per-token 9", "size the caches of"),
-    ("trace-stats --model-config CONFIG", "size the caches of"),
+    ("trace-stats -f json --kv-bytes-per-token 9", "size the caches of"),
+    ("trace-stats -f csv --model-config CONFIG", "size the caches of"),
+    ("trace-stats --exact -f csv", "has all digits anyway"),
+    ("trace-stats --every 9 -f prometheus", "name the file with --output"),
+    ("trace-stats --window 9 -f prometheus", "name the file with --output"),
+    ("trace-stats --by type -f csv", "--by goes with one report"),
     ("trace-stats -c 9 --kv-dtype fp8", "name the model's config.json"),
     ("trace-stats -c tok", "is not a count"),
     ("trace-stats -c 1.5tok", "is not a whole number"),
@@ -74,6 +78,8 @@ const ACCEPTED: &[&str] = &[
     "trace-stats --window 10 -f json",
     "trace-stats --window 10 -f csv",
     "trace-stats --curve --kv-bytes-per-token 9",
+    "trace-stats --kv-bytes-per-token 9",
+    "trace-stats --exact",
     "trace-stats --target 100%",
     "trace-hash --rate 2 --seed 1",
     "trace-hash --ids hash --salt x",
@@ -178,7 +184,9 @@ fn the_name_of_the_output_says_how_it_is_written() {
     ] {
         let explicit = run("trace-stats", &["-f", format], &trace).ok();
         let named = String::from_utf8(written(&["-o", name])).unwrap();
-        assert_eq!(named.replace(name, "-"), explicit.replace(name, "-"), "{name}");
+        // A page says how it was made.
+        let command = format!("trace-stats -f {format}");
+        assert_eq!(named.replace(&format!("trace-stats -o {name}"), &command), explicit, "{name}");
     }
     assert!(written(&["-f", "csv", "-o", "x.json"]).starts_with(b"section,"), "the option goes first");
     // What is compressed reads back as it is, by name and by option alike.

@@ -28,6 +28,8 @@ pub struct Common {
     pub request: Option<Request>,
     /// The long names of the options on the command line, in order.
     pub given: Vec<&'static str>,
+    /// The arguments of the command line, as a shell reads them.
+    pub arguments: String,
 }
 
 impl Default for Common {
@@ -41,6 +43,7 @@ impl Default for Common {
             skip_invalid: false,
             request: None,
             given: Vec::new(),
+            arguments: String::new(),
         }
     }
 }

@@ -10,13 +10,15 @@ use crate::io::{Observer, Status};
 /// Time between two updates of the progress line.
 const INTERVAL: Duration = Duration::from_millis(100);
 
+const PROMPT: &str = "waiting for standard input, which ends with Ctrl-D (-h shows how to use files)";
+
 /// Writes to standard error during a run: a progress line, and notes unless the user wants none.
 pub struct Console {
     name: &'static str,
     quiet: bool,
     shown: bool,
-    /// Whether a person has to type the input.
-    is_typed: bool,
+    /// What is said before reading if a person has to type the input.
+    prompt: Option<&'static str>,
     total: Option<u64>,
     start: Instant,
     /// When the line was drawn last; nothing is drawn in the first interval.
@@ -37,7 +39,7 @@ impl Console {
             name,
             quiet: common.quiet,
             shown,
-            is_typed: reads_stdin && io::stdin().is_terminal(),
+            prompt: (reads_stdin && io::stdin().is_terminal()).then_some(PROMPT),
             total: None,
             start: Instant::now(),
             drawn: Instant::now(),
@@ -48,8 +50,8 @@ impl Console {
 
 impl Observer for Console {
     fn begin(&mut self, total: Option<u64>) {
-        if self.is_typed && total.is_none() {
-            self.note("waiting for standard input, which ends with Ctrl-D (-h shows how to use files)");
+        if let Some(prompt) = self.prompt.filter(|_| total.is_none()) {
+            self.note(prompt);
         }
         self.total = total;
         self.start = Instant::now();

@@ -3,6 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
+use super::terminal::quoted;
+
 /// Its commands, and the filters that do the same.
 const COMMANDS: [(&str, &str); 2] = [("analyze", "trace-stats"), ("synthesize", "trace-synth")];
 
@@ -47,15 +49,6 @@ fn command(word: &OsStr) -> Option<&'static str> {
 fn is_option(arg: &OsStr, name: &str) -> bool {
     let rest = arg.to_str().and_then(|arg| arg.strip_prefix(name));
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
-}
-
-/// `word` as a shell reads it.
-fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./=,:%+@".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

@@ -66,7 +66,8 @@ fn try_run<O: Default + HasCommon>(
     if let Some(hint) = datagen::translated(spec.name, &args) {
         return Err(Error::Usage(hint));
     }
-    let mut options = parse(spec, args)?;
+    let mut options = parse(spec, &args)?;
+    options.common().arguments = terminal::line(&args);
     if let Some(request) = options.common().request {
         return answer(&text(spec, request));
     }

@@ -19,6 +19,7 @@ use crate::tokens::find_model;
 
 /// What the user has typed.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "one per flag of the command line")]
 pub struct Options {
     common: Common,
     block_size: Option<u64>,
@@ -244,7 +245,7 @@ const RULES: &[Rule<Options>] = &[
         "--kv-dtype is that of the cache of --model-config: name the model's config.json",
     ),
     (
-        |o| o.has_kv_bytes() && !o.has_caches() && !o.has_picture(),
+        |o| o.has_kv_bytes() && !o.has_caches() && !o.has_picture() && !o.has_answer(),
         "--kv-bytes-per-token and --model-config size the caches of --capacity, --curve and --target: name one",
     ),
     (
@@ -455,7 +456,8 @@ impl Options {
             };
             Canvas { columns: columns(self.common.output.is_some()), unicode }
         });
-        Style { format: self.format(), exact: self.exact, plot, input: self.input_name() }
+        let command = printable(&format!("{} {}", SPEC.name, self.common.arguments));
+        Style { format: self.format(), exact: self.exact, plot, input: self.input_name(), command }
     }
 
     /// The input in a few words.

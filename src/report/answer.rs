@@ -12,27 +12,31 @@ pub(super) fn sentences(report: &Report) -> Vec<String> {
     if report.requests == 0 {
         return Vec::new();
     }
-    [reusable(report), enough(report), report.recorded.map(|recorded| server(&recorded, report.requests))]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        Some(reusable(report)),
+        enough(report),
+        report.recorded.map(|recorded| server(&recorded, report.requests)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
-fn reusable(report: &Report) -> Option<String> {
+fn reusable(report: &Report) -> String {
     let Figure { value, accuracy, .. } = report.token_hit_rate;
     let Some(rate) = value else {
-        return Some("Nothing is known of reuse: no request has block ids and tokens.".into());
+        return "Nothing is known of reuse: no request has block ids and tokens.".into();
     };
     if rate == 0.0 && accuracy == Accuracy::Exact {
-        return Some("Nothing is reusable: no request begins with blocks of an earlier one.".into());
+        return "Nothing is reusable: no request begins with blocks of an earlier one.".into();
     }
     let of = if report.requests_without_ids > 0 { ", of requests with block ids," } else { "" };
-    Some(format!(
+    format!(
         "Reusable: {}{} of the prompt tokens{of} ({}), by a cache without limit.",
         worth(accuracy),
         percent(rate),
         grouped(report.cached_tokens.value),
-    ))
+    )
 }
 
 /// How large a cache is enough.

@@ -61,6 +61,16 @@ impl Axis {
         if self.log { self.log_ticks(most) } else { self.linear_ticks(most) }
     }
 
+    /// Powers of two that are easy numbers of bytes, rising, at most `most` on an axis of bytes.
+    pub(super) fn byte_ticks(&self, most: usize) -> Vec<f64> {
+        let (low, high) = (self.from.log2().ceil() as i32, self.to.log2().floor() as i32);
+        let every = |step: i32| -> Vec<f64> {
+            (low..=high).filter(|power| power.rem_euclid(step) == 0).map(|power| 2_f64.powi(power)).collect()
+        };
+        let steps = [1, 2, 5, 10, 20, 40].map(every);
+        steps.into_iter().find(|ticks| ticks.len() <= most).unwrap_or_default()
+    }
+
     fn linear_ticks(&self, most: usize) -> Vec<f64> {
         let step = round_step((self.to - self.from) / most.saturating_sub(1).max(1) as f64);
         let first = (self.from / step - 1e-9).ceil();
@@ -111,6 +121,15 @@ mod tests {
         assert_eq!(Axis::log(30.0, 700.0).ticks(7), [50.0, 100.0, 200.0, 500.0]);
         assert_eq!(Axis::up_to(37.0, 4).to(), 40.0);
         assert_eq!(Axis::up_to(0.0, 4).to(), 1.0);
+    }
+
+    #[test]
+    fn ticks_of_bytes_are_powers_of_two() {
+        let gib = f64::from(1 << 30);
+        let ticks = |from: f64, to: f64, most| Axis::log(from * gib, to * gib).byte_ticks(most);
+        assert_eq!(ticks(1.0, 9.0, 5), [1.0, 2.0, 4.0, 8.0].map(|n| n * gib));
+        assert_eq!(ticks(0.0625, 12_000.0, 5), [1.0, 32.0, 1024.0].map(|n| n * gib));
+        assert!(ticks(0.5, 1e12, 6).len() > 1);
     }
 
     proptest! {

@@ -5,6 +5,7 @@ mod axis;
 mod cells;
 mod csv;
 mod curve;
+mod curve_chart;
 mod groups;
 mod html;
 mod json;
@@ -53,6 +54,8 @@ pub struct Style {
     pub plot: Option<Canvas>,
     /// What the input is called, for a title.
     pub input: String,
+    /// The command line, for the end of a page.
+    pub command: String,
 }
 
 impl From<Format> for Style {
@@ -70,7 +73,7 @@ impl Render for Style {
     fn groups(&self, report: &Report, field: &str, groups: &[GroupReport], out: &mut Vec<u8>) {
         match self.format {
             Format::Json => json::write_groups(report, field, groups, out),
-            Format::Html => html::write(report, &self.input, Some((field, groups)), out),
+            Format::Html => html::write(report, self, Some((field, groups)), out),
             Format::Prometheus => prometheus::write_groups(report, field, groups, out),
             Format::Markdown => {
                 markdown::write(report, out);
@@ -124,7 +127,7 @@ pub fn write(style: &Style, report: &Report, out: &mut Vec<u8>) {
         Format::Csv => csv::write(report, out),
         Format::Markdown => markdown::write(report, out),
         Format::Prometheus => prometheus::write(report, out),
-        Format::Html => html::write(report, &style.input, None, out),
-        Format::Svg => svg::write(report, &style.input, out),
+        Format::Html => html::write(report, style, None, out),
+        Format::Svg => curve_chart::write(report, &style.input, out),
     }
 }
