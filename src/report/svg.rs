@@ -143,6 +143,11 @@ pub(super) fn bin_text(bin: &Bin, values: Values) -> String {
     }
 }
 
+/// So many requests.
+fn requests(count: u64) -> String {
+    format!("{} request{}", grouped(count.into()), if count == 1 { "" } else { "s" })
+}
+
 /// How many requests have which value.
 pub(super) fn histogram(bins: &[Bin], values: Values, size: Size) -> Markup {
     let most = bins.iter().map(|bin| bin.count).max().unwrap_or(0);
@@ -176,7 +181,7 @@ pub(super) fn histogram(bins: &[Bin], values: Values, size: Size) -> Markup {
             @if bin.count > 0 {
                 rect.bar x=(tenth(left)) width=(tenth((right - left - 1.0).max(1.0)))
                     y=(tenth(frame.bottom - height)) height=(height) {
-                    title { (bin_text(bin, values)) ": " (grouped(bin.count.into())) " requests" }
+                    title { (bin_text(bin, values)) ": " (requests(bin.count)) }
                 }
             }
         }
@@ -236,7 +241,7 @@ pub(super) fn arrivals(timeline: &TimelineFigures, size: Size, hover: bool) -> M
         (frame.columns(&time.ticks, frame.bottom, &time.title))
         @if hover {
             (hovers(&frame, timeline, |bucket| {
-                format!("{} requests, {} per second", grouped(bucket.requests.into()), short(rate(bucket)))
+                format!("{}, {} per second", requests(bucket.requests), short(rate(bucket)))
             }))
         }
     }
