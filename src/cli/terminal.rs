@@ -1,6 +1,7 @@
 //! What the terminal can show. Nothing else in an output depends on where it goes.
 
 use std::env;
+use std::ffi::OsString;
 use std::io;
 
 /// Columns if nothing is known about the terminal.
@@ -29,6 +30,20 @@ fn is_unicode(values: [String; 3]) -> bool {
         let locale = locale.to_ascii_lowercase();
         locale.contains("utf-8") || locale.contains("utf8")
     })
+}
+
+/// Arguments as a shell reads them.
+pub(super) fn line(args: &[OsString]) -> String {
+    args.iter().map(|arg| quoted(&arg.to_string_lossy())).collect::<Vec<_>>().join(" ")
+}
+
+/// `word` as a shell reads it.
+pub(super) fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./=,:%+@".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

@@ -9,12 +9,14 @@ use crate::record::json::{RawObject, cut, expected, implausible, text_of, whole_
 use crate::record::trace_record::{MAX_BLOCK_SIZE, MAX_TIME, Record};
 
 /// The known fields, each with the names it may have; the places in this list are used below.
-const NAMES: [&[&str]; 5] = [
+const NAMES: [&[&str]; 7] = [
     &["timestamp", "created_time"],
     &["input_length", "input_tokens"],
     &["output_length", "output_tokens"],
     &["hash_ids"],
     &["block_size"],
+    &["cached_tokens"],
+    &["recorded_input_length"],
 ];
 
 /// Fields that hold prompts: a line with one of them, and without a length, is for `trace-hash`.
@@ -44,7 +46,7 @@ pub fn parse(line: &[u8], record: &mut Record) -> Result<(), Invalid> {
         return Err(Invalid::malformed(format!("expected a JSON object, found {}", kind(text))));
     }
     let object = RawObject::parse(line)?;
-    let [time, input, output, ids, size] = known_fields(&object)?;
+    let [time, input, output, ids, size, cached, recorded] = known_fields(&object)?;
     let Some(input) = input else {
         return Err(Invalid::new(InvalidKind::MissingField, no_length(&object)));
     };
@@ -52,6 +54,9 @@ pub fn parse(line: &[u8], record: &mut Record) -> Result<(), Invalid> {
     record.output_length = output.map(|v| whole_tokens("output_length", v.get())).transpose()?;
     record.timestamp = time.map(|v| timestamp(v.get())).transpose()?;
     record.block_size = size.map(|v| block_size(v.get())).transpose()?;
+    let length = |name, raw: Option<&RawValue>| raw.map(|v| whole_tokens(name, v.get())).transpose();
+    record.cached_tokens = length("cached_tokens", cached)?;
+    record.recorded_input_length = length("recorded_input_length", recorded)?;
     record.has_ids = ids.is_some();
     if let Some(ids) = ids {
         hash_ids(ids.get(), &mut record.hash_ids)?;

@@ -31,7 +31,7 @@ pub(crate) struct Scanner<'a> {
 }
 
 /// Keys up to their closing quote, the most common ones first.
-static KEYS: [(&[u8], u8); 8] = [
+static KEYS: [(&[u8], u8); 10] = [
     (b"timestamp\"", TIME),
     (b"input_length\"", INPUT),
     (b"output_length\"", OUTPUT),
@@ -40,6 +40,8 @@ static KEYS: [(&[u8], u8); 8] = [
     (b"input_tokens\"", INPUT),
     (b"output_tokens\"", OUTPUT),
     (b"created_time\"", TIME),
+    (b"cached_tokens\"", CACHED),
+    (b"recorded_input_length\"", RECORDED),
 ];
 
 /// Known fields, as bits of the set that have been seen.
@@ -48,6 +50,8 @@ const OUTPUT: u8 = 2;
 const IDS: u8 = 4;
 const TIME: u8 = 8;
 const BLOCK: u8 = 16;
+const CACHED: u8 = 32;
+const RECORDED: u8 = 64;
 
 impl<'a> Scanner<'a> {
     /// The start of a text.
@@ -112,6 +116,8 @@ impl<'a> Scanner<'a> {
                     record.block_size_span = start..self.at;
                 }
                 IDS => self.ids(record)?,
+                CACHED => record.cached_tokens = Some(self.length()?),
+                RECORDED => record.recorded_input_length = Some(self.length()?),
                 _ => self.scalar()?,
             }
             self.spaces();

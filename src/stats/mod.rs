@@ -22,6 +22,7 @@ mod pieces;
 mod prefixes;
 mod rates;
 mod recency;
+mod recorded;
 mod repeats;
 mod request_log;
 mod run;
@@ -41,8 +42,8 @@ pub use cache::{CacheFigures, CacheOptions, CapacityRow, Hits, Policy, TargetRow
 pub use correlation::Correlations;
 pub use distribution::{Distribution, EXACT_BELOW};
 pub use figures::{
-    ArrivalFigures, Bound, Bucket, PrefixFigures, PrefixRow, Report, RunningFigures, SampleFigures,
-    StandardErrors, TimelineFigures, WindowFigures, WindowReport,
+    ArrivalFigures, Bound, Bucket, PrefixFigures, PrefixRow, RecordedFigures, Report, RunningFigures,
+    SampleFigures, StandardErrors, TimelineFigures, WindowFigures, WindowReport,
 };
 pub use groups::{GroupReport, Groups, MAX_GROUPS};
 pub use infinite::{InfiniteCache, Lookup};

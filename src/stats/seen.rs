@@ -53,6 +53,8 @@ pub(super) struct Seen<'a> {
     pub(super) input_length: u64,
     /// Generated tokens.
     pub(super) output_length: Option<u64>,
+    /// Prompt tokens as the server counted them, and how many of them it found in its cache.
+    pub(super) recorded: Option<(u64, u64)>,
     /// Arrival as it is recorded, in milliseconds.
     pub(super) timestamp: Option<f64>,
     /// Trace time: the largest timestamp so far, 0 before the first.
@@ -136,6 +138,7 @@ impl Intake {
     #[inline(always)]
     pub(super) fn record<'a>(&'a mut self, record: &'a Record) -> Result<Seen<'a>, Invalid> {
         let seen = self.begin(record.input_length, record.output_length, record.timestamp);
+        let seen = Seen { recorded: record.recorded(), ..seen };
         let Some(ids) = record.ids() else { return Ok(Seen { line: record.line, ..seen }) };
         let mut cached = None;
         self.numbers.clear();
@@ -179,6 +182,7 @@ impl Intake {
             line: 0,
             input_length,
             output_length,
+            recorded: None,
             timestamp,
             now: self.now.unwrap_or(0.0),
             is_measured: self.requests > self.warmup,

@@ -34,6 +34,6 @@ mod words;
 
 pub use encoder::Encoder;
 pub use growing_prompt::GrowingPrompt;
-pub use hub::find_model;
-pub use tokenizer::{DEFAULT, Tokenizer};
+pub use hub::{find_model, is_model_name};
+pub use tokenizer::{DEFAULT, FILE_NAME, Tokenizer};
 pub use words::Words;

@@ -146,6 +146,7 @@ impl Statistic for Caches {
     fn mark(bound: &Bound, report: &mut Report) {
         if bound.has_forgotten() {
             report.targets.accuracy = Accuracy::Neither;
+            report.enough.accuracy = Accuracy::Neither;
             report.ttls.accuracy = Accuracy::AtLeast;
         }
     }
@@ -154,6 +155,7 @@ impl Statistic for Caches {
         report.caches = Some(self.figures(known.unique_blocks, known.bound));
         report.targets.value =
             self.options.targets.iter().map(|&share| self.target(share, known.bound)).collect();
+        report.enough.value = self.options.enough.map(|share| self.target(share, known.bound));
         report.ttls.value = self.ttls.rows(self.infinite.tokens);
     }
 }
