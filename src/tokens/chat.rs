@@ -14,10 +14,10 @@
 //! so the tokens of a chat are the tokens of its turns, one after the other, then those of the
 //! invitation: the past of a growing chat need not be tokenised again for each request.
 
-use serde_json::value::RawValue;
 
 use crate::record::json::RawObject;
 use crate::record::prompt::{Chat, Message, is_string, list, string};
+use crate::record::raw::Json;
 
 /// One turn of a chat.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +46,8 @@ impl Turn {
     /// When it has not the shape that [`Message`] promises.
     pub fn of_message(message: &Message) -> Result<Self, String> {
         let wrong = || format!("a message of {} cannot be read", message.role);
-        let fields: RawObject<'_> = serde_json::from_str(&message.json).map_err(|_| wrong())?;
+        let json = Json::parse(&message.json).map_err(|_| wrong())?;
+        let fields = RawObject::of_value(json).ok_or_else(wrong)?;
         let mut text = String::new();
         if let Some((_, reasoning)) = fields.first_filled(&["reasoning_content", "reasoning", "thinking"]) {
             text = format!("<think>\n{}\n</think>\n\n", string(reasoning)?);
@@ -62,7 +63,7 @@ impl Turn {
                 Some(value) => value.get().to_owned(),
                 None => "{}".to_owned(),
             };
-            let name = function.get("name").map_or("null", RawValue::get);
+            let name = function.get("name").map_or("null", Json::get);
             text.push_str(&format!(
                 "\n<tool_call>\n{{\"name\": {name}, \"arguments\": {arguments}}}\n</tool_call>"
             ));
@@ -73,11 +74,11 @@ impl Turn {
 }
 
 /// The text of a content, a string or a list of parts that are texts.
-fn content_text(content: &RawValue) -> Option<Result<String, String>> {
+fn content_text(content: Json<'_>) -> Option<Result<String, String>> {
     if is_string(content) {
         return Some(string(content));
     }
-    let part = |part: &RawValue| Some(string(RawObject::in_value(part)?.get("text")?));
+    let part = |part: Json<'_>| Some(string(RawObject::in_value(part)?.get("text")?));
     let parts: Vec<Result<String, String>> =
         list(content).ok()?.into_iter().map(part).collect::<Option<_>>()?;
     Some(parts.into_iter().collect::<Result<Vec<_>, _>>().map(|texts| texts.join("\n")))

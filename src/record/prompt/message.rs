@@ -6,13 +6,13 @@
 
 use std::cell::RefCell;
 
-use serde_json::value::RawValue;
 
 use super::content::Message;
-use super::fields::{is_string, list, mismatch, object_at, raw, string, string_at, without_halves};
+use super::fields::{is_string, list, mismatch, object_at, string, string_at, without_halves};
 use super::part::{Call, Part, ToolResult, calls_of, json, parts_of, read_part, result_texts, stand_in};
 use super::seen::{Known, Seen};
 use crate::record::json::RawObject;
+use crate::record::raw::Json;
 
 /// Fields that a message which is written anew has in other places.
 const REWRITTEN: [&str; 20] = [
@@ -126,10 +126,10 @@ impl<'s> Messages<'s> {
     }
 
     /// Reads an item of a list of messages, which the words `place` name, unless it is known.
-    pub(super) fn add(&mut self, place: &dyn Fn() -> String, json: &str) -> Result<(), String> {
+    pub(super) fn add(&mut self, place: &dyn Fn() -> String, item: Json<'_>) -> Result<(), String> {
         // What an item becomes after one of the assistant's depends on that one.
         let alone = self.open.is_none();
-        let look = || self.seen.borrow_mut().look(json).cloned();
+        let look = || self.seen.borrow_mut().look(item.get()).cloned();
         let hash = match if alone { look() } else { Err(None) } {
             Ok(Known { message, filled, stand_ins, .. }) => {
                 self.filled |= filled;
@@ -141,12 +141,11 @@ impl<'s> Messages<'s> {
         };
         let before = self.list.len();
         let (filled, stand_ins) = (std::mem::take(&mut self.filled), std::mem::take(&mut self.stand_ins));
-        let (place, raw) = (place(), raw(json)?);
-        let item = object_at(&place, raw)?;
-        self.read(&place, raw, &item)?;
+        let place = place();
+        self.read(&place, item, &object_at(&place, item)?)?;
         if let (Some(hash), true, [message]) = (hash, self.open.is_none(), &mut self.list[before..]) {
             let (filled, stand_ins) = (self.filled, self.stand_ins);
-            self.seen.borrow_mut().insert(hash, json, message, filled, stand_ins);
+            self.seen.borrow_mut().insert(hash, item.get(), message, filled, stand_ins);
         }
         self.filled |= filled;
         self.stand_ins += stand_ins;
@@ -154,7 +153,7 @@ impl<'s> Messages<'s> {
     }
 
     /// Reads an item of a list of messages, which the words `place` name.
-    fn read(&mut self, place: &str, raw: &RawValue, item: &RawObject<'_>) -> Result<(), String> {
+    fn read(&mut self, place: &str, raw: Json<'_>, item: &RawObject<'_>) -> Result<(), String> {
         let Some((role_name, role)) = item.first(&["role", "from"]) else {
             if let Some(kind) = item.string("type") {
                 return self.item(place, &kind, raw, item);
@@ -196,7 +195,7 @@ impl<'s> Messages<'s> {
     }
 
     /// What `value` holds, a string or a list of parts, as a message.
-    pub(super) fn add_content(&mut self, place: &str, role: &str, value: &RawValue) -> Result<(), String> {
+    pub(super) fn add_content(&mut self, place: &str, role: &str, value: Json<'_>) -> Result<(), String> {
         let mut draft = Draft::of(role);
         let mut results = Vec::new();
         self.content(place, value, &mut draft, &mut results)?;
@@ -335,7 +334,7 @@ impl<'s> Messages<'s> {
     fn content(
         &mut self,
         place: &str,
-        value: &RawValue,
+        value: Json<'_>,
         draft: &mut Draft,
         results: &mut Vec<ToolResult>,
     ) -> Result<(), String> {
@@ -363,7 +362,7 @@ impl<'s> Messages<'s> {
     fn part(
         &mut self,
         place: &str,
-        raw: &RawValue,
+        raw: Json<'_>,
         draft: &mut Draft,
         results: &mut Vec<ToolResult>,
     ) -> Result<(), String> {
@@ -397,7 +396,7 @@ impl<'s> Messages<'s> {
 
     /// An item of `OpenAI`'s Responses API that is no message. Items of the assistant that follow each other
     /// are one message, as an engine makes of them, until one says something after a call.
-    fn item(&mut self, place: &str, kind: &str, raw: &RawValue, item: &RawObject<'_>) -> Result<(), String> {
+    fn item(&mut self, place: &str, kind: &str, raw: Json<'_>, item: &RawObject<'_>) -> Result<(), String> {
         if kind.ends_with("_output") {
             let (texts, parted, stand_ins) = match item.first(&["output", "result"]) {
                 Some((_, output)) => result_texts(&format!("the output of {place}"), output)?,
@@ -452,7 +451,7 @@ fn list_of_texts(value: &str) -> bool {
         #[serde(rename = "type", borrow)]
         kind: std::borrow::Cow<'a, str>,
         #[serde(borrow)]
-        text: &'a RawValue,
+        text: Json<'a>,
     }
     serde_json::from_str::<Vec<TextPart<'_>>>(value)
         .is_ok_and(|parts| parts.iter().all(|part| part.kind == "text" && part.text.get().starts_with('"')))
@@ -463,7 +462,7 @@ fn list_of_calls(value: &str) -> bool {
     #[derive(serde::Deserialize)]
     struct FunctionCall<'a> {
         #[serde(borrow)]
-        function: &'a RawValue,
+        function: Json<'a>,
     }
     serde_json::from_str::<Vec<FunctionCall<'_>>>(value)
         .is_ok_and(|calls| calls.iter().all(|call| call.function.get().starts_with('{')))

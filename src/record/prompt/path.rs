@@ -4,34 +4,31 @@
 //! that is there. A number is a place in a list, from 0. A string that holds JSON is gone into like the
 //! JSON itself. A path that begins with `/` is a JSON Pointer (RFC 6901), in which nothing is ambiguous.
 
-use std::borrow::Cow;
-
-use serde_json::value::RawValue;
 
 use super::fields::{decoded, list};
 use crate::record::json::RawObject;
+use crate::record::raw::{Found, Json};
 
 /// The value at `path` in `object`, unless there is none or it is `null`.
-pub(super) fn value_at<'a>(object: &RawObject<'a>, path: &str) -> Option<Cow<'a, RawValue>> {
+pub(super) fn value_at<'a>(object: &RawObject<'a>, path: &str) -> Option<Found<'a>> {
     let (value, rest) = step(object, path)?;
-    rest.map_or(Some(Cow::Borrowed(value)), |rest| inside(value, rest))
+    rest.map_or(Some(Found::part(value)), |rest| inside(value, rest))
 }
 
 /// The value at `path` in `value`.
-fn inside<'a>(value: &'a RawValue, path: &str) -> Option<Cow<'a, RawValue>> {
+fn inside<'a>(value: Json<'a>, path: &str) -> Option<Found<'a>> {
     if let Some(text) = decoded(value) {
-        let value: &RawValue = serde_json::from_str(&text).ok()?;
-        return inside(value, path).map(|found| Cow::Owned(found.into_owned()));
+        return inside(text.json(), path).map(|found| Found::copy(found.json()));
     }
     if let Some(object) = RawObject::in_value(value) {
         return value_at(&object, path);
     }
     let (item, rest) = place(&list(value).ok()?, path)?;
-    rest.map_or(Some(Cow::Borrowed(item)), |rest| inside(item, rest))
+    rest.map_or(Some(Found::part(item)), |rest| inside(item, rest))
 }
 
 /// The field of `object` with which `path` begins, and the rest of the path if there is more of it.
-pub(super) fn step<'a, 'p>(object: &RawObject<'a>, path: &'p str) -> Option<(&'a RawValue, Option<&'p str>)> {
+pub(super) fn step<'a, 'p>(object: &RawObject<'a>, path: &'p str) -> Option<(Json<'a>, Option<&'p str>)> {
     if let Some((name, rest)) = pointer(path) {
         return Some((object.get(&name)?, rest));
     }
@@ -43,7 +40,7 @@ pub(super) fn step<'a, 'p>(object: &RawObject<'a>, path: &'p str) -> Option<(&'a
 }
 
 /// The item of a list with which `path` begins, and the rest of the path if there is more of it.
-pub(super) fn place<'a, 'p>(list: &[&'a RawValue], path: &'p str) -> Option<(&'a RawValue, Option<&'p str>)> {
+pub(super) fn place<'a, 'p>(list: &[Json<'a>], path: &'p str) -> Option<(Json<'a>, Option<&'p str>)> {
     let (index, rest) = match pointer(path) {
         Some((name, rest)) => (name.parse::<usize>().ok()?, rest),
         None => match path.split_once('.') {

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 
-use serde_json::value::RawValue;
 
 use super::content::Message;
 use super::fields::{decoded, is_empty, is_string, list, mismatch, string, without_halves};
@@ -10,6 +9,7 @@ use super::part::json;
 use super::scope::Scope;
 use super::seen::Seen;
 use crate::record::json::RawObject;
+use crate::record::raw::Json;
 
 /// Where APIs have their tools.
 const TOOLS: [&str; 10] = [
@@ -27,15 +27,16 @@ const TOOLS: [&str; 10] = [
 
 /// The list of tools, unless there are none.
 pub(super) fn tools_of(scope: &Scope<'_>, seen: &RefCell<Seen>) -> Result<Option<Message>, String> {
-    let Some((name, value)) = scope.at(&TOOLS).filter(|(_, value)| !is_empty(value)) else {
+    let Some((name, value)) = scope.at(&TOOLS).filter(|(_, value)| !is_empty(value.json())) else {
         return Ok(None);
     };
+    let value = value.json();
     let hash = match seen.borrow_mut().look(value.get()) {
         Ok(known) => return Ok(Some(known.message.clone())),
         Err(hash) => hash,
     };
     let mut tools = Vec::new();
-    add_tools(name, &value, &mut tools)?;
+    add_tools(name, value, &mut tools)?;
     if tools.is_empty() {
         return Ok(None);
     }
@@ -47,9 +48,9 @@ pub(super) fn tools_of(scope: &Scope<'_>, seen: &RefCell<Seen>) -> Result<Option
     Ok(Some(tools))
 }
 
-fn add_tools(name: &str, value: &RawValue, tools: &mut Vec<String>) -> Result<(), String> {
+fn add_tools(name: &str, value: Json<'_>, tools: &mut Vec<String>) -> Result<(), String> {
     if let Some(text) = decoded(value) {
-        return add_tools(name, serde_json::from_str(&text).map_err(|error| error.to_string())?, tools);
+        return add_tools(name, text.json(), tools);
     }
     if let Some(by_name) = RawObject::in_value(value).filter(|_| value.get().starts_with('{')) {
         // Some SDKs have an object of tools by their names.
@@ -63,9 +64,7 @@ fn add_tools(name: &str, value: &RawValue, tools: &mut Vec<String>) -> Result<()
     for (i, item) in items.into_iter().enumerate() {
         let place = format!("item {} of \"{name}\"", i + 1);
         match decoded(item) {
-            Some(text) => {
-                add_tool(&place, serde_json::from_str(&text).map_err(|e| e.to_string())?, "", tools)?;
-            }
+            Some(text) => add_tool(&place, text.json(), "", tools)?,
             None => add_tool(&place, item, "", tools)?,
         }
     }
@@ -73,7 +72,7 @@ fn add_tools(name: &str, value: &RawValue, tools: &mut Vec<String>) -> Result<()
 }
 
 /// Appends the tool `value`; `named` is its name where that stands elsewhere, as the beginning of an object.
-fn add_tool(place: &str, value: &RawValue, named: &str, tools: &mut Vec<String>) -> Result<(), String> {
+fn add_tool(place: &str, value: Json<'_>, named: &str, tools: &mut Vec<String>) -> Result<(), String> {
     if is_string(value) && named.is_empty() {
         // The mere name of a tool that the server has.
         tools.push(format!(
