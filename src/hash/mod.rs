@@ -7,6 +7,7 @@
 
 mod options;
 mod pipeline;
+mod prefixes;
 mod run;
 mod worker;
 mod write;

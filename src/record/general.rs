@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-
 use crate::error::{Invalid, InvalidKind};
 use crate::record::json::{RawObject, cut, expected, implausible, text_of, whole_tokens};
 use crate::record::raw::Json;

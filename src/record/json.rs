@@ -16,7 +16,18 @@ use crate::record::time::{Millis, Unit};
 use crate::record::trace_record::MAX_LENGTH;
 
 /// The raw fields of an object, in their order.
-pub(crate) struct RawObject<'a>(Vec<(FieldName<'a>, Json<'a>)>);
+pub(crate) struct RawObject<'a> {
+    fields: Vec<(FieldName<'a>, Json<'a>)>,
+    /// A bit for each name (see [`bit`]): most names that are asked for are not there.
+    names: u64,
+}
+
+/// One of 64 bits for a name.
+fn bit(name: &str) -> u64 {
+    let ends = name.bytes().next().zip(name.bytes().last());
+    let ends = ends.map_or(0, |(first, last)| usize::from(first) * 5 + usize::from(last) * 11);
+    1 << ((ends + name.len()) % 64)
+}
 
 /// A field's name; borrowed unless it contains escapes.
 #[derive(Deserialize)]
@@ -40,7 +51,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawObject<'a> {
                 Ok(fields)
             }
         }
-        deserializer.deserialize_map(Fields).map(RawObject)
+        deserializer.deserialize_map(Fields).map(RawObject::new)
     }
 }
 
@@ -50,19 +61,29 @@ impl<'a> RawObject<'a> {
         serde_json::from_str(text_of(line)?).map_err(|e| Invalid::malformed(json_reason(&e)))
     }
 
+    fn new(fields: Vec<(FieldName<'a>, Json<'a>)>) -> Self {
+        let names = fields.iter().fold(0, |names, (name, _)| names | bit(&name.0));
+        Self { fields, names }
+    }
+
     /// The object that `value` is.
     pub(crate) fn of_value(value: Json<'a>) -> Option<Self> {
+        Self::of_members(value.members()?)
+    }
+
+    /// An object of these fields, each with the text of its name.
+    pub(crate) fn of_members(members: Vec<(&'a str, Json<'a>)>) -> Option<Self> {
         let name = |text: &'a str| match text.get(1..text.len() - 1).filter(|inner| !inner.contains('\\')) {
             Some(inner) => Some(Cow::Borrowed(inner)),
             None => serde_json::from_str(text).ok().map(Cow::Owned),
         };
-        let fields = value.members()?.into_iter().map(|(text, value)| Some((FieldName(name(text)?), value)));
-        fields.collect::<Option<_>>().map(Self)
+        let fields = members.into_iter().map(|(text, value)| Some((FieldName(name(text)?), value)));
+        fields.collect::<Option<_>>().map(Self::new)
     }
 
     /// An object of these fields.
     pub(crate) fn of_fields(fields: Vec<(Cow<'a, str>, Json<'a>)>) -> Self {
-        Self(fields.into_iter().map(|(name, value)| (FieldName(name), value)).collect())
+        Self::new(fields.into_iter().map(|(name, value)| (FieldName(name), value)).collect())
     }
 
     /// The object that is the value of the field `name`.
@@ -73,11 +94,14 @@ impl<'a> RawObject<'a> {
 
     /// All fields in their order, `null` and repeated ones included.
     pub(crate) fn fields(&self) -> impl DoubleEndedIterator<Item = (&str, Json<'a>)> {
-        self.0.iter().map(|(name, value)| (&*name.0, *value))
+        self.fields.iter().map(|(name, value)| (&*name.0, *value))
     }
 
     /// The value of a field, even if it is `null`.
     pub(crate) fn raw(&self, name: &str) -> Option<Json<'a>> {
+        if self.names & bit(name) == 0 {
+            return None;
+        }
         self.fields().rev().find(|(field, _)| *field == name).map(|(_, value)| value)
     }
 

@@ -128,7 +128,8 @@ impl<'a> Cursor<'a> {
             Some(b'"') => self.at = string_end(bytes, start),
             Some(b'{' | b'[') => self.at = bracket_end(bytes, start),
             _ => {
-                let end = |byte: &u8| matches!(byte, b',' | b']' | b'}' | b':' | b' ' | b'\n' | b'\t' | b'\r');
+                let end =
+                    |byte: &u8| matches!(byte, b',' | b']' | b'}' | b':' | b' ' | b'\n' | b'\t' | b'\r');
                 self.at = bytes[start..].iter().position(end).map_or(bytes.len(), |length| start + length);
             }
         }

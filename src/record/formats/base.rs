@@ -6,7 +6,6 @@
 
 use std::ops::Range;
 
-
 use crate::error::Invalid;
 use crate::record::json::{RawObject, id_bits};
 use crate::record::line::TraceLine;

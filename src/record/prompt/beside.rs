@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 
-
 use super::content::{Chat, Content, Keys, Message, OutputLength, PromptOptions, PromptRecord, Remarks};
 use super::fields::{decoded, is_string, list, mismatch, string, whole};
 use super::message::Messages;

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 
-
 use super::content::{Chat, Content, PromptOptions, Remarks, Turns};
 use super::fields::{decoded, is_empty, is_string, mismatch, without_halves};
 use super::message::Messages;
@@ -56,7 +55,11 @@ pub(super) fn chat_content(
     seen: &RefCell<Seen>,
     remarks: &mut Remarks,
 ) -> Result<Content, String> {
-    let items = value.items().ok_or_else(|| mismatch(&format!("\"{name}\""), "a list of messages", value))?;
+    seen.borrow_mut().begin();
+    let items = seen
+        .borrow()
+        .items(value)
+        .ok_or_else(|| mismatch(&format!("\"{name}\""), "a list of messages", value))?;
     if let Some(at) = items.iter().position(|item| !item.get().starts_with('{')) {
         let place = format!("item {} of \"{name}\"", at + 1);
         return Err(mismatch(&place, "a message, an object", items[at]));
@@ -72,7 +75,8 @@ pub(super) fn chat_content(
         return Err(format!("\"{name}\" {none}"));
     }
     // ShareGPT's names are those of a data set.
-    let first = items.first().copied().and_then(RawObject::of_value);
+    let from = |item: &&Json<'_>| memchr::memmem::find(item.get().as_bytes(), b"\"from\"").is_some();
+    let first = items.first().filter(from).copied().and_then(RawObject::of_value);
     let of_data_set = first.is_some_and(|message| message.has("from"));
     finish(messages, scope, options, of_data_set, remarks)
 }

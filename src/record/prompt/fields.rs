@@ -108,7 +108,8 @@ pub(crate) fn string_at(place: &str, value: Json<'_>) -> Result<String, String> 
 /// JSON text with the replacement character for each half of an escaped pair of surrogates: what reads it
 /// further on may be strict.
 pub(crate) fn without_halves(json: &str) -> Cow<'_, str> {
-    if !json.contains("\\ud") && !json.contains("\\uD") {
+    let escaped = memchr::memmem::find(json.as_bytes(), b"\\u").map(|at| &json[at..]);
+    if !escaped.is_some_and(|rest| rest.contains("\\ud") || rest.contains("\\uD")) {
         return Cow::Borrowed(json);
     }
     let unit = |at: usize| {

@@ -56,7 +56,9 @@ pub(super) fn read_record(
     options: &PromptOptions,
     seen: &RefCell<Seen>,
 ) -> Result<PromptRecord, String> {
-    let record = parse_object(line)?;
+    let text = text_of(line)?;
+    let known = seen.borrow().object(text);
+    let record = known.map_or_else(|| parse_object(text), Ok)?;
     let finder = Finder { options, seen, remarks: Remarks::default() };
     let scope = Scope { object: &record, outer: None };
     if let Some(path) = &options.field {
@@ -66,8 +68,7 @@ pub(super) fn read_record(
 }
 
 /// The line as an object; if it is none, says why in the reader's terms.
-fn parse_object(line: &[u8]) -> Result<RawObject<'_>, String> {
-    let text = text_of(line)?;
+fn parse_object(text: &str) -> Result<RawObject<'_>, String> {
     match text.trim_start().chars().next() {
         Some('{') => serde_json::from_str(text).map_err(|error| json_reason(&error)),
         Some('[') if begins_list(text) => {

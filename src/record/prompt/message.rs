@@ -6,7 +6,6 @@
 
 use std::cell::RefCell;
 
-
 use super::content::Message;
 use super::fields::{is_string, list, mismatch, object_at, string, string_at, without_halves};
 use super::part::{Call, Part, ToolResult, calls_of, json, parts_of, read_part, result_texts, stand_in};
@@ -79,7 +78,7 @@ impl Draft {
         self.reasoning.push_str(text);
     }
 
-    fn message(self) -> Message {
+    fn message(mut self) -> Message {
         let texts = || self.texts.iter().map(|text| format!("{{\"type\":\"text\",\"text\":{}}}", json(text)));
         let content = match &self.texts[..] {
             [] => "null".to_owned(),
@@ -98,17 +97,28 @@ impl Draft {
             text.push_str(&format!(",{}:{value}", json(name)));
         }
         text.push('}');
-        Message { role: self.role.into(), json: without_halves(&text).into(), id: None }
+        let only = match &mut self.texts[..] {
+            [text]
+                if !self.parted
+                    && self.reasoning.is_empty()
+                    && self.calls.is_empty()
+                    && self.others.is_empty() =>
+            {
+                Some(std::mem::take(text).into())
+            }
+            _ => None,
+        };
+        Message { role: self.role.into(), json: without_halves(&text).into(), text: only, id: None }
     }
 }
 
 /// The JSON string of a message that has nothing else but a role, as in data sets of chats.
-fn only_text<'a>(item: &RawObject<'a>) -> Option<&'a str> {
+fn only_text<'a>(item: &RawObject<'a>) -> Option<Json<'a>> {
     let mut text = None;
     for (name, value) in item.fields() {
         match name {
             "role" | "from" => {}
-            "content" | "value" if text.is_none() && is_string(value) => text = Some(value.get()),
+            "content" | "value" if text.is_none() && is_string(value) => text = Some(value),
             _ => return None,
         }
     }
@@ -129,7 +139,7 @@ impl<'s> Messages<'s> {
     pub(super) fn add(&mut self, place: &dyn Fn() -> String, item: Json<'_>) -> Result<(), String> {
         // What an item becomes after one of the assistant's depends on that one.
         let alone = self.open.is_none();
-        let look = || self.seen.borrow_mut().look(item.get()).cloned();
+        let look = || self.seen.borrow_mut().message(item.get());
         let hash = match if alone { look() } else { Err(None) } {
             Ok(Known { message, filled, stand_ins, .. }) => {
                 self.filled |= filled;
@@ -173,14 +183,17 @@ impl<'s> Messages<'s> {
         };
         if role_name == "role" && role == given && self.has_our_shape(item) {
             self.close();
-            self.list.push(Message { role: given.into(), json: without_halves(raw.get()).into(), id: None });
+            let text = only_text(item).map(string).transpose()?.map(Into::into);
+            let json = without_halves(raw.get()).into();
+            self.list.push(Message { role: given.into(), json, text, id: None });
             return Ok(());
         }
         if let Some(text) = only_text(item).filter(|_| self.open.is_none()) {
             // The string need not be decoded to stand under another name.
-            self.filled |= text.len() > 2;
-            let json = format!("{{\"role\":{},\"content\":{text}}}", json(role));
-            self.list.push(Message { role: role.into(), json: without_halves(&json).into(), id: None });
+            self.filled |= text.get().len() > 2;
+            let json = format!("{{\"role\":{},\"content\":{}}}", json(role), text.get());
+            let json = without_halves(&json).into();
+            self.list.push(Message { role: role.into(), json, text: Some(string(text)?.into()), id: None });
             return Ok(());
         }
         self.message(place, role, item)

@@ -4,6 +4,7 @@
 //! that is there. A number is a place in a list, from 0. A string that holds JSON is gone into like the
 //! JSON itself. A path that begins with `/` is a JSON Pointer (RFC 6901), in which nothing is ambiguous.
 
+use std::borrow::Cow;
 
 use super::fields::{decoded, list};
 use crate::record::json::RawObject;
@@ -52,11 +53,13 @@ pub(super) fn place<'a, 'p>(list: &[Json<'a>], path: &'p str) -> Option<(Json<'a
 }
 
 /// The first name of a JSON Pointer, and the rest of the pointer.
-fn pointer(path: &str) -> Option<(String, Option<&str>)> {
+fn pointer(path: &str) -> Option<(Cow<'_, str>, Option<&str>)> {
     let path = path.strip_prefix('/')?;
     let end = path.find('/').unwrap_or(path.len());
     let rest = Some(&path[end..]).filter(|rest| !rest.is_empty());
-    Some((path[..end].replace("~1", "/").replace("~0", "~"), rest))
+    let name = &path[..end];
+    let escaped = || Cow::Owned(name.replace("~1", "/").replace("~0", "~"));
+    Some((if name.contains('~') { escaped() } else { Cow::Borrowed(name) }, rest))
 }
 
 /// The part of `path` up to and with its next name, for messages: `rest` is what has not been found.

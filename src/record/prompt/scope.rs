@@ -1,6 +1,5 @@
 //! Objects one inside the other, and the fields that they have.
 
-
 use super::path::value_at;
 use crate::record::json::RawObject;
 use crate::record::raw::{Found, Json};

@@ -1,6 +1,5 @@
 //! When a request arrived.
 
-
 use super::content::{PromptOptions, Timestamp};
 use super::fields::{is_string, mismatch, string};
 use super::path::value_at;

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 
-
 use super::content::Message;
 use super::fields::{decoded, is_empty, is_string, list, mismatch, string, without_halves};
 use super::part::json;
@@ -31,8 +30,8 @@ pub(super) fn tools_of(scope: &Scope<'_>, seen: &RefCell<Seen>) -> Result<Option
         return Ok(None);
     };
     let value = value.json();
-    let hash = match seen.borrow_mut().look(value.get()) {
-        Ok(known) => return Ok(Some(known.message.clone())),
+    let hash = match seen.borrow_mut().tools(value.get()) {
+        Ok(known) => return Ok(Some(known.message)),
         Err(hash) => hash,
     };
     let mut tools = Vec::new();
@@ -41,7 +40,8 @@ pub(super) fn tools_of(scope: &Scope<'_>, seen: &RefCell<Seen>) -> Result<Option
         return Ok(None);
     }
     let json = format!("[{}]", tools.join(", "));
-    let mut tools = Message { role: "tools".into(), json: without_halves(&json).into(), id: None };
+    let mut tools =
+        Message { role: "tools".into(), json: without_halves(&json).into(), text: None, id: None };
     if let Some(hash) = hash {
         seen.borrow_mut().insert(hash, value.get(), &mut tools, true, 0);
     }

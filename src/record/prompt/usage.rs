@@ -1,6 +1,5 @@
 //! What servers report about a request: tokens of the prompt, those found in the cache, those of the output.
 
-
 use super::fields::whole;
 use super::path::value_at;
 use super::scope::Scope;
@@ -150,7 +149,5 @@ fn of_report(report: &RawObject<'_>) -> Usage {
 
 /// The first of `paths` with a number of tokens, and the number.
 fn number<'n>(object: &RawObject<'_>, paths: &[&'n str]) -> Option<(&'n str, u64)> {
-    paths.iter().find_map(|&path| {
-        Some((path, whole(value_at(object, path)?.json())?))
-    })
+    paths.iter().find_map(|&path| Some((path, whole(value_at(object, path)?.json())?)))
 }

@@ -16,7 +16,7 @@ fn rendered_by(template: &Template, request: &str) -> Result<String, String> {
     };
     let get = |name: &str| fields.iter().find(|(other, _)| other == name).map(|(_, value)| value.get());
     let messages: Vec<Box<RawValue>> = serde_json::from_str(get("messages").unwrap_or("[]")).unwrap();
-    let message = |text: &str, id| Message { role: "".into(), json: text.into(), id };
+    let message = |text: &str, id| Message { role: "".into(), json: text.into(), text: None, id };
     let mut chat = Chat {
         messages: messages.iter().map(|text| message(text.get(), None)).collect(),
         tools: get("tools").map(|text| message(text, None)),
