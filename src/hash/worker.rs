@@ -470,17 +470,17 @@ impl Worker {
         self.request_after(known, known, output_length, line, out);
     }
 
-    /// The same where the blocks of the first `hashed` tokens have been hashed.
+    /// The same where the blocks of the first `begun` tokens have been hashed.
     fn request_after(
         &mut self,
         known: usize,
-        hashed: usize,
+        begun: usize,
         output_length: Option<u64>,
         line: usize,
         out: &mut Hashed,
     ) {
         let shared = known.min(self.chain.kept(self.tokens.len())) / self.options.block_size;
-        let hashes = self.chain.hashes(&self.tokens, hashed);
+        let hashes = self.chain.hashes(&self.tokens, begun);
         out.hashes.extend_from_slice(&hashes[shared..]);
         out.requests.push(Request {
             record: out.records.len() - 1,

@@ -276,15 +276,15 @@ impl Seen {
         }
         let mut rest = Cursor::of(list.get());
         rest.take(b'[')?;
-        let (mut items, mut last) = (Vec::new(), None);
+        let (mut items, mut before) = (Vec::new(), None);
         while rest.peek() != b']' {
-            let before = rest.rest();
-            last = self.next_known(last, &mut rest);
-            if last.is_none() {
+            let text = rest.rest();
+            before = self.next_known(before, &mut rest);
+            if before.is_none() {
                 let item = rest.value();
-                last = Some(self.hash(item)).filter(|&hash| self.entry(hash).is_some());
+                before = Some(self.hash(item)).filter(|&hash| self.entry(hash).is_some());
             }
-            items.push(Json::known(&before[..before.len() - rest.rest().len()]));
+            items.push(Json::known(&text[..text.len() - rest.rest().len()]));
             rest.take(b',');
         }
         Some(items)
