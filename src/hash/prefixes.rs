@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use crate::blocks::BlockHash;
 use crate::record::prompt::Keys;
-use crate::tokens::Recent;
+use crate::record::recent::Recent;
 
 /// Keys of requests that are told apart; with more of them all is forgotten.
 const MOST_KEYS: usize = 1024;

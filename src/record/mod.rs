@@ -13,6 +13,7 @@ pub mod line;
 pub mod prompt;
 pub(crate) mod raw;
 mod reader;
+pub(crate) mod recent;
 pub mod scan;
 pub mod time;
 mod trace_record;

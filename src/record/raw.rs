@@ -171,3 +171,37 @@ fn bracket_end(bytes: &[u8], start: usize) -> usize {
     }
     bytes.len()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_and_objects_are_cut_where_the_library_cuts_them() {
+        let parts = [
+            r#""a\"]\\""#,
+            r#"{"b": ["]", "}"]}"#,
+            "[1, [2]]",
+            "-1.5e3",
+            "null",
+            r#""\\\\""#,
+            r#"",""#,
+            "{}",
+            "[]",
+        ];
+        let mut rng = fastrand::Rng::with_seed(12);
+        for _ in 0..5_000 {
+            let items: Vec<&str> = (0..rng.usize(0..6)).map(|_| parts[rng.usize(..parts.len())]).collect();
+            let json = format!("[ {} ]", items.join(" ,\t"));
+            let found = Json::parse(&json).unwrap().items().unwrap();
+            assert_eq!(found.into_iter().map(Json::get).collect::<Vec<_>>(), items, "{json}");
+
+            let members: Vec<String> = items.iter().map(|item| format!(" \"a\\\":,}}\" :\t{item}")).collect();
+            let json = format!("{{{}\n}}", members.join(","));
+            let found: Vec<_> = Json::parse(&json).unwrap().members().unwrap();
+            let found: Vec<_> = found.into_iter().map(|(name, value)| (name, value.get())).collect();
+            let expected: Vec<_> = items.iter().map(|&item| ("\"a\\\":,}\"", item)).collect();
+            assert_eq!(found, expected, "{json}");
+        }
+    }
+}

@@ -11,6 +11,7 @@ use super::fields::{decoded, is_empty, is_string, list, mismatch, string, string
 use super::path::{place, step, up_to_next};
 use super::scope::Scope;
 use super::seen::Seen;
+use crate::error::{Invalid, InvalidKind};
 use crate::record::json::{RawObject, json_reason, text_of};
 use crate::record::raw::Json;
 
@@ -55,16 +56,17 @@ pub(super) fn read_record(
     line: &[u8],
     options: &PromptOptions,
     seen: &RefCell<Seen>,
-) -> Result<PromptRecord, String> {
+) -> Result<PromptRecord, Invalid> {
     let text = text_of(line)?;
     let known = seen.borrow().object(text);
-    let record = known.map_or_else(|| parse_object(text), Ok)?;
+    let record = known.map_or_else(|| parse_object(text).map_err(Invalid::malformed), Ok)?;
     let finder = Finder { options, seen, remarks: Remarks::default() };
     let scope = Scope { object: &record, outer: None };
     if let Some(path) = &options.field {
-        return finder.at_path(&scope, path, path);
+        return finder.at_path(&scope, path, path).map_err(Invalid::value);
     }
-    finder.in_object(&scope)?.ok_or_else(|| nothing_found(&record))
+    let found = finder.in_object(&scope).map_err(Invalid::value)?;
+    found.ok_or_else(|| Invalid::new(InvalidKind::MissingField, nothing_found(&record)))
 }
 
 /// The line as an object; if it is none, says why in the reader's terms.
@@ -73,11 +75,11 @@ fn parse_object(text: &str) -> Result<RawObject<'_>, String> {
         Some('{') => serde_json::from_str(text).map_err(|error| json_reason(&error)),
         Some('[') if begins_list(text) => {
             Err("a JSON object is expected, found a list; write one object per \
-             line (jq -c '.[]' does), or use --text to take each line as a prompt"
+             line (jq -c '.[]' does), or use `text` to take each line as a prompt"
                 .to_owned())
         }
         Some(other) => Err(format!(
-            "a JSON object is expected, but the line begins with {other:?}; use --text to take each line \
+            "a JSON object is expected, but the line begins with {other:?}; use `text` to take each line \
              as a prompt, or grep '^{{' to pick the JSON out of a log"
         )),
         None => Err("a JSON object is expected, found an empty line".to_owned()),
@@ -94,17 +96,17 @@ fn nothing_found(record: &RawObject<'_>) -> String {
         return "a line of spans: write one span per line (jq -c '.resourceSpans[].scopeSpans[].spans[]' does)".into();
     }
     if let Some(path) = prompt_path(record, LEVELS) {
-        return format!("no prompt in the record itself, but in \"{path}\": use --field {path}");
+        return format!("no prompt in the record itself, but in \"{path}\": use `field` {path}");
     }
     format!(
-        "no prompt in the record: looked for {}, {}, messages, contents, body, {}; use --field to name another",
+        "no prompt in the record: looked for {}, {}, messages, contents, body, {}; use `field` to name another",
         IDS.join(", "),
         TEXTS.join(", "),
         CONVERSATIONS.join(", ")
     )
 }
 
-/// Where a prompt seems to be in an object or the objects inside it, as a value of --field.
+/// Where a prompt seems to be in an object or the objects inside it, as a path.
 fn prompt_path(object: &RawObject<'_>, levels: u32) -> Option<String> {
     let names = [&IDS[..], &TEXTS, &CHATS, &CONVERSATIONS].concat();
     if let Some((name, _)) = object.first(&names) {
@@ -129,7 +131,7 @@ impl Finder<'_> {
     fn at_path(self, scope: &Scope<'_>, path: &str, rest: &str) -> Result<PromptRecord, String> {
         let found = step(scope.object, rest);
         let (value, rest) =
-            found.ok_or_else(|| format!("no field \"{}\" (from --field)", up_to_next(path, rest)))?;
+            found.ok_or_else(|| format!("no field \"{}\" (from `field`)", up_to_next(path, rest)))?;
         self.in_path(scope, path, value, rest)
     }
 
@@ -150,7 +152,7 @@ impl Finder<'_> {
         }
         let done = path[..path.len() - rest.len()].trim_end_matches(['.', '/']);
         let items = list(value).map_err(|_| mismatch(&format!("\"{done}\""), "an object", value))?;
-        let missing = || format!("no field \"{}\" (from --field)", up_to_next(path, rest));
+        let missing = || format!("no field \"{}\" (from `field`)", up_to_next(path, rest));
         let (item, rest) = place(&items, rest).ok_or_else(missing)?;
         self.in_path(scope, path, item, rest)
     }
@@ -227,7 +229,7 @@ impl Finder<'_> {
             let inner = self.in_wrapper(value, scope)?;
             let hint = || {
                 let path = RawObject::in_value(value).and_then(|object| prompt_path(&object, LEVELS));
-                path.map_or_else(String::new, |path| format!("; use --field {name}.{path}"))
+                path.map_or_else(String::new, |path| format!("; use `field` {name}.{path}"))
             };
             return inner.ok_or_else(|| mismatch(&format!("\"{name}\""), expected, value) + &hint());
         }
