@@ -53,7 +53,7 @@ pub fn parse(line: &[u8], record: &mut Record) -> Result<(), Invalid> {
     record.output_length = output.map(|v| whole_tokens("output_length", v.get())).transpose()?;
     record.timestamp = time.map(|v| timestamp(v.get())).transpose()?;
     record.block_size = size.map(|v| block_size(v.get())).transpose()?;
-    let length = |name, raw: Option<&RawValue>| raw.map(|v| whole_tokens(name, v.get())).transpose();
+    let length = |name, raw: Option<Json<'_>>| raw.map(|v| whole_tokens(name, v.get())).transpose();
     record.cached_tokens = length("cached_tokens", cached)?;
     record.recorded_input_length = length("recorded_input_length", recorded)?;
     record.has_ids = ids.is_some();
