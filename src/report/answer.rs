@@ -7,6 +7,9 @@ use crate::stats::{Accuracy, CapacityRow, Figure, RecordedFigures, Report};
 /// The share of what is reusable that a cache must give to be called large enough.
 pub const ENOUGH: f64 = 0.9;
 
+/// More tokens than these are rounded: nobody reads the digits.
+const MANY: u128 = 10_000_000;
+
 /// Sentences, the most important first; none about an empty trace.
 pub(super) fn sentences(report: &Report) -> Vec<String> {
     if report.requests == 0 {
@@ -53,12 +56,17 @@ fn enough(report: &Report) -> Option<String> {
 }
 
 /// A cache in blocks and tokens, and in bytes where these are known.
-pub(super) fn size(row: &CapacityRow, block_size: u64) -> String {
-    let blocks = u128::from(row.capacity_blocks);
-    let plural = if blocks == 1 { "" } else { "s" };
-    let tokens = short(blocks as f64 * block_size as f64);
+fn size(row: &CapacityRow, block_size: u64) -> String {
+    let plural = if row.capacity_blocks == 1 { "" } else { "s" };
     let in_bytes = row.capacity_bytes.map_or_else(String::new, |size| format!(", {}", bytes(size)));
-    format!("{} block{plural} ({tokens} tokens{in_bytes})", grouped(blocks))
+    let blocks = grouped(row.capacity_blocks.into());
+    format!("{blocks} block{plural} ({} tokens{in_bytes})", tokens(row, block_size))
+}
+
+/// How many tokens a cache holds.
+pub(super) fn tokens(row: &CapacityRow, block_size: u64) -> String {
+    let tokens = u128::from(row.capacity_blocks) * u128::from(block_size);
+    if tokens < MANY { grouped(tokens) } else { short(tokens as f64) }
 }
 
 fn server(recorded: &RecordedFigures, requests: u64) -> String {
