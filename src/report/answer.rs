@@ -1,6 +1,7 @@
 //! The answer in words: how much is reusable, how large a cache gives most of it, what the server had.
 
 use crate::report::cells::limit;
+use crate::report::groups;
 use crate::report::numbers::{bytes, grouped, percent, short};
 use crate::stats::{Accuracy, CapacityRow, Figure, RecordedFigures, Report};
 
@@ -44,14 +45,11 @@ fn reusable(report: &Report) -> String {
 
 /// How large a cache is enough.
 fn enough(report: &Report) -> Option<String> {
-    let target = report.enough.value.as_ref().filter(|target| target.row.hits.hit_tokens > 0)?;
-    // A bound on what is reusable makes the size a guess.
-    let about =
-        if report.enough.accuracy == Accuracy::Exact && report.estimate.is_none() { "" } else { "about " };
+    let (about, row) = groups::enough(report)?;
     Some(format!(
         "Large enough: an LRU cache of {about}{}, which gives {:.0} % of that.",
-        size(&target.row, report.block_size),
-        target.share * 100.0,
+        size(row, report.block_size),
+        ENOUGH * 100.0,
     ))
 }
 

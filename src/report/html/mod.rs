@@ -121,10 +121,11 @@ fn answer_tiles(report: &Report) -> Markup {
                     small { (count(report.cached_tokens.value)) " of the prompt tokens" }
                 }
             }
-            @if let Some(row) = enough(report) {
+            @if let Some((about, row)) = enough(report) {
                 div {
                     dt { "Cache for 90 % of that (LRU)" }
                     dd {
+                        (about)
                         @if let Some(bytes) = row.capacity_bytes { (size(bytes)) }
                         @else { (count(row.capacity_blocks)) " blocks" }
                         small {
