@@ -351,14 +351,18 @@ fn the_plot_stands_below_the_table_and_keeps_to_its_width() {
         assert!(drawn.contains(part), "{part}");
     }
     assert!(drawn.lines().all(|line| line.chars().count() <= 80));
-    let table = stats(&[], &trace);
     for columns in ["40", "60", "200"] {
         let folder = scratch();
         let path = write(folder.path(), "trace.jsonl", &trace);
-        let mut command = support::command("trace-stats");
-        let output = command.args(["--plot=ascii", &path]).env("COLUMNS", columns).output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
+        let shown = |args: &[&str]| {
+            let mut command = support::command("trace-stats");
+            let output = command.args(args).arg(&path).env("COLUMNS", columns).output().unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let (table, text) = (shown(&[]), shown(&["--plot=ascii"]));
         let drawn = text.strip_prefix(&table).unwrap();
+        let room = columns.parse::<usize>().unwrap().clamp(60, 100);
+        assert!(table.lines().all(|line| line.chars().count() <= room), "{table}");
         let widest = drawn.lines().map(str::len).max().unwrap();
         let columns: usize = columns.parse().unwrap();
         assert!(drawn.is_ascii() && widest <= columns && widest > columns - 12, "{widest} {columns}");

@@ -333,11 +333,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn names<O>(spec: &'static Spec<O>) -> impl Iterator<Item = String> {
-    spec.options
-        .iter()
-        .chain(spec.common)
-        .flat_map(|(_, group)| *group)
-        .map(|option| option.long.replace('-', "_"))
+    let options = spec.options.iter().chain(spec.common).flat_map(|(_, options)| *options);
+    options.map(|option| option.long.replace('-', "_"))
 }
 
 /// The library has no command line: it names settings in backticks, which the programs write as options.

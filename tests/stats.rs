@@ -708,14 +708,20 @@ fn groups_are_the_reports_on_their_own_records() {
         }
     }
     // In the table, a row for each.
-    let table = run("trace-stats", &["--by", "type", "-c", "9"], &trace).ok();
+    let table =
+        run("trace-stats", &["--by", "type", "-c", "9", "--target", "50%", "--ttl", "5s"], &trace).ok();
     assert_eq!(table.matches("Requests:").count(), 1, "{table}");
     let (_, rows) = table.split_once("\nBy type, each value").unwrap();
     let of = |value: &str| rows.lines().find(|row| row.starts_with(value)).unwrap().split_whitespace().nth(1);
     for (value, part) in ["text", "im\u{e4}ge", "7", "(none)"].iter().zip(&parts) {
         assert_eq!(of(value), Some(&*part.lines().count().to_string()), "{table}");
     }
-    assert!(rows.contains("token hit rates of caches:\n") && rows.contains("  lru 9\n"), "{table}");
+    assert!(rows.contains("token hit rates of caches:\n") && rows.contains("  lru 9  "), "{table}");
+    let (_, targets) = table.split_once("By type, blocks for a share of all hits:\n").unwrap();
+    let text = targets.lines().find(|row| row.starts_with("text")).unwrap();
+    let group = groups.iter().find(|group| group["value"] == "text").unwrap();
+    let blocks = group["target"][0]["capacity_blocks"].to_string();
+    assert_eq!(text.split_whitespace().nth(1).unwrap().replace(',', ""), blocks, "{table}");
 }
 
 #[test]

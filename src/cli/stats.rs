@@ -6,7 +6,7 @@ use super::choice::{Choice, NamedValues};
 use super::common::{Common, CommonOptions, HasCommon};
 use super::memory::default_max_memory;
 use super::spec::{Group, Opt, Rule, Spec, opt};
-use super::terminal::{columns, locale_is_unicode};
+use super::terminal::{columns, known_columns, locale_is_unicode};
 use super::value::Value;
 use crate::blocks::BlockNumber;
 use crate::error::{Error, Result, printable};
@@ -457,7 +457,8 @@ impl Options {
             Canvas { columns: columns(self.common.output.is_some()), unicode }
         });
         let command = printable(&format!("{} {}", SPEC.name, self.common.arguments));
-        Style { format: self.format(), exact: self.exact, plot, input: self.input_name(), command }
+        let width = known_columns(self.common.output.is_some());
+        Style { format: self.format(), exact: self.exact, width, plot, input: self.input_name(), command }
     }
 
     /// The input in a few words.

@@ -273,7 +273,7 @@ fn instead(why: &str) -> Invalid {
 
 #[cfg(test)]
 mod tests {
-    use crate::error::Invalid;
+    use super::Invalid;
 
     fn kv_bytes_per_token(config: &str) -> Result<u64, Invalid> {
         super::kv_bytes_per_token(config, None)

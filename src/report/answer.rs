@@ -1,11 +1,15 @@
 //! The answer in words: how much is reusable, how large a cache gives most of it, what the server had.
 
 use crate::report::cells::limit;
+use crate::report::groups;
 use crate::report::numbers::{bytes, grouped, percent, short};
 use crate::stats::{Accuracy, CapacityRow, Figure, RecordedFigures, Report};
 
 /// The share of what is reusable that a cache must give to be called large enough.
 pub const ENOUGH: f64 = 0.9;
+
+/// More tokens than these are rounded: nobody reads the digits.
+const MANY: u128 = 10_000_000;
 
 /// Sentences, the most important first; none about an empty trace.
 pub(super) fn sentences(report: &Report) -> Vec<String> {
@@ -41,24 +45,26 @@ fn reusable(report: &Report) -> String {
 
 /// How large a cache is enough.
 fn enough(report: &Report) -> Option<String> {
-    let target = report.enough.value.as_ref().filter(|target| target.row.hits.hit_tokens > 0)?;
-    // A bound on what is reusable makes the size a guess.
-    let about =
-        if report.enough.accuracy == Accuracy::Exact && report.estimate.is_none() { "" } else { "about " };
+    let (about, row) = groups::enough(report)?;
     Some(format!(
         "Large enough: an LRU cache of {about}{}, which gives {:.0} % of that.",
-        size(&target.row, report.block_size),
-        target.share * 100.0,
+        size(row, report.block_size),
+        ENOUGH * 100.0,
     ))
 }
 
 /// A cache in blocks and tokens, and in bytes where these are known.
-pub(super) fn size(row: &CapacityRow, block_size: u64) -> String {
-    let blocks = u128::from(row.capacity_blocks);
-    let plural = if blocks == 1 { "" } else { "s" };
-    let tokens = short(blocks as f64 * block_size as f64);
+fn size(row: &CapacityRow, block_size: u64) -> String {
+    let plural = if row.capacity_blocks == 1 { "" } else { "s" };
     let in_bytes = row.capacity_bytes.map_or_else(String::new, |size| format!(", {}", bytes(size)));
-    format!("{} block{plural} ({tokens} tokens{in_bytes})", grouped(blocks))
+    let blocks = grouped(row.capacity_blocks.into());
+    format!("{blocks} block{plural} ({} tokens{in_bytes})", tokens(row, block_size))
+}
+
+/// How many tokens a cache holds.
+pub(super) fn tokens(row: &CapacityRow, block_size: u64) -> String {
+    let tokens = u128::from(row.capacity_blocks) * u128::from(block_size);
+    if tokens < MANY { grouped(tokens) } else { short(tokens as f64) }
 }
 
 fn server(recorded: &RecordedFigures, requests: u64) -> String {

@@ -1,14 +1,14 @@
 //! The groups of `--by` side by side, a row for each, as cells of text.
 
 use crate::report::cells::{Cells, Digits, limit};
-use crate::report::numbers::bytes;
-use crate::stats::{Accuracy, CapacityRow, GroupReport, Report};
+use crate::report::numbers::{bytes, rounded};
+use crate::stats::{Accuracy, CapacityRow, GroupReport, Report, Summary, TargetRow};
 
 /// Characters of a value that a table has room for.
 const LONGEST: usize = 40;
 
-/// Tables with titles: what matters of each group, and the hit rates of the caches asked for. `text` makes
-/// a value harmless.
+/// Tables with titles: what matters of each group, and what is asked for of caches. `text` makes a value
+/// harmless.
 pub(super) fn tables(
     field: &str,
     groups: &[GroupReport],
@@ -16,50 +16,97 @@ pub(super) fn tables(
     text: fn(&str) -> String,
 ) -> Vec<(String, Cells)> {
     let names: Vec<String> = groups.iter().map(|(value, _)| name(value.as_deref(), text)).collect();
-    let with = |header: Vec<String>, row: &dyn Fn(&Report) -> Vec<String>| -> Cells {
-        let rows =
-            names.iter().zip(groups).map(|(name, (_, report))| [vec![name.clone()], row(report)].concat());
-        [[vec![text(field)], header].concat()].into_iter().chain(rows).collect()
+    // A table of the columns that each have a header, and a cell for each group.
+    let table = |columns: Vec<(String, Vec<String>)>| -> Cells {
+        let header = [text(field)].into_iter().chain(columns.iter().map(|(header, _)| header.clone()));
+        let row = |(index, name): (usize, &String)| {
+            [name.clone()].into_iter().chain(columns.iter().map(|(_, cells)| cells[index].clone())).collect()
+        };
+        [header.collect()].into_iter().chain(names.iter().enumerate().map(row)).collect()
     };
-    let has_size = groups.iter().any(|(_, report)| report.enough.value.is_some());
-    let has_bytes =
-        groups.iter().any(|(_, report)| enough(report).is_some_and(|row| row.capacity_bytes.is_some()));
-    let has_recorded = groups.iter().any(|(_, report)| report.recorded.is_some());
-    let mut header = vec!["Requests", "Input Tokens", "Mean Input", "Mean Output", "Token Hit Rate"];
-    header.extend(has_size.then_some("90 % at Blocks"));
-    header.extend(has_bytes.then_some("Size"));
-    header.extend(has_recorded.then_some("Recorded"));
-    let main = with(header.into_iter().map(str::to_owned).collect(), &|report| {
-        let mut cells = main_cells(report, digits);
-        let missing = || "-".to_owned();
-        if has_size {
-            cells.push(enough(report).map_or_else(missing, |row| digits.count(row.capacity_blocks)));
-        }
-        if has_bytes {
-            cells.push(enough(report).and_then(|row| row.capacity_bytes).map_or_else(missing, bytes));
-        }
-        if has_recorded {
-            let rate = report.recorded.and_then(|recorded| recorded.token_hit_rate);
-            cells.push(rate.map_or_else(missing, |rate| digits.real(rate)));
-        }
-        cells
-    });
-    let mut tables = vec![(format!("By {field}, each value as a trace of its own"), main)];
-    let caches = cache_names(groups);
-    if !caches.is_empty() {
-        let header = caches.iter().map(|(policy, blocks)| format!("{policy} {}", digits.count(*blocks)));
-        let rates = with(header.collect(), &|report| {
-            caches.iter().map(|&cache| rate_at(report, cache, digits)).collect()
-        });
-        tables.push((format!("By {field}, token hit rates of caches"), rates));
-    }
-    tables
+    let titled = [
+        ("each value as a trace of its own", main_columns(groups, digits)),
+        ("blocks for a share of all hits", target_columns(groups, digits)),
+        ("token hit rates of caches", cache_columns(groups, digits)),
+    ];
+    let some = titled.into_iter().filter(|(_, columns)| !columns.is_empty());
+    some.map(|(title, columns)| (format!("By {field}, {title}"), table(columns))).collect()
 }
 
-/// The cache that is large enough, where it is asked for and there is something to serve.
-pub(super) fn enough(report: &Report) -> Option<&CapacityRow> {
+/// The cache that is large enough, where it is asked for and there is something to serve; and what stands
+/// before its size if that is not exact.
+pub(super) fn enough(report: &Report) -> Option<(&'static str, &CapacityRow)> {
     let row = report.enough.value.as_ref().map(|target| &target.row)?;
-    (row.hits.hit_tokens > 0).then_some(row)
+    (row.hits.hit_tokens > 0).then_some((about(report.enough.accuracy, report), row))
+}
+
+/// What stands before the size of a cache that reaches a share of hits which is only known to be one.
+fn about(accuracy: Accuracy, report: &Report) -> &'static str {
+    if accuracy == Accuracy::Exact && report.estimate.is_none() { "" } else { "about " }
+}
+
+/// A column with what `cell` says of each group, unless it says nothing of any.
+fn column(
+    header: impl Into<String>,
+    groups: &[GroupReport],
+    cell: impl Fn(&Report) -> Option<String>,
+) -> Option<(String, Vec<String>)> {
+    let cells: Vec<_> = groups.iter().map(|(_, report)| cell(report)).collect();
+    let is_empty = cells.iter().all(Option::is_none);
+    let cells = cells.into_iter().map(|cell| cell.unwrap_or_else(|| "-".to_owned())).collect();
+    (!is_empty).then(|| (header.into(), cells))
+}
+
+fn main_columns(groups: &[GroupReport], digits: Digits) -> Vec<(String, Vec<String>)> {
+    let mean = |summary: &Option<Summary>| summary.as_ref().map(|summary| digits.real(summary.mean));
+    let size = |report: &Report| {
+        let (about, row) = enough(report)?;
+        let size = row.capacity_bytes?;
+        Some(format!("{about}{}", if digits == Digits::All { size.to_string() } else { bytes(size) }))
+    };
+    let columns = [
+        column("Requests", groups, |report| Some(digits.count(report.requests))),
+        column("Input Tokens", groups, |report| Some(digits.count(report.input_tokens))),
+        column("Mean Input", groups, |report| mean(&report.input_length.value)),
+        column("Mean Output", groups, |report| mean(&report.output_length.value)),
+        column("Token Hit Rate", groups, |report| {
+            marked(report.token_hit_rate.value, report.token_hit_rate.accuracy, digits)
+        }),
+        column("90 % at Blocks", groups, |report| {
+            enough(report).map(|(about, row)| format!("{about}{}", digits.count(row.capacity_blocks)))
+        }),
+        column(if digits == Digits::All { "Bytes" } else { "Size" }, groups, size),
+        column("Recorded", groups, |report| Some(digits.real(report.recorded?.token_hit_rate?))),
+    ];
+    columns.into_iter().flatten().collect()
+}
+
+fn target_columns(groups: &[GroupReport], digits: Digits) -> Vec<(String, Vec<String>)> {
+    let shares = groups.first().map_or(&[][..], |(_, report)| &report.targets.value[..]);
+    let column = |(place, target): (usize, &TargetRow)| {
+        column(format!("{} %", rounded(target.share * 100.0)), groups, |report| {
+            let row = &report.targets.value.get(place)?.row;
+            Some(format!("{}{}", about(report.targets.accuracy, report), digits.count(row.capacity_blocks)))
+        })
+    };
+    shares.iter().enumerate().filter_map(column).collect()
+}
+
+fn cache_columns(groups: &[GroupReport], digits: Digits) -> Vec<(String, Vec<String>)> {
+    let sized = cache_names(groups).into_iter().filter_map(|(policy, blocks)| {
+        column(format!("{policy} {}", digits.count(blocks)), groups, |report| {
+            let mut rows = report.caches.iter().flat_map(|caches| &caches.capacity);
+            let row = rows.find(|row| row.policy == policy && row.capacity_blocks == blocks)?;
+            marked(row.hits.rate(), row.accuracy, digits)
+        })
+    });
+    let ttls = groups.first().map_or(&[][..], |(_, report)| &report.ttls.value[..]);
+    let expiring = ttls.iter().enumerate().filter_map(|(place, ttl)| {
+        column(format!("{} s", rounded(ttl.ttl_ms as f64 / 1000.0)), groups, |report| {
+            marked(report.ttls.value.get(place)?.hits.rate(), report.ttls.accuracy, digits)
+        })
+    });
+    sized.chain(expiring).collect()
 }
 
 fn name(value: Option<&str>, text: fn(&str) -> String) -> String {
@@ -71,23 +118,9 @@ fn name(value: Option<&str>, text: fn(&str) -> String) -> String {
     text(&start) + "..."
 }
 
-fn main_cells(report: &Report, digits: Digits) -> Vec<String> {
-    let mean = |summary: &Option<crate::stats::Summary>| {
-        summary.as_ref().map_or_else(|| "-".to_owned(), |summary| digits.real(summary.mean))
-    };
-    let hits = &report.token_hit_rate;
-    vec![
-        digits.count(report.requests),
-        digits.count(report.input_tokens),
-        mean(&report.input_length.value),
-        mean(&report.output_length.value),
-        marked(hits.value, hits.accuracy, digits),
-    ]
-}
-
-fn marked(rate: Option<f64>, accuracy: Accuracy, digits: Digits) -> String {
-    let mark = limit(accuracy, ">= ", "<= ");
-    rate.map_or_else(|| "-".to_owned(), |rate| format!("{mark}{}", digits.real(rate)))
+/// A rate with what it is worth.
+fn marked(rate: Option<f64>, accuracy: Accuracy, digits: Digits) -> Option<String> {
+    rate.map(|rate| format!("{}{}", limit(accuracy, ">= ", "<= "), digits.real(rate)))
 }
 
 /// Every finite cache that some group has: its policy and its blocks.
@@ -100,10 +133,4 @@ fn cache_names(groups: &[GroupReport]) -> Vec<(&'static str, u64)> {
     }
     names.sort_unstable();
     names
-}
-
-fn rate_at(report: &Report, (policy, blocks): (&str, u64), digits: Digits) -> String {
-    let rows = report.caches.iter().flat_map(|caches| &caches.capacity);
-    let row = rows.into_iter().find(|row| row.policy == policy && row.capacity_blocks == blocks);
-    row.map_or_else(|| "-".to_owned(), |row| marked(row.hits.rate(), row.accuracy, digits))
 }

@@ -52,6 +52,8 @@ pub struct Style {
     pub format: Format,
     /// Whether a table has every digit, as the other formats have.
     pub exact: bool,
+    /// Columns that a table may take, if that is fewer than it takes at most.
+    pub width: Option<usize>,
     /// Where to draw charts below a table, if at all.
     pub plot: Option<Canvas>,
     /// What the input is called, for a title.
@@ -75,7 +77,7 @@ impl Render for Style {
     fn groups(&self, report: &Report, field: &str, groups: &[GroupReport], out: &mut Vec<u8>) {
         match self.format {
             Format::Json => json::write_groups(report, field, groups, out),
-            Format::Html => html::write(report, self, Some((field, groups)), out),
+            Format::Html => html::write(report, &self.origin(), Some((field, groups)), out),
             Format::Prometheus => prometheus::write_groups(report, field, groups, out),
             Format::Markdown => {
                 markdown::write(report, out);
@@ -83,7 +85,7 @@ impl Render for Style {
             }
             _ => {
                 write(self, report, out);
-                table::write_groups(field, groups, self.digits(), out);
+                table::write_groups(field, groups, self.look(), out);
             }
         }
     }
@@ -99,8 +101,13 @@ impl Render for Style {
 }
 
 impl Style {
-    fn digits(&self) -> Digits {
-        if self.exact { Digits::All } else { Digits::Few }
+    fn origin(&self) -> html::Origin<'_> {
+        html::Origin { input: &self.input, command: &self.command }
+    }
+
+    fn look(&self) -> table::Look {
+        let digits = if self.exact { Digits::All } else { Digits::Few };
+        table::Look::new(digits, self.width)
     }
 }
 
@@ -120,7 +127,7 @@ impl Format {
 pub fn write(style: &Style, report: &Report, out: &mut Vec<u8>) {
     match style.format {
         Format::Table => {
-            table::write(report, style.digits(), out);
+            table::write(report, style.look(), out);
             if let Some(canvas) = style.plot {
                 plot::write(report, canvas, out);
             }
@@ -129,7 +136,7 @@ pub fn write(style: &Style, report: &Report, out: &mut Vec<u8>) {
         Format::Csv => csv::write(report, out),
         Format::Markdown => markdown::write(report, out),
         Format::Prometheus => prometheus::write(report, out),
-        Format::Html => html::write(report, style, None, out),
+        Format::Html => html::write(report, &style.origin(), None, out),
         Format::Svg => curve_chart::write(report, &style.input, out),
     }
 }

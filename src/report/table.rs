@@ -7,13 +7,30 @@ use crate::report::groups;
 use crate::report::numbers::{rounded, time_unit};
 use crate::stats::{Accuracy, ArrivalFigures, Figure, GroupReport, HitRule, Report};
 
-/// Columns that a table for people takes at most.
-const WIDTH: usize = 100;
+/// Columns that a table for people takes at most, and those that it takes in any case.
+const COLUMNS: (usize, usize) = (100, 60);
+
+/// How tables are written.
+#[derive(Clone, Copy)]
+pub(super) struct Look {
+    digits: Digits,
+    /// Columns that a table may take.
+    width: usize,
+}
+
+impl Look {
+    /// As wide as there is room, if that is known.
+    pub(super) fn new(digits: Digits, room: Option<usize>) -> Self {
+        let (most, least) = COLUMNS;
+        Self { digits, width: room.map_or(most, |room| room.clamp(least, most)) }
+    }
+}
 
 /// Appends the report as text.
-pub(super) fn write(report: &Report, digits: Digits, out: &mut Vec<u8>) {
+pub(super) fn write(report: &Report, look: Look, out: &mut Vec<u8>) {
+    let digits = look.digits;
     let sentences = answer::sentences(report);
-    sentences.iter().for_each(|sentence| wrap(sentence, out));
+    sentences.iter().for_each(|sentence| wrap(sentence, look.width, out));
     if !sentences.is_empty() {
         out.push(b'\n');
     }
@@ -23,24 +40,24 @@ pub(super) fn write(report: &Report, digits: Digits, out: &mut Vec<u8>) {
     let lengths = [cells::lengths(report, digits)].into_iter();
     for table in lengths.chain(cells::caches(report, digits)).chain(cells::prefixes(report, digits)) {
         out.push(b'\n');
-        draw(&table, digits, out);
+        draw(&table, look, out);
     }
 }
 
 /// Appends what is to be said of the groups by the value of `field`, a row for each.
-pub(super) fn write_groups(field: &str, groups: &[GroupReport], digits: Digits, out: &mut Vec<u8>) {
-    for (title, table) in groups::tables(field, groups, digits, printable) {
+pub(super) fn write_groups(field: &str, groups: &[GroupReport], look: Look, out: &mut Vec<u8>) {
+    for (title, table) in groups::tables(field, groups, look.digits, printable) {
         out.extend_from_slice(format!("\n{}:\n", printable(&title)).as_bytes());
-        draw(&table, digits, out);
+        draw(&table, look, out);
     }
 }
 
-/// A sentence in lines of at most [`WIDTH`] columns.
-fn wrap(sentence: &str, out: &mut Vec<u8>) {
+/// A sentence in lines of at most so many columns.
+fn wrap(sentence: &str, columns: usize, out: &mut Vec<u8>) {
     let mut column = 0;
     for word in sentence.split(' ') {
         let width = word.chars().count();
-        let fits = column + 1 + width <= WIDTH;
+        let fits = column + 1 + width <= columns;
         let separator = if column == 0 {
             ""
         } else if fits {
@@ -55,16 +72,16 @@ fn wrap(sentence: &str, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-fn draw(table: &Cells, digits: Digits, out: &mut Vec<u8>) {
-    match digits {
+fn draw(table: &Cells, look: Look, out: &mut Vec<u8>) {
+    match look.digits {
         Digits::All => grid(table, out),
-        Digits::Few => plain(table, out),
+        Digits::Few => plain(table, look.width, out),
     }
 }
 
 /// Draws columns side by side under a line, the first aligned left and the others right. What is too wide
 /// goes on below, with the first column again.
-fn plain(rows: &Cells, out: &mut Vec<u8>) {
+fn plain(rows: &Cells, most: usize, out: &mut Vec<u8>) {
     let columns = rows.first().map_or(0, Vec::len);
     let length = |text: &str| text.chars().count();
     let width = |c: usize| rows.iter().map(|row| length(&row[c])).max().unwrap_or(0);
@@ -73,7 +90,7 @@ fn plain(rows: &Cells, out: &mut Vec<u8>) {
     loop {
         let mut to = from;
         let mut total = widths.first().copied().unwrap_or(0);
-        while to < columns && (to == from || total + 2 + widths[to] <= WIDTH) {
+        while to < columns && (to == from || total + 2 + widths[to] <= most) {
             total += 2 + widths[to];
             to += 1;
         }

@@ -30,7 +30,8 @@ pub(super) fn section(field: &str, groups: &[GroupReport]) -> Markup {
 }
 
 fn group_table(field: &str, groups: &[GroupReport]) -> Markup {
-    let has_bytes = groups.iter().any(|(_, r)| enough(r).is_some_and(|row| row.capacity_bytes.is_some()));
+    let has_bytes =
+        groups.iter().any(|(_, r)| enough(r).is_some_and(|(_, row)| row.capacity_bytes.is_some()));
     let has_recorded = groups.iter().any(|(_, r)| r.recorded.is_some());
     let has_size = groups.iter().any(|(_, r)| enough(r).is_some());
     let names =
@@ -56,8 +57,8 @@ fn group_table(field: &str, groups: &[GroupReport]) -> Markup {
                     (limit(report.token_hit_rate.accuracy, "≥ ", "≤ "))
                     (rate(report.token_hit_rate.value))
                 }
-                @if has_size { td { (enough.map_or_else(|| html! { "–" }, |row| count(row.capacity_blocks))) } }
-                @if has_bytes { td { (enough.and_then(|row| row.capacity_bytes).map_or_else(|| html! { "–" }, size)) } }
+                @if has_size { td { (enough.map_or_else(|| html! { "–" }, |(about, row)| html! { (about) (count(row.capacity_blocks)) })) } }
+                @if has_bytes { td { (enough.and_then(|(_, row)| row.capacity_bytes).map_or_else(|| html! { "–" }, size)) } }
                 @if has_recorded { td { (rate(report.recorded.and_then(|recorded| recorded.token_hit_rate))) } }
             }
         }

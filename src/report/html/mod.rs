@@ -12,7 +12,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use charts::explained;
 use parts::{count, figure, rate, real, scrolling, size, table};
 
-use crate::report::Style;
+use crate::report::answer;
 use crate::report::cells::{self, Number};
 use crate::report::groups::enough;
 use crate::report::numbers::{grouped, percent, rounded, short, time_unit};
@@ -22,15 +22,23 @@ use crate::stats::{ArrivalFigures, GroupReport, HitRule, Report, Summary};
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
+/// What a page was made of.
+pub(super) struct Origin<'a> {
+    /// What the input is called.
+    pub(super) input: &'a str,
+    /// The command line.
+    pub(super) command: &'a str,
+}
+
 /// Appends the page; `by` has the field and the reports on its values.
-pub(super) fn write(report: &Report, style: &Style, by: Option<(&str, &[GroupReport])>, out: &mut Vec<u8>) {
+pub(super) fn write(report: &Report, origin: &Origin, by: Option<(&str, &[GroupReport])>, out: &mut Vec<u8>) {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "Request trace report: " (style.input) }
+                title { "Request trace report: " (origin.input) }
                 // An empty icon, so that none is asked for.
                 link rel="icon" href="data:,";
                 style { (PreEscaped(STYLE)) (PreEscaped(svg::STYLE)) }
@@ -39,12 +47,12 @@ pub(super) fn write(report: &Report, style: &Style, by: Option<(&str, &[GroupRep
                 main {
                     header {
                         h1 { "Request trace report" }
-                        p.quiet { (style.input) }
+                        p.quiet { (origin.input) }
                     }
                     @for note in notes(report) {
                         p.note role="note" { (note) }
                     }
-                    (answer(report))
+                    (answer_tiles(report))
                     (tiles(report))
                     (capacity::section(report))
                     @if let Some((field, groups)) = by {
@@ -54,7 +62,7 @@ pub(super) fn write(report: &Report, style: &Style, by: Option<(&str, &[GroupRep
                     (statistics(report))
                     (charts::lengths(report))
                     (charts::over_time(report))
-                    (footer(report, style))
+                    (footer(report, origin))
                 }
                 script { (PreEscaped(SCRIPT)) }
             }
@@ -100,10 +108,9 @@ fn notes(report: &Report) -> Vec<String> {
 }
 
 /// What one came to know.
-fn answer(report: &Report) -> Markup {
+fn answer_tiles(report: &Report) -> Markup {
     let hits = &report.token_hit_rate;
     let mark = |accuracy| cells::limit(accuracy, "≥ ", "≤ ");
-    let tokens = |blocks: u64| short(blocks as f64 * report.block_size as f64);
     html! {
         dl.tiles.answer {
             div {
@@ -114,15 +121,16 @@ fn answer(report: &Report) -> Markup {
                     small { (count(report.cached_tokens.value)) " of the prompt tokens" }
                 }
             }
-            @if let Some(row) = enough(report) {
+            @if let Some((about, row)) = enough(report) {
                 div {
                     dt { "Cache for 90 % of that (LRU)" }
                     dd {
+                        (about)
                         @if let Some(bytes) = row.capacity_bytes { (size(bytes)) }
                         @else { (count(row.capacity_blocks)) " blocks" }
                         small {
                             @if row.capacity_bytes.is_some() { (count(row.capacity_blocks)) " blocks, " }
-                            (tokens(row.capacity_blocks)) " tokens"
+                            (answer::tokens(row, report.block_size)) " tokens"
                         }
                     }
                 }
@@ -267,14 +275,14 @@ fn prefixes(report: &Report) -> Markup {
 }
 
 /// What the page was made of, and how.
-fn footer(report: &Report, style: &Style) -> Markup {
+fn footer(report: &Report, origin: &Origin) -> Markup {
     let rule = match report.hit_rule {
         HitRule::Reference => "every cached block",
         HitRule::Engine => "as engines count",
     };
     html! {
         footer {
-            p { "Made by trace-stats of kvtrace " (env!("CARGO_PKG_VERSION")) ": " code { (style.command) } }
+            p { "Made by trace-stats of kvtrace " (env!("CARGO_PKG_VERSION")) ": " code { (origin.command) } }
             p { "Blocks of " (grouped(report.block_size.into())) " tokens; hits: " (rule) "." }
             @if let Some(arrivals) = &report.arrivals {
                 p { "Requests from " (moment(arrivals.last_ms - arrivals.duration_s * 1000.0)) " to " (moment(arrivals.last_ms)) "." }
