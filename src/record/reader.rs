@@ -44,12 +44,13 @@ impl BlockSize {
         Err(Invalid::new(InvalidKind::BlockSizeMismatch, message))
     }
 
-    /// Checks that a record has as many ids as its length demands.
+    /// Checks that a record has as many ids as its lengths demand.
     #[inline]
     fn check(&mut self, record: &Record) -> Result<(), Invalid> {
         let size = self.agree(record.block_size)?;
         let expected = record.input_length.div_ceil(size);
         let Some(ids) = record.ids().filter(|ids| ids.len() as u64 != expected) else {
+            check_output_ids(record, size)?;
             self.settled = Some(size);
             return Ok(());
         };
@@ -59,6 +60,25 @@ impl BlockSize {
         );
         Err(Invalid::new(InvalidKind::LengthMismatch, message))
     }
+}
+
+/// Checks that a record has as many ids of its answer as its lengths demand.
+#[inline]
+fn check_output_ids(record: &Record, size: u64) -> Result<(), Invalid> {
+    let Some(ids) = record.output_ids() else { return Ok(()) };
+    let Some(output) = record.output_length else {
+        let message = "missing field \"output_length\", which \"output_hash_ids\" needs";
+        return Err(Invalid::new(InvalidKind::MissingField, message));
+    };
+    let (found, expected) = (ids.len(), record.output_blocks(size));
+    if found as u64 == expected {
+        return Ok(());
+    }
+    let message = format!(
+        "{found} output_hash_ids for input_length {} and output_length {output}, expected {expected} of block size {size}",
+        record.input_length
+    );
+    Err(Invalid::new(InvalidKind::LengthMismatch, message))
 }
 
 /// The records of an input whose files may be in different formats.
