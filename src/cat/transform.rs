@@ -11,14 +11,13 @@ use crate::cat::edit::{LineEdits, separator};
 use crate::cat::entry::SourceRecord;
 use crate::cat::ids::{Group, IdChange, IdMap, reblock, reblock_answer};
 use crate::cat::select::{Selection, Selector};
-use crate::cat::sessions::Sessions;
 use crate::cat::times::{Retimer, TimeChange};
 use crate::cat::turns::{SessionTurn, TurnConverter, Turns};
 use crate::error::Invalid;
 use crate::record::formats::{Target, TargetWriter};
 use crate::record::line::{HASH_IDS, TraceLine, write_ids, write_text};
 use crate::record::time::{Millis, TimeOrder, Unit};
-use crate::record::{self, Record, general};
+use crate::record::{self, Record, Sessions, general};
 
 /// All that may happen to records.
 #[derive(Clone, Debug, Default)]

@@ -7,6 +7,7 @@ use crate::io::{Input, Status};
 use crate::record::formats::{DecodeLine, DecodedLines, FileFacts, Format, FormatSpec, counts_from_zero};
 use crate::record::general;
 use crate::record::scan::{scan, scan_line};
+use crate::record::sessions::Sessions;
 use crate::record::trace_record::{DEFAULT_BLOCK_SIZE, Record};
 
 /// The block size of a trace: given by the user, stated by the records, or the default.
@@ -103,6 +104,8 @@ pub struct TraceReader {
     valid: u64,
     /// Whether the scanner has read the line before: then the next is read without looking for its end first.
     scanned: bool,
+    /// What tells the sessions of records, if that is asked for.
+    sessions: Option<Sessions>,
 }
 
 impl TraceReader {
@@ -122,6 +125,7 @@ impl TraceReader {
             block_size: BlockSize::new(block_size),
             valid: 0,
             scanned: false,
+            sessions: None,
         }
     }
 
@@ -129,6 +133,14 @@ impl TraceReader {
     #[must_use]
     pub fn starting_at(mut self, index: usize) -> Self {
         self.first_file = index;
+        self
+    }
+
+    /// The same, where records are to have the number of their session. Where sessions are known by chains of
+    /// chats alone, these may take `max_bytes`.
+    #[must_use]
+    pub fn with_sessions(mut self, max_bytes: usize) -> Self {
+        self.sessions = Some(Sessions::new(max_bytes));
         self
     }
 
@@ -215,9 +227,24 @@ impl TraceReader {
     #[inline]
     fn check(&mut self) -> Result<(), Invalid> {
         self.record.line = self.input.lines_read();
-        let checked = self.block_size.check(&self.record);
+        let mut checked = self.block_size.check(&self.record);
+        if checked.is_ok() && self.sessions.is_some() {
+            checked = self.find_session();
+        }
         self.valid += u64::from(checked.is_ok());
         checked
+    }
+
+    #[cold]
+    fn find_session(&mut self) -> Result<(), Invalid> {
+        let line = match &self.place {
+            None => self.input.line(),
+            Some((place, _)) => self.decoded.line(place.clone()),
+        };
+        if let Some(sessions) = &mut self.sessions {
+            self.record.session = sessions.key(line)?;
+        }
+        Ok(())
     }
 
     /// The valid records that are left, each with memory of its own. A bad record is an error, after which

@@ -43,6 +43,8 @@ pub struct Record {
     /// computed, so of a prompt of L tokens and an answer of O these are the blocks floor(L / B) to
     /// floor((L + O - 1) / B) - 1.
     pub output_hash_ids: Vec<u64>,
+    /// The session that it belongs to, as a number, where the reader was asked for it.
+    pub session: Option<u64>,
     /// Where in the line the list of ids stands, brackets included.
     pub ids_span: Range<usize>,
     /// Where the list of the answer's ids stands; empty if there is none.

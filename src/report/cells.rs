@@ -43,6 +43,7 @@ pub(super) fn totals(report: &Report) -> Vec<(&'static str, Number)> {
         ("cached_tokens", Some(Number::Count(report.cached_tokens.value))),
         ("token_hit_rate", real(report.token_hit_rate.value)),
         ("block_hit_rate", real(report.block_hit_rate.value)),
+        ("inferred_answers", report.inferred_answers.and_then(count)),
         ("duration_s", real(arrivals.map(|a| a.duration_s))),
         ("mean_rate", real(arrivals.and_then(|a| a.mean_rate))),
         ("peak_rate", arrivals.map(|a| Number::Count(a.peak_rate.into()))),
@@ -163,7 +164,32 @@ pub(super) fn caches(report: &Report) -> Vec<Cells> {
         }));
         tables.push(ttls);
     }
+    tables.extend(engines(report));
     tables
+}
+
+/// The table of what else happened in the caches of engines, if there are any.
+fn engines(report: &Report) -> Option<Cells> {
+    let rows = report.caches.iter().flat_map(|caches| &caches.capacity);
+    let rows: Vec<_> = rows.filter(|row| row.refused_requests.is_some()).collect();
+    let is_loaded = rows.first()?.load.is_some();
+    let mut header = vec!["Policy", "Blocks", "Refused"];
+    if is_loaded {
+        header.extend(["Preempted", "Preempted Hit Tokens", "Steps", "Mean Running"]);
+    }
+    let mut cells = vec![header.into_iter().map(str::to_owned).collect::<Vec<_>>()];
+    cells.extend(rows.into_iter().map(|row| {
+        let refused = row.refused_requests.unwrap_or(0);
+        let mut cells = vec![row.policy.to_owned(), row.capacity_blocks.to_string(), refused.to_string()];
+        if let Some(load) = row.load {
+            cells.extend([load.preempted_requests.to_string(), load.preempted_hit_tokens.to_string()]);
+            cells.extend([load.steps.to_string(), format!("{:.2}", load.mean_running)]);
+        } else {
+            cells.resize(if is_loaded { 7 } else { 3 }, "-".into());
+        }
+        cells
+    }));
+    Some(cells)
 }
 
 /// The table of shared prefixes, if asked for.

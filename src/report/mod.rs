@@ -15,7 +15,7 @@ mod table;
 pub use plot::Canvas;
 
 use crate::error::printable;
-use crate::stats::{GroupReport, Render, Report, WindowReport};
+use crate::stats::{GroupReport, Render, Report, RequestReport, WindowReport};
 
 /// How a report is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,6 +75,11 @@ impl Render for Style {
             out.extend_from_slice(format!("\n{title}\n\n").as_bytes());
             write(self, group, out);
         }
+    }
+
+    /// A line of JSON.
+    fn request(&self, report: &RequestReport, out: &mut Vec<u8>) {
+        json::write_request(report, out);
     }
 
     /// A row in CSV, else a line of JSON.

@@ -70,6 +70,9 @@ fn totals(report: &Report) -> Vec<(&'static str, String)> {
     if report.hit_rule == HitRule::Engine {
         lines.push(("Hits", "full blocks only, the last token always computed".into()));
     }
+    if let Some(inferred) = report.inferred_answers {
+        lines.push(("Answers", format!("of {inferred} requests inferred from prompts that quote them")));
+    }
     if let Some(arrivals) = &report.arrivals {
         lines.push(("Duration", format!("{:?} s", arrivals.duration_s)));
         if let Some(mean) = arrivals.mean_rate {

@@ -43,6 +43,9 @@ pub struct Report {
     pub token_hit_rate: Figure<Option<f64>>,
     /// Blocks found in the infinite cache over all block references.
     pub block_hit_rate: Figure<Option<f64>>,
+    /// Requests whose answers are inferred from prompts that quote them, if that is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inferred_answers: Option<u64>,
     /// When requests arrive; absent in a trace without timestamps.
     pub arrivals: Option<ArrivalFigures>,
     /// Prompt length, in tokens.

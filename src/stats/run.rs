@@ -7,6 +7,7 @@ use super::cache::CacheOptions;
 use super::figures::{Report, WindowReport};
 use super::groups::{GroupReport, Groups};
 use super::pieces::{Merger, PartialWriter, Piece};
+use super::requests::RequestReport;
 use super::statistics::AnalysisOptions;
 use super::window::WindowSize;
 use crate::error::{Error, Result};
@@ -48,6 +49,8 @@ pub enum Mode {
         /// Also on the requests with each value of this field.
         by: Option<String>,
     },
+    /// The hits of each request in each cache.
+    Requests,
     /// The figures of each window of this size.
     Windows(WindowSize),
     /// The state of one piece of a trace, to be merged with others; where it is in the trace, if known.
@@ -89,6 +92,9 @@ pub trait Render {
     /// is of the requests that have no group.
     fn groups(&self, report: &Report, field: &str, groups: &[GroupReport], out: &mut Vec<u8>);
 
+    /// Appends the hits of a request.
+    fn request(&self, report: &RequestReport, out: &mut Vec<u8>);
+
     /// Appends the figures of a window.
     fn window(&self, report: &WindowReport, out: &mut Vec<u8>);
 }
@@ -100,7 +106,7 @@ pub trait Render {
 /// written; and figures that mean nothing for this trace.
 pub fn run(task: Task, style: &dyn Render, observer: &mut dyn Observer) -> Result<()> {
     match task.mode {
-        Mode::Report { .. } | Mode::Windows(_) => analyse(&task, style, observer),
+        Mode::Report { .. } | Mode::Requests | Mode::Windows(_) => analyse(&task, style, observer),
         Mode::Piece(piece) => write_piece(&task, piece, observer),
         Mode::Merge => merge(&task, style, observer),
     }
@@ -174,6 +180,11 @@ impl<'a> Running<'a> {
             style.window(&window, out);
         }
         analysis.add(record).map_err(|message| reader.input().error(message))?;
+        if self.task.mode == Mode::Requests {
+            while let Some(row) = analysis.take_request() {
+                style.request(&row, out);
+            }
+        }
         if let Some(field) = self.by {
             let value = general::field(reader.line(), field);
             self.has_field |= value.is_some();
@@ -191,12 +202,16 @@ impl<'a> Running<'a> {
 
     /// Writes what is left to be written at the end.
     fn finish(&mut self, style: &dyn Render, mut output: Output, observer: &mut dyn Observer) -> Result<()> {
-        let analysis = self.analysis.take().unwrap_or_else(|| {
+        let mut analysis = self.analysis.take().unwrap_or_else(|| {
             let block_size = self.task.empty_block_size();
             Analysis::new(block_size, self.task.analysis_options(block_size, self.warmup))
         });
         if self.requests > 0 && !analysis.has_times() {
             self.task.refuse_spans_of_time()?;
+        }
+        analysis.finish();
+        while let Some(row) = analysis.take_request() {
+            style.request(&row, output.buffer());
         }
         if let Some(window) = analysis.last_window() {
             style.window(&window, output.buffer());
@@ -205,6 +220,14 @@ impl<'a> Running<'a> {
             self.every.is_some_and(|every| self.requests > 0 && self.requests.is_multiple_of(every));
         if is_reported || matches!(self.task.mode, Mode::Windows(_)) {
             return output.finish();
+        }
+        if self.task.mode == Mode::Requests {
+            output.finish()?;
+            note(self.task, &analysis.report(&self.task.percentiles), observer);
+            return Ok(());
+        }
+        if let Some(groups) = &mut self.groups {
+            groups.finish();
         }
         let groups = self.by.map(|field| (field, self.groups.as_ref()));
         report(self.task, &analysis, groups, style, output, observer)
@@ -309,7 +332,10 @@ fn note(task: &Task, figures: &Report, observer: &mut dyn Observer) {
 impl Task {
     fn open(&self) -> Result<TraceReader> {
         let input = Input::new(&self.files, self.input.clone())?;
-        Ok(TraceReader::new(input, Some(Format::Mooncake), self.block_size))
+        let reader = TraceReader::new(input, Some(Format::Mooncake), self.block_size);
+        let max_bytes = self.analysis.budget.unwrap_or(usize::MAX);
+        let has_sessions = self.analysis.caches.load.sessions;
+        Ok(if has_sessions { reader.with_sessions(max_bytes) } else { reader })
     }
 
     /// The block size of a trace without records.
@@ -372,6 +398,7 @@ impl Task {
                 needs("--window of a span needs times (of requests, as 1000, it needs none)")
             }
             _ if !self.analysis.caches.ttls.is_empty() => needs("--ttl needs times"),
+            _ if self.analysis.caches.load.service.is_some() => needs("--service needs times"),
             _ => Ok(()),
         }
     }
