@@ -175,7 +175,7 @@ fn engines(report: &Report) -> Option<Cells> {
     let is_loaded = rows.first()?.load.is_some();
     let mut header = vec!["Policy", "Blocks", "Refused"];
     if is_loaded {
-        header.extend(["Preempted", "Preempted Hit Tokens", "Steps", "Mean Running"]);
+        header.extend(["Preempted", "Preempted Hit Tokens", "One by One", "Mean Running"]);
     }
     let mut cells = vec![header.into_iter().map(str::to_owned).collect::<Vec<_>>()];
     cells.extend(rows.into_iter().map(|row| {
@@ -183,7 +183,8 @@ fn engines(report: &Report) -> Option<Cells> {
         let mut cells = vec![row.policy.to_owned(), row.capacity_blocks.to_string(), refused.to_string()];
         if let Some(load) = row.load {
             cells.extend([load.preempted_requests.to_string(), load.preempted_hit_tokens.to_string()]);
-            cells.extend([load.steps.to_string(), format!("{:.2}", load.mean_running)]);
+            let alone = Hits { hit_tokens: load.sequential_hit_tokens, ..row.hits };
+            cells.extend([hits(alone, row.accuracy)[1].clone(), format!("{:.2}", load.mean_running)]);
         } else {
             cells.resize(if is_loaded { 7 } else { 3 }, "-".into());
         }

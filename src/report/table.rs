@@ -1,7 +1,7 @@
 //! The text report: totals, then the reference's table of five rows.
 
 use crate::report::cells;
-use crate::stats::{Accuracy, Figure, HitRule, Report};
+use crate::stats::{Accuracy, Figure, HitRule, Report, Thrashing};
 
 /// Appends the report as text.
 pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
@@ -73,6 +73,7 @@ fn totals(report: &Report) -> Vec<(&'static str, String)> {
     if let Some(inferred) = report.inferred_answers {
         lines.push(("Answers", format!("of {inferred} requests inferred from prompts that quote them")));
     }
+    lines.extend(Thrashing::all(report).map(|thrashing| ("Thrashing", thrashing.to_string())));
     if let Some(arrivals) = &report.arrivals {
         lines.push(("Duration", format!("{:?} s", arrivals.duration_s)));
         if let Some(mean) = arrivals.mean_rate {

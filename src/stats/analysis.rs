@@ -31,7 +31,8 @@ fn intake(options: &AnalysisOptions, count: HitCount, statistics: &Statistics) -
     let is_engine = count.rule == HitRule::Engine;
     let has_limits = caches.is_asked_for() && (is_engine || caches.has_engine());
     let infers = is_engine && caches.answers == Answers::Inferred;
-    let intake = if has_limits || infers { intake.with_engine(has_limits) } else { intake };
+    let has_sessions = caches.load.sessions;
+    let intake = if has_limits || infers { intake.with_engine(has_limits, has_sessions) } else { intake };
     if statistics.caches.as_ref().is_some_and(Caches::wants_numbers) { intake.with_numbers() } else { intake }
 }
 

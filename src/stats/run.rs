@@ -9,6 +9,7 @@ use super::groups::{GroupReport, Groups};
 use super::pieces::{Merger, PartialWriter, Piece};
 use super::requests::RequestReport;
 use super::statistics::AnalysisOptions;
+use super::thrashing::Thrashing;
 use super::window::WindowSize;
 use crate::error::{Error, Result};
 use crate::io::{Input, InputOptions, Observer, Output};
@@ -323,9 +324,25 @@ fn note(task: &Task, figures: &Report, observer: &mut dyn Observer) {
             "{late}: figures of arrivals and hits are those of this order (see trace-cat --sort)"
         ));
     }
+    note_engines(figures, observer);
     let expires = !task.analysis.caches.ttls.is_empty();
     if expires && figures.arrivals.as_ref().is_none_or(|a| a.requests < figures.requests) {
         observer.note("--ttl counts requests without a timestamp at the time of the one before");
+    }
+}
+
+/// Says which requests engines refuse, and which of their caches thrash.
+fn note_engines(figures: &Report, observer: &mut dyn Observer) {
+    let rows = figures.caches.iter().flat_map(|caches| &caches.capacity);
+    for row in rows.clone().filter(|row| row.refused_requests.is_some_and(|refused| refused > 0)) {
+        let (refused, blocks, policy) = (row.refused_requests.unwrap_or(0), row.capacity_blocks, row.policy);
+        observer.note(&format!(
+            "{refused} of {} requests need more than {blocks} blocks: refused by --policy {policy}, and in none of its figures",
+            figures.requests
+        ));
+    }
+    for thrashing in Thrashing::all(figures) {
+        observer.note(&thrashing.to_string());
     }
 }
 

@@ -151,10 +151,11 @@ impl Intake {
         Self { wants_numbers: true, ..self }
     }
 
-    /// The same with what an engine computes for each request; `has_room` says whether its cache has limits.
-    pub(super) fn with_engine(self, has_room: bool) -> Self {
+    /// The same with what an engine computes for each request. `has_room` says whether its cache has limits,
+    /// `has_sessions` whether the sessions of requests make a difference.
+    pub(super) fn with_engine(self, has_room: bool, has_sessions: bool) -> Self {
         let engine = EngineBlocks::new(self.count.block_size, self.answers, has_room);
-        Self { engine: Some(engine), ..self }
+        Self { engine: Some(if has_sessions { engine.with_sessions() } else { engine }), ..self }
     }
 
     /// Takes the next record.

@@ -65,6 +65,14 @@ pub struct CapacityRow {
     pub accuracy: Accuracy,
 }
 
+impl CapacityRow {
+    /// Whether requests evict each other's blocks before they are asked for again: together they find less
+    /// than half of what they find one after the other.
+    pub fn is_thrashing(&self) -> bool {
+        self.load.is_some_and(|load| 2 * self.hits.hit_tokens < load.sequential_hit_tokens)
+    }
+}
+
 /// The smallest LRU cache that reaches a share of the infinite cache's hits.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[non_exhaustive]

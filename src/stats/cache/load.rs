@@ -59,6 +59,8 @@ pub struct LoadFigures {
     pub preempted_tokens: u128,
     /// Of these, what was still there. The engine's own counters leave both out.
     pub preempted_hit_tokens: u128,
+    /// Prompt tokens that the cache serves where the same requests come one after the other.
+    pub sequential_hit_tokens: u128,
     /// Steps of the engine.
     pub steps: u64,
     /// Requests that run, averaged over the steps.

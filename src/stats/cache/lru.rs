@@ -94,6 +94,11 @@ impl Lru {
             .map(|total| u128::try_from(total).unwrap_or(0))
     }
 
+    /// How many blocks there are.
+    pub(super) fn blocks(&self) -> u64 {
+        self.stack.blocks()
+    }
+
     /// How many stack distances have occurred, or could have below the largest one.
     pub(super) fn distances(&self) -> u64 {
         self.steps.len() as u64

@@ -195,8 +195,11 @@ impl Caches {
         }
     }
 
-    /// The figures so far, with `working_set` distinct blocks seen.
-    pub(super) fn figures(&self, working_set: u64, bound: Option<&Bound>) -> CacheFigures {
+    /// The figures so far, with `unique_blocks` distinct blocks of prompts seen.
+    pub(super) fn figures(&self, unique_blocks: u64, bound: Option<&Bound>) -> CacheFigures {
+        // Those of answers take room too.
+        let named = if self.names_blocks { self.lru.blocks() } else { 0 };
+        let working_set = unique_blocks.max(named);
         let capacities = self.options.all_capacities(working_set);
         let mut rows = Vec::new();
         for (policy, study) in self.options.policies.iter().zip(&self.studies) {

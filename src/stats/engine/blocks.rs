@@ -38,6 +38,8 @@ pub(in crate::stats) struct EngineRequest<'a> {
     pub(in crate::stats) prompt: u64,
     /// Tokens of the answer, at least one.
     pub(in crate::stats) answer: u64,
+    /// The session that it continues or begins, as far as prompts tell; if asked for.
+    pub(in crate::stats) session: Option<u64>,
 }
 
 impl EngineRequest<'_> {
@@ -65,6 +67,8 @@ pub(in crate::stats) struct EngineBlocks {
     name_of: Vec<BlockNumber>,
     next: BlockNumber,
     followers: Option<Followers>,
+    /// The number of the next session, if sessions are looked for.
+    next_session: Option<u64>,
     numbers: Vec<BlockNumber>,
     names: Vec<BlockNumber>,
 }
@@ -84,6 +88,7 @@ impl EngineBlocks {
             name_of: Vec::new(),
             next: 0,
             followers: (answers == Answers::Inferred).then(Followers::default),
+            next_session: None,
             numbers: Vec::new(),
             names: Vec::new(),
         }
@@ -94,6 +99,13 @@ impl EngineBlocks {
         let next = numbering.len();
         let name_of = (0..next).collect();
         Self { numbering, name_of, next, ..Self::new(block_size, answers, false) }
+    }
+
+    /// The same, with the sessions of requests that continue each other.
+    pub(in crate::stats) fn with_sessions(mut self) -> Self {
+        self.followers.get_or_insert_default();
+        self.next_session = Some(0);
+        self
     }
 
     /// Names the blocks of the next request, which has ids.
@@ -111,31 +123,37 @@ impl EngineBlocks {
         let first_new = self.next;
         self.numbering.number(ids, &mut self.numbers)?;
         self.name_of.resize(self.numbering.len() as usize, UNNAMED);
-        if let Some(followers) = &mut self.followers {
-            followers.settle(record, &self.numbers, &mut self.name_of);
-        }
+        let followers = self.followers.as_mut();
+        let continued = followers.and_then(|f| f.settle(record, &self.numbers, &mut self.name_of));
+        let session = self.session(continued);
         self.names.clear();
         self.add_named()?;
+        let mut unknown =
+            Answer { prompt, answer, full, first: self.next, blocks: 0, session: session.unwrap_or(0) };
         match record.output_ids().filter(|_| !is_ignored) {
             Some(ids) => {
                 self.numbering.number(ids, &mut self.numbers)?;
                 self.name_of.resize(self.numbering.len() as usize, UNNAMED);
                 self.add_named()?;
             }
-            None if more > 0 && (self.has_room || self.followers.is_some()) => {
-                let first = self.add_anonymous(more)?;
-                if let Some(followers) = &mut self.followers {
-                    followers.wait_for(
-                        record,
-                        Answer { prompt, answer, full, first, blocks: more as u32 },
-                        &self.names,
-                    );
-                }
+            None if more > 0 && (self.has_room || self.answers == Answers::Inferred) => {
+                unknown.first = self.add_anonymous(more)?;
+                unknown.blocks = if self.answers == Answers::Inferred { more as u32 } else { 0 };
             }
             None => {}
         }
+        if let Some(followers) = self.followers.as_mut().filter(|_| session.is_some() || unknown.blocks > 0) {
+            followers.wait_for(record, unknown, &self.names);
+        }
         let known = self.names.iter().take_while(|&&name| name < first_new).count() as u32;
-        Ok(EngineRequest { names: &self.names, first_new, known, prompt, answer })
+        Ok(EngineRequest { names: &self.names, first_new, known, prompt, answer, session })
+    }
+
+    /// The session of a request that continues one of that session, if sessions are looked for.
+    fn session(&mut self, continued: Option<u64>) -> Option<u64> {
+        let next = self.next_session.as_mut()?;
+        *next += u64::from(continued.is_none());
+        Some(continued.unwrap_or(*next))
     }
 
     /// Appends the names of the blocks that have been numbered last.
@@ -175,7 +193,7 @@ impl EngineBlocks {
 
     /// How many requests have been found whose answers a later prompt quotes.
     pub(in crate::stats) fn inferred(&self) -> Option<u64> {
-        self.followers.as_ref().map(Followers::settled)
+        self.followers.as_ref().filter(|_| self.answers == Answers::Inferred).map(Followers::settled)
     }
 
     /// How many names there are.

@@ -26,8 +26,10 @@ pub(super) struct Answer {
     pub(super) full: u64,
     /// The name of its first block; those that follow count up.
     pub(super) first: BlockNumber,
-    /// How many blocks it fills.
+    /// How many blocks without ids it fills.
     pub(super) blocks: u32,
+    /// The session of the request.
+    pub(super) session: u64,
 }
 
 /// An answer that no prompt has quoted yet.
@@ -49,8 +51,14 @@ pub(super) struct Followers {
 
 impl Followers {
     /// Takes a request whose full blocks have these `numbers`: gives the blocks of the answers that it
-    /// quotes the names that they have had since.
-    pub(super) fn settle(&mut self, record: &Record, numbers: &[BlockNumber], name_of: &mut [BlockNumber]) {
+    /// quotes the names that they have had since. The session of the longest prompt that it continues.
+    pub(super) fn settle(
+        &mut self,
+        record: &Record,
+        numbers: &[BlockNumber],
+        name_of: &mut [BlockNumber],
+    ) -> Option<u64> {
+        let mut found = None;
         for (place, &number) in numbers.iter().enumerate() {
             // What is not named yet ends no earlier prompt.
             let name = name_of[number as usize];
@@ -58,7 +66,7 @@ impl Followers {
             let next = record.hash_ids.get(place + 1).copied();
             let before = waiting.len();
             waiting.retain_mut(|one| {
-                let Answer { prompt, answer, full, first, blocks } = one.answer;
+                let Answer { prompt, answer, full, first, blocks, session } = one.answer;
                 if full != place as u64 + 1 {
                     return true;
                 }
@@ -67,7 +75,8 @@ impl Followers {
                     one.patience -= 1;
                     return one.patience > 0;
                 }
-                self.settled += 1;
+                found = Some(session);
+                self.settled += u64::from(blocks > 0);
                 for (&number, name) in numbers[place + 1..].iter().zip(first..first + blocks) {
                     let known = &mut name_of[number as usize];
                     if *known == BlockNumber::MAX {
@@ -81,6 +90,7 @@ impl Followers {
                 self.waiting.remove(&name);
             }
         }
+        found
     }
 
     /// Notes the answer to a request whose blocks have these names.

@@ -13,12 +13,13 @@ pub(super) use sequential::Sequential;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use source::Request;
+use source::{Request, Session};
 use steps::Steps;
 
 use crate::error::Invalid;
-use crate::stats::cache::load::Load;
+use crate::stats::cache::load::{Load, LoadFigures};
 use crate::stats::cache::policy::{Point, Study};
+use crate::stats::cache::served::Server;
 use crate::stats::requests::RequestHits;
 use crate::stats::seen::Seen;
 use crate::stats::statistic::Bytes;
@@ -27,6 +28,9 @@ use crate::stats::statistic::Bytes;
 struct OneEngine {
     capacity: u64,
     steps: Steps,
+    /// The same one request after the other, to compare with.
+    alone: Sequential,
+    alone_hit_tokens: u128,
     /// Measured requests that do not fit.
     refused: u64,
 }
@@ -46,28 +50,37 @@ impl Together {
     pub(super) fn new(capacities: &[u64], block_size: u64, load: Load, has_hits: bool) -> Self {
         let engine = |&capacity: &u64| {
             let steps = Steps::new(capacity, block_size, load, has_hits);
-            OneEngine { capacity, steps, refused: 0 }
+            let alone = Sequential::new(capacity, block_size);
+            OneEngine { capacity, steps, alone, alone_hit_tokens: 0, refused: 0 }
         };
         let engines = capacities.iter().map(engine).collect();
         Self { block_size, load, engines, refused: has_hits.then(Vec::new) }
     }
 }
 
+/// The session of a request: as its record says, or else as its prompt tells.
+fn session(seen: &Seen) -> Option<Session> {
+    let told = || seen.engine.and_then(|request| request.session).map(|session| (false, session));
+    seen.session.map(|session| (true, session)).or_else(told)
+}
+
 impl Study for Together {
     fn access(&mut self, seen: &Seen) -> Result<(), Invalid> {
-        let Some(request) = &seen.engine else { return Ok(()) };
-        let blocks = request.tokens().div_ceil(self.block_size);
+        let Some(served) = &seen.engine else { return Ok(()) };
+        let blocks = served.tokens().div_ceil(self.block_size);
         let request = Rc::new(Request {
             index: seen.index,
             is_measured: seen.is_measured,
-            prompt: request.prompt,
-            answer: request.answer,
-            names: request.names.to_vec(),
+            prompt: served.prompt,
+            answer: served.answer,
+            names: served.names.to_vec(),
             arrival: (seen.timestamp.unwrap_or(seen.now) * 1e6) as i128,
-            session: seen.session.filter(|_| self.load.sessions),
+            session: session(seen).filter(|_| self.load.sessions),
         });
         for engine in &mut self.engines {
             if blocks <= engine.capacity {
+                let alone = engine.alone.serve(served) * self.block_size;
+                engine.alone_hit_tokens += if seen.is_measured { u128::from(alone) } else { 0 };
                 engine.steps.push(Rc::clone(&request));
                 continue;
             }
@@ -81,7 +94,7 @@ impl Study for Together {
     }
 
     fn bytes(&self) -> Bytes {
-        let simulated = self.engines.iter().map(|engine| engine.steps.bytes()).sum();
+        let simulated = self.engines.iter().map(|engine| engine.steps.bytes() + engine.alone.bytes()).sum();
         Bytes { simulated, ..Bytes::default() }
     }
 
@@ -110,7 +123,10 @@ impl Study for Together {
                 hit_tokens: counts.hit_tokens,
                 tokens: Some(counts.tokens),
                 refused: Some(engine.refused),
-                load: Some(engine.steps.figures()),
+                load: Some(LoadFigures {
+                    sequential_hit_tokens: engine.alone_hit_tokens,
+                    ..engine.steps.figures()
+                }),
             }
         };
         self.engines.iter().map(|engine| (engine.capacity, point(engine))).collect()

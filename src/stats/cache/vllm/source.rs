@@ -11,6 +11,9 @@ use foldhash::fast::RandomState;
 
 use crate::blocks::BlockNumber;
 
+/// A session: whether records name it, and its number.
+pub(super) type Session = (bool, u64);
+
 /// A request on its way into an engine.
 pub(super) struct Request {
     /// Its number, from 0.
@@ -26,7 +29,7 @@ pub(super) struct Request {
     /// Its time in nanoseconds.
     pub(super) arrival: i128,
     /// Its session, if turns wait for each other.
-    pub(super) session: Option<u64>,
+    pub(super) session: Option<Session>,
 }
 
 impl Request {
@@ -47,7 +50,7 @@ pub(super) struct Source {
     /// Turns whose time to enter has come late, since the one before them has ended.
     late: VecDeque<Rc<Request>>,
     /// Turns that wait, by session; a session is here while a turn of it is in the engine.
-    held: HashMap<u64, VecDeque<Rc<Request>>, RandomState>,
+    held: HashMap<Session, VecDeque<Rc<Request>>, RandomState>,
     bytes: usize,
 }
 
@@ -134,6 +137,6 @@ impl Source {
 
     /// Bytes in use.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes + 2 * size_of::<(u64, VecDeque<Rc<Request>>)>() * self.held.len()
+        self.bytes + 2 * size_of::<(Session, VecDeque<Rc<Request>>)>() * self.held.len()
     }
 }
