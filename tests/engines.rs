@@ -298,7 +298,7 @@ fn chats(turns: &[Turn]) -> (String, Vec<Served>) {
         let mut all = tokens.clone();
         all.extend((0..answer).map(|token| 100 + token));
         if is_quoted {
-            *tokens = all.clone();
+            tokens.clone_from(&all);
         }
         let mut id = |end: usize| {
             let next = numbers.len() as u64;

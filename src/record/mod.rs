@@ -12,6 +12,7 @@ pub mod kv_size;
 pub mod line;
 pub mod prompt;
 mod reader;
+pub(crate) mod recent;
 pub mod scan;
 mod sessions;
 pub mod time;

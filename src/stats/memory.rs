@@ -97,11 +97,11 @@ impl State {
     pub(super) fn can_forget(&self, budget: usize, simulated: usize) -> Result<(), Invalid> {
         if let Some(policy) = self.statistics.caches.as_ref().and_then(Caches::needs_all_blocks) {
             let name = policy.name();
-            let message = format!("--policy {name} needs all of the trace, which is more than --max-memory");
+            let message = format!("`policy` {name} needs all of the trace, which is more than `max_memory`");
             return Err(Invalid::over_limit(message));
         }
         if simulated > budget / 2 {
-            return Err(Invalid::over_limit("the caches of --policy hold more than --max-memory"));
+            return Err(Invalid::over_limit("the caches of `policy` hold more than `max_memory`"));
         }
         Ok(())
     }

@@ -81,7 +81,8 @@ impl Requests {
 
     /// The next row, if it is complete.
     pub(super) fn take(&mut self) -> Option<RequestReport> {
-        let row = self.rows.pop_front_if(|row| row.missing == 0)?;
+        self.rows.front().filter(|row| row.missing == 0)?;
+        let row = self.rows.pop_front()?;
         self.first += 1;
         let hits = self.columns.iter().cloned().zip(row.hits).collect();
         Some(RequestReport { line: row.line, tokens: row.tokens, hits })

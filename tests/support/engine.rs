@@ -82,136 +82,191 @@ struct State {
     was_admitted: bool,
 }
 
+/// An engine that ends a step before it plans the next.
+struct Engine<'a> {
+    requests: &'a [Served],
+    size: u64,
+    load: Load,
+    pool: Blocks,
+    states: Vec<State>,
+    to_come: VecDeque<usize>,
+    running: Vec<usize>,
+    waiting: VecDeque<usize>,
+    /// Turns that wait, by the sessions that are in the engine; and turns that may enter now.
+    held: BTreeMap<u64, VecDeque<usize>>,
+    late: VecDeque<usize>,
+    hits: Vec<Option<u64>>,
+    again: u64,
+    now: i64,
+}
+
 /// The hits of each request in tokens, `None` where it does not fit, and how often a request was preempted
-/// and admitted again; by the steps of a scheduler that ends a step before it plans the next.
+/// and admitted again.
 pub fn serve(requests: &[Served], size: u64, capacity: usize, load: Load) -> (Vec<Option<u64>>, u64) {
-    let mut pool = Blocks {
-        holds: vec![None; capacity],
-        users: vec![0; capacity],
-        free: (0..capacity).collect(),
-        clock: 0,
-    };
-    let mut states: Vec<State> =
-        requests.iter().map(|r| State { known: r.prompt, ..State::default() }).collect();
     let fits = |r: &Served| (r.prompt + r.answer - 1).div_ceil(size) <= capacity as u64;
-    let mut to_come: VecDeque<usize> = (0..requests.len()).filter(|&k| fits(&requests[k])).collect();
-    let (mut running, mut waiting): (Vec<usize>, VecDeque<usize>) = (Vec::new(), VecDeque::new());
-    // Turns of a session that is in the engine, and turns that may enter now.
-    let mut held: BTreeMap<u64, VecDeque<usize>> = BTreeMap::new();
-    let mut late: VecDeque<usize> = VecDeque::new();
-    let (mut hits, mut again, mut now) = (vec![None; requests.len()], 0, 0);
-    let session = |k: usize| requests[k].session.filter(|_| load.sessions);
-    loop {
-        // Who enters.
+    let mut engine = Engine {
+        requests,
+        size,
+        load,
+        pool: Blocks {
+            holds: vec![None; capacity],
+            users: vec![0; capacity],
+            free: (0..capacity).collect(),
+            clock: 0,
+        },
+        states: requests.iter().map(|r| State { known: r.prompt, ..State::default() }).collect(),
+        to_come: (0..requests.len()).filter(|&k| fits(&requests[k])).collect(),
+        running: Vec::new(),
+        waiting: VecDeque::new(),
+        held: BTreeMap::new(),
+        late: VecDeque::new(),
+        hits: vec![None; requests.len()],
+        again: 0,
+        now: 0,
+    };
+    while engine.step() {}
+    (engine.hits, engine.again)
+}
+
+impl Engine<'_> {
+    fn session(&self, k: usize) -> Option<u64> {
+        self.requests[k].session.filter(|_| self.load.sessions)
+    }
+
+    fn has_arrived(&self, k: usize) -> bool {
+        self.load.clock.is_none() || self.requests[k].arrival <= self.now
+    }
+
+    /// Whether there is anything left to do.
+    fn step(&mut self) -> bool {
+        self.enter();
+        if self.running.is_empty() && self.waiting.is_empty() {
+            let Some(&next) = self.to_come.front() else { return false };
+            self.now = self.now.max(self.requests[next].arrival);
+            return true;
+        }
+        let mut budget = self.load.step_tokens;
+        let (mut step, preempted) = self.plan_running(&mut budget);
+        if !preempted {
+            self.admit(&mut budget, &mut step);
+        }
+        let (per_token, per_step) = self.load.clock.unwrap_or_default();
+        self.now += per_step + per_token * (self.load.step_tokens - budget) as i64;
+        step.into_iter().for_each(|k| self.end(k));
+        true
+    }
+
+    fn enter(&mut self) {
         loop {
-            while let Some(&next) = to_come.front()
-                && (load.clock.is_none() || requests[next].arrival <= now)
-                && let Some(held) = session(next).and_then(|s| held.get_mut(&s))
+            while let Some(&next) = self.to_come.front()
+                && self.has_arrived(next)
+                && let Some(held) = self.session(next).and_then(|session| self.held.get_mut(&session))
             {
                 held.push_back(next);
-                to_come.pop_front();
+                self.to_come.pop_front();
             }
-            if load.clock.is_none() && running.len() + waiting.len() >= load.at_a_time {
-                break;
+            if self.load.clock.is_none() && self.running.len() + self.waiting.len() >= self.load.at_a_time {
+                return;
             }
-            let arrived = |next: &usize| load.clock.is_none() || requests[*next].arrival <= now;
-            let Some(next) = late.pop_front().or_else(|| to_come.pop_front_if(|next| arrived(next))) else {
-                break;
+            let has_next = self.to_come.front().is_some_and(|&next| self.has_arrived(next));
+            let next = match self.late.pop_front() {
+                Some(late) => late,
+                None if has_next => self.to_come.pop_front().unwrap(),
+                None => return,
             };
-            if let Some(session) = session(next) {
-                held.entry(session).or_default();
+            if let Some(session) = self.session(next) {
+                self.held.entry(session).or_default();
             }
-            waiting.push_back(next);
+            self.waiting.push_back(next);
         }
-        if running.is_empty() && waiting.is_empty() {
-            let Some(&next) = to_come.front() else { break };
-            now = now.max(requests[next].arrival);
-            continue;
-        }
-        let mut budget = load.step_tokens;
-        let mut step: Vec<(usize, u64)> = Vec::new();
-        let mut preempted = false;
-        let mut place = 0;
-        while place < running.len() && budget > 0 {
-            let k = running[place];
-            let tokens = (states[k].known - states[k].computed).min(budget);
-            let blocks = (states[k].computed + tokens).div_ceil(size) as usize;
-            while running.contains(&k) && blocks.saturating_sub(states[k].blocks.len()) > pool.free.len() {
-                let last = running.pop().unwrap();
-                pool.release(&std::mem::take(&mut states[last].blocks));
-                (states[last].computed, states[last].filled) = (0, 0);
-                waiting.push_front(last);
+    }
+
+    /// The running requests that compute something, and whether one was preempted.
+    fn plan_running(&mut self, budget: &mut u64) -> (Vec<usize>, bool) {
+        let (mut step, mut preempted) = (Vec::new(), false);
+        while step.len() < self.running.len() && *budget > 0 {
+            let k = self.running[step.len()];
+            let tokens = (self.states[k].known - self.states[k].computed).min(*budget);
+            let blocks = (self.states[k].computed + tokens).div_ceil(self.size) as usize;
+            while blocks.saturating_sub(self.states[k].blocks.len()) > self.pool.free.len() {
                 preempted = true;
-            }
-            if !running.contains(&k) {
-                break;
-            }
-            step.push((k, tokens));
-            compute(&mut pool, &mut states[k], &requests[k], size, tokens);
-            budget -= tokens;
-            place += 1;
-        }
-        while !preempted && budget > 0 && running.len() < load.at_a_time && !waiting.is_empty() {
-            let k = waiting[0];
-            let limit = (states[k].known.saturating_sub(1) / size) as usize;
-            let found = pool.find(&requests[k].ids[..limit.min(requests[k].ids.len())]);
-            let idle = found.iter().filter(|&&block| pool.users[block] == 0).count();
-            if states[k].known.div_ceil(size) as usize - found.len() + idle > pool.free.len() {
-                break;
-            }
-            waiting.pop_front();
-            running.push(k);
-            pool.share(&found);
-            let hit = found.len() as u64 * size;
-            if states[k].was_admitted {
-                again += 1
-            } else {
-                hits[k] = Some(hit)
-            }
-            let tokens = (states[k].known - hit).min(budget);
-            let state = &mut states[k];
-            (state.computed, state.filled, state.blocks, state.was_admitted) =
-                (hit, found.len(), found, true);
-            step.push((k, tokens));
-            compute(&mut pool, &mut states[k], &requests[k], size, tokens);
-            budget -= tokens;
-        }
-        let (per_token, per_step) = load.clock.unwrap_or_default();
-        now += per_step + per_token * (load.step_tokens - budget) as i64;
-        for (k, _) in step {
-            let state = &mut states[k];
-            if state.computed < state.known {
-                continue;
-            }
-            state.known += 1;
-            fill(&mut pool, state, &requests[k], size);
-            if state.known == requests[k].prompt + requests[k].answer {
-                pool.release(&std::mem::take(&mut state.blocks));
-                running.retain(|&other| other != k);
-                if let Some(session) = session(k) {
-                    match held.get_mut(&session).and_then(VecDeque::pop_front) {
-                        Some(next) => late.push_back(next),
-                        None => drop(held.remove(&session)),
-                    }
+                let last = self.running.pop().unwrap();
+                self.pool.release(&std::mem::take(&mut self.states[last].blocks));
+                (self.states[last].computed, self.states[last].filled) = (0, 0);
+                self.waiting.push_front(last);
+                if last == k {
+                    return (step, true);
                 }
             }
+            step.push(k);
+            self.compute(k, tokens);
+            *budget -= tokens;
+        }
+        (step, preempted)
+    }
+
+    fn admit(&mut self, budget: &mut u64, step: &mut Vec<usize>) {
+        while *budget > 0 && self.running.len() < self.load.at_a_time && !self.waiting.is_empty() {
+            let k = self.waiting[0];
+            let state = &mut self.states[k];
+            let limit = (state.known.saturating_sub(1) / self.size) as usize;
+            let ids = &self.requests[k].ids;
+            let found = self.pool.find(&ids[..limit.min(ids.len())]);
+            let idle = found.iter().filter(|&&block| self.pool.users[block] == 0).count();
+            if state.known.div_ceil(self.size) as usize - found.len() + idle > self.pool.free.len() {
+                return;
+            }
+            self.waiting.pop_front();
+            self.running.push(k);
+            self.pool.share(&found);
+            let hit = found.len() as u64 * self.size;
+            self.again += u64::from(state.was_admitted);
+            self.hits[k] = self.hits[k].or(Some(hit));
+            (state.computed, state.filled, state.blocks, state.was_admitted) =
+                (hit, found.len(), found, true);
+            let tokens = (state.known - hit).min(*budget);
+            step.push(k);
+            self.compute(k, tokens);
+            *budget -= tokens;
         }
     }
-    (hits, again)
-}
 
-fn compute(pool: &mut Blocks, state: &mut State, request: &Served, size: u64, tokens: u64) {
-    state.computed += tokens;
-    while (state.blocks.len() as u64) < state.computed.div_ceil(size) {
-        state.blocks.push(pool.take());
+    fn compute(&mut self, k: usize, tokens: u64) {
+        let state = &mut self.states[k];
+        state.computed += tokens;
+        while (state.blocks.len() as u64) < state.computed.div_ceil(self.size) {
+            state.blocks.push(self.pool.take());
+        }
+        self.fill(k);
     }
-    fill(pool, state, request, size);
-}
 
-/// The full blocks can be found of which all tokens are known.
-fn fill(pool: &mut Blocks, state: &mut State, request: &Served, size: u64) {
-    while (state.filled as u64 + 1) * size <= state.computed.min(state.known) {
-        pool.fill(state.blocks[state.filled], request.ids[state.filled]);
-        state.filled += 1;
+    /// The full blocks can be found of which all tokens are known.
+    fn fill(&mut self, k: usize) {
+        let state = &mut self.states[k];
+        while (state.filled as u64 + 1) * self.size <= state.computed.min(state.known) {
+            self.pool.fill(state.blocks[state.filled], self.requests[k].ids[state.filled]);
+            state.filled += 1;
+        }
+    }
+
+    /// The end of a step for a request.
+    fn end(&mut self, k: usize) {
+        let state = &mut self.states[k];
+        if state.computed < state.known {
+            return;
+        }
+        state.known += 1;
+        self.fill(k);
+        let state = &mut self.states[k];
+        if state.known < self.requests[k].prompt + self.requests[k].answer {
+            return;
+        }
+        self.pool.release(&std::mem::take(&mut state.blocks));
+        self.running.retain(|&other| other != k);
+        let Some(session) = self.session(k) else { return };
+        match self.held.get_mut(&session).and_then(VecDeque::pop_front) {
+            Some(next) => self.late.push_back(next),
+            None => drop(self.held.remove(&session)),
+        }
     }
 }

@@ -7,6 +7,7 @@ use crate::stats::engine::Answers;
 
 /// Which finite caches are studied.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct CacheOptions {
     /// Policies to report at each capacity; LRU if empty.
     pub policies: Vec<Policy>,
