@@ -266,7 +266,7 @@ fn same_prefixes(requests: &[Request]) -> Result<(), TestCaseError> {
         requests.iter().scan(0.0, |t, _| Some((*t, *t += f64::from(rng.u32(0..20))).0)).collect();
     let options = analysis(|o| o.top = 1000);
     let report = report_with(requests, &times, options);
-    let figures = report.prefixes.unwrap();
+    let figures = report.prefixes.value.unwrap();
     let mut ours: Vec<naive::SharedPrefix> = figures
         .rows
         .iter()

@@ -122,6 +122,7 @@ impl Arrivals {
             dispersion_10s: self.dispersion(),
             late: self.late,
             first_ms: self.first,
+            last_ms: self.now,
         })
     }
 }

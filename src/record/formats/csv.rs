@@ -3,7 +3,7 @@
 //! Fields are read as in RFC 4180; blank lines within a quoted field are lost. Columns that have no part
 //! in a record stay as fields of the same name, numbers as numbers. Our own table has the columns
 //! `timestamp` (ms), `input_length`, `output_length` and `hash_ids` (separated by blanks, or `[]` for a list
-//! without any: an empty field says nothing of blocks).
+//! without any: an empty field says nothing of blocks); if the first request has them, `output_hash_ids` too.
 
 use super::base::{DecodeLine, DecodedLines};
 use crate::error::{Invalid, InvalidKind};
@@ -19,11 +19,13 @@ pub(super) struct TableColumns {
     input: &'static str,
     output: &'static str,
     ids: Option<&'static str>,
+    output_ids: Option<&'static str>,
 }
 
 /// Our own table.
 pub(super) const OWN: TableColumns = TableColumns {
     ids: Some("hash_ids"),
+    output_ids: Some("output_hash_ids"),
     ..TableColumns::of_lengths("timestamp", Unit::Milliseconds, "input_length", "output_length")
 };
 
@@ -43,8 +45,11 @@ pub(super) const BURSTGPT: TableColumns =
 pub(super) const VIDUR: TableColumns =
     TableColumns::of_lengths("arrived_at", Unit::Seconds, "num_prefill_tokens", "num_decode_tokens");
 
-/// The first line of our own table.
-pub(super) const NAMES: &[u8] = b"timestamp,input_length,output_length,hash_ids\n";
+/// Appends the first line of our own table, perhaps with a column for the ids of answers.
+pub(super) fn write_names(has_output_ids: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"timestamp,input_length,output_length,hash_ids");
+    out.extend_from_slice(if has_output_ids { b",output_hash_ids\n" } else { b"\n" });
+}
 
 /// A list of ids that is empty.
 const NO_IDS: &str = "[]";
@@ -92,8 +97,15 @@ impl OpenRecord {
     }
 }
 
+fn write_list(ids: Option<&[u64]>, out: &mut Vec<u8>) {
+    match ids {
+        Some([]) => out.extend_from_slice(NO_IDS.as_bytes()),
+        ids => join_ids(ids.into_iter().flatten().copied(), b" ", out),
+    }
+}
+
 /// Appends a line of our own table.
-pub(super) fn write(request: &TraceLine, out: &mut Vec<u8>) {
+pub(super) fn write(request: &TraceLine, has_output_ids: bool, out: &mut Vec<u8>) {
     let mut number = itoa::Buffer::new();
     if let Some(time) = request.time {
         time.write(Unit::Milliseconds, out);
@@ -105,9 +117,10 @@ pub(super) fn write(request: &TraceLine, out: &mut Vec<u8>) {
         out.extend_from_slice(number.format(length).as_bytes());
     }
     out.push(b',');
-    match request.ids.as_deref() {
-        Some([]) => out.extend_from_slice(NO_IDS.as_bytes()),
-        ids => join_ids(ids.into_iter().flatten().copied(), b" ", out),
+    write_list(request.ids.as_deref(), out);
+    if has_output_ids {
+        out.push(b',');
+        write_list(request.output_ids.as_deref(), out);
     }
     out.push(b'\n');
 }
@@ -120,7 +133,7 @@ pub(super) fn column_names(line: &[u8]) -> Vec<String> {
 impl TableColumns {
     /// A table of lengths, without ids of blocks.
     const fn of_lengths(time: &'static str, unit: Unit, input: &'static str, output: &'static str) -> Self {
-        Self { time, clock: TimeForm::Number(unit), input, output, ids: None }
+        Self { time, clock: TimeForm::Number(unit), input, output, ids: None, output_ids: None }
     }
 
     /// A decoder for one file.
@@ -153,10 +166,13 @@ impl TableColumns {
             let index = names.iter().position(|name| name == wanted)?;
             Some(values[index].trim()).filter(|value| !value.is_empty())
         };
-        let Self { time, input, output, ids, .. } = self;
+        let Self { time, input, output, ids, output_ids, .. } = self;
         let input_length = value(input).ok_or_else(|| Invalid::value(format!("{input}: no value")))?;
-        let list: Option<Vec<u64>> = ids.and_then(value).map(id_list).transpose()?;
-        let used = [Some(*time), Some(*input), Some(*output), *ids];
+        let list = |column: Option<&'static str>| -> Result<Option<_>, Invalid> {
+            let Some(name) = column else { return Ok(None) };
+            Ok(value(name).map(|text| id_list(name, text)).transpose()?.map(Into::into))
+        };
+        let used = [Some(*time), Some(*input), Some(*output), *ids, *output_ids];
         let cells = names.iter().zip(values).map(|(name, value)| (name.as_str(), value));
         let rest = cells.filter(|(name, _)| !used.contains(&Some(*name)));
         let rest: Vec<(&str, String)> = rest.map(|(name, value)| (name, json(value))).collect();
@@ -164,7 +180,8 @@ impl TableColumns {
             time: value(time).map(|text| self.time(text)).transpose()?,
             input_length: whole_tokens(input, input_length)?,
             output_length: value(output).map(|text| whole_tokens(output, text)).transpose()?,
-            ids: list.map(Into::into),
+            ids: list(*ids)?,
+            output_ids: list(*output_ids)?,
             rest: rest.iter().map(|(name, value)| (*name, value.as_str())).collect(),
             ..TraceLine::default()
         };
@@ -190,11 +207,11 @@ impl TableColumns {
     }
 }
 
-fn id_list(text: &str) -> Result<Vec<u64>, Invalid> {
+fn id_list(name: &str, text: &str) -> Result<Vec<u64>, Invalid> {
     if text == NO_IDS {
         return Ok(Vec::new());
     }
-    let id = |id: &str| id.parse().map_err(|_| expected("hash_ids", "64-bit integers", id));
+    let id = |id: &str| id.parse().map_err(|_| expected(name, "64-bit integers", id));
     text.split_ascii_whitespace().map(id).collect()
 }
 
