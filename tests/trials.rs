@@ -153,7 +153,7 @@ fn values_are_grouped_as_jq_compares_them() {
     let expected: Vec<_> = expected.iter().map(|(value, n)| ((*value).to_owned(), *n)).collect();
     assert_eq!(found, expected);
     let table = run("trace-stats", &["--by", "m", "-f", "table"], &trace).ok();
-    for title in ["m = 1\n", "m = \"1\"\n", "m = (none)\n", "m = \"(none)\"\n", "m = text\n"] {
+    for title in ["\n1 ", "\n\"1\" ", "\n(none) ", "\n\"(none)\" ", "\ntext "] {
         assert_eq!(table.matches(title).count(), 1, "{title}");
     }
 }
@@ -205,7 +205,8 @@ fn figures_of_prefixes_and_windows_are_marked_once_blocks_are_forgotten() {
     assert!(report["bound"]["neither"].as_array().unwrap().contains(&json!("top")));
     let report = [&args[..], &["--top", "3", "--target", "50%"]].concat();
     let table = run("trace-stats", &report, &trace).ok();
-    assert!(table.contains("|  50 %  |  lru   | about "), "{table}");
+    let target = table.lines().find(|row| row.starts_with("50 %")).unwrap();
+    assert_eq!(target.matches("about ").count(), 4, "{target}");
     let windows =
         run("trace-stats", &[&args[..], &["--window", "60000req", "-f", "csv", "-c", "5M"]].concat(), &trace)
             .ok();
@@ -236,7 +237,7 @@ fn a_mooncake_file_has_the_names_of_the_format() {
     assert_eq!(run("trace-cat", &[], trace).ok(), expected);
     assert_eq!(run("trace-cat", &["--sort"], trace).ok(), expected);
     assert_eq!(run("trace-cat", &["--tail=1"], trace).ok(), expected);
-    let moved = run("trace-cat", &["--rebase", "--reblock=1024"], trace).ok();
+    let moved = run("trace-cat", &["--rebase"], trace).ok();
     assert_eq!(moved, expected.replace("5", "0"));
     let file = write(folder.path(), "t", expected);
     assert_eq!(run("trace-cat", &[&file], "").ok(), expected);
