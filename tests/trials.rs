@@ -238,7 +238,7 @@ fn a_mooncake_file_has_the_names_of_the_format() {
     assert_eq!(run("trace-cat", &["--sort"], trace).ok(), expected);
     assert_eq!(run("trace-cat", &["--tail=1"], trace).ok(), expected);
     let moved = run("trace-cat", &["--rebase"], trace).ok();
-    assert_eq!(moved, expected.replace("5", "0"));
+    assert_eq!(moved, expected.replace('5', "0"));
     let file = write(folder.path(), "t", expected);
     assert_eq!(run("trace-cat", &[&file], "").ok(), expected);
 }

@@ -66,7 +66,7 @@ pub(crate) fn files_at_once() -> usize {
     // A process may raise its own limit up to a hard one.
     let limit = getrlimit(Resource::Nofile);
     if limit.current < limit.maximum {
-        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit.clone() }).ok();
+        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).ok();
     }
     let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     usize::try_from(allowed.saturating_sub(OTHERS)).unwrap_or(usize::MAX).max(1)

@@ -71,13 +71,13 @@ impl OpenRecord {
     /// The cells of the record that ends with `line`; `None` if it does not end there.
     fn cells(&mut self, line: &str, out: &mut DecodedLines) -> Result<Option<Vec<String>>, Invalid> {
         let begun = self.lines > 0;
-        let found = if !begun {
-            cells(line)
-        } else {
+        let found = if begun {
             self.text.push('\n');
             self.text.push_str(line);
             // Without a quote the field goes on.
             line.contains('"').then(|| cells(&self.text)).flatten()
+        } else {
+            cells(line)
         };
         if found.is_some() {
             *self = Self::default();
