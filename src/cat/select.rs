@@ -1,8 +1,8 @@
 //! Which records are kept: by time, by lengths, by chance, the first or the last ones.
 
 use crate::cat::entry::{SourceRecord, no_timestamp};
-use crate::cat::sessions::Sessions;
 use crate::error::Invalid;
+use crate::record::sessions::Sessions;
 use crate::record::time::Millis;
 use crate::record::{LengthRange, first_bits};
 

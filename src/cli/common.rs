@@ -48,7 +48,7 @@ impl Default for Common {
 impl Common {
     /// How the input is read.
     pub(super) fn input(&self) -> InputOptions {
-        InputOptions { max_line: self.max_line, skip_invalid: self.skip_invalid }
+        InputOptions { max_line: self.max_line, skip_invalid: self.skip_invalid, ..InputOptions::default() }
     }
 
     /// Refuses a file that is given both as the output and with another option: each would overwrite the other.

@@ -8,6 +8,7 @@ use super::terminal::{columns, locale_is_unicode};
 use super::value::Value;
 use crate::blocks::BlockNumber;
 use crate::error::{Error, Result, printable};
+use crate::record::formats::Format as TraceFormat;
 use crate::record::kv_size::kv_bytes_per_token;
 use crate::report::{Canvas, Format, Style};
 use crate::stats::{
@@ -18,6 +19,7 @@ use crate::stats::{
 #[derive(Default)]
 pub struct Options {
     common: Common,
+    from_format: Option<TraceFormat>,
     block_size: Option<u64>,
     format: Option<Format>,
     percentiles: Vec<f64>,
@@ -93,6 +95,8 @@ impl Choice for Policy {
 /// Options that choose another mode, with which an option does not go, and why.
 type Modes = &'static [(&'static str, &'static str)];
 
+const FORMATS: Modes = &[("merge", "--merge reads what --partial wrote")];
+
 const A_REPORT: Modes = &[("partial", "--partial writes no report, so give it to --merge")];
 
 const ONE_RUN: Modes = &[
@@ -136,6 +140,9 @@ const OPTIONS: &[Opt<Options>] = &[
         .short('f')
         .not_with(A_REPORT)
         .choice::<_, Format>(|o, v| v.pick().map(|format| o.format = Some(format))),
+    opt("from-format")
+        .not_with(FORMATS)
+        .list::<_, Option<TraceFormat>>(|o, v| v.pick().map(|format| o.from_format = format)),
     opt("percentiles")
         .short('p')
         .not_with(A_REPORT)
@@ -300,6 +307,7 @@ impl Options {
             input: self.common.input(),
             output: self.common.output.clone(),
             mode: self.mode(),
+            format: self.from_format,
             block_size: self.block_size,
             percentiles: percentiles.to_vec(),
             analysis: self.analysis(),

@@ -6,6 +6,7 @@ use jiff::civil::DateTime;
 
 use super::options::HashOptions;
 use crate::blocks::{BlockChain, BlockHash};
+use crate::record::formats::Format;
 use crate::record::prompt::{
     Chat, Content, OutputLength, PromptReader, PromptRecord, Remarks, Timestamp, Turns,
 };
@@ -127,6 +128,17 @@ impl Output {
     }
 }
 
+/// What is wrong with a line; where it is of a trace, that comes first.
+#[cold]
+fn advised(line: &[u8], reason: String) -> String {
+    match Format::of_trace(line) {
+        Some(format) => format!(
+            "a record of a trace ({format}), not a prompt: read it with trace-stats, trace-synth or trace-cat ({reason})"
+        ),
+        None => reason,
+    }
+}
+
 /// One thread's work and the memory for it.
 pub(super) struct Worker {
     options: HashOptions,
@@ -180,7 +192,7 @@ impl Worker {
             out.requests.truncate(before.1);
             out.hashes.truncate(before.2);
             out.counts = before.3;
-            out.rejected.push((index, reason));
+            out.rejected.push((index, advised(line, reason)));
         }
     }
 

@@ -5,6 +5,8 @@
 //! whatever it does not understand goes to [`general`], which decides what is valid and says what is wrong.
 //! [`mod@line`] writes lines.
 
+mod block_size;
+pub(crate) mod edit;
 pub mod formats;
 pub mod general;
 pub(crate) mod json;
@@ -13,11 +15,14 @@ pub mod line;
 pub mod prompt;
 mod reader;
 pub mod scan;
+pub(crate) mod sessions;
 pub mod time;
 mod trace_record;
+pub mod turns;
 
 use crate::error::Invalid;
-pub use reader::{BlockSize, TraceReader};
+pub use block_size::BlockSize;
+pub use reader::TraceReader;
 pub(crate) use trace_record::first_bits;
 pub use trace_record::{
     DEFAULT_BLOCK_SIZE, LengthRange, MAX_BLOCK_SIZE, MAX_LENGTH, MAX_NEW_BLOCKS, MAX_TIME, Record,
@@ -28,5 +33,5 @@ pub use trace_record::{
 /// # Errors
 /// What is wrong with the line, without its place.
 pub fn parse(line: &[u8], record: &mut Record) -> Result<(), Invalid> {
-    if scan::scan(line, record) { Ok(()) } else { general::parse(line, record) }
+    general::parse_any(line, record)
 }

@@ -26,6 +26,8 @@ pub struct Task {
     pub output: Option<PathBuf>,
     /// What is written.
     pub mode: Mode,
+    /// The format of all files; if absent, the first line of each file tells.
+    pub format: Option<Format>,
     /// Tokens per block; if absent, what the records state.
     pub block_size: Option<u64>,
     /// Percentiles in the reports, in percent.
@@ -129,7 +131,7 @@ fn analyse(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Resu
     observer.end();
     let skipped = reader.skipped()?;
     running.finish(style, output, observer)?;
-    skipped.iter().for_each(|message| observer.note(message));
+    reader.remarks().iter().chain(&skipped).for_each(|message| observer.note(message));
     running.note_missing_field(observer);
     ended
 }
@@ -242,7 +244,7 @@ fn write_piece(task: &Task, piece: Option<Piece>, observer: &mut dyn Observer) -
     let skipped = reader.skipped()?;
     writer.finish(output.buffer());
     output.finish()?;
-    skipped.iter().for_each(|message| observer.note(message));
+    reader.remarks().iter().chain(&skipped).for_each(|message| observer.note(message));
     Ok(())
 }
 
@@ -309,7 +311,10 @@ fn note(task: &Task, figures: &Report, observer: &mut dyn Observer) {
 impl Task {
     fn open(&self) -> Result<TraceReader> {
         let input = Input::new(&self.files, self.input.clone())?;
-        Ok(TraceReader::new(input, Some(Format::Mooncake), self.block_size))
+        let memory = self.analysis.budget.unwrap_or(usize::MAX);
+        Ok(TraceReader::new(input, self.format, self.block_size)
+            .with_times_from_zero()
+            .with_session_memory(memory))
     }
 
     /// The block size of a trace without records.
