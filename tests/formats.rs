@@ -444,7 +444,7 @@ fn lists_of_full_blocks_have_true_figures() {
         &run(
             "trace-cat",
             &["-t", "vllm"],
-            row("[0]").replace("{", "{\"timestamp\": 0, \"output_length\": 1, "),
+            row("[0]").replace('{', "{\"timestamp\": 0, \"output_length\": 1, "),
         )
         .ok(),
     );

@@ -15,8 +15,16 @@ pub(super) struct Document {
     in_list: bool,
     /// How many brackets of the record are open.
     depth: u32,
-    in_string: bool,
-    escaped: bool,
+    text: Text,
+}
+
+/// Whether a place is in a string.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Text {
+    Outside,
+    Inside,
+    /// Behind a backslash.
+    Escaped,
 }
 
 /// How an input begins.
@@ -48,15 +56,7 @@ impl Beginning {
 
 impl Document {
     fn new() -> Self {
-        Self {
-            line: 1,
-            record_line: 1,
-            is_inside: false,
-            in_list: false,
-            depth: 0,
-            in_string: false,
-            escaped: false,
-        }
+        Self { line: 1, record_line: 1, is_inside: false, in_list: false, depth: 0, text: Text::Outside }
     }
 
     /// Whether a record has begun and not ended.
@@ -93,12 +93,12 @@ impl Document {
             return None;
         }
         while at < text.len() {
-            if self.in_string {
+            if self.text != Text::Outside {
                 at = self.pass_string(text, at);
                 continue;
             }
             match text[at] {
-                b'"' => self.in_string = true,
+                b'"' => self.text = Text::Inside,
                 b'{' | b'[' => self.depth += 1,
                 b'}' | b']' => self.depth = self.depth.saturating_sub(1),
                 b'\n' => {
@@ -121,18 +121,19 @@ impl Document {
 
     /// Ends the record wherever it is.
     pub(super) fn abandon(&mut self) {
-        (self.is_inside, self.in_string, self.escaped, self.depth) = (false, false, false, 0);
+        (self.is_inside, self.text, self.depth) = (false, Text::Outside, 0);
     }
 
     fn pass_string(&mut self, text: &[u8], at: usize) -> usize {
-        if std::mem::take(&mut self.escaped) {
+        if self.text == Text::Escaped {
+            self.text = Text::Inside;
             return at + 1;
         }
         match memchr2(b'"', b'\\', &text[at..]) {
             None => text.len(),
             Some(offset) => {
-                self.escaped = text[at + offset] == b'\\';
-                self.in_string = self.escaped;
+                let is_escape = text[at + offset] == b'\\';
+                self.text = if is_escape { Text::Escaped } else { Text::Outside };
                 at + offset + 1
             }
         }

@@ -36,21 +36,34 @@ pub(super) struct Lines {
     discarding: bool,
     at_end: bool,
     first: bool,
-    /// Whether a document may be cut into records.
-    documents: bool,
-    document: Option<Document>,
+    framing: Framing,
+}
+
+/// What an input is cut into.
+#[derive(Default)]
+enum Framing {
+    /// Lines.
+    #[default]
+    Lines,
+    /// Lines, unless it begins as a document.
+    LinesOrRecords,
+    /// The records of a document.
+    Records(Document),
 }
 
 impl Lines {
+    /// Lines, or the records of an input that begins as a document if `documents` allows it.
     pub(super) fn new(max_line: usize, documents: bool) -> Self {
-        Self { buffer: vec![0; READ_SIZE], max_line, documents, first: true, ..Self::default() }
+        let framing = if documents { Framing::LinesOrRecords } else { Framing::Lines };
+        Self { buffer: vec![0; READ_SIZE], max_line, framing, first: true, ..Self::default() }
     }
 
     /// Forgets the input that has ended, keeps the buffer.
     pub(super) fn restart(&mut self) {
         let buffer = std::mem::take(&mut self.buffer);
-        let Self { max_line, documents, .. } = *self;
-        *self = Self { buffer, max_line, documents, first: true, ..Self::default() };
+        let documents = !matches!(self.framing, Framing::Lines);
+        let framing = if documents { Framing::LinesOrRecords } else { Framing::Lines };
+        *self = Self { buffer, max_line: self.max_line, framing, first: true, ..Self::default() };
     }
 
     pub(super) fn buffer(&self) -> &[u8] {
@@ -64,18 +77,18 @@ impl Lines {
 
     /// The next complete line that is already in the buffer.
     pub(super) fn next_range(&mut self) -> Framed {
-        if self.first && self.documents && self.document.is_none() {
+        if self.first && matches!(self.framing, Framing::LinesOrRecords) {
             self.skip_byte_order_mark();
             match Beginning::of(&self.buffer[self.start..self.end]) {
                 Beginning::Document(document) => {
-                    self.document = Some(document);
+                    self.framing = Framing::Records(document);
                     self.scanned = self.start;
                 }
                 Beginning::Unknown if !self.at_end => return Framed::Empty,
                 Beginning::Unknown | Beginning::Lines => {}
             }
         }
-        if self.document.is_some() {
+        if matches!(self.framing, Framing::Records(_)) {
             return self.next_record();
         }
         if let Some(offset) = memchr(b'\n', &self.buffer[self.scanned..self.end]) {
@@ -108,7 +121,7 @@ impl Lines {
     /// The next record of a document.
     fn next_record(&mut self) -> Framed {
         self.first = false;
-        let Some(document) = &mut self.document else { return Framed::End };
+        let Framing::Records(document) = &mut self.framing else { return Framed::End };
         if !document.is_inside() {
             let begins = document.begin(&self.buffer[..self.end], self.scanned);
             self.scanned = begins.unwrap_or(self.end);
@@ -151,7 +164,7 @@ impl Lines {
     /// What has been read and not yet been cut into lines; empty while a line needs more care than that.
     #[inline]
     pub(super) fn unread(&self) -> &[u8] {
-        if self.first || self.discarding || self.document.is_some() {
+        if self.first || self.discarding || matches!(self.framing, Framing::Records(_)) {
             &[]
         } else {
             &self.buffer[self.start..self.end]

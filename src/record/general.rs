@@ -109,7 +109,7 @@ fn span_in(line: &[u8], raw: &RawValue) -> Range<usize> {
 /// Whether a record says what was asked, not only how long it was.
 pub(super) fn holds_prompt(object: &RawObject) -> bool {
     let is_filled = |name: &&str| object.get(name).is_some_and(|value| value.get().len() > 2);
-    PROMPTS.iter().any(|name| is_filled(name))
+    PROMPTS.iter().any(is_filled)
 }
 
 /// What to say of a line without a length; where the line is a prompt, it says what to do with it.

@@ -93,17 +93,19 @@ fn span(object: &RawObject, prefixes: &mut CachedPrefixes, out: &mut DecodedLine
     prefixes.push(&call, out)
 }
 
+/// An attribute of a span in OTLP's JSON.
+#[derive(serde::Deserialize)]
+struct Attribute<'a> {
+    #[serde(borrow)]
+    key: Cow<'a, str>,
+    #[serde(borrow)]
+    value: Option<&'a RawValue>,
+}
+
 /// Attributes as an object: they are one already, or OTLP's list of keys and values.
 fn attributes(value: &RawValue) -> Option<RawObject<'_>> {
     if let Some(object) = RawObject::in_value(value) {
         return Some(object);
-    }
-    #[derive(serde::Deserialize)]
-    struct Attribute<'a> {
-        #[serde(borrow)]
-        key: Cow<'a, str>,
-        #[serde(borrow)]
-        value: Option<&'a RawValue>,
     }
     let list: Vec<Attribute> = serde_json::from_str(value.get()).ok()?;
     // `{"intValue": "12"}` is 12.

@@ -1,7 +1,7 @@
 //! Logs of gateways and servers that report the tokens of each call.
 //!
 //! Sources: the APIs of `OpenAI`, Anthropic and Gemini (see `record::prompt::usage` for their names);
-//! `LiteLLM`'s docs/proxy/logging_spec (`StandardLoggingPayload`) and its spend logs; the model invocation
+//! `LiteLLM`'s documentation of its logs (`StandardLoggingPayload`) and its spend logs; the model invocation
 //! logs of Amazon Bedrock, whose `inputTokenCount` leaves out what was read from the cache or written to it.
 //! The time is that of the call, by any of the names that logs have for it. Where a session and the cached
 //! tokens are known, blocks follow from them (see `prefixes`). Nothing of what was said is kept.
