@@ -6,7 +6,7 @@ mod support;
 
 use std::process::Stdio;
 
-use support::{Ran, command, line, run, run_in, scratch, write};
+use support::{Ran, command, line, run, run_in, scratch, write, zstd};
 
 /// A trace whose third line is `bad`, and what `trace-stats` and `trace-cat` must say of it.
 const LINES: &[(&str, &str)] = &[
@@ -214,7 +214,7 @@ fn damaged_compressed_data_are_an_error() {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     std::io::Write::write_all(&mut encoder, trace.as_bytes()).unwrap();
     let gzip = encoder.finish().unwrap();
-    let zstd = zstd::encode_all(trace.as_bytes(), 1).unwrap();
+    let zstd = zstd(trace.as_bytes());
     for (name, bytes) in [("t.gz", gzip), ("t.zst", zstd)] {
         write(folder.path(), name, &bytes[..bytes.len() - 6]);
         let ran = run_in(folder.path(), "trace-stats", &[name, "--skip-invalid"], "");

@@ -216,7 +216,7 @@ fn a_read_that_fails_ends_the_run_with_its_file_and_whole_lines() {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(text.as_bytes()).unwrap();
     let packed = write(folder.path(), "t.gz", encoder.finish().unwrap());
-    let packed_zstd = write(folder.path(), "t.zst", zstd::encode_all(text.as_bytes(), 1).unwrap());
+    let packed_zstd = write(folder.path(), "t.zst", support::zstd(text.as_bytes()));
     let out = write(folder.path(), "out", "old");
     for file in [&trace, &packed, &packed_zstd] {
         let size = std::fs::metadata(file).unwrap().len() as usize;
@@ -266,7 +266,7 @@ fn reads_and_writes_in_pieces_and_interrupted_change_nothing() {
         assert_eq!(with(&library, name, args, &input, &faults).ok(), expected, "{name}");
     }
     let text: String = (0..40).map(|i| line(i, 1024, 7, &[0, i + 1])).collect();
-    let packed = write(folder.path(), "t.zst", zstd::encode_all(text.as_bytes(), 1).unwrap());
+    let packed = write(folder.path(), "t.zst", support::zstd(text.as_bytes()));
     let out = folder.path().join("out").display().to_string();
     with(&library, "trace-cat", &["-z=gzip", "-o", &out, &packed], "", &faults).ok();
     assert_eq!(with(&library, "trace-cat", &[&out], "", &faults).ok(), text);

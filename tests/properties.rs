@@ -12,7 +12,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use serde_json::Value;
 use support::naive::{self, Request};
-use support::{run, run_in, scratch};
+use support::{run, run_in, scratch, zstd};
 
 const BLOCK: u64 = 4;
 
@@ -141,7 +141,7 @@ fn split(folder: &Path, text: &str, cuts: &[usize]) -> Vec<String> {
             0 => part.into_bytes(),
             // Two members, as of files that were joined.
             1 => [&part[..part.len() / 2], &part[part.len() / 2..]].map(gzip).concat(),
-            _ => zstd::encode_all(part.as_bytes(), 1).unwrap(),
+            _ => zstd(part.as_bytes()),
         };
         names.push(format!("part{i}"));
         std::fs::write(folder.join(&names[i]), bytes).unwrap();

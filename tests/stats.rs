@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::Value;
-use support::{Ran, command, line, real, run, run_in, scratch, shell, write};
+use support::{Ran, command, line, real, run, run_in, scratch, shell, write, zstd};
 
 const TRACE: &str = "traces/conversation_trace.jsonl";
 
@@ -79,8 +79,8 @@ fn assert_same_in_every_form(trace: &str, folder: &Path) {
     members.extend(gzip(&trace.as_bytes()[half..]));
     assert_eq!(run("trace-stats", &args, &members).ok(), expected, "gzip of two members");
 
-    let mut frames = zstd::encode_all(&trace.as_bytes()[..half], 1).unwrap();
-    frames.extend(zstd::encode_all(&trace.as_bytes()[half..], 1).unwrap());
+    let mut frames = zstd(&trace.as_bytes()[..half]);
+    frames.extend(zstd(&trace.as_bytes()[half..]));
     assert_eq!(run("trace-stats", &args, &frames).ok(), expected, "zstd of two frames");
 
     let crlf = format!("\u{feff}{}", trace.replace('\n', "\r\n\r\n  \r\n"));

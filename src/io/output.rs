@@ -50,10 +50,11 @@ pub enum Compression {
     Zstd,
 }
 
+#[allow(clippy::large_enum_variant, reason = "a program has one of them")]
 enum Encoder {
     Plain(Sink),
     Gzip(flate2::write::GzEncoder<Sink>),
-    Zstd(zstd::stream::write::Encoder<'static, Sink>),
+    Zstd(zrip::FrameEncoder<Sink>),
 }
 
 impl Encoder {
@@ -122,8 +123,9 @@ impl Output {
                 Encoder::Gzip(flate2::write::GzEncoder::new(sink, flate2::Compression::default()))
             }
             Some(Compression::Zstd) => {
-                let encoder = zstd::stream::write::Encoder::new(sink, 3);
-                Encoder::Zstd(encoder.map_err(|e| Error::io(&self.name, e))?)
+                let encoder = zrip::FrameEncoder::new(sink, 3);
+                let encoder = encoder.map_err(|e| Error::io(&self.name, io::Error::other(e)))?;
+                Encoder::Zstd(encoder)
             }
         };
         Ok(self)

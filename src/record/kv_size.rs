@@ -20,6 +20,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::error::{Invalid, InvalidKind};
+
 /// Bytes of one cached number where the config states no type: half precision, as models are served.
 const DEFAULT_BYTES: u64 = 2;
 
@@ -109,14 +111,14 @@ struct Quantization {
 ///
 /// The text is no model config, a field is missing, or the model has layers whose share per token
 /// is not constant (sliding windows, linear attention and the like).
-pub fn kv_bytes_per_token(config_json: &str) -> Result<u64, String> {
+pub fn kv_bytes_per_token(config_json: &str) -> Result<u64, Invalid> {
     // A JSON array would do for a struct as far as serde is concerned.
     if !config_json.trim_start().starts_with('{') {
-        return Err("the model config is not a JSON object".into());
+        return Err(Invalid::malformed("the model config is not a JSON object"));
     }
     let outer: Config = serde_json::from_str(config_json).map_err(|e| {
         let what = if e.is_data() { "has an unexpected value" } else { "is not JSON" };
-        format!("the model config {what}: {e}")
+        Invalid::malformed(format!("the model config {what}: {e}"))
     })?;
     let nested = [&outer.text_config, &outer.llm_config, &outer.language_config];
     let model = nested.into_iter().flatten().next().map_or(&outer, |inner| &**inner);
@@ -144,7 +146,9 @@ pub fn kv_bytes_per_token(config_json: &str) -> Result<u64, String> {
     };
     let product = factors.into_iter().try_fold(layers, u64::checked_mul);
     product.filter(|&bytes| bytes > 0).ok_or_else(|| {
-        "the layers, heads and widths of the model config multiply to zero or to more than 64 bits".into()
+        Invalid::value(
+            "the layers, heads and widths of the model config multiply to zero or to more than 64 bits",
+        )
     })
 }
 
@@ -192,7 +196,7 @@ impl Config {
     }
 
     /// Bytes of one cached number, if the config states them for the cache itself.
-    fn cache_bytes(&self) -> Result<Option<u64>, String> {
+    fn cache_bytes(&self) -> Result<Option<u64>, Invalid> {
         let quantization = self.quantization_config.as_ref();
         if let Some(scheme) = quantization.and_then(|q| q.kv_cache_scheme.as_ref()) {
             return match scheme.get("num_bits").and_then(Value::as_u64) {
@@ -206,12 +210,12 @@ impl Config {
     }
 
     /// Bytes of one number of the model, if the config states a type.
-    fn model_bytes(&self) -> Result<Option<u64>, String> {
+    fn model_bytes(&self) -> Result<Option<u64>, Invalid> {
         first_type([self.dtype.as_ref(), self.torch_dtype.as_ref()])
     }
 
     /// KV heads of a layer: one per attention head unless the config states fewer.
-    fn kv_heads(&self) -> Result<u64, String> {
+    fn kv_heads(&self) -> Result<u64, Invalid> {
         // The first Falcon models state as many KV heads as heads although they share a single one.
         if self.multi_query == Some(true) && self.new_decoder_architecture != Some(true) {
             return Ok(1);
@@ -219,32 +223,32 @@ impl Config {
         self.num_key_value_heads.or(self.num_kv_heads).or(self.n_head_kv).map_or_else(|| self.heads(), Ok)
     }
 
-    fn heads(&self) -> Result<u64, String> {
+    fn heads(&self) -> Result<u64, Invalid> {
         required(self.num_attention_heads.or(self.n_head), "num_attention_heads")
     }
 
     /// Width of a head: an equal part of the hidden size unless the config states it.
-    fn head_dim(&self) -> Result<u64, String> {
+    fn head_dim(&self) -> Result<u64, Invalid> {
         if let Some(width) = self.head_dim {
             return Ok(width);
         }
         let hidden = required(self.hidden_size.or(self.n_embd), "hidden_size")?;
         let heads = self.heads()?;
         hidden.checked_div(heads).filter(|width| width * heads == hidden).ok_or_else(|| {
-            format!(
+            Invalid::value(format!(
                 "the model config has no head_dim, and hidden_size {hidden} is no multiple of {heads} heads"
-            )
+            ))
         })
     }
 }
 
 /// Bytes of the first type that is stated; "auto" states none.
-fn first_type(names: [Option<&String>; 2]) -> Result<Option<u64>, String> {
+fn first_type(names: [Option<&String>; 2]) -> Result<Option<u64>, Invalid> {
     let name = names.into_iter().flatten().find(|name| *name != "auto");
     name.map(|name| bytes_of(name)).transpose()
 }
 
-fn bytes_of(dtype: &str) -> Result<u64, String> {
+fn bytes_of(dtype: &str) -> Result<u64, Invalid> {
     let name = dtype.to_ascii_lowercase();
     match name.strip_prefix("torch.").unwrap_or(&name) {
         "float32" | "float" => Ok(4),
@@ -255,12 +259,15 @@ fn bytes_of(dtype: &str) -> Result<u64, String> {
     }
 }
 
-fn required(field: Option<u64>, name: &str) -> Result<u64, String> {
-    field.ok_or_else(|| instead(&format!("the model config does not state {name}")))
+fn required(field: Option<u64>, name: &str) -> Result<u64, Invalid> {
+    field.ok_or_else(|| Invalid {
+        kind: InvalidKind::MissingField,
+        ..instead(&format!("the model config does not state {name}"))
+    })
 }
 
-fn instead(why: &str) -> String {
-    format!("{why}; give --kv-bytes-per-token instead")
+fn instead(why: &str) -> Invalid {
+    Invalid::value(format!("{why}; give `kv_bytes_per_token` instead"))
 }
 
 #[cfg(test)]
@@ -283,9 +290,9 @@ mod tests {
 
     #[track_caller]
     fn refused(config: &str, name: &str) {
-        let message = kv_bytes_per_token(config).unwrap_err();
+        let message = kv_bytes_per_token(config).unwrap_err().message;
         assert!(message.contains(name), "{message}");
-        assert!(message.ends_with("; give --kv-bytes-per-token instead"), "{message}");
+        assert!(message.ends_with("; give `kv_bytes_per_token` instead"), "{message}");
     }
 
     #[test]
@@ -444,7 +451,7 @@ mod tests {
             (&LLAMA_8B.replace(r#"layers": 32"#, r#"layers": 0"#), "zero"),
             (&LLAMA_8B.replace("4096", "18446744073709551584"), "more than 64 bits"),
         ] {
-            let message = kv_bytes_per_token(text).unwrap_err();
+            let message = kv_bytes_per_token(text).unwrap_err().message;
             assert!(message.contains(expected), "{message}");
         }
     }

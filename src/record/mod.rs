@@ -14,6 +14,7 @@ pub mod kv_size;
 pub mod line;
 pub mod prompt;
 mod reader;
+pub(crate) mod recent;
 pub mod scan;
 pub(crate) mod sessions;
 pub mod time;

@@ -219,7 +219,10 @@ impl TraceReader {
         }
         // Lines of other formats are not read where they lie, and rows that are watched not without it.
         self.scanned &= self.decoder.is_none() && self.watch.is_none();
-        self.check()
+        self.check().map_err(|invalid| match self.format.name {
+            "mooncake" => invalid,
+            name => Invalid::new(invalid.kind, format!("{}, read as {name}", invalid.message)),
+        })
     }
 
     /// What to say of a line that cannot be read: where it is of another format, that comes first.
@@ -238,7 +241,7 @@ impl TraceReader {
         }
         if self.choice.is_some() {
             let message =
-                format!("{} (the line looks like {}: see --from-format)", invalid.message, other.spec().name);
+                format!("{} (the line looks like {}: see `from_format`)", invalid.message, other.spec().name);
             return Invalid::new(invalid.kind, message);
         }
         self.format.contradicted_by(other.spec().name)
@@ -333,7 +336,7 @@ impl TraceReader {
         let remark = |(format, file): &(Format, String)| {
             let spec = format.spec();
             let what = spec.remark.map(|remark| format!(": {remark}")).unwrap_or_default();
-            format!("{file}: read as {} (see --from-format){what}", spec.name)
+            format!("{file}: read as {} (see `from_format`){what}", spec.name)
         };
         self.found.iter().map(remark).collect()
     }

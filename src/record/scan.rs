@@ -43,11 +43,11 @@ static KEYS: [(&[u8], u8); 12] = [
     (b"delay\"", DELAY),
     (b"delay_ms\"", DELAY),
     (b"parent_chat_id\"", FOREIGN),
-    (b"play_id\"", FOREIGN),
+    (b"not_before_ms\"", FOREIGN),
 ];
 
 /// Keys of formats whose lines would pass for Mooncake's.
-pub(crate) const FOREIGN_KEYS: [&[u8]; 2] = [b"parent_chat_id\"", b"play_id\""];
+pub(crate) const FOREIGN_KEYS: [&[u8]; 2] = [b"parent_chat_id\"", b"not_before_ms\""];
 
 /// Levels of unknown values that are passed.
 pub(crate) const DEPTH: u32 = 8;
@@ -59,7 +59,7 @@ const IDS: u8 = 4;
 const TIME: u8 = 8;
 const BLOCK: u8 = 16;
 const DELAY: u8 = 32;
-/// Left to the general path, which looks at the whole line.
+/// Without a block size, which converted lines have, the line is left to the general path.
 const FOREIGN: u8 = 64;
 
 impl<'a> Scanner<'a> {
@@ -125,7 +125,6 @@ impl<'a> Scanner<'a> {
                     record.block_size_span = start..self.at;
                 }
                 IDS => self.ids(record)?,
-                FOREIGN => return None,
                 _ => self.pass_value(DEPTH)?,
             }
             self.spaces();
@@ -137,7 +136,8 @@ impl<'a> Scanner<'a> {
         }
         self.spaces();
         // A row with a delay in place of a time may hold only a part of its prompt.
-        (seen & INPUT != 0 && seen & (DELAY | TIME) != DELAY).then_some(())
+        let is_plain = seen & (DELAY | TIME) != DELAY && seen & (FOREIGN | BLOCK) != FOREIGN;
+        (seen & INPUT != 0 && is_plain).then_some(())
     }
 
     #[inline]

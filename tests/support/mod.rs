@@ -25,6 +25,11 @@ pub fn command(name: &str) -> Command {
     Command::new(binary(name))
 }
 
+/// The bytes as one frame of Zstandard, by another implementation than ours.
+pub fn zstd(bytes: &[u8]) -> Vec<u8> {
+    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+}
+
 /// What a finished run left behind, as text.
 #[derive(Debug)]
 pub struct Ran {

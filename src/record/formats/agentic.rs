@@ -26,8 +26,9 @@ pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
         }
         let ids = optional_ids(object)?;
         let play = object.required_text("play_id")?;
-        let scope = [&file.to_le_bytes(), play.as_bytes()];
-        let surrogate = |id: &u64| surrogate_id(&[b"play", scope[0], scope[1], &id.to_le_bytes()]);
+        // Every play has a range of ids of its own.
+        let first = surrogate_id(&[b"play", &file.to_le_bytes(), play.as_bytes()]);
+        let surrogate = |id: &u64| first.wrapping_add(*id);
         let name = |long, short| if object.has(short) { short } else { long };
         let request = TraceLine {
             time: object.time("not_before_ms", Unit::Milliseconds)?,

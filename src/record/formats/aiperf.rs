@@ -100,7 +100,7 @@ impl Increments {
         if self.is_late {
             return Err(Invalid::conflict(
                 "a row that can only hold what is new in its session, after rows that were taken for whole \
-                 prompts: give --from-format aiperf (or mooncake)",
+                 prompts: give `from_format` aiperf (or mooncake)",
             ));
         }
         Ok(Rows::Increments)
