@@ -141,6 +141,18 @@ fn a_record_of_another_format_is_an_error_with_its_line() {
 }
 
 #[test]
+fn a_first_line_that_is_nothing_leaves_the_format_to_the_next() {
+    for name in ["weka", "bailian", "claude-code", "azure", "mooncake"] {
+        let (_, sample, _) = SAMPLES.iter().find(|(format, ..)| *format == name).unwrap();
+        let expected = run("trace-cat", &["-q"], sample).ok();
+        let damaged = format!("{{\"timest\nnoise\n{sample}");
+        assert_eq!(run("trace-cat", &["-q", "--skip-invalid"], &damaged).ok(), expected, "{name}");
+        let ran = run("trace-cat", &[], &damaged);
+        assert!(ran.status == Some(1) && ran.stderr.starts_with("trace-cat: -:1: "), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn a_file_for_another_filter_names_it() {
     let prompt = "{\"prompt\": \"a\"}";
     for filter in ["trace-cat", "trace-stats", "trace-synth"] {

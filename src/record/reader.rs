@@ -160,11 +160,12 @@ impl TraceReader {
     #[cold]
     fn watch_rows(&mut self) -> Result<bool, Invalid> {
         let Some(mut watch) = self.watch.take() else { return Ok(true) };
-        match watch.look(self.input.line(), &self.record, self.block_size())? {
+        let rows = watch.look(self.input.line(), &self.record, self.block_size());
+        self.valid -= u64::from(!matches!(rows, Ok(Rows::Unclear | Rows::Whole)));
+        match rows? {
             Rows::Unclear => self.watch = Some(watch),
             Rows::Whole => {}
             Rows::Increments => {
-                self.valid -= 1;
                 self.format = Format::Aiperf.spec();
                 self.remember(Format::Aiperf);
                 self.decoder = Some(watch.decoder());
@@ -178,8 +179,10 @@ impl TraceReader {
     #[cold]
     fn start_file(&mut self) {
         let index = self.input.file_index();
-        self.file = Some(index);
-        let format = self.choice.unwrap_or_else(|| Format::detect(self.input.line()));
+        let known = self.choice.or_else(|| Format::of_first(self.input.line()));
+        // A line that is no record of anything leaves it to the next one.
+        self.file = known.map(|_| index);
+        let format = known.unwrap_or(Format::Mooncake);
         self.format = format.spec();
         let (name, _) = self.input.place();
         let facts = FileFacts {
@@ -244,7 +247,8 @@ impl TraceReader {
                 format!("{} (the line looks like {}: see `from_format`)", invalid.message, other.spec().name);
             return Invalid::new(invalid.kind, message);
         }
-        self.format.contradicted_by(other.spec().name)
+        let other = self.format.contradicted_by(other.spec().name);
+        Invalid::new(invalid.kind, format!("{} ({})", other.message, invalid.message))
     }
 
     /// Refuses a line that is valid here but means something else in its own format.

@@ -213,6 +213,22 @@ const FORMATS: [FormatSpec; 32] = {
         Spec::new(F::Weka, "weka", Lines(weka::is_first, weka::decoder)),
         Spec::new(F::Tracelab, "tracelab", JsonLike(tracelab::is_first, tracelab::decoder))
             .with_clock_times(),
+        Spec::new(F::Lmcache, "lmcache", JsonLike(lmcache::is_first, lmcache::decoder))
+            .with_clock_times()
+            .with_surrogate_ids(),
+        Spec::new(F::Tair, "tair", JsonLike(tair::is_first, tair::decoder)).with_clock_times(),
+        Spec::new(
+            F::KvcacheSimulator,
+            "kvcache-simulator",
+            JsonLike(simulator::is_first, simulator::decoder),
+        )
+        .with_surrogate_ids(),
+        Spec::new(F::Burstgpt, "burstgpt", Table(&csv::BURSTGPT)),
+        Spec::new(F::Azure, "azure", Table(&csv::AZURE)).with_clock_times(),
+        Spec::new(F::Vidur, "vidur", Table(&csv::VIDUR)),
+        Spec::new(F::Csv, "csv", Table(&csv::OWN)),
+        Spec::new(F::Guidellm, "guidellm", Json(seconds::decoder)),
+        Spec::new(F::Vllm, "vllm", Json(seconds::decoder)),
         Spec::new(F::TracelabReplay, "tracelab-replay", Text(is_replay, tracelab::replay_decoder)),
         Spec::new(F::ClaudeCode, "claude-code", JsonLike(claude::is_first, claude::decoder))
             .with_clock_times(),
@@ -259,23 +275,7 @@ const FORMATS: [FormatSpec; 32] = {
         )
         .with_surrogate_ids(),
         Spec::new(F::Aibrix, "aibrix", JsonLike(aibrix::is_first, aibrix::decoder)),
-        Spec::new(F::Lmcache, "lmcache", JsonLike(lmcache::is_first, lmcache::decoder))
-            .with_clock_times()
-            .with_surrogate_ids(),
-        Spec::new(F::Tair, "tair", JsonLike(tair::is_first, tair::decoder)).with_clock_times(),
-        Spec::new(
-            F::KvcacheSimulator,
-            "kvcache-simulator",
-            JsonLike(simulator::is_first, simulator::decoder),
-        )
-        .with_surrogate_ids(),
-        Spec::new(F::Burstgpt, "burstgpt", Table(&csv::BURSTGPT)),
-        Spec::new(F::Azure, "azure", Table(&csv::AZURE)).with_clock_times(),
-        Spec::new(F::Vidur, "vidur", Table(&csv::VIDUR)),
-        Spec::new(F::Csv, "csv", Table(&csv::OWN)),
         Spec::new(F::Usage, "usage", JsonLike(usage::is_usage, usage::decoder)).with_clock_times(),
-        Spec::new(F::Guidellm, "guidellm", Json(seconds::decoder)),
-        Spec::new(F::Vllm, "vllm", Json(seconds::decoder)),
     ]
 };
 
@@ -295,8 +295,14 @@ impl Format {
 
     /// The format that begins with this line; what fits no other is taken for Mooncake.
     pub fn detect(line: &[u8]) -> Self {
-        let found = if line.trim_ascii_start().starts_with(b"{") {
-            RawObject::parse(line).ok().and_then(|object| Self::of_object(&object))
+        Self::of_first(line).unwrap_or(Self::Mooncake)
+    }
+
+    /// The same, if the line is one of any format.
+    pub(in crate::record) fn of_first(line: &[u8]) -> Option<Self> {
+        if line.trim_ascii_start().starts_with(b"{") {
+            let object = RawObject::parse(line).ok()?;
+            Some(Self::of_object(&object).unwrap_or(Self::Mooncake))
         } else {
             let names = csv::column_names(line);
             let is_like = |spec: &&FormatSpec| match spec.reading {
@@ -305,8 +311,7 @@ impl Format {
                 _ => false,
             };
             SPECS.iter().find(is_like).map(|spec| spec.format)
-        };
-        found.unwrap_or(Self::Mooncake)
+        }
     }
 
     /// The format whose files begin with an object such as this.
