@@ -2,9 +2,8 @@
 
 use crate::cat::entry::{SourceRecord, no_timestamp};
 use crate::error::Invalid;
-use crate::record::sessions::Sessions;
 use crate::record::time::Millis;
-use crate::record::{LengthRange, first_bits};
+use crate::record::{LengthRange, Sessions, first_bits};
 
 /// What records must be like to be kept.
 #[derive(Clone, Debug, Default)]

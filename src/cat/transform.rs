@@ -11,17 +11,17 @@ use std::ops::Range;
 use memchr::memmem;
 
 use crate::cat::entry::SourceRecord;
-use crate::cat::ids::{Group, IdChange, IdMap, reblock};
+use crate::cat::ids::{Group, IdChange, IdMap, reblock, reblock_answer};
 use crate::cat::select::{Selection, Selector};
 use crate::cat::times::{Retimer, TimeChange};
 use crate::error::Invalid;
+use crate::record::Sessions;
 use crate::record::edit::LineEdits;
 use crate::record::formats::{Target, TargetWriter};
 use crate::record::line::{TraceLine, write_text};
-use crate::record::sessions::Sessions;
 use crate::record::time::{Millis, TimeOrder, Unit};
 use crate::record::turns::{FreshIds, SessionTurn, TurnConverter, Turns};
-use crate::record::{self, Record, general};
+use crate::record::{self, DEFAULT_BLOCK_SIZE, Record, general};
 
 /// Names of the field that tells how long after the answer before it a request is sent.
 const DELAYS: [&str; 2] = ["delay", "delay_ms"];
@@ -82,6 +82,9 @@ pub(super) struct Transformer {
     last_time: Option<f64>,
     order: TimeOrder,
     new_ids: Vec<u64>,
+    new_output_ids: Vec<u64>,
+    /// How many records have lost the ids of their answers.
+    lost_answers: u64,
     edits: LineEdits,
     tails: FreshIds,
 }
@@ -143,6 +146,8 @@ impl Transformer {
             last_time: None,
             order: TimeOrder::default(),
             new_ids: Vec::new(),
+            new_output_ids: Vec::new(),
+            lost_answers: 0,
             edits: LineEdits::default(),
             tails: FreshIds::default(),
         }
@@ -176,6 +181,13 @@ impl Transformer {
                 "{restarts} prompts do not continue their session: each begins a session of its own"
             ));
         }
+        if self.lost_answers > 0 {
+            let why = match self.turns {
+                Some(_) => "`turns` cuts blocks at other places",
+                None => "the format has no place for them",
+            };
+            notes.push(format!("the output_hash_ids of {} records are left out: {why}", self.lost_answers));
+        }
         notes.extend(
             self.order
                 .note()
@@ -195,7 +207,8 @@ impl Transformer {
         block_size: u64,
         out: &mut Vec<u8>,
     ) -> Result<Flow, Invalid> {
-        if self.plain && !entry.surrogate_ids && !entry.clock_time && entry.group == 0 {
+        let is_sized = block_size == DEFAULT_BLOCK_SIZE || entry.record.block_size.is_some();
+        if self.plain && is_sized && !entry.surrogate_ids && !entry.clock_time && entry.group == 0 {
             out.extend_from_slice(entry.line);
             out.push(b'\n');
             self.count(entry.record.timestamp);
@@ -273,7 +286,14 @@ impl Transformer {
     ) -> Result<(), Invalid> {
         self.new_ids.clear();
         self.new_ids.extend_from_slice(&record.hash_ids);
-        let mut new = NewValues { has_ids: record.has_ids, input_length: record.input_length, restarts: 0 };
+        self.new_output_ids.clear();
+        self.new_output_ids.extend_from_slice(&record.output_hash_ids);
+        let mut new = NewValues {
+            has_ids: record.has_ids,
+            has_output_ids: record.has_output_ids,
+            input_length: record.input_length,
+            restarts: 0,
+        };
         let session = match self.turns {
             Some(_) => self.sessions.key(line)?,
             None => None,
@@ -282,6 +302,11 @@ impl Transformer {
             let output_length = record.output_length.unwrap_or(0);
             let turn = SessionTurn { session, input_length: record.input_length, output_length, block_size };
             (new.input_length, new.restarts) = turns.convert(&turn, &mut self.new_ids, &mut new.has_ids)?;
+        }
+        if new.has_output_ids && new.input_length != record.input_length {
+            new.has_output_ids = false;
+            self.new_output_ids.clear();
+            self.lost_answers += 1;
         }
         let mut size = block_size;
         if let Some(wanted) = self.reblock {
@@ -293,7 +318,9 @@ impl Transformer {
             }
             let is_full = (self.new_ids.len() as u64) < new.input_length.div_ceil(size);
             // A list in memory is shorter than the address space.
-            reblock(&mut self.new_ids, usize::try_from(factor).unwrap_or(usize::MAX));
+            let factor = usize::try_from(factor).unwrap_or(usize::MAX);
+            reblock(&mut self.new_ids, factor);
+            reblock_answer(&mut self.new_output_ids, (new.input_length / block_size) as usize, factor);
             size = wanted;
             if is_full {
                 // Nothing is known of the prompt's last tokens, so the last id is that of a full block.
@@ -304,7 +331,7 @@ impl Transformer {
         if new.has_ids && self.target.needs_all_blocks() && (self.new_ids.len() as u64) < all {
             self.new_ids.push(self.tails.fresh());
         }
-        self.ids.map(group, &mut self.new_ids)?;
+        self.map_ids(group)?;
         let time = time.map(|time| self.retimer.finish(time)).transpose()?;
         self.count(time.map(Millis::as_f64).or(record.timestamp));
         if self.target == Target::Mooncake {
@@ -321,12 +348,24 @@ impl Transformer {
             input_length: new.input_length,
             output_length: record.output_length,
             ids: new.has_ids.then_some(Cow::Borrowed(&self.new_ids[..])),
+            output_ids: new.has_output_ids.then_some(Cow::Borrowed(&self.new_output_ids[..])),
             block_size: Some(size),
             session: name.as_deref(),
             delay: if self.target.holds_delays() { self.delay(line)?.map(|(_, delay)| delay) } else { None },
             ..TraceLine::default()
         };
-        self.writer.write(&request, line, out)
+        self.writer.write(&request, line, out)?;
+        self.lost_answers += u64::from(new.has_output_ids && !self.writer.has_output_ids());
+        Ok(())
+    }
+
+    /// Changes the ids of a prompt and then those of its answer, which have one numbering.
+    fn map_ids(&mut self, group: Group) -> Result<(), Invalid> {
+        let prompt = self.new_ids.len();
+        self.new_ids.append(&mut self.new_output_ids);
+        self.ids.map(group, &mut self.new_ids)?;
+        self.new_output_ids.extend(self.new_ids.drain(prompt..));
+        Ok(())
     }
 
     /// The delay of a record as it is written, and where in the line it stands.
@@ -357,7 +396,7 @@ impl Transformer {
         out: &mut Vec<u8>,
     ) -> Result<(), Invalid> {
         let delay = if self.retimer.scales() { self.delay(line)? } else { None };
-        let Self { edits, new_ids, .. } = self;
+        let Self { edits, new_ids, new_output_ids, .. } = self;
         if let Some((place, delay)) = delay {
             edits.replace(&place, |text| delay.write(Unit::Milliseconds, text));
         }
@@ -378,7 +417,18 @@ impl Transformer {
         if let Some(time) = time {
             edits.replace(&record.time_span, |text| time.write(Unit::Milliseconds, text));
         }
-        edits.prompt(line, record, new.input_length, new.has_ids.then_some(&new_ids[..]));
+        // Whoever reads ids must know the size of their blocks. One that is null counts as absent, but stands there.
+        let gets_size = new.has_ids
+            && block_size != DEFAULT_BLOCK_SIZE
+            && record.block_size.is_none()
+            && memmem::find(line, b"\"block_size\"").is_none();
+        let ids = new.has_ids.then_some(&new_ids[..]);
+        edits.prompt(line, record, new.input_length, ids, gets_size.then_some(block_size));
+        if !new.has_output_ids {
+            edits.replace(&record.output_ids_span, |text| text.extend_from_slice(b"null"));
+        } else if *new_output_ids != record.output_hash_ids {
+            edits.ids(line, &record.output_ids_span, new_output_ids);
+        }
         if record.block_size.is_some_and(|size| size != block_size) {
             edits.replace(&record.block_size_span, |text| number(block_size, text));
         }
@@ -390,6 +440,7 @@ impl Transformer {
 /// What a record has become.
 struct NewValues {
     has_ids: bool,
+    has_output_ids: bool,
     input_length: u64,
     restarts: u32,
 }

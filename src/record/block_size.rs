@@ -52,6 +52,7 @@ impl BlockSize {
         let is_full = |found: u64| found + 1 == expected && record.input_length < expected * size;
         let fits = |found: u64| found == expected || is_full(found);
         let Some(ids) = record.ids().filter(|ids| !fits(ids.len() as u64)) else {
+            check_output_ids(record, size)?;
             self.settled = Some(size);
             return Ok(());
         };
@@ -61,4 +62,23 @@ impl BlockSize {
         );
         Err(Invalid::new(InvalidKind::LengthMismatch, message))
     }
+}
+
+/// Checks that a record has as many ids of its answer as its lengths demand.
+#[inline]
+fn check_output_ids(record: &Record, size: u64) -> Result<(), Invalid> {
+    let Some(ids) = record.output_ids() else { return Ok(()) };
+    let Some(output) = record.output_length else {
+        let message = "missing field \"output_length\", which \"output_hash_ids\" needs";
+        return Err(Invalid::new(InvalidKind::MissingField, message));
+    };
+    let (found, expected) = (ids.len(), record.output_blocks(size));
+    if found as u64 == expected {
+        return Ok(());
+    }
+    let message = format!(
+        "{found} output_hash_ids for input_length {} and output_length {output}, expected {expected} of block size {size}",
+        record.input_length
+    );
+    Err(Invalid::new(InvalidKind::LengthMismatch, message))
 }

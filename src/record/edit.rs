@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::record::line::{HASH_IDS, write_ids};
+use crate::record::line::{BLOCK_SIZE, HASH_IDS, write_ids};
 use crate::record::trace_record::Record;
 
 /// The changes of one line, whose memory is used again for the next.
@@ -24,22 +24,41 @@ impl LineEdits {
         }
     }
 
-    /// Gives the prompt of a line, which is `record`, another length and other ids, if it has any.
-    pub(crate) fn prompt(&mut self, line: &[u8], record: &Record, length: u64, ids: Option<&[u64]>) {
+    /// Gives the prompt of a line, which is `record`, another length and other ids, if it has any, and a block size
+    /// where the line states none.
+    pub(crate) fn prompt(
+        &mut self,
+        line: &[u8],
+        record: &Record,
+        length: u64,
+        ids: Option<&[u64]>,
+        block_size: Option<u64>,
+    ) {
         if let Some(ids) = ids.filter(|ids| record.has_ids && *ids != record.hash_ids) {
-            let separator = separator(&line[record.ids_span.clone()]);
-            self.replace(&record.ids_span, |text| write_ids(ids, separator, text));
+            self.ids(line, &record.ids_span, ids);
         }
         let added = ids.filter(|_| !record.has_ids);
-        if length != record.input_length || added.is_some() {
-            self.replace(&record.input_span, |text| {
-                text.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
-                if let Some(ids) = added {
-                    text.extend_from_slice(HASH_IDS.separated().as_bytes());
-                    write_ids(ids, b", ", text);
-                }
-            });
+        if length == record.input_length && added.is_none() && block_size.is_none() {
+            return;
         }
+        self.replace(&record.input_span, |text| {
+            let mut number = itoa::Buffer::new();
+            text.extend_from_slice(number.format(length).as_bytes());
+            if let Some(size) = block_size {
+                text.extend_from_slice(BLOCK_SIZE.separated().as_bytes());
+                text.extend_from_slice(number.format(size).as_bytes());
+            }
+            if let Some(ids) = added {
+                text.extend_from_slice(HASH_IDS.separated().as_bytes());
+                write_ids(ids, b", ", text);
+            }
+        });
+    }
+
+    /// Replaces the list of ids at `place`.
+    pub(crate) fn ids(&mut self, line: &[u8], place: &Range<usize>, ids: &[u64]) {
+        let separator = separator(&line[place.clone()]);
+        self.replace(place, |text| write_ids(ids, separator, text));
     }
 
     /// Appends `line` with its changes and a newline, and forgets them.

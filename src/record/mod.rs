@@ -13,10 +13,11 @@ pub(crate) mod json;
 pub mod kv_size;
 pub mod line;
 pub mod prompt;
+pub(crate) mod raw;
 mod reader;
 pub(crate) mod recent;
 pub mod scan;
-pub(crate) mod sessions;
+mod sessions;
 pub mod time;
 mod trace_record;
 pub mod turns;
@@ -24,6 +25,7 @@ pub mod turns;
 use crate::error::Invalid;
 pub use block_size::BlockSize;
 pub use reader::TraceReader;
+pub(crate) use sessions::Sessions;
 pub(crate) use trace_record::first_bits;
 pub use trace_record::{
     DEFAULT_BLOCK_SIZE, LengthRange, MAX_BLOCK_SIZE, MAX_LENGTH, MAX_NEW_BLOCKS, MAX_TIME, Record,

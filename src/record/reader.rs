@@ -10,6 +10,7 @@ use crate::record::formats::{
 };
 use crate::record::general;
 use crate::record::scan::{scan, scan_line};
+use crate::record::sessions::Sessions;
 use crate::record::trace_record::Record;
 
 /// The records of an input whose files may be in different formats.
@@ -43,6 +44,8 @@ pub struct TraceReader {
     valid: u64,
     /// Whether the scanner has read the line before: then the next is read without looking for its end first.
     scanned: bool,
+    /// What tells the sessions of records, if that is asked for.
+    sessions: Option<Sessions>,
 }
 
 impl TraceReader {
@@ -66,6 +69,7 @@ impl TraceReader {
             block_size: BlockSize::new(block_size),
             valid: 0,
             scanned: false,
+            sessions: None,
         }
     }
 
@@ -87,6 +91,14 @@ impl TraceReader {
     #[must_use]
     pub fn with_session_memory(mut self, bytes: usize) -> Self {
         self.session_memory = bytes;
+        self
+    }
+
+    /// The same, where records are to have the number of their session. Where sessions are known by chains of
+    /// chats alone, these may take `max_bytes`.
+    #[must_use]
+    pub fn with_sessions(mut self, max_bytes: usize) -> Self {
+        self.sessions = Some(Sessions::new(max_bytes));
         self
     }
 
@@ -263,9 +275,24 @@ impl TraceReader {
     #[inline]
     fn check(&mut self) -> Result<(), Invalid> {
         self.record.line = self.input.lines_read();
-        let checked = self.block_size.check(&self.record);
+        let mut checked = self.block_size.check(&self.record);
+        if checked.is_ok() && self.sessions.is_some() {
+            checked = self.find_session();
+        }
         self.valid += u64::from(checked.is_ok());
         checked
+    }
+
+    #[cold]
+    fn find_session(&mut self) -> Result<(), Invalid> {
+        let line = match &self.place {
+            None => self.input.line(),
+            Some((place, _)) => self.decoded.line(place.clone()),
+        };
+        if let Some(sessions) = &mut self.sessions {
+            self.record.session = sessions.key(line)?;
+        }
+        Ok(())
     }
 
     /// The valid records that are left, each with memory of its own. A bad record is an error, after which

@@ -31,15 +31,18 @@ pub(crate) struct Scanner<'a> {
 }
 
 /// Keys up to their closing quote, the most common ones first.
-static KEYS: [(&[u8], u8); 12] = [
+static KEYS: [(&[u8], u16); 15] = [
     (b"timestamp\"", TIME),
     (b"input_length\"", INPUT),
     (b"output_length\"", OUTPUT),
     (b"hash_ids\"", IDS),
+    (b"output_hash_ids\"", OUTPUT_IDS),
     (b"block_size\"", BLOCK),
     (b"input_tokens\"", INPUT),
     (b"output_tokens\"", OUTPUT),
     (b"created_time\"", TIME),
+    (b"cached_tokens\"", CACHED),
+    (b"recorded_input_length\"", RECORDED),
     (b"delay\"", DELAY),
     (b"delay_ms\"", DELAY),
     (b"parent_chat_id\"", FOREIGN),
@@ -53,14 +56,17 @@ pub(crate) const FOREIGN_KEYS: [&[u8]; 2] = [b"parent_chat_id\"", b"not_before_m
 pub(crate) const DEPTH: u32 = 8;
 
 /// Known fields, as bits of the set that have been seen.
-const INPUT: u8 = 1;
-const OUTPUT: u8 = 2;
-const IDS: u8 = 4;
-const TIME: u8 = 8;
-const BLOCK: u8 = 16;
-const DELAY: u8 = 32;
+const INPUT: u16 = 1;
+const OUTPUT: u16 = 2;
+const IDS: u16 = 4;
+const TIME: u16 = 8;
+const BLOCK: u16 = 16;
+const CACHED: u16 = 32;
+const RECORDED: u16 = 64;
+const OUTPUT_IDS: u16 = 128;
+const DELAY: u16 = 256;
 /// Without a block size, which converted lines have, the line is left to the general path.
-const FOREIGN: u8 = 64;
+const FOREIGN: u16 = 512;
 
 impl<'a> Scanner<'a> {
     /// The start of a text.
@@ -124,7 +130,18 @@ impl<'a> Scanner<'a> {
                     record.block_size = Some(self.integer().filter(|b| (1..=MAX_BLOCK_SIZE).contains(b))?);
                     record.block_size_span = start..self.at;
                 }
-                IDS => self.ids(record)?,
+                CACHED => record.cached_tokens = Some(self.length()?),
+                RECORDED => record.recorded_input_length = Some(self.length()?),
+                IDS => {
+                    self.id_list(&mut record.hash_ids)?;
+                    record.has_ids = true;
+                    record.ids_span = start..self.at;
+                }
+                OUTPUT_IDS => {
+                    self.id_list(&mut record.output_hash_ids)?;
+                    record.has_output_ids = true;
+                    record.output_ids_span = start..self.at;
+                }
                 _ => self.pass_value(DEPTH)?,
             }
             self.spaces();
@@ -166,7 +183,7 @@ impl<'a> Scanner<'a> {
 
     /// The key after its opening quote: a known field's bit, or 0.
     #[inline]
-    fn key(&mut self) -> Option<u8> {
+    fn key(&mut self) -> Option<u16> {
         for &(name, field) in &KEYS {
             if self.line.get(self.at..).is_some_and(|rest| rest.starts_with(name)) {
                 self.at += name.len();
@@ -231,14 +248,6 @@ impl<'a> Scanner<'a> {
         // Below 10^15 both operands are exact, so the division rounds once, as a parser does.
         let exact = decimals > 0 && self.at - start <= 16;
         exact.then(|| mantissa as f64 / POWERS[decimals])
-    }
-
-    fn ids(&mut self, record: &mut Record) -> Option<()> {
-        let start = self.at;
-        record.has_ids = true;
-        self.id_list(&mut record.hash_ids)?;
-        record.ids_span = start..self.at;
-        Some(())
     }
 
     /// Appends the ids of a flat list.

@@ -9,7 +9,7 @@ use crate::record::json::RawObject;
 use crate::record::trace_record::first_bits;
 
 /// Names of the field that tells the session.
-const NAMES: [&str; 2] = ["session_id", "conversation_id"];
+const NAMES: [&str; 3] = ["session_id", "conversation_id", "session"];
 
 /// A session, as a hash of its name.
 pub(crate) type Session = u64;

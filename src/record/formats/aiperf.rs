@@ -124,7 +124,7 @@ impl Increments {
         let from_zero = counts_from_zero(&record.hash_ids);
         if let Some(session) = self.sessions.key(line)? {
             let (length, ids) = self.convert(session, record, self.block_size.get())?;
-            self.edits.prompt(line, record, length, ids.as_deref());
+            self.edits.prompt(line, record, length, ids.as_deref(), None);
         }
         out.push_line(from_zero, |text| self.edits.apply(line, text));
         Ok(())

@@ -6,13 +6,12 @@
 //! last reports its usage where the server was asked for it. A request that failed has no lengths and is
 //! passed over.
 
-use serde_json::value::RawValue;
-
 use super::base::{DecodeObject, FileFacts};
 use super::prefixes::{CachedPrefixes, Call};
 use crate::error::Invalid;
 use crate::record::json::RawObject;
 use crate::record::prompt::{Reported, reported, whole};
+use crate::record::raw::Json;
 use crate::record::time::Unit;
 
 pub(super) fn is_first(object: &RawObject) -> bool {
@@ -67,8 +66,8 @@ fn of_metrics(metrics: &RawObject) -> Reported {
 /// What the last response reports that reports anything: the text of one, or its events.
 fn of_responses(object: &RawObject) -> Result<Reported, Invalid> {
     let responses = object.list("responses")?;
-    let texts = |response: &&RawValue| -> Vec<String> {
-        let Some(response) = RawObject::in_value(response) else { return Vec::new() };
+    let texts = |response: &Json<'_>| -> Vec<String> {
+        let Some(response) = RawObject::in_value(*response) else { return Vec::new() };
         let packets = response.get("packets").map(|_| response.list("packets").unwrap_or_default());
         let packets = packets.unwrap_or_default().into_iter().filter_map(RawObject::in_value);
         response.text("text").into_iter().chain(packets.filter_map(|packet| packet.text("value"))).collect()

@@ -2,7 +2,8 @@
 //!
 //! Fields are read as in RFC 4180, but a quoted field must end in its line. Columns that have no part
 //! in a record stay as fields of the same name, numbers as numbers. Our own table has the columns
-//! `timestamp` (ms), `input_length`, `output_length` and `hash_ids` (separated by blanks).
+//! `timestamp` (ms), `input_length`, `output_length` and `hash_ids` (separated by blanks); if the first
+//! request has them, `output_hash_ids` too.
 
 use super::base::{DecodeLine, DecodedLines, FileFacts};
 use crate::error::{Invalid, InvalidKind};
@@ -18,6 +19,7 @@ pub(super) struct TableColumns {
     input: &'static str,
     output: &'static str,
     ids: Option<&'static str>,
+    output_ids: Option<&'static str>,
     session: Option<&'static str>,
     /// Those that it cannot do without.
     needed: &'static [&'static str],
@@ -26,6 +28,7 @@ pub(super) struct TableColumns {
 /// Our own table.
 pub(super) const OWN: TableColumns = TableColumns {
     ids: Some("hash_ids"),
+    output_ids: Some("output_hash_ids"),
     ..TableColumns::of_lengths(&["timestamp", "input_length"], Unit::Milliseconds, "output_length")
 };
 
@@ -50,11 +53,14 @@ pub(super) const VIDUR: TableColumns = TableColumns {
     ..TableColumns::of_lengths(&["arrived_at", "num_prefill_tokens"], Unit::Seconds, "num_decode_tokens")
 };
 
-/// The first line of our own table.
-pub(super) const NAMES: &[u8] = b"timestamp,input_length,output_length,hash_ids\n";
+/// Appends the first line of our own table, perhaps with a column for the ids of answers.
+pub(super) fn write_names(has_output_ids: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"timestamp,input_length,output_length,hash_ids");
+    out.extend_from_slice(if has_output_ids { b",output_hash_ids\n" } else { b"\n" });
+}
 
 /// Appends a line of our own table.
-pub(super) fn write(request: &TraceLine, out: &mut Vec<u8>) {
+pub(super) fn write(request: &TraceLine, has_output_ids: bool, out: &mut Vec<u8>) {
     let mut number = itoa::Buffer::new();
     if let Some(time) = request.time {
         time.write(Unit::Milliseconds, out);
@@ -67,6 +73,10 @@ pub(super) fn write(request: &TraceLine, out: &mut Vec<u8>) {
     }
     out.push(b',');
     join_ids(request.ids.iter().flat_map(|ids| ids.iter().copied()), b" ", out);
+    if has_output_ids {
+        out.push(b',');
+        join_ids(request.output_ids.iter().flat_map(|ids| ids.iter().copied()), b" ", out);
+    }
     out.push(b'\n');
 }
 
@@ -133,7 +143,16 @@ impl TableColumns {
     /// A table of lengths, without ids of blocks.
     const fn of_lengths(needed: &'static [&'static str; 2], unit: Unit, output: &'static str) -> Self {
         let [time, input] = *needed;
-        Self { time, clock: TimeForm::Number(unit), input, output, ids: None, session: None, needed }
+        Self {
+            time,
+            clock: TimeForm::Number(unit),
+            input,
+            output,
+            ids: None,
+            output_ids: None,
+            session: None,
+            needed,
+        }
     }
 
     /// A decoder for one file.
@@ -143,17 +162,21 @@ impl TableColumns {
 
     /// Adds the request of a line with these values.
     fn row(&self, row: &Row, out: &mut DecodedLines) -> Result<(), Invalid> {
-        let Self { time, input, output, ids, session, .. } = self;
+        let Self { time, input, output, ids, output_ids, session, .. } = self;
         let input_length = row.get(input).ok_or_else(|| Invalid::value(format!("{input}: no value")))?;
-        let list: Option<Vec<u64>> = ids.and_then(|ids| row.get(ids)).map(id_list).transpose()?;
-        let used = [Some(*time), Some(*input), Some(*output), *ids, *session];
+        let list = |column: Option<&'static str>| -> Result<Option<_>, Invalid> {
+            let Some(name) = column else { return Ok(None) };
+            Ok(row.get(name).map(|text| id_list(name, text)).transpose()?.map(Into::into))
+        };
+        let used = [Some(*time), Some(*input), Some(*output), *ids, *output_ids, *session];
         let rest = row.cells().filter(|(name, _)| !used.contains(&Some(*name)));
         let rest: Vec<(&str, String)> = rest.map(|(name, value)| (name, json(value))).collect();
         let request = TraceLine {
             time: row.get(time).map(|text| self.time(text)).transpose()?,
             input_length: whole_tokens(input, input_length)?,
             output_length: row.get(output).map(|text| whole_tokens(output, text)).transpose()?,
-            ids: list.map(Into::into),
+            ids: list(*ids)?,
+            output_ids: list(*output_ids)?,
             session: session.and_then(|session| row.get(session)),
             rest: rest.iter().map(|(name, value)| (*name, value.as_str())).collect(),
             ..TraceLine::default()
@@ -176,8 +199,8 @@ impl TableColumns {
     }
 }
 
-fn id_list(text: &str) -> Result<Vec<u64>, Invalid> {
-    let id = |id: &str| id.parse().map_err(|_| expected("hash_ids", "64-bit integers", id));
+fn id_list(name: &str, text: &str) -> Result<Vec<u64>, Invalid> {
+    let id = |id: &str| id.parse().map_err(|_| expected(name, "64-bit integers", id));
     text.split_ascii_whitespace().map(id).collect()
 }
 

@@ -9,12 +9,12 @@
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
-use serde_json::value::RawValue;
 
 use super::base::{DecodeLine, DecodedLines, FileFacts, id_of, named_ids};
 use crate::error::Invalid;
 use crate::record::json::{RawObject, expected, json_reason, text_of};
 use crate::record::line::TraceLine;
+use crate::record::raw::Json;
 use crate::record::time::{Millis, Unit};
 use crate::record::trace_record::MAX_NEW_BLOCKS;
 
@@ -27,15 +27,14 @@ pub(super) fn decoder(_: &FileFacts) -> DecodeLine {
     // The block before each block that is not the first of its prompt.
     let mut parents: HashMap<u64, u64, RandomState> = HashMap::default();
     Box::new(move |line, out| {
-        let batch: Vec<&RawValue> =
-            serde_json::from_str(text_of(line)?).map_err(|e| Invalid::malformed(json_reason(&e)))?;
+        let batch = Json::parse(text_of(line)?).map_err(|e| Invalid::malformed(json_reason(&e)))?;
+        let batch = batch.items().unwrap_or_default();
         let [time, events, ..] = batch[..] else {
             return Err(Invalid::malformed("expected a batch of events: [time, [events], rank]"));
         };
         let wrong = || expected("time", "a number of seconds", time.get());
         let time = Millis::parse(time.get(), Unit::Seconds).ok_or_else(wrong)?;
-        let events: Vec<&RawValue> =
-            serde_json::from_str(events.get()).map_err(|_| Invalid::value("expected a list of events"))?;
+        let events = events.items().ok_or_else(|| Invalid::value("expected a list of events"))?;
         events.into_iter().try_for_each(|event| {
             let event = RawObject::of("events", event)?;
             if event.text("type").is_some_and(|kind| kind == "BlockStored") {

@@ -29,8 +29,7 @@ pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
         let trace = trace.as_ref().unwrap_or(object);
         let session = trace.text("sessionId").or_else(|| trace.text("id"));
         let mut calls = Vec::new();
-        for value in serde_json::from_str::<Vec<&serde_json::value::RawValue>>(list.get()).unwrap_or_default()
-        {
+        for value in list.items().unwrap_or_default() {
             let call = RawObject::of("observations", value)?;
             calls.push((call.date("startTime")?, call));
         }

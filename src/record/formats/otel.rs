@@ -9,13 +9,12 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
 use super::base::{DecodeObject, DecodedLines, FileFacts};
 use super::prefixes::{CachedPrefixes, Call};
 use crate::error::Invalid;
 use crate::record::json::RawObject;
 use crate::record::prompt::{reported, whole};
+use crate::record::raw::Json;
 
 /// Attributes that name the session, in the order of how well.
 const SESSIONS: [&str; 5] =
@@ -93,23 +92,17 @@ fn span(object: &RawObject, prefixes: &mut CachedPrefixes, out: &mut DecodedLine
     prefixes.push(&call, out)
 }
 
-/// An attribute of a span in OTLP's JSON.
-#[derive(serde::Deserialize)]
-struct Attribute<'a> {
-    #[serde(borrow)]
-    key: Cow<'a, str>,
-    #[serde(borrow)]
-    value: Option<&'a RawValue>,
-}
-
 /// Attributes as an object: they are one already, or OTLP's list of keys and values.
-fn attributes(value: &RawValue) -> Option<RawObject<'_>> {
+fn attributes(value: Json<'_>) -> Option<RawObject<'_>> {
     if let Some(object) = RawObject::in_value(value) {
         return Some(object);
     }
-    let list: Vec<Attribute> = serde_json::from_str(value.get()).ok()?;
     // `{"intValue": "12"}` is 12.
-    let inner = |value| Some(RawObject::in_value(value)?.fields().next()?.1);
-    let fields = list.into_iter().filter_map(|attribute| Some((attribute.key, inner(attribute.value?)?)));
-    Some(RawObject::of_fields(fields.collect()))
+    let attribute = |item| {
+        let item = RawObject::in_value(item)?;
+        let value = RawObject::in_value(item.get("value")?)?;
+        let found = value.fields().next()?.1;
+        Some((Cow::Owned(item.text("key")?), found))
+    };
+    Some(RawObject::of_fields(value.items()?.into_iter().filter_map(attribute).collect()))
 }

@@ -15,6 +15,7 @@ use super::base::{DecodeLine, DecodedLines, FileFacts, LocalIds, counts_from_zer
 use crate::error::Invalid;
 use crate::record::json::{RawObject, expected};
 use crate::record::line::{self, TraceLine};
+use crate::record::raw::Json;
 use crate::record::scan::{DEPTH, Scanner};
 use crate::record::time::{Millis, Unit};
 
@@ -85,7 +86,7 @@ impl WekaDecoder {
             let message = format!("hash_id_scope: expected \"local\" or \"global\", found \"{scope}\"");
             return Err(Invalid::value(message));
         };
-        let id = object.get("id").map_or("null", serde_json::value::RawValue::get);
+        let id = object.get("id").map_or("null", Json::get);
         let mut conversation = Conversation { id, block_size, is_global, agent: None, unnamed: 0 };
         self.requests(object, &mut conversation, out)
     }
@@ -98,9 +99,9 @@ impl WekaDecoder {
     ) -> Result<(), Invalid> {
         for raw in list.list("requests")? {
             let object = RawObject::of("requests", raw)?;
-            let time = object.get("t").map(serde_json::value::RawValue::get);
+            let time = object.get("t").map(Json::get);
             if object.text("type").as_deref() == Some("subagent") {
-                let agent = object.get("agent_id").map(serde_json::value::RawValue::get);
+                let agent = object.get("agent_id").map(Json::get);
                 let mut inner = of.enter(agent, of.time(time)?);
                 self.requests(&object, &mut inner, out)?;
                 continue;

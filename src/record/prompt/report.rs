@@ -34,7 +34,8 @@ pub(crate) fn reported(object: &RawObject) -> Reported {
 impl RawObject<'_> {
     /// The text at a path.
     pub(crate) fn text_at(&self, path: &str) -> Option<String> {
-        let raw = value_at(self, path)?;
-        Some(serde_json::from_str(raw.get()).unwrap_or_else(|_| raw.get().to_owned()))
+        let found = value_at(self, path)?;
+        let raw = found.json().get();
+        Some(serde_json::from_str(raw).unwrap_or_else(|_| raw.to_owned()))
     }
 }
