@@ -11,8 +11,8 @@ use crate::error::{Error, Result, printable};
 use crate::record::kv_size::kv_bytes_per_token;
 use crate::report::{Canvas, Format, Style};
 use crate::stats::{
-    AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, Load, Mode, Piece, Policy, Service, Task,
-    Warmup, WindowSize,
+    AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, Load, Mode, Piece, Policy, RequestUse,
+    ServerHits, Service, Task, Warmup, WindowSize,
 };
 
 /// The most requests that run at a time in an open loop: vLLM's `max_num_seqs` unless it is told otherwise.
@@ -36,6 +36,8 @@ pub struct Options {
     load: LoadOptions,
     answers: Answers,
     lines: Lines,
+    check: Check,
+    servers: Vec<ServerHits>,
     kv_bytes_per_token: Option<u64>,
     /// The same from the configuration of a model.
     model_kv_bytes: Option<u64>,
@@ -115,6 +117,14 @@ enum Lines {
     Requests,
 }
 
+/// Whether hits are compared with those that servers recorded.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Check {
+    #[default]
+    None,
+    Hits,
+}
+
 /// How requests come to engines, as typed.
 #[derive(Default)]
 struct LoadOptions {
@@ -149,6 +159,14 @@ const ONE_ENGINE: Modes = &[
     ONE_RUN[1],
     ("window", "requests that are served together end after the window"),
     ("every", "requests that are served together end after the report"),
+];
+
+const ONE_CHECK: Modes = &[
+    ONE_RUN[0],
+    ONE_RUN[1],
+    ("window", "the hits of single requests are compared in one report"),
+    ("by", "the hits of single requests are compared in one report"),
+    ("approx", "a sample of blocks has no hits of single requests"),
 ];
 
 const ONE_LIST: Modes = &[
@@ -214,6 +232,8 @@ const OPTIONS: &[Opt<Options>] = &[
         .value(|o, v| service(v).map(|service| o.load.service = Some(service))),
     opt("sessions").not_with(ONE_ENGINE).flag(|o| o.load.sessions = true),
     opt("async-scheduling").not_with(ONE_ENGINE).flag(|o| o.load.async_scheduling = true),
+    opt("check-against").not_with(ONE_CHECK).file(|o, v| scrape(v).map(|servers| o.servers = servers)),
+    opt("check-hits").not_with(ONE_CHECK).flag(|o| o.check = Check::Hits),
     opt("per-request").not_with(ONE_LIST).flag(|o| o.lines = Lines::Requests),
     opt("kv-bytes-per-token")
         .not_with(ONE_RUN)
@@ -276,6 +296,10 @@ const RULES: &[Rule<Options>] = &[
         |o| !o.has_sizes() && o.policies.iter().any(|policy| matches!(policy, Policy::Fifo | Policy::Lfu)),
         "--policy fifo and lfu are simulated at chosen sizes: name them with --capacity, or give --curve",
     ),
+    (
+        |o| !o.servers.is_empty() && o.capacities.is_empty(),
+        "--check-against compares a server with caches: name their sizes with --capacity",
+    ),
     (|o| !o.has_sizes() && !o.policies.is_empty(), "--policy goes with --capacity or --curve"),
     (
         |o| o.capacities.is_empty() && o.has_engine(),
@@ -291,8 +315,8 @@ const RULES: &[Rule<Options>] = &[
          together: give --concurrency or --service",
     ),
     (
-        |o| o.lines == Lines::Requests && o.policies.contains(&Policy::Opt),
-        "--policy opt looks back from the end of the input: it does not go with --per-request",
+        |o| (o.lines == Lines::Requests || o.check == Check::Hits) && o.policies.contains(&Policy::Opt),
+        "--policy opt looks back from the end of the input: it goes neither with --per-request nor with --check-hits",
     ),
     (
         |o| o.answers == Answers::Inferred && o.hit_rule() == HitRule::Reference,
@@ -443,13 +467,17 @@ impl Options {
                 kv_bytes_per_token: self.kv_bytes(),
                 load: self.load.load(),
                 answers: self.answers,
-                per_request: self.lines == Lines::Requests,
+                requests: RequestUse {
+                    listed: self.lines == Lines::Requests,
+                    checked: self.check == Check::Hits,
+                },
                 ..CacheOptions::default()
             },
             approx: self.approx,
             top: self.top,
             pictures: self.has_charts(),
             budget: self.budget(),
+            servers: self.servers.clone(),
             ..AnalysisOptions::default()
         }
     }
@@ -568,6 +596,14 @@ fn sample_size(value: &Value) -> Result<usize, String> {
         return Err(format!("a sample of {size} blocks is too small; expected 100 or more"));
     }
     Ok(usize::try_from(size).unwrap_or(usize::MAX))
+}
+
+/// The counters of a server in a file.
+fn scrape(value: &Value) -> Result<Vec<ServerHits>, String> {
+    let path = value.file()?;
+    let name = path.display();
+    let text = std::fs::read_to_string(&path).map_err(|e| format!("{name}: {e}"))?;
+    ServerHits::of_scrape(&text).map_err(|message| format!("{name}: {message}"))
 }
 
 fn model_kv_bytes(value: &Value) -> Result<u64, String> {

@@ -9,13 +9,14 @@ use crate::record::json::{RawObject, cut, expected, implausible, text_of, whole_
 use crate::record::trace_record::{MAX_BLOCK_SIZE, MAX_TIME, Record};
 
 /// The known fields, each with the names it may have; the places in this list are used below.
-const NAMES: [&[&str]; 6] = [
+const NAMES: [&[&str]; 7] = [
     &["timestamp", "created_time"],
     &["input_length", "input_tokens"],
     &["output_length", "output_tokens"],
     &["hash_ids"],
     &["block_size"],
     &["output_hash_ids"],
+    &["cached_tokens"],
 ];
 
 /// Fields that hold prompts: a line with one of them, and without a length, is for `trace-hash`.
@@ -45,12 +46,13 @@ pub fn parse(line: &[u8], record: &mut Record) -> Result<(), Invalid> {
         return Err(Invalid::malformed(format!("expected a JSON object, found {}", kind(text))));
     }
     let object = RawObject::parse(line)?;
-    let [time, input, output, ids, size, output_ids] = known_fields(&object)?;
+    let [time, input, output, ids, size, output_ids, cached] = known_fields(&object)?;
     let Some(input) = input else {
         return Err(Invalid::new(InvalidKind::MissingField, no_length(&object)));
     };
     record.input_length = whole_tokens("input_length", input.get())?;
     record.output_length = output.map(|v| whole_tokens("output_length", v.get())).transpose()?;
+    record.cached_tokens = cached.map(|v| whole_tokens("cached_tokens", v.get())).transpose()?;
     record.timestamp = time.map(|v| timestamp(v.get())).transpose()?;
     record.block_size = size.map(|v| block_size(v.get())).transpose()?;
     record.has_ids = ids.is_some();

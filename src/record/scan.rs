@@ -31,7 +31,7 @@ pub(crate) struct Scanner<'a> {
 }
 
 /// Keys up to their closing quote, the most common ones first.
-static KEYS: [(&[u8], u8); 9] = [
+static KEYS: [(&[u8], u8); 10] = [
     (b"timestamp\"", TIME),
     (b"input_length\"", INPUT),
     (b"output_length\"", OUTPUT),
@@ -41,6 +41,7 @@ static KEYS: [(&[u8], u8); 9] = [
     (b"input_tokens\"", INPUT),
     (b"output_tokens\"", OUTPUT),
     (b"created_time\"", TIME),
+    (b"cached_tokens\"", CACHED),
 ];
 
 /// Known fields, as bits of the set that have been seen.
@@ -50,6 +51,7 @@ const IDS: u8 = 4;
 const TIME: u8 = 8;
 const BLOCK: u8 = 16;
 const OUTPUT_IDS: u8 = 32;
+const CACHED: u8 = 64;
 
 impl<'a> Scanner<'a> {
     /// The start of a text.
@@ -105,6 +107,7 @@ impl<'a> Scanner<'a> {
                     record.input_span = start..self.at;
                 }
                 OUTPUT => record.output_length = Some(self.length()?),
+                CACHED => record.cached_tokens = Some(self.length()?),
                 TIME => {
                     record.timestamp = Some(self.timestamp()?);
                     record.time_span = start..self.at;

@@ -202,8 +202,8 @@ impl<'a> Running<'a> {
             style.window(&window, out);
         }
         analysis.add(record).map_err(|message| reader.input().error(message))?;
-        if self.task.mode == Mode::Requests {
-            while let Some(row) = analysis.take_request() {
+        while let Some(row) = analysis.take_request() {
+            if self.task.mode == Mode::Requests {
                 style.request(&row, out);
             }
         }
@@ -233,7 +233,9 @@ impl<'a> Running<'a> {
         }
         analysis.finish();
         while let Some(row) = analysis.take_request() {
-            style.request(&row, output.buffer());
+            if self.task.mode == Mode::Requests {
+                style.request(&row, output.buffer());
+            }
         }
         if let Some(window) = analysis.last_window() {
             style.window(&window, output.buffer());
@@ -361,6 +363,9 @@ fn note_engines(figures: &Report, observer: &mut dyn Observer) {
             "{refused} of {} requests need more than {blocks} blocks: refused by `policy` {policy}, and in none of its figures",
             figures.requests
         ));
+    }
+    if !figures.checks.is_empty() && figures.checks.iter().all(|check| check.requests == 0) {
+        observer.note("no record has \"cached_tokens\" to be compared by `check_hits`");
     }
     for thrashing in Thrashing::all(figures) {
         observer.note(&thrashing.to_string());

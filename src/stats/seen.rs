@@ -54,6 +54,8 @@ pub(super) struct Seen<'a> {
     pub(super) line: u64,
     /// Its session, where that was asked for.
     pub(super) session: Option<u64>,
+    /// Prompt tokens that the server found in its cache.
+    pub(super) recorded_hit: Option<u64>,
     /// Prompt tokens.
     pub(super) input_length: u64,
     /// Generated tokens.
@@ -165,7 +167,8 @@ impl Intake {
     #[inline(always)]
     pub(super) fn record<'a>(&'a mut self, record: &'a Record) -> Result<Seen<'a>, Invalid> {
         let seen = self.begin(record.input_length, record.output_length, record.timestamp);
-        let seen = Seen { line: record.line, session: record.session, ..seen };
+        let (line, session, recorded_hit) = (record.line, record.session, record.cached_tokens);
+        let seen = Seen { line, session, recorded_hit, ..seen };
         let Some(ids) = record.ids() else { return Ok(seen) };
         let mut cached = None;
         if record.has_output_ids && self.engine.is_none() {
@@ -226,6 +229,7 @@ impl Intake {
             index: self.requests - 1,
             line: 0,
             session: None,
+            recorded_hit: None,
             input_length,
             output_length,
             timestamp,
