@@ -34,7 +34,7 @@ pub struct Options {
     ttls: Vec<u64>,
     warmup: Warmup,
     load: LoadOptions,
-    answers: Answers,
+    answers: Option<Answers>,
     lines: Lines,
     check: Check,
     servers: Vec<ServerHits>,
@@ -224,7 +224,9 @@ const OPTIONS: &[Opt<Options>] = &[
     opt("ttl").not_with(ONE_RUN_AND_REPORT).value(|o, v| v.add_new_to(&mut o.ttls, Value::duration_ms)),
     opt("warmup").not_with(ONE_RUN).value(|o, v| warmup(v).map(|warmup| o.warmup = warmup)),
     opt("hits").not_with(A_REPORT).choice::<_, HitRule>(|o, v| v.pick().map(|rule| o.hit_rule = Some(rule))),
-    opt("outputs").not_with(ONE_RUN).choice::<_, Answers>(|o, v| v.pick().map(|answers| o.answers = answers)),
+    opt("outputs")
+        .not_with(ONE_RUN)
+        .choice::<_, Answers>(|o, v| v.pick().map(|answers| o.answers = Some(answers))),
     opt("concurrency").not_with(ONE_ENGINE).value(|o, v| v.positive().map(|n| o.load.concurrency = Some(n))),
     opt("step-tokens").not_with(ONE_ENGINE).value(|o, v| v.positive().map(|n| o.load.step_tokens = Some(n))),
     opt("service")
@@ -319,8 +321,8 @@ const RULES: &[Rule<Options>] = &[
         "--policy opt looks back from the end of the input: it goes neither with --per-request nor with --check-hits",
     ),
     (
-        |o| o.answers == Answers::Inferred && o.hit_rule() == HitRule::Reference,
-        "--outputs infer is for engines: give --hits engine or --policy vllm",
+        |o| o.answers.is_some() && o.hit_rule() == HitRule::Reference && !o.has_engine(),
+        "--outputs is for engines, since only they keep answers: give --hits engine or --policy vllm",
     ),
     (
         |o| o.policies.contains(&Policy::Opt) && (o.window.is_some() || o.every.is_some()),
@@ -349,9 +351,9 @@ impl LoadOptions {
         self.step_tokens.is_some() || self.sessions || self.async_scheduling
     }
 
-    /// Whether something is said that makes no difference.
+    /// Whether it is not said that requests are served together, which the rest is about.
     fn is_pointless(&self) -> bool {
-        self.has_details() && self.load().is_sequential()
+        self.has_details() && self.concurrency.is_none() && self.service.is_none()
     }
 
     /// The same with what holds where nothing is said. In an open loop the number that run is limited as
@@ -466,7 +468,7 @@ impl Options {
                 ttls: self.ttls.clone(),
                 kv_bytes_per_token: self.kv_bytes(),
                 load: self.load.load(),
-                answers: self.answers,
+                answers: self.answers.unwrap_or_default(),
                 requests: RequestUse {
                     listed: self.lines == Lines::Requests,
                     checked: self.check == Check::Hits,

@@ -270,7 +270,7 @@ fn write_piece(task: &Task, piece: Option<Piece>, observer: &mut dyn Observer) -
     let mut output = Output::create(task.output.as_deref())?;
     let new =
         |block_size, out: &mut Vec<u8>| PartialWriter::new(block_size, piece, task.analysis.budget, out);
-    let mut writer = None;
+    let (mut writer, mut has_answers) = (None, false);
     // A piece without its end cannot be merged, so an error or a signal needs no care here.
     while reader.advance(|status| {
         observer.progress(status);
@@ -280,6 +280,7 @@ fn write_piece(task: &Task, piece: Option<Piece>, observer: &mut dyn Observer) -
             Some(writer) => writer,
             None => writer.insert(new(reader.block_size(), output.buffer())),
         };
+        has_answers |= reader.record().has_output_ids;
         let added = writer.add(reader.record(), output.buffer());
         added.map_err(|message| reader.input().error(message))?;
         output.end_record()?;
@@ -289,6 +290,10 @@ fn write_piece(task: &Task, piece: Option<Piece>, observer: &mut dyn Observer) -
     let skipped = reader.skipped()?;
     writer.finish(output.buffer());
     output.finish()?;
+    if has_answers {
+        observer
+            .note("pieces do not hold \"output_hash_ids\": hits of engines will be those without answers");
+    }
     skipped.iter().for_each(|message| observer.note(message));
     Ok(())
 }
