@@ -702,11 +702,11 @@ pub fn input(data: &[u8]) {
 /// A model's `config.json`: the same figure whatever the order of its fields and its white space.
 pub fn config(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    match kv_bytes_per_token(&text) {
+    match kv_bytes_per_token(&text, None) {
         Ok(bytes) => {
             assert!(bytes > 0);
             if let Ok(value) = serde_json::from_str::<Value>(&text) {
-                assert_eq!(kv_bytes_per_token(&value.to_string()), Ok(bytes));
+                assert_eq!(kv_bytes_per_token(&value.to_string(), None), Ok(bytes));
             }
         }
         Err(reason) => check_reason(&reason.message),

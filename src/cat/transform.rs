@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
+use memchr::memmem;
+
 use crate::cat::edit::{LineEdits, separator};
 use crate::cat::entry::SourceRecord;
 use crate::cat::ids::{Group, IdChange, IdMap, reblock, reblock_answer};
@@ -15,9 +17,9 @@ use crate::cat::times::{Retimer, TimeChange};
 use crate::cat::turns::{SessionTurn, TurnConverter, Turns};
 use crate::error::Invalid;
 use crate::record::formats::{Target, TargetWriter};
-use crate::record::line::{HASH_IDS, TraceLine, write_ids, write_text};
+use crate::record::line::{BLOCK_SIZE, HASH_IDS, TraceLine, write_ids, write_text};
 use crate::record::time::{Millis, TimeOrder, Unit};
-use crate::record::{self, Record, Sessions, general};
+use crate::record::{self, DEFAULT_BLOCK_SIZE, Record, Sessions, general};
 
 /// All that may happen to records.
 #[derive(Clone, Debug, Default)]
@@ -182,7 +184,8 @@ impl Transformer {
         block_size: u64,
         out: &mut Vec<u8>,
     ) -> Result<Flow, Invalid> {
-        if self.plain && !entry.surrogate_ids && !entry.clock_time && entry.group == 0 {
+        let is_sized = block_size == DEFAULT_BLOCK_SIZE || entry.record.block_size.is_some();
+        if self.plain && is_sized && !entry.surrogate_ids && !entry.clock_time && entry.group == 0 {
             out.extend_from_slice(entry.line);
             out.push(b'\n');
             self.count(entry.record.timestamp);
@@ -373,9 +376,18 @@ impl Transformer {
             edits.replace(&record.output_ids_span, |text| write_ids(new_output_ids, separator, text));
         }
         let gets_ids = new.has_ids && !record.has_ids;
-        if new.input_length != record.input_length || gets_ids {
+        // Whoever reads ids must know the size of their blocks. One that is null counts as absent, but stands there.
+        let gets_size = new.has_ids
+            && block_size != DEFAULT_BLOCK_SIZE
+            && record.block_size.is_none()
+            && memmem::find(line, b"\"block_size\"").is_none();
+        if new.input_length != record.input_length || gets_ids || gets_size {
             edits.replace(&record.input_span, |text| {
                 number(new.input_length, text);
+                if gets_size {
+                    text.extend_from_slice(BLOCK_SIZE.separated().as_bytes());
+                    number(block_size, text);
+                }
                 if gets_ids {
                     text.extend_from_slice(HASH_IDS.separated().as_bytes());
                     write_ids(new_ids, b", ", text);

@@ -1,25 +1,29 @@
 //! Options of `trace-stats`.
 
+use std::path::{Path, PathBuf};
+
 use super::choice::{Choice, NamedValues};
 use super::common::{Common, CommonOptions, HasCommon};
 use super::memory::default_max_memory;
-use super::spec::{Opt, Rule, Spec, opt};
-use super::terminal::{columns, locale_is_unicode};
+use super::spec::{Group, Opt, Rule, Spec, opt};
+use super::terminal::{columns, known_columns, locale_is_unicode};
 use super::value::Value;
 use crate::blocks::BlockNumber;
 use crate::error::{Error, Result, printable};
 use crate::record::kv_size::kv_bytes_per_token;
-use crate::report::{Canvas, Format, Style};
+use crate::report::{Canvas, ENOUGH, Format, Style};
 use crate::stats::{
     AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, Load, Mode, Piece, Policy, RequestUse,
     ServerHits, Service, Task, Warmup, WindowSize,
 };
+use crate::tokens::find_model;
 
 /// The most requests that run at a time in an open loop: vLLM's `max_num_seqs` unless it is told otherwise.
 const OPEN_LOOP_CONCURRENCY: u64 = 256;
 
 /// What the user has typed.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "one per flag of the command line")]
 pub struct Options {
     common: Common,
     block_size: Option<u64>,
@@ -29,6 +33,7 @@ pub struct Options {
     policies: Vec<Policy>,
     capacities: Vec<Capacity>,
     curve: bool,
+    exact: bool,
     plot: Option<Letters>,
     targets: Vec<f64>,
     ttls: Vec<u64>,
@@ -39,8 +44,9 @@ pub struct Options {
     check: Check,
     servers: Vec<ServerHits>,
     kv_bytes_per_token: Option<u64>,
-    /// The same from the configuration of a model.
-    model_kv_bytes: Option<u64>,
+    /// The configuration of a model, which says the same, or the model's name.
+    model_config: Option<PathBuf>,
+    kv_dtype: Option<KvType>,
     by: Option<String>,
     approx: Option<usize>,
     top: usize,
@@ -83,6 +89,26 @@ impl Choice for Format {
         ("prometheus", Self::Prometheus),
         ("html", Self::Html),
         ("svg", Self::Svg),
+    ];
+}
+
+/// The type of the numbers in a KV cache, by the names that vLLM gives them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct KvType {
+    /// Bytes of a number; those of the model if it has no own.
+    bytes: Option<u64>,
+}
+
+impl Choice for KvType {
+    const NAMES: NamedValues<Self> = &[
+        ("auto", Self { bytes: None }),
+        ("fp8", Self { bytes: Some(1) }),
+        ("fp8_e4m3", Self { bytes: Some(1) }),
+        ("fp8_e5m2", Self { bytes: Some(1) }),
+        ("int8", Self { bytes: Some(1) }),
+        ("bfloat16", Self { bytes: Some(2) }),
+        ("float16", Self { bytes: Some(2) }),
+        ("float32", Self { bytes: Some(4) }),
     ];
 }
 
@@ -201,8 +227,17 @@ pub static SPEC: Spec<Options> = Spec {
     rules: RULES,
 };
 
-const OPTIONS: &[Opt<Options>] = &[
+const OPTIONS: &[Group<Options>] = &[
+    ("Report", REPORT),
+    ("Input", INPUT),
+    ("Caches", CACHES),
+    ("Streams", STREAMS),
+    ("Large traces", SCALE),
+];
+
+const REPORT: &[Opt<Options>] = &[
     opt("format")
+        .daily()
         .short('f')
         .not_with(A_REPORT)
         .choice::<_, Format>(|o, v| v.pick().map(|format| o.format = Some(format))),
@@ -210,17 +245,29 @@ const OPTIONS: &[Opt<Options>] = &[
         .short('p')
         .not_with(A_REPORT)
         .value(|o, v| v.add_new_to(&mut o.percentiles, percentile)),
-    opt("block-size")
-        .short('b')
-        .not_with(&[("merge", "--merge has the block size of the pieces")])
-        .value(|o, v| v.block_size().map(|size| o.block_size = Some(size))),
-    opt("capacity").short('c').not_with(ONE_RUN).value(|o, v| v.add_to(&mut o.capacities, capacity)),
-    opt("policy").not_with(ONE_RUN).list::<_, Policy>(|o, v| v.add_new_to(&mut o.policies, Value::pick)),
-    opt("curve").not_with(ONE_RUN).flag(|o| o.curve = true),
+    opt("exact").not_with(A_REPORT).flag(|o| o.exact = true),
     opt("plot")
+        .daily()
         .not_with(CHARTS)
         .maybe::<_, Letters>(|o, v| v.pick_or_first().map(|letters| o.plot = Some(letters))),
-    opt("target").not_with(ONE_RUN_AND_REPORT).value(|o, v| v.add_new_to(&mut o.targets, share)),
+    opt("by").daily().not_with(GROUPS).value(|o, v| v.string().map(|field| o.by = Some(field))),
+    opt("top").daily().not_with(WHOLE_REPORT).value(|o, v| v.positive_number().map(|n| o.top = n)),
+];
+
+const INPUT: &[Opt<Options>] = &[opt("block-size")
+    .daily()
+    .short('b')
+    .not_with(&[("merge", "--merge has the block size of the pieces")])
+    .value(|o, v| v.block_size().map(|size| o.block_size = Some(size)))];
+
+const CACHES: &[Opt<Options>] = &[
+    opt("capacity").daily().short('c').not_with(ONE_RUN).value(|o, v| v.add_to(&mut o.capacities, capacity)),
+    opt("target").daily().not_with(ONE_RUN_AND_REPORT).value(|o, v| v.add_new_to(&mut o.targets, share)),
+    opt("curve").daily().not_with(ONE_RUN).flag(|o| o.curve = true),
+    opt("policy")
+        .daily()
+        .not_with(ONE_RUN)
+        .list::<_, Policy>(|o, v| v.add_new_to(&mut o.policies, Value::pick)),
     opt("ttl").not_with(ONE_RUN_AND_REPORT).value(|o, v| v.add_new_to(&mut o.ttls, Value::duration_ms)),
     opt("warmup").not_with(ONE_RUN).value(|o, v| warmup(v).map(|warmup| o.warmup = warmup)),
     opt("hits").not_with(A_REPORT).choice::<_, HitRule>(|o, v| v.pick().map(|rule| o.hit_rule = Some(rule))),
@@ -239,16 +286,26 @@ const OPTIONS: &[Opt<Options>] = &[
     opt("per-request").not_with(ONE_LIST).flag(|o| o.lines = Lines::Requests),
     opt("kv-bytes-per-token")
         .not_with(ONE_RUN)
-        .value(|o, v| v.positive().map(|bytes| o.kv_bytes_per_token = Some(bytes))),
-    opt("by").not_with(GROUPS).value(|o, v| v.string().map(|field| o.by = Some(field))),
-    opt("top").not_with(WHOLE_REPORT).value(|o, v| v.positive_number().map(|n| o.top = n)),
-    opt("approx").not_with(WHOLE_REPORT).value(|o, v| sample_size(v).map(|n| o.approx = Some(n))),
-    opt("max-memory").value(|o, v| v.memory().map(|bytes| o.max_memory = Some(bytes))),
-    opt("window").short('w').not_with(WINDOWS).value(|o, v| window(v).map(|size| o.window = Some(size))),
-    opt("every").not_with(WHOLE_REPORT).value(|o, v| v.positive().map(|n| o.every = Some(n))),
+        .value(|o, v| v.positive_size().map(|bytes| o.kv_bytes_per_token = Some(bytes))),
     opt("model-config")
+        .daily()
         .not_with(ONE_RUN)
-        .file(|o, v| model_kv_bytes(v).map(|bytes| o.model_kv_bytes = Some(bytes))),
+        .file(|o, v| v.file().map(|path| o.model_config = Some(path))),
+    opt("kv-dtype").not_with(ONE_RUN).choice::<_, KvType>(|o, v| v.pick().map(|it| o.kv_dtype = Some(it))),
+];
+
+const STREAMS: &[Opt<Options>] = &[
+    opt("window")
+        .daily()
+        .short('w')
+        .not_with(WINDOWS)
+        .value(|o, v| window(v).map(|size| o.window = Some(size))),
+    opt("every").not_with(WHOLE_REPORT).value(|o, v| v.positive().map(|n| o.every = Some(n))),
+];
+
+const SCALE: &[Opt<Options>] = &[
+    opt("max-memory").value(|o, v| v.memory().map(|bytes| o.max_memory = Some(bytes))),
+    opt("approx").not_with(WHOLE_REPORT).value(|o, v| sample_size(v).map(|n| o.approx = Some(n))),
     opt("partial")
         .not_with(&[("merge", "one writes pieces and the other reads them")])
         .flag(|o| o.partial = true),
@@ -263,11 +320,15 @@ const RULES: &[Rule<Options>] = &[
         "--merge would be wrong without a line of a piece: it goes without --skip-invalid",
     ),
     (
-        |o| o.kv_bytes_per_token.is_some() && o.model_kv_bytes.is_some(),
+        |o| o.kv_bytes_per_token.is_some() && o.model_config.is_some(),
         "--kv-bytes-per-token and --model-config say the same: give one of the two",
     ),
     (
-        |o| o.kv_bytes().is_some() && !o.has_caches() && !o.has_picture(),
+        |o| o.kv_dtype.is_some() && o.model_config.is_none(),
+        "--kv-dtype is that of the cache of --model-config: name the model's config.json",
+    ),
+    (
+        |o| o.has_kv_bytes() && !o.has_caches() && !o.has_picture() && !o.has_answer(),
         "--kv-bytes-per-token and --model-config size the caches of --capacity, --curve and --target: name one",
     ),
     (
@@ -275,8 +336,8 @@ const RULES: &[Rule<Options>] = &[
         "--warmup is for the caches of --capacity, --curve, --target and --ttl: name one",
     ),
     (
-        |o| o.by.is_some() && matches!(o.format(), Format::Csv | Format::Prometheus),
-        "--by goes with one report as table, markdown, json or html, in one run",
+        |o| o.by.is_some() && o.format() == Format::Csv,
+        "--by goes with one report as table, markdown, json, html or prometheus, in one run",
     ),
     (
         |o| o.every.is_some() && matches!(o.format(), Format::Html | Format::Svg),
@@ -287,12 +348,27 @@ const RULES: &[Rule<Options>] = &[
         "--format=svg is the one curve of one run: it goes neither with --merge nor with --by",
     ),
     (
+        |o| o.exact && (o.format() != Format::Table || o.window.is_some()),
+        "--exact is for the table: everything else has all digits anyway",
+    ),
+    (
         |o| o.plot.is_some() && o.format() != Format::Table,
         "--plot goes with --format=table; --format=html has charts of its own",
     ),
     (
-        |o| o.window.is_some() && !matches!(o.format, None | Some(Format::Json | Format::Csv)),
-        "--window writes JSON lines, or rows with --format=csv",
+        |o| {
+            let lines =
+                matches!(o.chosen_format(), None | Some(Format::Json | Format::Csv | Format::Prometheus));
+            o.window.is_some() && !lines
+        },
+        "--window writes JSON lines, or rows with --format=csv, or with prometheus a file",
+    ),
+    (
+        |o| {
+            let goes_on = o.window.is_some() || o.every.is_some();
+            goes_on && o.format() == Format::Prometheus && o.common.output.is_none()
+        },
+        "each report for Prometheus replaces the one before: name the file with --output",
     ),
     (
         |o| !o.has_sizes() && o.policies.iter().any(|policy| matches!(policy, Policy::Fifo | Policy::Lfu)),
@@ -336,7 +412,7 @@ const RULES: &[Rule<Options>] = &[
         "--approx estimates LRU and infinite caches, in one report or with --every",
     ),
     (
-        |o| o.kv_bytes().is_none() && o.capacities.iter().any(|c| matches!(c, Capacity::Bytes(_))),
+        |o| !o.has_kv_bytes() && o.capacities.iter().any(|c| matches!(c, Capacity::Bytes(_))),
         "a --capacity in bytes needs --kv-bytes-per-token or --model-config",
     ),
 ];
@@ -371,9 +447,20 @@ impl LoadOptions {
 }
 
 impl Options {
-    /// How the report is written.
-    fn format(&self) -> Format {
-        self.format.unwrap_or_default()
+    /// How the report is to be written, by --format or else by the end of the output's name.
+    fn chosen_format(&self) -> Option<Format> {
+        let named = match self.common.output_kind() {
+            // A state is written in one way.
+            _ if self.partial => None,
+            Some("html" | "htm") => Some(Format::Html),
+            Some("json" | "jsonl") => Some(Format::Json),
+            Some("csv") => Some(Format::Csv),
+            Some("md") => Some(Format::Markdown),
+            Some("prom") => Some(Format::Prometheus),
+            Some("svg") => Some(Format::Svg),
+            _ => None,
+        };
+        self.format.or(named)
     }
 
     /// Whether a policy is that of a serving engine.
@@ -386,9 +473,22 @@ impl Options {
         self.hit_rule.unwrap_or(if self.has_engine() { HitRule::Engine } else { HitRule::Reference })
     }
 
-    /// Bytes of KV cache per token, if they are known.
-    fn kv_bytes(&self) -> Option<u64> {
-        self.kv_bytes_per_token.or(self.model_kv_bytes)
+    /// How the report is written.
+    fn format(&self) -> Format {
+        self.chosen_format().unwrap_or_default()
+    }
+
+    /// Whether it is known how many bytes of KV cache a token takes.
+    fn has_kv_bytes(&self) -> bool {
+        self.kv_bytes_per_token.is_some() || self.model_config.is_some()
+    }
+
+    /// Bytes of KV cache per token, if they are known. Reads the configuration of the model.
+    fn kv_bytes(&self) -> Result<Option<u64>> {
+        let Some(path) = &self.model_config else { return Ok(self.kv_bytes_per_token) };
+        let dtype = self.kv_dtype.and_then(|dtype| dtype.bytes);
+        let bytes = model_kv_bytes(path, dtype);
+        bytes.map(Some).map_err(|message| Error::Usage(format!("--model-config: {message}")))
     }
 
     /// Whether finite or expiring caches are asked for.
@@ -408,6 +508,12 @@ impl Options {
     /// Whether charts are drawn.
     fn has_charts(&self) -> bool {
         self.plot.is_some() || matches!(self.format(), Format::Html | Format::Svg)
+    }
+
+    /// Whether the report says how large a cache is enough. Merged pieces cannot.
+    fn has_answer(&self) -> bool {
+        let is_for_people = matches!(self.format(), Format::Table | Format::Html);
+        is_for_people && matches!(self.mode(), Mode::Report { .. })
     }
 
     /// Whether the curve is drawn. Merged pieces have none.
@@ -447,26 +553,29 @@ impl Options {
             files: files.clone(),
             input: self.common.input(),
             output: self.common.output.clone(),
+            // One file has one value of each gauge.
+            replaces: self.format() == Format::Prometheus,
             mode: self.mode(),
             block_size: self.block_size,
             percentiles: percentiles.to_vec(),
-            analysis: self.analysis(),
+            analysis: self.analysis()?,
             capacities: self.capacities.clone(),
             warmup: self.warmup,
         };
         Ok((task, self.style()))
     }
 
-    fn analysis(&self) -> AnalysisOptions {
-        AnalysisOptions {
+    fn analysis(&self) -> Result<AnalysisOptions> {
+        Ok(AnalysisOptions {
             hit_rule: self.hit_rule(),
             caches: CacheOptions {
                 policies: self.policies.clone(),
                 curve: self.curve,
                 picture: self.has_picture(),
                 targets: self.targets.clone(),
+                enough: self.has_answer().then_some(ENOUGH),
                 ttls: self.ttls.clone(),
-                kv_bytes_per_token: self.kv_bytes(),
+                kv_bytes_per_token: self.kv_bytes()?,
                 load: self.load.load(),
                 answers: self.answers.unwrap_or_default(),
                 requests: RequestUse {
@@ -481,7 +590,7 @@ impl Options {
             budget: self.budget(),
             servers: self.servers.clone(),
             ..AnalysisOptions::default()
-        }
+        })
     }
 
     /// Bytes for what grows with the trace: what the limit leaves above the fixed part, with room for
@@ -502,7 +611,9 @@ impl Options {
             };
             Canvas { columns: columns(self.common.output.is_some()), unicode }
         });
-        Style { format: self.format(), plot, input: self.input_name() }
+        let command = printable(&format!("{} {}", SPEC.name, self.common.arguments));
+        let width = known_columns(self.common.output.is_some());
+        Style { format: self.format(), exact: self.exact, width, plot, input: self.input_name(), command }
     }
 
     /// The input in a few words.
@@ -529,13 +640,16 @@ fn percentile(value: &Value) -> Result<f64, String> {
 
 fn capacity(value: &Value) -> Result<Capacity, String> {
     let text = value.text()?;
+    if let Some(tokens) = ["tokens", "token", "tok"].iter().find_map(|unit| text.strip_suffix(unit)) {
+        return Value::new(tokens.trim_end()).positive().map(Capacity::Tokens);
+    }
     let number = value.positive_size()?;
     if text.ends_with('B') {
         return Ok(Capacity::Bytes(number));
     }
     if number > u64::from(BlockNumber::MAX) {
         return Err(format!(
-            "{text} is more blocks than there can be; bytes have a B at the end, as in {text}B"
+            "{text} is more blocks than there can be; bytes have a B at the end, as in {text}B, and tokens tok"
         ));
     }
     Ok(Capacity::Blocks(number))
@@ -608,9 +722,13 @@ fn scrape(value: &Value) -> Result<Vec<ServerHits>, String> {
     ServerHits::of_scrape(&text).map_err(|message| format!("{name}: {message}"))
 }
 
-fn model_kv_bytes(value: &Value) -> Result<u64, String> {
-    let path = value.file()?;
-    let name = path.display();
-    let text = std::fs::read_to_string(&path).map_err(|e| format!("{name}: {e}"))?;
-    kv_bytes_per_token(&text).map_err(|message| format!("{name}: {message}"))
+fn model_kv_bytes(path: &Path, dtype: Option<u64>) -> Result<u64, String> {
+    const FILE: &str = "config.json";
+    let cached = if path.exists() { None } else { path.to_str().and_then(|name| find_model(name, FILE)) };
+    let folder = cached.transpose().map_err(|error| error.to_string())?;
+    let folder = folder.as_deref().unwrap_or(path);
+    let file = if folder.is_dir() { folder.join(FILE) } else { folder.to_owned() };
+    let name = file.display();
+    let text = std::fs::read_to_string(&file).map_err(|e| format!("{name}: {e}"))?;
+    kv_bytes_per_token(&text, dtype).map_err(|message| format!("{name}: {message}"))
 }

@@ -104,14 +104,15 @@ struct Quantization {
 
 /// Bytes of KV cache that one token takes in the model that `config_json` describes.
 ///
-/// The type is that of the cache where the config states one (`kv_cache_dtype`, or a
+/// The bytes of a cached number are `number`, where it is given: an engine may be told to use another type
+/// than the model's. Else the type is that of the cache where the config states one (`kv_cache_dtype`, or a
 /// `kv_cache_scheme` of the quantization), else the model's `dtype` or `torch_dtype`, else two bytes.
 ///
 /// # Errors
 ///
 /// The text is no model config, a field is missing, or the model has layers whose share per token
 /// is not constant (sliding windows, linear attention and the like).
-pub fn kv_bytes_per_token(config_json: &str) -> Result<u64, Invalid> {
+pub fn kv_bytes_per_token(config_json: &str, number: Option<u64>) -> Result<u64, Invalid> {
     // A JSON array would do for a struct as far as serde is concerned.
     if !config_json.trim_start().starts_with('{') {
         return Err(Invalid::malformed("the model config is not a JSON object"));
@@ -127,7 +128,7 @@ pub fn kv_bytes_per_token(config_json: &str) -> Result<u64, Invalid> {
         return Err(instead(&format!("the KV cache of this model has no single size per token: {why}")));
     }
     // What is said of the cache goes before what is said of the model, inner before outer.
-    let mut stated = None;
+    let mut stated = number;
     for bytes_of in [Config::cache_bytes, Config::model_bytes] {
         for config in [model, &outer] {
             if stated.is_none() {
@@ -272,7 +273,11 @@ fn instead(why: &str) -> Invalid {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::Invalid;
+
+    fn kv_bytes_per_token(config: &str) -> Result<u64, Invalid> {
+        super::kv_bytes_per_token(config, None)
+    }
 
     const LLAMA_8B: &str = r#"{"model_type": "llama", "hidden_size": 4096, "num_attention_heads": 32,
         "num_hidden_layers": 32, "num_key_value_heads": 8, "max_position_embeddings": 131072,
@@ -415,6 +420,7 @@ mod tests {
         ] {
             assert_eq!(kv_bytes_per_token(&llama_and(fields)), Ok(65_536 * bytes), "{fields}");
         }
+        assert_eq!(super::kv_bytes_per_token(LLAMA_8B, Some(1)), Ok(65_536), "what the engine is told");
         refused(&llama_and(r#""dtype": "int3""#), "int3");
         refused(&llama_and(r#""quantization_config": {"kv_cache_scheme": {"num_bits": 4}}"#), "num_bits");
     }

@@ -31,7 +31,7 @@ pub(crate) struct Scanner<'a> {
 }
 
 /// Keys up to their closing quote, the most common ones first.
-static KEYS: [(&[u8], u8); 10] = [
+static KEYS: [(&[u8], u8); 11] = [
     (b"timestamp\"", TIME),
     (b"input_length\"", INPUT),
     (b"output_length\"", OUTPUT),
@@ -42,6 +42,7 @@ static KEYS: [(&[u8], u8); 10] = [
     (b"output_tokens\"", OUTPUT),
     (b"created_time\"", TIME),
     (b"cached_tokens\"", CACHED),
+    (b"recorded_input_length\"", RECORDED),
 ];
 
 /// Known fields, as bits of the set that have been seen.
@@ -50,8 +51,9 @@ const OUTPUT: u8 = 2;
 const IDS: u8 = 4;
 const TIME: u8 = 8;
 const BLOCK: u8 = 16;
-const OUTPUT_IDS: u8 = 32;
-const CACHED: u8 = 64;
+const CACHED: u8 = 32;
+const RECORDED: u8 = 64;
+const OUTPUT_IDS: u8 = 128;
 
 impl<'a> Scanner<'a> {
     /// The start of a text.
@@ -107,7 +109,6 @@ impl<'a> Scanner<'a> {
                     record.input_span = start..self.at;
                 }
                 OUTPUT => record.output_length = Some(self.length()?),
-                CACHED => record.cached_tokens = Some(self.length()?),
                 TIME => {
                     record.timestamp = Some(self.timestamp()?);
                     record.time_span = start..self.at;
@@ -116,6 +117,8 @@ impl<'a> Scanner<'a> {
                     record.block_size = Some(self.integer().filter(|b| (1..=MAX_BLOCK_SIZE).contains(b))?);
                     record.block_size_span = start..self.at;
                 }
+                CACHED => record.cached_tokens = Some(self.length()?),
+                RECORDED => record.recorded_input_length = Some(self.length()?),
                 IDS => {
                     self.ids(&mut record.hash_ids)?;
                     record.has_ids = true;

@@ -30,6 +30,8 @@ pub struct Record {
     pub input_length: u64,
     /// Generated length in tokens.
     pub output_length: Option<u64>,
+    /// Prompt tokens as the server counted them, where that is not the input length.
+    pub recorded_input_length: Option<u64>,
     /// Tokens per block, where the line states it.
     pub block_size: Option<u64>,
     /// Prompt tokens that the server found in its cache, where the line says so.
@@ -67,6 +69,12 @@ impl Record {
         hash_ids.clear();
         output_hash_ids.clear();
         *self = Self { hash_ids, output_hash_ids, ..Self::default() };
+    }
+
+    /// What the server recorded: its count of the prompt tokens, and how many of them it found in its cache.
+    #[inline]
+    pub fn recorded(&self) -> Option<(u64, u64)> {
+        Some((self.recorded_input_length.unwrap_or(self.input_length), self.cached_tokens?))
     }
 
     /// The ids, unless the line has none (a trace of lengths only).

@@ -9,6 +9,7 @@ use crate::stats::figures::{Report, RunningFigures, WindowFigures, WindowReport}
 use crate::stats::infinite::Lookup;
 use crate::stats::memory::State;
 use crate::stats::piece_row::PieceRow;
+use crate::stats::recorded::Recorded;
 use crate::stats::repeats::Repeats;
 use crate::stats::requests::RequestReport;
 use crate::stats::seen::{HitCount, HitRule, Intake, Served};
@@ -85,6 +86,11 @@ impl Analysis {
     /// Which blocks occurred again, to which a piece of the trace adds at its end.
     pub(super) fn repeats(&mut self) -> &mut Repeats {
         &mut self.state.statistics.sharing.repeats
+    }
+
+    /// What the server recorded, to which a piece of the trace adds at its end.
+    pub(super) fn recorded(&mut self) -> &mut Recorded {
+        &mut self.state.statistics.recorded
     }
 
     /// The report on the open window if `next`, a record that is about to be added, is beyond it.

@@ -24,6 +24,7 @@ mod pieces;
 mod prefixes;
 mod rates;
 mod recency;
+mod recorded;
 mod repeats;
 mod request_log;
 mod requests;
@@ -50,8 +51,8 @@ pub use correlation::Correlations;
 pub use distribution::{Distribution, EXACT_BELOW};
 pub use engine::Answers;
 pub use figures::{
-    ArrivalFigures, Bound, Bucket, PrefixFigures, PrefixRow, Report, RunningFigures, SampleFigures,
-    StandardErrors, TimelineFigures, WindowFigures, WindowReport,
+    ArrivalFigures, Bound, Bucket, PrefixFigures, PrefixRow, RecordedFigures, Report, RunningFigures,
+    SampleFigures, StandardErrors, TimelineFigures, WindowFigures, WindowReport,
 };
 pub use groups::{GroupReport, Groups, MAX_GROUPS};
 pub use hit_check::HitCheck;

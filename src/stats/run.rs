@@ -27,6 +27,8 @@ pub struct Task {
     pub input: InputOptions,
     /// Where the output goes; standard output if absent.
     pub output: Option<PathBuf>,
+    /// Whether each report of several replaces the one before, instead of following it.
+    pub replaces: bool,
     /// What is written.
     pub mode: Mode,
     /// Tokens per block; if absent, what the records state.
@@ -48,6 +50,7 @@ impl Task {
             files,
             input: InputOptions::default(),
             output: None,
+            replaces: false,
             mode: Mode::Report { every: None, by: None },
             block_size: None,
             percentiles: vec![50.0, 90.0, 99.0],
@@ -85,6 +88,8 @@ pub enum Mode {
 pub enum Capacity {
     /// In blocks.
     Blocks(u64),
+    /// In tokens, as engines state it: whole blocks of them count.
+    Tokens(u64),
     /// In bytes of KV cache, which needs [`CacheOptions::kv_bytes_per_token`].
     Bytes(u64),
 }
@@ -138,7 +143,7 @@ fn analyse(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Resu
     let warmup = task.warmup_requests()?;
     let mut reader = task.open()?;
     observer.begin(reader.input().total_size());
-    let mut output = Output::create(task.output.as_deref())?;
+    let mut output = Output::named(task.output.as_deref())?;
     let mut running = Running::new(task, warmup);
     let ended = loop {
         let more = reader.advance(|status| {
@@ -146,7 +151,12 @@ fn analyse(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Resu
             output.flush()
         });
         match more {
-            Ok(true) => running.add(&reader, style, output.buffer())?,
+            Ok(true) => {
+                running.add(&reader, style, output.buffer())?;
+                if task.replaces && !output.buffer().is_empty() {
+                    std::mem::replace(&mut output, Output::named(task.output.as_deref())?).finish()?;
+                }
+            }
             Ok(false) => break Ok(()),
             // The report of what has been read is still owed.
             Err(signal @ Error::Signal(_)) => break Err(signal),
@@ -243,6 +253,10 @@ impl<'a> Running<'a> {
         let is_reported =
             self.every.is_some_and(|every| self.requests > 0 && self.requests.is_multiple_of(every));
         if is_reported || matches!(self.task.mode, Mode::Windows(_)) {
+            if self.task.replaces && output.buffer().is_empty() {
+                output.abandon();
+                return Ok(());
+            }
             return output.finish();
         }
         if self.task.mode == Mode::Requests {
@@ -267,7 +281,7 @@ impl<'a> Running<'a> {
 fn write_piece(task: &Task, piece: Option<Piece>, observer: &mut dyn Observer) -> Result<()> {
     let mut reader = task.open()?;
     observer.begin(reader.input().total_size());
-    let mut output = Output::create(task.output.as_deref())?;
+    let mut output = Output::named(task.output.as_deref())?;
     let new =
         |block_size, out: &mut Vec<u8>| PartialWriter::new(block_size, piece, task.analysis.budget, out);
     let (mut writer, mut has_answers) = (None, false);
@@ -302,7 +316,7 @@ fn merge(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Result
     // Without a line of a piece the figures would be wrong.
     let mut input = Input::new(&task.files, InputOptions { skip_invalid: false, ..task.input.clone() })?;
     observer.begin(input.total_size());
-    let output = Output::create(task.output.as_deref())?;
+    let output = Output::named(task.output.as_deref())?;
     let mut merger = Merger::new(task.analysis.clone());
     while merger.advance(&mut input, |status| {
         observer.progress(status);
@@ -410,13 +424,16 @@ impl Task {
     /// Refuses caches that cannot hold a block, now that the size of one is known.
     fn check_capacities(&self, block_size: u64) -> Result<()> {
         let block = self.block_bytes(block_size);
-        let small = |capacity: &&Capacity| matches!(capacity, Capacity::Bytes(bytes) if *bytes < block);
-        match self.capacities.iter().find(small) {
-            Some(Capacity::Bytes(bytes)) => Err(Error::Usage(format!(
-                "`capacity`: {bytes} bytes hold no block of {block_size} tokens, which is {block} bytes"
-            ))),
-            _ => Ok(()),
-        }
+        let small = self.capacities.iter().find_map(|capacity| match *capacity {
+            Capacity::Bytes(bytes) if bytes < block => {
+                Some(format!("{bytes} bytes hold no block of {block_size} tokens, which is {block} bytes"))
+            }
+            Capacity::Tokens(tokens) if tokens < block_size => {
+                Some(format!("{tokens} tokens are no block, which has {block_size}"))
+            }
+            _ => None,
+        });
+        small.map_or(Ok(()), |message| Err(Error::Usage(format!("`capacity`: {message}"))))
     }
 
     /// What is analysed, now that the block size is known.
@@ -424,6 +441,7 @@ impl Task {
         let block_bytes = self.block_bytes(block_size);
         let blocks = |&capacity: &Capacity| match capacity {
             Capacity::Blocks(blocks) => blocks,
+            Capacity::Tokens(tokens) => tokens / block_size,
             Capacity::Bytes(bytes) => bytes / block_bytes,
         };
         let capacities = self.capacities.iter().map(blocks).collect();

@@ -447,6 +447,7 @@ impl Statistic for Sample {
         if self.options.is_asked_for() {
             report.caches = Some(self.caches());
             report.targets.value = self.options.targets.iter().map(|&share| self.target(share)).collect();
+            report.enough.value = self.options.enough.map(|share| self.target(share));
         }
         report.estimate = Some(SampleFigures {
             sampled_blocks: self.entries.len() as u64,

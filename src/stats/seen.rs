@@ -54,12 +54,12 @@ pub(super) struct Seen<'a> {
     pub(super) line: u64,
     /// Its session, where that was asked for.
     pub(super) session: Option<u64>,
-    /// Prompt tokens that the server found in its cache.
-    pub(super) recorded_hit: Option<u64>,
     /// Prompt tokens.
     pub(super) input_length: u64,
     /// Generated tokens.
     pub(super) output_length: Option<u64>,
+    /// Prompt tokens as the server counted them, and how many of them it found in its cache.
+    pub(super) recorded: Option<(u64, u64)>,
     /// Arrival as it is recorded, in milliseconds.
     pub(super) timestamp: Option<f64>,
     /// Trace time: the largest timestamp so far, 0 before the first.
@@ -167,8 +167,7 @@ impl Intake {
     #[inline(always)]
     pub(super) fn record<'a>(&'a mut self, record: &'a Record) -> Result<Seen<'a>, Invalid> {
         let seen = self.begin(record.input_length, record.output_length, record.timestamp);
-        let (line, session, recorded_hit) = (record.line, record.session, record.cached_tokens);
-        let seen = Seen { line, session, recorded_hit, ..seen };
+        let seen = Seen { line: record.line, session: record.session, recorded: record.recorded(), ..seen };
         let Some(ids) = record.ids() else { return Ok(seen) };
         let mut cached = None;
         if record.has_output_ids && self.engine.is_none() {
@@ -229,9 +228,9 @@ impl Intake {
             index: self.requests - 1,
             line: 0,
             session: None,
-            recorded_hit: None,
             input_length,
             output_length,
+            recorded: None,
             timestamp,
             now: self.now.unwrap_or(0.0),
             is_measured: self.requests > self.warmup,

@@ -149,7 +149,7 @@ impl Caches {
     /// Begins the row of a request, with what is known of it at once.
     fn begin_request(&mut self, seen: &Seen) {
         let Some(requests) = &mut self.requests else { return };
-        requests.begin(seen.line, seen.input_length, seen.recorded_hit);
+        requests.begin(seen.line, seen.input_length, seen.recorded.map(|(_, cached)| cached));
         let capacities = &self.options.capacities;
         let all = self.options.policies.len() * capacities.len();
         let hits = |capacity, tokens| RequestHits { request: seen.index, capacity, tokens };
@@ -261,6 +261,7 @@ impl Statistic for Caches {
     fn mark(bound: &Bound, report: &mut Report) {
         if bound.has_forgotten() {
             report.targets.accuracy = Accuracy::Neither;
+            report.enough.accuracy = Accuracy::Neither;
             report.ttls.accuracy = Accuracy::AtLeast;
         }
     }
@@ -270,6 +271,7 @@ impl Statistic for Caches {
         report.targets.value =
             self.options.targets.iter().map(|&share| self.target(share, known.bound)).collect();
         report.checks = self.checks.iter().flat_map(HitChecks::rows).cloned().collect();
+        report.enough.value = self.options.enough.map(|share| self.target(share, known.bound));
         report.ttls.value = self.ttls.rows(self.infinite.tokens);
     }
 }

@@ -28,6 +28,8 @@ pub struct CacheOptions {
     pub picture: bool,
     /// Shares of the infinite cache's hits to find the smallest LRU cache for.
     pub targets: Vec<f64>,
+    /// A share of the same for [`Report::enough`](crate::stats::Report::enough), apart from the targets.
+    pub enough: Option<f64>,
     /// Times to live of otherwise unbounded caches, in milliseconds.
     pub ttls: Vec<u64>,
     /// Requests that fill the caches before the measure begins.
@@ -45,7 +47,7 @@ pub struct CacheOptions {
 impl CacheOptions {
     /// Whether any finite cache is asked for.
     pub(in crate::stats) fn is_asked_for(&self) -> bool {
-        self.picture || self.wants_requests() || self.has_rows()
+        self.picture || self.enough.is_some() || self.wants_requests() || self.has_rows()
     }
 
     /// Whether the hits of single requests are of use.
