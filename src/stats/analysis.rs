@@ -142,6 +142,7 @@ impl Analysis {
             block_size: self.state.intake.count.block_size,
             hit_rule: self.options.hit_rule,
             bound: self.state.bound.clone(),
+            servers: self.options.servers.clone(),
             inferred_answers: self.state.intake.engine.as_ref().and_then(EngineBlocks::inferred),
             ..Report::default()
         };

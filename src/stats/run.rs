@@ -215,8 +215,8 @@ impl<'a> Running<'a> {
             style.window(&window, out);
         }
         analysis.add(record).map_err(|message| reader.input().error(message))?;
-        if self.task.mode == Mode::Requests {
-            while let Some(row) = analysis.take_request() {
+        while let Some(row) = analysis.take_request() {
+            if self.task.mode == Mode::Requests {
                 style.request(&row, out);
             }
         }
@@ -246,7 +246,9 @@ impl<'a> Running<'a> {
         }
         analysis.finish();
         while let Some(row) = analysis.take_request() {
-            style.request(&row, output.buffer());
+            if self.task.mode == Mode::Requests {
+                style.request(&row, output.buffer());
+            }
         }
         if let Some(window) = analysis.last_window() {
             style.window(&window, output.buffer());
@@ -285,7 +287,7 @@ fn write_piece(task: &Task, piece: Option<Piece>, observer: &mut dyn Observer) -
     let mut output = Output::named(task.output.as_deref())?;
     let new =
         |block_size, out: &mut Vec<u8>| PartialWriter::new(block_size, piece, task.analysis.budget, out);
-    let mut writer = None;
+    let (mut writer, mut has_answers) = (None, false);
     // A piece without its end cannot be merged, so an error or a signal needs no care here.
     while reader.advance(|status| {
         observer.progress(status);
@@ -295,6 +297,7 @@ fn write_piece(task: &Task, piece: Option<Piece>, observer: &mut dyn Observer) -
             Some(writer) => writer,
             None => writer.insert(new(reader.block_size(), output.buffer())),
         };
+        has_answers |= reader.record().has_output_ids;
         let added = writer.add(reader.record(), output.buffer());
         added.map_err(|message| reader.input().error(message))?;
         output.end_record()?;
@@ -304,6 +307,10 @@ fn write_piece(task: &Task, piece: Option<Piece>, observer: &mut dyn Observer) -
     let skipped = reader.skipped()?;
     writer.finish(output.buffer());
     output.finish()?;
+    if has_answers {
+        observer
+            .note("pieces do not hold \"output_hash_ids\": hits of engines will be those without answers");
+    }
     reader.remarks().iter().chain(&skipped).for_each(|message| observer.note(message));
     Ok(())
 }
@@ -378,6 +385,9 @@ fn note_engines(figures: &Report, observer: &mut dyn Observer) {
             "{refused} of {} requests need more than {blocks} blocks: refused by `policy` {policy}, and in none of its figures",
             figures.requests
         ));
+    }
+    if !figures.checks.is_empty() && figures.checks.iter().all(|check| check.requests == 0) {
+        observer.note("no record has \"cached_tokens\" to be compared by `check_hits`");
     }
     for thrashing in Thrashing::all(figures) {
         observer.note(&thrashing.to_string());
