@@ -14,7 +14,7 @@ use support::{line, run, run_in, scratch, shell, write};
 /// Chats with times, a field, and what the server recorded.
 fn trace(requests: u64) -> String {
     let record = |i: u64| {
-        let ids = if i % 3 == 0 { vec![0, i + 10] } else { vec![i % 3, i % 3 + 3, i + 10] };
+        let ids = if i.is_multiple_of(3) { vec![0, i + 10] } else { vec![i % 3, i % 3 + 3, i + 10] };
         let length = ids.len() as u64 * 512;
         let more = format!(
             "\"type\": \"{}\", \"cached_tokens\": {}, ",
