@@ -11,6 +11,7 @@ pub(crate) mod json;
 pub mod kv_size;
 pub mod line;
 pub mod prompt;
+pub(crate) mod raw;
 mod reader;
 pub(crate) mod recent;
 pub mod scan;

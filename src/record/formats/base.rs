@@ -6,11 +6,10 @@
 
 use std::ops::Range;
 
-use serde_json::value::RawValue;
-
 use crate::error::Invalid;
 use crate::record::json::{RawObject, id_bits};
 use crate::record::line::TraceLine;
+use crate::record::raw::Json;
 use crate::record::time::Unit;
 use crate::record::trace_record::first_bits;
 
@@ -108,7 +107,7 @@ pub(super) fn named_ids(object: &RawObject, name: &str) -> Result<Vec<u64>, Inva
 }
 
 /// The id of a block that a number or a string names; a string that is a number is that number.
-fn id_of(name: &str, value: &RawValue) -> Result<u64, Invalid> {
+fn id_of(name: &str, value: Json<'_>) -> Result<u64, Invalid> {
     let raw = value.get();
     let wrong = || Invalid::value(format!("{name}: expected ids as numbers or strings, found {raw}"));
     if !raw.starts_with('"') {
