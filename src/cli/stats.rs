@@ -13,9 +13,13 @@ use crate::error::{Error, Result, printable};
 use crate::record::kv_size::kv_bytes_per_token;
 use crate::report::{Canvas, ENOUGH, Format, Style};
 use crate::stats::{
-    AnalysisOptions, CacheOptions, Capacity, HitRule, Mode, Piece, Policy, Task, Warmup, WindowSize,
+    AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, Load, Mode, Piece, Policy, Service, Task,
+    Warmup, WindowSize,
 };
 use crate::tokens::find_model;
+
+/// The most requests that run at a time in an open loop: vLLM's `max_num_seqs` unless it is told otherwise.
+const OPEN_LOOP_CONCURRENCY: u64 = 256;
 
 /// What the user has typed.
 #[derive(Default)]
@@ -25,7 +29,7 @@ pub struct Options {
     block_size: Option<u64>,
     format: Option<Format>,
     percentiles: Vec<f64>,
-    hit_rule: HitRule,
+    hit_rule: Option<HitRule>,
     policies: Vec<Policy>,
     capacities: Vec<Capacity>,
     curve: bool,
@@ -34,6 +38,9 @@ pub struct Options {
     targets: Vec<f64>,
     ttls: Vec<u64>,
     warmup: Warmup,
+    load: LoadOptions,
+    answers: Answers,
+    lines: Lines,
     kv_bytes_per_token: Option<u64>,
     /// The configuration of a model, which says the same, or the model's name.
     model_config: Option<PathBuf>,
@@ -113,7 +120,35 @@ impl Choice for Policy {
         (Self::Fifo.name(), Self::Fifo),
         (Self::Lfu.name(), Self::Lfu),
         (Self::Opt.name(), Self::Opt),
+        (Self::Vllm.name(), Self::Vllm),
+        (Self::Sglang.name(), Self::Sglang),
+        (Self::Lmcache.name(), Self::Lmcache),
     ];
+}
+
+impl Choice for Answers {
+    const NAMES: NamedValues<Self> =
+        &[("recorded", Self::Recorded), ("infer", Self::Inferred), ("none", Self::Ignored)];
+}
+
+/// What is written of requests.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Lines {
+    /// A report on all of them.
+    #[default]
+    Report,
+    /// A line for each.
+    Requests,
+}
+
+/// How requests come to engines, as typed.
+#[derive(Default)]
+struct LoadOptions {
+    concurrency: Option<u64>,
+    step_tokens: Option<u64>,
+    service: Option<Service>,
+    sessions: bool,
+    async_scheduling: bool,
 }
 
 /// Options that choose another mode, with which an option does not go, and why.
@@ -133,6 +168,23 @@ const ONE_RUN_AND_REPORT: Modes = &[
         "window",
         "--target and --ttl go with a report or --every, and lines of --window have --capacity and --curve only",
     ),
+];
+
+const ONE_ENGINE: Modes = &[
+    ONE_RUN[0],
+    ONE_RUN[1],
+    ("window", "requests that are served together end after the window"),
+    ("every", "requests that are served together end after the report"),
+];
+
+const ONE_LIST: Modes = &[
+    ONE_RUN[0],
+    ONE_RUN[1],
+    ("window", "one writes a line for each request, and the other for each window"),
+    ("every", "--per-request writes lines in place of reports"),
+    ("by", "--per-request writes lines in place of reports"),
+    ("format", "--per-request writes JSON lines"),
+    ("approx", "a sample of blocks has no hits of single requests"),
 ];
 
 const WHOLE_REPORT: Modes = &[
@@ -200,7 +252,16 @@ const CACHES: &[Opt<Options>] = &[
         .list::<_, Policy>(|o, v| v.add_new_to(&mut o.policies, Value::pick)),
     opt("ttl").not_with(ONE_RUN_AND_REPORT).value(|o, v| v.add_new_to(&mut o.ttls, Value::duration_ms)),
     opt("warmup").not_with(ONE_RUN).value(|o, v| warmup(v).map(|warmup| o.warmup = warmup)),
-    opt("hits").not_with(A_REPORT).choice::<_, HitRule>(|o, v| v.pick().map(|rule| o.hit_rule = rule)),
+    opt("hits").not_with(A_REPORT).choice::<_, HitRule>(|o, v| v.pick().map(|rule| o.hit_rule = Some(rule))),
+    opt("outputs").not_with(ONE_RUN).choice::<_, Answers>(|o, v| v.pick().map(|answers| o.answers = answers)),
+    opt("concurrency").not_with(ONE_ENGINE).value(|o, v| v.positive().map(|n| o.load.concurrency = Some(n))),
+    opt("step-tokens").not_with(ONE_ENGINE).value(|o, v| v.positive().map(|n| o.load.step_tokens = Some(n))),
+    opt("service")
+        .not_with(ONE_ENGINE)
+        .value(|o, v| service(v).map(|service| o.load.service = Some(service))),
+    opt("sessions").not_with(ONE_ENGINE).flag(|o| o.load.sessions = true),
+    opt("async-scheduling").not_with(ONE_ENGINE).flag(|o| o.load.async_scheduling = true),
+    opt("per-request").not_with(ONE_LIST).flag(|o| o.lines = Lines::Requests),
     opt("kv-bytes-per-token")
         .not_with(ONE_RUN)
         .value(|o, v| v.positive_size().map(|bytes| o.kv_bytes_per_token = Some(bytes))),
@@ -293,6 +354,27 @@ const RULES: &[Rule<Options>] = &[
     ),
     (|o| !o.has_sizes() && !o.policies.is_empty(), "--policy goes with --capacity or --curve"),
     (
+        |o| o.capacities.is_empty() && o.has_engine(),
+        "--policy vllm, sglang and lmcache are simulated at chosen sizes: name them with --capacity",
+    ),
+    (
+        |o| o.load.is_given() && !o.policies.contains(&Policy::Vllm),
+        "--concurrency, --step-tokens, --service, --sessions and --async-scheduling are for --policy vllm",
+    ),
+    (
+        |o| o.load.is_pointless(),
+        "--step-tokens, --sessions and --async-scheduling make a difference only where requests are served \
+         together: give --concurrency or --service",
+    ),
+    (
+        |o| o.lines == Lines::Requests && o.policies.contains(&Policy::Opt),
+        "--policy opt looks back from the end of the input: it does not go with --per-request",
+    ),
+    (
+        |o| o.answers == Answers::Inferred && o.hit_rule() == HitRule::Reference,
+        "--outputs infer is for engines: give --hits engine or --policy vllm",
+    ),
+    (
         |o| o.policies.contains(&Policy::Opt) && (o.window.is_some() || o.every.is_some()),
         "--policy opt looks back from the end of the input: it goes neither with --window nor with --every",
     ),
@@ -309,6 +391,35 @@ const RULES: &[Rule<Options>] = &[
     ),
 ];
 
+impl LoadOptions {
+    /// Whether anything is said.
+    fn is_given(&self) -> bool {
+        self.concurrency.is_some() || self.service.is_some() || self.has_details()
+    }
+
+    fn has_details(&self) -> bool {
+        self.step_tokens.is_some() || self.sessions || self.async_scheduling
+    }
+
+    /// Whether something is said that makes no difference.
+    fn is_pointless(&self) -> bool {
+        self.has_details() && self.load().is_sequential()
+    }
+
+    /// The same with what holds where nothing is said. In an open loop the number that run is limited as
+    /// vLLM does by default.
+    fn load(&self) -> Load {
+        let mut load = Load::default();
+        let most = if self.service.is_some() { OPEN_LOOP_CONCURRENCY } else { load.concurrency };
+        load.concurrency = self.concurrency.unwrap_or(most);
+        load.step_tokens = self.step_tokens.unwrap_or(load.step_tokens);
+        load.service = self.service;
+        load.sessions = self.sessions;
+        load.async_scheduling = self.async_scheduling;
+        load
+    }
+}
+
 impl Options {
     /// How the report is to be written, by --format or else by the end of the output's name.
     fn chosen_format(&self) -> Option<Format> {
@@ -324,6 +435,16 @@ impl Options {
             _ => None,
         };
         self.format.or(named)
+    }
+
+    /// Whether a policy is that of a serving engine.
+    fn has_engine(&self) -> bool {
+        self.policies.iter().any(|policy| policy.is_engine())
+    }
+
+    /// Which cached blocks count: those of engines, if one is simulated.
+    fn hit_rule(&self) -> HitRule {
+        self.hit_rule.unwrap_or(if self.has_engine() { HitRule::Engine } else { HitRule::Reference })
     }
 
     /// How the report is written.
@@ -379,6 +500,7 @@ impl Options {
         match self.window {
             _ if self.partial => Mode::Piece(self.piece),
             _ if self.merge => Mode::Merge,
+            _ if self.lines == Lines::Requests => Mode::Requests,
             Some(size) => Mode::Windows(size),
             None => Mode::Report { every: self.every, by: self.by.clone() },
         }
@@ -419,7 +541,7 @@ impl Options {
 
     fn analysis(&self) -> Result<AnalysisOptions> {
         Ok(AnalysisOptions {
-            hit_rule: self.hit_rule,
+            hit_rule: self.hit_rule(),
             caches: CacheOptions {
                 policies: self.policies.clone(),
                 curve: self.curve,
@@ -428,6 +550,9 @@ impl Options {
                 enough: self.has_answer().then_some(ENOUGH),
                 ttls: self.ttls.clone(),
                 kv_bytes_per_token: self.kv_bytes()?,
+                load: self.load.load(),
+                answers: self.answers,
+                per_request: self.lines == Lines::Requests,
                 ..CacheOptions::default()
             },
             approx: self.approx,
@@ -524,6 +649,23 @@ fn piece(value: &Value) -> Result<Piece, String> {
     let text = value.text()?;
     let pair = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
     pair.filter(|&(i, n)| 0 < i && i <= n).ok_or(format!("'{text}' is not a piece; expected such as 3/100"))
+}
+
+/// `prefill=10000,decode=50`: tokens per second.
+fn service(value: &Value) -> Result<Service, String> {
+    let text = value.text()?;
+    let wrong = || format!("'{text}' is not a speed; expected such as prefill=10000,decode=50");
+    let rate = |name: &str| {
+        let mut parts = text.split(',').filter_map(|part| part.split_once('='));
+        let (_, rate) = parts.find(|(of, _)| *of == name).ok_or_else(wrong)?;
+        let rate = Value::new(rate).number()?;
+        // Slower than a token in a day, or faster than one in a nanosecond, is a slip of the pen.
+        (1e-5..=1e9).contains(&rate).then_some(rate).ok_or_else(wrong)
+    };
+    if text.split(',').count() != 2 {
+        return Err(wrong());
+    }
+    Ok(Service { prefill: rate("prefill")?, decode: rate("decode")? })
 }
 
 fn warmup(value: &Value) -> Result<Warmup, String> {

@@ -8,7 +8,7 @@ use crate::record::raw::Json;
 use crate::record::trace_record::{MAX_BLOCK_SIZE, MAX_TIME, Record};
 
 /// The known fields, each with the names it may have; the places in this list are used below.
-const NAMES: [&[&str]; 7] = [
+const NAMES: [&[&str]; 8] = [
     &["timestamp", "created_time"],
     &["input_length", "input_tokens"],
     &["output_length", "output_tokens"],
@@ -16,6 +16,7 @@ const NAMES: [&[&str]; 7] = [
     &["block_size"],
     &["cached_tokens"],
     &["recorded_input_length"],
+    &["output_hash_ids"],
 ];
 
 /// Fields that hold prompts: a line with one of them, and without a length, is for `trace-hash`.
@@ -45,7 +46,7 @@ pub fn parse(line: &[u8], record: &mut Record) -> Result<(), Invalid> {
         return Err(Invalid::malformed(format!("expected a JSON object, found {}", kind(text))));
     }
     let object = RawObject::parse(line)?;
-    let [time, input, output, ids, size, cached, recorded] = known_fields(&object)?;
+    let [time, input, output, ids, size, cached, recorded, output_ids] = known_fields(&object)?;
     let Some(input) = input else {
         return Err(Invalid::new(InvalidKind::MissingField, no_length(&object)));
     };
@@ -58,10 +59,15 @@ pub fn parse(line: &[u8], record: &mut Record) -> Result<(), Invalid> {
     record.recorded_input_length = length("recorded_input_length", recorded)?;
     record.has_ids = ids.is_some();
     if let Some(ids) = ids {
-        hash_ids(ids.get(), &mut record.hash_ids)?;
+        hash_ids("hash_ids", ids.get(), &mut record.hash_ids)?;
+    }
+    record.has_output_ids = output_ids.is_some();
+    if let Some(ids) = output_ids {
+        hash_ids("output_hash_ids", ids.get(), &mut record.output_hash_ids)?;
     }
     let span = |raw: Option<Json<'_>>| raw.map_or(0..0, |raw| span_in(line, raw));
     record.ids_span = span(ids);
+    record.output_ids_span = span(output_ids);
     record.time_span = span(time);
     record.input_span = span(Some(input));
     record.block_size_span = span(size);
@@ -141,16 +147,16 @@ fn block_size(text: &str) -> Result<u64, Invalid> {
     size.ok_or_else(|| expected("block_size", "a number of tokens", text))
 }
 
-fn hash_ids(text: &str, ids: &mut Vec<u64>) -> Result<(), Invalid> {
+fn hash_ids(name: &str, text: &str, ids: &mut Vec<u64>) -> Result<(), Invalid> {
     if let Ok(parsed) = serde_json::from_str::<Vec<u64>>(text) {
         *ids = parsed;
         return Ok(());
     }
     let Ok(elements) = serde_json::from_str::<Vec<Json<'_>>>(text) else {
-        return Err(expected("hash_ids", "a list of ids", text));
+        return Err(expected(name, "a list of ids", text));
     };
     for element in elements.into_iter().map(Json::get) {
-        let id = element.parse().map_err(|_| expected("hash_ids", "unsigned 64-bit integers", element))?;
+        let id = element.parse().map_err(|_| expected(name, "unsigned 64-bit integers", element))?;
         ids.push(id);
     }
     Ok(())

@@ -74,6 +74,7 @@ pub(super) fn totals(report: &Report) -> Vec<(&'static str, Number)> {
         ("recorded_requests", report.recorded.and_then(|r| count(r.requests))),
         ("recorded_cached_tokens", report.recorded.map(|r| Number::Count(r.cached_tokens))),
         ("recorded_token_hit_rate", real(report.recorded.and_then(|r| r.token_hit_rate))),
+        ("inferred_answers", report.inferred_answers.and_then(count)),
         ("duration_s", real(arrivals.map(|a| a.duration_s))),
         ("mean_rate", real(arrivals.and_then(|a| a.mean_rate))),
         ("peak_rate", arrivals.map(|a| Number::Count(a.peak_rate.into()))),
@@ -197,7 +198,36 @@ pub(super) fn caches(report: &Report, digits: Digits) -> Vec<Cells> {
         }));
         tables.push(ttls);
     }
+    tables.extend(engines(report, digits));
     tables
+}
+
+/// The table of what else happened in the caches of engines, if there are any.
+fn engines(report: &Report, digits: Digits) -> Option<Cells> {
+    let rows = report.caches.iter().flat_map(|caches| &caches.capacity);
+    let rows: Vec<_> = rows.filter(|row| row.refused_requests.is_some()).collect();
+    let is_loaded = rows.first()?.load.is_some();
+    let mut header = vec!["Policy", "Blocks", "Refused"];
+    if is_loaded {
+        header.extend(["Preempted", "Preempted Hit Tokens", "One by One", "Mean Running"]);
+    }
+    let mut cells = vec![header.into_iter().map(str::to_owned).collect::<Vec<_>>()];
+    cells.extend(rows.into_iter().map(|row| {
+        let refused = row.refused_requests.unwrap_or(0);
+        let mut cells = vec![row.policy.to_owned(), digits.count(row.capacity_blocks), digits.count(refused)];
+        if let Some(load) = row.load {
+            cells.extend([digits.count(load.preempted_requests), digits.count(load.preempted_hit_tokens)]);
+            let alone = Hits { hit_tokens: load.sequential_hit_tokens, ..row.hits };
+            cells.extend([
+                hits(alone, row.accuracy, digits)[1].clone(),
+                digits.decimals(load.mean_running, 2),
+            ]);
+        } else {
+            cells.resize(if is_loaded { 7 } else { 3 }, "-".into());
+        }
+        cells
+    }));
+    Some(cells)
 }
 
 /// The table of shared prefixes, if asked for.

@@ -21,7 +21,7 @@ pub use plot::Canvas;
 
 use cells::Digits;
 
-use crate::stats::{GroupReport, Render, Report, WindowReport};
+use crate::stats::{GroupReport, Render, Report, RequestReport, WindowReport};
 
 /// How a report is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,6 +88,11 @@ impl Render for Style {
                 table::write_groups(field, groups, self.look(), out);
             }
         }
+    }
+
+    /// A line of JSON.
+    fn request(&self, report: &RequestReport, out: &mut Vec<u8>) {
+        json::write_request(report, out);
     }
 
     /// A row in CSV, gauges for Prometheus, else a line of JSON.

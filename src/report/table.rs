@@ -5,7 +5,7 @@ use crate::report::answer;
 use crate::report::cells::{self, Cells, Digits};
 use crate::report::groups;
 use crate::report::numbers::{rounded, time_unit};
-use crate::stats::{Accuracy, ArrivalFigures, Figure, GroupReport, HitRule, Report};
+use crate::stats::{Accuracy, ArrivalFigures, Figure, GroupReport, HitRule, Report, Thrashing};
 
 /// Columns that a table for people takes at most, and those that it takes in any case.
 const COLUMNS: (usize, usize) = (100, 60);
@@ -174,6 +174,10 @@ fn totals(report: &Report, digits: Digits) -> Vec<(&'static str, String)> {
     if report.hit_rule == HitRule::Engine {
         lines.push(("Hits", "full blocks only, the last token always computed".into()));
     }
+    if let Some(inferred) = report.inferred_answers {
+        lines.push(("Answers", format!("of {inferred} requests inferred from prompts that quote them")));
+    }
+    lines.extend(Thrashing::all(report).map(|thrashing| ("Thrashing", thrashing.to_string())));
     if let Some(arrivals) = &report.arrivals {
         lines.extend(arrival_lines(arrivals, digits));
     }

@@ -46,6 +46,9 @@ pub struct Report {
     /// What the server's own cache served, as the records say; absent where none does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recorded: Option<RecordedFigures>,
+    /// Requests whose answers are inferred from prompts that quote them, if that is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inferred_answers: Option<u64>,
     /// When requests arrive; absent in a trace without timestamps.
     pub arrivals: Option<ArrivalFigures>,
     /// Prompt length, in tokens.

@@ -11,6 +11,7 @@ mod bitmap;
 mod cache;
 mod correlation;
 mod distribution;
+mod engine;
 mod fenwick;
 mod figures;
 mod groups;
@@ -25,6 +26,7 @@ mod recency;
 mod recorded;
 mod repeats;
 mod request_log;
+mod requests;
 mod run;
 mod sample;
 mod seen;
@@ -32,15 +34,19 @@ mod sharing;
 mod statistic;
 mod statistics;
 mod summary;
+mod thrashing;
 mod timeline;
 mod totals;
 mod window;
 
 pub use accuracy::{Accuracy, Figure};
 pub use analysis::Analysis;
-pub use cache::{CacheFigures, CacheOptions, CapacityRow, Hits, Policy, TargetRow, TtlRow};
+pub use cache::{
+    CacheFigures, CacheOptions, CapacityRow, Hits, Load, LoadFigures, Policy, Service, TargetRow, TtlRow,
+};
 pub use correlation::Correlations;
 pub use distribution::{Distribution, EXACT_BELOW};
+pub use engine::Answers;
 pub use figures::{
     ArrivalFigures, Bound, Bucket, PrefixFigures, PrefixRow, RecordedFigures, Report, RunningFigures,
     SampleFigures, StandardErrors, TimelineFigures, WindowFigures, WindowReport,
@@ -49,9 +55,11 @@ pub use groups::{GroupReport, Groups, MAX_GROUPS};
 pub use infinite::{InfiniteCache, Lookup};
 pub use pieces::{Merger, PartialWriter, Piece};
 pub use rates::RateDistribution;
+pub use requests::RequestReport;
 pub use run::{Capacity, Mode, Render, Task, Warmup, run};
 pub use seen::{HitRule, Served};
 pub use statistics::AnalysisOptions;
 pub use summary::{Bin, Summary, percentile_name};
+pub use thrashing::Thrashing;
 pub use timeline::TIME_BUCKETS;
 pub use window::WindowSize;

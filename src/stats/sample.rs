@@ -391,6 +391,8 @@ impl Sample {
         // A ratio may come out a little above one.
         let hits_of_all = Hits { hit_tokens: (hits.value.round() as u128).min(tokens), tokens };
         CapacityRow {
+            refused_requests: None,
+            load: None,
             policy,
             capacity_blocks: capacity,
             capacity_bytes: self.options.bytes(capacity, self.count.block_size),

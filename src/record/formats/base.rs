@@ -74,26 +74,24 @@ impl DecodedLines {
     }
 }
 
-/// The request of an object with the field names of the Mooncake format, and these ids.
-pub(super) fn mooncake_fields<'a>(
-    object: &'a RawObject<'_>,
+/// The request of an object with the field names of the Mooncake format, and with the ids that `read` finds
+/// in a field.
+pub(super) fn mooncake_fields<'a, 'b>(
+    object: &'a RawObject<'b>,
     unit: Unit,
-    ids: Option<Vec<u64>>,
+    read: impl Fn(&RawObject<'b>, &str) -> Result<Vec<u64>, Invalid>,
 ) -> Result<TraceLine<'a>, Invalid> {
+    let ids = |name: &str| object.get(name).map(|_| read(object, name).map(Into::into)).transpose();
     Ok(TraceLine {
         time: object.time("timestamp", unit)?,
         input_length: object.length("input_length")?,
         output_length: object.optional_length("output_length")?,
         block_size: object.block_size("block_size")?,
-        ids: ids.map(Into::into),
+        ids: ids("hash_ids")?,
+        output_ids: ids("output_hash_ids")?,
         rest: object.rest(&[]),
         ..TraceLine::default()
     })
-}
-
-/// The ids of `hash_ids`, if that field is there.
-pub(super) fn optional_ids(object: &RawObject) -> Result<Option<Vec<u64>>, Invalid> {
-    object.get("hash_ids").map(|_| object.ids("hash_ids")).transpose()
 }
 
 /// Whether the blocks of a request are numbered 0, 1, 2, ...

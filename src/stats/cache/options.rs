@@ -1,7 +1,9 @@
 //! Which finite caches are studied, and how their figures are put together.
 
 use crate::stats::cache::figures::{CacheFigures, CapacityRow};
+use crate::stats::cache::load::Load;
 use crate::stats::cache::policy::Policy;
+use crate::stats::engine::Answers;
 
 /// Which finite caches are studied.
 #[derive(Clone, Debug, Default)]
@@ -25,12 +27,23 @@ pub struct CacheOptions {
     pub warmup: u64,
     /// Bytes of KV cache per token, to give capacities in bytes.
     pub kv_bytes_per_token: Option<u64>,
+    /// How requests come to the engines of policies that serve several together.
+    pub load: Load,
+    /// What engines know of answers.
+    pub answers: Answers,
+    /// Whether the hits of each request in each cache are wanted.
+    pub per_request: bool,
 }
 
 impl CacheOptions {
     /// Whether any finite cache is asked for.
     pub(in crate::stats) fn is_asked_for(&self) -> bool {
-        self.picture || self.enough.is_some() || self.has_rows()
+        self.picture || self.enough.is_some() || self.per_request || self.has_rows()
+    }
+
+    /// Whether there is an engine among the policies.
+    pub(in crate::stats) fn has_engine(&self) -> bool {
+        self.policies.iter().any(|policy| policy.is_engine())
     }
 
     /// Whether there is more than a picture.
