@@ -652,7 +652,10 @@ struct Framed {
 }
 
 fn framed(bytes: &[u8], max_line: usize) -> Option<Framed> {
-    let mut input = lines_of(bytes, max_line)?;
+    let mut options = InputOptions::default();
+    (options.max_line, options.skip_invalid, options.documents) = (max_line, true, false);
+    let input = Input::in_memory(bytes.to_vec(), options).map_err(|error| check_message(&error));
+    let mut input = input.ok()?;
     let mut lines = Vec::new();
     loop {
         match input.advance(|_| Ok(())) {
