@@ -10,6 +10,7 @@ use super::terminal::{columns, known_columns, locale_is_unicode};
 use super::value::Value;
 use crate::blocks::BlockNumber;
 use crate::error::{Error, Result, printable};
+use crate::record::formats::Format as TraceFormat;
 use crate::record::kv_size::kv_bytes_per_token;
 use crate::report::{Canvas, ENOUGH, Format, Style};
 use crate::stats::{
@@ -26,6 +27,7 @@ const OPEN_LOOP_CONCURRENCY: u64 = 256;
 #[expect(clippy::struct_excessive_bools, reason = "one per flag of the command line")]
 pub struct Options {
     common: Common,
+    from_format: Option<TraceFormat>,
     block_size: Option<u64>,
     format: Option<Format>,
     percentiles: Vec<f64>,
@@ -164,6 +166,8 @@ struct LoadOptions {
 /// Options that choose another mode, with which an option does not go, and why.
 type Modes = &'static [(&'static str, &'static str)];
 
+const FORMATS: Modes = &[("merge", "--merge reads what --partial wrote")];
+
 const A_REPORT: Modes = &[("partial", "--partial writes no report, so give it to --merge")];
 
 const ONE_RUN: Modes = &[
@@ -241,6 +245,9 @@ const REPORT: &[Opt<Options>] = &[
         .short('f')
         .not_with(A_REPORT)
         .choice::<_, Format>(|o, v| v.pick().map(|format| o.format = Some(format))),
+    opt("from-format")
+        .not_with(FORMATS)
+        .list::<_, Option<TraceFormat>>(|o, v| v.pick().map(|format| o.from_format = format)),
     opt("percentiles")
         .short('p')
         .not_with(A_REPORT)
@@ -556,6 +563,7 @@ impl Options {
             // One file has one value of each gauge.
             replaces: self.format() == Format::Prometheus,
             mode: self.mode(),
+            format: self.from_format,
             block_size: self.block_size,
             percentiles: percentiles.to_vec(),
             analysis: self.analysis()?,

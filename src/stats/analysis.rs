@@ -62,7 +62,7 @@ impl Analysis {
         Self { state: State::new(intake, statistics, options.budget), options }
     }
 
-    /// Takes the next request, which must have ceil(length / `block_size`) ids if it has ids. Gives what an
+    /// Takes the next request, which must have one id per block if it has ids, or one per full block. Gives what an
     /// infinite cache serves of it.
     ///
     /// # Errors

@@ -31,6 +31,8 @@ pub struct Task {
     pub replaces: bool,
     /// What is written.
     pub mode: Mode,
+    /// The format of all files; if absent, the first line of each file tells.
+    pub format: Option<Format>,
     /// Tokens per block; if absent, what the records state.
     pub block_size: Option<u64>,
     /// Percentiles in the reports, in percent.
@@ -52,6 +54,7 @@ impl Task {
             output: None,
             replaces: false,
             mode: Mode::Report { every: None, by: None },
+            format: None,
             block_size: None,
             percentiles: vec![50.0, 90.0, 99.0],
             analysis: AnalysisOptions::default(),
@@ -167,7 +170,7 @@ fn analyse(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Resu
     observer.end();
     let skipped = reader.skipped()?;
     running.finish(style, output, observer)?;
-    skipped.iter().for_each(|message| observer.note(message));
+    reader.remarks().iter().chain(&skipped).for_each(|message| observer.note(message));
     running.note_missing_field(observer);
     ended
 }
@@ -308,7 +311,7 @@ fn write_piece(task: &Task, piece: Option<Piece>, observer: &mut dyn Observer) -
         observer
             .note("pieces do not hold \"output_hash_ids\": hits of engines will be those without answers");
     }
-    skipped.iter().for_each(|message| observer.note(message));
+    reader.remarks().iter().chain(&skipped).for_each(|message| observer.note(message));
     Ok(())
 }
 
@@ -394,8 +397,10 @@ fn note_engines(figures: &Report, observer: &mut dyn Observer) {
 impl Task {
     fn open(&self) -> Result<TraceReader> {
         let input = Input::new(&self.files, self.input.clone())?;
-        let reader = TraceReader::new(input, Some(Format::Mooncake), self.block_size);
         let max_bytes = self.analysis.budget.unwrap_or(usize::MAX);
+        let reader = TraceReader::new(input, self.format, self.block_size)
+            .with_times_from_zero()
+            .with_session_memory(max_bytes);
         let has_sessions = self.analysis.caches.load.sessions;
         Ok(if has_sessions { reader.with_sessions(max_bytes) } else { reader })
     }
