@@ -8,7 +8,7 @@ use super::terminal::{columns, locale_is_unicode};
 use super::value::Value;
 use crate::blocks::BlockNumber;
 use crate::error::{Error, Result, printable};
-use crate::record::kv_size::kv_bytes_per_token;
+use crate::record::kv_size::KvSize;
 use crate::report::{Canvas, Format, Style};
 use crate::stats::{
     AnalysisOptions, CacheOptions, Capacity, HitRule, Mode, Piece, Policy, Task, Warmup, WindowSize,
@@ -30,8 +30,9 @@ pub struct Options {
     ttls: Vec<u64>,
     warmup: Warmup,
     kv_bytes_per_token: Option<u64>,
-    /// The same from the configuration of a model.
-    model_kv_bytes: Option<u64>,
+    /// The same from the configuration of a model, and for prompts of a length.
+    model: Option<KvSize>,
+    prompt_length: Option<u64>,
     by: Option<String>,
     approx: Option<usize>,
     top: usize,
@@ -163,9 +164,10 @@ const OPTIONS: &[Opt<Options>] = &[
     opt("max-memory").value(|o, v| v.memory().map(|bytes| o.max_memory = Some(bytes))),
     opt("window").short('w').not_with(WINDOWS).value(|o, v| window(v).map(|size| o.window = Some(size))),
     opt("every").not_with(WHOLE_REPORT).value(|o, v| v.positive().map(|n| o.every = Some(n))),
-    opt("model-config")
+    opt("model-config").not_with(ONE_RUN).file(|o, v| model_size(v).map(|model| o.model = Some(model))),
+    opt("prompt-length")
         .not_with(ONE_RUN)
-        .file(|o, v| model_kv_bytes(v).map(|bytes| o.model_kv_bytes = Some(bytes))),
+        .value(|o, v| v.positive().map(|tokens| o.prompt_length = Some(tokens))),
     opt("partial")
         .not_with(&[("merge", "one writes pieces and the other reads them")])
         .flag(|o| o.partial = true),
@@ -180,11 +182,15 @@ const RULES: &[Rule<Options>] = &[
         "--merge would be wrong without a line of a piece: it goes without --skip-invalid",
     ),
     (
-        |o| o.kv_bytes_per_token.is_some() && o.model_kv_bytes.is_some(),
+        |o| o.kv_bytes_per_token.is_some() && o.model.is_some(),
         "--kv-bytes-per-token and --model-config say the same: give one of the two",
     ),
     (
-        |o| o.kv_bytes().is_some() && !o.has_caches() && !o.has_picture(),
+        |o| o.prompt_length.is_some() && o.model.is_none(),
+        "--prompt-length is that of the prompts in the cache of --model-config: name the model's config.json",
+    ),
+    (
+        |o| o.has_kv_bytes() && !o.has_caches() && !o.has_picture(),
         "--kv-bytes-per-token and --model-config size the caches of --capacity, --curve and --target: name one",
     ),
     (
@@ -228,7 +234,7 @@ const RULES: &[Rule<Options>] = &[
         "--approx estimates LRU and infinite caches, in one report or with --every",
     ),
     (
-        |o| o.kv_bytes().is_none() && o.capacities.iter().any(|c| matches!(c, Capacity::Bytes(_))),
+        |o| !o.has_kv_bytes() && o.capacities.iter().any(|c| matches!(c, Capacity::Bytes(_))),
         "a --capacity in bytes needs --kv-bytes-per-token or --model-config",
     ),
 ];
@@ -239,9 +245,26 @@ impl Options {
         self.format.unwrap_or_default()
     }
 
+    /// Whether it is known how many bytes of KV cache a token takes.
+    fn has_kv_bytes(&self) -> bool {
+        self.kv_bytes_per_token.is_some() || self.model.is_some()
+    }
+
     /// Bytes of KV cache per token, if they are known.
-    fn kv_bytes(&self) -> Option<u64> {
-        self.kv_bytes_per_token.or(self.model_kv_bytes)
+    fn kv_bytes(&self) -> Result<Option<u64>> {
+        let Some(model) = &self.model else { return Ok(self.kv_bytes_per_token) };
+        let bytes = model.bytes_per_token(self.prompt_length);
+        bytes.map(Some).map_err(|message| Error::Usage(format!("--model-config: {message}")))
+    }
+
+    /// What is worth knowing of the cache of a model whose layers are not all alike.
+    pub fn model_note(&self) -> Option<String> {
+        let (model, tokens) = (self.model.as_ref()?, self.prompt_length?);
+        let bytes = model.bytes_per_token(self.prompt_length).ok().filter(|_| !model.is_constant())?;
+        let unit = model.hit_unit().map_or_else(String::new, |unit| {
+            format!("; vLLM finds cached prefixes of this model in multiples of {unit} tokens")
+        });
+        Some(format!("--model-config: {bytes} bytes per token in prompts of {tokens}{unit}"))
     }
 
     /// Whether finite or expiring caches are asked for.
@@ -302,14 +325,14 @@ impl Options {
             mode: self.mode(),
             block_size: self.block_size,
             percentiles: percentiles.to_vec(),
-            analysis: self.analysis(),
+            analysis: self.analysis(self.kv_bytes()?),
             capacities: self.capacities.clone(),
             warmup: self.warmup,
         };
         Ok((task, self.style()))
     }
 
-    fn analysis(&self) -> AnalysisOptions {
+    fn analysis(&self, kv_bytes_per_token: Option<u64>) -> AnalysisOptions {
         AnalysisOptions {
             hit_rule: self.hit_rule,
             caches: CacheOptions {
@@ -318,7 +341,7 @@ impl Options {
                 picture: self.has_picture(),
                 targets: self.targets.clone(),
                 ttls: self.ttls.clone(),
-                kv_bytes_per_token: self.kv_bytes(),
+                kv_bytes_per_token,
                 ..CacheOptions::default()
             },
             approx: self.approx,
@@ -428,9 +451,9 @@ fn sample_size(value: &Value) -> Result<usize, String> {
     Ok(usize::try_from(size).unwrap_or(usize::MAX))
 }
 
-fn model_kv_bytes(value: &Value) -> Result<u64, String> {
+fn model_size(value: &Value) -> Result<KvSize, String> {
     let path = value.file()?;
     let name = path.display();
     let text = std::fs::read_to_string(&path).map_err(|e| format!("{name}: {e}"))?;
-    kv_bytes_per_token(&text).map_err(|message| format!("{name}: {message}"))
+    KvSize::of(&text, None).map_err(|message| format!("{name}: {message}"))
 }
