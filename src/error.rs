@@ -18,7 +18,7 @@ pub enum Error {
         file: String,
         /// Line number, from 1.
         line: u64,
-        /// What was found, what was expected, and the option that helps.
+        /// What was found, what was expected, and the setting that helps.
         message: String,
     },
     /// The operating system refused something (exit code 1).
@@ -47,7 +47,7 @@ impl Error {
 
     /// The system gives no thread.
     pub fn no_thread() -> Self {
-        Self::io("threads", io::Error::other("the system has none to give (see --jobs)"))
+        Self::io("threads", io::Error::other("the system has none to give (see `jobs`)"))
     }
 
     /// The exit code of the process that ends with this error.
@@ -79,7 +79,8 @@ impl From<Invalid> for Error {
 pub struct Invalid {
     /// What kind of thing is wrong.
     pub kind: InvalidKind,
-    /// What was found and what was expected.
+    /// What was found and what was expected. A setting that helps has its name in backticks, such as
+    /// `` `max_memory` ``; the programs write it as the option `--max-memory`.
     pub message: String,
 }
 

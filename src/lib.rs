@@ -14,7 +14,25 @@
 //!
 //! What a filter does as a whole is one call: [`hash::run`], [`stats::run`], [`cat::run`],
 //! [`synth::run`], each with a `Task` that says everything about it. The programs only turn their options
-//! into it. What follows is each of the filters in a few lines.
+//! into it. What is to be done is said in structs that may get further fields with any version: make one with
+//! its `default()` or `new()`, and set the fields that matter.
+//!
+//! ```
+//! use kvtrace::report::{Format, Style};
+//! use kvtrace::stats::{self, Capacity, Task};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let path = |name: &str| folder.path().join(name);
+//! # std::fs::write(path("trace.jsonl"), "{\"input_length\": 7, \"hash_ids\": [0]}\n")?;
+//! let mut task = Task::new(vec![path("trace.jsonl")]);
+//! task.capacities = vec![Capacity::Blocks(1000)];
+//! task.output = Some(path("report.json"));
+//! stats::run(task, &Style::from(Format::Json), &mut ())?;
+//! # assert!(std::fs::read_to_string(path("report.json"))?.contains("\"requests\": 1,"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What follows is each of the filters in a few lines.
 //!
 //! # Analyse
 //!
@@ -22,12 +40,13 @@
 //!
 //! ```
 //! use kvtrace::record::{self, Record};
-//! use kvtrace::stats::{Analysis, AnalysisOptions, CacheOptions};
+//! use kvtrace::stats::{Analysis, AnalysisOptions};
 //!
 //! let trace = r#"{"timestamp": 0, "input_length": 1500, "output_length": 20, "hash_ids": [0, 1, 2]}
 //! {"timestamp": 800, "input_length": 1400, "output_length": 35, "hash_ids": [0, 1, 3]}"#;
-//! let caches = CacheOptions { capacities: vec![2], ..CacheOptions::default() };
-//! let mut analysis = Analysis::new(512, AnalysisOptions { caches, ..AnalysisOptions::default() });
+//! let mut options = AnalysisOptions::default();
+//! options.caches.capacities = vec![2];
+//! let mut analysis = Analysis::new(512, options);
 //! let mut record = Record::default();
 //! for line in trace.lines() {
 //!     record::parse(line.as_bytes(), &mut record)?;
@@ -69,9 +88,10 @@
 //!
 //! ```
 //! use kvtrace::blocks::{BlockChain, BlockKey, KeyTable, Partial, Scheme};
+//! use kvtrace::error::Invalid;
 //! use kvtrace::tokens::{Encoder, Tokenizer};
 //!
-//! let tokenizer = Tokenizer::named("o200k_base").ok_or("no such tokenizer")?;
+//! let tokenizer = Tokenizer::named("o200k_base").ok_or(Invalid::value("no such tokenizer"))?;
 //! let mut encoder = Encoder::new(tokenizer.into(), 0);
 //! let mut chain = BlockChain::new(4, Partial::Keep, Scheme::Kvtrace { salt: None });
 //! let mut seen = KeyTable::default();
@@ -81,14 +101,14 @@
 //!         seen.len() as u32 - 1
 //!     })
 //! };
-//! let mut ids = |text: &str| -> Result<Vec<u32>, String> {
+//! let mut ids = |text: &str| -> Result<Vec<u32>, Invalid> {
 //!     let mut tokens = Vec::new();
 //!     encoder.encode(text, &mut tokens)?;
 //!     Ok(chain.hashes(&tokens, 0).iter().map(|hash| number(hash.key())).collect())
 //! };
 //! assert_eq!(ids("You are a helpful assistant. What is a cache?")?, [0, 1, 2]);
 //! assert_eq!(ids("You are a helpful assistant. What is a block?")?, [0, 1, 3]);
-//! # Ok::<(), String>(())
+//! # Ok::<(), Invalid>(())
 //! ```
 //!
 //! # Synthesise

@@ -225,11 +225,15 @@ fn a_state_of_something_else_is_refused() {
     refused(&["-b", "16", "--tokenizer", "bytes"], "with tokenizer o200k_base, this run has bytes");
     refused(&["-b", "16", "--salt", "x"], "given without a salt (--salt)");
     refused(&["-b", "16", "--chat-template", &model()], "chat template");
+    refused(
+        &["-b", "16", "--ignore-keys"],
+        "with the keys of records used, such as model and LoRA (--ignore-keys)",
+    );
     let path = folder.path().join("ids");
     let good = std::fs::read(&path).unwrap();
-    let later = String::from_utf8_lossy(&good).replacen("version 1", "version 2", 1);
+    let later = String::from_utf8_lossy(&good).replacen("version 2", "version 3", 1);
     std::fs::write(&path, later).unwrap();
-    refused(&["-b", "16"], "this is \"kvtrace block numbers, version 2\"");
+    refused(&["-b", "16"], "this is \"kvtrace block numbers, version 3\"");
     std::fs::write(&path, &good[..good.len() - 1]).unwrap();
     refused(&["-b", "16"], "damaged");
     std::fs::write(&path, "something else").unwrap();

@@ -154,7 +154,8 @@ fn analysis_of(ids: &[u64]) -> (Duration, String) {
     let mut report = String::new();
     for _ in 0..3 {
         let begun = Instant::now();
-        let options = AnalysisOptions { top: 3, ..AnalysisOptions::default() };
+        let mut options = AnalysisOptions::default();
+        options.top = 3;
         let mut analysis = Analysis::new(1, options);
         for _ in 0..2 {
             for ids in ids.chunks(50) {

@@ -5,6 +5,10 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use kvtrace::cli::{self, Spec};
 use support::{line, run, run_in, scratch, write};
 
 /// Command lines that must be refused as such, and a part of the message.
@@ -21,6 +25,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("trace-stats -c 1GiB --kv-bytes-per-token 9 --model-config CONFIG", "give one of the two"),
     ("trace-stats --kv-bytes-per-token 9", "size the caches of"),
     ("trace-stats --model-config CONFIG", "size the caches of"),
+    ("trace-stats -c 9 --prompt-length 8k", "name the model's config.json"),
+    ("trace-stats -c 9 --model-config CONFIG --prompt-length 0", "--prompt-length"),
     ("trace-stats --target 0%", "no cache at all"),
     ("trace-stats --target 101%", "is not a share"),
     ("trace-hash --seed 1", "--seed is for the draw of --rate"),
@@ -219,4 +225,46 @@ fn a_state_leaves_no_lock_behind() {
     write(folder.path(), "damaged", "no numbers");
     assert_eq!(run_in(folder.path(), "trace-hash", &["--state", "damaged"], "").status, Some(1));
     assert_eq!(names(), ["damaged", "ids", "salted"]);
+}
+
+/// The files of a folder and of those inside it.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+fn names<O>(spec: &'static Spec<O>) -> impl Iterator<Item = String> {
+    spec.options.iter().chain(spec.common).map(|option| option.long.replace('-', "_"))
+}
+
+/// The library has no command line: it names settings in backticks, which the programs write as options.
+#[test]
+fn the_library_names_settings_and_no_options() {
+    let settings: BTreeSet<String> = names(&cli::cat::SPEC)
+        .chain(names(&cli::hash::SPEC))
+        .chain(names(&cli::stats::SPEC))
+        .chain(names(&cli::synth::SPEC))
+        .collect();
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut named = 0;
+    for file in files(&src) {
+        if file.starts_with(src.join("cli")) || file.extension().is_none_or(|end| end != "rs") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).unwrap();
+        for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            for (at, dashes) in line.match_indices("--") {
+                let begins_word = !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '-');
+                let is_option = line[at + dashes.len()..].starts_with(|c: char| c.is_ascii_lowercase());
+                assert!(!(begins_word && is_option), "{}: {line}", file.display());
+            }
+            let is_name =
+                |text: &&str| text.len() > 1 && text.chars().all(|c| c == '_' || c.is_ascii_lowercase());
+            for name in line.split('`').skip(1).step_by(2).filter(is_name) {
+                named += 1;
+                assert!(settings.contains(name), "{}: no option is named {name}: {line}", file.display());
+            }
+        }
+    }
+    assert!(named > 40, "only {named} settings are named");
 }

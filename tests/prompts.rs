@@ -313,18 +313,44 @@ fn the_way_in_which_chats_are_taken_is_said_once() {
     let whole = json!({"messages": [user("why?"), answer, user("why?"), answer]});
     let mut sent = whole.clone();
     sent["model"] = json!("m");
-    let ran = hash(&[], &[sent.clone(), whole.clone(), sent.clone(), json!({"messages": [user("why?")]})]);
+    let open = json!({"messages": [user("why?")]});
+    let ran = hash(&[], &[open.clone(), sent.clone(), whole.clone(), sent.clone()]);
     assert!(
-        ran.stderr.contains("2 chats with answers in them are taken as one request each"),
+        ran.stderr.contains("3 chats with answers in them are taken as one request each"),
         "{}",
         ran.stderr
     );
-    assert!(ran.stderr.contains("1 whole chat is taken as a request per answer"), "{}", ran.stderr);
+    let otherwise = "1 chat looks otherwise than the first one, which decides for all (--turns)";
+    assert!(ran.stderr.contains(otherwise), "{}", ran.stderr);
     assert!(ran.stderr.contains("1 request has no output length"), "{}", ran.stderr);
-    assert_eq!((ran.stderr.lines().count(), lines(ran).len()), (3, 5));
+    assert_eq!((ran.stderr.lines().count(), lines(ran).len()), (3, 4));
+    let ran = hash(&[], &[whole.clone(), sent.clone(), open, sent.clone()]);
+    assert!(ran.stderr.contains("3 whole chats are taken as a request per answer"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("2 chats look otherwise than the first one"), "{}", ran.stderr);
+    assert_eq!(lines(ran).len(), 7);
     for (turns, requests) in [("each", 4), ("last", 2)] {
         let ran = hash(&["--turns", turns], &[sent.clone(), whole.clone()]);
         assert_eq!((&*ran.stderr, ran.stdout.lines().count()), ("", requests));
+    }
+}
+
+/// Batches of lines go to several workers, of which the quickest may not have the first chat.
+#[test]
+fn the_first_chat_of_the_input_decides_on_any_number_of_threads() {
+    let answer = json!({"role": "assistant", "content": "because ".repeat(10_000)});
+    let whole = json!({"messages": [user("why?"), answer, user("why?"), answer]});
+    let mut sent = whole.clone();
+    sent["model"] = json!("m");
+    let plain = json!({"prompt": "why? ".repeat(20_000)});
+    for (first, other, requests) in [(&whole, &sent, 2), (&sent, &whole, 1)] {
+        let mut records = vec![plain.clone(); 20];
+        records.push(first.clone());
+        records.extend(vec![other.clone(); 20]);
+        for jobs in ["1", "2", "5"] {
+            let ran = hash(&["-b", "512", "-j", jobs], &records);
+            assert!(ran.stderr.contains("20 chats look otherwise than the first one"), "{}", ran.stderr);
+            assert_eq!(lines(ran).len(), 20 + 21 * requests);
+        }
     }
 }
 

@@ -6,8 +6,7 @@ mod support;
 
 use kvtrace::record::Record;
 use kvtrace::stats::{
-    Analysis, AnalysisOptions, CacheOptions, CapacityRow, HitRule, Merger, PartialWriter, Policy, Report,
-    Summary,
+    Analysis, AnalysisOptions, CapacityRow, HitRule, Merger, PartialWriter, Policy, Report, Summary,
 };
 use proptest::prelude::*;
 use support::naive::{self, Request};
@@ -73,6 +72,13 @@ fn report(requests: &[Request]) -> Report {
     report_with(requests, &[], AnalysisOptions::default())
 }
 
+/// The default analysis, but for what `set` changes.
+fn analysis(set: impl FnOnce(&mut AnalysisOptions)) -> AnalysisOptions {
+    let mut options = AnalysisOptions::default();
+    set(&mut options);
+    options
+}
+
 /// The report of requests at the given times.
 fn report_with(requests: &[Request], times: &[f64], options: AnalysisOptions) -> Report {
     let mut analysis = Analysis::new(BLOCK, options);
@@ -100,8 +106,11 @@ fn record(r: &Request, timestamp: Option<f64>) -> Record {
 fn bounded(requests: &[Request], budget: usize) -> Result<(), TestCaseError> {
     let exact = naive::analyse(requests, BLOCK);
     let capacities: Vec<u64> = (0..=requests.len() as u64 * 2).collect();
-    let caches = CacheOptions { capacities, ttls: vec![1000], ..CacheOptions::default() };
-    let options = AnalysisOptions { caches, budget: Some(budget), ..AnalysisOptions::default() };
+    let options = analysis(|o| {
+        o.caches.capacities = capacities;
+        o.caches.ttls = vec![1000];
+        o.budget = Some(budget);
+    });
     let found = report_with(requests, &[], options);
     let bound = found.bound.clone().unwrap_or_default();
     for row in &found.caches.unwrap().capacity {
@@ -162,15 +171,14 @@ fn same_caches(requests: &[Request], warmup: usize, hit_rule: HitRule) -> Result
     let times: Vec<f64> =
         requests.iter().scan(0, |t, _| Some((*t as f64, *t += rng.i64(-3..20)).0)).collect();
     let ttls = vec![0, 5, 30, 100];
-    let caches = CacheOptions {
-        capacities: capacities.clone(),
-        targets: vec![0.5, 0.9, 1.0],
-        ttls: ttls.clone(),
-        warmup: warmup as u64,
-        ..CacheOptions::default()
-    };
     let engine = hit_rule == HitRule::Engine;
-    let options = AnalysisOptions { hit_rule, caches, ..AnalysisOptions::default() };
+    let options = analysis(|o| {
+        o.caches.capacities.clone_from(&capacities);
+        o.caches.targets = vec![0.5, 0.9, 1.0];
+        o.caches.ttls.clone_from(&ttls);
+        o.caches.warmup = warmup as u64;
+        o.hit_rule = hit_rule;
+    });
     let report = report_with(requests, &times, options);
     let figures = report.caches.unwrap();
     let naive = |capacity| u128::from(naive::lru(requests, capacity, BLOCK, warmup, engine));
@@ -200,13 +208,11 @@ fn same_caches(requests: &[Request], warmup: usize, hit_rule: HitRule) -> Result
 /// Compares the curves of simulated policies, which are climbed by doubling, with naive caches.
 fn same_curves(requests: &[Request], warmup: usize) -> Result<(), TestCaseError> {
     type Naive = fn(&[Request], usize, u64, usize) -> u64;
-    let caches = CacheOptions {
-        policies: vec![Policy::Fifo, Policy::Lfu],
-        picture: true,
-        warmup: warmup as u64,
-        ..CacheOptions::default()
-    };
-    let options = AnalysisOptions { caches, ..AnalysisOptions::default() };
+    let options = analysis(|o| {
+        o.caches.policies = vec![Policy::Fifo, Policy::Lfu];
+        o.caches.picture = true;
+        o.caches.warmup = warmup as u64;
+    });
     let figures = report_with(requests, &[], options).caches.unwrap();
     prop_assert!(figures.capacity.is_empty());
     let distinct = figures.infinite.capacity_blocks;
@@ -245,13 +251,11 @@ fn same_policies(requests: &[Request], warmup: usize, forest: bool) -> Result<()
 }
 
 fn policies(requests: &[Request], capacities: &[u64], warmup: usize) -> Vec<CapacityRow> {
-    let caches = CacheOptions {
-        policies: vec![Policy::Lru, Policy::Fifo, Policy::Lfu, Policy::Opt],
-        capacities: capacities.to_vec(),
-        warmup: warmup as u64,
-        ..CacheOptions::default()
-    };
-    let options = AnalysisOptions { caches, ..AnalysisOptions::default() };
+    let options = analysis(|o| {
+        o.caches.policies = vec![Policy::Lru, Policy::Fifo, Policy::Lfu, Policy::Opt];
+        o.caches.capacities = capacities.to_vec();
+        o.caches.warmup = warmup as u64;
+    });
     report_with(requests, &[], options).caches.unwrap().capacity
 }
 
@@ -260,7 +264,7 @@ fn same_prefixes(requests: &[Request]) -> Result<(), TestCaseError> {
     let mut rng = fastrand::Rng::with_seed(requests.len() as u64);
     let times: Vec<f64> =
         requests.iter().scan(0.0, |t, _| Some((*t, *t += f64::from(rng.u32(0..20))).0)).collect();
-    let options = AnalysisOptions { top: 1000, ..AnalysisOptions::default() };
+    let options = analysis(|o| o.top = 1000);
     let report = report_with(requests, &times, options);
     let figures = report.prefixes.unwrap();
     let mut ours: Vec<naive::SharedPrefix> = figures
@@ -280,14 +284,13 @@ fn same_prefixes(requests: &[Request]) -> Result<(), TestCaseError> {
 
 /// A sample that holds every block must give the exact figures.
 fn same_from_whole_sample(requests: &[Request], warmup: usize) -> Result<(), TestCaseError> {
-    let caches = CacheOptions {
-        capacities: (0..60).collect(),
-        targets: vec![0.5, 1.0],
-        warmup: warmup as u64,
-        ..CacheOptions::default()
-    };
-    let exact = AnalysisOptions { caches, ..AnalysisOptions::default() };
-    let sampled = AnalysisOptions { approx: Some(10_000), ..exact.clone() };
+    let exact = analysis(|o| {
+        o.caches.capacities = (0..60).collect();
+        o.caches.targets = vec![0.5, 1.0];
+        o.caches.warmup = warmup as u64;
+    });
+    let mut sampled = exact.clone();
+    sampled.approx = Some(10_000);
     let (exact, sampled) = (report_with(requests, &[], exact), report_with(requests, &[], sampled));
     let totals = |r: &Report| {
         let blocks = [&r.unique_blocks, &r.shared_blocks, &r.prefix_groups].map(|figure| figure.value);
@@ -327,8 +330,7 @@ fn estimates_are_as_far_off_as_their_standard_errors_say() {
         let ids = sessions[index].clone();
         requests.push(Request { input: ids.len() as u64 * BLOCK, output: 1, ids });
     }
-    let caches = CacheOptions { capacities: vec![100, 500, 2000], ..CacheOptions::default() };
-    let options = AnalysisOptions { caches, ..AnalysisOptions::default() };
+    let options = analysis(|o| o.caches.capacities = vec![100, 500, 2000]);
     let rates = |report: &Report| -> Vec<(f64, f64)> {
         let rows = &report.caches.as_ref().unwrap().capacity;
         rows.iter()
@@ -344,7 +346,8 @@ fn estimates_are_as_far_off_as_their_standard_errors_say() {
         for id in named.iter_mut().flat_map(|r| &mut r.ids) {
             *id = id.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ key;
         }
-        let options = AnalysisOptions { approx: Some(600), ..options.clone() };
+        let mut options = options.clone();
+        options.approx = Some(600);
         let found = rates(&report_with(&named, &[], options));
         for ((score, (rate, error)), (exact, _)) in scores.iter_mut().zip(found).zip(&exact) {
             assert!((rate - exact).abs() < 0.03, "{rate} {exact}");

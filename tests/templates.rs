@@ -1,5 +1,5 @@
 //! `trace-hash` and the chat templates of models: where they are found, what they are given, what is said
-//! where there is none. What templates do with it is tested beside them, in `src/tokens/template`.
+//! where there is none. What templates do with it is tested in `library/chat_templates.rs`.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 

@@ -15,13 +15,13 @@ use kvtrace::blocks::{BlockKey, KeyTable, StateHeader};
 use kvtrace::error::{Error, Invalid};
 use kvtrace::io::{Input, InputOptions};
 use kvtrace::record::formats::{Format, Target, TargetWriter};
-use kvtrace::record::kv_size::kv_bytes_per_token;
+use kvtrace::record::kv_size::KvSize;
 use kvtrace::record::line::TraceLine;
 use kvtrace::record::prompt::{Chat, Content, OutputLength, PromptOptions, PromptRecord, Turns};
 use kvtrace::record::time::{Millis, TimeForm, Unit};
 use kvtrace::record::{MAX_TIME, Record, TraceReader, general, scan};
 use kvtrace::stats::{Analysis, AnalysisOptions, Merger, PartialWriter};
-use kvtrace::synth::{Generator, Knobs, Model, ModelReader, RequestWriter, SyntheticRequest, WriteOptions};
+use kvtrace::synth::{Generator, Knobs, Model, ModelReader, RequestWriter, SyntheticRequest};
 use kvtrace::tokens::template::{SeenMessages, TODAY, Template};
 use kvtrace::tokens::{Encoder, Tokenizer, chat};
 use kvtrace::{cli, report};
@@ -116,18 +116,17 @@ pub fn line(data: &[u8]) {
 pub fn prompt(data: &[u8]) {
     let (flags, line) = choice(data);
     let flag = |bit: u8| flags >> bit & 1 == 1;
-    let options = PromptOptions {
-        field: flag(0).then(|| "a.b".to_owned()),
-        text: flag(1) && flag(2) && flag(3),
-        turns: if flag(4) { Turns::Last } else { Turns::Each },
-        keep: vec!["model".to_owned(), "x".to_owned()],
-        ignore_keys: flag(5),
-        timestamp_field: flag(6).then(|| "t".to_owned()),
-        output_field: flag(7).then(|| "o".to_owned()),
-    };
+    let mut options = PromptOptions::default();
+    options.field = flag(0).then(|| "a.b".to_owned());
+    options.text = flag(1) && flag(2) && flag(3);
+    options.turns = if flag(4) { Turns::Last } else { Turns::Each };
+    options.keep = vec!["model".to_owned(), "x".to_owned()];
+    options.ignore_keys = flag(5);
+    options.timestamp_field = flag(6).then(|| "t".to_owned());
+    options.output_field = flag(7).then(|| "o".to_owned());
     let record = match PromptRecord::parse(line, &options) {
         Ok(record) => record,
-        Err(reason) => return check_reason(&reason),
+        Err(reason) => return check_reason(&reason.message),
     };
     let text = std::str::from_utf8(line).unwrap();
     if options.text {
@@ -153,15 +152,17 @@ pub fn prompt(data: &[u8]) {
             object.extend(chat.arguments.iter().map(|json| ("chat_template_kwargs".to_owned(), raw(json))));
             return check_chat(chat, &serde_json::to_string(&object).unwrap(), options.turns);
         }
+        other => panic!("a kind of prompt that is not checked: {other:?}"),
     };
     let mut object = content.as_object().unwrap().clone();
     match &record.output {
         OutputLength::Known(length) => object.insert("output_length".into(), (*length).into()),
         OutputLength::Text(text) => object.insert("output".into(), text.clone().into()),
         OutputLength::Limit(length) => object.insert("max_tokens".into(), (*length).into()),
-        OutputLength::Answer(_) | OutputLength::Unknown => None,
+        _ => None,
     };
-    let plain = PromptOptions { turns: options.turns, ..PromptOptions::default() };
+    let mut plain = PromptOptions::default();
+    plain.turns = options.turns;
     let again = PromptRecord::parse(Value::from(object).to_string().as_bytes(), &plain).unwrap();
     assert_eq!(again.content, record.content);
     assert_eq!(again.output, record.output);
@@ -169,7 +170,8 @@ pub fn prompt(data: &[u8]) {
 
 /// What a chat was made into is read as it stands.
 fn check_chat(chat: &Chat, line: &str, turns: Turns) {
-    let options = PromptOptions { turns, ..PromptOptions::default() };
+    let mut options = PromptOptions::default();
+    options.turns = turns;
     let again = PromptRecord::parse(line.as_bytes(), &options).unwrap();
     let Content::Chat(again) = again.content else { panic!("{line}") };
     assert_eq!(again.messages, chat.messages);
@@ -311,12 +313,9 @@ fn times(text: &str) {
 /// a key that stands twice.
 pub fn state(data: &[u8]) {
     let (flags, data) = choice(data);
-    let header = StateHeader {
-        block_size: 16,
-        tokenizer: "bytes".into(),
-        template: String::new(),
-        salt: String::new(),
-    };
+    let mut header = StateHeader::default();
+    header.block_size = 16;
+    header.tokenizer = "bytes".into();
     let written = |table: &KeyTable<BlockKey>| {
         let mut bytes = Vec::new();
         let Ok::<(), std::convert::Infallible>(()) = header.write(table, |part| {
@@ -372,7 +371,9 @@ pub fn model(data: &[u8]) {
     };
     assert!(read_model(&saved(&model)).unwrap() == model);
     let block_size = model.block_size();
-    let mut writer = RequestWriter::new(WriteOptions { annotate: true, ..model.write_options() });
+    let mut options = model.write_options();
+    options.annotate = true;
+    let mut writer = RequestWriter::new(options);
     let mut generator = Generator::new(model, Knobs::default(), 1, Some(20)).unwrap();
     let (mut request, mut line, mut record) = (SyntheticRequest::default(), Vec::new(), Record::default());
     for _ in 0..20 {
@@ -413,8 +414,9 @@ pub fn partial(data: &[u8]) {
     if flags & 1 == 1 {
         return pieces(data);
     }
-    let budget = Some(1 << 24);
-    let mut merger = Merger::new(AnalysisOptions { budget, ..AnalysisOptions::default() });
+    let mut options = AnalysisOptions::default();
+    options.budget = Some(1 << 24);
+    let mut merger = Merger::new(options);
     for line in data.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
         if let Err(reason) = merger.line(line) {
             return check_reason(&reason.message);
@@ -485,7 +487,7 @@ pub fn tokenizer(data: &[u8]) {
     let mut encoder = Encoder::new(Arc::new(ours), 0);
     let mut tokens = Vec::new();
     if let Err(reason) = encoder.encode(&text, &mut tokens) {
-        return check_reason(&reason);
+        return check_reason(&reason.message);
     }
     assert_eq!(encoder.count(&text).unwrap(), tokens.len());
     let Ok(mut library) = tokenizers::Tokenizer::from_bytes(file) else { return };
@@ -575,7 +577,7 @@ pub fn template(data: &[u8]) {
     let reference = Template::parse("t", CHATML.to_owned()).unwrap();
     let conversation = match reference.conversation(&chat, &mut SeenMessages::new(0)) {
         Ok(conversation) => conversation,
-        Err(reason) => return check_reason(&reason),
+        Err(reason) => return check_reason(&reason.message),
     };
     for &end in &chat.requests {
         let (mut jinja, mut plain) = (String::new(), String::new());
@@ -600,7 +602,7 @@ pub fn template(data: &[u8]) {
     };
     let conversation = match template.conversation(&chat, &mut SeenMessages::new(0)) {
         Ok(conversation) => conversation,
-        Err(reason) => return check_reason(&reason),
+        Err(reason) => return check_reason(&reason.message),
     };
     for &end in chat.requests.iter().take(3) {
         let render = || {
@@ -609,7 +611,7 @@ pub fn template(data: &[u8]) {
         };
         let first = render();
         if let Err(reason) = &first {
-            check_reason(reason);
+            check_reason(&reason.message);
         }
         assert_eq!(first, render());
     }
@@ -700,13 +702,17 @@ pub fn input(data: &[u8]) {
 /// A model's `config.json`: the same figure whatever the order of its fields and its white space.
 pub fn config(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    match kv_bytes_per_token(&text) {
+    let sizes = |text: &str| -> Result<Vec<_>, Invalid> {
+        let size = KvSize::of(text, None)?;
+        Ok([None, Some(1), Some(5000)].map(|tokens| size.bytes_per_token(tokens).ok()).to_vec())
+    };
+    match sizes(&text) {
         Ok(bytes) => {
-            assert!(bytes > 0);
+            assert!(!bytes.contains(&Some(0)));
             if let Ok(value) = serde_json::from_str::<Value>(&text) {
-                assert_eq!(kv_bytes_per_token(&value.to_string()), Ok(bytes));
+                assert_eq!(sizes(&value.to_string()).unwrap(), bytes);
             }
         }
-        Err(reason) => check_reason(&reason),
+        Err(reason) => check_reason(&reason.message),
     }
 }

@@ -42,6 +42,7 @@ impl BlockHash {
 
 /// What happens to the tokens after the last full block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Partial {
     /// They are a block of their own, as in the reference.
     #[default]
@@ -92,6 +93,7 @@ pub enum Encoding {
 
 /// How vLLM writes what blocks are keyed by beside their tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ExtraKeys {
     /// Each with its kind before it, since 0.31.
     #[default]

@@ -14,13 +14,14 @@ use crate::error::{Error, Invalid, Result};
 use crate::io::{Lock, Output};
 
 /// First line of the file. The number rises with any change to what follows.
-const MAGIC: &str = "kvtrace block numbers, version 1";
+const MAGIC: &str = "kvtrace block numbers, version 2";
 
 /// Bytes of a key.
 const KEY: usize = 12;
 
 /// What a numbering belongs to: runs that differ in any of these number different blocks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StateHeader {
     /// Tokens per block.
     pub block_size: usize,
@@ -30,15 +31,18 @@ pub struct StateHeader {
     pub template: String,
     /// A hash of the salt, or nothing; the salt itself is secret.
     pub salt: String,
+    /// Whether what records have beside the tokens to key blocks by, as a model's name, is ignored.
+    pub ignores_keys: bool,
 }
 
 impl StateHeader {
-    fn fields(&self) -> [(&'static str, String); 4] {
+    fn fields(&self) -> [(&'static str, String); 5] {
         [
             ("block size", self.block_size.to_string()),
             ("tokenizer", self.tokenizer.clone()),
             ("chat template", Some(&*self.template).filter(|t| !t.is_empty()).unwrap_or("none").to_owned()),
             ("salt", self.salt.clone()),
+            ("keys of records", if self.ignores_keys { "ignored" } else { "used" }.to_owned()),
         ]
     }
 
@@ -126,7 +130,7 @@ fn add(sum: u64, bytes: &[u8]) -> u64 {
 }
 
 fn parse(bytes: &[u8], header: &StateHeader) -> Result<KeyTable<BlockKey>, Invalid> {
-    let other = || Invalid::malformed("not a file of block numbers (--state)");
+    let other = || Invalid::malformed("not a file of block numbers (`state`)");
     let end = bytes.windows(2).take(4096).position(|pair| pair == b"\n\n").ok_or_else(other)?;
     let head = std::str::from_utf8(&bytes[..end]).map_err(|_| other())?;
     let mut lines = head.lines();
@@ -142,7 +146,12 @@ fn parse(bytes: &[u8], header: &StateHeader) -> Result<KeyTable<BlockKey>, Inval
             Some(found) if found == value => {}
             Some(found) if name == "salt" => {
                 let state = if found.is_empty() { "without a salt" } else { "with another salt" };
-                return Err(Invalid::conflict(format!("its numbers were given {state} (--salt)")));
+                return Err(Invalid::conflict(format!("its numbers were given {state} (`salt`)")));
+            }
+            Some(found) if name == "keys of records" => {
+                return Err(Invalid::conflict(format!(
+                    "its numbers were given with the keys of records {found}, such as model and LoRA (`ignore_keys`)"
+                )));
             }
             Some(found) => {
                 let message = format!("its numbers were given with {name} {found}, this run has {value}");
@@ -182,7 +191,13 @@ mod tests {
     use super::*;
 
     fn header() -> StateHeader {
-        StateHeader { block_size: 16, tokenizer: "t".into(), template: "c".into(), salt: String::new() }
+        StateHeader {
+            block_size: 16,
+            tokenizer: "t".into(),
+            template: "c".into(),
+            salt: String::new(),
+            ignores_keys: false,
+        }
     }
 
     fn table(keys: u32) -> KeyTable<BlockKey> {

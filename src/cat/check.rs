@@ -103,8 +103,13 @@ impl Checker {
     }
 
     /// Counts a line that is not a valid record.
-    pub(super) fn invalid(&mut self, invalid: &Invalid, place: (&str, u64)) {
-        self.found(Finding::of(invalid.kind), place, || invalid.message.clone());
+    pub(super) fn invalid(
+        &mut self,
+        kind: InvalidKind,
+        place: (&str, u64),
+        message: impl FnOnce() -> String,
+    ) {
+        self.found(Finding::of(kind), place, message);
     }
 
     /// Takes the next valid record.

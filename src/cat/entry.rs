@@ -45,9 +45,9 @@ impl Moment {
         Self(milliseconds + 0.0)
     }
 
-    /// The time of a reader's record, which `option` needs.
-    pub(super) fn of(reader: &TraceReader, option: &str) -> Result<Self> {
-        let missing = || reader.input().error(no_timestamp(&format!("{option} needs")));
+    /// The time of a reader's record, which `setting` needs.
+    pub(super) fn of(reader: &TraceReader, setting: &str) -> Result<Self> {
+        let missing = || reader.input().error(no_timestamp(&format!("`{setting}` needs")));
         reader.record().timestamp.map(Self::new).ok_or_else(missing)
     }
 }

@@ -183,7 +183,7 @@ impl IdMap {
         let bytes = |one: &GroupNumbering| one.numbering.bytes() + 4 * one.dense.len();
         if 2 * self.numberings.iter().map(bytes).sum::<usize>() > self.max_bytes {
             return Err(Invalid::over_limit(
-                "the ids to be renumbered take more memory than --max-memory allows",
+                "the ids to be renumbered take more memory than `max_memory` allows",
             ));
         }
         Ok(())

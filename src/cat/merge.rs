@@ -69,7 +69,7 @@ impl FileMerge {
         {
             if moment < before {
                 let message =
-                    "a timestamp before that of the record before: --merge needs sorted files (see --sort)";
+                    "a timestamp before that of the record before: `merge` needs sorted files (see `sort`)";
                 return Err(self.reader().input().error(message));
             }
             self.waiting.push(Reverse((moment, self.current)));
@@ -87,7 +87,7 @@ impl FileMerge {
             let bytes = read.iter().map(|status| status.bytes).sum();
             idle(Status { bytes, lines: read.iter().map(|status| status.lines).sum() })
         })?;
-        more.then(|| Moment::of(&readers[index], "--merge")).transpose()
+        more.then(|| Moment::of(&readers[index], "merge")).transpose()
     }
 
     pub(super) fn entry(&self) -> SourceRecord<'_> {

@@ -11,6 +11,7 @@ use crate::io::{Compression, Input, Observer, Output, Pacer};
 use crate::record::TraceReader;
 
 /// All that a run needs to know.
+#[non_exhaustive]
 pub struct Task {
     /// The inputs in order; none is standard input.
     pub files: Vec<PathBuf>,
@@ -20,6 +21,13 @@ pub struct Task {
     pub output: Option<PathBuf>,
     /// What is done with the records.
     pub action: Action,
+}
+
+impl Task {
+    /// Does `action` with the records of `files`, and writes to standard output.
+    pub fn new(files: Vec<PathBuf>, action: Action) -> Self {
+        Self { files, read: ReadOptions::default(), output: None, action }
+    }
 }
 
 /// What is done with records.
@@ -147,11 +155,11 @@ fn note(
     if files > 1 && task.read.scope == IdsScope::Auto {
         let (apart, later) = (records.kept_apart(), files - 1);
         observer.note(&if apart == 0 {
-            "no later file numbers its blocks from zero: equal ids taken as equal blocks (see --ids-scope)"
+            "no later file numbers its blocks from zero: equal ids taken as equal blocks (see `ids_scope`)"
                 .into()
         } else {
             format!(
-                "{apart} of {later} later files number their blocks from zero: ids kept apart and renumbered (see --ids-scope)"
+                "{apart} of {later} later files number their blocks from zero: ids kept apart and renumbered (see `ids_scope`)"
             )
         });
     }
@@ -173,7 +181,7 @@ fn check(task: &Task, max_memory: usize, observer: &mut dyn Observer) -> Result<
             Ok(()) => checker
                 .record(reader.record(), reader.block_size(), place)
                 .map_err(|message| reader.input().error(message))?,
-            Err(invalid) => checker.invalid(&invalid, place),
+            Err(invalid) => checker.invalid(invalid.kind, place, || observer.wording(&invalid.message)),
         }
     }
     observer.end();

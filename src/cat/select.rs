@@ -45,6 +45,7 @@ impl Selection {
 
 /// A share of the records.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Sample {
     /// The share, from 0 to 1.
     pub share: f64,
@@ -54,6 +55,13 @@ pub struct Sample {
     pub seed: u64,
     /// How many blocks a prefix has.
     pub prefix_blocks: usize,
+}
+
+impl Sample {
+    /// This share of the records, each drawn by itself.
+    pub fn new(share: f64) -> Self {
+        Self { share, by: SampleBy::default(), seed: 0, prefix_blocks: 1 }
+    }
 }
 
 /// What a sample keeps or leaves out together.
@@ -106,7 +114,7 @@ impl Selector {
         let drawn = self.drawn(entry, sessions)?;
         let Selection { from, to, input, output, .. } = &self.selection;
         if self.selection.needs_time() {
-            let time = time.ok_or_else(|| no_timestamp("--from and --to need"))?;
+            let time = time.ok_or_else(|| no_timestamp("`from` and `to` need"))?;
             if from.is_some_and(|from| time < from) || to.is_some_and(|to| time >= to) {
                 return Ok(false);
             }

@@ -47,7 +47,7 @@ impl Sessions {
         let first = parent.map_or(chat, |parent| self.first_chats.get(&parent).copied().unwrap_or(parent));
         self.first_chats.insert(chat, first);
         if self.first_chats.len() > self.max_chats {
-            return Err(Invalid::over_limit("the chats take more memory than --max-memory allows"));
+            return Err(Invalid::over_limit("the chats take more memory than `max_memory` allows"));
         }
         Ok(Some(first))
     }

@@ -130,7 +130,7 @@ impl FileSort {
         mut idle: impl FnMut(Status) -> Result<()>,
     ) -> Result<()> {
         while self.reader.advance(&mut idle)? {
-            let time = Moment::of(&self.reader, "--sort")?;
+            let time = Moment::of(&self.reader, "sort")?;
             let len = self.reader.line().len();
             let full = self.arena.len() + HEAD + len > self.arena.capacity()
                 || self.index.len() == self.index.capacity();

@@ -155,7 +155,7 @@ impl Transformer {
         notes.extend(
             self.order
                 .note()
-                .map(|note| format!("{note} (see --sort, and of several files --merge and --shift)")),
+                .map(|note| format!("{note} (see `sort`, and of several files `merge` and `shift`)")),
         );
         notes
     }
@@ -215,7 +215,7 @@ impl Transformer {
             let what =
                 if entry.surrogate_ids { "strings or have a local scope" } else { "numbered from zero" };
             return Err(Invalid::conflict(format!(
-                "ids that are {what}, after ids that were kept as they are: give --renumber or --ids-scope"
+                "ids that are {what}, after ids that were kept as they are: give `renumber` or `ids_scope`"
             )));
         }
         self.ids.make_dense();
@@ -264,7 +264,7 @@ impl Transformer {
             let factor = wanted / block_size;
             if !wanted.is_multiple_of(block_size) {
                 return Err(Invalid::conflict(format!(
-                    "--reblock {wanted} is no multiple of the block size {block_size}: blocks cannot be cut"
+                    "`reblock` {wanted} is no multiple of the block size {block_size}: blocks cannot be cut"
                 )));
             }
             // A list in memory is shorter than the address space.
@@ -317,7 +317,7 @@ impl Transformer {
             let (Some(name), Some(span)) = (name, span) else {
                 return Err(Invalid::conflict(
                     "a prompt does not continue its session, which has no session_id to be changed \
-                     (see --to-format=aiperf)",
+                     (see `to_format`=aiperf)",
                 ));
             };
             edits.replace(&span, |text| write_text(&restarted(&name, new.restarts), text));
@@ -371,7 +371,7 @@ impl Tail {
         self.bytes += line.capacity() + size_of::<HeldLine>();
         if self.bytes > self.max_bytes {
             return Err(Invalid::over_limit(
-                "the records for --tail take more memory than --max-memory allows",
+                "the records for `tail` take more memory than `max_memory` allows",
             ));
         }
         self.held.push_back(HeldLine { line, group: entry.group, time });

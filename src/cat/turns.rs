@@ -122,7 +122,7 @@ impl TurnConverter {
         self.bytes += (self.sessions.len() - known) * 2 * size_of::<(Session, SessionState)>();
         self.bytes = self.bytes + 8 * after - 8 * before;
         if self.bytes > self.max_bytes {
-            return Err(Invalid::over_limit("the sessions take more memory than --max-memory allows"));
+            return Err(Invalid::over_limit("the sessions take more memory than `max_memory` allows"));
         }
         Ok((result, restarts))
     }

@@ -4,7 +4,9 @@ use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use super::common::{Common, When};
-use crate::error::printable;
+use super::spec::Spec;
+use super::{cat, hash, stats, synth};
+use crate::error::{Error, printable};
 use crate::io::{Observer, Status};
 
 /// Time between two updates of the progress line.
@@ -58,9 +60,13 @@ impl Observer for Console {
         }
     }
 
+    fn wording(&self, message: &str) -> String {
+        with_options(message)
+    }
+
     fn note(&mut self, message: &str) {
         if !self.quiet {
-            say(self.name, &printable(message));
+            say(self.name, &with_options(&printable(message)));
         }
     }
 }
@@ -74,6 +80,42 @@ impl Drop for Console {
 /// Writes one line to standard error. If that is closed, nobody can be told.
 pub(super) fn say(program: &str, message: &str) {
     writeln!(io::stderr(), "{program}: {message}").ok();
+}
+
+/// What `error` says in terms of the command line. A file may be called anything.
+pub(super) fn worded(error: &Error) -> String {
+    match error {
+        Error::Data { file, line, message } => {
+            Error::Data { file: file.clone(), line: *line, message: with_options(message) }.to_string()
+        }
+        other => with_options(&other.to_string()),
+    }
+}
+
+/// `message` with each setting that it names in backticks, as the library does, as the option that it is on
+/// the command line. What a message quotes of the input stands in other quotation marks.
+fn with_options(message: &str) -> String {
+    let (mut text, mut rest) = (String::with_capacity(message.len()), message);
+    while let Some((before, quoted)) = rest.split_once('`') {
+        text.push_str(before);
+        let ours = text.is_empty() || text.ends_with([' ', '(']);
+        let name = quoted.split_once('`').filter(|(name, _)| ours && is_option(name));
+        match name {
+            Some((name, _)) => text.push_str(&format!("--{}", name.replace('_', "-"))),
+            None => text.push('`'),
+        }
+        rest = name.map_or(quoted, |(_, after)| after);
+    }
+    text + rest
+}
+
+/// Whether a filter has an option for the setting `name`; messages also name those of other filters.
+fn is_option(name: &str) -> bool {
+    fn has<O>(spec: &Spec<O>, long: &str) -> bool {
+        spec.all().any(|option| option.long == long)
+    }
+    let long = name.replace('_', "-");
+    has(&cat::SPEC, &long) || has(&hash::SPEC, &long) || has(&stats::SPEC, &long) || has(&synth::SPEC, &long)
 }
 
 fn describe(status: Status, total: Option<u64>, seconds: f64) -> String {
@@ -97,6 +139,18 @@ fn bytes(n: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_are_named_as_options() {
+        assert_eq!(
+            with_options("`max_memory` is little; see trace-cat `sort`"),
+            "--max-memory is little; see trace-cat --sort"
+        );
+        assert_eq!(with_options("(see `policy`=opt)"), "(see --policy=opt)");
+        for other in ["expected `,` or `}`", "found \"`sort`\"", "no `such` option", "a ` b `sort"] {
+            assert_eq!(with_options(other), other);
+        }
+    }
 
     #[test]
     fn the_line_gives_rate_and_time_left_where_the_size_is_known() {

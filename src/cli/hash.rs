@@ -11,7 +11,7 @@ use super::spec::{Opt, Rule, Spec, opt};
 use super::value::Value;
 use crate::blocks::{Encoding, ExtraKeys, MAX_PICKLED, Partial, Scheme, StateHeader, VLLM_SEED};
 use crate::error::{Error, Result};
-use crate::hash::{HashOptions, IdForm, IdSource, Outcome, Task, WriteOptions};
+use crate::hash::{DEFAULT_REUSE, HashOptions, IdForm, IdSource, Outcome, Task, WriteOptions};
 use crate::record::line::OWN_NAMES;
 use crate::record::prompt::{PromptOptions, Turns};
 use crate::record::time::{TimeForm, Unit};
@@ -124,9 +124,6 @@ impl Choice for TimeForm {
         ("rfc3339", Self::Date),
     ];
 }
-
-/// Bytes of text and tokens that are remembered, unless the user says otherwise.
-const REUSE: usize = 64 << 20;
 
 /// The command line.
 pub static SPEC: Spec<Options> = Spec {
@@ -320,7 +317,7 @@ impl Options {
             partial,
             scheme: self.scheme(),
             output_length: self.output_length,
-            reuse: self.reuse.unwrap_or(REUSE),
+            reuse: self.reuse.unwrap_or(DEFAULT_REUSE),
         })
     }
 
@@ -396,6 +393,11 @@ fn remarks(outcome: &Outcome, turns_left_open: bool) -> Vec<String> {
             "whole chats are taken as a request per answer (--turns each)",
         ),
         (
+            counts.look_otherwise,
+            "chat looks otherwise than the first one, which decides for all (--turns)",
+            "chats look otherwise than the first one, which decides for all (--turns)",
+        ),
+        (
             if turns_left_open { counts.unanswered } else { 0 },
             "whole chat ends with a question, which is left out; for a log of requests use --turns last",
             "whole chats end with a question, which is left out; for a log of requests use --turns last",
@@ -444,6 +446,7 @@ fn state_header(options: &HashOptions) -> StateHeader {
         tokenizer: options.tokenizer.identity().to_owned(),
         template: options.template.as_ref().map_or_else(String::new, |t| t.identity().to_owned()),
         salt: options.scheme.salt_mark(),
+        ignores_keys: options.prompts.ignore_keys,
     }
 }
 

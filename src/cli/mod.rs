@@ -35,7 +35,7 @@ pub use parse::parse;
 pub use spec::{Action, Arg, Name, Opt, Rule, Set, Spec, opt};
 pub use value::Value;
 
-use console::say;
+use console::{say, worded};
 
 use crate::error::{Error, Result};
 use crate::io::{Output, signals};
@@ -48,7 +48,7 @@ pub fn run<O: Default + HasCommon>(
 ) -> ExitCode {
     let Err(error) = try_run(spec, filter) else { return ExitCode::SUCCESS };
     if !error.is_silent() {
-        say(spec.name, &error.to_string());
+        say(spec.name, &worded(&error));
         if matches!(error, Error::Usage(_)) {
             writeln!(io::stderr(), "Try '{} --help' for more information.", spec.name).ok();
         }

@@ -178,7 +178,7 @@ impl Options {
             }
             Some(PromptForm::Text) => {
                 let WordSource(name) = self.tokenizer.unwrap_or(WordSource::NAMES[0].1);
-                Some(Vocabulary::Words(Words::of(name).map_err(Error::Usage)?))
+                Some(Vocabulary::Words(Words::of(name).map_err(|invalid| Error::Usage(invalid.message))?))
             }
         })
     }

@@ -3,15 +3,17 @@
 //! Lines go in batches to worker threads, which do what takes time and depends on one line alone:
 //! parsing, rendering, tokens, chained hashes (`worker`). One thread writes the results in the
 //! order of the lines and does what depends on that order: dense numbers, arrival times (`write`).
+//! One thing a worker cannot know by itself is how the first chat of the input looks (`decision`).
 //! The same bytes come out for any number of workers (`pipeline`).
 
+mod decision;
 mod options;
 mod pipeline;
 mod run;
 mod worker;
 mod write;
 
-pub use options::HashOptions;
+pub use options::{DEFAULT_REUSE, HashOptions};
 pub use run::{IdSource, Outcome, Task, run};
 pub use worker::Counts;
 pub use write::{IdForm, Ids, TraceWriter, WriteOptions};

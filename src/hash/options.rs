@@ -7,8 +7,12 @@ use crate::record::prompt::PromptOptions;
 use crate::tokens::Tokenizer;
 use crate::tokens::template::Template;
 
+/// Bytes of text and tokens that are remembered, unless the user says otherwise.
+pub const DEFAULT_REUSE: usize = 64 << 20;
+
 /// How prompts become blocks.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct HashOptions {
     /// Where the prompts are in a line.
     pub prompts: PromptOptions,
@@ -28,4 +32,21 @@ pub struct HashOptions {
     pub output_length: Option<u64>,
     /// Bytes of text and tokens to remember, over all workers.
     pub reuse: usize,
+}
+
+impl HashOptions {
+    /// Blocks of `block_size` tokens of this tokenizer, as `trace-hash` makes them by default.
+    pub fn new(tokenizer: Arc<Tokenizer>, block_size: usize) -> Self {
+        Self {
+            prompts: PromptOptions::default(),
+            tokenizer,
+            special_tokens: false,
+            template: None,
+            block_size,
+            partial: Partial::default(),
+            scheme: Scheme::Kvtrace { salt: None },
+            output_length: None,
+            reuse: DEFAULT_REUSE,
+        }
+    }
 }

@@ -6,10 +6,11 @@
 
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use super::decision::Decision;
 use super::options::HashOptions;
 use super::worker::{Hashed, Worker};
 use super::write::{Refusal, TraceWriter};
@@ -62,6 +63,7 @@ type Done = (Batch, Hashed);
 
 /// A batch and where its result goes.
 struct Job {
+    number: u64,
     batch: Batch,
     reply: SyncSender<Done>,
 }
@@ -97,6 +99,7 @@ pub(super) fn hash_lines(
     let jobs_out = Mutex::new(jobs_out);
     let (report, ended) = sync_channel(1);
     let (hand, handed) = sync_channel(1);
+    let decision = Arc::new(Decision::default());
     thread::scope(|scope| {
         // Dropped with what else the threads wait for, however this ends.
         let hand = hand;
@@ -110,7 +113,7 @@ pub(super) fn hash_lines(
             // The receiver waits for this.
             report.send((writer, skipped, result)).ok();
         });
-        let worker = || work(|| Worker::new(options, workers), &jobs_out, skip);
+        let worker = || work(|| Worker::new(options, workers, decision.clone()), &jobs_out, &decision, skip);
         let working = (0..workers).all(|_| thread::Builder::new().spawn_scoped(scope, worker).is_ok());
         if !working || writing.is_err() {
             return Ended { writer, result: Err(Error::no_thread()) };
@@ -156,12 +159,14 @@ fn read(
     mut idle: impl FnMut(Status) -> Result<()>,
 ) -> Result<()> {
     let mut batch = Batch::default();
-    let send = |batch: &mut Batch| -> Result<()> {
+    let mut number = 0;
+    let mut send = |batch: &mut Batch| -> Result<()> {
         if batch.lines.is_empty() {
             return Ok(());
         }
         let (reply, result) = sync_channel(1);
-        let job = Job { batch: std::mem::take(batch), reply };
+        let job = Job { number, batch: std::mem::take(batch), reply };
+        number += 1;
         let sent = order.send(result).is_ok() && jobs.send(job).is_ok();
         if sent { Ok(()) } else { Err(Error::ClosedPipe) }
     };
@@ -189,23 +194,25 @@ fn read(
 }
 
 /// A worker's life. Its memory is made with its first job: a short input does not need all workers.
-fn work(new: impl FnOnce() -> Worker, jobs: &Mutex<Receiver<Job>>, skip: bool) {
+fn work(new: impl FnOnce() -> Worker, jobs: &Mutex<Receiver<Job>>, decision: &Decision, skip: bool) {
     let mut new = Some(new);
     let mut worker = None;
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Job { batch, reply }) = job else { return };
+        let Ok(Job { number, batch, reply }) = job else { return };
         if let Some(new) = new.take() {
             worker = Some(new());
         }
         let Some(worker) = &mut worker else { return };
         let mut hashed = Hashed::default();
+        worker.begin(number);
         for (index, line) in batch.lines.iter().enumerate() {
             worker.line(index, &batch.bytes[line.range.clone()], &mut hashed);
             if !skip && !hashed.rejected.is_empty() {
                 break;
             }
         }
+        decision.done(number);
         if reply.send((batch, hashed)).is_err() {
             // The run is over. Who waits to hand out one more job must not wait for ever.
             let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();

@@ -13,6 +13,7 @@ use crate::record::time::Unit;
 
 /// All that a run needs to know.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct Task {
     /// The inputs in order; none is standard input.
     pub files: Vec<PathBuf>,
@@ -30,8 +31,24 @@ pub struct Task {
     pub workers: usize,
 }
 
+impl Task {
+    /// Hashes the prompts of `files` on one thread, numbers their blocks, and writes to standard output.
+    pub fn new(files: Vec<PathBuf>, hash: HashOptions) -> Self {
+        Self {
+            files,
+            input: InputOptions::default(),
+            output: None,
+            hash,
+            ids: IdSource::Numbers,
+            write: WriteOptions::default(),
+            workers: 1,
+        }
+    }
+}
+
 /// Where the ids of blocks come from.
 #[derive(Clone)]
+#[non_exhaustive]
 pub enum IdSource {
     /// Numbers in the order of first appearance.
     Numbers,
@@ -43,6 +60,7 @@ pub enum IdSource {
 
 /// What a run has found out about its input.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Outcome {
     /// Requests written.
     pub requests: u64,

@@ -1,17 +1,22 @@
 //! What is done for each line by itself: prompts to lengths and chained hashes.
 
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::civil::DateTime;
 
+use super::decision::Decision;
 use super::options::HashOptions;
 use crate::blocks::{BlockChain, BlockHash};
+use crate::error::Invalid;
 use crate::record::prompt::{
     Chat, Content, OutputLength, PromptReader, PromptRecord, Remarks, Timestamp, Turns,
 };
+use crate::record::recent::Recent;
 use crate::tokens::chat::{self, Turn};
 use crate::tokens::template::{SeenMessages, TODAY, Template};
-use crate::tokens::{Encoder, GrowingPrompt, Recent};
+use crate::tokens::{Encoder, GrowingPrompt};
 
 /// The requests of a batch of lines.
 #[derive(Default)]
@@ -46,11 +51,14 @@ pub(super) struct Request {
 
 /// What the user is told at the end: how many records or requests there were of a kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Counts {
     /// Chats with answers in them that were taken as one request.
     pub taken_as_requests: u64,
     /// Chats with answers in them that were taken as a request per answer.
     pub taken_as_chats: u64,
+    /// Chats that were taken otherwise than they look, since the first one decides.
+    pub look_otherwise: u64,
     /// Chats whose last question has not become a request.
     pub unanswered: u64,
     /// Answers at the start of a chat, which have not become requests.
@@ -74,6 +82,7 @@ impl Counts {
     fn add(&mut self, remarks: &Remarks) {
         self.taken_as_requests += u64::from(remarks.turns == Some(Turns::Last));
         self.taken_as_chats += u64::from(remarks.turns == Some(Turns::Each));
+        self.look_otherwise += u64::from(remarks.looks_otherwise);
         self.unanswered += u64::from(remarks.unanswered);
         self.continued += u64::from(remarks.continued);
         self.stand_ins += remarks.stand_ins;
@@ -82,12 +91,12 @@ impl Counts {
 
     /// Adds those of other records.
     pub(super) fn add_all(&mut self, other: &Self) {
-        let Self { taken_as_requests, taken_as_chats, unanswered, stand_ins, continued, .. } = other;
-        self.taken_as_requests += taken_as_requests;
-        self.taken_as_chats += taken_as_chats;
-        self.unanswered += unanswered;
-        self.stand_ins += stand_ins;
-        self.continued += continued;
+        self.taken_as_requests += other.taken_as_requests;
+        self.taken_as_chats += other.taken_as_chats;
+        self.look_otherwise += other.look_otherwise;
+        self.unanswered += other.unanswered;
+        self.stand_ins += other.stand_ins;
+        self.continued += other.continued;
         self.limits += other.limits;
         self.without_output += other.without_output;
         self.without_time += other.without_time;
@@ -130,6 +139,8 @@ impl Output {
 /// One thread's work and the memory for it.
 pub(super) struct Worker {
     options: HashOptions,
+    /// The number of the current batch.
+    batch: Arc<AtomicU64>,
     reader: PromptReader,
     encoder: Encoder,
     /// The tokens of turns by the ids of their messages.
@@ -149,12 +160,16 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// One of `workers`.
-    pub(super) fn new(options: &HashOptions, workers: usize) -> Self {
+    /// One of `workers`, whose chats are all taken in one way.
+    pub(super) fn new(options: &HashOptions, workers: usize, decision: Arc<Decision>) -> Self {
         let memory = options.reuse / workers;
         let (of_blocks, of_messages) = (memory / 8, memory / 4);
+        let batch = Arc::new(AtomicU64::new(0));
+        let current = batch.clone();
+        let reader = PromptReader::new(options.prompts.clone(), of_messages);
         Self {
-            reader: PromptReader::new(options.prompts.clone(), of_messages),
+            batch,
+            reader: reader.deciding_by(move |looks| decision.taken(current.load(Ordering::Relaxed), looks)),
             encoder: Encoder::new(options.tokenizer.clone(), memory - of_blocks - 2 * of_messages),
             turns: Recent::new(of_messages),
             messages: SeenMessages::new(of_messages),
@@ -170,6 +185,11 @@ impl Worker {
         }
     }
 
+    /// The lines that follow are those of this batch.
+    pub(super) fn begin(&mut self, batch: u64) {
+        self.batch.store(batch, Ordering::Relaxed);
+    }
+
     /// Appends the requests of `line`, number `index` of its batch; a bad line leaves nothing but
     /// the reason.
     pub(super) fn line(&mut self, index: usize, line: &[u8], out: &mut Hashed) {
@@ -180,11 +200,11 @@ impl Worker {
             out.requests.truncate(before.1);
             out.hashes.truncate(before.2);
             out.counts = before.3;
-            out.rejected.push((index, reason));
+            out.rejected.push((index, reason.message));
         }
     }
 
-    fn record(&mut self, record: PromptRecord, line: usize, out: &mut Hashed) -> Result<(), String> {
+    fn record(&mut self, record: PromptRecord, line: usize, out: &mut Hashed) -> Result<(), Invalid> {
         let PromptRecord {
             content,
             output,
@@ -240,7 +260,7 @@ impl Worker {
     }
 
     /// The tokens of a text, with special tokens around it if asked for.
-    fn text(&mut self, text: &str) -> Result<(), String> {
+    fn text(&mut self, text: &str) -> Result<(), Invalid> {
         self.tokens.clear();
         if !self.options.special_tokens {
             return self.encoder.encode(text, &mut self.tokens);
@@ -254,10 +274,10 @@ impl Worker {
 
     /// A chat's tokens are those of its turns one after the other (see [`chat`]), so each turn is
     /// tokenised and hashed once, however many requests begin with it.
-    fn chat(&mut self, chat: &Chat, output: Output, line: usize, out: &mut Hashed) -> Result<(), String> {
+    fn chat(&mut self, chat: &Chat, output: Output, line: usize, out: &mut Hashed) -> Result<(), Invalid> {
         self.tokens.clear();
         if let Some(tools) = &chat.tools {
-            self.known_turn(tools.id, || Turn::of_tools(chat).ok_or_else(String::new))?;
+            self.known_turn(tools.id, || Ok(Turn::of_tools(tools)))?;
         }
         let (mut done, mut known) = (0, 0);
         let mut answer: Option<Turn> = None;
@@ -299,8 +319,8 @@ impl Worker {
     fn known_turn(
         &mut self,
         id: Option<u64>,
-        turn: impl FnOnce() -> Result<Turn, String>,
-    ) -> Result<(), String> {
+        turn: impl FnOnce() -> Result<Turn, Invalid>,
+    ) -> Result<(), Invalid> {
         if let Some(tokens) = id.and_then(|id| self.turns.get(id)) {
             self.tokens.extend_from_slice(tokens);
             return Ok(());
@@ -316,7 +336,7 @@ impl Worker {
     }
 
     /// Appends the tokens of a turn that has no end.
-    fn open_turn(&mut self, turn: &Turn) -> Result<(), String> {
+    fn open_turn(&mut self, turn: &Turn) -> Result<(), Invalid> {
         self.text.clear();
         chat::open_turn(&turn.role, &mut self.text);
         self.text.push_str(&turn.text);
@@ -324,7 +344,7 @@ impl Worker {
     }
 
     /// Appends the tokens of a turn. If it is the answer counted last, most of them are known.
-    fn turn(&mut self, turn: &Turn, answered: bool) -> Result<(), String> {
+    fn turn(&mut self, turn: &Turn, answered: bool) -> Result<(), Invalid> {
         self.text.clear();
         let Some(middle) = self.middle.clone().filter(|_| answered) else {
             chat::render_turn(turn, &mut self.text);
@@ -347,7 +367,7 @@ impl Worker {
 
     /// The number of tokens of an answer. Those of its middle are kept: the answer is a turn of the
     /// next request.
-    fn count_answer(&mut self, text: &str) -> Result<u64, String> {
+    fn count_answer(&mut self, text: &str) -> Result<u64, Invalid> {
         self.middle = self.encoder.middle(text);
         self.answer.clear();
         let Some(middle) = self.middle.clone() else {
@@ -366,8 +386,8 @@ impl Worker {
         output: Output,
         line: usize,
         out: &mut Hashed,
-    ) -> Result<(), String> {
-        let tools = Turn::of_tools(chat);
+    ) -> Result<(), Invalid> {
+        let tools = chat.tools.as_ref().map(Turn::of_tools);
         let turns = chat.messages.iter().map(Turn::of_message).collect::<Result<Vec<_>, _>>()?;
         for &request in &chat.requests {
             self.text.clear();
@@ -398,7 +418,7 @@ impl Worker {
         output: Output,
         line: usize,
         out: &mut Hashed,
-    ) -> Result<(), String> {
+    ) -> Result<(), Invalid> {
         let conversation = template.conversation(chat, &mut self.messages)?;
         let grows = chat.requests.len() > 1 && self.options.reuse > 0;
         self.growing.clear();
@@ -421,7 +441,7 @@ impl Worker {
     }
 
     /// The output length of a chat's request: that of the turn which answers it, if there is one.
-    fn answer(&mut self, chat: &Chat, request: usize, output: Output) -> Result<Output, String> {
+    fn answer(&mut self, chat: &Chat, request: usize, output: Output) -> Result<Output, Invalid> {
         match chat.answer(request) {
             Some(answer) if output.yields(chat) => {
                 Ok(Output::Counted(self.encoder.count(&Turn::of_message(answer)?.text)? as u64))

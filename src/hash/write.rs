@@ -2,7 +2,7 @@
 
 use super::worker::{Counts, Fields, Hashed, Request};
 use crate::blocks::{BlockHash, BlockKey, KeyTable, Scheme};
-use crate::error::{Error, Result};
+use crate::error::{Error, Invalid, Result};
 use crate::io::Output;
 use crate::record::MAX_TIME;
 use crate::record::line::{self, LineWriter};
@@ -10,6 +10,7 @@ use crate::record::prompt::Timestamp;
 use crate::record::time::{self, Millis, TimeForm, Unit};
 
 /// Which ids the blocks get.
+#[non_exhaustive]
 pub enum Ids {
     /// Numbers in the order of first appearance, with the numbers given before.
     Dense(KeyTable<BlockKey>),
@@ -19,6 +20,7 @@ pub enum Ids {
 
 /// How a hash is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum IdForm {
     /// A number of this many bits, its lowest.
     Number(u32),
@@ -28,6 +30,7 @@ pub enum IdForm {
 
 /// How trace lines are written.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct WriteOptions {
     /// How the records' times are given.
     pub times: TimeForm,
@@ -136,7 +139,7 @@ impl TraceWriter {
     }
 
     fn request(&mut self, request: &Request, fields: &Fields, hashes: &[BlockHash]) -> Result<(), Refusal> {
-        let time = self.time(fields).map_err(|reason| Refusal::Record(request.line, reason))?;
+        let time = self.time(fields).map_err(|reason| Refusal::Record(request.line, reason.message))?;
         self.find_ids(request.shared, hashes).map_err(Refusal::Run)?;
         let Self { output, options, text, counts, .. } = self;
         let out = output.buffer();
@@ -197,7 +200,7 @@ impl TraceWriter {
     }
 
     /// The request's arrival.
-    fn time<'f>(&mut self, fields: &'f Fields) -> Result<Option<Arrival<'f>>, String> {
+    fn time<'f>(&mut self, fields: &'f Fields) -> Result<Option<Arrival<'f>>, Invalid> {
         if let Some(rate) = self.options.rate {
             // The gaps of a Poisson process. The first request comes at once.
             let gap = |random: &mut fastrand::Rng| -(1.0 - random.f64()).ln() / rate * 1000.0;
@@ -248,10 +251,10 @@ fn dense(table: &mut KeyTable<BlockKey>, key: BlockKey, max_memory: Option<usize
     let limit = max_memory.filter(|&limit| table.bytes_with_one_more() > limit);
     if limit.is_some() || id >= u32::MAX as usize {
         let reason = limit.map_or("there are no more numbers".to_owned(), |limit| {
-            format!("one more would take more than --max-memory ({limit} bytes)")
+            format!("one more would take more than `max_memory` ({limit} bytes)")
         });
         return Err(Error::Failed(format!(
-            "{id} distinct blocks are numbered, and {reason}; --ids hash needs no memory for them"
+            "{id} distinct blocks are numbered, and {reason}; `ids` hash needs no memory for them"
         )));
     }
     table.insert_new(key);

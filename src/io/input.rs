@@ -179,7 +179,7 @@ impl Input {
     }
 
     fn too_long(&self) -> String {
-        format!("line longer than {} bytes (see --max-line)", self.options.max_line)
+        format!("line longer than {} bytes (see `max_line`)", self.options.max_line)
     }
 
     /// The line that [`Input::advance`] has reached: its bytes without terminator, byte-order mark

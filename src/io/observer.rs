@@ -13,6 +13,11 @@ pub trait Observer {
     /// Reading has ended.
     fn end(&mut self) {}
 
+    /// `message`, which names settings in backticks, as this program says it.
+    fn wording(&self, message: &str) -> String {
+        message.to_owned()
+    }
+
     /// Something is worth knowing, and no error.
     fn note(&mut self, _message: &str) {}
 }

@@ -12,6 +12,7 @@ pub mod kv_size;
 pub mod line;
 pub mod prompt;
 mod reader;
+pub(crate) mod recent;
 pub mod scan;
 pub mod time;
 mod trace_record;

@@ -34,7 +34,7 @@ impl BlockSize {
         let Some(stated) = stated else { return Ok(self.get()) };
         let message = match (self.given, self.settled) {
             (Some(given), _) if given != stated => {
-                format!("block_size {stated} contradicts --block-size {given}")
+                format!("block_size {stated} contradicts `block_size` {given}")
             }
             (_, Some(settled)) if settled != stated => {
                 format!("block_size {stated} differs from {settled}, that of the records before")
@@ -55,7 +55,7 @@ impl BlockSize {
         };
         let (found, length) = (ids.len(), record.input_length);
         let message = format!(
-            "{found} hash_ids for input_length {length}, expected {expected} of block size {size} (see --block-size)"
+            "{found} hash_ids for input_length {length}, expected {expected} of block size {size} (see `block_size`)"
         );
         Err(Invalid::new(InvalidKind::LengthMismatch, message))
     }

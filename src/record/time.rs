@@ -35,7 +35,7 @@ pub fn check_clock(now: f64) -> Result<(), Invalid> {
     if now <= MOST {
         return Ok(());
     }
-    Err(Invalid::value("arrival times run beyond 285,000 years (see --rate and --speedup-ratio)"))
+    Err(Invalid::value("arrival times run beyond 285,000 years (see `rate` and `speedup_ratio`)"))
 }
 
 /// Whether records come in the order of their times.

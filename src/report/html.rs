@@ -104,7 +104,7 @@ fn notes(report: &Report) -> Vec<String> {
     if let Some(estimate) = &report.estimate {
         let n = grouped(estimate.sampled_blocks.into());
         notes.push(format!(
-            "Figures of hits are estimates from a sample of {n} blocks (--approx), with standard errors; those \
+            "Figures of hits are estimates from a sample of {n} blocks, with standard errors; those \
              that need every block are left out. Lengths and arrivals are exact."
         ));
     }
@@ -114,7 +114,7 @@ fn notes(report: &Report) -> Vec<String> {
             format!(" LRU caches of at most {} blocks are exact.", grouped(blocks.into()))
         });
         notes.push(format!(
-            "Memory ran short (--max-memory): {n} blocks were forgotten. Figures marked ≥ or \"at least\" are \
+            "Memory ran short: {n} blocks were forgotten. Figures marked ≥ or \"at least\" are \
              lower bounds, those marked ≤ or \"at most\" upper bounds.{exact}"
         ));
     }

@@ -19,6 +19,7 @@ use crate::stats::{GroupReport, Render, Report, WindowReport};
 
 /// How a report is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Format {
     /// The reference's table under a list of totals.
     #[default]
@@ -39,6 +40,7 @@ pub enum Format {
 
 /// How reports are written.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Style {
     /// The format.
     pub format: Format,

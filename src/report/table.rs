@@ -53,19 +53,19 @@ fn totals(report: &Report) -> Vec<(&'static str, String)> {
     ]);
     if let Some(estimate) = &report.estimate {
         let n = estimate.sampled_blocks;
-        lines.push(("Estimated", format!("from {n} blocks, with standard errors (--approx)")));
+        lines.push(("Estimated", format!("from {n} blocks, with standard errors")));
     }
     if let Some(bound) = &report.bound {
         lines.push((
             "Forgotten",
-            format!("{} blocks, used least recently (--max-memory)", bound.forgotten_blocks),
+            format!("{} blocks, used least recently, for want of memory", bound.forgotten_blocks),
         ));
         if let Some(exact) = bound.exact_capacity_blocks {
             lines.push(("Still exact", format!("LRU caches of at most {exact} blocks")));
         }
     }
     if let Some(error) = report.prefixes.as_ref().map(|p| p.error_tokens).filter(|&error| error > 0) {
-        lines.push(("Prefixes", format!("saved tokens may be {error} more (see --top)")));
+        lines.push(("Prefixes", format!("saved tokens may be {error} more")));
     }
     if report.hit_rule == HitRule::Engine {
         lines.push(("Hits", "full blocks only, the last token always computed".into()));

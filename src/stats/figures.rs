@@ -171,6 +171,7 @@ pub struct PrefixRow {
 
 /// Requests by trace time.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct TimelineFigures {
     /// Length of a bucket, in seconds.
     pub length_s: f64,
@@ -180,6 +181,7 @@ pub struct TimelineFigures {
 
 /// Requests that arrive in one stretch of trace time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Bucket {
     /// How many.
     pub requests: u64,

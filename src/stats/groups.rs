@@ -88,7 +88,7 @@ impl Groups {
     fn stay_below(&mut self, budget: usize) -> Result<(), Invalid> {
         // Tables of blocks may double; these do not.
         if self.fixed > 2 * budget {
-            return Err(Invalid::over_limit("the figures of --by take more than --max-memory"));
+            return Err(Invalid::over_limit("the figures of `by` take more than `max_memory`"));
         }
         let budget = budget - self.fixed.min(budget / 2);
         if self.bytes <= budget / 2 {
@@ -163,6 +163,6 @@ mod tests {
         assert_eq!(add("c", 1), Ok(vec![true, true, false]));
         assert_eq!(add("b", 2), Ok(vec![true, true, false]));
         let error = (0..3000).find_map(|length| add("d", length).err()).unwrap();
-        assert_eq!(error.message, "the figures of --by take more than --max-memory");
+        assert_eq!(error.message, "the figures of `by` take more than `max_memory`");
     }
 }

@@ -94,11 +94,11 @@ impl State {
     pub(super) fn can_forget(&self, budget: usize, simulated: usize) -> Result<(), Invalid> {
         if self.statistics.caches.as_ref().is_some_and(Caches::needs_all_blocks) {
             return Err(Invalid::over_limit(
-                "--policy opt needs all of the trace, which is more than --max-memory",
+                "`policy` opt needs all of the trace, which is more than `max_memory`",
             ));
         }
         if simulated > budget / 2 {
-            return Err(Invalid::over_limit("the caches of --policy hold more than --max-memory"));
+            return Err(Invalid::over_limit("the caches of `policy` hold more than `max_memory`"));
         }
         Ok(())
     }

@@ -117,7 +117,7 @@ impl PartialWriter {
         let bytes = self.cache.numbering().bytes() + self.repeats.bytes();
         if self.budget.is_some_and(|budget| bytes > budget) {
             return Err(Invalid::over_limit(
-                "the piece has more blocks than fit into --max-memory: cut it into smaller ones",
+                "the piece has more blocks than fit into `max_memory`: cut it into smaller ones",
             ));
         }
         self.row.input_length = record.input_length;
@@ -270,7 +270,7 @@ impl Merger {
 
     fn begin(&mut self, line: &[u8]) -> Result<(), Invalid> {
         let header: Header = serde_json::from_slice(line).map_err(|_| {
-            Invalid::malformed("expected the first line of a piece, as trace-stats --partial writes it")
+            Invalid::malformed("expected the first line of a piece, as trace-stats `partial` writes it")
         })?;
         if header.kvtrace_partial != VERSION {
             let found = header.kvtrace_partial;
@@ -332,7 +332,7 @@ impl Merger {
         // A row of a few bytes may name more blocks than there is memory for a bit of each.
         let bytes = analysis.state.bytes().total() + 8 * piece.numbers.len() + row.news() as usize / 8;
         if self.options.budget.is_some_and(|budget| bytes > budget) {
-            return Err(Invalid::over_limit("the pieces need more than --max-memory"));
+            return Err(Invalid::over_limit("the pieces need more than `max_memory`"));
         }
         for &run in analysis.add_row(row)?.runs {
             match piece.numbers.last_mut() {

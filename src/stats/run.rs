@@ -17,6 +17,7 @@ use crate::record::{DEFAULT_BLOCK_SIZE, TraceReader, general};
 
 /// All that a run needs to know.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Task {
     /// The inputs in order; none is standard input.
     pub files: Vec<PathBuf>,
@@ -38,8 +39,26 @@ pub struct Task {
     pub warmup: Warmup,
 }
 
+impl Task {
+    /// A report on `files` to standard output, at the end.
+    pub fn new(files: Vec<PathBuf>) -> Self {
+        Self {
+            files,
+            input: InputOptions::default(),
+            output: None,
+            mode: Mode::Report { every: None, by: None },
+            block_size: None,
+            percentiles: vec![50.0, 90.0, 99.0],
+            analysis: AnalysisOptions::default(),
+            capacities: Vec::new(),
+            warmup: Warmup::default(),
+        }
+    }
+}
+
 /// What a run writes.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Mode {
     /// A report on all requests, at the end.
     Report {
@@ -58,6 +77,7 @@ pub enum Mode {
 
 /// The size of a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Capacity {
     /// In blocks.
     Blocks(u64),
@@ -67,6 +87,7 @@ pub enum Capacity {
 
 /// How many requests fill the caches before the measure begins.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Warmup {
     /// This many.
     Requests(u64),
@@ -212,7 +233,7 @@ impl<'a> Running<'a> {
 
     fn note_missing_field(&self, observer: &mut dyn Observer) {
         if let Some(field) = self.by.filter(|_| self.requests > 0 && !self.has_field) {
-            observer.note(&format!("no record has the field \"{field}\" of --by"));
+            observer.note(&format!("no record has the field \"{field}\" of `by`"));
         }
     }
 }
@@ -297,12 +318,12 @@ fn note(task: &Task, figures: &Report, observer: &mut dyn Observer) {
     }
     if let Some(late) = figures.arrivals.as_ref().and_then(|a| late_note(a.late, a.requests)) {
         observer.note(&format!(
-            "{late}: figures of arrivals and hits are those of this order (see trace-cat --sort)"
+            "{late}: figures of arrivals and hits are those of this order (see trace-cat `sort`)"
         ));
     }
     let expires = !task.analysis.caches.ttls.is_empty();
     if expires && figures.arrivals.as_ref().is_none_or(|a| a.requests < figures.requests) {
-        observer.note("--ttl counts requests without a timestamp at the time of the one before");
+        observer.note("`ttl` counts requests without a timestamp at the time of the one before");
     }
 }
 
@@ -339,7 +360,7 @@ impl Task {
         let small = |capacity: &&Capacity| matches!(capacity, Capacity::Bytes(bytes) if *bytes < block);
         match self.capacities.iter().find(small) {
             Some(Capacity::Bytes(bytes)) => Err(Error::Usage(format!(
-                "--capacity: {bytes} bytes hold no block of {block_size} tokens, which is {block} bytes"
+                "`capacity`: {bytes} bytes hold no block of {block_size} tokens, which is {block} bytes"
             ))),
             _ => Ok(()),
         }
@@ -369,9 +390,9 @@ impl Task {
         let needs = |what: &str| Err(Error::Failed(format!("{what}, and no record has a timestamp")));
         match self.mode {
             Mode::Windows(WindowSize::Time(_)) => {
-                needs("--window of a span needs times (of requests, as 1000, it needs none)")
+                needs("`window` of a span needs times (of requests, as 1000, it needs none)")
             }
-            _ if !self.analysis.caches.ttls.is_empty() => needs("--ttl needs times"),
+            _ if !self.analysis.caches.ttls.is_empty() => needs("`ttl` needs times"),
             _ => Ok(()),
         }
     }

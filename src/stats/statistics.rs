@@ -17,6 +17,7 @@ use crate::stats::{Bound, Report};
 
 /// What is to be analysed.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct AnalysisOptions {
     /// Which cached blocks count as hits.
     pub hit_rule: HitRule,

@@ -12,6 +12,7 @@ use crate::record::TraceReader;
 use crate::record::formats::Format;
 
 /// Everything that a run needs to know.
+#[non_exhaustive]
 pub struct Task {
     /// What the model is made of.
     pub source: Source,
@@ -35,6 +36,25 @@ pub struct Task {
     pub annotate: bool,
     /// Whether each line is written at its time.
     pub pace: bool,
+}
+
+impl Task {
+    /// Writes a trace like `source`, of as many requests, to standard output.
+    pub fn new(source: Source) -> Self {
+        Self {
+            source,
+            input: InputOptions::default(),
+            block_size: None,
+            save_model: None,
+            output: None,
+            end: End::default(),
+            seed: 0,
+            knobs: Knobs::default(),
+            prompts: None,
+            annotate: false,
+            pace: false,
+        }
+    }
 }
 
 /// What a model is made of.
@@ -90,7 +110,7 @@ pub fn run(task: Task, observer: &mut dyn Observer) -> Result<Option<String>> {
     };
     let needs_time = task.end.time.is_some() || task.pace;
     if needs_time && !model.has_time() && task.knobs.rate.is_none() {
-        return Err(Error::Failed("the trace has no times; give it arrivals with --rate".into()));
+        return Err(Error::Failed("the trace has no times; give it arrivals with `rate`".into()));
     }
     if let Some(path) = &task.save_model {
         save(&model, path)?;
@@ -126,8 +146,8 @@ fn learn(
         learner.add(reader.record(), reader.block_size()).map_err(|message| reader.input().error(message))?;
         if learner.bytes(compare) > most {
             return Err(Error::Failed(format!(
-                "learning more than {} requests would take more than --max-memory ({max_memory} bytes); a part of the \
-                 trace takes less (trace-cat --tail, --sample)",
+                "learning more than {} requests would take more than `max_memory` ({max_memory} bytes); a part of the \
+                 trace takes less (trace-cat `tail`, `sample`)",
                 learner.requests()
             )));
         }
@@ -143,7 +163,7 @@ fn learn(
         ));
     }
     if let Some(late) = learner.order().note() {
-        observer.note(&format!("{late}: taken to arrive with it (see trace-cat --sort)"));
+        observer.note(&format!("{late}: taken to arrive with it (see trace-cat `sort`)"));
     }
     Ok(learner)
 }
@@ -159,11 +179,11 @@ fn load(task: &Task, path: &Path, kind: Option<ModelKind>) -> Result<Model> {
     let failed = |message: String| Error::Failed(format!("{}: {message}", path.display()));
     let model = reader.finish().map_err(|invalid| failed(invalid.message))?;
     if kind.is_some_and(|kind| kind != model.kind()) {
-        return Err(failed("not the model that --model asks for".into()));
+        return Err(failed("not the model that `model` asks for".into()));
     }
     match task.block_size {
         Some(size) if size != model.block_size() => {
-            Err(failed(format!("block size {} contradicts --block-size {size}", model.block_size())))
+            Err(failed(format!("block size {} contradicts `block_size` {size}", model.block_size())))
         }
         _ => Ok(model),
     }
@@ -181,8 +201,8 @@ fn save(model: &Model, path: &Path) -> Result<()> {
 /// Names the options that help when no request can be drawn.
 fn advise(error: Invalid) -> Error {
     let advice = match error.kind {
-        InvalidKind::Conflict => ": widen --min-isl and --max-isl",
-        InvalidKind::OverLimit => "; see --max-isl",
+        InvalidKind::Conflict => ": widen `min_isl` and `max_isl`",
+        InvalidKind::OverLimit => "; see `max_isl`",
         _ => "",
     };
     Error::Failed(error.message + advice)

@@ -7,6 +7,7 @@ use crate::record::line::{self, LineWriter, join_ids};
 
 /// How requests are written.
 #[derive(Default)]
+#[non_exhaustive]
 pub struct WriteOptions {
     /// Whether lines have a list of ids.
     pub has_ids: bool,

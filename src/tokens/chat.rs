@@ -16,8 +16,9 @@
 
 use serde_json::value::RawValue;
 
+use crate::error::Invalid;
 use crate::record::json::RawObject;
-use crate::record::prompt::{Chat, Message, is_string, list, string};
+use crate::record::prompt::{Message, is_string, list, string};
 
 /// One turn of a chat.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,30 +36,32 @@ pub const INVITATION: &str = "<|im_start|>assistant\n";
 pub const END: &str = "<|im_end|>\n";
 
 impl Turn {
-    /// The tools that a chat offers, if any.
-    pub fn of_tools(chat: &Chat) -> Option<Self> {
-        chat.tools.as_ref().map(|tools| Self { role: "tools".to_owned(), text: tools.json.to_string() })
+    /// The tools that a chat offers.
+    pub fn of_tools(tools: &Message) -> Self {
+        Self { role: "tools".to_owned(), text: tools.json.to_string() }
     }
 
     /// A message.
     ///
     /// # Errors
     /// When it has not the shape that [`Message`] promises.
-    pub fn of_message(message: &Message) -> Result<Self, String> {
-        let wrong = || format!("a message of {} cannot be read", message.role);
+    pub fn of_message(message: &Message) -> Result<Self, Invalid> {
+        let wrong = || Invalid::value(format!("a message of {} cannot be read", message.role));
         let fields: RawObject<'_> = serde_json::from_str(&message.json).map_err(|_| wrong())?;
         let mut text = String::new();
         if let Some((_, reasoning)) = fields.first_filled(&["reasoning_content", "reasoning", "thinking"]) {
-            text = format!("<think>\n{}\n</think>\n\n", string(reasoning)?);
+            text = format!("<think>\n{}\n</think>\n\n", string(reasoning).map_err(Invalid::value)?);
         }
         if let Some(content) = fields.get("content") {
-            text.push_str(&content_text(content).ok_or_else(wrong)??);
+            text.push_str(&content_text(content).ok_or_else(wrong)?.map_err(Invalid::value)?);
         }
-        for call in fields.get("tool_calls").map(list).transpose()?.unwrap_or_default() {
+        for call in
+            fields.get("tool_calls").map(list).transpose().map_err(Invalid::value)?.unwrap_or_default()
+        {
             let call = RawObject::in_value(call).ok_or_else(wrong)?;
             let function = call.get("function").and_then(RawObject::in_value).ok_or_else(wrong)?;
             let arguments = match function.get("arguments") {
-                Some(text) if is_string(text) => string(text)?,
+                Some(text) if is_string(text) => string(text).map_err(Invalid::value)?,
                 Some(value) => value.get().to_owned(),
                 None => "{}".to_owned(),
             };

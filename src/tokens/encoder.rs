@@ -3,11 +3,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::chunk_cache::{CHUNK, ChunkCache, Seen};
+use super::chunk_cache::{CHUNK, ChunkCache};
 use super::embedded;
 use super::file::Scratch;
 use super::split::Cuts;
 use super::tokenizer::{Kind, Tokenizer};
+use crate::error::Invalid;
 
 /// A tokenizer as one thread uses it, with the words and chunks of text that it remembers.
 pub struct Encoder {
@@ -41,7 +42,7 @@ impl Encoder {
     ///
     /// # Errors
     /// When the tokenizer cannot encode the text; byte-level tokenizers can encode any.
-    pub fn encode(&mut self, text: &str, tokens: &mut Vec<u32>) -> Result<(), String> {
+    pub fn encode(&mut self, text: &str, tokens: &mut Vec<u32>) -> Result<(), Invalid> {
         if let Some((cuts, mut chunks)) = self.chunks.take() {
             let result = if chunks.pays(text.len() / CHUNK) {
                 self.encode_chunks(text, cuts, &mut chunks, tokens)
@@ -61,20 +62,20 @@ impl Encoder {
         cuts: Cuts,
         chunks: &mut ChunkCache,
         tokens: &mut Vec<u32>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Invalid> {
         let (mut new, mut start) = (0, 0);
         while text.len() - start > CHUNK
             && let Some(length) = cuts.next(&text[start..], CHUNK)
         {
             let chunk = &text[start..start + length];
             match chunks.look(chunk) {
-                Seen::Never => {}
-                Seen::Tokens(known) => {
+                Err(None) => {}
+                Ok(known) => {
                     self.encode_afresh(&text[new..start], tokens)?;
                     tokens.extend_from_slice(known);
                     new = start + length;
                 }
-                Seen::Before(hash) => {
+                Err(Some(hash)) => {
                     self.encode_afresh(&text[new..start], tokens)?;
                     let before = tokens.len();
                     self.encode_afresh(chunk, tokens)?;
@@ -87,7 +88,7 @@ impl Encoder {
         self.encode_afresh(&text[new..], tokens)
     }
 
-    fn encode_afresh(&mut self, text: &str, tokens: &mut Vec<u32>) -> Result<(), String> {
+    fn encode_afresh(&mut self, text: &str, tokens: &mut Vec<u32>) -> Result<(), Invalid> {
         if text.is_empty() {
             return Ok(());
         }
@@ -103,7 +104,7 @@ impl Encoder {
     ///
     /// # Errors
     /// As there.
-    pub fn count(&mut self, text: &str) -> Result<usize, String> {
+    pub fn count(&mut self, text: &str) -> Result<usize, Invalid> {
         let mut tokens = std::mem::take(&mut self.counted);
         tokens.clear();
         let result = self.encode(text, &mut tokens);

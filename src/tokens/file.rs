@@ -21,7 +21,7 @@ use super::general::General;
 use super::scanner::Grammar;
 use super::split::{Cuts, Splitter};
 use super::vocabulary::{Lists, Vocab, both, text_of};
-use crate::error::{Error, Result};
+use crate::error::{Error, Invalid, Result};
 
 /// A tokenizer that was read from a file.
 pub(super) enum FileTokenizer {
@@ -81,26 +81,33 @@ impl FileTokenizer {
     }
 
     /// Appends the tokens of `text`.
-    pub(super) fn encode(&self, text: &str, scratch: &mut Scratch, out: &mut Vec<u32>) -> Result<(), String> {
+    pub(super) fn encode(
+        &self,
+        text: &str,
+        scratch: &mut Scratch,
+        out: &mut Vec<u32>,
+    ) -> Result<(), Invalid> {
         match self {
             Self::Fast(fast) => fast.encode(text, scratch, out),
-            Self::General(general) => general.encode(text, false, out)?,
+            Self::General(general) => general.encode(text, false, out).map_err(Invalid::value)?,
         }
         Ok(())
     }
 
     /// The special tokens that stand before and after a prompt.
-    pub(super) fn around(&self, text: &str) -> Result<(Vec<u32>, Vec<u32>), String> {
+    pub(super) fn around(&self, text: &str) -> Result<(Vec<u32>, Vec<u32>), Invalid> {
         match self {
             Self::Fast(fast) => Ok(fast.around.clone()),
             Self::General(general) => {
                 // The engine adds them itself, so they are what it gives in addition.
                 let (mut with, mut without) = (Vec::new(), Vec::new());
-                general.encode(text, true, &mut with)?;
-                general.encode(text, false, &mut without)?;
+                general.encode(text, true, &mut with).map_err(Invalid::value)?;
+                general.encode(text, false, &mut without).map_err(Invalid::value)?;
                 let more = with.len().saturating_sub(without.len());
                 let before = (0..=more).find(|&n| with[n..].starts_with(&without));
-                let before = before.ok_or("special tokens that change the others are not supported")?;
+                let before = before.ok_or_else(|| {
+                    Invalid::value("special tokens that change the others are not supported")
+                })?;
                 let after = with.split_off(before + without.len());
                 with.truncate(before);
                 Ok((with, after))

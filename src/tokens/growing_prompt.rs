@@ -2,6 +2,7 @@
 
 use super::chunk_cache::CHUNK;
 use super::encoder::Encoder;
+use crate::error::Invalid;
 
 /// A prompt and its tokens; the next prompt takes over the tokens of what both have in common.
 #[derive(Default)]
@@ -30,7 +31,7 @@ impl GrowingPrompt {
     ///
     /// # Errors
     /// As [`Encoder::encode`].
-    pub fn advance(&mut self, text: &str, encoder: &mut Encoder) -> Result<usize, String> {
+    pub fn advance(&mut self, text: &str, encoder: &mut Encoder) -> Result<usize, Invalid> {
         let common = common_prefix(self.text.as_bytes(), text.as_bytes());
         // Whether a cut is safe depends on the two characters beside it, so both must be common.
         while self.marks.last().is_some_and(|&(at, _)| at + 4 > common) {

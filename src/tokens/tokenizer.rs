@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::file::FileTokenizer;
 use super::scanner::Grammar;
 use super::split::Cuts;
-use crate::error::Result;
+use crate::error::{Invalid, Result};
 
 /// The tokenizer that is used by default.
 pub const DEFAULT: &str = "o200k_base";
@@ -99,7 +99,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// When the tokenizer fails.
-    pub fn around(&self, text: &str) -> Result<(Vec<u32>, Vec<u32>), String> {
+    pub fn around(&self, text: &str) -> Result<(Vec<u32>, Vec<u32>), Invalid> {
         match &self.kind {
             Kind::File(file) => file.around(text),
             Kind::O200kBase | Kind::Bytes => Ok(Default::default()),

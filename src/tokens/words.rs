@@ -7,6 +7,7 @@
 
 use super::embedded;
 use super::tokenizer::{BYTES, DEFAULT};
+use crate::error::Invalid;
 
 /// Words that are one token each, all different.
 pub struct Words {
@@ -20,14 +21,14 @@ impl Words {
     ///
     /// # Errors
     /// When there is no such tokenizer.
-    pub fn of(tokenizer: &str) -> Result<Self, String> {
+    pub fn of(tokenizer: &str) -> Result<Self, Invalid> {
         let mut words = Self { text: String::new(), ends: Vec::new() };
         match tokenizer {
             DEFAULT => words.add_vocabulary(),
             BYTES => ('!'..='~').filter(|c| !matches!(c, '"' | '\\')).for_each(|c| {
                 words.add(c.encode_utf8(&mut [0; 4]));
             }),
-            _ => return Err(format!("no words are known for the tokenizer \"{tokenizer}\"")),
+            _ => return Err(Invalid::value(format!("no words are known for the tokenizer \"{tokenizer}\""))),
         }
         Ok(words)
     }

@@ -146,6 +146,17 @@ impl Config {
         }
     }
 
+    /// The kinds of the layers, if they are listed: a list has to name each.
+    pub(super) fn layer_types(&self) -> Result<Option<Vec<&str>>, String> {
+        let Some(mut kinds) = self.texts("layer_types")? else { return Ok(None) };
+        let layers = self.layers()? as usize;
+        if kinds.len() < layers {
+            return Err(format!("layer_types names {} of {layers} layers", kinds.len()));
+        }
+        kinds.truncate(layers);
+        Ok(Some(kinds))
+    }
+
     /// Takes fields as understood of which the engine makes nothing for this model.
     pub(super) fn ignore(&self, names: &[&str]) {
         self.understood.borrow_mut().extend(names.iter().map(|&name| name.to_owned()));

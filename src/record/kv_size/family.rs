@@ -4,117 +4,53 @@
 //! `model_type` is taken for a plain one as long as no field speaks against it.
 
 use super::config::Config;
-use super::layer::{Layer, Shape};
+use super::layer::{Bytes, Layer, Shape};
 use super::states;
 
 /// What the layers of a model are, given its fields, and the bytes of a number of the cache.
 type Layers = fn(&Config, Bytes) -> Result<Vec<Layer>, String>;
 
-/// Bytes of the numbers that an engine keeps.
-#[derive(Clone, Copy)]
-pub(super) struct Bytes {
-    /// Of a key or value.
-    pub cache: u64,
-    /// Of the model's activations, in which states are kept.
-    pub model: u64,
-}
-
-const FAMILIES: &[(&[&str], Layers)] = &[
+/// The `model_type`s of each family.
+const FAMILIES: &[(&str, Layers)] = &[
     (
-        &[
-            "apertus",
-            "arcee",
-            "baichuan",
-            "bloom",
-            "cohere",
-            "dots1",
-            "ernie4_5",
-            "ernie4_5_moe",
-            "exaone",
-            "falcon",
-            "gemma",
-            "glm",
-            "glm4",
-            "glm4_moe",
-            "gpt2",
-            "gpt_bigcode",
-            "gpt_neox",
-            "granite",
-            "granitemoe",
-            "granitemoeshared",
-            "internlm2",
-            "internlm3",
-            "kimi_vl_text",
-            "llama",
-            "mimo",
-            "ministral",
-            "ministral3",
-            "minicpm",
-            "mistral",
-            "mixtral",
-            "nemotron",
-            "olmo",
-            "olmo2",
-            "olmo3",
-            "olmoe",
-            "opt",
-            "phi",
-            "phi3",
-            "phimoe",
-            "qwen2",
-            "qwen2_moe",
-            "qwen2_vl",
-            "qwen2_vl_text",
-            "qwen2_5_vl",
-            "qwen2_5_vl_text",
-            "qwen3",
-            "qwen3_moe",
-            "qwen3_vl_text",
-            "qwen3_vl_moe_text",
-            "seed_oss",
-            "smollm3",
-            "solar",
-            "stablelm",
-            "starcoder2",
-        ],
+        "apertus arcee baichuan bloom cohere ernie4_5 ernie4_5_moe exaone falcon gemma glm glm4 glm4_moe gpt2 \
+         gpt_bigcode gpt_neox granite granitemoe granitemoeshared internlm2 internlm3 llama mimo minicpm \
+         ministral3 mistral mixtral nemotron olmo olmo2 olmoe opt phi phi3 phimoe qwen2 qwen2_moe qwen2_vl \
+         qwen2_vl_text qwen2_5_vl qwen2_5_vl_text qwen3 qwen3_moe qwen3_vl_text qwen3_vl_moe_text seed_oss \
+         smollm3 solar stablelm starcoder2",
         by_kind,
     ),
-    (&["minimax_m2"], minimax_m2),
-    (&["gemma2", "gpt_oss"], |config, bytes| one_full_in(config, bytes, 2)),
-    (&["gemma3_text", "gemma3"], |config, bytes| one_full_in(config, bytes, 6)),
-    (&["cohere2"], cohere2),
-    (&["exaone4"], exaone4),
-    (&["gemma3n_text", "gemma3n"], gemma3n),
-    (&["gemma4_text", "gemma4"], gemma4),
-    (&["llama4_text", "llama4"], llama4),
-    (&["mimo_v2_flash", "mimo_v2"], mimo_v2),
-    (&["nemotron-nas"], nemotron_nas),
-    (
-        &["axk1", "deepseek_v2", "deepseek_v3", "glm4_moe_lite", "kimi_k2", "pangu_ultra_moe"],
-        |config, bytes| config.layers().and_then(|layers| Ok(vec![latent(config, bytes)?; layers as usize])),
-    ),
-    (&["deepseek_v32", "glm_moe_dsa"], indexed),
-    (&["longcat_flash"], longcat_flash),
-    (&["minicpm3"], minicpm3),
-    (&["qwen3_next", "qwen3_5_text", "qwen3_5_moe_text", "qwen3_5", "qwen3_5_moe"], states::gated_delta),
-    (&["nemotron_h"], states::nemotron_h),
-    (&["jamba"], states::jamba),
-    (&["falcon_h1"], states::falcon_h1),
-    (&["granitemoehybrid"], states::granite_hybrid),
-    (&["lfm2", "lfm2_moe"], states::lfm2),
-    (&["kimi_linear"], states::kimi_linear),
+    ("minimax_m2", minimax_m2),
+    ("gemma2 gpt_oss", |config, bytes| one_full_in(config, bytes, 2)),
+    ("olmo3", |config, bytes| one_full_in(config, bytes, 4)),
+    ("gemma3 gemma3_text", |config, bytes| one_full_in(config, bytes, 6)),
+    ("cohere2", cohere2),
+    ("exaone4", exaone4),
+    ("gemma3n gemma3n_text", gemma3n),
+    ("gemma4 gemma4_text", gemma4),
+    ("llama4 llama4_text", llama4),
+    ("mimo_v2 mimo_v2_flash", mimo_v2),
+    ("nemotron-nas", nemotron_nas),
+    ("axk1 deepseek_v2 deepseek_v3 glm4_moe_lite kimi_k2 pangu_ultra_moe", compressed),
+    ("deepseek_v32 glm_moe_dsa", indexed),
+    ("longcat_flash", longcat_flash),
+    ("minicpm3", minicpm3),
+    ("qwen3_5 qwen3_5_text qwen3_5_moe qwen3_5_moe_text", states::qwen3_5),
+    ("qwen3_next", states::qwen3_next),
+    ("nemotron_h", states::nemotron_h),
+    ("jamba", states::jamba),
+    ("falcon_h1", states::falcon_h1),
+    ("granitemoehybrid", states::granite_hybrid),
+    ("lfm2 lfm2_moe", states::lfm2),
+    ("kimi_linear", states::kimi_linear),
 ];
 
 /// The layers of a model.
 pub(super) fn layers(model_type: Option<&str>, config: &Config, bytes: Bytes) -> Result<Vec<Layer>, String> {
-    let family = match model_type {
-        None => Some(unnamed as Layers),
-        Some(name) => FAMILIES.iter().find(|(names, _)| names.contains(&name)).map(|&(_, family)| family),
-    };
-    let Some(family) = family else {
-        let name = model_type.unwrap_or_default();
-        return Err(format!("how a model of model_type {name} keeps its tokens is not known"));
-    };
+    let Some(name) = model_type else { return unnamed(config, bytes) };
+    let family = FAMILIES.iter().find(|(names, _)| names.split(' ').any(|known| known == name));
+    let (_, family) =
+        family.ok_or_else(|| format!("how a model of model_type {name} keeps its tokens is not known"))?;
     let layers = family(config, bytes)?;
     config.refuse_the_rest()?;
     Ok(layers)
@@ -123,10 +59,9 @@ pub(super) fn layers(model_type: Option<&str>, config: &Config, bytes: Bytes) ->
 /// A plain model, or one with a compressed cache, as long as all layers are alike.
 fn unnamed(config: &Config, bytes: Bytes) -> Result<Vec<Layer>, String> {
     config.layers()?;
-    if config.number(&["kv_lora_rank"])?.is_some_and(|rank| rank > 0) {
-        return Ok(vec![latent(config, bytes)?; config.layers()? as usize]);
-    }
-    let layers = by_kind(config, bytes)?;
+    let is_compressed = config.number(&["kv_lora_rank"])?.is_some_and(|rank| rank > 0);
+    let layers = if is_compressed { compressed(config, bytes)? } else { by_kind(config, bytes)? };
+    config.refuse_the_rest()?;
     let is_guess = config.get("layer_types").is_none();
     match layers[0] {
         Layer::Window(_, window) if is_guess => Err(format!(
@@ -174,7 +109,7 @@ fn by_layer_types(
     sliding: Shape,
     more: u64,
 ) -> Result<Option<Vec<Layer>>, String> {
-    let Some(kinds) = layer_types(config)? else { return Ok(None) };
+    let Some(kinds) = config.layer_types()? else { return Ok(None) };
     let layer = |kind: &&str| match *kind {
         "full_attention" | "attention" => Ok(Layer::Full(full)),
         "sliding_attention" => {
@@ -187,17 +122,6 @@ fn by_layer_types(
     // What explains the window is of no use to a model whose layers have none.
     config.ignore(&["sliding_window"]);
     Ok(Some(layers))
-}
-
-/// `layer_types`, which has to name each layer.
-pub(super) fn layer_types(config: &Config) -> Result<Option<Vec<&str>>, String> {
-    let Some(mut kinds) = config.texts("layer_types")? else { return Ok(None) };
-    let layers = config.layers()? as usize;
-    if kinds.len() < layers {
-        return Err(format!("layer_types names {} of {layers} layers", kinds.len()));
-    }
-    kinds.truncate(layers);
-    Ok(Some(kinds))
 }
 
 /// Every so manieth layer is one of full attention, the others have a window.
@@ -338,12 +262,9 @@ fn nemotron_nas(config: &Config, bytes: Bytes) -> Result<Vec<Layer>, String> {
     if layers.is_empty() { Err("block_configs has no layer of attention".into()) } else { Ok(layers) }
 }
 
-/// A compressed vector and a rotary key, shared by all heads and by keys and values.
-pub(super) fn latent(config: &Config, bytes: Bytes) -> Result<Layer, String> {
-    let rank = config.needed(&["kv_lora_rank"])?;
-    let rope = config.needed(&["qk_rope_head_dim"])?;
-    config.ignore(&["num_key_value_heads", "head_dim"]);
-    Ok(Layer::Vector(rank.saturating_add(rope).saturating_mul(bytes.cache)))
+/// A compressed vector for each layer.
+fn compressed(config: &Config, bytes: Bytes) -> Result<Vec<Layer>, String> {
+    Ok(vec![Layer::latent(config, bytes)?; config.layers()? as usize])
 }
 
 /// Compressed vectors and, in the layers that choose tokens, a key of the index in eight bits with a scale of
@@ -354,7 +275,7 @@ fn indexed(config: &Config, bytes: Bytes) -> Result<Vec<Layer>, String> {
             "index_topk in a cache of other than 16 bits means a layout that the engine chooses".into()
         );
     }
-    let latent = latent(config, bytes)?;
+    let latent = Layer::latent(config, bytes)?;
     let width = config.needed(&["index_head_dim"])?;
     let index = Layer::Vector(width.saturating_add(width.div_ceil(128).saturating_mul(4)));
     let every = config.number(&["index_topk_freq"])?.unwrap_or(1).max(1);
@@ -375,7 +296,7 @@ fn indexed(config: &Config, bytes: Bytes) -> Result<Vec<Layer>, String> {
 
 /// Each layer has two attentions.
 fn longcat_flash(config: &Config, bytes: Bytes) -> Result<Vec<Layer>, String> {
-    Ok(vec![latent(config, bytes)?; 2 * config.layers()? as usize])
+    Ok(vec![Layer::latent(config, bytes)?; 2 * config.layers()? as usize])
 }
 
 /// vLLM keeps the keys and values of this model as they are before compression, values as wide as keys.

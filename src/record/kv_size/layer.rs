@@ -2,6 +2,15 @@
 
 use super::config::Config;
 
+/// Bytes of the numbers that an engine keeps.
+#[derive(Clone, Copy)]
+pub(super) struct Bytes {
+    /// Of a key or value.
+    pub cache: u64,
+    /// Of the model's activations, in which states are kept.
+    pub model: u64,
+}
+
 /// Keys and values of one token in one layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Shape {
@@ -62,6 +71,14 @@ impl Shape {
 }
 
 impl Layer {
+    /// A compressed vector and a rotary key, shared by all heads and by keys and values.
+    pub(super) fn latent(config: &Config, bytes: Bytes) -> Result<Self, String> {
+        let rank = config.needed(&["kv_lora_rank"])?;
+        let rope = config.needed(&["qk_rope_head_dim"])?;
+        config.ignore(&["num_key_value_heads", "head_dim"]);
+        Ok(Self::Vector(rank.saturating_add(rope).saturating_mul(bytes.cache)))
+    }
+
     /// Bytes per token, or those of the state.
     pub(super) fn bytes(self) -> Result<u64, String> {
         match self {

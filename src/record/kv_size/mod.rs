@@ -28,8 +28,10 @@ mod states;
 
 use serde_json::Value;
 
+use crate::error::Invalid;
+
 use config::Config;
-use family::Bytes;
+use layer::Bytes;
 use pages::Pages;
 
 /// Bytes of a number where the config states no type: half precision, as models are served.
@@ -53,8 +55,8 @@ impl KvSize {
     /// # Errors
     ///
     /// The text is no model config, a field is missing, or a part of it is not understood.
-    pub fn of(config_json: &str, number: Option<u64>) -> Result<Self, String> {
-        let outer = Config::parse(config_json).map_err(|why| instead(&why))?;
+    pub fn of(config_json: &str, number: Option<u64>) -> Result<Self, Invalid> {
+        let outer = Config::parse(config_json).map_err(Invalid::malformed)?;
         Self::of_config(&outer, number).map_err(|why| instead(&why))
     }
 
@@ -83,16 +85,16 @@ impl KvSize {
     /// # Errors
     ///
     /// The length matters and is not given.
-    pub fn bytes_per_token(&self, prompt: Option<u64>) -> Result<u64, String> {
+    pub fn bytes_per_token(&self, prompt: Option<u64>) -> Result<u64, Invalid> {
         match prompt {
-            Some(0) => Err("a prompt of no tokens takes no memory".into()),
-            Some(tokens) => self.pages.bytes_per_token(tokens),
-            None if self.pages.is_constant() => self.pages.bytes_per_token(1),
-            None => Err(format!(
-                "the KV cache of this model has no single size per token: {}; give --prompt-length, for prompts \
-                 of that length, or --kv-bytes-per-token",
+            Some(0) => Err(Invalid::value("a prompt of no tokens takes no memory")),
+            Some(tokens) => self.pages.bytes_per_token(tokens).map_err(Invalid::value),
+            None if self.pages.is_constant() => self.pages.bytes_per_token(1).map_err(Invalid::value),
+            None => Err(Invalid::value(format!(
+                "the KV cache of this model has no single size per token: {}; give `prompt_length`, for prompts \
+                 of that length, or `kv_bytes_per_token`",
                 self.others.as_deref().unwrap_or("its layers differ")
-            )),
+            ))),
         }
     }
 
@@ -146,8 +148,8 @@ fn model_bytes(config: &Config) -> Result<Option<u64>, String> {
     Ok(stated.map(|bytes| bytes.min(DEFAULT_BYTES)))
 }
 
-fn instead(why: &str) -> String {
-    format!("{why}; give --kv-bytes-per-token instead")
+fn instead(why: &str) -> Invalid {
+    Invalid::value(format!("{why}; give `kv_bytes_per_token` instead"))
 }
 
 #[cfg(test)]
@@ -155,7 +157,7 @@ mod tests {
     use super::*;
 
     fn kv_bytes_per_token(config: &str) -> Result<u64, String> {
-        KvSize::of(config, None)?.bytes_per_token(None)
+        KvSize::of(config, None).and_then(|size| size.bytes_per_token(None)).map_err(|error| error.message)
     }
 
     const LLAMA_8B: &str = r#"{"model_type": "llama", "hidden_size": 4096, "num_attention_heads": 32,
@@ -176,16 +178,16 @@ mod tests {
     fn refused(config: &str, name: &str) {
         let message = kv_bytes_per_token(config).unwrap_err();
         assert!(message.contains(name), "{message}");
-        assert!(message.ends_with("; give --kv-bytes-per-token instead"), "{message}");
+        assert!(message.ends_with("; give `kv_bytes_per_token` instead"), "{message}");
     }
 
     /// Bytes per token in prompts of so many tokens, of a model that has none without a length.
     #[track_caller]
     fn in_prompts(config: &str, lengths: [u64; 3]) -> [u64; 3] {
         let size = KvSize::of(config, None).unwrap();
-        let message = size.bytes_per_token(None).unwrap_err();
+        let message = size.bytes_per_token(None).unwrap_err().message;
         assert!(message.contains("no single size per token"), "{message}");
-        assert!(message.contains("--prompt-length"), "{message}");
+        assert!(message.contains("`prompt_length`"), "{message}");
         lengths.map(|tokens| size.bytes_per_token(Some(tokens)).unwrap())
     }
 

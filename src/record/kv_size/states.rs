@@ -5,8 +5,7 @@
 
 use super::config::Config;
 use super::dtype;
-use super::family::{Bytes, latent, layer_types};
-use super::layer::{Layer, Shape};
+use super::layer::{Bytes, Layer, Shape};
 
 /// The last inputs of a convolution over so many channels.
 struct Convolution {
@@ -21,14 +20,10 @@ fn state(convolution: &Convolution, model: u64, recurrent: [u64; 3], number: u64
     Layer::State(inputs.saturating_mul(model).saturating_add(recurrent))
 }
 
-/// Bytes of a number of the recurrent state, which one of these fields may state.
-fn recurrent_bytes(config: &Config, names: &[&str], default: u64) -> Result<u64, String> {
-    for name in names {
-        if let Some(stated) = config.text(name)?.filter(|stated| *stated != "auto") {
-            return dtype::bytes_of(stated);
-        }
-    }
-    Ok(default)
+/// Bytes of a number of the recurrent state, which this field may state.
+fn recurrent_bytes(config: &Config, name: &str, default: u64) -> Result<u64, String> {
+    let stated = config.text(name)?.filter(|stated| *stated != "auto");
+    stated.map_or(Ok(default), dtype::bytes_of)
 }
 
 /// Layers of attention where `is_attention` says so, others with the state.
@@ -52,8 +47,19 @@ fn named(kinds: &[&str], other: &str, field: &str) -> Result<Vec<bool>, String> 
     kinds.iter().map(is_full).collect()
 }
 
-/// Gated delta rule: `full_attention_interval` says which layers are of full attention.
-pub(super) fn gated_delta(config: &Config, bytes: Bytes) -> Result<Vec<Layer>, String> {
+/// The type of the recurrent state may be stated.
+pub(super) fn qwen3_5(config: &Config, bytes: Bytes) -> Result<Vec<Layer>, String> {
+    gated_delta(config, bytes, recurrent_bytes(config, "mamba_ssm_dtype", bytes.model)?)
+}
+
+/// vLLM keeps the recurrent state in the model's type, whatever is stated.
+pub(super) fn qwen3_next(config: &Config, bytes: Bytes) -> Result<Vec<Layer>, String> {
+    config.ignore(&["mamba_ssm_dtype"]);
+    gated_delta(config, bytes, bytes.model)
+}
+
+/// Linear attention by the gated delta rule, with a recurrent state of numbers of so many bytes.
+fn gated_delta(config: &Config, bytes: Bytes, number: u64) -> Result<Vec<Layer>, String> {
     let needed = |name| config.needed(&[name]);
     let keys = needed("linear_num_key_heads")?.saturating_mul(needed("linear_key_head_dim")?);
     let (heads, width) = (needed("linear_num_value_heads")?, needed("linear_value_head_dim")?);
@@ -61,10 +67,9 @@ pub(super) fn gated_delta(config: &Config, bytes: Bytes) -> Result<Vec<Layer>, S
         channels: keys.saturating_mul(2).saturating_add(heads.saturating_mul(width)),
         kernel: needed("linear_conv_kernel_dim")?,
     };
-    let number = recurrent_bytes(config, &["mamba_ssm_dtype"], bytes.model)?;
     let state = state(&convolution, bytes.model, [heads, width, needed("linear_key_head_dim")?], number);
     let interval = config.number(&["full_attention_interval"])?;
-    let is_full = match (layer_types(config)?, interval) {
+    let is_full = match (config.layer_types()?, interval) {
         (Some(kinds), _) => named(&kinds, "linear_attention", "layer_types")?,
         (None, interval) => {
             let interval = interval.unwrap_or(4).max(1);
@@ -143,7 +148,7 @@ pub(super) fn nemotron_h(config: &Config, bytes: Bytes) -> Result<Vec<Layer>, St
         state: needed("ssm_state_size")?,
         kernel: needed("conv_kernel")?,
     };
-    let state = mamba.layer(bytes.model, recurrent_bytes(config, &["mamba_ssm_cache_dtype"], 4)?);
+    let state = mamba.layer(bytes.model, recurrent_bytes(config, "mamba_ssm_cache_dtype", 4)?);
     let full = Layer::Full(Shape::of(config, bytes.cache)?);
     ignore_computation(config);
     let letters = config.text("hybrid_override_pattern")?.map(|letters| letters.split("").collect());
@@ -182,7 +187,7 @@ pub(super) fn falcon_h1(config: &Config, bytes: Bytes) -> Result<Vec<Layer>, Str
 
 /// Mamba 2 in the layers that `layer_types` does not call attention.
 pub(super) fn granite_hybrid(config: &Config, bytes: Bytes) -> Result<Vec<Layer>, String> {
-    let kinds = layer_types(config)?.ok_or("the model config does not state layer_types")?;
+    let kinds = config.layer_types()?.ok_or("the model config does not state layer_types")?;
     let is_full = named(&kinds, "mamba", "layer_types")?;
     ignore_computation(config);
     if is_full.iter().all(|&is_full| is_full) {
@@ -201,7 +206,7 @@ pub(super) fn lfm2(config: &Config, bytes: Bytes) -> Result<Vec<Layer>, String> 
     };
     let state = state(&convolution, bytes.model, [0; 3], 0);
     let indices = config.numbers("full_attn_idxs")?;
-    let is_full: Vec<bool> = match (layer_types(config)?, indices) {
+    let is_full: Vec<bool> = match (config.layer_types()?, indices) {
         (Some(kinds), _) => named(&kinds, "conv", "layer_types")?,
         (None, Some(full)) => (0..config.layers()?).map(|at| full.contains(&at)).collect(),
         (None, None) => return Err("the model config states neither full_attn_idxs nor layer_types".into()),
@@ -221,7 +226,7 @@ pub(super) fn kimi_linear(config: &Config, bytes: Bytes) -> Result<Vec<Layer>, S
     };
     let state = state(&convolution, bytes.model, [heads, width, width], 4);
     let listed = linear.numbers("kda_layers")?.ok_or("linear_attn_config does not state kda_layers")?;
-    let latent = latent(config, bytes)?;
+    let latent = Layer::latent(config, bytes)?;
     let layer = |at| if listed.contains(&at) { state } else { latent };
     Ok((1..=config.layers()?).map(layer).collect())
 }

@@ -123,7 +123,7 @@ fn output_length(
     reported: Option<u64>,
 ) -> Result<OutputLength, String> {
     if let Some(path) = &options.output_field {
-        let value = scope.named(path, "--output-field")?;
+        let value = scope.named(path, "output_field")?;
         return if is_string(&value) {
             string(&value).map(OutputLength::Text)
         } else {

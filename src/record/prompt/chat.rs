@@ -105,7 +105,7 @@ fn instructions(scope: &Scope<'_>, messages: &mut Messages<'_>) -> Result<(), St
     };
     let text = decoded(&value).filter(|text| text.starts_with('['));
     let value: &RawValue = match &text {
-        Some(text) => serde_json::from_str(text).map_err(|error| error.to_string())?,
+        Some(text) => raw(text)?,
         None => &value,
     };
     messages.add_content(&format!("\"{name}\""), "system", value)
@@ -120,9 +120,10 @@ fn finish(
 ) -> Result<Content, String> {
     remarks.stand_ins += messages.stand_ins;
     remarks.continued |= scope.first(&["previous_response_id"]).is_some();
+    let seen = messages.seen();
     let arguments = scope.at(&["chat_template_kwargs", "extra_body.chat_template_kwargs"]);
     let mut chat = Chat {
-        tools: tools_of(scope, messages.seen())?,
+        tools: tools_of(scope, seen)?,
         messages: messages.list,
         requests: Vec::new(),
         arguments: arguments.map(|(_, value)| decoded(&value).unwrap_or_else(|| value.get().to_owned())),
@@ -144,12 +145,13 @@ fn finish(
     };
     let turns = match options.turns {
         Turns::Auto if answers.is_empty() => Turns::Last,
+        // The same in both ways, so it decides nothing.
+        Turns::Auto if answers.len() == 1 && ends_with_answer && !chat.continues() => Turns::Last,
         Turns::Auto => {
-            let request = as_sent();
-            let same = answers.len() == 1 && ends_with_answer;
-            let turns = if request { Turns::Last } else { Turns::Each };
-            remarks.turns = Some(turns).filter(|_| !same);
-            turns
+            let looks = if as_sent() { Turns::Last } else { Turns::Each };
+            let taken = seen.borrow_mut().taken(looks);
+            (remarks.turns, remarks.looks_otherwise) = (Some(taken), taken != looks);
+            taken
         }
         said => said,
     };

@@ -9,6 +9,7 @@ use crate::record::time::{PRESENT, TimeForm, Unit};
 
 /// How prompts are found in lines.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct PromptOptions {
     /// The path of the field that holds the prompt (see `Path`); otherwise it is found by
     /// its name.
@@ -29,9 +30,11 @@ pub struct PromptOptions {
 
 /// Which requests a chat stands for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Turns {
-    /// [`Turns::Last`] where the record is a request as it was sent, [`Turns::Each`] where it is a chat of
-    /// a data set.
+    /// One of the others for all chats that a reader reads, as the first looks for which it makes a
+    /// difference: [`Turns::Last`] if it is a request as it was sent, [`Turns::Each`] if it is a chat of a data
+    /// set.
     #[default]
     Auto,
     /// One for each assistant turn: the prompt is everything before that turn, and the output is the
@@ -44,6 +47,7 @@ pub enum Turns {
 
 /// What one input line holds.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct PromptRecord {
     /// The prompts of one or several requests.
     pub content: Content,
@@ -66,11 +70,14 @@ pub struct PromptRecord {
 
 /// What a record was read with; [`Default`] where nothing was out of the ordinary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Remarks {
     /// Parts of messages whose text is unknown, such as images.
     pub stand_ins: u64,
     /// How a chat with answers in it was taken, where that was not said.
     pub turns: Option<Turns>,
+    /// By itself it would have been taken otherwise.
+    pub looks_otherwise: bool,
     /// A chat's last question has not become a request.
     pub unanswered: bool,
     /// Answers without a message before them, which have not become requests.
@@ -81,6 +88,7 @@ pub struct Remarks {
 
 /// A moment as a record has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Timestamp {
     /// A JSON number, or a date.
     pub text: String,
@@ -102,6 +110,7 @@ impl Timestamp {
 
 /// What an engine keys blocks by beside their tokens. Requests that differ in any of it share no block.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Keys {
     /// The salt of the request.
     pub cache_salt: Option<String>,
@@ -115,6 +124,7 @@ pub struct Keys {
 
 /// The prompts of a record.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Content {
     /// One request per text.
     Texts(Vec<String>),
@@ -130,6 +140,7 @@ pub enum Content {
 /// The messages stand here once, although each request's prompt begins with the prompt of the one before:
 /// the growing past can so be rendered and tokenised a message at a time.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Chat {
     /// All messages, the oldest first.
     pub messages: Vec<Message>,
@@ -146,6 +157,7 @@ pub struct Chat {
 
 /// A message of a chat.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Message {
     /// Who speaks: `system`, `user`, `assistant`, `tool`, or any other name as it stood.
     pub role: Arc<str>,
@@ -155,6 +167,13 @@ pub struct Message {
     pub json: Arc<str>,
     /// Tells this message from all others of the same reader, where it has been read several times.
     pub id: Option<u64>,
+}
+
+impl Message {
+    /// A message of `role`, from its JSON text.
+    pub fn new(role: &str, json: &str) -> Self {
+        Self { role: role.into(), json: json.into(), id: None }
+    }
 }
 
 impl Chat {
@@ -181,6 +200,7 @@ impl Chat {
 
 /// The length of a request's output.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OutputLength {
     /// In tokens, as the record says.
     Known(u64),

@@ -255,3 +255,45 @@ pub(crate) fn mismatch(place: &str, expected: &str, found: &RawValue) -> String 
     };
     format!("{place} must be {expected}, found {found}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_are_read_as_the_library_reads_them() {
+        let parts = [
+            r"\n", r"\t", r"\r", r"\b", r"\f", r"\/", r"\\", r#"\""#, r"\u0041", r"\u00e9", r"\uFFFD",
+            r"\u4e2d", "é", "中", "😀", "a", "n", "u0041", " ",
+        ];
+        let mut rng = fastrand::Rng::with_seed(11);
+        for _ in 0..20_000 {
+            let inner: String = (0..rng.usize(0..9)).map(|_| parts[rng.usize(..parts.len())]).collect();
+            let value = format!("\"{inner}\"");
+            assert_eq!(unescape(&value), serde_json::from_str(&value).unwrap(), "{value}");
+        }
+        assert_eq!(unescape(r#""\ud83d\ude00""#), None);
+    }
+
+    #[test]
+    fn lists_are_cut_where_the_library_cuts_them() {
+        let parts = [
+            r#""a\"]\\""#,
+            r#"{"b": ["]", "}"]}"#,
+            "[1, [2]]",
+            "-1.5e3",
+            "null",
+            r#""\\\\""#,
+            r#"",""#,
+            "{}",
+            "[]",
+        ];
+        let mut rng = fastrand::Rng::with_seed(12);
+        for _ in 0..5_000 {
+            let items: Vec<&str> = (0..rng.usize(0..6)).map(|_| parts[rng.usize(..parts.len())]).collect();
+            let json = format!("[ {} ]", items.join(" ,\t"));
+            let value: &RawValue = serde_json::from_str(&json).unwrap();
+            assert_eq!(super::items(value).unwrap(), items, "{json}");
+        }
+    }
+}

@@ -8,10 +8,11 @@ use serde_json::value::RawValue;
 use super::beside::record_of;
 use super::chat::{chat_content, text_chat};
 use super::content::{Content, PromptOptions, PromptRecord, Remarks};
-use super::fields::{decoded, is_empty, is_string, list, mismatch, string, string_at};
+use super::fields::{decoded, is_empty, is_string, list, mismatch, raw, string, string_at};
 use super::path::{place, step, up_to_next};
 use super::scope::Scope;
 use super::seen::Seen;
+use crate::error::{Invalid, InvalidKind};
 use crate::record::json::{RawObject, json_reason, text_of};
 
 /// Fields that hold token ids, in the order in which they are looked for.
@@ -55,14 +56,15 @@ pub(super) fn read_record(
     line: &[u8],
     options: &PromptOptions,
     seen: &RefCell<Seen>,
-) -> Result<PromptRecord, String> {
-    let record = parse_object(line)?;
+) -> Result<PromptRecord, Invalid> {
+    let record = parse_object(line).map_err(Invalid::malformed)?;
     let finder = Finder { options, seen, remarks: Remarks::default() };
     let scope = Scope { object: &record, outer: None };
     if let Some(path) = &options.field {
-        return finder.at_path(&scope, path, path);
+        return finder.at_path(&scope, path, path).map_err(Invalid::value);
     }
-    finder.in_object(&scope)?.ok_or_else(|| nothing_found(&record))
+    let found = finder.in_object(&scope).map_err(Invalid::value)?;
+    found.ok_or_else(|| Invalid::new(InvalidKind::MissingField, nothing_found(&record)))
 }
 
 /// The line as an object; if it is none, says why in the reader's terms.
@@ -72,11 +74,11 @@ fn parse_object(line: &[u8]) -> Result<RawObject<'_>, String> {
         Some('{') => serde_json::from_str(text).map_err(|error| json_reason(&error)),
         Some('[') if begins_list(text) => {
             Err("a JSON object is expected, found a list; write one object per \
-             line (jq -c '.[]' does), or use --text to take each line as a prompt"
+             line (jq -c '.[]' does), or use `text` to take each line as a prompt"
                 .to_owned())
         }
         Some(other) => Err(format!(
-            "a JSON object is expected, but the line begins with {other:?}; use --text to take each line \
+            "a JSON object is expected, but the line begins with {other:?}; use `text` to take each line \
              as a prompt, or grep '^{{' to pick the JSON out of a log"
         )),
         None => Err("a JSON object is expected, found an empty line".to_owned()),
@@ -93,17 +95,17 @@ fn nothing_found(record: &RawObject<'_>) -> String {
         return "a line of spans: write one span per line (jq -c '.resourceSpans[].scopeSpans[].spans[]' does)".into();
     }
     if let Some(path) = prompt_path(record, LEVELS) {
-        return format!("no prompt in the record itself, but in \"{path}\": use --field {path}");
+        return format!("no prompt in the record itself, but in \"{path}\": use `field` {path}");
     }
     format!(
-        "no prompt in the record: looked for {}, {}, messages, contents, body, {}; use --field to name another",
+        "no prompt in the record: looked for {}, {}, messages, contents, body, {}; use `field` to name another",
         IDS.join(", "),
         TEXTS.join(", "),
         CONVERSATIONS.join(", ")
     )
 }
 
-/// Where a prompt seems to be in an object or the objects inside it, as a value of --field.
+/// Where a prompt seems to be in an object or the objects inside it, as a path.
 fn prompt_path(object: &RawObject<'_>, levels: u32) -> Option<String> {
     let names = [&IDS[..], &TEXTS, &CHATS, &CONVERSATIONS].concat();
     if let Some((name, _)) = object.first(&names) {
@@ -128,7 +130,7 @@ impl Finder<'_> {
     fn at_path(self, scope: &Scope<'_>, path: &str, rest: &str) -> Result<PromptRecord, String> {
         let found = step(scope.object, rest);
         let (value, rest) =
-            found.ok_or_else(|| format!("no field \"{}\" (from --field)", up_to_next(path, rest)))?;
+            found.ok_or_else(|| format!("no field \"{}\" (from `field`)", up_to_next(path, rest)))?;
         self.in_path(scope, path, value, rest)
     }
 
@@ -142,7 +144,7 @@ impl Finder<'_> {
     ) -> Result<PromptRecord, String> {
         let Some(rest) = rest else { return self.in_value(path, value, scope) };
         if let Some(text) = decoded(value) {
-            let value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+            let value = raw(&text)?;
             return self.in_path(scope, path, value, Some(rest));
         }
         if let Some(object) = RawObject::in_value(value) {
@@ -150,7 +152,7 @@ impl Finder<'_> {
         }
         let done = path[..path.len() - rest.len()].trim_end_matches(['.', '/']);
         let items = list(value).map_err(|_| mismatch(&format!("\"{done}\""), "an object", value))?;
-        let missing = || format!("no field \"{}\" (from --field)", up_to_next(path, rest));
+        let missing = || format!("no field \"{}\" (from `field`)", up_to_next(path, rest));
         let (item, rest) = place(&items, rest).ok_or_else(missing)?;
         self.in_path(scope, path, item, rest)
     }
@@ -197,7 +199,7 @@ impl Finder<'_> {
     /// The prompt of the object that `value` is, or that it holds as a text.
     fn in_wrapper(self, value: &RawValue, scope: &Scope<'_>) -> Result<Option<PromptRecord>, String> {
         if let Some(text) = decoded(value) {
-            let value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+            let value = raw(&text)?;
             return self.in_wrapper(value, scope);
         }
         match RawObject::in_value(value) {
@@ -212,7 +214,7 @@ impl Finder<'_> {
         let field = name.rsplit(['.', '/']).next().unwrap_or(name);
         if is_string(value) {
             if let Some(text) = decoded(value).filter(|text| self.holds_chat(text, name)) {
-                let value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+                let value = raw(&text)?;
                 return self.in_value(name, value, scope);
             }
             let asked = field == "contents" || field == "input" && scope.first(&OF_RESPONSES).is_some();
@@ -229,7 +231,7 @@ impl Finder<'_> {
             let inner = self.in_wrapper(value, scope)?;
             let hint = || {
                 let path = RawObject::in_value(value).and_then(|object| prompt_path(&object, LEVELS));
-                path.map_or_else(String::new, |path| format!("; use --field {name}.{path}"))
+                path.map_or_else(String::new, |path| format!("; use `field` {name}.{path}"))
             };
             return inner.ok_or_else(|| mismatch(&format!("\"{name}\""), expected, value) + &hint());
         }

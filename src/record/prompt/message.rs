@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::content::Message;
 use super::fields::{is_string, list, mismatch, object_at, raw, string, string_at, without_halves};
-use super::part::{Call, Part, ToolResult, calls_of, json, parts_of, read_part, result_texts, stand_in};
+use super::part::{Call, Part, ToolResult, answer_of, calls_of, json, parts_of, read_part, stand_in};
 use super::seen::{Known, Seen};
 use crate::record::json::RawObject;
 
@@ -131,7 +131,7 @@ impl<'s> Messages<'s> {
         let alone = self.open.is_none();
         let look = || self.seen.borrow_mut().look(json).cloned();
         let hash = match if alone { look() } else { Err(None) } {
-            Ok(Known { message, filled, stand_ins, .. }) => {
+            Ok(Known { message, filled, stand_ins }) => {
                 self.filled |= filled;
                 self.stand_ins += stand_ins;
                 self.list.push(message);
@@ -399,15 +399,13 @@ impl<'s> Messages<'s> {
     /// are one message, as an engine makes of them, until one says something after a call.
     fn item(&mut self, place: &str, kind: &str, raw: &RawValue, item: &RawObject<'_>) -> Result<(), String> {
         if kind.ends_with("_output") {
-            let (texts, parted, stand_ins) = match item.first(&["output", "result"]) {
-                Some((_, output)) => result_texts(&format!("the output of {place}"), output)?,
-                None => return Err(format!("{place} ({kind}) has no \"output\"")),
-            };
-            let id = item.string("call_id");
-            self.stand_ins += stand_ins;
-            let result = ToolResult { id, name: None, texts, parted, stand_ins };
+            let (_, output) = item
+                .first(&["output", "result"])
+                .ok_or_else(|| format!("{place} ({kind}) has no \"output\""))?;
+            let answer = answer_of(&format!("the output of {place}"), output)?;
+            self.stand_ins += answer.stand_ins;
             self.close();
-            self.finish(Draft::of("tool"), vec![result]);
+            self.finish(Draft::of("tool"), vec![ToolResult { id: item.string("call_id"), ..answer }]);
             return Ok(());
         }
         let mut draft = self.open.take().unwrap_or_else(|| Draft::of("assistant"));
@@ -416,7 +414,7 @@ impl<'s> Messages<'s> {
                 self.push(std::mem::replace(&mut draft, Draft::of("assistant")));
             }
             let mut texts = String::new();
-            for (_, value) in [item.first_filled(&["content", "summary", "text"])].into_iter().flatten() {
+            if let Some((_, value)) = item.first_filled(&["content", "summary", "text"]) {
                 texts = parts_of(&format!("the content of {place}"), value)?.concat();
             }
             if texts.is_empty() && item.get("encrypted_content").is_some() {

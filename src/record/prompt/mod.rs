@@ -16,8 +16,6 @@
 mod beside;
 mod chat;
 mod content;
-#[cfg(test)]
-mod dialects;
 mod fields;
 mod find;
 mod message;
@@ -25,8 +23,6 @@ mod part;
 mod path;
 mod scope;
 mod seen;
-#[cfg(test)]
-mod tests;
 mod times;
 mod tools;
 mod usage;
@@ -42,6 +38,7 @@ use std::cell::RefCell;
 
 use seen::Seen;
 
+use crate::error::Invalid;
 use crate::record::json::text_of;
 
 /// Reads lines of prompts, and remembers what they have in common.
@@ -56,13 +53,21 @@ impl PromptReader {
         Self { options, seen: RefCell::new(Seen::new(memory)) }
     }
 
+    /// With [`Turns::Auto`], the first chat for which it makes a difference asks `decide` how all of them are
+    /// taken, and says how it looks itself. Without this, it decides.
+    #[must_use]
+    pub fn deciding_by(self, decide: impl Fn(Turns) -> Turns + Send + 'static) -> Self {
+        self.seen.borrow_mut().decide_by(decide);
+        self
+    }
+
     /// Reads one line, which comes without its newline.
     ///
     /// # Errors
     ///
     /// Says what is wrong with the line, without naming file and line number: bytes that are not
     /// UTF-8 or not JSON, no field known to hold a prompt, or a field of the wrong type.
-    pub fn read(&self, line: &[u8]) -> Result<PromptRecord, String> {
+    pub fn read(&self, line: &[u8]) -> Result<PromptRecord, Invalid> {
         if !self.options.text {
             return find::read_record(line, &self.options, &self.seen);
         }
@@ -85,7 +90,7 @@ impl PromptRecord {
     /// # Errors
     ///
     /// As [`PromptReader::read`].
-    pub fn parse(line: &[u8], options: &PromptOptions) -> Result<Self, String> {
+    pub fn parse(line: &[u8], options: &PromptOptions) -> Result<Self, Invalid> {
         PromptReader::new(options.clone(), 0).read(line)
     }
 }

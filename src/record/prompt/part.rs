@@ -6,7 +6,7 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::fields::{decoded, is_string, list, object_at, string, string_at};
+use super::fields::{decoded, is_string, list, mismatch, object_at, raw, string, string_at};
 use crate::record::json::RawObject;
 
 /// What a part is.
@@ -30,11 +30,14 @@ pub(super) struct Call {
 }
 
 /// What a tool answered.
+#[derive(Default)]
 pub(super) struct ToolResult {
     pub(super) id: Option<String>,
     pub(super) name: Option<String>,
     pub(super) texts: Vec<String>,
+    /// Whether the texts are a list of parts.
     pub(super) parted: bool,
+    /// How many of them stand for something else.
     pub(super) stand_ins: u64,
 }
 
@@ -103,10 +106,10 @@ impl Call {
 /// A list of calls, which may itself be a string that holds JSON.
 pub(super) fn calls_of(place: &str, value: &RawValue) -> Result<Vec<Call>, String> {
     if let Some(text) = decoded(value) {
-        return calls_of(place, serde_json::from_str(&text).map_err(|error| error.to_string())?);
+        return calls_of(place, raw(&text)?);
     }
     let no_call = |i: usize| format!("item {} of {place} is not a call of a tool with a name", i + 1);
-    let items = list(value).map_err(|_| super::fields::mismatch(place, "a list of calls", value))?;
+    let items = list(value).map_err(|_| mismatch(place, "a list of calls", value))?;
     let call = |(i, item): (usize, &RawValue)| {
         RawObject::in_value(item).and_then(|item| Call::of(&item)).ok_or_else(|| no_call(i))
     };
@@ -230,24 +233,22 @@ fn document(place: &str, kind: &str, raw: &RawValue, part: &RawObject<'_>) -> Re
 }
 
 fn result_of(place: &str, part: &RawObject<'_>) -> Result<ToolResult, String> {
-    let (texts, parted, stand_ins) = match part.first(&RESULTS) {
-        Some((_, value)) => result_texts(place, value)?,
-        None => (Vec::new(), false, 0),
-    };
+    let answer = part.first(&RESULTS).map(|(_, value)| answer_of(place, value)).transpose()?;
     let (id, name) = (first_text(part, &RESULT_IDS), first_text(part, &TOOL_NAMES));
-    Ok(ToolResult { id, name, texts, parted, stand_ins })
+    Ok(ToolResult { id, name, ..answer.unwrap_or_default() })
 }
 
-/// The texts of what a tool answered, whether they are a list of parts, and how many of them are stand-ins.
-pub(super) fn result_texts(place: &str, value: &RawValue) -> Result<(Vec<String>, bool, u64), String> {
+/// What a tool answered, without saying which.
+pub(super) fn answer_of(place: &str, value: &RawValue) -> Result<ToolResult, String> {
+    let whole = |text: String| ToolResult { texts: vec![text], ..ToolResult::default() };
     if is_string(value) {
-        return Ok((vec![string(value)?], false, 0));
+        return string(value).map(whole);
     }
     // The AI SDK of Vercel says what kind of value it is.
     if let Some(object) = RawObject::in_value(value).filter(|_| value.get().starts_with('{'))
         && let (Some(_), Some(inner)) = (object.string("type"), object.get("value"))
     {
-        return result_texts(place, inner);
+        return answer_of(place, inner);
     }
     let typed = RawObject::in_value(value).is_some_and(|object| object.get("type").is_some());
     let parts = if typed { Ok(vec![value]) } else { list(value) };
@@ -257,20 +258,20 @@ pub(super) fn result_texts(place: &str, value: &RawValue) -> Result<(Vec<String>
         .map(|parts| parts.into_iter().map(|part| read_part(place, part)).collect::<Result<Vec<_>, _>>());
     let Some(Ok(parts)) = parts else {
         // Any JSON may be an answer.
-        return Ok((vec![value.get().to_owned()], false, 0));
+        return Ok(whole(value.get().to_owned()));
     };
-    let mut stand_ins = 0;
-    let texts = parts.into_iter().flatten().map(|part| match part {
-        Part::Text(text) | Part::Reasoning(text) => text,
-        Part::Unknown(text) | Part::HiddenReasoning(text) => {
-            stand_ins += 1;
-            text
-        }
-        Part::Call(call) => call.json(),
-        Part::Result(result) => result.texts.concat(),
-    });
-    let texts: Vec<String> = texts.collect();
-    Ok((texts, true, stand_ins))
+    let mut answer = ToolResult { parted: true, ..ToolResult::default() };
+    for part in parts.into_iter().flatten() {
+        answer.stand_ins += u64::from(matches!(part, Part::Unknown(_) | Part::HiddenReasoning(_)));
+        answer.texts.push(match part {
+            Part::Text(text) | Part::Reasoning(text) | Part::Unknown(text) | Part::HiddenReasoning(text) => {
+                text
+            }
+            Part::Call(call) => call.json(),
+            Part::Result(result) => result.texts.concat(),
+        });
+    }
+    Ok(answer)
 }
 
 /// The texts of a string or of a list of parts.
@@ -302,8 +303,7 @@ fn used_tool(place: &str, kind: &str, part: &RawObject<'_>) -> Result<Vec<Part>,
     let arguments = part.first(&["input", "args"]).map_or("{}", |(_, input)| input.get()).to_owned();
     let mut parts = vec![Part::Call(Call { id: id.clone(), name: name.clone(), arguments })];
     if let Some((_, output)) = part.first(&["output", "result", "errorText"]) {
-        let (texts, parted, stand_ins) = result_texts(place, output)?;
-        parts.push(Part::Result(ToolResult { id, name: Some(name), texts, parted, stand_ins }));
+        parts.push(Part::Result(ToolResult { id, name: Some(name), ..answer_of(place, output)? }));
     }
     Ok(parts)
 }

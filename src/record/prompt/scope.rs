@@ -33,9 +33,9 @@ impl<'a> Scope<'a> {
         self.find(&mut |object| paths.iter().find_map(|&path| Some((path, value_at(object, path)?))))
     }
 
-    /// The value at a path that `option` names.
-    pub(super) fn named(&self, path: &str, option: &str) -> Result<Cow<'a, RawValue>, String> {
+    /// The value at the path in the field `setting` of the options.
+    pub(super) fn named(&self, path: &str, setting: &str) -> Result<Cow<'a, RawValue>, String> {
         self.find(&mut |object| value_at(object, path))
-            .ok_or_else(|| format!("no field \"{path}\" (from {option})"))
+            .ok_or_else(|| format!("no field \"{path}\" (from `{setting}`)"))
     }
 }

@@ -43,7 +43,7 @@ const COUNTS: [(&str, Unit); 8] = [
 /// The arrival time, if the record has one.
 pub(super) fn timestamp(scope: &Scope<'_>, options: &PromptOptions) -> Result<Option<Timestamp>, String> {
     if let Some(path) = &options.timestamp_field {
-        let value = scope.named(path, "--timestamp-field")?;
+        let value = scope.named(path, "timestamp_field")?;
         if !is_string(&value) && !is_number(&value) {
             return Err(mismatch(&format!("\"{path}\""), "a number or a time", &value));
         }

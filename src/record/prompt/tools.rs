@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use serde_json::value::RawValue;
 
 use super::content::Message;
-use super::fields::{decoded, is_empty, is_string, list, mismatch, string, without_halves};
+use super::fields::{decoded, is_empty, is_string, list, mismatch, raw, string, without_halves};
 use super::part::json;
 use super::scope::Scope;
 use super::seen::Seen;
@@ -49,7 +49,7 @@ pub(super) fn tools_of(scope: &Scope<'_>, seen: &RefCell<Seen>) -> Result<Option
 
 fn add_tools(name: &str, value: &RawValue, tools: &mut Vec<String>) -> Result<(), String> {
     if let Some(text) = decoded(value) {
-        return add_tools(name, serde_json::from_str(&text).map_err(|error| error.to_string())?, tools);
+        return add_tools(name, raw(&text)?, tools);
     }
     if let Some(by_name) = RawObject::in_value(value).filter(|_| value.get().starts_with('{')) {
         // Some SDKs have an object of tools by their names.
@@ -63,9 +63,7 @@ fn add_tools(name: &str, value: &RawValue, tools: &mut Vec<String>) -> Result<()
     for (i, item) in items.into_iter().enumerate() {
         let place = format!("item {} of \"{name}\"", i + 1);
         match decoded(item) {
-            Some(text) => {
-                add_tool(&place, serde_json::from_str(&text).map_err(|e| e.to_string())?, "", tools)?;
-            }
+            Some(text) => add_tool(&place, raw(&text)?, "", tools)?,
             None => add_tool(&place, item, "", tools)?,
         }
     }

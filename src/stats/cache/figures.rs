@@ -7,6 +7,7 @@ use crate::stats::accuracy::Accuracy;
 
 /// Hits of a cache over the measured requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Hits {
     /// Prompt tokens served from the cache.
     pub hit_tokens: u128,

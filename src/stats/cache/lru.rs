@@ -96,7 +96,7 @@ impl Study for Lru {
         let Some(cached) = &seen.cached else { return Ok(()) };
         if self.stack.is_full() {
             return Err(Invalid::over_limit(
-                "more than 4294967295 requests are too many for finite caches (see --max-memory)",
+                "more than 4294967295 requests are too many for finite caches (see `max_memory`)",
             ));
         }
         let mut runs = std::mem::take(&mut self.runs);

@@ -41,7 +41,7 @@ struct PastRequest {
 impl Study for History {
     fn access(&mut self, seen: &Seen) -> Result<(), Invalid> {
         if self.requests.len() as u64 >= u64::from(NEVER) {
-            return Err(Invalid::over_limit("more than 4294967295 requests are too many for --policy opt"));
+            return Err(Invalid::over_limit("more than 4294967295 requests are too many for `policy` opt"));
         }
         self.blocks.extend_from_slice(seen.numbers);
         self.requests.push(PastRequest { end: self.blocks.len(), length: seen.input_length });

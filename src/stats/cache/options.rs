@@ -5,6 +5,7 @@ use crate::stats::cache::policy::Policy;
 
 /// Which finite caches are studied.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct CacheOptions {
     /// Policies to report at each capacity; LRU if empty.
     pub policies: Vec<Policy>,

@@ -17,8 +17,6 @@ mod json;
 mod methods;
 mod program;
 mod python;
-#[cfg(test)]
-mod tests;
 mod variables;
 
 use std::path::Path;
@@ -27,9 +25,9 @@ use jiff::civil::DateTime;
 use minijinja::value::ValueKind;
 use minijinja::{Environment, ErrorKind, Value};
 
-use super::recent::Recent;
-use crate::error::{Error, Result};
+use crate::error::{Error, Invalid, Result};
 use crate::record::prompt::{Chat, Message};
+use crate::record::recent::Recent;
 use feed::field;
 use program::Program;
 use variables::Variables;
@@ -170,7 +168,11 @@ impl Template {
     ///
     /// # Errors
     /// When the chat holds something that no template could be given.
-    pub fn conversation(&self, chat: &Chat, seen: &mut SeenMessages) -> Result<Conversation, String> {
+    pub fn conversation(&self, chat: &Chat, seen: &mut SeenMessages) -> Result<Conversation, Invalid> {
+        self.read(chat, seen).map_err(Invalid::value)
+    }
+
+    fn read(&self, chat: &Chat, seen: &mut SeenMessages) -> Result<Conversation, String> {
         let tools = match &chat.tools {
             Some(text) => seen.read(text, false, tools)?,
             None => None,
@@ -206,7 +208,11 @@ impl Template {
         end: usize,
         now: DateTime,
         out: &mut String,
-    ) -> Result<(), String> {
+    ) -> Result<(), Invalid> {
+        self.write(chat, end, now, out).map_err(Invalid::conflict)
+    }
+
+    fn write(&self, chat: &Conversation, end: usize, now: DateTime, out: &mut String) -> Result<(), String> {
         let program = &self.programs[chat.program].1;
         let mut messages = chat.messages[..end.min(chat.messages.len())].to_vec();
         if !program.knows_developer {

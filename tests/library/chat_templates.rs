@@ -1,8 +1,8 @@
 //! Each kind of difference from transformers and vLLM that templates have met, in a few lines.
 
+use kvtrace::record::prompt::{Chat, Message};
+use kvtrace::tokens::template::{ContentFormat, SeenMessages, TODAY, Template};
 use serde_json::value::RawValue;
-
-use super::*;
 
 /// What the template makes of a request.
 fn rendered(template: &str, request: &str) -> Result<String, String> {
@@ -16,19 +16,17 @@ fn rendered_by(template: &Template, request: &str) -> Result<String, String> {
     };
     let get = |name: &str| fields.iter().find(|(other, _)| other == name).map(|(_, value)| value.get());
     let messages: Vec<Box<RawValue>> = serde_json::from_str(get("messages").unwrap_or("[]")).unwrap();
-    let message = |text: &str, id| Message { role: "".into(), json: text.into(), id };
-    let mut chat = Chat {
-        messages: messages.iter().map(|text| message(text.get(), None)).collect(),
-        tools: get("tools").map(|text| message(text, None)),
-        arguments: get("chat_template_kwargs").map(str::to_owned),
-        fields: fields.iter().map(|(name, value)| (name.clone(), value.get().to_owned())).collect(),
-        ..Chat::default()
-    };
+    let mut chat = Chat::default();
+    chat.messages = messages.iter().map(|text| Message::new("", text.get())).collect();
+    chat.tools = get("tools").map(|text| Message::new("", text));
+    chat.arguments = get("chat_template_kwargs").map(str::to_owned);
+    chat.fields = fields.iter().map(|(name, value)| (name.clone(), value.get().to_owned())).collect();
     let mut seen = SeenMessages::new(100_000);
     let mut render = |chat: &Chat| {
         let mut out = String::new();
         let conversation = template.conversation(chat, &mut seen)?;
-        template.render(&conversation, messages.len(), TODAY, &mut out).map(|()| out)
+        template.render(&conversation, messages.len(), TODAY, &mut out)?;
+        Ok(out)
     };
     let once = render(&chat);
     // What was seen before is what it was.

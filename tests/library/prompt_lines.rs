@@ -1,8 +1,9 @@
-//! Lines of every shape, and what is wrong with others.
+//! Lines of prompts in every shape, and what is wrong with others.
 
-use super::fields::unescape;
-use super::find::{CONVERSATIONS, IDS, TEXTS};
-use super::*;
+use kvtrace::error::InvalidKind;
+use kvtrace::record::prompt::{Content, Message, OutputLength, PromptOptions, PromptRecord, Turns};
+
+use crate::options;
 
 fn parse(line: &str) -> PromptRecord {
     parse_with(line, &PromptOptions::default())
@@ -13,11 +14,11 @@ fn parse_with(line: &str, options: &PromptOptions) -> PromptRecord {
 }
 
 fn error(line: &str) -> String {
-    PromptRecord::parse(line.as_bytes(), &PromptOptions::default()).unwrap_err()
+    PromptRecord::parse(line.as_bytes(), &PromptOptions::default()).unwrap_err().message
 }
 
 fn field(path: &str) -> PromptOptions {
-    PromptOptions { field: Some(path.to_owned()), ..PromptOptions::default() }
+    options(|options| options.field = Some(path.to_owned()))
 }
 
 fn texts(texts: &[&str]) -> Content {
@@ -48,7 +49,7 @@ fn chat(turns: &[(&str, &str)], requests: &[usize]) -> (Vec<(String, String)>, V
 
 #[test]
 fn token_ids_are_found_under_their_three_names() {
-    for name in IDS {
+    for name in ["prompt_token_ids", "token_ids", "input_ids"] {
         let line = format!("{{\"prompt\": \"no\", \"{name}\": [0, 17, 4294967295]}}");
         assert_eq!(parse(&line).content, tokens(&[&[0, 17, 4_294_967_295]]));
     }
@@ -70,7 +71,7 @@ fn empty_prompts_are_requests_too() {
 
 #[test]
 fn a_text_is_found_under_its_names() {
-    for name in TEXTS {
+    for name in ["prompt", "text_input", "text", "input"] {
         assert_eq!(parse(&format!("{{\"{name}\": \"x\"}}")).content, texts(&["x"]));
     }
 }
@@ -94,9 +95,9 @@ fn a_chat_is_one_request_per_assistant_turn() {
         {"content": "v", "role": "user"}]}"#;
     let turns =
         [("system", "s"), ("user", "u"), ("assistant", "a"), ("tool", "r"), ("assistant", ""), ("user", "v")];
-    let each = PromptOptions { turns: Turns::Each, ..PromptOptions::default() };
+    let each = options(|options| options.turns = Turns::Each);
     assert_eq!(said(parse_with(line, &each)), chat(&turns, &[2, 4]));
-    let last = PromptOptions { turns: Turns::Last, ..PromptOptions::default() };
+    let last = options(|options| options.turns = Turns::Last);
     assert_eq!(said(parse_with(line, &last)), chat(&turns, &[6]));
 }
 
@@ -109,7 +110,7 @@ fn a_chat_without_assistant_turns_is_one_unanswered_request() {
 
 #[test]
 fn the_last_answer_is_the_output_of_the_whole_chat() {
-    let last = PromptOptions { turns: Turns::Last, ..PromptOptions::default() };
+    let last = options(|options| options.turns = Turns::Last);
     let line = r#"{"conversations": [{"from": "human", "value": "q"},
         {"from": "gpt", "value": "a"}, {"from": "human", "value": "r"},
         {"from": "gpt", "value": "b"}]}"#;
@@ -141,7 +142,7 @@ fn roles_of_sharegpt_get_their_usual_names() {
 
 #[test]
 fn forks_of_sharegpt_name_the_list_and_the_fields_otherwise() {
-    for name in CONVERSATIONS {
+    for name in ["conversations", "conversation", "items"] {
         let line = format!(r#"{{"{name}": [{{"role": "human", "content": "q"}}]}}"#);
         assert_eq!(said(parse(&line)), chat(&[("user", "q")], &[1]));
     }
@@ -182,7 +183,7 @@ fn a_batch_line_has_its_prompt_in_the_body() {
     let line = r#"{"custom_id": "r1", "timestamp": 12.50, "body":
         {"prompt": "x", "max_tokens": 9, "timestamp": 3, "model": "m"}}"#;
     let keep = vec!["model".to_owned(), "custom_id".to_owned(), "none".to_owned()];
-    let record = parse_with(line, &PromptOptions { keep, ..PromptOptions::default() });
+    let record = parse_with(line, &options(|options| options.keep = keep));
     assert_eq!(record.content, texts(&["x"]));
     assert_eq!(record.output, OutputLength::Limit(9));
     assert_eq!(record.timestamp.unwrap().text, "12.50");
@@ -196,7 +197,7 @@ fn a_batch_line_has_its_prompt_in_the_body() {
 fn kept_fields_stay_byte_for_byte() {
     let line = r#"{"prompt": "", "a": { "n" : 1.0e+02, "s": "\u00e9" }, "b": null}"#;
     let keep = vec!["a".to_owned(), "b".to_owned()];
-    let record = parse_with(line, &PromptOptions { keep, ..PromptOptions::default() });
+    let record = parse_with(line, &options(|options| options.keep = keep));
     assert_eq!(record.kept[0].1, r#"{ "n" : 1.0e+02, "s": "\u00e9" }"#);
     assert_eq!(record.kept[1].1, "null");
 }
@@ -216,27 +217,28 @@ fn a_named_field_is_taken_instead_of_the_known_ones() {
 
 #[test]
 fn a_named_field_that_leads_nowhere_is_an_error() {
-    let error = |line: &str, path: &str| PromptRecord::parse(line.as_bytes(), &field(path)).unwrap_err();
-    assert_eq!(error(r#"{"a": {}}"#, "a.b.c"), "no field \"a.b\" (from --field)");
-    assert_eq!(error(r#"{"a": null}"#, "a"), "no field \"a\" (from --field)");
+    let error =
+        |line: &str, path: &str| PromptRecord::parse(line.as_bytes(), &field(path)).unwrap_err().message;
+    assert_eq!(error(r#"{"a": {}}"#, "a.b.c"), "no field \"a.b\" (from `field`)");
+    assert_eq!(error(r#"{"a": null}"#, "a"), "no field \"a\" (from `field`)");
     assert_eq!(error(r#"{"a": 3}"#, "a.b"), "\"a\" must be an object, found 3");
     assert!(error(r#"{"a": 3}"#, "a").starts_with("\"a\" must be a string, or a list"));
     for path in ["", ".", "a.", ".a", "a..b"] {
-        assert!(error(r#"{"a": {}}"#, path).contains("(from --field)"), "{path}");
+        assert!(error(r#"{"a": {}}"#, path).contains("(from `field`)"), "{path}");
     }
 }
 
 #[test]
 fn a_prompt_further_inside_is_pointed_at() {
     let line = r#"{"a.b": {"text": "x"}, "n": [1], "envelope": {"model": "m", "messages": []}}"#;
-    let found = "no prompt in the record itself, but in \"envelope.messages\": use --field envelope.messages";
+    let found = "no prompt in the record itself, but in \"envelope.messages\": use `field` envelope.messages";
     assert_eq!(error(line), found);
-    assert!(error(r#"{"obj": {"text": null, "input_ids": [1]}}"#).ends_with("--field obj.input_ids"));
-    assert!(error(r#"{"body": {"a": {"prompt": ""}}}"#).ends_with("--field body.a.prompt"));
-    let error = PromptRecord::parse(line.as_bytes(), &field("envelope")).unwrap_err();
+    assert!(error(r#"{"obj": {"text": null, "input_ids": [1]}}"#).ends_with("`field` obj.input_ids"));
+    assert!(error(r#"{"body": {"a": {"prompt": ""}}}"#).ends_with("`field` body.a.prompt"));
+    let error = PromptRecord::parse(line.as_bytes(), &field("envelope")).unwrap_err().message;
     assert_eq!(error, "\"messages\" is an empty list");
-    let error = PromptRecord::parse(br#"{"x": {"y": {"text": "t"}}}"#, &field("x")).unwrap_err();
-    assert!(error.ends_with("found an object; use --field x.y.text"), "{error}");
+    let error = PromptRecord::parse(br#"{"x": {"y": {"text": "t"}}}"#, &field("x")).unwrap_err().message;
+    assert!(error.ends_with("found an object; use `field` x.y.text"), "{error}");
     let deep = "{\"a\": ".repeat(5) + "{\"prompt\": \"\"}" + &"}".repeat(5);
     assert!(PromptRecord::parse(deep.as_bytes(), &field("b")).is_err());
     assert!(self::error(&deep).starts_with("no prompt in the record: looked for"));
@@ -245,23 +247,23 @@ fn a_prompt_further_inside_is_pointed_at() {
 #[test]
 fn the_output_may_have_a_field_of_its_own() {
     let path = Some("response.usage.completion_tokens".to_owned());
-    let options = PromptOptions { output_field: path, ..PromptOptions::default() };
+    let options = options(|options| options.output_field = path);
     let line = r#"{"prompt": "", "output_length": 1, "response": {"usage": {"completion_tokens": USED}}}"#;
     let read = |used: &str| PromptRecord::parse(line.replace("USED", used).as_bytes(), &options);
     assert_eq!(read("7").unwrap().output, OutputLength::Known(7));
     assert_eq!(read("\"seven\"").unwrap().output, OutputLength::Text("seven".to_owned()));
-    let missing = "no field \"response.usage.completion_tokens\" (from --output-field)";
-    assert_eq!(read("null").unwrap_err(), missing);
-    assert!(read("-1").unwrap_err().contains("a whole number of tokens"));
+    let missing = "no field \"response.usage.completion_tokens\" (from `output_field`)";
+    assert_eq!(read("null").unwrap_err().message, missing);
+    assert!(read("-1").unwrap_err().message.contains("a whole number of tokens"));
 }
 
 #[test]
 fn a_text_line_is_the_prompt_as_it_stands() {
-    let options = PromptOptions { text: true, ..PromptOptions::default() };
+    let options = options(|options| options.text = true);
     let record = parse_with(r#" {"prompt": "x"} "#, &options);
     assert_eq!(record.content, texts(&[r#" {"prompt": "x"} "#]));
     assert_eq!(record.output, OutputLength::Unknown);
-    let error = PromptRecord::parse(b"ab\xff", &options).unwrap_err();
+    let error = PromptRecord::parse(b"ab\xff", &options).unwrap_err().message;
     assert_eq!(error, "invalid UTF-8 at byte 3");
 }
 
@@ -303,43 +305,6 @@ fn a_timestamp_keeps_its_digits() {
 }
 
 #[test]
-fn escapes_are_read_as_the_library_reads_them() {
-    let parts = [
-        r"\n", r"\t", r"\r", r"\b", r"\f", r"\/", r"\\", r#"\""#, r"\u0041", r"\u00e9", r"\uFFFD", r"\u4e2d",
-        "é", "中", "😀", "a", "n", "u0041", " ",
-    ];
-    let mut rng = fastrand::Rng::with_seed(11);
-    for _ in 0..20_000 {
-        let inner: String = (0..rng.usize(0..9)).map(|_| parts[rng.usize(..parts.len())]).collect();
-        let value = format!("\"{inner}\"");
-        assert_eq!(unescape(&value), serde_json::from_str(&value).unwrap(), "{value}");
-    }
-    assert_eq!(unescape(r#""\ud83d\ude00""#), None);
-}
-
-#[test]
-fn lists_are_cut_where_the_library_cuts_them() {
-    let parts = [
-        r#""a\"]\\""#,
-        r#"{"b": ["]", "}"]}"#,
-        "[1, [2]]",
-        "-1.5e3",
-        "null",
-        r#""\\\\""#,
-        r#"",""#,
-        "{}",
-        "[]",
-    ];
-    let mut rng = fastrand::Rng::with_seed(12);
-    for _ in 0..5_000 {
-        let items: Vec<&str> = (0..rng.usize(0..6)).map(|_| parts[rng.usize(..parts.len())]).collect();
-        let json = format!("[ {} ]", items.join(" ,\t"));
-        let value: &serde_json::value::RawValue = serde_json::from_str(&json).unwrap();
-        assert_eq!(super::fields::items(value).unwrap(), items, "{json}");
-    }
-}
-
-#[test]
 fn half_a_surrogate_pair_becomes_the_replacement_character() {
     let line = r#"{"prompt": "a\ud83d\ud83d\ude00\udc00\u00edz", "\u0061": 1}"#;
     assert_eq!(parse(line).content, texts(&["a\u{fffd}\u{1f600}\u{fffd}\u{ed}z"]));
@@ -348,12 +313,25 @@ fn half_a_surrogate_pair_becomes_the_replacement_character() {
 #[test]
 fn a_line_that_is_no_object_is_an_error_that_names_the_way_out() {
     for line in ["Hello", "\"quoted\"", "[1]", "12", "\u{301}"] {
-        assert!(error(line).contains("--text"), "{line}");
+        assert!(error(line).contains("`text`"), "{line}");
     }
     assert!(error("[{").contains("jq -c '.[]'"));
     assert!(error(r#"[{"prompt": "a"},"#).contains("jq -c '.[]'"));
     assert!(error("[2026-11-25 10:00:00] Prefill batch").contains("the line begins with '['"));
     assert_eq!(error("  "), "a JSON object is expected, found an empty line");
+}
+
+#[test]
+fn a_program_can_tell_what_is_wrong_with_a_line() {
+    for (line, kind) in [
+        ("{", InvalidKind::Malformed),
+        ("Hello", InvalidKind::Malformed),
+        ("{}", InvalidKind::MissingField),
+        (r#"{"prompt": true}"#, InvalidKind::BadValue),
+    ] {
+        let found = PromptRecord::parse(line.as_bytes(), &PromptOptions::default());
+        assert_eq!(found.map_err(|invalid| invalid.kind), Err(kind), "{line}");
+    }
 }
 
 #[test]
@@ -363,14 +341,14 @@ fn malformed_json_is_named_with_its_column() {
     assert!(error(r#"{"prompt": ""} x"#).contains("trailing characters at column 16"));
     assert!(error("{\"prompt\": \"a\tb\"}").contains("control character"));
     let bytes = PromptRecord::parse(b"{\"a\": \"\xff\"}", &PromptOptions::default());
-    assert_eq!(bytes.unwrap_err(), "invalid UTF-8 at byte 8");
+    assert_eq!(bytes.unwrap_err().message, "invalid UTF-8 at byte 8");
 }
 
 #[test]
 fn a_record_without_a_prompt_names_the_fields_looked_for() {
     for line in [r#"{"question": "x"}"#, r#"{"body": {"question": "x"}}"#, "{}"] {
         let error = error(line);
-        for name in ["input_ids", "prompt", "messages", "body", "conversations", "--field"] {
+        for name in ["input_ids", "prompt", "messages", "body", "conversations", "`field`"] {
             assert!(error.contains(name), "{error}");
         }
     }

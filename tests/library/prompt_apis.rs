@@ -1,8 +1,11 @@
 //! What each API's requests are in the shape of `OpenAI`'s chat completions API.
 
+use kvtrace::record::prompt::{
+    Chat, Content, Keys, OutputLength, PromptOptions, PromptReader, PromptRecord, Turns,
+};
 use serde_json::{Value, json};
 
-use super::{Chat, Content, Keys, OutputLength, PromptOptions, PromptRecord, Turns};
+use crate::options;
 
 fn read(record: &Value) -> PromptRecord {
     PromptRecord::parse(record.to_string().as_bytes(), &PromptOptions::default()).unwrap()
@@ -183,7 +186,7 @@ fn prompts_without_anything_in_them_are_bad_records() {
     ] {
         let error =
             PromptRecord::parse(record.to_string().as_bytes(), &PromptOptions::default()).unwrap_err();
-        assert!(error.contains(words), "{record}: {error}");
+        assert!(error.message.contains(words), "{record}: {error}");
     }
     // The field that holds something is the right one.
     for empty in [json!(""), json!([]), json!({})] {
@@ -230,7 +233,7 @@ fn a_chat_may_be_the_json_in_a_string() {
         ("a.1.m", json!({"a": [0, {"m": request["messages"]}]})),
         ("/a/1/m~1n~0", json!({"a": [0, {"m/n~": request["messages"]}]})),
     ] {
-        let options = PromptOptions { field: Some(path.to_owned()), ..PromptOptions::default() };
+        let options = options(|options| options.field = Some(path.to_owned()));
         let found = PromptRecord::parse(record.to_string().as_bytes(), &options).unwrap();
         let Content::Chat(chat) = found.content else { panic!("{path} {record}") };
         assert_eq!(messages(&chat), expected, "{path}");
@@ -377,10 +380,9 @@ fn times_are_known_by_name_and_form() {
 fn keys_are_those_of_the_request() {
     let record = json!({"prompt": "x", "model": "m", "cache_salt": "s", "lora_request": {"lora_name": "l",
         "lora_path": "/l"}});
-    let text = |text: &str| Some(text.to_owned());
-    let keys = Keys { cache_salt: text("s"), model: text("m"), lora: text("l"), lora_path: text("/l") };
-    assert_eq!(read(&record).keys, keys);
-    let options = PromptOptions { ignore_keys: true, ..PromptOptions::default() };
+    let Keys { cache_salt, model, lora, lora_path, .. } = read(&record).keys;
+    assert_eq!([cache_salt, model, lora, lora_path], ["s", "m", "l", "/l"].map(|key| Some(key.to_owned())));
+    let options = options(|options| options.ignore_keys = true);
     let ignored = PromptRecord::parse(record.to_string().as_bytes(), &options).unwrap();
     assert_eq!(ignored.keys, Keys::default());
     assert_eq!(read(&json!({"prompt": "x", "model": null})).keys, Keys::default());
@@ -404,10 +406,25 @@ fn a_log_of_requests_is_told_from_whole_chats() {
     // With its answer beside it, an assistant's turn at the end was sent.
     let beside = json!({"messages": whole, "choices": [{"message": {"role": "assistant", "content": "b"}}]});
     assert_eq!(requests(beside), [4]);
-    let each = PromptOptions { turns: Turns::Each, ..PromptOptions::default() };
+    let each = options(|options| options.turns = Turns::Each);
     let record = json!({"messages": whole, "model": "m"}).to_string();
     let Content::Chat(chat) = PromptRecord::parse(record.as_bytes(), &each).unwrap().content else {
         panic!()
     };
     assert_eq!(chat.requests, [1, 3]);
+    // The first of a reader's chats for which it makes a difference decides for those after it.
+    let whole = json!({"messages": whole});
+    let sent = json!({"messages": [user, answer, user, answer], "model": "m"});
+    let same = json!({"messages": [user, answer], "model": "m"});
+    for (records, expected) in [([&same, &whole, &sent], [1, 2, 2]), ([&same, &sent, &whole], [1, 1, 1])] {
+        let reader = PromptReader::new(PromptOptions::default(), 0);
+        let read = records.map(|record| reader.read(record.to_string().as_bytes()).unwrap());
+        let remarks = read.each_ref().map(|record| record.remarks.looks_otherwise);
+        assert_eq!(remarks, [false, false, true]);
+        let requests = read.map(|record| match record.content {
+            Content::Chat(chat) => chat.requests.len(),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(requests, expected);
+    }
 }

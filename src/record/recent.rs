@@ -1,12 +1,16 @@
-//! Values that are kept for as long as they are asked for.
+//! Values that are kept for as long as they are asked for, and what was made of texts that come again.
 
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 /// Values by a number, under a limit of memory: those that were not asked for longest are forgotten.
 ///
 /// There are two generations. What is asked for moves to the younger one; once that fills half of the
 /// memory, it becomes the older one, and what was in the older one is dropped as a whole.
-pub struct Recent<V> {
+pub(crate) struct Recent<V> {
     young: HashTable<Entry<V>>,
     old: HashTable<Entry<V>>,
     young_bytes: usize,
@@ -21,12 +25,12 @@ struct Entry<V> {
 
 impl<V> Recent<V> {
     /// Keeps up to `limit` bytes.
-    pub fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { young: HashTable::new(), old: HashTable::new(), young_bytes: 0, limit }
     }
 
     /// The value of a key.
-    pub fn get(&mut self, key: u64) -> Option<&V> {
+    pub(crate) fn get(&mut self, key: u64) -> Option<&V> {
         if let Ok(entry) = self.old.find_entry(hash(key), |entry| entry.key == key) {
             let (entry, _) = entry.remove();
             self.keep(entry);
@@ -35,7 +39,7 @@ impl<V> Recent<V> {
     }
 
     /// Keeps a value that takes so many bytes, in place of any other of the key.
-    pub fn insert(&mut self, key: u64, value: V, bytes: usize) {
+    pub(crate) fn insert(&mut self, key: u64, value: V, bytes: usize) {
         for table in [&mut self.young, &mut self.old] {
             if let Ok(entry) = table.find_entry(hash(key), |entry| entry.key == key) {
                 entry.remove();
@@ -51,6 +55,45 @@ impl<V> Recent<V> {
         }
         self.young_bytes += entry.bytes;
         self.young.insert_unique(hash(entry.key), entry, |entry| hash(entry.key));
+    }
+}
+
+/// What was made of texts, for those that come again: the first time only a mark of a text is kept, the second
+/// time the text and what was made of it. A hit compares the text, so it is exact.
+pub(crate) struct Repeated<V> {
+    hasher: RandomState,
+    marks: Vec<u32>,
+    kept: Recent<(Arc<str>, V)>,
+}
+
+impl<V> Repeated<V> {
+    /// Keeps up to `limit` bytes, and so many marks, a power of two; nothing without a limit.
+    pub(crate) fn new(limit: usize, marks: usize) -> Self {
+        let marks = if limit > 0 { vec![0; marks] } else { Vec::new() };
+        Self { hasher: RandomState::default(), marks, kept: Recent::new(limit) }
+    }
+
+    /// What was made of `text`; or else, if it has come before and so is worth being kept, its hash.
+    pub(crate) fn look(&mut self, text: &str) -> Result<&V, Option<u64>> {
+        if self.marks.is_empty() {
+            return Err(None);
+        }
+        let hash = self.hasher.hash_one(text);
+        let place = hash as usize & (self.marks.len() - 1);
+        let mark = (hash >> 32) as u32 | 1;
+        // Marks are small, so most new texts are recognised without touching the tables.
+        if std::mem::replace(&mut self.marks[place], mark) != mark {
+            return Err(None);
+        }
+        match self.kept.get(hash) {
+            Some((known, value)) if **known == *text => Ok(value),
+            _ => Err(Some(hash)),
+        }
+    }
+
+    /// Keeps what was made of the text with this hash; both take so many bytes.
+    pub(crate) fn insert(&mut self, hash: u64, text: Arc<str>, value: V, bytes: usize) {
+        self.kept.insert(hash, (text, value), bytes);
     }
 }
 
