@@ -10,14 +10,16 @@ use serde_json::{Map, Value};
 const MAX_LAYERS: u64 = 10_000;
 
 /// What the names of fields contain that may say something about the KV cache.
-const TELLING: [&str; 33] = [
+const TELLING: [&str; 36] = [
     "attention_chunk",
     "attention_groups",
     "attention_other",
+    "attention_type",
     "attn_idxs",
     "attn_layer",
     "attn_type",
     "block_configs",
+    "block_types",
     "compress",
     "conv_",
     "cross_attention",
@@ -42,12 +44,13 @@ const TELLING: [&str; 33] = [
     "sliding",
     "sparse_att",
     "ssm",
+    "state_size",
     "swa_",
     "window",
 ];
 
 /// Fields whose names contain one of these although they say nothing about the size.
-const HARMLESS: [&str; 20] = [
+const HARMLESS: [&str; 18] = [
     "activation_situ_linear_beta",
     "activation_sparsity_pattern",
     "chunk_size_feed_forward",
@@ -61,13 +64,11 @@ const HARMLESS: [&str; 20] = [
     "mlp_layer_types",
     "mtp_hybrid_override_pattern",
     "mtp_layers_block_type",
-    "qk_head_dim",
-    "qk_nope_head_dim",
-    "qk_rope_head_dim",
+    "qkv_bias",
     "swa_rope_theta",
     "use_conv_bias",
+    "use_qkv_bias",
     "use_sliding_window",
-    "v_head_dim",
 ];
 
 /// An object of fields, which notes those that have been asked for.

@@ -31,7 +31,7 @@ const FAMILIES: &[(&str, Layers)] = &[
     ("llama4 llama4_text", llama4),
     ("mimo_v2 mimo_v2_flash", mimo_v2),
     ("nemotron-nas", nemotron_nas),
-    ("axk1 deepseek_v2 deepseek_v3 glm4_moe_lite kimi_k2 pangu_ultra_moe", compressed),
+    ("deepseek_v2 deepseek_v3 glm4_moe_lite kimi_k2", compressed),
     ("deepseek_v32 glm_moe_dsa", indexed),
     ("longcat_flash", longcat_flash),
     ("minicpm3", minicpm3),
@@ -303,7 +303,7 @@ fn longcat_flash(config: &Config, bytes: Bytes) -> Result<Vec<Layer>, String> {
 fn minicpm3(config: &Config, bytes: Bytes) -> Result<Vec<Layer>, String> {
     let key = config.needed(&["qk_nope_head_dim"])?.saturating_add(config.needed(&["qk_rope_head_dim"])?);
     let heads = config.needed(&["num_attention_heads"])?;
-    config.ignore(&["kv_lora_rank", "num_key_value_heads", "head_dim"]);
+    config.ignore(&["kv_lora_rank", "num_key_value_heads", "head_dim", "qk_head_dim", "v_head_dim"]);
     let shape = Shape { heads, key, value: key, number: bytes.cache };
     Ok(vec![Layer::Full(shape); config.layers()? as usize])
 }

@@ -75,7 +75,7 @@ impl Layer {
     pub(super) fn latent(config: &Config, bytes: Bytes) -> Result<Self, String> {
         let rank = config.needed(&["kv_lora_rank"])?;
         let rope = config.needed(&["qk_rope_head_dim"])?;
-        config.ignore(&["num_key_value_heads", "head_dim"]);
+        config.ignore(&["num_key_value_heads", "head_dim", "qk_head_dim", "qk_nope_head_dim", "v_head_dim"]);
         Ok(Self::Vector(rank.saturating_add(rope).saturating_mul(bytes.cache)))
     }
 

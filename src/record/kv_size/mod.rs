@@ -14,8 +14,8 @@
 //! ```
 //!
 //! Other models have layers that keep a window of tokens or a state, and what a token takes depends on the
-//! length of the prompt. Their size is the one that vLLM reserves. [`family`] knows the layers of each model,
-//! [`pages`] how vLLM lays them out; what neither knows is refused by its name.
+//! length of the prompt. Their size is the one that vLLM reserves. `family` knows the layers of each model,
+//! `pages` how vLLM lays them out; what neither knows is refused by its name.
 //!
 //! The figure is that of the whole model, however many devices share it, without draft layers.
 
@@ -334,6 +334,24 @@ mod tests {
     }
 
     #[test]
+    fn sizes_out_of_range_are_refused() {
+        let jamba = |state: u64, hidden: u64| {
+            format!(
+                r#"{{"model_type": "jamba", "attn_layer_offset": 1, "attn_layer_period": 2, "hidden_size": {hidden},
+                "mamba_d_conv": 4, "mamba_d_state": {state}, "mamba_expand": 2, "num_attention_heads": 1,
+                "num_hidden_layers": 4, "num_key_value_heads": 1}}"#
+            )
+        };
+        // Blocks of more tokens than a prompt has.
+        assert_eq!(KvSize::of(&jamba(1 << 40, 1), None).unwrap().hit_unit(), Some((1 << 40) + 16));
+        for (state, hidden) in [(1 << 62, 1), (u64::MAX, 1), (u64::MAX, u64::MAX), (16, u64::MAX)] {
+            let size = KvSize::of(&jamba(state, hidden), None);
+            let bytes = size.and_then(|size| size.bytes_per_token(Some(1)));
+            assert!(bytes.is_err(), "{state} {hidden}: {bytes:?}");
+        }
+    }
+
+    #[test]
     fn short_convolutions_take_next_to_nothing() {
         let lfm2 = r#"{"model_type": "lfm2", "num_hidden_layers": 16, "full_attn_idxs": [2, 5, 8, 10, 12, 14],
             "conv_L_cache": 3, "num_attention_heads": 32, "num_key_value_heads": 8, "hidden_size": 2048,
@@ -388,6 +406,7 @@ mod tests {
             (r#""attention_chunk_size": 8192"#, "attention_chunk_size"),
             (r#""num_kv_shared_layers": 15"#, "num_kv_shared_layers"),
             (r#""compress_ratios": [4, 128]"#, "compress_ratios"),
+            (r#""qk_nope_head_dim": 64, "qk_rope_head_dim": 32"#, "qk_nope_head_dim"),
             (r#""layer_types": ["full_attention", "sliding_attention"]"#, "2 of 32 layers"),
             (r#""is_encoder_decoder": true"#, "is_encoder_decoder"),
         ] {

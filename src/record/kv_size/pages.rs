@@ -73,7 +73,8 @@ impl Pages {
             let groups = bucket.count.div_ceil(size);
             (0..groups).map(|_| Group { keeps: Keeps::of(bucket.layer), block: bucket.block })
         });
-        Ok(Self { block_bytes: page * u128::from(size), groups: groups.collect() })
+        let block_bytes = page.checked_mul(u128::from(size)).ok_or_else(out_of_range)?;
+        Ok(Self { block_bytes, groups: groups.collect() })
     }
 
     /// Whether every token takes the same.
