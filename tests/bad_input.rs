@@ -141,7 +141,7 @@ fn a_bad_line_ends_the_run_with_its_place_and_reason() {
         }
         let ran = run("trace-stats", &["--skip-invalid"], &trace);
         assert!(ran.stderr.contains("skipped 1 invalid record (first: -:3: "), "{bad}: {}", ran.stderr);
-        assert!(ran.ok().starts_with("Requests:        2\n"), "{bad}");
+        assert!(ran.ok().contains("Requests:        2\n"), "{bad}");
         let kept = run("trace-cat", &["--skip-invalid", "-q"], &trace).ok();
         assert_eq!(kept.lines().count(), 2, "{bad}");
     }
@@ -159,7 +159,7 @@ fn bytes_that_are_no_text_are_refused_with_their_place() {
 #[test]
 fn deep_nesting_in_an_unknown_field_is_read_past() {
     let deep = format!("{{\"input_length\": 1, \"x\": {}{}}}\n", "[".repeat(1 << 20), "]".repeat(1 << 20));
-    assert!(run("trace-stats", &[], &deep).ok().starts_with("Requests:        1\n"));
+    assert!(run("trace-stats", &[], &deep).ok().contains("Requests:        1\n"));
     assert_eq!(run("trace-cat", &[], &deep).ok(), deep);
     let ran = run("trace-stats", &[], &deep[..1 << 20]);
     assert_eq!(ran.status, Some(1));
@@ -170,7 +170,7 @@ fn nothing_at_all_is_no_error_but_a_note() {
     for empty in ["", "\n", "\n\r\n  \n", "\u{feff}"] {
         let ran = run("trace-stats", &[], empty);
         assert_eq!(ran.stderr, "trace-stats: no requests in the input\n");
-        assert!(ran.ok().starts_with("Requests:        0\n"));
+        assert!(ran.ok().contains("Requests:        0\n"));
         for name in ["trace-cat", "trace-hash"] {
             let ran = run(name, &[], empty);
             assert_eq!((ran.status, &*ran.stdout, &*ran.stderr), (Some(0), "", ""), "{empty:?}");
@@ -238,7 +238,7 @@ fn a_long_line_is_a_bad_record_that_is_read_past() {
     let expected = "trace-stats: -:2: line longer than 2097152 bytes (see --max-line)\n";
     assert_eq!((ran.status, &*ran.stderr), (Some(1), expected));
     let ran = run("trace-stats", &["--max-line", "2Mi", "--skip-invalid"], &trace);
-    assert!(ran.ok().starts_with("Requests:        2\n"));
+    assert!(ran.ok().contains("Requests:        2\n"));
     run("trace-stats", &[], &trace).ok();
     // Neither the mark at the start nor the line end counts, and the end of the input may be that of the line.
     let row = "{\"input_length\": 1}";

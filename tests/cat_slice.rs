@@ -201,7 +201,7 @@ fn coarser_blocks_are_those_of_hashing_at_that_size() {
         .collect();
     write(folder.path(), "prompts", prompts);
     for size in [512, 64] {
-        let coarse = shell(folder.path(), &format!("trace-hash -b {size} prompts")).ok();
+        let coarse = shell(folder.path(), &format!("trace-hash -b {size} --emit-block-size prompts")).ok();
         let command = format!("trace-hash -b 16 prompts | trace-cat -b 16 --reblock {size} --renumber");
         assert_eq!(shell(folder.path(), &command).ok(), coarse);
         let dropped = shell(

@@ -579,7 +579,7 @@ fn a_short_row_that_names_all_blocks_is_held_to_the_memory_allowed() {
     assert_eq!(refused.status, Some(1));
     assert!(refused.stderr.contains("-:2: the pieces need more than --max-memory"), "{}", refused.stderr);
     let report = run("trace-stats", &["--merge", "--max-memory", "400Mi"], &piece).ok();
-    assert!(report.contains("Shared blocks:   536870912\n"), "{report}");
+    assert!(report.contains("Shared blocks:   536,870,912\n"), "{report}");
 }
 
 #[test]

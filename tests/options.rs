@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use kvtrace::cli::{self, Spec};
-use support::{line, run, run_in, scratch, write};
+use support::{line, run, run_in, scratch, shell, write};
 
 /// Command lines that must be refused as such, and a part of the message.
 const REFUSED: &[(&str, &str)] = &[
@@ -23,8 +23,23 @@ const REFUSED: &[(&str, &str)] = &[
     ("trace-stats --merge -b 16", "--merge has the block size of the pieces"),
     ("trace-stats --merge --skip-invalid", "--merge would be wrong without a line"),
     ("trace-stats -c 1GiB --kv-bytes-per-token 9 --model-config CONFIG", "give one of the two"),
-    ("trace-stats --kv-bytes-per-token 9", "size the caches of"),
-    ("trace-stats --model-config CONFIG", "size the caches of"),
+    ("trace-stats -f json --kv-bytes-per-token 9", "size the caches of"),
+    ("trace-stats -f csv --model-config CONFIG", "size the caches of"),
+    ("trace-stats --exact -f csv", "has all digits anyway"),
+    ("trace-stats --every 9 -f prometheus", "name the file with --output"),
+    ("trace-stats --window 9 -f prometheus", "name the file with --output"),
+    ("trace-stats --by type -f csv", "--by goes with one report"),
+    ("trace-stats -c 9 --kv-dtype fp8", "name the model's config.json"),
+    ("trace-stats -c tok", "is not a count"),
+    ("trace-stats -c 1.5tok", "is not a whole number"),
+    ("trace-stats -o x.xz", "trace-stats ... | xz > x.xz"),
+    ("trace-hash -o x.parquet", "COPY (FROM 'x.jsonl') TO 'x.parquet'"),
+    ("trace-stats --window 10 -o x.html", "--window writes JSON lines"),
+    ("trace-stats --every 10 -o x.svg.gz", "do not go with --every"),
+    ("trace-cat -z zstd -o x.gz", "contradicts the end of the name"),
+    ("trace-cat --pace -o x.gz", "give one of the two"),
+    ("trace-stats analyze --input-file a.jsonl", "here it is: trace-stats a.jsonl"),
+    ("trace-hash synthesize --input-file=a --output-file b", "here it is: trace-synth -o b a"),
     ("trace-stats -c 9 --prompt-length 8k", "name the model's config.json"),
     ("trace-stats -c 9 --model-config CONFIG --prompt-length 0", "--prompt-length"),
     ("trace-stats --target 0%", "no cache at all"),
@@ -69,6 +84,8 @@ const ACCEPTED: &[&str] = &[
     "trace-stats --window 10 -f json",
     "trace-stats --window 10 -f csv",
     "trace-stats --curve --kv-bytes-per-token 9",
+    "trace-stats --kv-bytes-per-token 9",
+    "trace-stats --exact",
     "trace-stats --target 100%",
     "trace-hash --rate 2 --seed 1",
     "trace-hash --ids hash --salt x",
@@ -134,6 +151,90 @@ fn lists_of_an_option_given_again_add_up() {
     let prompt = "{\"prompt\": \"x\", \"a\": 1, \"b\": 2}\n";
     let kept = run("trace-hash", &["--keep", "a", "--keep", "b"], prompt).ok();
     assert!(kept.contains("\"a\": 1") && kept.contains("\"b\": 2"), "{kept}");
+}
+
+#[test]
+fn capacities_in_tokens_are_whole_blocks_of_them() {
+    let trace: String = (0..40).map(|i| line(i, 1024, 1, &[i % 3, i + 9])).collect();
+    let rows = |capacity: &str| run("trace-stats", &["-f", "csv", "-c", capacity], &trace).ok();
+    assert_eq!(rows("1536tok"), rows("3"));
+    assert_eq!(rows("2ktokens,5119tok"), rows("3,9"));
+    let ran = run("trace-stats", &["-c", "511tok"], &trace);
+    assert_eq!((ran.status, &*ran.stdout), (Some(2), ""));
+    assert!(ran.stderr.contains("--capacity: 511 tokens are no block, which has 512"), "{}", ran.stderr);
+    // Sizes and types of a token.
+    let in_bytes =
+        |args: &[&str]| run("trace-stats", &[&["-f", "json", "-c", "1536tok"], args].concat(), &trace).ok();
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/config.json");
+    let half = in_bytes(&["--model-config", config, "--kv-dtype", "fp8"]);
+    assert_eq!(half, in_bytes(&["--kv-bytes-per-token", "64KiB"]));
+    assert_eq!(in_bytes(&["--model-config", config]), in_bytes(&["--kv-bytes-per-token", "131072"]));
+}
+
+#[test]
+fn the_name_of_the_output_says_how_it_is_written() {
+    let folder = scratch();
+    let trace = line(0, 1024, 1, &[0, 1]).repeat(3);
+    let written = |args: &[&str]| {
+        run_in(folder.path(), "trace-stats", args, &trace).ok();
+        std::fs::read(folder.path().join(args.last().unwrap())).unwrap()
+    };
+    for (name, format) in [
+        ("r.html", "html"),
+        ("r.json", "json"),
+        ("r.csv", "csv"),
+        ("r.md", "markdown"),
+        ("r.prom", "prometheus"),
+        ("r.svg", "svg"),
+        ("r.txt", "table"),
+    ] {
+        let explicit = run("trace-stats", &["-f", format], &trace).ok();
+        let named = String::from_utf8(written(&["-o", name])).unwrap();
+        // A page says how it was made.
+        let command = format!("trace-stats -f {format}");
+        assert_eq!(named.replace(&format!("trace-stats -o {name}"), &command), explicit, "{name}");
+    }
+    assert!(written(&["-f", "csv", "-o", "x.json"]).starts_with(b"section,"), "the option goes first");
+    run_in(folder.path(), "trace-cat", &["-o", "t.csv"], &trace).ok();
+    let rows = run("trace-cat", &["--to-format", "csv"], &trace).ok();
+    assert_eq!(std::fs::read_to_string(folder.path().join("t.csv")).unwrap(), rows);
+    // What is compressed reads back as it is, by name and by option alike.
+    assert!(written(&["-o", "r.json.gz"]).starts_with(&[0x1f, 0x8b]));
+    for (name, magic) in [("t.jsonl.gz", [0x1f, 0x8b]), ("t.jsonl.zst", [0x28, 0xb5])] {
+        run_in(folder.path(), "trace-cat", &["-o", name], &trace).ok();
+        assert!(std::fs::read(folder.path().join(name)).unwrap().starts_with(&magic), "{name}");
+        assert_eq!(run_in(folder.path(), "trace-cat", &[name], "").ok(), trace);
+    }
+}
+
+#[test]
+fn inputs_that_are_elsewhere_are_named_with_what_fetches_them() {
+    for (name, part) in [
+        ("s3://bucket/t.jsonl", "aws s3 cp s3://bucket/t.jsonl - | trace-stats"),
+        ("Qwen/Qwen3-8B", "hf download --repo-type dataset Qwen/Qwen3-8B"),
+        ("missing.jsonl", "missing.jsonl: No such file or directory"),
+    ] {
+        let ran = run("trace-stats", &[name], "");
+        assert_eq!((ran.status, &*ran.stdout), (Some(1), ""));
+        assert!(ran.stderr.contains(part), "{}", ran.stderr);
+    }
+    let ran = run("trace-stats", &["-c", "1GiB", "--model-config", "no/such-model"], "");
+    assert_eq!(ran.status, Some(2));
+    assert!(ran.stderr.contains("hf download no/such-model config.json"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_terminal_is_told_that_its_input_is_awaited() {
+    let folder = scratch();
+    let typed = |filter: &str| format!("printf '\\004' | script -qec '{filter}' /dev/null");
+    if shell(folder.path(), "command -v script").status != Some(0) {
+        return eprintln!("skipped: script is not installed");
+    }
+    let path = env!("CARGO_BIN_EXE_trace-stats");
+    assert!(shell(folder.path(), &typed(path)).stdout.contains("waiting for standard input"));
+    assert!(!shell(folder.path(), &typed(&format!("{path} -q"))).stdout.contains("waiting"));
+    assert!(!shell(folder.path(), &typed(&format!("{path} /dev/null"))).stdout.contains("waiting"));
+    assert!(!run("trace-stats", &[], "").stderr.contains("waiting"));
 }
 
 #[test]
@@ -234,7 +335,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn names<O>(spec: &'static Spec<O>) -> impl Iterator<Item = String> {
-    spec.options.iter().chain(spec.common).map(|option| option.long.replace('-', "_"))
+    let options = spec.options.iter().chain(spec.common).flat_map(|(_, options)| *options);
+    options.map(|option| option.long.replace('-', "_"))
 }
 
 /// The library has no command line: it names settings in backticks, which the programs write as options.

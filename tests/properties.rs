@@ -100,6 +100,17 @@ fn text(rows: &[Row]) -> String {
     rows.iter().map(Row::text).collect()
 }
 
+/// The trace with the size of its blocks in each line that has ids, as filters state it if it is not 512.
+fn stating(trace: &str, size: u64) -> String {
+    let stated = |line: &str| {
+        let (before, rest) = line.split_once("\"input_length\": ").unwrap();
+        let end = rest.find([',', '}']).unwrap();
+        format!("{before}\"input_length\": {}, \"block_size\": {size}{}\n", &rest[..end], &rest[end..])
+    };
+    let has_ids = |line: &str| line.contains("\"hash_ids\"");
+    trace.lines().map(|line| if has_ids(line) { stated(line) } else { format!("{line}\n") }).collect()
+}
+
 /// Another name for each id.
 fn renamed(rows: &[Row], key: u64) -> Vec<Row> {
     let name = |id: &u64| match key % 3 {
@@ -176,7 +187,7 @@ proptest! {
         prop_assert_eq!(&run_in(folder.path(), "trace-stats", &args, "").ok(), &expected, "files");
         let joined = run_in(folder.path(), "trace-cat",
             &["-b4", "-q", "--ids-scope=shared"].into_iter().chain(names.iter().map(String::as_str)).collect::<Vec<_>>(), "").ok();
-        prop_assert_eq!(&joined, &plain, "joined");
+        prop_assert_eq!(&joined, &stating(&plain, BLOCK), "joined");
         // Pieces, and figures that can be merged.
         let whole = run("trace-stats", &["-b4", "-q", "-fjson"], &plain).ok();
         let mut pieces = String::new();
@@ -238,7 +249,7 @@ proptest! {
             let next = numbers.len() as u64;
             *id = *numbers.entry(*id).or_insert(next);
         }
-        prop_assert_eq!(&dense, &text(&model));
+        prop_assert_eq!(&dense, &stating(&text(&model), BLOCK));
         // Hashes are other names too.
         let hashed = run("trace-cat", &["-b4", "-q", "--anonymize", "--salt=s"], text(&rows)).ok();
         prop_assert_eq!(stats(hashed), stats(dense));
@@ -255,7 +266,7 @@ proptest! {
             let last = |chunk: &[u64]| *chunk.last().unwrap();
             row.ids = row.ids.as_ref().map(|ids| ids.chunks(factor as usize).map(last).collect());
         }
-        prop_assert_eq!(&coarse, &text(&model));
+        prop_assert_eq!(&coarse, &stating(&text(&model), BLOCK * factor));
         let (step, both) = (BLOCK * factor, BLOCK * factor * again);
         prop_assert_eq!(reblock(&coarse, step, both), reblock(&text(&rows), BLOCK, both));
     }
@@ -312,7 +323,7 @@ proptest! {
         let (b, j) = (format!("-b{size}"), format!("-j{jobs}"));
         let partial = if keep { "--partial=keep" } else { "--partial=drop" };
         let args = [&*b, &*j, partial];
-        let expected = text(&hashed(&prompts, size, keep));
+        let expected = stating(&text(&hashed(&prompts, size, keep)), size as u64);
         prop_assert_eq!(&run("trace-hash", &args, lines.concat()).ok(), &expected);
         // In two runs with a state, in two files, and with bytes of text as tokens.
         let folder = scratch();

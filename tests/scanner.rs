@@ -56,7 +56,7 @@ fn ids(rng: &mut Rng) -> String {
 }
 
 fn line(rng: &mut Rng) -> Vec<u8> {
-    const KEYS: [&str; 14] = [
+    const KEYS: [&str; 15] = [
         "timestamp",
         "created_time",
         "input_length",
@@ -64,6 +64,7 @@ fn line(rng: &mut Rng) -> Vec<u8> {
         "output_length",
         "output_tokens",
         "hash_ids",
+        "output_hash_ids",
         "block_size",
         "session_id",
         "type",
@@ -80,6 +81,9 @@ fn line(rng: &mut Rng) -> Vec<u8> {
         format!("\"output_length\":{}{}", space(rng), number(rng)),
         format!("\"hash_ids\":{}{}", space(rng), ids(rng)),
     ];
+    if rng.u8(..4) == 0 {
+        fields.push(format!("\"output_hash_ids\":{}{}", space(rng), ids(rng)));
+    }
     for _ in 0..rng.usize(..5) / 2 {
         let field = format!("\"{}\"{}:{}", KEYS[rng.usize(..KEYS.len())], space(rng), value(rng));
         fields.insert(rng.usize(..=fields.len()), field);
@@ -118,7 +122,9 @@ fn by_value(line: &[u8]) -> Option<Record> {
     };
     let get = |names: [&str; 2]| names.iter().find_map(|n| object.get(*n)).filter(|v| !v.is_null());
     let length = |v: &Value| v.as_u64().unwrap_or_else(|| v.as_f64().unwrap() as u64);
-    let ids = get(["hash_ids", ""]).filter(|_| object.contains_key("hash_ids"));
+    let list = |v: &Value| v.as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect();
+    let ids = get(["hash_ids", "hash_ids"]);
+    let output_ids = get(["output_hash_ids", "output_hash_ids"]);
     Some(Record {
         line: 0,
         timestamp: get(["timestamp", "created_time"]).map(|v| v.as_f64().unwrap()),
@@ -126,8 +132,9 @@ fn by_value(line: &[u8]) -> Option<Record> {
         output_length: get(["output_length", "output_tokens"]).map(length),
         block_size: object.get("block_size").and_then(Value::as_u64),
         has_ids: ids.is_some(),
-        hash_ids: ids
-            .map_or(Vec::new(), |v| v.as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect()),
+        hash_ids: ids.map_or(Vec::new(), list),
+        has_output_ids: output_ids.is_some(),
+        output_hash_ids: output_ids.map_or(Vec::new(), list),
         ..Record::default()
     })
 }
@@ -170,7 +177,10 @@ fn the_fast_path_reads_what_the_general_path_reads() {
             assert_eq!(found, stated, "{}", shown());
             let length = at(&slow.input_span).parse::<f64>().unwrap();
             assert_eq!(length, slow.input_length as f64, "{}", shown());
-            (slow.ids_span, slow.time_span, slow.input_span, slow.block_size_span) = (0..0, 0..0, 0..0, 0..0);
+            let output_ids: Vec<u64> = serde_json::from_str(&at(&slow.output_ids_span)).unwrap_or_default();
+            assert_eq!(slow.output_hash_ids, output_ids, "{}", shown());
+            (slow.ids_span, slow.time_span, slow.input_span) = (0..0, 0..0, 0..0);
+            (slow.block_size_span, slow.output_ids_span) = (0..0, 0..0);
             if let Some(expected) = by_value(&line) {
                 compared += 1;
                 assert_eq!(slow, expected, "{}", shown());

@@ -145,7 +145,7 @@ fn one_byte_writes_through_a_pipe_change_nothing() {
 
 #[test]
 fn the_table_has_the_reference_rows_and_columns_in_order() {
-    let table = run("trace-stats", &[], small_trace()).ok();
+    let table = run("trace-stats", &["--exact"], small_trace()).ok();
     let cells: Vec<Vec<&str>> = table
         .lines()
         .filter(|l| l.starts_with('|'))
@@ -198,12 +198,12 @@ fn the_block_size_comes_from_the_trace_and_must_agree() {
 #[test]
 fn a_file_written_in_place_of_another_is_complete_or_absent() {
     let folder = scratch();
-    let out = write(folder.path(), "out.json", "old");
+    let out = write(folder.path(), "out.txt", "old");
     let ran = run("trace-stats", &["-o", &out], "{\"input_length\": 1}\nbad\n");
     assert_eq!(ran.status, Some(1));
     assert_eq!(std::fs::read_to_string(&out).unwrap(), "old");
     run("trace-stats", &["-o", &out], "{\"input_length\": 1}\n").ok();
-    assert!(std::fs::read_to_string(&out).unwrap().starts_with("Requests:"));
+    assert!(std::fs::read_to_string(&out).unwrap().contains("\nRequests:"));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "a temporary file was left");
 }
 
@@ -647,10 +647,10 @@ fn endless_fresh_blocks_stay_below_the_memory_limit() {
         assert!(ours["bound"]["at_most"].as_array().unwrap().contains(&"unique_blocks".into()));
         let table = shell(folder.path(), &format!("trace-stats --max-memory 64Mi -c 1000,1M {name}")).ok();
         assert!(
-            table.contains("Token hit rate:  >= 0.0\n") && table.contains("Unique blocks:   <= "),
+            table.contains("Token hit rate:  >= 0\n") && table.contains("Unique blocks:   <= "),
             "{table}"
         );
-        let rows: Vec<&str> = table.lines().filter(|row| row.contains(" lru ")).collect();
+        let rows: Vec<&str> = table.lines().filter(|row| row.starts_with("lru ")).collect();
         assert!(!rows[0].contains(">=") && rows[1].contains(">= 0"), "{table}");
     }
 }
@@ -735,8 +735,21 @@ fn groups_are_the_reports_on_their_own_records() {
             assert_eq!(group[&**name], *value, "{name}");
         }
     }
-    let table = run("trace-stats", &["--by", "type"], &trace).ok();
-    assert!(table.contains("\ntype = text\n") && table.matches("Requests:").count() == 5, "{table}");
+    // In the table, a row for each.
+    let table =
+        run("trace-stats", &["--by", "type", "-c", "9", "--target", "50%", "--ttl", "5s"], &trace).ok();
+    assert_eq!(table.matches("Requests:").count(), 1, "{table}");
+    let (_, rows) = table.split_once("\nBy type, each value").unwrap();
+    let of = |value: &str| rows.lines().find(|row| row.starts_with(value)).unwrap().split_whitespace().nth(1);
+    for (value, part) in ["text", "im\u{e4}ge", "7", "(none)"].iter().zip(&parts) {
+        assert_eq!(of(value), Some(&*part.lines().count().to_string()), "{table}");
+    }
+    assert!(rows.contains("token hit rates of caches:\n") && rows.contains("  lru 9  "), "{table}");
+    let (_, targets) = table.split_once("By type, blocks for a share of all hits:\n").unwrap();
+    let text = targets.lines().find(|row| row.starts_with("text")).unwrap();
+    let group = groups.iter().find(|group| group["value"] == "text").unwrap();
+    let blocks = group["target"][0]["capacity_blocks"].to_string();
+    assert_eq!(text.split_whitespace().nth(1).unwrap().replace(',', ""), blocks, "{table}");
 }
 
 #[test]
@@ -775,12 +788,14 @@ fn the_shared_prefixes_that_save_most_are_named() {
     assert_eq!((of("first_line"), of("last_line")), (vec![1, 2, 1], vec![5, 6, 5]));
     assert_eq!(of("longest_pause_ms"), [7000, 8500, 9000]);
     assert_eq!(ours["top_error_tokens"], 0);
-    let table = run("trace-stats", &["--top", "1"], &trace).ok();
+    let table = run("trace-stats", &["--top", "1", "--exact"], &trace).ok();
     assert!(table.contains("|    1    |   2    |  1024  |    3     |     2048     |"), "{table}");
     let csv = run("trace-stats", &["--top", "1", "-f", "csv"], &trace).ok();
     assert!(csv.contains("\ntop,1,saved_tokens,2048\n") && !csv.contains("top,3"), "{csv}");
     let gauges = run("trace-stats", &["--top", "1", "-f", "prometheus"], &trace).ok();
-    for sample in ["requests{id=\"1\"} 3\n", "longest_pause_seconds{id=\"1\"} 7.0\n"] {
+    for sample in
+        ["id{rank=\"1\",id=\"1\"} 1\n", "requests{rank=\"1\"} 3\n", "longest_pause_seconds{rank=\"1\"} 7.0\n"]
+    {
         assert!(gauges.contains(&format!("\nkvtrace_prefix_{sample}")), "{gauges}");
     }
 }
@@ -887,4 +902,72 @@ fn bounds_are_marked_in_every_format() {
     assert!(report("csv").contains("\nbound,token_hit_rate,at_least,1\n"));
     assert!(report("prometheus").contains("kvtrace_bound{figure=\"unique_blocks\",bound=\"at_most\"} 1\n"));
     assert!(report("table").contains("Shared blocks:   about "));
+}
+
+#[test]
+fn what_the_server_recorded_is_summed_and_said() {
+    let record = |i: u64, more: &str| line(i, 1024, 1, &[i % 2, 9]).replacen('{', &format!("{{{more}"), 1);
+    let trace: String = [
+        record(0, "\"cached_tokens\": 0, "),
+        record(1, "\"cached_tokens\": 500, \"recorded_input_length\": 1000, "),
+        record(2, ""),
+        record(3, "\"cached_tokens\": 524, \"recorded_input_length\": null, "),
+    ]
+    .concat();
+    let whole = json(run("trace-stats", &["-f", "json"], &trace));
+    let expected = serde_json::json!({"requests": 3, "input_tokens": 3048, "cached_tokens": 1024,
+        "token_hit_rate": 1024.0 / 3048.0});
+    assert_eq!(whole["recorded"], expected);
+    let merged = run("trace-stats", &["--merge", "-f", "json"], pieces(&trace, 3).concat());
+    assert_eq!(json(merged), whole);
+    let table = run("trace-stats", &[], &trace).ok();
+    let said = "Recorded: the server had 33.6 % of the prompt tokens in its cache (1,024) in the 3 of 4 requests that say so.\n";
+    assert!(table.replace("\n  ", " ").contains(said), "{table}");
+    // The general path and the fast one agree, and what is no number of tokens is an error.
+    let spaced = trace.replace("\"cached_tokens\": ", "\"cached\\u005ftokens\" :\t");
+    assert_eq!(json(run("trace-stats", &["-f", "json"], spaced)), whole);
+    let ran = run("trace-stats", &[], record(0, "\"cached_tokens\": \"many\", "));
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stderr.contains("-:1: cached_tokens: expected"), "{}", ran.stderr);
+    assert!(json(run("trace-stats", &["-f", "json"], small_trace())).get("recorded").is_none());
+}
+
+#[test]
+fn the_answer_stands_above_the_table_and_is_that_of_the_figures() {
+    let table = run("trace-stats", &["--kv-bytes-per-token", "1KiB"], small_trace()).ok();
+    let ours = json(run(
+        "trace-stats",
+        &["-f", "json", "--target", "90%", "--kv-bytes-per-token", "1024"],
+        small_trace(),
+    ));
+    let grouped = |value: &serde_json::Value| {
+        let digits = value.as_u64().unwrap().to_string();
+        let parts = digits.as_bytes().rchunks(3).rev().map(|part| String::from_utf8(part.to_vec()).unwrap());
+        parts.collect::<Vec<_>>().join(",")
+    };
+    let rate = ours["token_hit_rate"].as_f64().unwrap() * 100.0;
+    let first = format!(
+        "Reusable: {rate:.1} % of the prompt tokens ({}), by a cache without limit.",
+        grouped(&ours["cached_tokens"])
+    );
+    let mut lines = table.lines();
+    assert_eq!(lines.next(), Some(&*first));
+    let second = lines.next().unwrap();
+    let blocks = grouped(&ours["target"][0]["capacity_blocks"]);
+    assert!(second.starts_with(&format!("Large enough: an LRU cache of {blocks} block")), "{second}");
+    assert!(second.ends_with("MiB), which gives 90 % of that."), "{second}");
+    assert!(table.lines().all(|line| line.chars().count() <= 100), "{table}");
+    // However many columns are asked for.
+    let wide = run("trace-stats", &["-p", "1,5,10,20,30,40,50,60,70,80,90,95,99,99.9"], small_trace()).ok();
+    assert!(
+        wide.lines().all(|line| line.chars().count() <= 100) && wide.matches("Input Length").count() > 1,
+        "{wide}"
+    );
+    // With every digit it is the table of the reference, and machines get no sentences.
+    let exact = run("trace-stats", &["--exact"], small_trace()).ok();
+    let mean = ours["input_length"]["mean"].to_string();
+    assert!(exact.contains(&mean) && !table.contains(&mean), "{exact}");
+    for format in ["json", "csv", "markdown", "prometheus"] {
+        assert!(!run("trace-stats", &["-f", format], small_trace()).ok().contains("Reusable"));
+    }
 }

@@ -254,12 +254,6 @@ impl BlockChain {
     /// The hashes of all blocks of `tokens`, first block first. The first `known` tokens are those of
     /// the call before: their full blocks are not hashed again.
     pub fn hashes(&mut self, tokens: &[u32], known: usize) -> &[BlockHash] {
-        self.new_hashes(tokens, known);
-        &self.hashes
-    }
-
-    /// How many of the first hashes are also those of the call before, and the hashes after them.
-    pub fn new_hashes(&mut self, tokens: &[u32], known: usize) -> (usize, &[BlockHash]) {
         let kept = self.kept(tokens.len());
         let done = (known.min(kept) / self.block_size).min(self.hashes.len());
         self.hashes.truncate(done);
@@ -268,7 +262,32 @@ impl BlockChain {
                 if block.len() == self.block_size { self.full_block(block) } else { self.block(block) };
             self.hashes.push(hash);
         }
-        (done, &self.hashes[done..])
+        &self.hashes
+    }
+
+    /// Forgets the prompt: the next one begins with other tokens.
+    pub(crate) fn begin(&mut self) {
+        self.hashes.clear();
+    }
+
+    /// Adds the hashes of the next full blocks of the prompt, which are known.
+    pub(crate) fn extend(&mut self, hashes: &[BlockHash]) {
+        self.hashes.extend_from_slice(hashes);
+    }
+
+    /// Hashes the full blocks of `tokens`, whose first blocks have been hashed; returns the hashes of the others.
+    pub(crate) fn full_blocks(&mut self, tokens: &[u32]) -> &[BlockHash] {
+        let done = self.hashes.len();
+        for block in tokens[done * self.block_size..].chunks_exact(self.block_size) {
+            let hash = self.full_block(block);
+            self.hashes.push(hash);
+        }
+        &self.hashes[done..]
+    }
+
+    /// The tokens of the blocks that have been hashed.
+    pub(crate) fn hashed(&self) -> usize {
+        self.hashes.len() * self.block_size
     }
 
     /// The hash of a full block, from memory if it is there.

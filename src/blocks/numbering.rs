@@ -43,6 +43,7 @@ impl NumberRun {
 }
 
 /// Consecutive ids that have consecutive numbers.
+#[derive(Clone)]
 struct IdRange {
     id: u64,
     number: BlockNumber,
@@ -63,7 +64,7 @@ impl IdRange {
 }
 
 /// The numbers of all ids seen so far.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Numbering {
     /// Sorted by id, which rises with the number.
     runs: Vec<IdRange>,

@@ -99,7 +99,7 @@ impl<K: Copy + Eq + Hash> KeyTable<K> {
 }
 
 /// Block numbers by id, in about 20 bytes per id.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct IdTable {
     /// An id in two halves, and its number.
     shards: [HashTable<[u32; 3]>; SHARDS],

@@ -135,12 +135,26 @@ impl Checker {
             self.found(Finding::NoOutputLength, place, || "no output_length".into());
         }
         match record.ids() {
-            Some(ids) => self.blocks(ids, record.input_length, block_size, place),
+            Some(ids) => {
+                self.blocks(ids, record.input_length, block_size, place)?;
+                self.answer(ids, record, block_size, place)
+            }
             None => {
                 self.found(Finding::NoHashIds, place, || "no hash_ids".into());
                 Ok(())
             }
         }
+    }
+
+    /// The blocks of an answer follow the full ones of its prompt.
+    fn answer(&mut self, ids: &[u64], record: &Record, size: u64, place: (&str, u64)) -> Result<(), Invalid> {
+        let answer = &record.output_hash_ids;
+        if answer.is_empty() {
+            return Ok(());
+        }
+        let full = ids.len().min(usize::try_from(record.input_length / size).unwrap_or(usize::MAX));
+        let path = [&ids[..full], answer].concat();
+        self.blocks(&path, path.len() as u64 * size, size, place)
     }
 
     fn blocks(&mut self, ids: &[u64], length: u64, size: u64, place: (&str, u64)) -> Result<(), Invalid> {

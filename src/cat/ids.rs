@@ -280,9 +280,31 @@ pub(super) fn reblock(ids: &mut Vec<u64>, factor: usize) {
     ids.truncate(groups);
 }
 
+/// The same for the blocks of an answer, which follow `full` blocks of the prompt: those that are full of
+/// it, of which the first may contain blocks of the prompt.
+pub(super) fn reblock_answer(ids: &mut Vec<u64>, full: usize, factor: usize) {
+    let ends = (full / factor + 1)..=((full + ids.len()) / factor);
+    *ids = ends.map(|end| ids[end * factor - 1 - full]).collect();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_fills_blocks_that_its_prompt_has_begun() {
+        for (ids, full, factor, expected) in [
+            (vec![7, 8, 9], 1, 2, vec![7, 9]),
+            (vec![7, 8, 9], 2, 2, vec![8]),
+            (vec![7, 8, 9], 5, 1, vec![7, 8, 9]),
+            (vec![7, 8], 0, 4, vec![]),
+            (vec![], 3, 4, vec![]),
+        ] {
+            let mut changed = ids;
+            reblock_answer(&mut changed, full, factor);
+            assert_eq!(changed, expected);
+        }
+    }
 
     #[test]
     fn a_group_of_blocks_has_the_id_of_its_last() {

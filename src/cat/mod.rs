@@ -8,7 +8,6 @@ mod merge;
 mod records;
 mod run;
 mod select;
-mod sessions;
 mod sort;
 mod times;
 mod transform;

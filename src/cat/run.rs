@@ -170,7 +170,7 @@ fn check(task: &Task, max_memory: usize, observer: &mut dyn Observer) -> Result<
     let input = Input::new(&task.files, task.read.input.clone())?;
     observer.begin(input.total_size());
     let mut reader = TraceReader::new(input, task.read.format, task.read.block_size);
-    let mut output = Output::create(task.output.as_deref())?;
+    let mut output = Output::named(task.output.as_deref())?;
     let mut checker = Checker::new(max_memory);
     while let Some(record) = reader.step(|status| {
         observer.progress(status);

@@ -1,10 +1,9 @@
 //! Which records are kept: by time, by lengths, by chance, the first or the last ones.
 
 use crate::cat::entry::{SourceRecord, no_timestamp};
-use crate::cat::sessions::Sessions;
 use crate::error::Invalid;
 use crate::record::time::Millis;
-use crate::record::{LengthRange, first_bits};
+use crate::record::{LengthRange, Sessions, first_bits};
 
 /// What records must be like to be kept.
 #[derive(Clone, Debug, Default)]

@@ -7,18 +7,19 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
+use memchr::memmem;
+
 use crate::cat::edit::{LineEdits, separator};
 use crate::cat::entry::SourceRecord;
-use crate::cat::ids::{Group, IdChange, IdMap, reblock};
+use crate::cat::ids::{Group, IdChange, IdMap, reblock, reblock_answer};
 use crate::cat::select::{Selection, Selector};
-use crate::cat::sessions::Sessions;
 use crate::cat::times::{Retimer, TimeChange};
 use crate::cat::turns::{SessionTurn, TurnConverter, Turns};
 use crate::error::Invalid;
 use crate::record::formats::{Target, TargetWriter};
-use crate::record::line::{HASH_IDS, TraceLine, write_ids, write_text};
+use crate::record::line::{BLOCK_SIZE, HASH_IDS, TraceLine, write_ids, write_text};
 use crate::record::time::{Millis, TimeOrder, Unit};
-use crate::record::{self, Record, general};
+use crate::record::{self, DEFAULT_BLOCK_SIZE, Record, Sessions, general};
 
 /// All that may happen to records.
 #[derive(Clone, Debug, Default)]
@@ -72,6 +73,9 @@ pub(super) struct Transformer {
     last_time: Option<f64>,
     order: TimeOrder,
     new_ids: Vec<u64>,
+    new_output_ids: Vec<u64>,
+    /// How many records have lost the ids of their answers.
+    lost_answers: u64,
     edits: LineEdits,
 }
 
@@ -120,6 +124,8 @@ impl Transformer {
             last_time: None,
             order: TimeOrder::default(),
             new_ids: Vec::new(),
+            new_output_ids: Vec::new(),
+            lost_answers: 0,
             edits: LineEdits::default(),
         }
     }
@@ -152,6 +158,13 @@ impl Transformer {
                 "{restarts} prompts do not continue their session: each begins a session of its own"
             ));
         }
+        if self.lost_answers > 0 {
+            let why = match self.turns {
+                Some(_) => "`turns` cuts blocks at other places",
+                None => "the format has no place for them",
+            };
+            notes.push(format!("the output_hash_ids of {} records are left out: {why}", self.lost_answers));
+        }
         notes.extend(
             self.order
                 .note()
@@ -171,7 +184,8 @@ impl Transformer {
         block_size: u64,
         out: &mut Vec<u8>,
     ) -> Result<Flow, Invalid> {
-        if self.plain && !entry.surrogate_ids && !entry.clock_time && entry.group == 0 {
+        let is_sized = block_size == DEFAULT_BLOCK_SIZE || entry.record.block_size.is_some();
+        if self.plain && is_sized && !entry.surrogate_ids && !entry.clock_time && entry.group == 0 {
             out.extend_from_slice(entry.line);
             out.push(b'\n');
             self.count(entry.record.timestamp);
@@ -249,7 +263,14 @@ impl Transformer {
     ) -> Result<(), Invalid> {
         self.new_ids.clear();
         self.new_ids.extend_from_slice(&record.hash_ids);
-        let mut new = NewValues { has_ids: record.has_ids, input_length: record.input_length, restarts: 0 };
+        self.new_output_ids.clear();
+        self.new_output_ids.extend_from_slice(&record.output_hash_ids);
+        let mut new = NewValues {
+            has_ids: record.has_ids,
+            has_output_ids: record.has_output_ids,
+            input_length: record.input_length,
+            restarts: 0,
+        };
         let session = match self.turns {
             Some(_) => self.sessions.key(line)?,
             None => None,
@@ -258,6 +279,11 @@ impl Transformer {
             let output_length = record.output_length.unwrap_or(0);
             let turn = SessionTurn { session, input_length: record.input_length, output_length, block_size };
             (new.input_length, new.restarts) = turns.convert(&turn, &mut self.new_ids, &mut new.has_ids)?;
+        }
+        if new.has_output_ids && new.input_length != record.input_length {
+            new.has_output_ids = false;
+            self.new_output_ids.clear();
+            self.lost_answers += 1;
         }
         let mut size = block_size;
         if let Some(wanted) = self.reblock {
@@ -268,10 +294,12 @@ impl Transformer {
                 )));
             }
             // A list in memory is shorter than the address space.
-            reblock(&mut self.new_ids, usize::try_from(factor).unwrap_or(usize::MAX));
+            let factor = usize::try_from(factor).unwrap_or(usize::MAX);
+            reblock(&mut self.new_ids, factor);
+            reblock_answer(&mut self.new_output_ids, (new.input_length / block_size) as usize, factor);
             size = wanted;
         }
-        self.ids.map(group, &mut self.new_ids)?;
+        self.map_ids(group)?;
         let time = time.map(|time| self.retimer.finish(time)).transpose()?;
         self.count(time.map(Millis::as_f64).or(record.timestamp));
         if self.target == Target::Mooncake {
@@ -284,11 +312,23 @@ impl Transformer {
             input_length: new.input_length,
             output_length: record.output_length,
             ids: new.has_ids.then_some(Cow::Borrowed(&self.new_ids[..])),
+            output_ids: new.has_output_ids.then_some(Cow::Borrowed(&self.new_output_ids[..])),
             block_size: Some(size),
             session: name.as_deref(),
             rest: Vec::new(),
         };
-        self.writer.write(&request, line, out)
+        self.writer.write(&request, line, out)?;
+        self.lost_answers += u64::from(new.has_output_ids && !self.writer.has_output_ids());
+        Ok(())
+    }
+
+    /// Changes the ids of a prompt and then those of its answer, which have one numbering.
+    fn map_ids(&mut self, group: Group) -> Result<(), Invalid> {
+        let prompt = self.new_ids.len();
+        self.new_ids.append(&mut self.new_output_ids);
+        self.ids.map(group, &mut self.new_ids)?;
+        self.new_output_ids.extend(self.new_ids.drain(prompt..));
+        Ok(())
     }
 
     /// The session for formats that have chains of chats instead.
@@ -307,7 +347,7 @@ impl Transformer {
         block_size: u64,
         out: &mut Vec<u8>,
     ) -> Result<(), Invalid> {
-        let Self { edits, new_ids, .. } = self;
+        let Self { edits, new_ids, new_output_ids, .. } = self;
         let number = |value: u64, text: &mut Vec<u8>| {
             text.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
         };
@@ -329,10 +369,25 @@ impl Transformer {
             let separator = separator(&line[record.ids_span.clone()]);
             edits.replace(&record.ids_span, |text| write_ids(new_ids, separator, text));
         }
+        if !new.has_output_ids {
+            edits.replace(&record.output_ids_span, |text| text.extend_from_slice(b"null"));
+        } else if *new_output_ids != record.output_hash_ids {
+            let separator = separator(&line[record.output_ids_span.clone()]);
+            edits.replace(&record.output_ids_span, |text| write_ids(new_output_ids, separator, text));
+        }
         let gets_ids = new.has_ids && !record.has_ids;
-        if new.input_length != record.input_length || gets_ids {
+        // Whoever reads ids must know the size of their blocks. One that is null counts as absent, but stands there.
+        let gets_size = new.has_ids
+            && block_size != DEFAULT_BLOCK_SIZE
+            && record.block_size.is_none()
+            && memmem::find(line, b"\"block_size\"").is_none();
+        if new.input_length != record.input_length || gets_ids || gets_size {
             edits.replace(&record.input_span, |text| {
                 number(new.input_length, text);
+                if gets_size {
+                    text.extend_from_slice(BLOCK_SIZE.separated().as_bytes());
+                    number(block_size, text);
+                }
                 if gets_ids {
                     text.extend_from_slice(HASH_IDS.separated().as_bytes());
                     write_ids(new_ids, b", ", text);
@@ -350,6 +405,7 @@ impl Transformer {
 /// What a record has become.
 struct NewValues {
     has_ids: bool,
+    has_output_ids: bool,
     input_length: u64,
     restarts: u32,
 }

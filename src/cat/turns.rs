@@ -13,9 +13,8 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use crate::cat::sessions::Session;
 use crate::error::Invalid;
-use crate::record::{MAX_NEW_BLOCKS, first_bits};
+use crate::record::{MAX_NEW_BLOCKS, Session, first_bits};
 
 /// What the rows of a session are to contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::choice::{Choice, NamedValues};
 use super::common::{Common, CommonOptions, HasCommon};
 use super::memory::default_max_memory;
-use super::spec::{Opt, Rule, Spec, opt};
+use super::spec::{Group, Opt, Rule, Spec, opt};
 use super::value::Value;
 use crate::cat::{
     Action, DEFAULT_CHECK_MEMORY, DEFAULT_MEMORY, IdChange, IdsScope, Order, Plan, ReadOptions, Sample,
@@ -21,7 +21,7 @@ use crate::record::time::Millis;
 pub struct Options {
     common: Common,
     from_format: Option<Format>,
-    to_format: Target,
+    to_format: Option<Target>,
     turns: Option<Turns>,
     block_size: Option<u64>,
     ids_scope: IdsScope,
@@ -94,40 +94,62 @@ pub static SPEC: Spec<Options> = Spec {
     rules: RULES,
 };
 
-const OPTIONS: &[Opt<Options>] = &[
+const OPTIONS: &[Group<Options>] =
+    &[("Input", INPUT), ("Order", ORDER), ("Selection", SELECTION), ("Changes", CHANGES), ("Output", OUTPUT)];
+
+const INPUT: &[Opt<Options>] = &[
     opt("from-format")
+        .daily()
         .short('f')
         .list::<_, Option<Format>>(|o, v| v.pick().map(|format| o.from_format = format)),
-    opt("to-format").short('t').list::<_, Target>(|o, v| v.pick().map(|format| o.to_format = format)),
+    opt("block-size").short('b').value(|o, v| v.block_size().map(|size| o.block_size = Some(size))),
     opt("turns").choice::<_, Turns>(|o, v| v.pick().map(|turns| o.turns = Some(turns))),
     opt("ids-scope").choice::<_, IdsScope>(|o, v| v.pick().map(|scope| o.ids_scope = scope)),
-    opt("renumber").flag(|o| o.renumber = true),
-    opt("anonymize").flag(|o| o.anonymize = true),
-    opt("salt").value(|o, v| v.salt().map(|salt| o.salt = Some(salt))),
-    opt("reblock").value(|o, v| v.block_size().map(|size| o.reblock = Some(size))),
+];
+
+const ORDER: &[Opt<Options>] = &[
+    opt("merge").daily().short('m').flag(|o| o.merge = true),
+    opt("sort").daily().short('s').flag(|o| o.sort = true),
     opt("shift").flag(|o| o.times.shift = true),
-    opt("merge").short('m').flag(|o| o.merge = true),
-    opt("sort").short('s').flag(|o| o.sort = true),
     opt("max-memory").value(|o, v| v.positive_size().map(|size| o.max_memory = Some(size))),
     opt("temp-dir").file(|o, v| v.file().map(|path| o.temp_dir = Some(path))),
-    opt("from").value(|o, v| moment(v).map(|time| o.selection.from = Some(time))),
-    opt("to").value(|o, v| moment(v).map(|time| o.selection.to = Some(time))),
-    opt("head").short('n').value(|o, v| v.count().map(|n| o.selection.head = Some(n))),
+];
+
+const SELECTION: &[Opt<Options>] = &[
+    opt("head").daily().short('n').value(|o, v| v.count().map(|n| o.selection.head = Some(n))),
     opt("tail").value(|o, v| v.count().map(|n| o.selection.tail = Some(n))),
+    opt("from").daily().value(|o, v| moment(v).map(|time| o.selection.from = Some(time))),
+    opt("to").daily().value(|o, v| moment(v).map(|time| o.selection.to = Some(time))),
     opt("min-isl").value(|o, v| v.count().map(|n| o.selection.input.min = Some(n))),
     opt("max-isl").value(|o, v| v.count().map(|n| o.selection.input.max = Some(n))),
     opt("min-osl").value(|o, v| v.count().map(|n| o.selection.output.min = Some(n))),
     opt("max-osl").value(|o, v| v.count().map(|n| o.selection.output.max = Some(n))),
-    opt("sample").value(|o, v| v.share().map(|share| o.sample = Some(share))),
+    opt("sample").daily().value(|o, v| v.share().map(|share| o.sample = Some(share))),
     opt("sample-by").choice::<_, SampleBy>(|o, v| v.pick().map(|by| o.sample_by = Some(by))),
     opt("prefix-blocks").value(|o, v| v.positive_number().map(|n| o.prefix_blocks = Some(n))),
     opt("seed").value(|o, v| v.count().map(|seed| o.seed = Some(seed))),
-    opt("rebase").flag(|o| o.times.rebase = true),
+];
+
+const CHANGES: &[Opt<Options>] = &[
+    opt("renumber").flag(|o| o.renumber = true),
+    opt("anonymize").daily().flag(|o| o.anonymize = true),
+    opt("salt").value(|o, v| v.salt().map(|salt| o.salt = Some(salt))),
+    opt("reblock").value(|o, v| v.block_size().map(|size| o.reblock = Some(size))),
+    opt("rebase").daily().flag(|o| o.times.rebase = true),
     opt("speedup-ratio").value(|o, v| v.pace().map(|ratio| o.times.speedup = ratio)),
-    opt("check").flag(|o| o.check = true),
+];
+
+const OUTPUT: &[Opt<Options>] = &[
+    opt("to-format")
+        .daily()
+        .short('t')
+        .list::<_, Target>(|o, v| v.pick().map(|format| o.to_format = Some(format))),
+    opt("check").daily().flag(|o| o.check = true),
     opt("pace").flag(|o| o.pace = true),
-    opt("compress").short('z').choice::<_, Compression>(|o, v| v.pick().map(|form| o.compress = Some(form))),
-    opt("block-size").short('b').value(|o, v| v.block_size().map(|size| o.block_size = Some(size))),
+    opt("compress")
+        .daily()
+        .short('z')
+        .choice::<_, Compression>(|o, v| v.pick().map(|form| o.compress = Some(form))),
 ];
 
 const RULES: &[Rule<Options>] = &[
@@ -143,7 +165,7 @@ const RULES: &[Rule<Options>] = &[
     (|o| o.renumber && o.anonymize, "--renumber gives dense ids and --anonymize hashes: give one of the two"),
     (|o| o.anonymize != o.salt.is_some(), "--anonymize needs --salt, and --salt goes with --anonymize alone"),
     (
-        |o| o.anonymize && o.to_format.needs_dense(),
+        |o| o.anonymize && o.target().needs_dense(),
         "ids of this --to-format have 32 bits: --anonymize does not go with it",
     ),
     (
@@ -155,8 +177,12 @@ const RULES: &[Rule<Options>] = &[
         "--prefix-blocks goes with --sample-by=prefix",
     ),
     (
-        |o| o.pace && o.compress.is_some(),
+        |o| o.pace && o.compression().is_some(),
         "--pace writes lines at their times and --compress in blocks: give one of the two",
+    ),
+    (
+        |o| o.compress.is_some() && o.named_compression().is_some_and(|named| Some(named) != o.compress),
+        "--compress contradicts the end of the name of --output",
     ),
     (
         |o| o.selection.from.zip(o.selection.to).is_some_and(|(from, to)| from >= to),
@@ -168,6 +194,22 @@ const RULES: &[Rule<Options>] = &[
 ];
 
 impl Options {
+    /// How the name of the output says that it is compressed.
+    fn named_compression(&self) -> Option<Compression> {
+        self.common.output.as_deref().and_then(Compression::of)
+    }
+
+    /// The format of the output: what is asked for, or what the end of its name says.
+    fn target(&self) -> Target {
+        let named = self.common.output_kind().filter(|kind| *kind == "csv");
+        self.to_format.or(named.map(|_| Target::Csv)).unwrap_or(Target::Mooncake)
+    }
+
+    /// How the output is compressed.
+    fn compression(&self) -> Option<Compression> {
+        self.compress.or(self.named_compression())
+    }
+
     /// Whether anything is asked for beside the plain records.
     fn changes(&self) -> bool {
         self.merge
@@ -181,7 +223,7 @@ impl Options {
             || self.compress.is_some()
             || !self.times.is_none()
             || !self.selection.is_all()
-            || self.to_format != Target::Mooncake
+            || self.to_format.is_some_and(|target| target != Target::Mooncake)
     }
 
     /// What the run will do.
@@ -193,7 +235,7 @@ impl Options {
                 order: self.order(),
                 plan: Box::new(self.plan()),
                 pace: self.pace,
-                compress: self.compress,
+                compress: self.compression(),
             }
         };
         let read = ReadOptions {
@@ -231,7 +273,7 @@ impl Options {
             reblock: self.reblock,
             ids,
             mixed: self.merge || self.sort,
-            target: self.to_format,
+            target: self.target(),
             max_memory: self.max_memory(DEFAULT_MEMORY),
             max_ids_memory: self.max_memory(u64::MAX),
         }

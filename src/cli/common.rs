@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::choice::{Choice, NamedValues};
 use super::completions::Shell;
-use super::spec::{Opt, opt};
+use super::spec::{Group, Opt, opt};
 use crate::error::{Error, Result};
-use crate::io::InputOptions;
+use crate::io::{Compression, InputOptions};
 
 /// Values of the options that all filters share.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Common {
     pub request: Option<Request>,
     /// The long names of the options on the command line, in order.
     pub given: Vec<&'static str>,
+    /// The arguments of the command line, as a shell reads them.
+    pub arguments: String,
 }
 
 impl Default for Common {
@@ -41,6 +43,7 @@ impl Default for Common {
             skip_invalid: false,
             request: None,
             given: Vec::new(),
+            arguments: String::new(),
         }
     }
 }
@@ -49,6 +52,34 @@ impl Common {
     /// How the input is read.
     pub(super) fn input(&self) -> InputOptions {
         InputOptions { max_line: self.max_line, skip_invalid: self.skip_invalid }
+    }
+
+    /// The end of the output's name that says what it holds: `html` of `report.html` and `report.html.gz`.
+    pub(super) fn output_kind(&self) -> Option<&str> {
+        let path = self.output.as_deref()?;
+        let plain = Compression::of(path).and_then(|_| path.file_stem()).map_or(path, Path::new);
+        plain.extension()?.to_str()
+    }
+
+    /// Refuses an output whose name promises what is not written here: says what makes it.
+    pub(super) fn refuse_kind(&self, program: &str) -> Result<()> {
+        let Some(path) = &self.output else { return Ok(()) };
+        let name = path.display();
+        let piped = |command: &str| format!("try: {program} ... | {command}");
+        let how = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("xz") => piped(&format!("xz > {name}")),
+            Some("bz2") => piped(&format!("bzip2 > {name}")),
+            Some("lz4") => piped(&format!("lz4 > {name}")),
+            Some("br") => piped(&format!("brotli > {name}")),
+            Some("zip") => piped(&format!("zip {name} -")),
+            Some("parquet") => {
+                let lines = path.with_extension("jsonl");
+                let lines = lines.display();
+                format!("write {lines}, and then: duckdb -c \"COPY (FROM '{lines}') TO '{name}'\"")
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::Usage(format!("--output {name}: compressed are .gz and .zst alone; {how}")))
     }
 
     /// Refuses a file that is given both as the output and with another option: each would overwrite the other.
@@ -83,7 +114,9 @@ impl Choice for When {
 /// A text about the filter itself that the user can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
-    /// A summary of the options.
+    /// The options that people use every day, on one screen (`-h`).
+    Summary,
+    /// All options (`--help`).
     Help,
     /// Name and version.
     Version,
@@ -104,14 +137,24 @@ pub struct CommonOptions<O>(PhantomData<O>);
 
 impl<O: HasCommon + 'static> CommonOptions<O> {
     /// The table for [`Spec::common`](super::Spec::common).
-    pub const TABLE: &'static [Opt<O>] = &[
+    pub const TABLE: &'static [Group<O>] =
+        &[("Input", Self::INPUT), ("Output", Self::OUTPUT), ("About", Self::ABOUT)];
+
+    const INPUT: &'static [Opt<O>] = &[
+        opt("skip-invalid").daily().flag(|o| o.common().skip_invalid = true),
+        opt("max-line").value(|o, v| v.bytes().map(|size| o.common().max_line = size)),
+    ];
+
+    const OUTPUT: &'static [Opt<O>] = &[
         opt("output")
             .short('o')
+            .daily()
             .file(|o, v| v.file().map(|path| o.common().output = (path.as_os_str() != "-").then_some(path))),
-        opt("skip-invalid").flag(|o| o.common().skip_invalid = true),
-        opt("max-line").value(|o, v| v.bytes().map(|size| o.common().max_line = size)),
         opt("progress").choice::<_, When>(|o, v| v.pick().map(|when| o.common().progress = when)),
         opt("quiet").short('q').flag(|o| o.common().quiet = true),
+    ];
+
+    const ABOUT: &'static [Opt<O>] = &[
         opt("help").short('h').flag(|o| o.common().request = Some(Request::Help)),
         opt("man").flag(|o| o.common().request = Some(Request::Man)),
         opt("completions").choice::<_, Shell>(|o, v| {

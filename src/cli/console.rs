@@ -12,11 +12,15 @@ use crate::io::{Observer, Status};
 /// Time between two updates of the progress line.
 const INTERVAL: Duration = Duration::from_millis(100);
 
+const PROMPT: &str = "waiting for standard input, which ends with Ctrl-D (-h shows how to use files)";
+
 /// Writes to standard error during a run: a progress line, and notes unless the user wants none.
 pub struct Console {
     name: &'static str,
     quiet: bool,
     shown: bool,
+    /// What is said before reading if a person has to type the input.
+    prompt: Option<&'static str>,
     total: Option<u64>,
     start: Instant,
     /// When the line was drawn last; nothing is drawn in the first interval.
@@ -32,13 +36,25 @@ impl Console {
             When::Always => true,
             When::Never => false,
         };
-        let now = Instant::now();
-        Self { name, quiet: common.quiet, shown, total: None, start: now, drawn: now, visible: false }
+        let reads_stdin = common.files.is_empty() || common.files.iter().any(|file| file.as_os_str() == "-");
+        Self {
+            name,
+            quiet: common.quiet,
+            shown,
+            prompt: (reads_stdin && io::stdin().is_terminal()).then_some(PROMPT),
+            total: None,
+            start: Instant::now(),
+            drawn: Instant::now(),
+            visible: false,
+        }
     }
 }
 
 impl Observer for Console {
     fn begin(&mut self, total: Option<u64>) {
+        if let Some(prompt) = self.prompt.filter(|_| total.is_none()) {
+            self.note(prompt);
+        }
         self.total = total;
         self.start = Instant::now();
         self.drawn = self.start;

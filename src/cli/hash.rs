@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::choice::{Choice, NamedValues};
 use super::common::{Common, CommonOptions, HasCommon};
 use super::memory::default_max_memory;
-use super::spec::{Opt, Rule, Spec, opt};
+use super::spec::{Group, Opt, Rule, Spec, opt};
 use super::value::Value;
 use crate::blocks::{Encoding, ExtraKeys, MAX_PICKLED, Partial, Scheme, StateHeader, VLLM_SEED};
 use crate::error::{Error, Result};
@@ -17,7 +17,7 @@ use crate::record::prompt::{PromptOptions, Turns};
 use crate::record::time::{TimeForm, Unit};
 use crate::record::{DEFAULT_BLOCK_SIZE, MAX_LENGTH};
 use crate::tokens::template::{ContentFormat, Template};
-use crate::tokens::{Tokenizer, find_model};
+use crate::tokens::{FILE_NAME, Tokenizer, find_model};
 
 /// What the user has typed.
 #[derive(Default)]
@@ -134,34 +134,59 @@ pub static SPEC: Spec<Options> = Spec {
     rules: RULES,
 };
 
-const OPTIONS: &[Opt<Options>] = &[
-    // At most 2^24.
-    opt("block-size").short('b').value(|o, v| v.block_size().map(|size| o.block_size = Some(size as usize))),
-    opt("partial").choice::<_, Partial>(|o, v| v.pick().map(|partial| o.partial = Some(partial))),
-    opt("tokenizer").file(|o, v| v.file().map(|path| o.tokenizer = Some(path))),
+const OPTIONS: &[Group<Options>] = &[
+    ("Prompts", PROMPTS),
+    ("Blocks and ids", BLOCKS),
+    ("Times and lengths", TIMES),
+    ("Output", OUTPUT),
+    ("Speed and memory", SPEED),
+];
+
+const PROMPTS: &[Opt<Options>] = &[
+    opt("field").daily().value(|o, v| v.string().map(|field| o.prompts.field = Some(field))),
+    opt("text").daily().flag(|o| o.prompts.text = true),
+    opt("turns").daily().choice::<_, Turns>(|o, v| v.pick().map(|turns| o.turns = Some(turns))),
+    opt("tokenizer").daily().file(|o, v| v.file().map(|path| o.tokenizer = Some(path))),
     opt("add-special-tokens").flag(|o| o.special_tokens = true),
-    opt("chat-template").file(|o, v| v.file().map(|path| o.template = Some(path))),
+    opt("chat-template").daily().file(|o, v| v.file().map(|path| o.template = Some(path))),
     opt("content-format").choice::<_, ContentFormat>(|o, v| v.pick().map(|it| o.content_format = Some(it))),
-    opt("field").value(|o, v| v.string().map(|field| o.prompts.field = Some(field))),
-    opt("text").flag(|o| o.prompts.text = true),
-    opt("turns").choice::<_, Turns>(|o, v| v.pick().map(|turns| o.turns = Some(turns))),
-    opt("ids").choice::<_, IdKind>(|o, v| v.pick().map(|ids| o.ids = ids)),
+];
+
+const BLOCKS: &[Opt<Options>] = &[
+    // At most 2^24.
+    opt("block-size")
+        .daily()
+        .short('b')
+        .value(|o, v| v.block_size().map(|size| o.block_size = Some(size as usize))),
+    opt("partial").choice::<_, Partial>(|o, v| v.pick().map(|partial| o.partial = Some(partial))),
+    opt("ids").daily().choice::<_, IdKind>(|o, v| v.pick().map(|ids| o.ids = ids)),
     opt("hash-bits").choice::<_, HashBits>(|o, v| v.pick().map(|bits| o.hash_bits = Some(bits))),
     opt("ids-as").choice::<_, IdsAs>(|o, v| v.pick().map(|form| o.ids_as = form)),
     opt("salt").value(|o, v| v.salt().map(|salt| o.salt = Some(salt))),
     opt("hash-seed").value(|o, v| v.string().map(|seed| o.hash_seed = Some(seed))),
     opt("extra-keys").choice::<_, ExtraKeys>(|o, v| v.pick().map(|keys| o.extra_keys = Some(keys))),
     opt("ignore-keys").flag(|o| o.prompts.ignore_keys = true),
-    opt("state").file(|o, v| v.own_file().map(|path| o.state = Some(path))),
-    opt("timestamp-field").value(|o, v| v.string().map(|field| o.prompts.timestamp_field = Some(field))),
-    opt("timestamp-unit").choice::<_, TimeForm>(|o, v| v.pick().map(|form| o.times = Some(form))),
+    opt("state").daily().file(|o, v| v.own_file().map(|path| o.state = Some(path))),
+];
+
+const TIMES: &[Opt<Options>] = &[
+    opt("timestamp-field")
+        .daily()
+        .value(|o, v| v.string().map(|field| o.prompts.timestamp_field = Some(field))),
+    opt("timestamp-unit").daily().choice::<_, TimeForm>(|o, v| v.pick().map(|form| o.times = Some(form))),
     opt("rebase").flag(|o| o.write.rebase = true),
     opt("rate").value(|o, v| v.pace().map(|rate| o.write.rate = Some(rate))),
     opt("seed").value(|o, v| v.count().map(|seed| o.write.seed = Some(seed))),
     opt("output-field").value(|o, v| v.string().map(|field| o.prompts.output_field = Some(field))),
     opt("output-length").value(|o, v| output_length(v).map(|length| o.output_length = Some(length))),
-    opt("keep").value(|o, v| v.add_to(&mut o.prompts.keep, kept_field)),
+];
+
+const OUTPUT: &[Opt<Options>] = &[
+    opt("keep").daily().value(|o, v| v.add_to(&mut o.prompts.keep, kept_field)),
     opt("emit-block-size").flag(|o| o.emit_block_size = true),
+];
+
+const SPEED: &[Opt<Options>] = &[
     opt("jobs").short('j').value(|o, v| v.threads().map(|jobs| o.jobs = Some(jobs))),
     opt("reuse")
         .value(|o, v| v.size().map(|size| o.reuse = Some(usize::try_from(size).unwrap_or(usize::MAX)))),
@@ -340,7 +365,8 @@ impl Options {
         if let Some(tokenizer) = named(path) {
             return Ok((tokenizer, None));
         }
-        let cached = if path.exists() { None } else { path.to_str().and_then(find_model).transpose()? };
+        let known = |name| find_model(name, FILE_NAME);
+        let cached = if path.exists() { None } else { path.to_str().and_then(known).transpose()? };
         let path = cached.as_ref().unwrap_or(path);
         let is_name = path.components().count() == 1 && path.extension().is_none();
         if is_name && !path.exists() {
@@ -369,7 +395,8 @@ impl Options {
         let default = || default_max_memory().and_then(|bytes| usize::try_from(bytes).ok());
         WriteOptions {
             times: self.times.unwrap_or_default(),
-            block_size: self.emit_block_size.then(|| self.block_size()),
+            block_size: Some(self.block_size())
+                .filter(|&size| self.emit_block_size || size as u64 != DEFAULT_BLOCK_SIZE),
             max_memory: self.write.max_memory.or_else(default),
             ..self.write.clone()
         }

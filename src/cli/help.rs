@@ -1,6 +1,6 @@
-//! `--help`: the options in short.
+//! `-h` and `--help`: the options in short.
 
-use super::manual::{Manual, OptionText};
+use super::manual::Manual;
 use super::spec::{Arg, Opt, Spec};
 
 /// Width of a terminal that help fits into.
@@ -13,16 +13,14 @@ const COLUMN: usize = 26;
 pub(super) fn help<O>(spec: &Spec<O>) -> String {
     let manual = Manual::of(spec);
     let mut out = format!("Usage: {} [OPTION]... [FILE]...\n\n", spec.name);
-    let about = format!("{}{}.", manual.about[..1].to_uppercase(), &manual.about[1..]);
-    wrap(&about, 0, &mut out);
+    wrap(&sentence(manual.about), 0, &mut out);
     wrap("With no FILE, or when FILE is -, read standard input.", 0, &mut out);
-    out.push_str("\nOptions:\n");
-    for option in spec.options {
-        describe(option, manual.option(option.long), &mut out);
-    }
-    out.push('\n');
-    for option in spec.common {
-        describe(option, manual.option(option.long), &mut out);
+    for (heading, options) in spec.headed() {
+        out.push_str(&format!("\n{heading}:\n"));
+        for option in options {
+            let text = manual.option(option.long);
+            describe(option, option.placeholder(text.placeholder), text.help, &mut out);
+        }
     }
     if let Some((what, command)) = manual.examples().next() {
         out.push_str("\nExample:\n");
@@ -34,10 +32,37 @@ pub(super) fn help<O>(spec: &Spec<O>) -> String {
     out
 }
 
-fn describe<O>(option: &Opt<O>, text: OptionText, out: &mut String) {
+/// The text of `-h`: what people use every day, on one screen.
+pub(super) fn summary<O>(spec: &Spec<O>) -> String {
+    let manual = Manual::of(spec);
+    let mut out = sentence(manual.about) + "\n";
+    out.push_str(&format!(
+        "Usage: {} [OPTION]... [FILE]...   (no FILE, or -: standard input)\n\n",
+        spec.name
+    ));
+    for option in spec.headed().into_iter().flat_map(|(_, options)| options) {
+        if option.is_daily {
+            let text = manual.option(option.long);
+            describe(option, option.short_placeholder(text.placeholder), text.help, &mut out);
+        }
+    }
+    if let Some((_, command)) = manual.examples().next() {
+        let command = command.lines().collect::<Vec<_>>().join("\n         ");
+        out.push_str(&format!("\nExample: {command}\n"));
+    }
+    out.push_str("All options: --help. The manual page: --man | man -l -\n");
+    out
+}
+
+/// A line without a full stop as a sentence.
+fn sentence(line: &str) -> String {
+    format!("{}{}.", line[..1].to_uppercase(), &line[1..])
+}
+
+fn describe<O>(option: &Opt<O>, placeholder: Option<String>, help: &str, out: &mut String) {
     let short = option.short.map_or_else(|| "    ".to_owned(), |short| format!("-{short}, "));
     let mut names = format!("  {short}--{}", option.long);
-    if let Some(placeholder) = option.placeholder(text.placeholder) {
+    if let Some(placeholder) = placeholder {
         names.push_str(&match option.arg {
             Arg::Maybe(_) => format!("[={placeholder}]"),
             _ => format!(" {placeholder}"),
@@ -50,7 +75,7 @@ fn describe<O>(option: &Opt<O>, text: OptionText, out: &mut String) {
         out.push_str(&" ".repeat(COLUMN - names.len()));
     }
     let mut explanation = String::new();
-    wrap(text.help, COLUMN, &mut explanation);
+    wrap(help, COLUMN, &mut explanation);
     out.push_str(if names.len() + 2 > COLUMN { &explanation } else { explanation.trim_start() });
 }
 
@@ -79,6 +104,7 @@ fn wrap(text: &str, indent: usize, out: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::super::spec::testing::SPEC;
+    use super::super::{cat, hash, stats, synth};
     use super::*;
 
     #[test]
@@ -89,6 +115,18 @@ mod tests {
             assert!(text.contains(manual.option(option.long).help.split(' ').next().unwrap()), "{text}");
         }
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+    }
+
+    #[test]
+    fn the_summary_is_one_screen_with_the_options_of_every_day() {
+        let text = summary(&SPEC);
+        assert!(text.contains("--block-size N") && text.contains("--output FILE"), "{text}");
+        assert!(!text.contains("--keep"), "{text}");
+        for text in [summary(&cat::SPEC), summary(&hash::SPEC), summary(&stats::SPEC), summary(&synth::SPEC)]
+        {
+            assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+            assert!((15..=24).contains(&text.lines().count()), "{} lines:\n{text}", text.lines().count());
+        }
     }
 
     #[test]

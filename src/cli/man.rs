@@ -1,7 +1,7 @@
 //! The manual page, in the mdoc language of mandoc and groff.
 
 use super::manual::{Block, Manual, Section, command_lines};
-use super::spec::{Arg, Spec};
+use super::spec::{Arg, Opt, Spec};
 
 /// Date of the pages: when the command line last changed. A clock would make builds differ.
 const DATE: &str = "November 27, 2026";
@@ -19,21 +19,12 @@ pub(super) fn page<O>(spec: &Spec<O>) -> String {
     let (description, others): (Vec<&Section>, Vec<&Section>) =
         manual.sections.iter().partition(|section| section.title == "DESCRIPTION");
     page.sections(&description);
-    page.line(".Sh OPTIONS\n.Bl -tag -width Ds");
-    for option in spec.all() {
-        let text = manual.option(option.long);
-        let argument = match option.arg {
-            Arg::None => String::new(),
-            Arg::Value | Arg::File | Arg::List(_) => format!(" Ar {}", text.placeholder),
-            Arg::Choice(names) => format!(" Cm {}", names().join(" | ")),
-            Arg::Maybe(names) => format!(" Ns Op = Ns Cm {}", names().join(" | ")),
-        };
-        let short = option.short.map_or_else(String::new, |short| format!("Fl {short} , "));
-        page.line(&format!(".It {short}Fl Fl {}{argument}", option.long.replace('-', "\\-")));
-        let sentence = || format!("{}{}.", text.help[..1].to_uppercase(), &text.help[1..]);
-        page.text(&if text.doc.is_empty() { sentence() } else { text.doc.to_owned() });
+    page.line(".Sh OPTIONS");
+    for (heading, options) in spec.headed() {
+        page.line(&format!(".Ss {heading}\n.Bl -tag -width Ds"));
+        options.into_iter().for_each(|option| page.option(option, &manual));
+        page.line(".El");
     }
-    page.line(".El");
     let (late, early): (Vec<&Section>, Vec<&Section>) = others
         .into_iter()
         .partition(|section| matches!(section.title, "EXAMPLES" | "SEE ALSO" | "FILES" | "ENVIRONMENT"));
@@ -66,6 +57,20 @@ impl Page {
                 self.blocks(&section.body);
             }
         }
+    }
+
+    fn option<O>(&mut self, option: &Opt<O>, manual: &Manual) {
+        let text = manual.option(option.long);
+        let argument = match option.arg {
+            Arg::None => String::new(),
+            Arg::Value | Arg::File | Arg::List(_) => format!(" Ar {}", text.placeholder),
+            Arg::Choice(names) => format!(" Cm {}", names().join(" | ")),
+            Arg::Maybe(names) => format!(" Ns Op = Ns Cm {}", names().join(" | ")),
+        };
+        let short = option.short.map_or_else(String::new, |short| format!("Fl {short} , "));
+        self.line(&format!(".It {short}Fl Fl {}{argument}", option.long.replace('-', "\\-")));
+        let sentence = || format!("{}{}.", text.help[..1].to_uppercase(), &text.help[1..]);
+        self.text(&if text.doc.is_empty() { sentence() } else { text.doc.to_owned() });
     }
 
     fn line(&mut self, line: &str) {

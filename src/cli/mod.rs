@@ -10,11 +10,14 @@ mod choice;
 mod common;
 mod completions;
 mod console;
+mod datagen;
+mod elsewhere;
 pub mod hash;
 mod help;
 mod man;
 mod manual;
 mod memory;
+mod model;
 mod parse;
 mod spec;
 pub mod stats;
@@ -32,7 +35,7 @@ pub use completions::Shell;
 pub use console::Console;
 pub use manual::{Block, Manual, Section};
 pub use parse::parse;
-pub use spec::{Action, Arg, Name, Opt, Rule, Set, Spec, opt};
+pub use spec::{Action, Arg, Group, Name, Opt, Rule, Set, Spec, opt};
 pub use value::Value;
 
 use console::{say, worded};
@@ -60,10 +63,17 @@ fn try_run<O: Default + HasCommon>(
     spec: &'static Spec<O>,
     filter: fn(&O, &mut Console) -> Result<()>,
 ) -> Result<()> {
-    let mut options = parse(spec, std::env::args_os().skip(1))?;
+    let args: Vec<_> = std::env::args_os().skip(1).collect();
+    if let Some(hint) = datagen::translated(spec.name, &args) {
+        return Err(Error::Usage(hint));
+    }
+    let mut options = parse(spec, &args)?;
+    options.common().arguments = terminal::line(&args);
     if let Some(request) = options.common().request {
         return answer(&text(spec, request));
     }
+    options.common().refuse_kind(spec.name)?;
+    elsewhere::refuse(spec.name, &options.common().files)?;
     signals::install().map_err(|e| Error::io("signals", e))?;
     let mut console = Console::new(spec.name, options.common());
     filter(&options, &mut console)
@@ -71,6 +81,7 @@ fn try_run<O: Default + HasCommon>(
 
 fn text<O>(spec: &Spec<O>, request: Request) -> String {
     match request {
+        Request::Summary => help::summary(spec),
         Request::Help => help::help(spec),
         Request::Version => format!("{} (kvtrace) {}\n", spec.name, env!("CARGO_PKG_VERSION")),
         Request::Completions(shell) => completions::script(spec, shell),

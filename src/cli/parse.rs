@@ -10,7 +10,7 @@ use std::path::Path;
 use lexopt::Parser;
 
 use super::check::check;
-use super::common::HasCommon;
+use super::common::{HasCommon, Request};
 use super::manual::Manual;
 use super::spec::{Action, Arg, Opt, Spec};
 use super::suggest::closest;
@@ -54,6 +54,10 @@ where
             }
         }
         options.common().given.push(option.long);
+        // As with ripgrep, the short name gives the short help.
+        if options.common().request == Some(Request::Help) && !name.starts_with("--") {
+            options.common().request = Some(Request::Summary);
+        }
         if options.common().request.is_some() {
             break;
         }
@@ -117,9 +121,9 @@ fn unreadable(error: lexopt::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Shell;
     use super::super::common::When;
     use super::super::spec::testing::{Format, Kept, SPEC, Test};
-    use super::super::{Request, Shell};
     use super::*;
 
     fn read(args: &[&str]) -> Test {
@@ -232,7 +236,8 @@ mod tests {
     #[test]
     fn a_request_ends_the_reading() {
         for (args, request) in [
-            (["-h", "--bogus"], Request::Help),
+            (["-h", "--bogus"], Request::Summary),
+            (["--help", "--bogus"], Request::Help),
             (["--version", "--bogus"], Request::Version),
             (["--man", "--bogus"], Request::Man),
             (["--completions", "zsh"], Request::Completions(Shell::Zsh)),

@@ -14,12 +14,15 @@ pub struct Spec<O: 'static> {
     /// The text of its manual and of its options, see [`Manual`](super::Manual).
     pub text: &'static str,
     /// The filter's own options, in the order in which help and manual list them.
-    pub options: &'static [Opt<O>],
+    pub options: &'static [Group<O>],
     /// Options shared by all filters: [`CommonOptions::TABLE`](super::CommonOptions::TABLE).
-    pub common: &'static [Opt<O>],
+    pub common: &'static [Group<O>],
     /// Combinations of options that are refused. The message of the first one that applies is shown.
     pub rules: &'static [Rule<O>],
 }
+
+/// Options with the heading over them. The common ones under a heading of the filter join its own.
+pub type Group<O> = (&'static str, &'static [Opt<O>]);
 
 /// A test for options that contradict each other or have no effect together, and the message for the user.
 pub type Rule<O> = (fn(&O) -> bool, &'static str);
@@ -31,7 +34,19 @@ pub type Set<O> = fn(&mut O, &Value) -> Result<(), String>;
 impl<O> Spec<O> {
     /// All options, the filter's own first.
     pub(super) fn all(&self) -> impl Iterator<Item = &'static Opt<O>> {
-        self.options.iter().chain(self.common)
+        self.options.iter().chain(self.common).flat_map(|(_, options)| *options)
+    }
+
+    /// All options under their headings.
+    pub(super) fn headed(&self) -> Vec<(&'static str, Vec<&'static Opt<O>>)> {
+        let mut headed: Vec<(&str, Vec<_>)> = Vec::new();
+        for &(heading, options) in self.options.iter().chain(self.common) {
+            match headed.iter_mut().find(|(known, _)| *known == heading) {
+                Some((_, list)) => list.extend(options),
+                None => headed.push((heading, options.iter().collect())),
+            }
+        }
+        headed
     }
 }
 
@@ -47,6 +62,8 @@ pub struct Opt<O: 'static> {
     pub set: Action<O>,
     /// The options that it cannot be combined with, and why.
     pub not_with: &'static [(&'static str, &'static str)],
+    /// Whether `-h` has it: one of the few that people use every day.
+    pub is_daily: bool,
 }
 
 /// What an option does.
@@ -76,7 +93,7 @@ pub enum Arg {
 
 /// Begins a line of a table: an option by its long name. The rest of the line says what it does.
 pub const fn opt(long: &'static str) -> Name {
-    Name { long, short: None, not_with: &[] }
+    Name { long, short: None, not_with: &[], is_daily: false }
 }
 
 /// An option whose action is still to be specified.
@@ -85,6 +102,7 @@ pub struct Name {
     long: &'static str,
     short: Option<char>,
     not_with: &'static [(&'static str, &'static str)],
+    is_daily: bool,
 }
 
 impl Name {
@@ -98,6 +116,12 @@ impl Name {
     #[must_use]
     pub const fn not_with(self, others: &'static [(&'static str, &'static str)]) -> Self {
         Self { not_with: others, ..self }
+    }
+
+    /// Shows it in `-h` too.
+    #[must_use]
+    pub const fn daily(self) -> Self {
+        Self { is_daily: true, ..self }
     }
 
     /// Makes it a flag.
@@ -131,8 +155,8 @@ impl Name {
     }
 
     const fn option<O>(self, arg: Arg, set: Action<O>) -> Opt<O> {
-        let Self { long, short, not_with } = self;
-        Opt { long, short, arg, set, not_with }
+        let Self { long, short, not_with, is_daily } = self;
+        Opt { long, short, arg, set, not_with, is_daily }
     }
 }
 
@@ -146,6 +170,14 @@ impl<O> Opt<O> {
             Arg::Choice(names) | Arg::Maybe(names) => Some(names().join("|")),
         }
     }
+
+    /// The same where there is little room: of many choices only the first.
+    pub(super) fn short_placeholder(&self, placeholder: &str) -> Option<String> {
+        match self.arg {
+            Arg::Choice(names) | Arg::Maybe(names) => names().first().map(|first| format!("{first}|...")),
+            _ => self.placeholder(placeholder),
+        }
+    }
 }
 
 /// A small table for the tests of this folder.
@@ -154,7 +186,7 @@ pub(super) mod testing {
     use super::super::choice::{Choice, NamedValues};
     use super::super::common::{Common, CommonOptions, HasCommon};
     use super::super::value::Value;
-    use super::{Opt, Spec, opt};
+    use super::{Group, Opt, Spec, opt};
 
     #[derive(Debug, Default, PartialEq, Eq)]
     pub(in crate::cli) struct Test {
@@ -193,9 +225,14 @@ pub(super) mod testing {
         }
     }
 
-    const OPTIONS: &[Opt<Test>] = &[
-        opt("block-size").short('b').value(|o, v| v.positive().map(|n| o.block_size = n)),
+    const OPTIONS: &[Group<Test>] = &[("Blocks", BLOCKS), ("Output", OUTPUT)];
+
+    const BLOCKS: &[Opt<Test>] = &[
+        opt("block-size").short('b').daily().value(|o, v| v.positive().map(|n| o.block_size = n)),
         opt("keep").list::<_, Kept>(|o, v| v.add_to(&mut o.keep, Value::pick)),
+    ];
+
+    const OUTPUT: &[Opt<Test>] = &[
         opt("format")
             .not_with(&[("text", "plain text has no format")])
             .choice::<_, Format>(|o, v| v.pick().map(|f| o.format = f)),

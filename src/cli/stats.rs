@@ -3,36 +3,44 @@
 use super::choice::{Choice, NamedValues};
 use super::common::{Common, CommonOptions, HasCommon};
 use super::memory::default_max_memory;
-use super::spec::{Opt, Rule, Spec, opt};
-use super::terminal::{columns, locale_is_unicode};
+use super::model::{KvType, ModelOptions};
+use super::spec::{Group, Opt, Rule, Spec, opt};
+use super::terminal::{columns, known_columns, locale_is_unicode};
 use super::value::Value;
 use crate::blocks::BlockNumber;
 use crate::error::{Error, Result, printable};
-use crate::record::kv_size::KvSize;
-use crate::report::{Canvas, Format, Style};
+use crate::report::{Canvas, ENOUGH, Format, Style};
 use crate::stats::{
-    AnalysisOptions, CacheOptions, Capacity, HitRule, Mode, Piece, Policy, Task, Warmup, WindowSize,
+    AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, Load, Mode, Piece, Policy, Service, Task,
+    Warmup, WindowSize,
 };
+
+/// The most requests that run at a time in an open loop: vLLM's `max_num_seqs` unless it is told otherwise.
+const OPEN_LOOP_CONCURRENCY: u64 = 256;
 
 /// What the user has typed.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "one per flag of the command line")]
 pub struct Options {
     common: Common,
     block_size: Option<u64>,
     format: Option<Format>,
     percentiles: Vec<f64>,
-    hit_rule: HitRule,
+    hit_rule: Option<HitRule>,
     policies: Vec<Policy>,
     capacities: Vec<Capacity>,
     curve: bool,
+    exact: bool,
     plot: Option<Letters>,
     targets: Vec<f64>,
     ttls: Vec<u64>,
     warmup: Warmup,
+    load: LoadOptions,
+    answers: Answers,
+    lines: Lines,
     kv_bytes_per_token: Option<u64>,
-    /// The same from the configuration of a model, and for prompts of a length.
-    model: Option<KvSize>,
-    prompt_length: Option<u64>,
+    /// A model whose configuration says the same.
+    model: ModelOptions,
     by: Option<String>,
     approx: Option<usize>,
     top: usize,
@@ -88,7 +96,35 @@ impl Choice for Policy {
         (Self::Fifo.name(), Self::Fifo),
         (Self::Lfu.name(), Self::Lfu),
         (Self::Opt.name(), Self::Opt),
+        (Self::Vllm.name(), Self::Vllm),
+        (Self::Sglang.name(), Self::Sglang),
+        (Self::Lmcache.name(), Self::Lmcache),
     ];
+}
+
+impl Choice for Answers {
+    const NAMES: NamedValues<Self> =
+        &[("recorded", Self::Recorded), ("infer", Self::Inferred), ("none", Self::Ignored)];
+}
+
+/// What is written of requests.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Lines {
+    /// A report on all of them.
+    #[default]
+    Report,
+    /// A line for each.
+    Requests,
+}
+
+/// How requests come to engines, as typed.
+#[derive(Default)]
+struct LoadOptions {
+    concurrency: Option<u64>,
+    step_tokens: Option<u64>,
+    service: Option<Service>,
+    sessions: bool,
+    async_scheduling: bool,
 }
 
 /// Options that choose another mode, with which an option does not go, and why.
@@ -108,6 +144,23 @@ const ONE_RUN_AND_REPORT: Modes = &[
         "window",
         "--target and --ttl go with a report or --every, and lines of --window have --capacity and --curve only",
     ),
+];
+
+const ONE_ENGINE: Modes = &[
+    ONE_RUN[0],
+    ONE_RUN[1],
+    ("window", "requests that are served together end after the window"),
+    ("every", "requests that are served together end after the report"),
+];
+
+const ONE_LIST: Modes = &[
+    ONE_RUN[0],
+    ONE_RUN[1],
+    ("window", "one writes a line for each request, and the other for each window"),
+    ("every", "--per-request writes lines in place of reports"),
+    ("by", "--per-request writes lines in place of reports"),
+    ("format", "--per-request writes JSON lines"),
+    ("approx", "a sample of blocks has no hits of single requests"),
 ];
 
 const WHOLE_REPORT: Modes = &[
@@ -132,8 +185,17 @@ pub static SPEC: Spec<Options> = Spec {
     rules: RULES,
 };
 
-const OPTIONS: &[Opt<Options>] = &[
+const OPTIONS: &[Group<Options>] = &[
+    ("Report", REPORT),
+    ("Input", INPUT),
+    ("Caches", CACHES),
+    ("Streams", STREAMS),
+    ("Large traces", SCALE),
+];
+
+const REPORT: &[Opt<Options>] = &[
     opt("format")
+        .daily()
         .short('f')
         .not_with(A_REPORT)
         .choice::<_, Format>(|o, v| v.pick().map(|format| o.format = Some(format))),
@@ -141,33 +203,65 @@ const OPTIONS: &[Opt<Options>] = &[
         .short('p')
         .not_with(A_REPORT)
         .value(|o, v| v.add_new_to(&mut o.percentiles, percentile)),
-    opt("block-size")
-        .short('b')
-        .not_with(&[("merge", "--merge has the block size of the pieces")])
-        .value(|o, v| v.block_size().map(|size| o.block_size = Some(size))),
-    opt("capacity").short('c').not_with(ONE_RUN).value(|o, v| v.add_to(&mut o.capacities, capacity)),
-    opt("policy").not_with(ONE_RUN).list::<_, Policy>(|o, v| v.add_new_to(&mut o.policies, Value::pick)),
-    opt("curve").not_with(ONE_RUN).flag(|o| o.curve = true),
+    opt("exact").not_with(A_REPORT).flag(|o| o.exact = true),
     opt("plot")
+        .daily()
         .not_with(CHARTS)
         .maybe::<_, Letters>(|o, v| v.pick_or_first().map(|letters| o.plot = Some(letters))),
-    opt("target").not_with(ONE_RUN_AND_REPORT).value(|o, v| v.add_new_to(&mut o.targets, share)),
+    opt("by").daily().not_with(GROUPS).value(|o, v| v.string().map(|field| o.by = Some(field))),
+    opt("top").daily().not_with(WHOLE_REPORT).value(|o, v| v.positive_number().map(|n| o.top = n)),
+];
+
+const INPUT: &[Opt<Options>] = &[opt("block-size")
+    .daily()
+    .short('b')
+    .not_with(&[("merge", "--merge has the block size of the pieces")])
+    .value(|o, v| v.block_size().map(|size| o.block_size = Some(size)))];
+
+const CACHES: &[Opt<Options>] = &[
+    opt("capacity").daily().short('c').not_with(ONE_RUN).value(|o, v| v.add_to(&mut o.capacities, capacity)),
+    opt("target").daily().not_with(ONE_RUN_AND_REPORT).value(|o, v| v.add_new_to(&mut o.targets, share)),
+    opt("curve").daily().not_with(ONE_RUN).flag(|o| o.curve = true),
+    opt("policy")
+        .daily()
+        .not_with(ONE_RUN)
+        .list::<_, Policy>(|o, v| v.add_new_to(&mut o.policies, Value::pick)),
     opt("ttl").not_with(ONE_RUN_AND_REPORT).value(|o, v| v.add_new_to(&mut o.ttls, Value::duration_ms)),
     opt("warmup").not_with(ONE_RUN).value(|o, v| warmup(v).map(|warmup| o.warmup = warmup)),
-    opt("hits").not_with(A_REPORT).choice::<_, HitRule>(|o, v| v.pick().map(|rule| o.hit_rule = rule)),
+    opt("hits").not_with(A_REPORT).choice::<_, HitRule>(|o, v| v.pick().map(|rule| o.hit_rule = Some(rule))),
+    opt("outputs").not_with(ONE_RUN).choice::<_, Answers>(|o, v| v.pick().map(|answers| o.answers = answers)),
+    opt("concurrency").not_with(ONE_ENGINE).value(|o, v| v.positive().map(|n| o.load.concurrency = Some(n))),
+    opt("step-tokens").not_with(ONE_ENGINE).value(|o, v| v.positive().map(|n| o.load.step_tokens = Some(n))),
+    opt("service")
+        .not_with(ONE_ENGINE)
+        .value(|o, v| service(v).map(|service| o.load.service = Some(service))),
+    opt("sessions").not_with(ONE_ENGINE).flag(|o| o.load.sessions = true),
+    opt("async-scheduling").not_with(ONE_ENGINE).flag(|o| o.load.async_scheduling = true),
+    opt("per-request").not_with(ONE_LIST).flag(|o| o.lines = Lines::Requests),
     opt("kv-bytes-per-token")
         .not_with(ONE_RUN)
-        .value(|o, v| v.positive().map(|bytes| o.kv_bytes_per_token = Some(bytes))),
-    opt("by").not_with(GROUPS).value(|o, v| v.string().map(|field| o.by = Some(field))),
-    opt("top").not_with(WHOLE_REPORT).value(|o, v| v.positive_number().map(|n| o.top = n)),
-    opt("approx").not_with(WHOLE_REPORT).value(|o, v| sample_size(v).map(|n| o.approx = Some(n))),
-    opt("max-memory").value(|o, v| v.memory().map(|bytes| o.max_memory = Some(bytes))),
-    opt("window").short('w').not_with(WINDOWS).value(|o, v| window(v).map(|size| o.window = Some(size))),
-    opt("every").not_with(WHOLE_REPORT).value(|o, v| v.positive().map(|n| o.every = Some(n))),
-    opt("model-config").not_with(ONE_RUN).file(|o, v| model_size(v).map(|model| o.model = Some(model))),
+        .value(|o, v| v.positive_size().map(|bytes| o.kv_bytes_per_token = Some(bytes))),
+    opt("model-config").daily().not_with(ONE_RUN).file(|o, v| v.file().map(|path| o.model.path = Some(path))),
+    opt("kv-dtype")
+        .not_with(ONE_RUN)
+        .choice::<_, KvType>(|o, v| v.pick().map(|it| o.model.kv_dtype = Some(it))),
     opt("prompt-length")
         .not_with(ONE_RUN)
-        .value(|o, v| v.positive().map(|tokens| o.prompt_length = Some(tokens))),
+        .value(|o, v| v.positive().map(|tokens| o.model.prompt_length = Some(tokens))),
+];
+
+const STREAMS: &[Opt<Options>] = &[
+    opt("window")
+        .daily()
+        .short('w')
+        .not_with(WINDOWS)
+        .value(|o, v| window(v).map(|size| o.window = Some(size))),
+    opt("every").not_with(WHOLE_REPORT).value(|o, v| v.positive().map(|n| o.every = Some(n))),
+];
+
+const SCALE: &[Opt<Options>] = &[
+    opt("max-memory").value(|o, v| v.memory().map(|bytes| o.max_memory = Some(bytes))),
+    opt("approx").not_with(WHOLE_REPORT).value(|o, v| sample_size(v).map(|n| o.approx = Some(n))),
     opt("partial")
         .not_with(&[("merge", "one writes pieces and the other reads them")])
         .flag(|o| o.partial = true),
@@ -182,15 +276,19 @@ const RULES: &[Rule<Options>] = &[
         "--merge would be wrong without a line of a piece: it goes without --skip-invalid",
     ),
     (
-        |o| o.kv_bytes_per_token.is_some() && o.model.is_some(),
+        |o| o.kv_bytes_per_token.is_some() && o.model.path.is_some(),
         "--kv-bytes-per-token and --model-config say the same: give one of the two",
     ),
     (
-        |o| o.prompt_length.is_some() && o.model.is_none(),
+        |o| o.model.kv_dtype.is_some() && o.model.path.is_none(),
+        "--kv-dtype is that of the cache of --model-config: name the model's config.json",
+    ),
+    (
+        |o| o.model.prompt_length.is_some() && o.model.path.is_none(),
         "--prompt-length is that of the prompts in the cache of --model-config: name the model's config.json",
     ),
     (
-        |o| o.has_kv_bytes() && !o.has_caches() && !o.has_picture(),
+        |o| o.has_kv_bytes() && !o.has_caches() && !o.has_picture() && !o.has_answer(),
         "--kv-bytes-per-token and --model-config size the caches of --capacity, --curve and --target: name one",
     ),
     (
@@ -198,8 +296,8 @@ const RULES: &[Rule<Options>] = &[
         "--warmup is for the caches of --capacity, --curve, --target and --ttl: name one",
     ),
     (
-        |o| o.by.is_some() && matches!(o.format(), Format::Csv | Format::Prometheus),
-        "--by goes with one report as table, markdown, json or html, in one run",
+        |o| o.by.is_some() && o.format() == Format::Csv,
+        "--by goes with one report as table, markdown, json, html or prometheus, in one run",
     ),
     (
         |o| o.every.is_some() && matches!(o.format(), Format::Html | Format::Svg),
@@ -210,18 +308,54 @@ const RULES: &[Rule<Options>] = &[
         "--format=svg is the one curve of one run: it goes neither with --merge nor with --by",
     ),
     (
+        |o| o.exact && (o.format() != Format::Table || o.window.is_some()),
+        "--exact is for the table: everything else has all digits anyway",
+    ),
+    (
         |o| o.plot.is_some() && o.format() != Format::Table,
         "--plot goes with --format=table; --format=html has charts of its own",
     ),
     (
-        |o| o.window.is_some() && !matches!(o.format, None | Some(Format::Json | Format::Csv)),
-        "--window writes JSON lines, or rows with --format=csv",
+        |o| {
+            let lines =
+                matches!(o.chosen_format(), None | Some(Format::Json | Format::Csv | Format::Prometheus));
+            o.window.is_some() && !lines
+        },
+        "--window writes JSON lines, or rows with --format=csv, or with prometheus a file",
+    ),
+    (
+        |o| {
+            let goes_on = o.window.is_some() || o.every.is_some();
+            goes_on && o.format() == Format::Prometheus && o.common.output.is_none()
+        },
+        "each report for Prometheus replaces the one before: name the file with --output",
     ),
     (
         |o| !o.has_sizes() && o.policies.iter().any(|policy| matches!(policy, Policy::Fifo | Policy::Lfu)),
         "--policy fifo and lfu are simulated at chosen sizes: name them with --capacity, or give --curve",
     ),
     (|o| !o.has_sizes() && !o.policies.is_empty(), "--policy goes with --capacity or --curve"),
+    (
+        |o| o.capacities.is_empty() && o.has_engine(),
+        "--policy vllm, sglang and lmcache are simulated at chosen sizes: name them with --capacity",
+    ),
+    (
+        |o| o.load.is_given() && !o.policies.contains(&Policy::Vllm),
+        "--concurrency, --step-tokens, --service, --sessions and --async-scheduling are for --policy vllm",
+    ),
+    (
+        |o| o.load.is_pointless(),
+        "--step-tokens, --sessions and --async-scheduling make a difference only where requests are served \
+         together: give --concurrency or --service",
+    ),
+    (
+        |o| o.lines == Lines::Requests && o.policies.contains(&Policy::Opt),
+        "--policy opt looks back from the end of the input: it does not go with --per-request",
+    ),
+    (
+        |o| o.answers == Answers::Inferred && o.hit_rule() == HitRule::Reference,
+        "--outputs infer is for engines: give --hits engine or --policy vllm",
+    ),
     (
         |o| o.policies.contains(&Policy::Opt) && (o.window.is_some() || o.every.is_some()),
         "--policy opt looks back from the end of the input: it goes neither with --window nor with --every",
@@ -239,32 +373,80 @@ const RULES: &[Rule<Options>] = &[
     ),
 ];
 
+impl LoadOptions {
+    /// Whether anything is said.
+    fn is_given(&self) -> bool {
+        self.concurrency.is_some() || self.service.is_some() || self.has_details()
+    }
+
+    fn has_details(&self) -> bool {
+        self.step_tokens.is_some() || self.sessions || self.async_scheduling
+    }
+
+    /// Whether something is said that makes no difference.
+    fn is_pointless(&self) -> bool {
+        self.has_details() && self.load().is_sequential()
+    }
+
+    /// The same with what holds where nothing is said. In an open loop the number that run is limited as
+    /// vLLM does by default.
+    fn load(&self) -> Load {
+        let mut load = Load::default();
+        let most = if self.service.is_some() { OPEN_LOOP_CONCURRENCY } else { load.concurrency };
+        load.concurrency = self.concurrency.unwrap_or(most);
+        load.step_tokens = self.step_tokens.unwrap_or(load.step_tokens);
+        load.service = self.service;
+        load.sessions = self.sessions;
+        load.async_scheduling = self.async_scheduling;
+        load
+    }
+}
+
 impl Options {
+    /// How the report is to be written, by --format or else by the end of the output's name.
+    fn chosen_format(&self) -> Option<Format> {
+        let named = match self.common.output_kind() {
+            // A state is written in one way.
+            _ if self.partial => None,
+            Some("html" | "htm") => Some(Format::Html),
+            Some("json" | "jsonl") => Some(Format::Json),
+            Some("csv") => Some(Format::Csv),
+            Some("md") => Some(Format::Markdown),
+            Some("prom") => Some(Format::Prometheus),
+            Some("svg") => Some(Format::Svg),
+            _ => None,
+        };
+        self.format.or(named)
+    }
+
+    /// Whether a policy is that of a serving engine.
+    fn has_engine(&self) -> bool {
+        self.policies.iter().any(|policy| policy.is_engine())
+    }
+
+    /// Which cached blocks count: those of engines, if one is simulated.
+    fn hit_rule(&self) -> HitRule {
+        self.hit_rule.unwrap_or(if self.has_engine() { HitRule::Engine } else { HitRule::Reference })
+    }
+
     /// How the report is written.
     fn format(&self) -> Format {
-        self.format.unwrap_or_default()
+        self.chosen_format().unwrap_or_default()
     }
 
     /// Whether it is known how many bytes of KV cache a token takes.
     fn has_kv_bytes(&self) -> bool {
-        self.kv_bytes_per_token.is_some() || self.model.is_some()
+        self.kv_bytes_per_token.is_some() || self.model.path.is_some()
     }
 
-    /// Bytes of KV cache per token, if they are known.
+    /// Bytes of KV cache per token, if they are known. Reads the configuration of the model.
     fn kv_bytes(&self) -> Result<Option<u64>> {
-        let Some(model) = &self.model else { return Ok(self.kv_bytes_per_token) };
-        let bytes = model.bytes_per_token(self.prompt_length);
-        bytes.map(Some).map_err(|message| Error::Usage(format!("--model-config: {message}")))
+        Ok(self.kv_bytes_per_token.or(self.model.kv_bytes()?))
     }
 
-    /// What is worth knowing of the cache of a model whose layers are not all alike.
+    /// What is worth knowing of the model, after the run.
     pub fn model_note(&self) -> Option<String> {
-        let (model, tokens) = (self.model.as_ref()?, self.prompt_length?);
-        let bytes = model.bytes_per_token(self.prompt_length).ok().filter(|_| !model.is_constant())?;
-        let unit = model.hit_unit().map_or_else(String::new, |unit| {
-            format!("; vLLM finds cached prefixes of this model in multiples of {unit} tokens")
-        });
-        Some(format!("--model-config: {bytes} bytes per token in prompts of {tokens}{unit}"))
+        self.model.note()
     }
 
     /// Whether finite or expiring caches are asked for.
@@ -286,6 +468,12 @@ impl Options {
         self.plot.is_some() || matches!(self.format(), Format::Html | Format::Svg)
     }
 
+    /// Whether the report says how large a cache is enough. Merged pieces cannot.
+    fn has_answer(&self) -> bool {
+        let is_for_people = matches!(self.format(), Format::Table | Format::Html);
+        is_for_people && matches!(self.mode(), Mode::Report { .. })
+    }
+
     /// Whether the curve is drawn. Merged pieces have none.
     fn has_picture(&self) -> bool {
         self.has_charts() && !self.merge
@@ -296,6 +484,7 @@ impl Options {
         match self.window {
             _ if self.partial => Mode::Piece(self.piece),
             _ if self.merge => Mode::Merge,
+            _ if self.lines == Lines::Requests => Mode::Requests,
             Some(size) => Mode::Windows(size),
             None => Mode::Report { every: self.every, by: self.by.clone() },
         }
@@ -322,26 +511,32 @@ impl Options {
             files: files.clone(),
             input: self.common.input(),
             output: self.common.output.clone(),
+            // One file has one value of each gauge.
+            replaces: self.format() == Format::Prometheus,
             mode: self.mode(),
             block_size: self.block_size,
             percentiles: percentiles.to_vec(),
-            analysis: self.analysis(self.kv_bytes()?),
+            analysis: self.analysis()?,
             capacities: self.capacities.clone(),
             warmup: self.warmup,
         };
         Ok((task, self.style()))
     }
 
-    fn analysis(&self, kv_bytes_per_token: Option<u64>) -> AnalysisOptions {
-        AnalysisOptions {
-            hit_rule: self.hit_rule,
+    fn analysis(&self) -> Result<AnalysisOptions> {
+        Ok(AnalysisOptions {
+            hit_rule: self.hit_rule(),
             caches: CacheOptions {
                 policies: self.policies.clone(),
                 curve: self.curve,
                 picture: self.has_picture(),
                 targets: self.targets.clone(),
+                enough: self.has_answer().then_some(ENOUGH),
                 ttls: self.ttls.clone(),
-                kv_bytes_per_token,
+                kv_bytes_per_token: self.kv_bytes()?,
+                load: self.load.load(),
+                answers: self.answers,
+                per_request: self.lines == Lines::Requests,
                 ..CacheOptions::default()
             },
             approx: self.approx,
@@ -349,7 +544,7 @@ impl Options {
             pictures: self.has_charts(),
             budget: self.budget(),
             ..AnalysisOptions::default()
-        }
+        })
     }
 
     /// Bytes for what grows with the trace: what the limit leaves above the fixed part, with room for
@@ -370,7 +565,9 @@ impl Options {
             };
             Canvas { columns: columns(self.common.output.is_some()), unicode }
         });
-        Style { format: self.format(), plot, input: self.input_name() }
+        let command = printable(&format!("{} {}", SPEC.name, self.common.arguments));
+        let width = known_columns(self.common.output.is_some());
+        Style { format: self.format(), exact: self.exact, width, plot, input: self.input_name(), command }
     }
 
     /// The input in a few words.
@@ -397,13 +594,16 @@ fn percentile(value: &Value) -> Result<f64, String> {
 
 fn capacity(value: &Value) -> Result<Capacity, String> {
     let text = value.text()?;
+    if let Some(tokens) = ["tokens", "token", "tok"].iter().find_map(|unit| text.strip_suffix(unit)) {
+        return Value::new(tokens.trim_end()).positive().map(Capacity::Tokens);
+    }
     let number = value.positive_size()?;
     if text.ends_with('B') {
         return Ok(Capacity::Bytes(number));
     }
     if number > u64::from(BlockNumber::MAX) {
         return Err(format!(
-            "{text} is more blocks than there can be; bytes have a B at the end, as in {text}B"
+            "{text} is more blocks than there can be; bytes have a B at the end, as in {text}B, and tokens tok"
         ));
     }
     Ok(Capacity::Blocks(number))
@@ -435,6 +635,23 @@ fn piece(value: &Value) -> Result<Piece, String> {
     pair.filter(|&(i, n)| 0 < i && i <= n).ok_or(format!("'{text}' is not a piece; expected such as 3/100"))
 }
 
+/// `prefill=10000,decode=50`: tokens per second.
+fn service(value: &Value) -> Result<Service, String> {
+    let text = value.text()?;
+    let wrong = || format!("'{text}' is not a speed; expected such as prefill=10000,decode=50");
+    let rate = |name: &str| {
+        let mut parts = text.split(',').filter_map(|part| part.split_once('='));
+        let (_, rate) = parts.find(|(of, _)| *of == name).ok_or_else(wrong)?;
+        let rate = Value::new(rate).number()?;
+        // Slower than a token in a day, or faster than one in a nanosecond, is a slip of the pen.
+        (1e-5..=1e9).contains(&rate).then_some(rate).ok_or_else(wrong)
+    };
+    if text.split(',').count() != 2 {
+        return Err(wrong());
+    }
+    Ok(Service { prefill: rate("prefill")?, decode: rate("decode")? })
+}
+
 fn warmup(value: &Value) -> Result<Warmup, String> {
     let number = value.number().unwrap_or(1.0);
     if value.text()?.contains('.') && (0.0..1.0).contains(&number) {
@@ -449,11 +666,4 @@ fn sample_size(value: &Value) -> Result<usize, String> {
         return Err(format!("a sample of {size} blocks is too small; expected 100 or more"));
     }
     Ok(usize::try_from(size).unwrap_or(usize::MAX))
-}
-
-fn model_size(value: &Value) -> Result<KvSize, String> {
-    let path = value.file()?;
-    let name = path.display();
-    let text = std::fs::read_to_string(&path).map_err(|e| format!("{name}: {e}"))?;
-    KvSize::of(&text, None).map_err(|message| format!("{name}: {message}"))
 }

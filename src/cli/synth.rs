@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::choice::{Choice, NamedValues};
 use super::common::{Common, CommonOptions, HasCommon};
 use super::memory::default_max_memory;
-use super::spec::{Opt, Rule, Spec, opt};
+use super::spec::{Group, Opt, Rule, Spec, opt};
 use super::value::Value;
 use crate::error::{Error, Result};
 use crate::synth::{End, Knobs, MAX_FACTOR, ModelKind, Source, Task, Vocabulary};
@@ -75,32 +75,46 @@ pub static SPEC: Spec<Options> = Spec {
     rules: RULES,
 };
 
-const OPTIONS: &[Opt<Options>] = &[
-    opt("num-requests").short('n').value(|o, v| v.count().map(|n| o.requests = Some(n))),
-    opt("duration").value(|o, v| v.duration_ms().map(|time| o.duration = Some(time))),
+const OPTIONS: &[Group<Options>] =
+    &[("How much", LENGTH), ("Model", MODEL), ("Changes", CHANGES), ("Output", OUTPUT)];
+
+const LENGTH: &[Opt<Options>] = &[
+    opt("num-requests").daily().short('n').value(|o, v| v.count().map(|n| o.requests = Some(n))),
+    opt("duration").daily().value(|o, v| v.duration_ms().map(|time| o.duration = Some(time))),
     opt("forever").flag(|o| o.forever = true),
-    opt("seed").value(|o, v| v.count().map(|seed| o.seed = seed)),
+    opt("seed").daily().value(|o, v| v.count().map(|seed| o.seed = seed)),
+];
+
+const MODEL: &[Opt<Options>] = &[
     opt("model").choice::<_, ModelKind>(|o, v| v.pick().map(|kind| o.model = Some(kind))),
-    opt("save-model").file(|o, v| v.own_file().map(|path| o.save_model = Some(path))),
-    opt("model-file").file(|o, v| v.file().map(|path| o.model_file = Some(path))),
+    opt("save-model").daily().file(|o, v| v.own_file().map(|path| o.save_model = Some(path))),
+    opt("model-file").daily().file(|o, v| v.file().map(|path| o.model_file = Some(path))),
     opt("block-size").short('b').value(|o, v| v.block_size().map(|size| o.block_size = Some(size))),
-    opt("speedup-ratio").value(|o, v| v.pace().map(|ratio| o.knobs.speedup = ratio)),
-    opt("rate").value(|o, v| v.pace().map(|rate| o.knobs.rate = Some(rate))),
+    opt("max-memory").value(|o, v| v.memory().map(|bytes| o.max_memory = Some(bytes))),
+];
+
+const CHANGES: &[Opt<Options>] = &[
+    opt("speedup-ratio").daily().value(|o, v| v.pace().map(|ratio| o.knobs.speedup = ratio)),
+    opt("rate").daily().value(|o, v| v.pace().map(|rate| o.knobs.rate = Some(rate))),
+    opt("target-hit-rate").daily().value(|o, v| v.share().map(|rate| o.knobs.hit_rate = Some(rate))),
     opt("prefix-len-multiplier").value(|o, v| factor(v).map(|x| o.knobs.prefix_len = x)),
     opt("prefix-root-multiplier").value(|o, v| copies(v).map(|n| o.knobs.prefix_root = n)),
     opt("prompt-len-multiplier").value(|o, v| factor(v).map(|x| o.knobs.prompt_len = x)),
-    opt("target-hit-rate").value(|o, v| v.share().map(|rate| o.knobs.hit_rate = Some(rate))),
     opt("osl-multiplier").value(|o, v| factor(v).map(|x| o.knobs.output_len = x)),
     opt("min-isl").value(|o, v| v.count().map(|n| o.knobs.input.min = Some(n))),
     opt("max-isl").value(|o, v| v.count().map(|n| o.knobs.input.max = Some(n))),
     opt("min-osl").value(|o, v| v.count().map(|n| o.knobs.output.min = Some(n))),
     opt("max-osl").value(|o, v| v.count().map(|n| o.knobs.output.max = Some(n))),
-    opt("annotate").flag(|o| o.annotate = true),
-    opt("prompts").maybe::<_, PromptForm>(|o, v| v.pick_or_first().map(|form| o.prompts = Some(form))),
+];
+
+const OUTPUT: &[Opt<Options>] = &[
+    opt("report").daily().flag(|o| o.report = true),
+    opt("prompts")
+        .daily()
+        .maybe::<_, PromptForm>(|o, v| v.pick_or_first().map(|form| o.prompts = Some(form))),
     opt("tokenizer").choice::<_, WordSource>(|o, v| v.pick().map(|source| o.tokenizer = Some(source))),
     opt("vocab-size").value(|o, v| vocabulary_size(v).map(|size| o.vocabulary_size = Some(size))),
-    opt("report").flag(|o| o.report = true),
-    opt("max-memory").value(|o, v| v.memory().map(|bytes| o.max_memory = Some(bytes))),
+    opt("annotate").flag(|o| o.annotate = true),
     opt("pace").flag(|o| o.pace = true),
 ];
 

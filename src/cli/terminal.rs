@@ -1,20 +1,26 @@
 //! What the terminal can show. Nothing else in an output depends on where it goes.
 
 use std::env;
+use std::ffi::OsString;
 use std::io;
 
 /// Columns if nothing is known about the terminal.
 const DEFAULT_COLUMNS: usize = 80;
 
-/// The width of the output: COLUMNS if set, else the width of the terminal if standard output is one and the
-/// output goes there, else 80 columns.
+/// The width of the output where it is known, else 80 columns.
 pub(super) fn columns(to_file: bool) -> usize {
+    known_columns(to_file).unwrap_or(DEFAULT_COLUMNS)
+}
+
+/// The width of the output: COLUMNS if set, else the width of the terminal if standard output is one and the
+/// output goes there.
+pub(super) fn known_columns(to_file: bool) -> Option<usize> {
     let named = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     let terminal = || {
         let size = if to_file { None } else { rustix::termios::tcgetwinsize(io::stdout()).ok() };
         size.map(|size| usize::from(size.ws_col))
     };
-    named.or_else(terminal).filter(|&columns| columns > 0).unwrap_or(DEFAULT_COLUMNS)
+    named.or_else(terminal).filter(|&columns| columns > 0)
 }
 
 /// Whether the locale has more characters than ASCII; assumed if no locale is set.
@@ -29,6 +35,20 @@ fn is_unicode(values: [String; 3]) -> bool {
         let locale = locale.to_ascii_lowercase();
         locale.contains("utf-8") || locale.contains("utf8")
     })
+}
+
+/// Arguments as a shell reads them.
+pub(super) fn line(args: &[OsString]) -> String {
+    args.iter().map(|arg| quoted(&arg.to_string_lossy())).collect::<Vec<_>>().join(" ")
+}
+
+/// `word` as a shell reads it.
+pub(super) fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./=,:%+@".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 mod decision;
 mod options;
 mod pipeline;
+mod prefixes;
 mod run;
 mod worker;
 mod write;

@@ -79,7 +79,7 @@ pub struct Outcome {
 pub fn run(task: Task, observer: &mut dyn Observer) -> Result<Outcome> {
     let mut input = Input::new(&task.files, task.input.clone())?;
     observer.begin(input.total_size());
-    let output = Output::create(task.output.as_deref())?;
+    let output = Output::named(task.output.as_deref())?;
     let mut state = None;
     let ids = match &task.ids {
         IdSource::Numbers => Ids::Dense(KeyTable::default()),

@@ -8,10 +8,11 @@ use jiff::civil::DateTime;
 
 use super::decision::Decision;
 use super::options::HashOptions;
+use super::prefixes::Prefixes;
 use crate::blocks::{BlockChain, BlockHash};
 use crate::error::Invalid;
 use crate::record::prompt::{
-    Chat, Content, OutputLength, PromptReader, PromptRecord, Remarks, Timestamp, Turns,
+    Chat, Content, Keys, OutputLength, PromptReader, PromptRecord, Remarks, Timestamp, Turns,
 };
 use crate::record::recent::Recent;
 use crate::tokens::chat::{self, Turn};
@@ -148,6 +149,8 @@ pub(super) struct Worker {
     /// Messages that a template was given before.
     messages: SeenMessages,
     chain: BlockChain,
+    /// The blocks of the messages that chats have begun with.
+    prefixes: Prefixes,
     /// Tokens of the current prompt, and a chat's text as it is rendered; reused.
     tokens: Vec<u32>,
     text: String,
@@ -164,17 +167,19 @@ impl Worker {
     pub(super) fn new(options: &HashOptions, workers: usize, decision: Arc<Decision>) -> Self {
         let memory = options.reuse / workers;
         let (of_blocks, of_messages) = (memory / 8, memory / 4);
+        let of_texts = memory - 2 * of_blocks - 2 * of_messages;
         let batch = Arc::new(AtomicU64::new(0));
         let current = batch.clone();
         let reader = PromptReader::new(options.prompts.clone(), of_messages);
         Self {
             batch,
             reader: reader.deciding_by(move |looks| decision.taken(current.load(Ordering::Relaxed), looks)),
-            encoder: Encoder::new(options.tokenizer.clone(), memory - of_blocks - 2 * of_messages),
+            encoder: Encoder::new(options.tokenizer.clone(), of_texts),
             turns: Recent::new(of_messages),
             messages: SeenMessages::new(of_messages),
             chain: BlockChain::new(options.block_size, options.partial, options.scheme.clone())
                 .with_memory(of_blocks),
+            prefixes: Prefixes::new(of_blocks),
             options: options.clone(),
             tokens: Vec::new(),
             text: String::new(),
@@ -251,7 +256,7 @@ impl Worker {
             Content::Chat(chat) => match self.options.template.clone() {
                 Some(template) => self.templated(chat, &template, now, output, line, out)?,
                 None if self.options.reuse > 0 && self.encoder.tokenizer().turns_apart() => {
-                    self.chat(chat, output, line, out)?;
+                    self.chat(chat, &keys, output, line, out)?;
                 }
                 None => self.whole_chat(chat, output, line, out)?,
             },
@@ -274,22 +279,34 @@ impl Worker {
 
     /// A chat's tokens are those of its turns one after the other (see [`chat`]), so each turn is
     /// tokenised and hashed once, however many requests begin with it.
-    fn chat(&mut self, chat: &Chat, output: Output, line: usize, out: &mut Hashed) -> Result<(), Invalid> {
+    fn chat(
+        &mut self,
+        chat: &Chat,
+        keys: &Keys,
+        output: Output,
+        line: usize,
+        out: &mut Hashed,
+    ) -> Result<(), Invalid> {
         self.tokens.clear();
+        self.chain.begin();
+        let mut prefix = Some(self.prefixes.empty(keys));
         if let Some(tools) = &chat.tools {
             self.known_turn(tools.id, || Ok(Turn::of_tools(tools)))?;
+            self.prefix(&mut prefix, tools.id);
         }
-        let (mut done, mut known) = (0, 0);
-        let mut answer: Option<Turn> = None;
+        let (mut done, mut known, mut begun) = (0, 0, true);
+        let mut answer: Option<Turn<'_>> = None;
         for &request in &chat.requests {
             for (i, message) in (done..request).zip(&chat.messages[done..request]) {
                 if let Some(answer) = answer.take() {
                     self.turn(&answer, true)?;
                 } else if chat.continues() && i + 1 == chat.messages.len() {
+                    prefix = None;
                     self.open_turn(&Turn::of_message(message)?)?;
                 } else {
                     self.known_turn(message.id, || Turn::of_message(message))?;
                 }
+                self.prefix(&mut prefix, message.id);
             }
             done = request;
             let past = self.tokens.len();
@@ -308,7 +325,11 @@ impl Worker {
                 }
             };
             let output = counted.map_or(output, Output::Counted);
-            self.request(known, output.length(self.options.output_length, out), line, out);
+            let output_length = output.length(self.options.output_length, out);
+            let hashed = if std::mem::take(&mut begun) { self.chain.hashed() } else { known };
+            self.request_after(known, hashed, output_length, line, out);
+            // Other blocks have been hashed than those of the messages alone.
+            prefix = None;
             self.tokens.truncate(past);
             known = past;
         }
@@ -316,10 +337,10 @@ impl Worker {
     }
 
     /// Appends the tokens of a turn that may have been tokenised before, under the id of its message.
-    fn known_turn(
+    fn known_turn<'t>(
         &mut self,
         id: Option<u64>,
-        turn: impl FnOnce() -> Result<Turn, Invalid>,
+        turn: impl FnOnce() -> Result<Turn<'t>, Invalid>,
     ) -> Result<(), Invalid> {
         if let Some(tokens) = id.and_then(|id| self.turns.get(id)) {
             self.tokens.extend_from_slice(tokens);
@@ -335,8 +356,21 @@ impl Worker {
         Ok(())
     }
 
+    /// Hashes the blocks up to the end of a message, whose tokens have been appended to those of the messages of
+    /// the list `prefix`, which becomes the longer list; it is none where a message has no id.
+    fn prefix(&mut self, prefix: &mut Option<u64>, message: Option<u64>) {
+        *prefix = prefix.zip(message).map(|(before, message)| {
+            if let Some((number, hashes)) = self.prefixes.longer(before, message) {
+                self.chain.extend(hashes);
+                return number;
+            }
+            let hashes = self.chain.full_blocks(&self.tokens);
+            self.prefixes.insert(before, message, hashes)
+        });
+    }
+
     /// Appends the tokens of a turn that has no end.
-    fn open_turn(&mut self, turn: &Turn) -> Result<(), Invalid> {
+    fn open_turn(&mut self, turn: &Turn<'_>) -> Result<(), Invalid> {
         self.text.clear();
         chat::open_turn(&turn.role, &mut self.text);
         self.text.push_str(&turn.text);
@@ -344,7 +378,7 @@ impl Worker {
     }
 
     /// Appends the tokens of a turn. If it is the answer counted last, most of them are known.
-    fn turn(&mut self, turn: &Turn, answered: bool) -> Result<(), Invalid> {
+    fn turn(&mut self, turn: &Turn<'_>, answered: bool) -> Result<(), Invalid> {
         self.text.clear();
         let Some(middle) = self.middle.clone().filter(|_| answered) else {
             chat::render_turn(turn, &mut self.text);
@@ -453,8 +487,21 @@ impl Worker {
     /// Appends the request whose prompt is in `self.tokens`; the first `known` of them are those of
     /// the request before.
     fn request(&mut self, known: usize, output_length: Option<u64>, line: usize, out: &mut Hashed) {
-        let (shared, new) = self.chain.new_hashes(&self.tokens, known);
-        out.hashes.extend_from_slice(new);
+        self.request_after(known, known, output_length, line, out);
+    }
+
+    /// The same where the blocks of the first `begun` tokens have been hashed.
+    fn request_after(
+        &mut self,
+        known: usize,
+        begun: usize,
+        output_length: Option<u64>,
+        line: usize,
+        out: &mut Hashed,
+    ) {
+        let shared = known.min(self.chain.kept(self.tokens.len())) / self.options.block_size;
+        let hashes = self.chain.hashes(&self.tokens, begun);
+        out.hashes.extend_from_slice(&hashes[shared..]);
         out.requests.push(Request {
             record: out.records.len() - 1,
             line,

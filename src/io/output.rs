@@ -50,6 +50,17 @@ pub enum Compression {
     Zstd,
 }
 
+impl Compression {
+    /// What the name of a file says: `.gz` or `.zst` at its end.
+    pub fn of(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()? {
+            "gz" => Some(Self::Gzip),
+            "zst" | "zstd" => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+}
+
 #[allow(clippy::large_enum_variant, reason = "a program has one of them")]
 enum Encoder {
     Plain(Sink),
@@ -85,6 +96,14 @@ pub struct Output {
 }
 
 impl Output {
+    /// The same as [`Output::create`], compressed if the name says so ([`Compression::of`]).
+    ///
+    /// # Errors
+    /// As [`Output::create`].
+    pub fn named(path: Option<&Path>) -> Result<Self> {
+        Self::create(path)?.compressed(path.and_then(Compression::of))
+    }
+
     /// Standard output for `None`; else a temporary file beside `path` that replaces it at the end.
     ///
     /// A symbolic link is followed, so that the file it names is replaced and the link stays; the

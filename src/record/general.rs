@@ -2,19 +2,21 @@
 
 use std::ops::Range;
 
-use serde_json::value::RawValue;
-
 use crate::error::{Invalid, InvalidKind};
 use crate::record::json::{RawObject, cut, expected, implausible, text_of, whole_tokens};
+use crate::record::raw::Json;
 use crate::record::trace_record::{MAX_BLOCK_SIZE, MAX_TIME, Record};
 
 /// The known fields, each with the names it may have; the places in this list are used below.
-const NAMES: [&[&str]; 5] = [
+const NAMES: [&[&str]; 8] = [
     &["timestamp", "created_time"],
     &["input_length", "input_tokens"],
     &["output_length", "output_tokens"],
     &["hash_ids"],
     &["block_size"],
+    &["cached_tokens"],
+    &["recorded_input_length"],
+    &["output_hash_ids"],
 ];
 
 /// Fields that hold prompts: a line with one of them, and without a length, is for `trace-hash`.
@@ -44,7 +46,7 @@ pub fn parse(line: &[u8], record: &mut Record) -> Result<(), Invalid> {
         return Err(Invalid::malformed(format!("expected a JSON object, found {}", kind(text))));
     }
     let object = RawObject::parse(line)?;
-    let [time, input, output, ids, size] = known_fields(&object)?;
+    let [time, input, output, ids, size, cached, recorded, output_ids] = known_fields(&object)?;
     let Some(input) = input else {
         return Err(Invalid::new(InvalidKind::MissingField, no_length(&object)));
     };
@@ -52,12 +54,20 @@ pub fn parse(line: &[u8], record: &mut Record) -> Result<(), Invalid> {
     record.output_length = output.map(|v| whole_tokens("output_length", v.get())).transpose()?;
     record.timestamp = time.map(|v| timestamp(v.get())).transpose()?;
     record.block_size = size.map(|v| block_size(v.get())).transpose()?;
+    let length = |name, raw: Option<Json<'_>>| raw.map(|v| whole_tokens(name, v.get())).transpose();
+    record.cached_tokens = length("cached_tokens", cached)?;
+    record.recorded_input_length = length("recorded_input_length", recorded)?;
     record.has_ids = ids.is_some();
     if let Some(ids) = ids {
-        hash_ids(ids.get(), &mut record.hash_ids)?;
+        hash_ids("hash_ids", ids.get(), &mut record.hash_ids)?;
     }
-    let span = |raw: Option<&RawValue>| raw.map_or(0..0, |raw| span_in(line, raw));
+    record.has_output_ids = output_ids.is_some();
+    if let Some(ids) = output_ids {
+        hash_ids("output_hash_ids", ids.get(), &mut record.output_hash_ids)?;
+    }
+    let span = |raw: Option<Json<'_>>| raw.map_or(0..0, |raw| span_in(line, raw));
     record.ids_span = span(ids);
+    record.output_ids_span = span(output_ids);
     record.time_span = span(time);
     record.input_span = span(Some(input));
     record.block_size_span = span(size);
@@ -68,8 +78,8 @@ pub fn parse(line: &[u8], record: &mut Record) -> Result<(), Invalid> {
 ///
 /// # Errors
 /// When one of them is given twice; the message has the names that the line uses.
-fn known_fields<'a>(object: &RawObject<'a>) -> Result<[Option<&'a RawValue>; NAMES.len()], Invalid> {
-    let mut values: [Option<(&str, &RawValue)>; NAMES.len()] = [None; NAMES.len()];
+fn known_fields<'a>(object: &RawObject<'a>) -> Result<[Option<Json<'a>>; NAMES.len()], Invalid> {
+    let mut values: [Option<(&str, Json<'_>)>; NAMES.len()] = [None; NAMES.len()];
     for (name, value) in object.fields() {
         let Some(field) = NAMES.iter().position(|names| names.contains(&name)) else { continue };
         match values[field].replace((name, value)) {
@@ -87,7 +97,7 @@ fn known_fields<'a>(object: &RawObject<'a>) -> Result<[Option<&'a RawValue>; NAM
 }
 
 /// Where in `line` a value stands that borrows from it.
-fn span_in(line: &[u8], raw: &RawValue) -> Range<usize> {
+fn span_in(line: &[u8], raw: Json<'_>) -> Range<usize> {
     let start = raw.get().as_ptr().addr() - line.as_ptr().addr();
     start..start + raw.get().len()
 }
@@ -137,16 +147,16 @@ fn block_size(text: &str) -> Result<u64, Invalid> {
     size.ok_or_else(|| expected("block_size", "a number of tokens", text))
 }
 
-fn hash_ids(text: &str, ids: &mut Vec<u64>) -> Result<(), Invalid> {
+fn hash_ids(name: &str, text: &str, ids: &mut Vec<u64>) -> Result<(), Invalid> {
     if let Ok(parsed) = serde_json::from_str::<Vec<u64>>(text) {
         *ids = parsed;
         return Ok(());
     }
-    let Ok(elements) = serde_json::from_str::<Vec<&RawValue>>(text) else {
-        return Err(expected("hash_ids", "a list of ids", text));
+    let Ok(elements) = serde_json::from_str::<Vec<Json<'_>>>(text) else {
+        return Err(expected(name, "a list of ids", text));
     };
-    for element in elements.into_iter().map(RawValue::get) {
-        let id = element.parse().map_err(|_| expected("hash_ids", "unsigned 64-bit integers", element))?;
+    for element in elements.into_iter().map(Json::get) {
+        let id = element.parse().map_err(|_| expected(name, "unsigned 64-bit integers", element))?;
         ids.push(id);
     }
     Ok(())

@@ -9,14 +9,25 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
-use serde_json::value::RawValue;
 
 use crate::error::Invalid;
+use crate::record::raw::Json;
 use crate::record::time::{Millis, Unit};
 use crate::record::trace_record::MAX_LENGTH;
 
 /// The raw fields of an object, in their order.
-pub(crate) struct RawObject<'a>(Vec<(FieldName<'a>, &'a RawValue)>);
+pub(crate) struct RawObject<'a> {
+    fields: Vec<(FieldName<'a>, Json<'a>)>,
+    /// A bit for each name (see [`bit`]): most names that are asked for are not there.
+    names: u64,
+}
+
+/// One of 64 bits for a name.
+fn bit(name: &str) -> u64 {
+    let ends = name.bytes().next().zip(name.bytes().last());
+    let ends = ends.map_or(0, |(first, last)| usize::from(first) * 5 + usize::from(last) * 11);
+    1 << ((ends + name.len()) % 64)
+}
 
 /// A field's name; borrowed unless it contains escapes.
 #[derive(Deserialize)]
@@ -26,7 +37,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawObject<'a> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Fields;
         impl<'de> Visitor<'de> for Fields {
-            type Value = Vec<(FieldName<'de>, &'de RawValue)>;
+            type Value = Vec<(FieldName<'de>, Json<'de>)>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JSON object")
@@ -40,7 +51,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawObject<'a> {
                 Ok(fields)
             }
         }
-        deserializer.deserialize_map(Fields).map(RawObject)
+        deserializer.deserialize_map(Fields).map(RawObject::new)
     }
 }
 
@@ -50,29 +61,52 @@ impl<'a> RawObject<'a> {
         serde_json::from_str(text_of(line)?).map_err(|e| Invalid::malformed(json_reason(&e)))
     }
 
+    fn new(fields: Vec<(FieldName<'a>, Json<'a>)>) -> Self {
+        let names = fields.iter().fold(0, |names, (name, _)| names | bit(&name.0));
+        Self { fields, names }
+    }
+
+    /// The object that `value` is.
+    pub(crate) fn of_value(value: Json<'a>) -> Option<Self> {
+        Self::of_members(value.members()?)
+    }
+
+    /// An object of these fields, each with the text of its name.
+    pub(crate) fn of_members(members: Vec<(&'a str, Json<'a>)>) -> Option<Self> {
+        let name = |text: &'a str| match text.get(1..text.len() - 1).filter(|inner| !inner.contains('\\')) {
+            Some(inner) => Some(Cow::Borrowed(inner)),
+            None => serde_json::from_str(text).ok().map(Cow::Owned),
+        };
+        let fields = members.into_iter().map(|(text, value)| Some((FieldName(name(text)?), value)));
+        fields.collect::<Option<_>>().map(Self::new)
+    }
+
     /// An object of these fields.
-    pub(crate) fn of_fields(fields: Vec<(Cow<'a, str>, &'a RawValue)>) -> Self {
-        Self(fields.into_iter().map(|(name, value)| (FieldName(name), value)).collect())
+    pub(crate) fn of_fields(fields: Vec<(Cow<'a, str>, Json<'a>)>) -> Self {
+        Self::new(fields.into_iter().map(|(name, value)| (FieldName(name), value)).collect())
     }
 
     /// The object that is the value of the field `name`.
-    pub(crate) fn of(name: &str, value: &'a RawValue) -> Result<Self, Invalid> {
+    pub(crate) fn of(name: &str, value: Json<'a>) -> Result<Self, Invalid> {
         serde_json::from_str(value.get())
             .map_err(|_| Invalid::value(format!("{name}: expected a JSON object")))
     }
 
     /// All fields in their order, `null` and repeated ones included.
-    pub(crate) fn fields(&self) -> impl DoubleEndedIterator<Item = (&str, &'a RawValue)> {
-        self.0.iter().map(|(name, value)| (&*name.0, *value))
+    pub(crate) fn fields(&self) -> impl DoubleEndedIterator<Item = (&str, Json<'a>)> {
+        self.fields.iter().map(|(name, value)| (&*name.0, *value))
     }
 
     /// The value of a field, even if it is `null`.
-    pub(crate) fn raw(&self, name: &str) -> Option<&'a RawValue> {
+    pub(crate) fn raw(&self, name: &str) -> Option<Json<'a>> {
+        if self.names & bit(name) == 0 {
+            return None;
+        }
         self.fields().rev().find(|(field, _)| *field == name).map(|(_, value)| value)
     }
 
     /// The value of a field that is present and not `null`.
-    pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
+    pub(crate) fn get(&self, name: &str) -> Option<Json<'a>> {
         self.raw(name).filter(|value| value.get() != "null")
     }
 
@@ -81,7 +115,7 @@ impl<'a> RawObject<'a> {
         self.get(name).is_some()
     }
 
-    fn required(&self, name: &str) -> Result<&'a RawValue, Invalid> {
+    fn required(&self, name: &str) -> Result<Json<'a>, Invalid> {
         self.get(name).ok_or_else(|| Invalid::missing(name))
     }
 
@@ -121,7 +155,7 @@ impl<'a> RawObject<'a> {
     }
 
     /// A list that must be there.
-    pub(crate) fn list(&self, name: &str) -> Result<Vec<&'a RawValue>, Invalid> {
+    pub(crate) fn list(&self, name: &str) -> Result<Vec<Json<'a>>, Invalid> {
         serde_json::from_str(self.required(name)?.get())
             .map_err(|_| Invalid::value(format!("{name}: expected a list")))
     }
@@ -131,7 +165,7 @@ impl<'a> RawObject<'a> {
         if let Ok(ids) = serde_json::from_str(self.required(name)?.get()) {
             return Ok(ids);
         }
-        let id = |value: &RawValue| {
+        let id = |value: Json<'_>| {
             id_bits(value.get()).ok_or_else(|| expected(name, "64-bit integers", value.get()))
         };
         self.list(name)?.into_iter().map(id).collect()

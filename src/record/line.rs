@@ -26,6 +26,8 @@ field_keys! {
     OUTPUT_LENGTH = "output_length";
     /// One id per block of the prompt.
     HASH_IDS = "hash_ids";
+    /// One id per block that becomes full with the answer.
+    OUTPUT_HASH_IDS = "output_hash_ids";
     /// Tokens per block.
     BLOCK_SIZE = "block_size";
     /// Prompt tokens that the server found in its cache.
@@ -58,7 +60,7 @@ impl FieldKey {
 }
 
 /// The names of a trace's own fields, synonyms included: a further field of such a name would stand twice.
-pub(crate) const OWN_NAMES: [&str; 8] = [
+pub(crate) const OWN_NAMES: [&str; 9] = [
     "timestamp",
     "created_time",
     "input_length",
@@ -66,6 +68,7 @@ pub(crate) const OWN_NAMES: [&str; 8] = [
     "output_length",
     "output_tokens",
     "hash_ids",
+    "output_hash_ids",
     "block_size",
 ];
 
@@ -174,6 +177,8 @@ pub struct TraceLine<'a> {
     pub output_length: Option<u64>,
     /// One id per block.
     pub ids: Option<Cow<'a, [u64]>>,
+    /// One id per block that becomes full with the answer.
+    pub output_ids: Option<Cow<'a, [u64]>>,
     /// Tokens per block.
     pub block_size: Option<u64>,
     /// The session, where lines of one session belong together.
@@ -195,6 +200,9 @@ impl TraceLine<'_> {
         }
         if let Some(ids) = &self.ids {
             line.ids(HASH_IDS, ids);
+        }
+        if let Some(ids) = &self.output_ids {
+            line.ids(OUTPUT_HASH_IDS, ids);
         }
         if let Some(size) = self.block_size {
             line.number(BLOCK_SIZE, size);

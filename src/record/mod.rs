@@ -11,14 +11,17 @@ pub(crate) mod json;
 pub mod kv_size;
 pub mod line;
 pub mod prompt;
+pub(crate) mod raw;
 mod reader;
 pub(crate) mod recent;
 pub mod scan;
+mod sessions;
 pub mod time;
 mod trace_record;
 
 use crate::error::Invalid;
 pub use reader::{BlockSize, TraceReader};
+pub(crate) use sessions::{Session, Sessions};
 pub(crate) use trace_record::first_bits;
 pub use trace_record::{
     DEFAULT_BLOCK_SIZE, LengthRange, MAX_BLOCK_SIZE, MAX_LENGTH, MAX_NEW_BLOCKS, MAX_TIME, Record,

@@ -7,6 +7,7 @@ use crate::io::{Input, Status};
 use crate::record::formats::{DecodeLine, DecodedLines, FileFacts, Format, FormatSpec, counts_from_zero};
 use crate::record::general;
 use crate::record::scan::{scan, scan_line};
+use crate::record::sessions::Sessions;
 use crate::record::trace_record::{DEFAULT_BLOCK_SIZE, Record};
 
 /// The block size of a trace: given by the user, stated by the records, or the default.
@@ -44,12 +45,13 @@ impl BlockSize {
         Err(Invalid::new(InvalidKind::BlockSizeMismatch, message))
     }
 
-    /// Checks that a record has as many ids as its length demands.
+    /// Checks that a record has as many ids as its lengths demand.
     #[inline]
     fn check(&mut self, record: &Record) -> Result<(), Invalid> {
         let size = self.agree(record.block_size)?;
         let expected = record.input_length.div_ceil(size);
         let Some(ids) = record.ids().filter(|ids| ids.len() as u64 != expected) else {
+            check_output_ids(record, size)?;
             self.settled = Some(size);
             return Ok(());
         };
@@ -59,6 +61,25 @@ impl BlockSize {
         );
         Err(Invalid::new(InvalidKind::LengthMismatch, message))
     }
+}
+
+/// Checks that a record has as many ids of its answer as its lengths demand.
+#[inline]
+fn check_output_ids(record: &Record, size: u64) -> Result<(), Invalid> {
+    let Some(ids) = record.output_ids() else { return Ok(()) };
+    let Some(output) = record.output_length else {
+        let message = "missing field \"output_length\", which \"output_hash_ids\" needs";
+        return Err(Invalid::new(InvalidKind::MissingField, message));
+    };
+    let (found, expected) = (ids.len(), record.output_blocks(size));
+    if found as u64 == expected {
+        return Ok(());
+    }
+    let message = format!(
+        "{found} output_hash_ids for input_length {} and output_length {output}, expected {expected} of block size {size}",
+        record.input_length
+    );
+    Err(Invalid::new(InvalidKind::LengthMismatch, message))
 }
 
 /// The records of an input whose files may be in different formats.
@@ -83,6 +104,8 @@ pub struct TraceReader {
     valid: u64,
     /// Whether the scanner has read the line before: then the next is read without looking for its end first.
     scanned: bool,
+    /// What tells the sessions of records, if that is asked for.
+    sessions: Option<Sessions>,
 }
 
 impl TraceReader {
@@ -102,6 +125,7 @@ impl TraceReader {
             block_size: BlockSize::new(block_size),
             valid: 0,
             scanned: false,
+            sessions: None,
         }
     }
 
@@ -109,6 +133,14 @@ impl TraceReader {
     #[must_use]
     pub fn starting_at(mut self, index: usize) -> Self {
         self.first_file = index;
+        self
+    }
+
+    /// The same, where records are to have the number of their session. Where sessions are known by chains of
+    /// chats alone, these may take `max_bytes`.
+    #[must_use]
+    pub fn with_sessions(mut self, max_bytes: usize) -> Self {
+        self.sessions = Some(Sessions::new(max_bytes));
         self
     }
 
@@ -195,9 +227,24 @@ impl TraceReader {
     #[inline]
     fn check(&mut self) -> Result<(), Invalid> {
         self.record.line = self.input.lines_read();
-        let checked = self.block_size.check(&self.record);
+        let mut checked = self.block_size.check(&self.record);
+        if checked.is_ok() && self.sessions.is_some() {
+            checked = self.find_session();
+        }
         self.valid += u64::from(checked.is_ok());
         checked
+    }
+
+    #[cold]
+    fn find_session(&mut self) -> Result<(), Invalid> {
+        let line = match &self.place {
+            None => self.input.line(),
+            Some((place, _)) => self.decoded.line(place.clone()),
+        };
+        if let Some(sessions) = &mut self.sessions {
+            self.record.session = sessions.key(line)?;
+        }
+        Ok(())
     }
 
     /// The valid records that are left, each with memory of its own. A bad record is an error, after which

@@ -38,6 +38,20 @@ impl<V> Recent<V> {
         self.young.find(hash(key), |entry| entry.key == key).map(|entry| &entry.value)
     }
 
+    /// The same without asking for it.
+    fn peek(&self, key: u64) -> Option<&V> {
+        let tables = [&self.young, &self.old];
+        let mut found = tables.iter().filter_map(|table| table.find(hash(key), |entry| entry.key == key));
+        found.next().map(|entry| &entry.value)
+    }
+
+    fn peek_mut(&mut self, key: u64) -> Option<&mut V> {
+        let tables = [&mut self.young, &mut self.old];
+        let mut found =
+            tables.into_iter().filter_map(|table| table.find_mut(hash(key), |entry| entry.key == key));
+        found.next().map(|entry| &mut entry.value)
+    }
+
     /// Keeps a value that takes so many bytes, in place of any other of the key.
     pub(crate) fn insert(&mut self, key: u64, value: V, bytes: usize) {
         for table in [&mut self.young, &mut self.old] {
@@ -78,7 +92,29 @@ impl<V> Repeated<V> {
         if self.marks.is_empty() {
             return Err(None);
         }
-        let hash = self.hasher.hash_one(text);
+        self.look_by(self.hash(text), text)
+    }
+
+    /// The hash of `text`.
+    pub(crate) fn hash(&self, text: &str) -> u64 {
+        self.hasher.hash_one(text)
+    }
+
+    /// The text with this hash that is kept, and what was made of it.
+    pub(crate) fn known(&self, hash: u64) -> Option<(&Arc<str>, &V)> {
+        self.kept.peek(hash).map(|(text, value)| (text, value))
+    }
+
+    /// What was made of the text with this hash that is kept.
+    pub(crate) fn known_mut(&mut self, hash: u64) -> Option<&mut V> {
+        self.kept.peek_mut(hash).map(|(_, value)| value)
+    }
+
+    /// As [`Repeated::look`] of `text`, which has this hash.
+    pub(crate) fn look_by(&mut self, hash: u64, text: &str) -> Result<&V, Option<u64>> {
+        if self.marks.is_empty() {
+            return Err(None);
+        }
         let place = hash as usize & (self.marks.len() - 1);
         let mark = (hash >> 32) as u32 | 1;
         // Marks are small, so most new texts are recognised without touching the tables.

@@ -31,15 +31,18 @@ pub(crate) struct Scanner<'a> {
 }
 
 /// Keys up to their closing quote, the most common ones first.
-static KEYS: [(&[u8], u8); 8] = [
+static KEYS: [(&[u8], u8); 11] = [
     (b"timestamp\"", TIME),
     (b"input_length\"", INPUT),
     (b"output_length\"", OUTPUT),
     (b"hash_ids\"", IDS),
+    (b"output_hash_ids\"", OUTPUT_IDS),
     (b"block_size\"", BLOCK),
     (b"input_tokens\"", INPUT),
     (b"output_tokens\"", OUTPUT),
     (b"created_time\"", TIME),
+    (b"cached_tokens\"", CACHED),
+    (b"recorded_input_length\"", RECORDED),
 ];
 
 /// Known fields, as bits of the set that have been seen.
@@ -48,6 +51,9 @@ const OUTPUT: u8 = 2;
 const IDS: u8 = 4;
 const TIME: u8 = 8;
 const BLOCK: u8 = 16;
+const CACHED: u8 = 32;
+const RECORDED: u8 = 64;
+const OUTPUT_IDS: u8 = 128;
 
 impl<'a> Scanner<'a> {
     /// The start of a text.
@@ -111,7 +117,18 @@ impl<'a> Scanner<'a> {
                     record.block_size = Some(self.integer().filter(|b| (1..=MAX_BLOCK_SIZE).contains(b))?);
                     record.block_size_span = start..self.at;
                 }
-                IDS => self.ids(record)?,
+                CACHED => record.cached_tokens = Some(self.length()?),
+                RECORDED => record.recorded_input_length = Some(self.length()?),
+                IDS => {
+                    self.ids(&mut record.hash_ids)?;
+                    record.has_ids = true;
+                    record.ids_span = start..self.at;
+                }
+                OUTPUT_IDS => {
+                    self.ids(&mut record.output_hash_ids)?;
+                    record.has_output_ids = true;
+                    record.output_ids_span = start..self.at;
+                }
                 _ => self.scalar()?,
             }
             self.spaces();
@@ -218,36 +235,32 @@ impl<'a> Scanner<'a> {
         exact.then(|| mantissa as f64 / POWERS[decimals])
     }
 
-    fn ids(&mut self, record: &mut Record) -> Option<()> {
-        let start = self.at;
+    /// A list of ids, which are appended to `ids`.
+    fn ids(&mut self, ids: &mut Vec<u64>) -> Option<()> {
         self.pass(b'[')?;
         self.spaces();
-        record.has_ids = true;
-        if self.peek()? == b']' {
-            self.at += 1;
-        } else {
-            loop {
-                let first = self.at;
-                let id = self.integer()?;
-                record.hash_ids.push(id);
-                // The most common separator first.
-                if self.line.get(self.at..self.at + 2) == Some(b", ") {
-                    self.successors(first, id, &mut record.hash_ids);
-                    self.at += 2;
-                    // More blanks, if any, belong to the same separator.
-                    self.spaces();
-                    continue;
-                }
+        if self.passes(b']') {
+            return Some(());
+        }
+        loop {
+            let first = self.at;
+            let id = self.integer()?;
+            ids.push(id);
+            // The most common separator first.
+            if self.line.get(self.at..self.at + 2) == Some(b", ") {
+                self.successors(first, id, ids);
+                self.at += 2;
+                // More blanks, if any, belong to the same separator.
                 self.spaces();
-                match self.next()? {
-                    b',' => self.spaces(),
-                    b']' => break,
-                    _ => return None,
-                }
+                continue;
+            }
+            self.spaces();
+            match self.next()? {
+                b',' => self.spaces(),
+                b']' => return Some(()),
+                _ => return None,
             }
         }
-        record.ids_span = start..self.at;
-        Some(())
     }
 
     /// Reads on while the ids count up by one, as the new blocks of a dense trace do: then the next

@@ -30,14 +30,29 @@ pub struct Record {
     pub input_length: u64,
     /// Generated length in tokens.
     pub output_length: Option<u64>,
+    /// Prompt tokens that the server found in its cache, where the line says so.
+    pub cached_tokens: Option<u64>,
+    /// Prompt tokens as the server counted them, where that is not the input length.
+    pub recorded_input_length: Option<u64>,
     /// Tokens per block, where the line states it.
     pub block_size: Option<u64>,
     /// Whether the line has a list of ids at all.
     pub has_ids: bool,
     /// One id per prefix block, first block first.
     pub hash_ids: Vec<u64>,
+    /// Whether the line has the ids of its answer.
+    pub has_output_ids: bool,
+    /// One id per block that becomes full with the answer: of the chain over prompt and answer, stop token
+    /// included, the blocks after the last full one of the prompt. The token that is sampled last is never
+    /// computed, so of a prompt of L tokens and an answer of O these are the blocks floor(L / B) to
+    /// floor((L + O - 1) / B) - 1.
+    pub output_hash_ids: Vec<u64>,
+    /// The session that it belongs to, as a number, where the reader was asked for it.
+    pub session: Option<u64>,
     /// Where in the line the list of ids stands, brackets included.
     pub ids_span: Range<usize>,
+    /// Where the list of the answer's ids stands; empty if there is none.
+    pub output_ids_span: Range<usize>,
     /// Where the value of the timestamp stands; empty if there is none.
     pub time_span: Range<usize>,
     /// Where the value of the input length stands.
@@ -50,13 +65,37 @@ impl Record {
     /// Empties the record for the next line and keeps its memory.
     pub(super) fn clear(&mut self) {
         let mut hash_ids = std::mem::take(&mut self.hash_ids);
+        let mut output_hash_ids = std::mem::take(&mut self.output_hash_ids);
         hash_ids.clear();
-        *self = Self { hash_ids, ..Self::default() };
+        output_hash_ids.clear();
+        *self = Self { hash_ids, output_hash_ids, ..Self::default() };
+    }
+
+    /// What the server recorded: its count of the prompt tokens, and how many of them it found in its cache.
+    #[inline]
+    pub fn recorded(&self) -> Option<(u64, u64)> {
+        Some((self.recorded_input_length.unwrap_or(self.input_length), self.cached_tokens?))
     }
 
     /// The ids, unless the line has none (a trace of lengths only).
     pub fn ids(&self) -> Option<&[u64]> {
         self.has_ids.then_some(&self.hash_ids)
+    }
+
+    /// The ids of the blocks that become full with the answer, if they are known.
+    pub fn output_ids(&self) -> Option<&[u64]> {
+        self.has_output_ids.then_some(&self.output_hash_ids)
+    }
+
+    /// Tokens that are computed for it: the prompt, and the answer but its last token. An answer of unknown
+    /// length, or of none, is taken for one token.
+    pub fn computed_tokens(&self) -> u64 {
+        self.input_length + self.output_length.unwrap_or(1).max(1) - 1
+    }
+
+    /// How many blocks of `block_size` tokens become full with the answer.
+    pub fn output_blocks(&self, block_size: u64) -> u64 {
+        self.computed_tokens() / block_size - self.input_length / block_size
     }
 }
 

@@ -1,4 +1,4 @@
-//! Axes and the numbers beside them, whatever draws them.
+//! Axes, whatever draws them.
 
 /// A stretch of numbers that is drawn from one edge to the other.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +61,16 @@ impl Axis {
         if self.log { self.log_ticks(most) } else { self.linear_ticks(most) }
     }
 
+    /// Powers of two that are easy numbers of bytes, rising, at most `most` on an axis of bytes.
+    pub(super) fn byte_ticks(&self, most: usize) -> Vec<f64> {
+        let (low, high) = (self.from.log2().ceil() as i32, self.to.log2().floor() as i32);
+        let every = |step: i32| -> Vec<f64> {
+            (low..=high).filter(|power| power.rem_euclid(step) == 0).map(|power| 2_f64.powi(power)).collect()
+        };
+        let steps = [1, 2, 5, 10, 20, 40].map(every);
+        steps.into_iter().find(|ticks| ticks.len() <= most).unwrap_or_default()
+    }
+
     fn linear_ticks(&self, most: usize) -> Vec<f64> {
         let step = round_step((self.to - self.from) / most.saturating_sub(1).max(1) as f64);
         let first = (self.from / step - 1e-9).ceil();
@@ -97,59 +107,6 @@ fn round_step(least: f64) -> f64 {
     digit.unwrap_or(10.0) * power
 }
 
-/// At most three digits or so, with a letter for thousands: `950`, `12.5k`, `1M`.
-pub(super) fn short(value: f64) -> String {
-    let units = [(1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
-    // What rounds to a thousand of a unit belongs to the next one.
-    let unit = units.into_iter().find(|(size, _)| value.abs() >= size * 0.9995);
-    match unit {
-        _ if value.abs() > 1e18 => format!("{value:.0e}"),
-        Some((size, letter)) => format!("{}{letter}", digits(value / size)),
-        None => digits(value),
-    }
-}
-
-/// Three digits without zeros at the end.
-fn digits(value: f64) -> String {
-    let places = match value.abs() {
-        0.0 => 0,
-        x if x >= 99.95 => 0,
-        x if x >= 9.995 => 1,
-        x if x >= 0.9995 => 2,
-        x => (2 - x.log10().floor() as i32).clamp(0, 12) as usize,
-    };
-    let text = format!("{value:.places$}");
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
-}
-
-/// A count with commas between thousands.
-pub(super) fn grouped(value: u128) -> String {
-    let text = value.to_string();
-    let mut out = String::with_capacity(text.len() + text.len() / 3);
-    for (index, digit) in text.chars().enumerate() {
-        if index > 0 && (text.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// A share in percent, to a tenth.
-pub(super) fn percent(share: f64) -> String {
-    format!("{:.1} %", share * 100.0)
-}
-
-/// The unit in which a span of so many seconds is read best: its name, and seconds in it.
-pub(super) fn time_unit(seconds: f64) -> (&'static str, f64) {
-    match seconds {
-        s if s < 180.0 => ("s", 1.0),
-        s if s < 3.0 * 3600.0 => ("min", 60.0),
-        s if s < 3.0 * 86_400.0 => ("h", 3600.0),
-        _ => ("days", 86_400.0),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -164,6 +121,15 @@ mod tests {
         assert_eq!(Axis::log(30.0, 700.0).ticks(7), [50.0, 100.0, 200.0, 500.0]);
         assert_eq!(Axis::up_to(37.0, 4).to(), 40.0);
         assert_eq!(Axis::up_to(0.0, 4).to(), 1.0);
+    }
+
+    #[test]
+    fn ticks_of_bytes_are_powers_of_two() {
+        let gib = f64::from(1 << 30);
+        let ticks = |from: f64, to: f64, most| Axis::log(from * gib, to * gib).byte_ticks(most);
+        assert_eq!(ticks(1.0, 9.0, 5), [1.0, 2.0, 4.0, 8.0].map(|n| n * gib));
+        assert_eq!(ticks(0.0625, 12_000.0, 5), [1.0, 32.0, 1024.0].map(|n| n * gib));
+        assert!(ticks(0.5, 1e12, 6).len() > 1);
     }
 
     proptest! {
@@ -181,16 +147,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn numbers_are_short() {
-        let texts = [0.0, 0.05, 1.0, 950.0, 999.7, 1000.0, 12_500.0, 1e6, 182_790.0, 2.5e9];
-        let expected = ["0", "0.05", "1", "950", "1k", "1k", "12.5k", "1M", "183k", "2.5G"];
-        assert_eq!(texts.map(short), expected);
-        assert_eq!(
-            [0, 999, 1000, 12_031, 1_000_000].map(grouped),
-            ["0", "999", "1,000", "12,031", "1,000,000"]
-        );
     }
 }

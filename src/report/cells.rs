@@ -1,9 +1,37 @@
 //! The tables of a report as cells of text, header first, whatever draws them.
 
+use crate::report::numbers::{bytes, grouped, rounded};
 use crate::stats::{Accuracy, CapacityRow, Figure, Hits, PrefixRow, Report, Summary, percentile_name};
 
 /// A table: the first row is the header.
 pub(super) type Cells = Vec<Vec<String>>;
+
+/// How the numbers in cells are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Digits {
+    /// All of them, as in JSON.
+    All,
+    /// Rounded, with commas between thousands.
+    Few,
+}
+
+impl Digits {
+    /// A whole number.
+    pub(super) fn count(self, value: impl Into<u128>) -> String {
+        let value = value.into();
+        if self == Self::All { value.to_string() } else { grouped(value) }
+    }
+
+    /// Any other number.
+    pub(super) fn real(self, value: f64) -> String {
+        if self == Self::All { format!("{value:?}") } else { rounded(value) }
+    }
+
+    /// A number of which that many decimals are enough even for a machine.
+    fn decimals(self, value: f64, decimals: usize) -> String {
+        if self == Self::All { format!("{value:.decimals$}") } else { rounded(value) }
+    }
+}
 
 /// A figure by its name in JSON.
 pub(super) enum Number {
@@ -43,6 +71,10 @@ pub(super) fn totals(report: &Report) -> Vec<(&'static str, Number)> {
         ("cached_tokens", Some(Number::Count(report.cached_tokens.value))),
         ("token_hit_rate", real(report.token_hit_rate.value)),
         ("block_hit_rate", real(report.block_hit_rate.value)),
+        ("recorded_requests", report.recorded.and_then(|r| count(r.requests))),
+        ("recorded_cached_tokens", report.recorded.map(|r| Number::Count(r.cached_tokens))),
+        ("recorded_token_hit_rate", real(report.recorded.and_then(|r| r.token_hit_rate))),
+        ("inferred_answers", report.inferred_answers.and_then(count)),
         ("duration_s", real(arrivals.map(|a| a.duration_s))),
         ("mean_rate", real(arrivals.and_then(|a| a.mean_rate))),
         ("peak_rate", arrivals.map(|a| Number::Count(a.peak_rate.into()))),
@@ -98,7 +130,7 @@ pub(super) fn correlations(report: &Report) -> Vec<(&'static str, f64)> {
 }
 
 /// The reference's table: five rows.
-pub(super) fn lengths(report: &Report) -> Cells {
+pub(super) fn lengths(report: &Report, digits: Digits) -> Cells {
     let mut header = vec![String::new(), "Mean".into(), "Std Dev".into(), "Min".into()];
     header.extend(report.percentiles.iter().map(|&p| {
         let mut name = percentile_name(p);
@@ -114,7 +146,7 @@ pub(super) fn lengths(report: &Report) -> Cells {
     for (name, (_, summary)) in names.into_iter().zip(summaries(report)) {
         let mut row = vec![format!("{name}{}", limit(summary.accuracy, " (>=)", " (<=)"))];
         let statistics = summary.value.iter().flat_map(Summary::statistics);
-        row.extend(statistics.map(|(_, value)| format!("{value:?}")));
+        row.extend(statistics.map(|(_, value)| digits.real(value)));
         row.resize(columns, "-".into());
         cells.push(row);
     }
@@ -122,11 +154,11 @@ pub(super) fn lengths(report: &Report) -> Cells {
 }
 
 /// The tables of finite caches that were asked for.
-pub(super) fn caches(report: &Report) -> Vec<Cells> {
+pub(super) fn caches(report: &Report, digits: Digits) -> Vec<Cells> {
     let Some(caches) = &report.caches else { return Vec::new() };
     let with_bytes = caches.capacity.iter().any(|row| row.capacity_bytes.is_some());
     let header = |first: &[&str]| {
-        let bytes = with_bytes.then_some("GiB");
+        let bytes = with_bytes.then_some(if digits == Digits::All { "GiB" } else { "Size" });
         let rest = ["Hit Tokens", "Token Hit Rate", "Prefill Saving"];
         let error = report.estimate.is_some().then_some("Standard Error");
         let names = first.iter().copied().chain(["Blocks"]).chain(bytes).chain(rest).chain(error);
@@ -134,10 +166,13 @@ pub(super) fn caches(report: &Report) -> Vec<Cells> {
     };
     let row = |first: Vec<String>, row: &CapacityRow| {
         let mut cells = first;
-        cells.push(row.capacity_blocks.to_string());
-        cells.extend(row.capacity_bytes.map(|bytes| format!("{:.2}", bytes as f64 / f64::from(1 << 30))));
-        cells.extend(hits(row.hits, row.accuracy));
-        cells.extend(row.accuracy.standard_error().map(|error| format!("{error:.6}")));
+        cells.push(digits.count(row.capacity_blocks));
+        cells.extend(row.capacity_bytes.map(|size| match digits {
+            Digits::All => format!("{:.2}", size as f64 / f64::from(1 << 30)),
+            Digits::Few => bytes(size),
+        }));
+        cells.extend(hits(row.hits, row.accuracy, digits));
+        cells.extend(row.accuracy.standard_error().map(|error| digits.decimals(error, 6)));
         cells
     };
     let mut tables = Vec::new();
@@ -158,16 +193,45 @@ pub(super) fn caches(report: &Report) -> Vec<Cells> {
         let mut ttls = vec![header.map(str::to_owned).to_vec()];
         ttls.extend(report.ttls.value.iter().map(|ttl| {
             let mut cells = vec![format!("{} s", ttl.ttl_ms as f64 / 1000.0)];
-            cells.extend(hits(ttl.hits, report.ttls.accuracy));
+            cells.extend(hits(ttl.hits, report.ttls.accuracy, digits));
             cells
         }));
         tables.push(ttls);
     }
+    tables.extend(engines(report, digits));
     tables
 }
 
+/// The table of what else happened in the caches of engines, if there are any.
+fn engines(report: &Report, digits: Digits) -> Option<Cells> {
+    let rows = report.caches.iter().flat_map(|caches| &caches.capacity);
+    let rows: Vec<_> = rows.filter(|row| row.refused_requests.is_some()).collect();
+    let is_loaded = rows.first()?.load.is_some();
+    let mut header = vec!["Policy", "Blocks", "Refused"];
+    if is_loaded {
+        header.extend(["Preempted", "Preempted Hit Tokens", "One by One", "Mean Running"]);
+    }
+    let mut cells = vec![header.into_iter().map(str::to_owned).collect::<Vec<_>>()];
+    cells.extend(rows.into_iter().map(|row| {
+        let refused = row.refused_requests.unwrap_or(0);
+        let mut cells = vec![row.policy.to_owned(), digits.count(row.capacity_blocks), digits.count(refused)];
+        if let Some(load) = row.load {
+            cells.extend([digits.count(load.preempted_requests), digits.count(load.preempted_hit_tokens)]);
+            let alone = Hits { hit_tokens: load.sequential_hit_tokens, ..row.hits };
+            cells.extend([
+                hits(alone, row.accuracy, digits)[1].clone(),
+                digits.decimals(load.mean_running, 2),
+            ]);
+        } else {
+            cells.resize(if is_loaded { 7 } else { 3 }, "-".into());
+        }
+        cells
+    }));
+    Some(cells)
+}
+
 /// The table of shared prefixes, if asked for.
-pub(super) fn prefixes(report: &Report) -> Option<Cells> {
+pub(super) fn prefixes(report: &Report, digits: Digits) -> Option<Cells> {
     let figures = report.prefixes.as_ref()?;
     let header = [
         "Last Id",
@@ -183,13 +247,16 @@ pub(super) fn prefixes(report: &Report) -> Option<Cells> {
     cells.extend(figures.rows.iter().map(|row| {
         vec![
             row.id.to_string(),
-            row.blocks.to_string(),
-            row.tokens.to_string(),
-            row.requests.to_string(),
-            row.saved_tokens.to_string(),
-            row.first_line.to_string(),
-            row.last_line.to_string(),
-            format!("{} s", row.longest_pause_ms / 1000.0),
+            digits.count(row.blocks),
+            digits.count(row.tokens),
+            digits.count(row.requests),
+            digits.count(row.saved_tokens),
+            digits.count(row.first_line),
+            digits.count(row.last_line),
+            match digits {
+                Digits::All => format!("{} s", row.longest_pause_ms / 1000.0),
+                Digits::Few => format!("{} s", rounded(row.longest_pause_ms / 1000.0)),
+            },
         ]
     }));
     Some(cells)
@@ -217,12 +284,20 @@ pub(super) fn prefix_rows(report: &Report) -> Vec<(u64, [(&'static str, Number);
 /// rate if that is an estimate.
 pub(super) type Served = (&'static str, String, Hits, Option<f64>);
 
+/// A cache of a policy and a capacity.
+pub(super) fn served_row(row: &CapacityRow) -> Served {
+    ("capacity", cache_name(row), row.hits, row.accuracy.standard_error())
+}
+
+fn cache_name(row: &CapacityRow) -> String {
+    format!("{}:{}", row.policy, row.capacity_blocks)
+}
+
 /// Every finite cache.
 pub(super) fn served(report: &Report) -> Vec<Served> {
     let Some(caches) = &report.caches else { return Vec::new() };
-    let name = |row: &CapacityRow| format!("{}:{}", row.policy, row.capacity_blocks);
-    let error = |row: &CapacityRow| row.accuracy.standard_error();
-    let capacity = caches.capacity.iter().map(|row| ("capacity", name(row), row.hits, error(row)));
+    let (name, error) = (cache_name, |row: &CapacityRow| row.accuracy.standard_error());
+    let capacity = caches.capacity.iter().map(served_row);
     let targets = report.targets.value.iter();
     let targets =
         targets.map(|t| ("target", format!("{}={}", t.share, name(&t.row)), t.row.hits, error(&t.row)));
@@ -231,8 +306,11 @@ pub(super) fn served(report: &Report) -> Vec<Served> {
 }
 
 /// Hit tokens, rate and saving; marked where they are lower bounds.
-fn hits(hits: Hits, accuracy: Accuracy) -> [String; 3] {
+fn hits(hits: Hits, accuracy: Accuracy, digits: Digits) -> [String; 3] {
     let mark = limit(accuracy, ">= ", "<= ");
-    let number = |x: Option<f64>, digits| x.map_or_else(|| "-".into(), |x| format!("{mark}{x:.digits$}"));
-    [format!("{mark}{}", hits.hit_tokens), number(hits.rate(), 6), number(hits.prefill_saving(), 3)]
+    let number = |x: Option<f64>, decimals| {
+        x.map_or_else(|| "-".into(), |x| format!("{mark}{}", digits.decimals(x, decimals)))
+    };
+    let tokens = format!("{mark}{}", digits.count(hits.hit_tokens));
+    [tokens, number(hits.rate(), 6), number(hits.prefill_saving(), 3)]
 }

@@ -1,9 +1,14 @@
 //! Hit rates of finite caches as lines to draw.
 
-use crate::stats::{Accuracy, CapacityRow, Report};
+use crate::error::printable;
+use crate::report::numbers::{bytes, short};
+use crate::stats::{Accuracy, CapacityRow, GroupReport, Report};
 
 /// What the infinite cache is called.
 pub(super) const INFINITE: &str = "infinite cache";
+
+/// The classes of the lines of groups.
+const GROUP_CLASSES: [&str; 8] = ["g1", "g2", "g3", "g4", "g5", "g6", "g7", "g8"];
 
 /// A measured cache.
 #[derive(Clone, Copy, Debug)]
@@ -18,11 +23,24 @@ pub(super) struct Point {
     pub(super) at_least: bool,
 }
 
-/// The caches of one policy.
+/// A cache that was asked for.
 #[derive(Clone, Debug)]
-pub(super) struct PolicyLine {
-    /// Its name.
+pub(super) struct Named {
+    /// Its policy.
     pub(super) policy: &'static str,
+    /// Where it is.
+    pub(super) point: Point,
+    /// What it was asked for as, in short.
+    pub(super) label: String,
+}
+
+/// The caches of one policy, or those of one group.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    /// The class of its colour and stroke: the policy, or the place of the group.
+    pub(super) class: &'static str,
+    /// What it is called.
+    pub(super) name: String,
     /// At rising capacities, at least one.
     pub(super) points: Vec<Point>,
 }
@@ -31,13 +49,13 @@ pub(super) struct PolicyLine {
 #[derive(Clone, Debug)]
 pub(super) struct Curve {
     /// One for each policy.
-    pub(super) lines: Vec<PolicyLine>,
-    /// The cache without limit: as large as the working set.
-    pub(super) infinite: Point,
-    /// Caches of `--capacity` and `--target`, on the lines: the policy and the point.
-    pub(super) named: Vec<(&'static str, Point)>,
-    /// GiB that a block takes, if known.
-    pub(super) block_gib: Option<f64>,
+    pub(super) lines: Vec<Line>,
+    /// The cache without limit: as large as the working set. Groups have no common one.
+    pub(super) infinite: Option<Point>,
+    /// Caches of `--capacity` and `--target`, on the lines.
+    pub(super) named: Vec<Named>,
+    /// Bytes that a block takes, if known.
+    pub(super) block_bytes: Option<f64>,
 }
 
 impl Curve {
@@ -52,57 +70,91 @@ impl Curve {
                 at_least: row.accuracy == Accuracy::AtLeast,
             })
         };
-        let mut lines: Vec<PolicyLine> = Vec::new();
+        let mut lines: Vec<Line> = Vec::new();
         // No axis by ratio has a place for a cache without blocks.
         for row in caches.curve.iter().filter(|row| row.capacity_blocks > 0) {
             let Some(point) = point(row) else { continue };
             match lines.last_mut() {
-                Some(line) if line.policy == row.policy => line.points.push(point),
-                _ => lines.push(PolicyLine { policy: row.policy, points: vec![point] }),
+                Some(line) if line.class == row.policy => line.points.push(point),
+                _ => lines.push(Line { class: row.policy, name: row.policy.into(), points: vec![point] }),
             }
         }
         if lines.is_empty() {
             return None;
         }
-        let asked = caches.capacity.iter().filter(|row| row.policy != "infinite");
-        let named = asked.chain(report.targets.value.iter().map(|target| &target.row));
-        let gib = |row: &CapacityRow| Some(row.capacity_bytes? as f64 / f64::from(1 << 30));
+        // The capacities of a curve are not asked for one by one.
+        let listed = if caches.capacity.len() > MOST_NAMED { &[][..] } else { &caches.capacity[..] };
+        let asked = listed.iter().filter(|row| row.policy != "infinite").map(|row| (row, size_label(row)));
+        let targets = report.targets.value.iter().chain(&report.enough.value);
+        let targets = targets.map(|target| (&target.row, format!("{} %", short(target.share * 100.0))));
+        let mut named: Vec<Named> = Vec::new();
+        for (row, label) in asked.chain(targets).filter(|(row, _)| row.capacity_blocks > 0) {
+            let Some(point) = point(row) else { continue };
+            let same = named.iter().any(|n| n.policy == row.policy && n.point.blocks == point.blocks);
+            if !same {
+                named.push(Named { policy: row.policy, point, label });
+            }
+        }
         let first = caches.curve.iter().find(|row| row.capacity_blocks > 0);
         Some(Self {
             lines,
-            infinite: point(&caches.infinite)?,
-            named: named
-                .filter(|row| row.capacity_blocks > 0)
-                .filter_map(|row| Some((row.policy, point(row)?)))
-                .collect(),
-            block_gib: first.and_then(|row| Some(gib(row)? / row.capacity_blocks as f64)),
+            infinite: Some(point(&caches.infinite)?),
+            named,
+            block_bytes: first.and_then(|row| Some(row.capacity_bytes? as f64 / row.capacity_blocks as f64)),
         })
+    }
+
+    /// The LRU caches of the groups with most prompt tokens, a line for each; how many are left out.
+    pub(super) fn of_groups(groups: &[GroupReport]) -> Option<(Self, usize)> {
+        let curve = |(value, report): &GroupReport| {
+            let name = value.as_deref().map_or_else(|| "other values".into(), printable);
+            Some((report.input_tokens, name, Self::of(report)?))
+        };
+        let mut curves: Vec<_> = groups.iter().filter_map(curve).collect();
+        // Equal ones stay in the order in which they appeared.
+        curves.sort_by_key(|(tokens, ..)| std::cmp::Reverse(*tokens));
+        let left_out = curves.len().saturating_sub(GROUP_CLASSES.len());
+        let block_bytes = curves.first()?.2.block_bytes;
+        let line = |(class, (_, name, curve)): (&&'static str, (u128, String, Self))| {
+            Some(Line { class, name, points: curve.lines.into_iter().next()?.points })
+        };
+        let lines = GROUP_CLASSES.iter().zip(curves).filter_map(line).collect();
+        Some((Self { lines, infinite: None, named: Vec::new(), block_bytes }, left_out))
     }
 
     /// The largest capacity that is drawn.
     pub(super) fn largest(&self) -> f64 {
         let points = self.lines.iter().flat_map(|line| &line.points);
-        points.map(|point| point.blocks).fold(self.infinite.blocks, f64::max)
+        points.chain(&self.infinite).map(|point| point.blocks).fold(0.0, f64::max)
     }
 
     /// The largest hit rate.
     pub(super) fn highest(&self) -> f64 {
-        let points = self.lines.iter().flat_map(|line| &line.points).chain([&self.infinite]);
+        let points = self.lines.iter().flat_map(|line| &line.points).chain(&self.infinite);
         points.map(|point| point.rate + point.error.unwrap_or(0.0)).fold(0.0, f64::max)
     }
 
     /// Whether the rates are estimates.
     pub(super) fn is_estimate(&self) -> bool {
-        self.infinite.error.is_some()
+        self.lines.iter().any(|line| line.points.iter().any(|point| point.error.is_some()))
     }
 
     /// Whether some rate is a lower bound.
     pub(super) fn has_bounds(&self) -> bool {
-        self.infinite.at_least || self.lines.iter().any(|line| line.points.iter().any(|point| point.at_least))
+        let points = self.lines.iter().flat_map(|line| &line.points).chain(&self.infinite);
+        points.into_iter().any(|point| point.at_least)
     }
 }
 
-impl PolicyLine {
+/// More rows than that are those of a curve.
+const MOST_NAMED: usize = 40;
+
+/// A capacity in the unit in which people think of it.
+fn size_label(row: &CapacityRow) -> String {
+    row.capacity_bytes.map_or_else(|| short(row.capacity_blocks as f64), bytes)
+}
+
+impl Line {
     /// The rate at a capacity, between the points by ratio of capacities; beyond the ends that of the end.
     pub(super) fn at(&self, blocks: f64) -> f64 {
         let after = self.points.partition_point(|point| point.blocks <= blocks);

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::error::printable_json;
-use crate::stats::{GroupReport, Report, WindowReport};
+use crate::stats::{GroupReport, Report, RequestReport, WindowReport};
 
 /// Appends the report as an indented object.
 pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
@@ -33,6 +33,13 @@ pub(super) fn write_groups(report: &Report, field: &str, groups: &[GroupReport],
     // Writing plain numbers into memory cannot fail.
     let json = serde_json::to_string_pretty(&grouped).unwrap_or_default();
     out.extend_from_slice(printable_json(&json).as_bytes());
+    out.push(b'\n');
+}
+
+/// Appends the hits of a request, on one line.
+pub(super) fn write_request(report: &RequestReport, out: &mut Vec<u8>) {
+    // Writing plain numbers into memory cannot fail.
+    serde_json::to_writer(&mut *out, report).ok();
     out.push(b'\n');
 }
 

@@ -1,7 +1,9 @@
 //! Tables for a pull request or a wiki page.
 
-use crate::report::cells::{self, Cells};
-use crate::stats::Report;
+use crate::error::printable;
+use crate::report::cells::{self, Cells, Digits};
+use crate::report::groups;
+use crate::stats::{GroupReport, Report};
 
 /// Appends the totals and every table of the report.
 pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
@@ -11,9 +13,17 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
     );
     draw(&totals, out);
     out.push(b'\n');
-    draw(&cells::lengths(report), out);
-    for table in cells::caches(report).into_iter().chain(cells::prefixes(report)) {
+    draw(&cells::lengths(report, Digits::All), out);
+    for table in cells::caches(report, Digits::All).into_iter().chain(cells::prefixes(report, Digits::All)) {
         out.push(b'\n');
+        draw(&table, out);
+    }
+}
+
+/// Appends what is to be said of the groups by the value of `field`, a row for each.
+pub(super) fn write_groups(field: &str, groups: &[GroupReport], out: &mut Vec<u8>) {
+    for (title, table) in groups::tables(field, groups, Digits::All, |value| text(&printable(value))) {
+        out.extend_from_slice(format!("\n## {}\n\n", text(&printable(&title))).as_bytes());
         draw(&table, out);
     }
 }

@@ -1,21 +1,27 @@
 //! Figures written down, one format per file.
 
+mod answer;
 mod axis;
 mod cells;
 mod csv;
 mod curve;
+mod curve_chart;
+mod groups;
 mod html;
 mod json;
 mod markdown;
+mod numbers;
 mod plot;
 mod prometheus;
 mod svg;
 mod table;
 
+pub use answer::ENOUGH;
 pub use plot::Canvas;
 
-use crate::error::printable;
-use crate::stats::{GroupReport, Render, Report, WindowReport};
+use cells::Digits;
+
+use crate::stats::{GroupReport, Render, Report, RequestReport, WindowReport};
 
 /// How a report is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,10 +50,16 @@ pub enum Format {
 pub struct Style {
     /// The format.
     pub format: Format,
+    /// Whether a table has every digit, as the other formats have.
+    pub exact: bool,
+    /// Columns that a table may take, if that is fewer than it takes at most.
+    pub width: Option<usize>,
     /// Where to draw charts below a table, if at all.
     pub plot: Option<Canvas>,
     /// What the input is called, for a title.
     pub input: String,
+    /// The command line, for the end of a page.
+    pub command: String,
 }
 
 impl From<Format> for Style {
@@ -61,30 +73,46 @@ impl Render for Style {
         write(self, report, out);
     }
 
-    /// One object in JSON, one page as HTML, one report after the other as a table or in Markdown.
+    /// One object in JSON, one page as HTML, else a report with a row for each group below it.
     fn groups(&self, report: &Report, field: &str, groups: &[GroupReport], out: &mut Vec<u8>) {
         match self.format {
-            Format::Json => return json::write_groups(report, field, groups, out),
-            Format::Html => return html::write(report, &self.input, Some((field, groups)), out),
-            _ => write(self, report, out),
-        }
-        for (value, group) in groups {
-            let value = value.as_deref().map_or("(other)".into(), printable);
-            let title = match self.format {
-                Format::Markdown => format!("## {} = {}", markdown::text(field), markdown::text(&value)),
-                _ => format!("{field} = {value}"),
-            };
-            out.extend_from_slice(format!("\n{title}\n\n").as_bytes());
-            write(self, group, out);
+            Format::Json => json::write_groups(report, field, groups, out),
+            Format::Html => html::write(report, &self.origin(), Some((field, groups)), out),
+            Format::Prometheus => prometheus::write_groups(report, field, groups, out),
+            Format::Markdown => {
+                markdown::write(report, out);
+                markdown::write_groups(field, groups, out);
+            }
+            _ => {
+                write(self, report, out);
+                table::write_groups(field, groups, self.look(), out);
+            }
         }
     }
 
-    /// A row in CSV, else a line of JSON.
+    /// A line of JSON.
+    fn request(&self, report: &RequestReport, out: &mut Vec<u8>) {
+        json::write_request(report, out);
+    }
+
+    /// A row in CSV, gauges for Prometheus, else a line of JSON.
     fn window(&self, report: &WindowReport, out: &mut Vec<u8>) {
         match self.format {
             Format::Csv => csv::write_window(report, out),
+            Format::Prometheus => prometheus::write_window(report, out),
             _ => json::write_window(report, out),
         }
+    }
+}
+
+impl Style {
+    fn origin(&self) -> html::Origin<'_> {
+        html::Origin { input: &self.input, command: &self.command }
+    }
+
+    fn look(&self) -> table::Look {
+        let digits = if self.exact { Digits::All } else { Digits::Few };
+        table::Look::new(digits, self.width)
     }
 }
 
@@ -104,7 +132,7 @@ impl Format {
 pub fn write(style: &Style, report: &Report, out: &mut Vec<u8>) {
     match style.format {
         Format::Table => {
-            table::write(report, out);
+            table::write(report, style.look(), out);
             if let Some(canvas) = style.plot {
                 plot::write(report, canvas, out);
             }
@@ -113,7 +141,7 @@ pub fn write(style: &Style, report: &Report, out: &mut Vec<u8>) {
         Format::Csv => csv::write(report, out),
         Format::Markdown => markdown::write(report, out),
         Format::Prometheus => prometheus::write(report, out),
-        Format::Html => html::write(report, &style.input, None, out),
-        Format::Svg => svg::write(report, &style.input, out),
+        Format::Html => html::write(report, &style.origin(), None, out),
+        Format::Svg => curve_chart::write(report, &style.input, out),
     }
 }

@@ -1,8 +1,9 @@
 //! Charts drawn with characters, for a terminal.
 
-use crate::report::axis::{Axis, percent, short};
+use crate::report::axis::Axis;
 use crate::report::cells;
 use crate::report::curve::{Curve, INFINITE, Point};
+use crate::report::numbers::{bytes, percent, short};
 use crate::stats::{Bin, Report};
 
 /// A place for charts drawn with characters.
@@ -142,7 +143,8 @@ fn write_labels(labels: &[(f64, String)], columns: usize, unit: &str, out: &mut 
         free = start + label.len() + 2;
     }
     let line: String = line.iter().take(room).collect();
-    out.push_str(&format!("{:MARGIN$} {line}  {unit}\n", ""));
+    let line = format!("{:MARGIN$} {line}  {unit}", "");
+    out.push_str(&format!("{}\n", line.trim_end()));
 }
 
 /// The first policy as an area, the others as marks in front of it.
@@ -151,7 +153,8 @@ fn draw_curve(curve: &Curve, pen: &Pen, columns: usize, out: &mut String) {
     let x = Axis::log(from.fold(f64::INFINITY, f64::min), curve.largest());
     let y = Axis::up_to(curve.highest().max(1e-6), 4);
     let mut grid = Grid::new(columns, CURVE_ROWS);
-    let ceiling = grid.row(y.place(curve.infinite.rate));
+    let Some(infinite) = &curve.infinite else { return };
+    let ceiling = grid.row(y.place(infinite.rate));
     grid.cells[ceiling].fill(pen.ceiling);
     let capacity = |column: usize| x.at((column as f64 + 0.5) / columns as f64);
     for (index, line) in curve.lines.iter().enumerate() {
@@ -182,12 +185,12 @@ fn draw_curve(curve: &Curve, pen: &Pen, columns: usize, out: &mut String) {
     let mut names = Vec::new();
     for (index, line) in curve.lines.iter().enumerate() {
         let symbol = index.checked_sub(1).and_then(|mark| pen.marks.get(mark)).or(pen.fill.last());
-        names.push(format!("{} {}", symbol.copied().unwrap_or(' '), line.policy));
+        names.push(format!("{} {}", symbol.copied().unwrap_or(' '), line.name));
     }
     let estimate = if curve.is_estimate() { ", an estimate" } else { "" };
-    let bounds = if curve.has_bounds() && !curve.infinite.at_least { ", partly at least" } else { "" };
+    let bounds = if curve.has_bounds() && !infinite.at_least { ", partly at least" } else { "" };
     out.push_str(&format!("\nToken Hit Rate by cache capacity{estimate}{bounds}\n"));
-    names.push(format!("{0}{0} {INFINITE} {1}", pen.ceiling, rate(&curve.infinite)));
+    names.push(format!("{0}{0} {INFINITE} {1}", pen.ceiling, rate(infinite)));
     let mut legend = String::new();
     for name in names {
         let length = |text: &str| text.chars().count();
@@ -206,11 +209,11 @@ fn draw_curve(curve: &Curve, pen: &Pen, columns: usize, out: &mut String) {
     let ticks = x.ticks(columns / 9);
     let blocks: Vec<_> = ticks.iter().map(|&blocks| (x.place(blocks), short(blocks))).collect();
     write_labels(&blocks, columns, "blocks", out);
-    if let Some(gib) = curve.block_gib {
-        let axis = Axis::log(x.from() * gib, x.to() * gib);
-        let ticks = axis.ticks(columns / 9);
-        let labels: Vec<_> = ticks.iter().map(|&size| (axis.place(size), short(size))).collect();
-        write_labels(&labels, columns, "GiB", out);
+    if let Some(block) = curve.block_bytes {
+        let axis = Axis::log(x.from() * block, x.to() * block);
+        let ticks = axis.byte_ticks(columns / 12);
+        let labels: Vec<_> = ticks.iter().map(|&size| (axis.place(size), bytes(size as u128))).collect();
+        write_labels(&labels, columns, "", out);
     }
 }
 

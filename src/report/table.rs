@@ -1,90 +1,209 @@
-//! The text report: totals, then the reference's table of five rows.
+//! The text report: the answer in sentences, totals, then the reference's table of five rows.
 
-use crate::report::cells;
-use crate::stats::{Accuracy, Figure, HitRule, Report};
+use crate::error::printable;
+use crate::report::answer;
+use crate::report::cells::{self, Cells, Digits};
+use crate::report::groups;
+use crate::report::numbers::{rounded, time_unit};
+use crate::stats::{Accuracy, ArrivalFigures, Figure, GroupReport, HitRule, Report, Thrashing};
 
-/// Appends the report as text.
-pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
-    for (name, value) in totals(report) {
-        out.extend_from_slice(format!("{:<17}{value}\n", format!("{name}:")).as_bytes());
-    }
-    out.push(b'\n');
-    grid(&cells::lengths(report), out);
-    for table in cells::caches(report).into_iter().chain(cells::prefixes(report)) {
-        out.push(b'\n');
-        grid(&table, out);
+/// Columns that a table for people takes at most, and those that it takes in any case.
+const COLUMNS: (usize, usize) = (100, 60);
+
+/// How tables are written.
+#[derive(Clone, Copy)]
+pub(super) struct Look {
+    digits: Digits,
+    /// Columns that a table may take.
+    width: usize,
+}
+
+impl Look {
+    /// As wide as there is room, if that is known.
+    pub(super) fn new(digits: Digits, room: Option<usize>) -> Self {
+        let (most, least) = COLUMNS;
+        Self { digits, width: room.map_or(most, |room| room.clamp(least, most)) }
     }
 }
 
-fn totals(report: &Report) -> Vec<(&'static str, String)> {
+/// Appends the report as text.
+pub(super) fn write(report: &Report, look: Look, out: &mut Vec<u8>) {
+    let digits = look.digits;
+    let sentences = answer::sentences(report);
+    sentences.iter().for_each(|sentence| wrap(sentence, look.width, out));
+    if !sentences.is_empty() {
+        out.push(b'\n');
+    }
+    for (name, value) in totals(report, digits) {
+        out.extend_from_slice(format!("{:<17}{value}\n", format!("{name}:")).as_bytes());
+    }
+    let lengths = [cells::lengths(report, digits)].into_iter();
+    for table in lengths.chain(cells::caches(report, digits)).chain(cells::prefixes(report, digits)) {
+        out.push(b'\n');
+        draw(&table, look, out);
+    }
+}
+
+/// Appends what is to be said of the groups by the value of `field`, a row for each.
+pub(super) fn write_groups(field: &str, groups: &[GroupReport], look: Look, out: &mut Vec<u8>) {
+    for (title, table) in groups::tables(field, groups, look.digits, printable) {
+        out.extend_from_slice(format!("\n{}:\n", printable(&title)).as_bytes());
+        draw(&table, look, out);
+    }
+}
+
+/// A sentence in lines of at most so many columns.
+fn wrap(sentence: &str, columns: usize, out: &mut Vec<u8>) {
+    let mut column = 0;
+    for word in sentence.split(' ') {
+        let width = word.chars().count();
+        let fits = column + 1 + width <= columns;
+        let separator = if column == 0 {
+            ""
+        } else if fits {
+            " "
+        } else {
+            "\n  "
+        };
+        column = if fits { column + separator.len() + width } else { 2 + width };
+        out.extend_from_slice(separator.as_bytes());
+        out.extend_from_slice(word.as_bytes());
+    }
+    out.push(b'\n');
+}
+
+fn draw(table: &Cells, look: Look, out: &mut Vec<u8>) {
+    match look.digits {
+        Digits::All => grid(table, out),
+        Digits::Few => plain(table, look.width, out),
+    }
+}
+
+/// Draws columns side by side under a line, the first aligned left and the others right. What is too wide
+/// goes on below, with the first column again.
+fn plain(rows: &Cells, most: usize, out: &mut Vec<u8>) {
+    let columns = rows.first().map_or(0, Vec::len);
+    let length = |text: &str| text.chars().count();
+    let width = |c: usize| rows.iter().map(|row| length(&row[c])).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut from = 1;
+    loop {
+        let mut to = from;
+        let mut total = widths.first().copied().unwrap_or(0);
+        while to < columns && (to == from || total + 2 + widths[to] <= most) {
+            total += 2 + widths[to];
+            to += 1;
+        }
+        for (index, row) in rows.iter().enumerate() {
+            let mut line = format!("{:<1$}", row[0], widths[0]);
+            (from..to).for_each(|c| line.push_str(&format!("  {:>1$}", row[c], widths[c])));
+            out.extend_from_slice(line.trim_end().as_bytes());
+            out.push(b'\n');
+            if index == 0 {
+                out.extend_from_slice("-".repeat(total).as_bytes());
+                out.push(b'\n');
+            }
+        }
+        if to >= columns {
+            return;
+        }
+        out.push(b'\n');
+        from = to;
+    }
+}
+
+fn totals(report: &Report, digits: Digits) -> Vec<(&'static str, String)> {
     let mark = |accuracy| match accuracy {
         Accuracy::Neither => "about ",
         _ => cells::limit(accuracy, ">= ", "<= "),
     };
     let count = |value: u128, accuracy: Accuracy| {
-        let error = accuracy.standard_error().map_or_else(String::new, |error| format!(" +- {error:.0}"));
-        format!("{}{value}{error}", mark(accuracy))
+        let error = |error: f64| format!(" +- {}", digits.count(error.round() as u128));
+        let error = accuracy.standard_error().map_or_else(String::new, error);
+        format!("{}{}{error}", mark(accuracy), digits.count(value))
     };
     let blocks = |figure: &Figure<u64>| count(figure.value.into(), figure.accuracy);
     let rate = |figure: &Figure<Option<f64>>| {
         let text = match (figure.value, figure.accuracy.standard_error()) {
             (Some(rate), Some(error)) => format!("{rate:.6} +- {error:.6}"),
-            (Some(rate), None) => format!("{rate:?}"),
+            (Some(rate), None) => digits.real(rate),
             (None, _) => "-".into(),
         };
         format!("{}{text}", mark(figure.accuracy))
     };
-    let mut lines = vec![("Requests", report.requests.to_string())];
+    let mut lines = vec![("Requests", digits.count(report.requests))];
     if report.requests_without_ids > 0 {
-        let n = report.requests_without_ids;
+        let n = digits.count(report.requests_without_ids);
         lines.push(("Without ids", format!("{n} (counted in input and output length only)")));
     }
     lines.extend([
-        ("Block size", format!("{} tokens", report.block_size)),
-        ("Blocks", report.blocks.to_string()),
+        ("Block size", format!("{} tokens", digits.count(report.block_size))),
+        ("Blocks", digits.count(report.blocks)),
         ("Unique blocks", blocks(&report.unique_blocks)),
         ("Shared blocks", blocks(&report.shared_blocks)),
         ("Prefix groups", blocks(&report.prefix_groups)),
-        ("Input tokens", report.input_tokens.to_string()),
-        ("Output tokens", report.output_tokens.to_string()),
+        ("Input tokens", digits.count(report.input_tokens)),
+        ("Output tokens", digits.count(report.output_tokens)),
         ("Cached tokens", count(report.cached_tokens.value, report.cached_tokens.accuracy)),
         ("Token hit rate", rate(&report.token_hit_rate)),
         ("Block hit rate", rate(&report.block_hit_rate)),
     ]);
+    if let Some(recorded) = &report.recorded {
+        let (tokens, requests) = (digits.count(recorded.cached_tokens), digits.count(recorded.requests));
+        lines.push(("Recorded", format!("{tokens} cached tokens in {requests} requests")));
+    }
     if let Some(estimate) = &report.estimate {
-        let n = estimate.sampled_blocks;
+        let n = digits.count(estimate.sampled_blocks);
         lines.push(("Estimated", format!("from {n} blocks, with standard errors")));
     }
     if let Some(bound) = &report.bound {
         lines.push((
             "Forgotten",
-            format!("{} blocks, used least recently, for want of memory", bound.forgotten_blocks),
+            format!(
+                "{} blocks, used least recently, for want of memory",
+                digits.count(bound.forgotten_blocks)
+            ),
         ));
         if let Some(exact) = bound.exact_capacity_blocks {
-            lines.push(("Still exact", format!("LRU caches of at most {exact} blocks")));
+            lines.push(("Still exact", format!("LRU caches of at most {} blocks", digits.count(exact))));
         }
     }
     if let Some(error) = report.prefixes.as_ref().map(|p| p.error_tokens).filter(|&error| error > 0) {
-        lines.push(("Prefixes", format!("saved tokens may be {error} more")));
+        lines.push(("Prefixes", format!("saved tokens may be {} more", digits.count(error))));
     }
     if report.hit_rule == HitRule::Engine {
         lines.push(("Hits", "full blocks only, the last token always computed".into()));
     }
+    if let Some(inferred) = report.inferred_answers {
+        lines.push(("Answers", format!("of {inferred} requests inferred from prompts that quote them")));
+    }
+    lines.extend(Thrashing::all(report).map(|thrashing| ("Thrashing", thrashing.to_string())));
     if let Some(arrivals) = &report.arrivals {
-        lines.push(("Duration", format!("{:?} s", arrivals.duration_s)));
-        if let Some(mean) = arrivals.mean_rate {
-            let peak = arrivals.peak_rate;
-            lines.push(("Request rate", format!("{mean:.3}/s mean, {peak}/s peak")));
-        }
-        if let (Some(mean), Some(cv)) = (arrivals.interarrival_mean_ms, arrivals.interarrival_cv) {
-            lines.push(("Inter-arrival", format!("{mean:.3} ms mean, {cv:.3} coefficient of variation")));
-        }
-        if let Some(dispersion) = arrivals.dispersion_10s {
-            lines.push(("Dispersion", format!("{dispersion:.3} of the counts per 10 s")));
-        }
-        if arrivals.late > 0 {
-            lines.push(("Late records", arrivals.late.to_string()));
-        }
+        lines.extend(arrival_lines(arrivals, digits));
+    }
+    lines
+}
+
+fn arrival_lines(arrivals: &ArrivalFigures, digits: Digits) -> Vec<(&'static str, String)> {
+    let seconds = arrivals.duration_s;
+    let duration = match (digits, time_unit(seconds)) {
+        (Digits::All, _) => format!("{seconds:?} s"),
+        (Digits::Few, (_, 1.0)) => format!("{} s", rounded(seconds)),
+        (Digits::Few, (name, unit)) => format!("{} s ({:.1} {name})", rounded(seconds), seconds / unit),
+    };
+    let mut lines = vec![("Duration", duration)];
+    if let Some(mean) = arrivals.mean_rate {
+        let peak = digits.count(arrivals.peak_rate);
+        lines.push(("Request rate", format!("{mean:.3}/s mean, {peak}/s peak")));
+    }
+    if let (Some(mean), Some(cv)) = (arrivals.interarrival_mean_ms, arrivals.interarrival_cv) {
+        lines.push(("Inter-arrival", format!("{mean:.3} ms mean, {cv:.3} coefficient of variation")));
+    }
+    if let Some(dispersion) = arrivals.dispersion_10s {
+        lines.push(("Dispersion", format!("{dispersion:.3} of the counts per 10 s")));
+    }
+    if arrivals.late > 0 {
+        lines.push(("Late records", digits.count(arrivals.late)));
     }
     lines
 }
@@ -93,7 +212,7 @@ fn totals(report: &Report) -> Vec<(&'static str, String)> {
 fn grid(rows: &[Vec<String>], out: &mut Vec<u8>) {
     let columns = rows.first().map_or(0, Vec::len);
     let widths: Vec<usize> =
-        (0..columns).map(|c| rows.iter().map(|row| row[c].len()).max().unwrap_or(0)).collect();
+        (0..columns).map(|c| rows.iter().map(|row| row[c].chars().count()).max().unwrap_or(0)).collect();
     let rule = |out: &mut Vec<u8>| {
         for width in &widths {
             out.push(b'+');
@@ -104,7 +223,7 @@ fn grid(rows: &[Vec<String>], out: &mut Vec<u8>) {
     rule(out);
     for (index, row) in rows.iter().enumerate() {
         for (cell, width) in row.iter().zip(&widths) {
-            let space = width + 2 - cell.len();
+            let space = width + 2 - cell.chars().count();
             out.push(b'|');
             out.extend(std::iter::repeat_n(b' ', space / 2));
             out.extend_from_slice(cell.as_bytes());

@@ -2,13 +2,17 @@
 
 use crate::error::Invalid;
 use crate::record::Record;
+use crate::stats::cache::Caches;
 use crate::stats::distribution::Distribution;
+use crate::stats::engine::{Answers, EngineBlocks};
 use crate::stats::figures::{Report, RunningFigures, WindowFigures, WindowReport};
 use crate::stats::infinite::Lookup;
 use crate::stats::memory::State;
 use crate::stats::piece_row::PieceRow;
+use crate::stats::recorded::Recorded;
 use crate::stats::repeats::Repeats;
-use crate::stats::seen::{HitCount, Intake, Served};
+use crate::stats::requests::RequestReport;
+use crate::stats::seen::{HitCount, HitRule, Intake, Served};
 use crate::stats::statistic::Known;
 use crate::stats::statistics::{AnalysisOptions, Purpose, Statistics};
 
@@ -16,6 +20,21 @@ use crate::stats::statistics::{AnalysisOptions, Purpose, Statistics};
 pub struct Analysis {
     options: AnalysisOptions,
     pub(super) state: State,
+}
+
+/// What makes of records what the statistics ask for.
+fn intake(options: &AnalysisOptions, count: HitCount, statistics: &Statistics) -> Intake {
+    let caches = &options.caches;
+    let intake = Intake::new(count, caches.warmup, caches.answers);
+    if statistics.sample.is_some() {
+        return intake.sampled();
+    }
+    let is_engine = count.rule == HitRule::Engine;
+    let has_limits = caches.is_asked_for() && (is_engine || caches.has_engine());
+    let infers = is_engine && caches.answers == Answers::Inferred;
+    let has_sessions = caches.load.sessions;
+    let intake = if has_limits || infers { intake.with_engine(has_limits, has_sessions) } else { intake };
+    if statistics.caches.as_ref().is_some_and(Caches::wants_numbers) { intake.with_numbers() } else { intake }
 }
 
 impl Analysis {
@@ -39,9 +58,7 @@ impl Analysis {
     ) -> Self {
         let count = HitCount { block_size, rule: options.hit_rule };
         let statistics = Statistics::new(&Purpose { options: &options, count, distribution, budget });
-        let is_sampled = statistics.sample.is_some();
-        let wants_numbers = statistics.caches.is_some();
-        let intake = Intake::new(count, options.caches.warmup, is_sampled, wants_numbers);
+        let intake = intake(&options, count, &statistics);
         Self { state: State::new(intake, statistics, options.budget), options }
     }
 
@@ -69,6 +86,11 @@ impl Analysis {
     /// Which blocks occurred again, to which a piece of the trace adds at its end.
     pub(super) fn repeats(&mut self) -> &mut Repeats {
         &mut self.state.statistics.sharing.repeats
+    }
+
+    /// What the server recorded, to which a piece of the trace adds at its end.
+    pub(super) fn recorded(&mut self) -> &mut Recorded {
+        &mut self.state.statistics.recorded
     }
 
     /// The report on the open window if `next`, a record that is about to be added, is beyond it.
@@ -100,6 +122,19 @@ impl Analysis {
         WindowReport { window, running }
     }
 
+    /// There are no more requests: what is under way comes to its end.
+    pub fn finish(&mut self) {
+        if let Some(caches) = &mut self.state.statistics.caches {
+            caches.finish();
+        }
+    }
+
+    /// The hits of the next request in each cache, if asked for: once they are known, and those of all
+    /// requests before it have been taken.
+    pub fn take_request(&mut self) -> Option<RequestReport> {
+        self.state.statistics.caches.as_mut()?.take_request()
+    }
+
     /// All figures of what has been read so far. `percentiles` are in percent.
     pub fn report(&self, percentiles: &[f64]) -> Report {
         let mut report = Report {
@@ -107,6 +142,7 @@ impl Analysis {
             block_size: self.state.intake.count.block_size,
             hit_rule: self.options.hit_rule,
             bound: self.state.bound.clone(),
+            inferred_answers: self.state.intake.engine.as_ref().and_then(EngineBlocks::inferred),
             ..Report::default()
         };
         let known = Known {

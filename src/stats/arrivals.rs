@@ -121,6 +121,7 @@ impl Arrivals {
             interarrival_cv: mean.filter(|&m| m > 0.0).map(|m| deviation / m),
             dispersion_10s: self.dispersion(),
             late: self.late,
+            last_ms: self.now,
         })
     }
 }

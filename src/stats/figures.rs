@@ -43,6 +43,12 @@ pub struct Report {
     pub token_hit_rate: Figure<Option<f64>>,
     /// Blocks found in the infinite cache over all block references.
     pub block_hit_rate: Figure<Option<f64>>,
+    /// What the server's own cache served, as the records say; absent where none does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<RecordedFigures>,
+    /// Requests whose answers are inferred from prompts that quote them, if that is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inferred_answers: Option<u64>,
     /// When requests arrive; absent in a trace without timestamps.
     pub arrivals: Option<ArrivalFigures>,
     /// Prompt length, in tokens.
@@ -66,6 +72,10 @@ pub struct Report {
     /// The smallest caches that reach a share of the infinite cache's hits, one row per share asked for.
     #[serde(rename = "target", skip_serializing_if = "Figure::is_empty")]
     pub targets: Figure<Vec<TargetRow>>,
+    /// The smallest cache with the share of the infinite cache's hits that an answer in words names, if that
+    /// is asked for.
+    #[serde(skip)]
+    pub enough: Figure<Option<TargetRow>>,
     /// One row per time to live asked for.
     #[serde(rename = "ttl", skip_serializing_if = "Figure::is_empty")]
     pub ttls: Figure<Vec<TtlRow>>,
@@ -111,6 +121,20 @@ impl Report {
     }
 }
 
+/// What the server recorded of its own cache.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct RecordedFigures {
+    /// Requests whose record says what was cached.
+    pub requests: u64,
+    /// Prompt tokens of these, as the server counted them.
+    pub input_tokens: u128,
+    /// Those that the server found in its cache.
+    pub cached_tokens: u128,
+    /// Cached over input tokens.
+    pub token_hit_rate: Option<f64>,
+}
+
 /// Figures of the arrivals of a trace.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
@@ -132,6 +156,9 @@ pub struct ArrivalFigures {
     pub dispersion_10s: Option<f64>,
     /// Records stamped earlier than one before them.
     pub late: u64,
+    /// The latest timestamp, in milliseconds.
+    #[serde(skip)]
+    pub last_ms: f64,
 }
 
 /// The shared prefixes that saved most.

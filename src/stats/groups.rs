@@ -115,6 +115,11 @@ impl Groups {
         Ok(())
     }
 
+    /// There are no more requests.
+    pub fn finish(&mut self) {
+        self.all_mut().for_each(Analysis::finish);
+    }
+
     fn count_bytes(&mut self) {
         self.bytes = self.all_mut().map(|analysis| analysis.state.bytes_with_recency().growing()).sum();
         let values: usize = self.groups.iter().map(|(value, _)| value_bytes(value)).sum();

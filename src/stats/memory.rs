@@ -1,8 +1,10 @@
 //! The memory limit: when blocks are forgotten, and which ones.
 
+use crate::blocks::BlockNumber;
 use crate::error::Invalid;
 use crate::record::Record;
 use crate::stats::cache::Caches;
+use crate::stats::engine::EngineBlocks;
 use crate::stats::recency::{Kept, Recency};
 use crate::stats::seen::{Cached, Intake, Served};
 use crate::stats::statistic::{Bytes, Forgetting};
@@ -55,6 +57,7 @@ impl State {
     pub(super) fn bytes(&self) -> Bytes {
         let mut bytes = self.statistics.bytes();
         bytes.blocks += self.intake.cache.numbering().bytes();
+        bytes.blocks += self.intake.engine.as_ref().map_or(0, EngineBlocks::bytes);
         bytes.blocks += self.recency.as_ref().map_or(0, |_| Recency::bytes_for(self.intake.len()));
         bytes
     }
@@ -69,7 +72,7 @@ impl State {
     #[inline]
     pub(super) fn bytes_with_recency(&self) -> Bytes {
         let mut bytes = self.bytes();
-        if self.statistics.caches.is_none() && self.recency.is_none() {
+        if !self.caches_know_uses() && self.recency.is_none() {
             bytes.blocks += Recency::bytes_for(self.intake.len());
         }
         bytes
@@ -92,10 +95,10 @@ impl State {
     /// # Errors
     /// When it cannot.
     pub(super) fn can_forget(&self, budget: usize, simulated: usize) -> Result<(), Invalid> {
-        if self.statistics.caches.as_ref().is_some_and(Caches::needs_all_blocks) {
-            return Err(Invalid::over_limit(
-                "`policy` opt needs all of the trace, which is more than `max_memory`",
-            ));
+        if let Some(policy) = self.statistics.caches.as_ref().and_then(Caches::needs_all_blocks) {
+            let name = policy.name();
+            let message = format!("`policy` {name} needs all of the trace, which is more than `max_memory`");
+            return Err(Invalid::over_limit(message));
         }
         if simulated > budget / 2 {
             return Err(Invalid::over_limit("the caches of `policy` hold more than `max_memory`"));
@@ -103,9 +106,14 @@ impl State {
         Ok(())
     }
 
+    /// Whether the stack of the caches knows when each block was used last, by its number.
+    fn caches_know_uses(&self) -> bool {
+        self.statistics.caches.as_ref().is_some_and(|caches| !caches.names_blocks())
+    }
+
     /// From now on, remembers which blocks are used.
     pub(super) fn note_recency(&mut self) {
-        if self.statistics.caches.is_none() {
+        if !self.caches_know_uses() {
             let blocks = self.intake.len();
             self.recency.get_or_insert_with(|| Recency::new(blocks));
         }
@@ -120,6 +128,7 @@ impl State {
         let too_many = bytes.total() - bytes.log > budget / 4 * 3;
         let kept = self.keep(if too_many { all / 2 } else { all } as usize, too_many);
         let blocks = kept.as_ref().map_or(all, Kept::len);
+        let named = self.keep_names(too_many);
         let numbering = self.intake.cache.numbering();
         self.statistics.forget(&Forgetting { kept: kept.as_ref(), blocks, numbering });
         if let Some(kept) = &kept {
@@ -129,7 +138,8 @@ impl State {
         bound.settled_requests = self.statistics.totals.requests;
         if too_many {
             let exact = bound.exact_capacity_blocks.unwrap_or(u64::MAX);
-            bound.exact_capacity_blocks = Some(exact.min(u64::from(blocks)));
+            let held = named.map_or(blocks, |named| named.min(blocks));
+            bound.exact_capacity_blocks = Some(exact.min(u64::from(held)));
             bound.forgotten_blocks += u64::from(all - blocks);
         }
         let mut marked = Report::default();
@@ -139,12 +149,27 @@ impl State {
 
     /// Keeps the `keep` blocks used most recently. `None` if all stay as they are.
     fn keep(&mut self, keep: usize, too_many: bool) -> Option<Kept> {
-        match (&mut self.statistics.caches, &mut self.recency) {
+        let by_number = self.statistics.caches.as_mut().filter(|caches| !caches.names_blocks());
+        match (by_number, &mut self.recency) {
             // Even if no block goes, requests that used none last need no place in the stack.
             (Some(caches), _) => Some(caches.retain(keep)),
             (None, Some(recency)) if too_many => Some(recency.retain(keep)),
             _ => None,
         }
+    }
+
+    /// The same for the names of blocks; how many are kept, if there are names.
+    fn keep_names(&mut self, too_many: bool) -> Option<BlockNumber> {
+        let engine = self.intake.engine.as_mut()?;
+        let all = engine.len();
+        let keep = if too_many { all / 2 } else { all };
+        let kept = match self.statistics.caches.as_mut().filter(|caches| caches.names_blocks()) {
+            Some(caches) => caches.retain(keep as usize),
+            // Without a stack nobody knows the last uses: the oldest blocks go.
+            None => Kept::of(all - keep..all, all as usize),
+        };
+        engine.retain(&kept);
+        Some(kept.len())
     }
 }
 

@@ -11,6 +11,7 @@ mod bitmap;
 mod cache;
 mod correlation;
 mod distribution;
+mod engine;
 mod fenwick;
 mod figures;
 mod groups;
@@ -22,8 +23,10 @@ mod pieces;
 mod prefixes;
 mod rates;
 mod recency;
+mod recorded;
 mod repeats;
 mod request_log;
+mod requests;
 mod run;
 mod sample;
 mod seen;
@@ -31,26 +34,32 @@ mod sharing;
 mod statistic;
 mod statistics;
 mod summary;
+mod thrashing;
 mod timeline;
 mod totals;
 mod window;
 
 pub use accuracy::{Accuracy, Figure};
 pub use analysis::Analysis;
-pub use cache::{CacheFigures, CacheOptions, CapacityRow, Hits, Policy, TargetRow, TtlRow};
+pub use cache::{
+    CacheFigures, CacheOptions, CapacityRow, Hits, Load, LoadFigures, Policy, Service, TargetRow, TtlRow,
+};
 pub use correlation::Correlations;
 pub use distribution::{Distribution, EXACT_BELOW};
+pub use engine::Answers;
 pub use figures::{
-    ArrivalFigures, Bound, Bucket, PrefixFigures, PrefixRow, Report, RunningFigures, SampleFigures,
-    StandardErrors, TimelineFigures, WindowFigures, WindowReport,
+    ArrivalFigures, Bound, Bucket, PrefixFigures, PrefixRow, RecordedFigures, Report, RunningFigures,
+    SampleFigures, StandardErrors, TimelineFigures, WindowFigures, WindowReport,
 };
 pub use groups::{GroupReport, Groups, MAX_GROUPS};
 pub use infinite::{InfiniteCache, Lookup};
 pub use pieces::{Merger, PartialWriter, Piece};
 pub use rates::RateDistribution;
+pub use requests::RequestReport;
 pub use run::{Capacity, Mode, Render, Task, Warmup, run};
 pub use seen::{HitRule, Served};
 pub use statistics::AnalysisOptions;
 pub use summary::{Bin, Summary, percentile_name};
+pub use thrashing::Thrashing;
 pub use timeline::TIME_BUCKETS;
 pub use window::WindowSize;

@@ -14,7 +14,7 @@
 //! * `{"requests":12031,"repeated":[14,2,...],"restarted":[0,2,...]}`: alternately how many of the new
 //!   blocks to pass over and how many occurred again, in the order in which they were introduced; and
 //!   how many to pass over and how often the next one started a request that did not introduce it,
-//!   where 2 is twice or more.
+//!   where 2 is twice or more; and `recorded`, the sums of what the server recorded, if it did.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,7 @@ use crate::record::scan::Scanner;
 use crate::record::{MAX_BLOCK_SIZE, Record};
 use crate::stats::infinite::InfiniteCache;
 use crate::stats::piece_row::{Before, IdRun, PieceRow};
+use crate::stats::recorded::Recorded;
 use crate::stats::repeats::{Repeats, Restarts};
 use crate::stats::{Analysis, AnalysisOptions};
 
@@ -51,6 +52,8 @@ struct Trailer {
     requests: u64,
     repeated: Vec<u32>,
     restarted: Vec<u32>,
+    #[serde(default, skip_serializing_if = "Recorded::is_empty")]
+    recorded: Recorded,
 }
 
 impl Trailer {
@@ -72,7 +75,12 @@ impl Trailer {
         };
         let (repeated, restarted) = (list(b",\"repeated\":[")?, list(b",\"restarted\":[")?);
         scanner.pass(b'}')?;
-        (start && scanner.at_end()).then_some(Self { requests, repeated, restarted })
+        (start && scanner.at_end()).then_some(Self {
+            requests,
+            repeated,
+            restarted,
+            recorded: Recorded::default(),
+        })
     }
 }
 
@@ -85,6 +93,7 @@ pub struct PartialWriter {
     requests: u64,
     before: Before,
     row: PieceRow,
+    recorded: Recorded,
 }
 
 impl PartialWriter {
@@ -98,6 +107,7 @@ impl PartialWriter {
             requests: 0,
             before: Before::default(),
             row: PieceRow::default(),
+            recorded: Recorded::default(),
         }
     }
 
@@ -125,6 +135,9 @@ impl PartialWriter {
         self.row.timestamp = record.timestamp;
         self.row.write(&self.before, out);
         self.before.pass(&self.row);
+        if let Some((input_length, cached_tokens)) = record.recorded() {
+            self.recorded.count(input_length, cached_tokens);
+        }
         Ok(())
     }
 
@@ -180,7 +193,8 @@ impl PartialWriter {
             restarted.extend([block - next, if times == Restarts::Once { 1 } else { 2 }]);
             next = block + 1;
         }
-        write_line(&Trailer { requests: self.requests, repeated, restarted }, out);
+        let recorded = self.recorded;
+        write_line(&Trailer { requests: self.requests, repeated, restarted, recorded }, out);
     }
 }
 
@@ -354,6 +368,7 @@ impl Merger {
         if trailer.repeated.len() % 2 == 1 || trailer.restarted.len() % 2 == 1 {
             return Err(Invalid::malformed("repeated, restarted: expected pairs"));
         }
+        analysis.recorded().merge(trailer.recorded);
         let more = || Invalid::conflict("repeated, restarted: more blocks than the piece has");
         let mut blocks = Blocks::of(&piece.numbers);
         for pair in trailer.repeated.chunks_exact(2) {

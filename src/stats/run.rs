@@ -7,7 +7,9 @@ use super::cache::CacheOptions;
 use super::figures::{Report, WindowReport};
 use super::groups::{GroupReport, Groups};
 use super::pieces::{Merger, PartialWriter, Piece};
+use super::requests::RequestReport;
 use super::statistics::AnalysisOptions;
+use super::thrashing::Thrashing;
 use super::window::WindowSize;
 use crate::error::{Error, Result};
 use crate::io::{Input, InputOptions, Observer, Output};
@@ -25,6 +27,8 @@ pub struct Task {
     pub input: InputOptions,
     /// Where the output goes; standard output if absent.
     pub output: Option<PathBuf>,
+    /// Whether each report of several replaces the one before, instead of following it.
+    pub replaces: bool,
     /// What is written.
     pub mode: Mode,
     /// Tokens per block; if absent, what the records state.
@@ -46,6 +50,7 @@ impl Task {
             files,
             input: InputOptions::default(),
             output: None,
+            replaces: false,
             mode: Mode::Report { every: None, by: None },
             block_size: None,
             percentiles: vec![50.0, 90.0, 99.0],
@@ -67,6 +72,8 @@ pub enum Mode {
         /// Also on the requests with each value of this field.
         by: Option<String>,
     },
+    /// The hits of each request in each cache.
+    Requests,
     /// The figures of each window of this size.
     Windows(WindowSize),
     /// The state of one piece of a trace, to be merged with others; where it is in the trace, if known.
@@ -81,6 +88,8 @@ pub enum Mode {
 pub enum Capacity {
     /// In blocks.
     Blocks(u64),
+    /// In tokens, as engines state it: whole blocks of them count.
+    Tokens(u64),
     /// In bytes of KV cache, which needs [`CacheOptions::kv_bytes_per_token`].
     Bytes(u64),
 }
@@ -110,6 +119,9 @@ pub trait Render {
     /// is of the requests that have no group.
     fn groups(&self, report: &Report, field: &str, groups: &[GroupReport], out: &mut Vec<u8>);
 
+    /// Appends the hits of a request.
+    fn request(&self, report: &RequestReport, out: &mut Vec<u8>);
+
     /// Appends the figures of a window.
     fn window(&self, report: &WindowReport, out: &mut Vec<u8>);
 }
@@ -121,7 +133,7 @@ pub trait Render {
 /// written; and figures that mean nothing for this trace.
 pub fn run(task: Task, style: &dyn Render, observer: &mut dyn Observer) -> Result<()> {
     match task.mode {
-        Mode::Report { .. } | Mode::Windows(_) => analyse(&task, style, observer),
+        Mode::Report { .. } | Mode::Requests | Mode::Windows(_) => analyse(&task, style, observer),
         Mode::Piece(piece) => write_piece(&task, piece, observer),
         Mode::Merge => merge(&task, style, observer),
     }
@@ -131,7 +143,7 @@ fn analyse(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Resu
     let warmup = task.warmup_requests()?;
     let mut reader = task.open()?;
     observer.begin(reader.input().total_size());
-    let mut output = Output::create(task.output.as_deref())?;
+    let mut output = Output::named(task.output.as_deref())?;
     let mut running = Running::new(task, warmup);
     let ended = loop {
         let more = reader.advance(|status| {
@@ -139,7 +151,12 @@ fn analyse(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Resu
             output.flush()
         });
         match more {
-            Ok(true) => running.add(&reader, style, output.buffer())?,
+            Ok(true) => {
+                running.add(&reader, style, output.buffer())?;
+                if task.replaces && !output.buffer().is_empty() {
+                    std::mem::replace(&mut output, Output::named(task.output.as_deref())?).finish()?;
+                }
+            }
             Ok(false) => break Ok(()),
             // The report of what has been read is still owed.
             Err(signal @ Error::Signal(_)) => break Err(signal),
@@ -195,6 +212,11 @@ impl<'a> Running<'a> {
             style.window(&window, out);
         }
         analysis.add(record).map_err(|message| reader.input().error(message))?;
+        if self.task.mode == Mode::Requests {
+            while let Some(row) = analysis.take_request() {
+                style.request(&row, out);
+            }
+        }
         if let Some(field) = self.by {
             let value = general::field(reader.line(), field);
             self.has_field |= value.is_some();
@@ -212,12 +234,16 @@ impl<'a> Running<'a> {
 
     /// Writes what is left to be written at the end.
     fn finish(&mut self, style: &dyn Render, mut output: Output, observer: &mut dyn Observer) -> Result<()> {
-        let analysis = self.analysis.take().unwrap_or_else(|| {
+        let mut analysis = self.analysis.take().unwrap_or_else(|| {
             let block_size = self.task.empty_block_size();
             Analysis::new(block_size, self.task.analysis_options(block_size, self.warmup))
         });
         if self.requests > 0 && !analysis.has_times() {
             self.task.refuse_spans_of_time()?;
+        }
+        analysis.finish();
+        while let Some(row) = analysis.take_request() {
+            style.request(&row, output.buffer());
         }
         if let Some(window) = analysis.last_window() {
             style.window(&window, output.buffer());
@@ -225,7 +251,19 @@ impl<'a> Running<'a> {
         let is_reported =
             self.every.is_some_and(|every| self.requests > 0 && self.requests.is_multiple_of(every));
         if is_reported || matches!(self.task.mode, Mode::Windows(_)) {
+            if self.task.replaces && output.buffer().is_empty() {
+                output.abandon();
+                return Ok(());
+            }
             return output.finish();
+        }
+        if self.task.mode == Mode::Requests {
+            output.finish()?;
+            note(self.task, &analysis.report(&self.task.percentiles), observer);
+            return Ok(());
+        }
+        if let Some(groups) = &mut self.groups {
+            groups.finish();
         }
         let groups = self.by.map(|field| (field, self.groups.as_ref()));
         report(self.task, &analysis, groups, style, output, observer)
@@ -241,7 +279,7 @@ impl<'a> Running<'a> {
 fn write_piece(task: &Task, piece: Option<Piece>, observer: &mut dyn Observer) -> Result<()> {
     let mut reader = task.open()?;
     observer.begin(reader.input().total_size());
-    let mut output = Output::create(task.output.as_deref())?;
+    let mut output = Output::named(task.output.as_deref())?;
     let new =
         |block_size, out: &mut Vec<u8>| PartialWriter::new(block_size, piece, task.analysis.budget, out);
     let mut writer = None;
@@ -271,7 +309,7 @@ fn merge(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Result
     // Without a line of a piece the figures would be wrong.
     let mut input = Input::new(&task.files, InputOptions { skip_invalid: false, ..task.input.clone() })?;
     observer.begin(input.total_size());
-    let output = Output::create(task.output.as_deref())?;
+    let output = Output::named(task.output.as_deref())?;
     let mut merger = Merger::new(task.analysis.clone());
     while merger.advance(&mut input, |status| {
         observer.progress(status);
@@ -321,16 +359,35 @@ fn note(task: &Task, figures: &Report, observer: &mut dyn Observer) {
             "{late}: figures of arrivals and hits are those of this order (see trace-cat `sort`)"
         ));
     }
+    note_engines(figures, observer);
     let expires = !task.analysis.caches.ttls.is_empty();
     if expires && figures.arrivals.as_ref().is_none_or(|a| a.requests < figures.requests) {
         observer.note("`ttl` counts requests without a timestamp at the time of the one before");
     }
 }
 
+/// Says which requests engines refuse, and which of their caches thrash.
+fn note_engines(figures: &Report, observer: &mut dyn Observer) {
+    let rows = figures.caches.iter().flat_map(|caches| &caches.capacity);
+    for row in rows.clone().filter(|row| row.refused_requests.is_some_and(|refused| refused > 0)) {
+        let (refused, blocks, policy) = (row.refused_requests.unwrap_or(0), row.capacity_blocks, row.policy);
+        observer.note(&format!(
+            "{refused} of {} requests need more than {blocks} blocks: refused by `policy` {policy}, and in none of its figures",
+            figures.requests
+        ));
+    }
+    for thrashing in Thrashing::all(figures) {
+        observer.note(&thrashing.to_string());
+    }
+}
+
 impl Task {
     fn open(&self) -> Result<TraceReader> {
         let input = Input::new(&self.files, self.input.clone())?;
-        Ok(TraceReader::new(input, Some(Format::Mooncake), self.block_size))
+        let reader = TraceReader::new(input, Some(Format::Mooncake), self.block_size);
+        let max_bytes = self.analysis.budget.unwrap_or(usize::MAX);
+        let has_sessions = self.analysis.caches.load.sessions;
+        Ok(if has_sessions { reader.with_sessions(max_bytes) } else { reader })
     }
 
     /// The block size of a trace without records.
@@ -357,13 +414,16 @@ impl Task {
     /// Refuses caches that cannot hold a block, now that the size of one is known.
     fn check_capacities(&self, block_size: u64) -> Result<()> {
         let block = self.block_bytes(block_size);
-        let small = |capacity: &&Capacity| matches!(capacity, Capacity::Bytes(bytes) if *bytes < block);
-        match self.capacities.iter().find(small) {
-            Some(Capacity::Bytes(bytes)) => Err(Error::Usage(format!(
-                "`capacity`: {bytes} bytes hold no block of {block_size} tokens, which is {block} bytes"
-            ))),
-            _ => Ok(()),
-        }
+        let small = self.capacities.iter().find_map(|capacity| match *capacity {
+            Capacity::Bytes(bytes) if bytes < block => {
+                Some(format!("{bytes} bytes hold no block of {block_size} tokens, which is {block} bytes"))
+            }
+            Capacity::Tokens(tokens) if tokens < block_size => {
+                Some(format!("{tokens} tokens are no block, which has {block_size}"))
+            }
+            _ => None,
+        });
+        small.map_or(Ok(()), |message| Err(Error::Usage(format!("`capacity`: {message}"))))
     }
 
     /// What is analysed, now that the block size is known.
@@ -371,6 +431,7 @@ impl Task {
         let block_bytes = self.block_bytes(block_size);
         let blocks = |&capacity: &Capacity| match capacity {
             Capacity::Blocks(blocks) => blocks,
+            Capacity::Tokens(tokens) => tokens / block_size,
             Capacity::Bytes(bytes) => bytes / block_bytes,
         };
         let capacities = self.capacities.iter().map(blocks).collect();
@@ -393,6 +454,7 @@ impl Task {
                 needs("`window` of a span needs times (of requests, as 1000, it needs none)")
             }
             _ if !self.analysis.caches.ttls.is_empty() => needs("`ttl` needs times"),
+            _ if self.analysis.caches.load.service.is_some() => needs("`service` needs times"),
             _ => Ok(()),
         }
     }

@@ -391,6 +391,8 @@ impl Sample {
         // A ratio may come out a little above one.
         let hits_of_all = Hits { hit_tokens: (hits.value.round() as u128).min(tokens), tokens };
         CapacityRow {
+            refused_requests: None,
+            load: None,
             policy,
             capacity_blocks: capacity,
             capacity_bytes: self.options.bytes(capacity, self.count.block_size),
@@ -445,6 +447,7 @@ impl Statistic for Sample {
         if self.options.is_asked_for() {
             report.caches = Some(self.caches());
             report.targets.value = self.options.targets.iter().map(|&share| self.target(share)).collect();
+            report.enough.value = self.options.enough.map(|share| self.target(share));
         }
         report.estimate = Some(SampleFigures {
             sampled_blocks: self.entries.len() as u64,

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::blocks::BlockNumber;
 use crate::error::Invalid;
 use crate::record::Record;
+use crate::stats::engine::{Answers, EngineBlocks, EngineRequest};
 use crate::stats::infinite::{InfiniteCache, Lookup};
 use crate::stats::piece_row::PieceRow;
 
@@ -47,12 +48,18 @@ impl HitCount {
 /// A request as every statistic sees it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen<'a> {
+    /// Its number, from 0.
+    pub(super) index: u64,
     /// Line of its record; 0 if there is none.
     pub(super) line: u64,
+    /// Its session, where that was asked for.
+    pub(super) session: Option<u64>,
     /// Prompt tokens.
     pub(super) input_length: u64,
     /// Generated tokens.
     pub(super) output_length: Option<u64>,
+    /// Prompt tokens as the server counted them, and how many of them it found in its cache.
+    pub(super) recorded: Option<(u64, u64)>,
     /// Arrival as it is recorded, in milliseconds.
     pub(super) timestamp: Option<f64>,
     /// Trace time: the largest timestamp so far, 0 before the first.
@@ -67,6 +74,8 @@ pub(super) struct Seen<'a> {
     pub(super) numbers: &'a [BlockNumber],
     /// What the infinite cache has of it, unless it has no ids or only a sample of the blocks is kept.
     pub(super) cached: Option<Cached<'a>>,
+    /// What an engine computes for it, if a statistic asked for that and it has ids.
+    pub(super) engine: Option<EngineRequest<'a>>,
 }
 
 /// The part of a request that an infinite cache serves.
@@ -109,24 +118,46 @@ pub(super) struct Intake {
     /// Whether some statistic needs the number of every block.
     wants_numbers: bool,
     pub(super) cache: InfiniteCache,
+    /// Names of blocks as engines compute them, from when on they make a difference.
+    pub(super) engine: Option<EngineBlocks>,
+    answers: Answers,
     numbers: Vec<BlockNumber>,
     requests: u64,
     now: Option<f64>,
 }
 
 impl Intake {
-    /// Nothing has been seen yet.
-    pub(super) fn new(count: HitCount, warmup: u64, is_sampled: bool, wants_numbers: bool) -> Self {
+    /// Nothing has been seen yet. `answers` says what engines know of them.
+    pub(super) fn new(count: HitCount, warmup: u64, answers: Answers) -> Self {
         Self {
             count,
             warmup,
-            is_sampled,
-            wants_numbers,
+            is_sampled: false,
+            wants_numbers: false,
             cache: InfiniteCache::default(),
+            engine: None,
+            answers,
             numbers: Vec::new(),
             requests: 0,
             now: None,
         }
+    }
+
+    /// The same for a sample of the blocks.
+    pub(super) fn sampled(self) -> Self {
+        Self { is_sampled: true, ..self }
+    }
+
+    /// The same with the number of every block.
+    pub(super) fn with_numbers(self) -> Self {
+        Self { wants_numbers: true, ..self }
+    }
+
+    /// The same with what an engine computes for each request. `has_room` says whether its cache has limits,
+    /// `has_sessions` whether the sessions of requests make a difference.
+    pub(super) fn with_engine(self, has_room: bool, has_sessions: bool) -> Self {
+        let engine = EngineBlocks::new(self.count.block_size, self.answers, has_room);
+        Self { engine: Some(if has_sessions { engine.with_sessions() } else { engine }), ..self }
     }
 
     /// Takes the next record.
@@ -136,18 +167,23 @@ impl Intake {
     #[inline(always)]
     pub(super) fn record<'a>(&'a mut self, record: &'a Record) -> Result<Seen<'a>, Invalid> {
         let seen = self.begin(record.input_length, record.output_length, record.timestamp);
-        let Some(ids) = record.ids() else { return Ok(Seen { line: record.line, ..seen }) };
+        let seen = Seen { line: record.line, session: record.session, recorded: record.recorded(), ..seen };
+        let Some(ids) = record.ids() else { return Ok(seen) };
         let mut cached = None;
+        if record.has_output_ids && self.engine.is_none() {
+            self.note_answers(record);
+        }
+        let engine = self.engine.as_mut().map(|engine| engine.request(record)).transpose()?;
         self.numbers.clear();
         if !self.is_sampled {
             let lookup = self.cache.request(ids)?;
             if self.wants_numbers {
                 self.numbers.extend(lookup.runs.iter().flat_map(|run| run.blocks()));
             }
-            cached = Some(of(lookup, self.count, record.input_length));
+            cached = Some(of(lookup, self.count, record.input_length, engine.as_ref()));
         }
         let blocks = Some(ids.len() as u32);
-        Ok(Seen { line: record.line, blocks, ids, numbers: &self.numbers, cached, ..seen })
+        Ok(Seen { blocks, ids, numbers: &self.numbers, cached, engine, ..seen })
     }
 
     /// Takes the next request of a piece of the trace.
@@ -160,8 +196,21 @@ impl Intake {
         let Some(blocks) = row.n else { return Ok(seen) };
         let ids = row.new.iter().map(|run| (run.0, run.1));
         let lookup = self.cache.request_of_piece(blocks, ids, |index| row.position(index, blocks))?;
-        let cached = Some(of(lookup, self.count, row.input_length));
+        let cached = Some(of(lookup, self.count, row.input_length, None));
         Ok(Seen { blocks: Some(blocks), cached, ..seen })
+    }
+
+    /// From the first answer on whose blocks are known, engines find what others do not.
+    #[cold]
+    fn note_answers(&mut self, record: &Record) {
+        let makes_a_difference = self.count.rule == HitRule::Engine
+            && self.answers != Answers::Ignored
+            && !self.is_sampled
+            && !record.output_hash_ids.is_empty();
+        if makes_a_difference {
+            let numbering = self.cache.numbering().clone();
+            self.engine = Some(EngineBlocks::after(numbering, self.count.block_size, self.answers));
+        }
     }
 
     #[inline(always)]
@@ -176,9 +225,12 @@ impl Intake {
             self.now = Some(self.now.map_or(timestamp, |now| now.max(timestamp)));
         }
         Seen {
+            index: self.requests - 1,
             line: 0,
+            session: None,
             input_length,
             output_length,
+            recorded: None,
             timestamp,
             now: self.now.unwrap_or(0.0),
             is_measured: self.requests > self.warmup,
@@ -186,6 +238,7 @@ impl Intake {
             ids: &[],
             numbers: &[],
             cached: None,
+            engine: None,
         }
     }
 
@@ -207,7 +260,11 @@ impl Intake {
     }
 }
 
-fn of(lookup: Lookup<'_>, count: HitCount, length: u64) -> Cached<'_> {
-    let blocks = u32::try_from(count.limit(length)).map_or(lookup.known, |limit| lookup.known.min(limit));
+fn of<'a>(lookup: Lookup<'a>, count: HitCount, length: u64, engine: Option<&EngineRequest>) -> Cached<'a> {
+    let known = match engine {
+        Some(engine) if count.rule == HitRule::Engine => engine.known,
+        _ => lookup.known,
+    };
+    let blocks = u32::try_from(count.limit(length)).map_or(known, |limit| known.min(limit));
     Cached { lookup, blocks, tokens: (u64::from(blocks) * count.block_size).min(length) }
 }

@@ -6,6 +6,7 @@ use crate::stats::cache::{CacheOptions, Caches};
 use crate::stats::distribution::Distribution;
 use crate::stats::lengths::Lengths;
 use crate::stats::prefixes::Prefixes;
+use crate::stats::recorded::Recorded;
 use crate::stats::sample::Sample;
 use crate::stats::seen::{HitCount, HitRule, Seen};
 use crate::stats::sharing::Sharing;
@@ -111,6 +112,7 @@ statistics! { |purpose|
     totals: Totals = Totals::default(),
     lengths: Lengths = Lengths::new(purpose.distribution, purpose.budget),
     arrivals: Arrivals = Arrivals::default(),
+    recorded: Recorded = Recorded::default(),
     sharing: Sharing =
         Sharing::new(purpose.count.block_size, purpose.options.window.is_none(), purpose.distribution),
     prefixes: Option<Prefixes> =

@@ -7,6 +7,7 @@ use super::forest::Forest;
 use super::sessions::SessionsModel;
 use super::tree::TreeModel;
 use super::write::WriteOptions;
+use crate::record::DEFAULT_BLOCK_SIZE;
 
 /// How a trace is modelled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,7 +115,7 @@ impl Model {
         WriteOptions {
             has_ids: self.header.has_ids,
             block_size: self.header.block_size,
-            states_block_size: self.header.states_block_size,
+            states_block_size: self.header.states_block_size || self.header.block_size != DEFAULT_BLOCK_SIZE,
             ..WriteOptions::default()
         }
     }

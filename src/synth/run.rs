@@ -115,7 +115,7 @@ pub fn run(task: Task, observer: &mut dyn Observer) -> Result<Option<String>> {
     if let Some(path) = &task.save_model {
         save(&model, path)?;
     }
-    let mut output = Output::create(task.output.as_deref())?;
+    let mut output = Output::named(task.output.as_deref())?;
     let mut synthetic = original.as_ref().map(|_| Figures::new(model.block_size(), model.has_ids()));
     if let Err(error) = generate(task, model, &mut output, synthetic.as_mut()) {
         output.abandon();

@@ -14,19 +14,20 @@
 //! so the tokens of a chat are the tokens of its turns, one after the other, then those of the
 //! invitation: the past of a growing chat need not be tokenised again for each request.
 
-use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 use crate::error::Invalid;
 use crate::record::json::RawObject;
 use crate::record::prompt::{Message, is_string, list, string};
+use crate::record::raw::Json;
 
 /// One turn of a chat.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Turn {
+pub struct Turn<'a> {
     /// Who speaks: `system`, `user`, `assistant`, `tools`, or any other name.
-    pub role: String,
+    pub role: Cow<'a, str>,
     /// What is said.
-    pub text: String,
+    pub text: Cow<'a, str>,
 }
 
 /// What asks the assistant for the next turn, at the end of a prompt.
@@ -35,19 +36,23 @@ pub const INVITATION: &str = "<|im_start|>assistant\n";
 /// What ends a turn.
 pub const END: &str = "<|im_end|>\n";
 
-impl Turn {
+impl<'a> Turn<'a> {
     /// The tools that a chat offers.
-    pub fn of_tools(tools: &Message) -> Self {
-        Self { role: "tools".to_owned(), text: tools.json.to_string() }
+    pub fn of_tools(tools: &'a Message) -> Self {
+        Self { role: "tools".into(), text: (&*tools.json).into() }
     }
 
     /// A message.
     ///
     /// # Errors
     /// When it has not the shape that [`Message`] promises.
-    pub fn of_message(message: &Message) -> Result<Self, Invalid> {
+    pub fn of_message(message: &'a Message) -> Result<Self, Invalid> {
+        if let Some(text) = &message.text {
+            return Ok(Self { role: (&*message.role).into(), text: (&**text).into() });
+        }
         let wrong = || Invalid::value(format!("a message of {} cannot be read", message.role));
-        let fields: RawObject<'_> = serde_json::from_str(&message.json).map_err(|_| wrong())?;
+        let json = Json::parse(&message.json).map_err(|_| wrong())?;
+        let fields = RawObject::of_value(json).ok_or_else(wrong)?;
         let mut text = String::new();
         if let Some((_, reasoning)) = fields.first_filled(&["reasoning_content", "reasoning", "thinking"]) {
             text = format!("<think>\n{}\n</think>\n\n", string(reasoning).map_err(Invalid::value)?);
@@ -65,29 +70,32 @@ impl Turn {
                 Some(value) => value.get().to_owned(),
                 None => "{}".to_owned(),
             };
-            let name = function.get("name").map_or("null", RawValue::get);
+            let name = function.get("name").map_or("null", Json::get);
             text.push_str(&format!(
                 "\n<tool_call>\n{{\"name\": {name}, \"arguments\": {arguments}}}\n</tool_call>"
             ));
         }
-        let name = fields.string("name").map_or_else(String::new, |name| format!(" {name}"));
-        Ok(Self { role: message.role.to_string() + &name, text })
+        let role = match fields.string("name") {
+            Some(name) => format!("{} {name}", message.role).into(),
+            None => (&*message.role).into(),
+        };
+        Ok(Self { role, text: text.into() })
     }
 }
 
 /// The text of a content, a string or a list of parts that are texts.
-fn content_text(content: &RawValue) -> Option<Result<String, String>> {
+fn content_text(content: Json<'_>) -> Option<Result<String, String>> {
     if is_string(content) {
         return Some(string(content));
     }
-    let part = |part: &RawValue| Some(string(RawObject::in_value(part)?.get("text")?));
+    let part = |part: Json<'_>| Some(string(RawObject::in_value(part)?.get("text")?));
     let parts: Vec<Result<String, String>> =
         list(content).ok()?.into_iter().map(part).collect::<Option<_>>()?;
     Some(parts.into_iter().collect::<Result<Vec<_>, _>>().map(|texts| texts.join("\n")))
 }
 
 /// Appends one turn to `out`.
-pub fn render_turn(turn: &Turn, out: &mut String) {
+pub fn render_turn(turn: &Turn<'_>, out: &mut String) {
     out.reserve(turn.role.len() + turn.text.len() + 24);
     open_turn(&turn.role, out);
     out.push_str(&turn.text);
@@ -108,7 +116,7 @@ pub fn close_turn(out: &mut String) {
 
 /// Appends to `out` the prompt that consists of `turns` and the invitation to answer. For the prompt
 /// before turn `i` of a chat, give `&turns[..i]`.
-pub fn render(turns: &[Turn], out: &mut String) {
+pub fn render(turns: &[Turn<'_>], out: &mut String) {
     for turn in turns {
         render_turn(turn, out);
     }
@@ -120,8 +128,8 @@ mod tests {
     use super::*;
     use crate::tokens::{Encoder, Tokenizer};
 
-    fn turn(role: &str, text: &str) -> Turn {
-        Turn { role: role.to_owned(), text: text.to_owned() }
+    fn turn<'a>(role: &'a str, text: &'a str) -> Turn<'a> {
+        Turn { role: role.into(), text: text.into() }
     }
 
     #[test]

@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 use super::tokenizer::FILE_NAME;
 use crate::error::{Error, Result};
 
-/// The folder with the files of the model `name`, such as `Qwen/Qwen3-8B`, in the cache of this machine.
+/// The folder with `file` and others of the model `name`, such as `Qwen/Qwen3-8B`, in the cache of this machine.
 ///
 /// The cache is `HF_HUB_CACHE`, else `hub` in `HF_HOME`, else `huggingface/hub` in the user's folder for
 /// caches. `None` where `name` cannot be a model's.
 ///
 /// # Errors
-/// When the cache does not have the tokenizer: says how to fetch it.
-pub fn find_model(name: &str) -> Option<Result<PathBuf>> {
-    is_name(name).then(|| find(name, cache(|key| std::env::var_os(key))))
+/// When the cache does not have it: says how to fetch it.
+pub fn find_model(name: &str, file: &str) -> Option<Result<PathBuf>> {
+    is_model_name(name).then(|| find(name, file, cache(|key| std::env::var_os(key))))
 }
 
 /// Whether this is an owner and a model.
-fn is_name(name: &str) -> bool {
+pub fn is_model_name(name: &str) -> bool {
     let word = |word: &str| {
         let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
         !word.is_empty() && !word.starts_with('.') && word.bytes().all(known)
@@ -38,21 +38,23 @@ fn cache(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     })
 }
 
-fn find(name: &str, cache: Option<PathBuf>) -> Result<PathBuf> {
+fn find(name: &str, file: &str, cache: Option<PathBuf>) -> Result<PathBuf> {
     let place = cache
         .as_ref()
         .map_or_else(|| "no cache of models is known".into(), |cache| cache.display().to_string());
-    let found = cache.and_then(|cache| snapshot(&cache.join(format!("models--{}", name.replace('/', "--")))));
+    let model = format!("models--{}", name.replace('/', "--"));
+    let found = cache.and_then(|cache| snapshot(&cache.join(model), file));
     found.ok_or_else(|| {
+        let beside = if file == FILE_NAME { " tokenizer_config.json" } else { "" };
         Error::Failed(format!(
-            "{name}: no such file or folder, and no tokenizer of a model of this name in the cache of Hugging Face \
-             ({place}); fetch it with: hf download {name} {FILE_NAME} tokenizer_config.json"
+            "{name}: no such file or folder, and no {file} of a model of this name in the cache of Hugging Face \
+             ({place}); fetch it with: hf download {name} {file}{beside}"
         ))
     })
 }
 
 /// The files of the version that `main` was when it was fetched, or of the only version that was.
-fn snapshot(model: &Path) -> Option<PathBuf> {
+fn snapshot(model: &Path, file: &str) -> Option<PathBuf> {
     let snapshots = model.join("snapshots");
     let folder = match std::fs::read_to_string(model.join("refs/main")) {
         Ok(version) => snapshots.join(version.trim()),
@@ -62,7 +64,7 @@ fn snapshot(model: &Path) -> Option<PathBuf> {
             versions.next().is_none().then(|| only.path())?
         }
     };
-    folder.join(FILE_NAME).is_file().then_some(folder)
+    folder.join(file).is_file().then_some(folder)
 }
 
 #[cfg(test)]
@@ -72,10 +74,10 @@ mod tests {
     #[test]
     fn names_have_an_owner_and_are_no_files() {
         for name in ["Qwen/Qwen3-8B", "meta-llama/Llama-3.1-8B", "a/b_c.d"] {
-            assert!(is_name(name), "{name}");
+            assert!(is_model_name(name), "{name}");
         }
         for other in ["gpt2", "a/b/c", "./a", "../a", "/a", "a/", "a/.b", "a b/c", "models/tokenizer.json"] {
-            assert!(!is_name(other), "{other}");
+            assert!(!is_model_name(other), "{other}");
         }
     }
 
@@ -98,7 +100,7 @@ mod tests {
     fn a_model_is_found_in_the_version_of_main_or_the_only_one() {
         let cache = tempfile::tempdir().unwrap();
         let model = cache.path().join("models--o--m");
-        let look = || find("o/m", Some(cache.path().to_owned()));
+        let look = || find("o/m", FILE_NAME, Some(cache.path().to_owned()));
         let message = look().unwrap_err().to_string();
         assert!(message.contains("hf download o/m tokenizer.json tokenizer_config.json"), "{message}");
         assert!(message.contains(&cache.path().display().to_string()), "{message}");

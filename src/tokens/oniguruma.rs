@@ -9,7 +9,8 @@
 //! * `^` and `$` stand at every line in Oniguruma, and `(?m)` is what others call `(?s)`.
 //! * `X{n,m}+` repeats the repetition, and `X{n}?` makes it optional.
 //! * Words (`\w`, `\b`) have no joiners in them, and names such as `[:punct:]` hold for all of Unicode.
-//! * In a class, `--` and `~~` are characters.
+//! * In a class, `--` and `~~` are characters, and so is a `]` at its beginning.
+//! * Options in the middle, as in `a(?i)b|c`, hold for all that follows in the group: `a(?i:b|c)`.
 //! * Without regard to case, `ß` is `ss`: patterns in which that could matter are refused.
 //!
 //! A pattern comes from a stranger's file, so what it may take is bounded: a search that goes back
@@ -67,7 +68,7 @@ fn translated(pattern: &str) -> Result<String, String> {
         out: String::new(),
         atom: None,
         groups: Vec::new(),
-        ignore_case: false,
+        flags: Flags::default(),
         letters: String::new(),
     };
     translator.pattern()?;
@@ -81,21 +82,41 @@ const WORD: &str = r"[\w--[\u{200C}\u{200D}]]";
 /// fractions of Latin-1 for a word's characters too.
 const WORD_ALONE: &str = r"[[\w--[\u{200C}\u{200D}]]\u{B2}\u{B3}\u{B9}\u{BC}-\u{BE}]";
 
+/// Options that hold up to the end of a group.
+#[derive(Clone, Copy, Default)]
+struct Flags {
+    ignore_case: bool,
+    /// Whether blanks and comments between the parts of the pattern are left out.
+    extended: bool,
+}
+
+/// A group that is open.
+struct Group {
+    /// Where it begins in what is written.
+    start: usize,
+    /// The options that hold after it.
+    outer: Flags,
+    /// Options in the middle of a group, as in `(a(?i)b|c)`, begin one that ends with it: `(a(?i:b|c))`.
+    inner: bool,
+}
+
 struct Translator<'a> {
     rest: Peekable<Chars<'a>>,
     out: String,
     /// Where the last atom begins in `out`, which a repetition would repeat.
     atom: Option<usize>,
-    /// The groups that are open: where each begins, and whether case mattered before it.
-    groups: Vec<(usize, bool)>,
-    ignore_case: bool,
+    /// The groups that are open.
+    groups: Vec<Group>,
+    flags: Flags,
     /// The last literals, where case does not matter.
     letters: String,
 }
 
 impl Translator<'_> {
     fn pattern(&mut self) -> Result<(), String> {
-        while let Some(c) = self.rest.next() {
+        loop {
+            self.skip_blanks();
+            let Some(c) = self.rest.next() else { break };
             if !c.is_ascii_alphabetic() {
                 self.letters.clear();
             }
@@ -103,9 +124,10 @@ impl Translator<'_> {
             match c {
                 '(' => self.open()?,
                 ')' => {
-                    let (start, ignore_case) = self.groups.pop().ok_or("a group is closed twice")?;
+                    self.close_inner();
+                    let group = self.groups.pop().ok_or("a group is closed twice")?;
                     self.out.push(')');
-                    (self.atom, self.ignore_case) = (Some(start), ignore_case);
+                    (self.atom, self.flags) = (Some(group.start), group.outer);
                 }
                 '|' => {
                     self.out.push('|');
@@ -131,11 +153,30 @@ impl Translator<'_> {
                 }
             }
         }
+        self.close_inner();
         if self.groups.is_empty() { Ok(()) } else { Err("a group is not closed".into()) }
     }
 
+    /// Closes the groups that options have begun.
+    fn close_inner(&mut self) {
+        while self.groups.pop_if(|group| group.inner).is_some() {
+            self.out.push(')');
+        }
+    }
+
+    /// Where blanks do not count, leaves them and comments behind.
+    fn skip_blanks(&mut self) {
+        while self.flags.extended
+            && let Some(c) = self.rest.next_if(|c| matches!(c, ' ' | '\t' | '\n' | '\r' | '\u{c}' | '#'))
+        {
+            if c == '#' {
+                self.rest.find(|&c| c == '\n');
+            }
+        }
+    }
+
     fn literal(&mut self, c: char) -> Result<(), String> {
-        if self.ignore_case {
+        if self.flags.ignore_case {
             self.letters.push(c.to_ascii_lowercase());
             let ligature = ["ss", "ff", "fi", "fl", "st"].iter().any(|two| self.letters.ends_with(two));
             if ligature || !c.is_ascii() {
@@ -155,6 +196,7 @@ impl Translator<'_> {
         if self.atom.take().is_none() {
             return Err("nothing to repeat".into());
         }
+        self.skip_blanks();
         match self.rest.peek() {
             Some('*' | '+' | '?' | '{') => Err("a repetition of a repetition".into()),
             _ => Ok(()),
@@ -189,28 +231,30 @@ impl Translator<'_> {
 
     /// After `(`.
     fn open(&mut self) -> Result<(), String> {
-        let start = self.out.len();
-        let ignore_case = self.ignore_case;
+        let (start, outer) = (self.out.len(), self.flags);
         let mut head = String::new();
         match self.rest.peek() {
             Some('*') => return Err("a call".into()),
             Some('?') => {
                 head.extend(self.rest.next());
-                if self.flags_or_comment(&mut head)? {
+                if self.head(&mut head)? {
                     return Ok(());
                 }
             }
             _ => {}
         }
+        let inner = head.ends_with(')');
+        let head = if inner { head.replace(')', ":") } else { head };
         self.out.push('(');
         self.out.push_str(&head);
-        self.groups.push((start, ignore_case));
+        self.groups.push(Group { start, outer, inner });
         self.atom = None;
         Ok(())
     }
 
-    /// After `(?`: adds what the group is to `head`; whether that was all of it.
-    fn flags_or_comment(&mut self, head: &mut String) -> Result<bool, String> {
+    /// After `(?`: adds what the group is to `head`, which ends in `)` where that is options alone; whether it
+    /// was a comment.
+    fn head(&mut self, head: &mut String) -> Result<bool, String> {
         let unknown = |c: Option<char>| Err(format!("a group (?{}", c.map_or(String::new(), String::from)));
         match self.rest.next() {
             Some(c @ (':' | '=' | '!' | '>')) => head.push(c),
@@ -231,24 +275,28 @@ impl Translator<'_> {
             Some('#') => {
                 return self.rest.find(|&c| c == ')').map(|_| true).ok_or("a comment is not closed".into());
             }
-            Some(mut c @ ('i' | 'm' | '-')) => {
+            Some(mut c @ ('i' | 'm' | 'x' | '-')) => {
                 let mut on = true;
                 loop {
                     match c {
-                        'i' => self.ignore_case = on,
+                        'i' => self.flags.ignore_case = on,
+                        'x' => self.flags.extended = on,
                         'm' => {}
                         '-' => on = false,
-                        ':' => break,
-                        ')' if self.out.is_empty() && self.groups.is_empty() => {
-                            let _ = write!(self.out, "({head})");
-                            return Ok(true);
-                        }
+                        ':' | ')' => break,
                         _ => return unknown(Some(c)),
                     }
-                    head.push(if c == 'm' { 's' } else { c });
+                    match c {
+                        'm' => head.push('s'),
+                        'x' => {}
+                        _ => head.push(c),
+                    }
                     c = self.rest.next().ok_or("a group is not closed")?;
                 }
-                head.push(':');
+                if head.ends_with('-') {
+                    head.pop();
+                }
+                head.push(c);
             }
             other => return unknown(other),
         }
@@ -263,6 +311,10 @@ impl Translator<'_> {
                 self.out.push('\\');
                 self.out.push(c);
             }
+            'R' => self.out.push_str(r"(?>\r\n|[\n-\r\u{85}\u{2028}\u{2029}])"),
+            'N' => self.out.push_str(r"[^\n]"),
+            'O' => self.out.push_str(r"[\s\S]"),
+            'X' => return Err("\\X, a character as it is seen".into()),
             'Z' => self.out.push_str(r"(?=\n?\z)"),
             'w' => self.out.push_str(WORD_ALONE),
             'W' => self.out.push_str(&format!("[^{WORD_ALONE}]")),
@@ -315,9 +367,20 @@ impl Translator<'_> {
                 }
                 of_hex(&digits)?
             }
+            'c' => self.control()?,
+            'C' if self.rest.next_if_eq(&'-').is_some() => self.control()?,
             _ if c.is_alphanumeric() => return Err(format!("\\{c}")),
             _ => c,
         })
+    }
+
+    /// After `\c` or `\C-`: a control character.
+    fn control(&mut self) -> Result<char, String> {
+        match self.rest.next() {
+            Some('?') => Ok('\u{7f}'),
+            Some(c) if c.is_ascii() && c != '\\' => Ok(char::from(c as u8 & 0x1f)),
+            c => Err(format!("\\c{}", c.map_or(String::new(), String::from))),
+        }
     }
 
     /// After `\p` or `\P`.
@@ -345,34 +408,50 @@ impl Translator<'_> {
         if negated {
             self.out.push('^');
         }
-        if self.rest.peek() == Some(&']') {
+        // A bracket at the beginning is a character if there is another that can close the class.
+        if self.rest.peek() == Some(&']') && !self.closes_later() {
             return Err("an empty class".into());
         }
+        let mut first = true;
         loop {
             let unclosed = "a class is not closed";
             match self.rest.next().ok_or(unclosed)? {
-                ']' => break,
+                ']' if !first => break,
                 '[' if self.rest.peek() == Some(&':') => self.bracket()?,
                 '[' => self.class(depth + 1)?,
                 '&' if self.rest.next_if_eq(&'&').is_some() => self.out.push_str("&&"),
                 c => match self.member(c)? {
                     None => {
-                        if self.ignore_case && !negated {
+                        if self.flags.ignore_case && !negated {
                             return Err("a class of many letters without regard to case".into());
                         }
                     }
                     Some(first) => {
                         let last = self.range_end(first)?;
-                        if self.ignore_case && !(first.is_ascii() && last.is_ascii()) {
+                        if self.flags.ignore_case && !(first.is_ascii() && last.is_ascii()) {
                             return Err("letters beyond ASCII without regard to case".into());
                         }
                         self.range(first, last)?;
                     }
                 },
             }
+            first = false;
         }
         self.out.push(']');
         Ok(())
+    }
+
+    /// Whether a bracket follows that is not escaped, after the one that comes next.
+    fn closes_later(&self) -> bool {
+        let mut ahead = self.rest.clone().skip(1);
+        while let Some(c) = ahead.next() {
+            match c {
+                ']' => return true,
+                '\\' => drop(ahead.next()),
+                _ => {}
+            }
+        }
+        false
     }
 
     /// A member of a class that begins with `c`: one character, or several, which are written.
@@ -443,7 +522,7 @@ impl Translator<'_> {
         let negative = if self.rest.next_if_eq(&'^').is_some() { "^" } else { "" };
         let name: String = self.rest.by_ref().take_while(|&c| c != ':').collect();
         match (posix(&name), self.rest.next()) {
-            (Some(members), Some(']')) if !self.ignore_case => {
+            (Some(members), Some(']')) if !self.flags.ignore_case => {
                 let _ = write!(self.out, "[{negative}{members}]");
                 Ok(())
             }

@@ -13,8 +13,8 @@ pub const DEFAULT: &str = "o200k_base";
 /// The name of the tokenizer whose tokens are bytes.
 pub(super) const BYTES: &str = "bytes";
 
-/// The name of the file in a model's folder.
-pub(super) const FILE_NAME: &str = "tokenizer.json";
+/// The name that the file of a tokenizer has.
+pub const FILE_NAME: &str = "tokenizer.json";
 
 /// Turns text into token ids; may be used by several threads at once.
 pub struct Tokenizer {

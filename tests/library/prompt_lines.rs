@@ -1,7 +1,9 @@
 //! Lines of prompts in every shape, and what is wrong with others.
 
 use kvtrace::error::InvalidKind;
-use kvtrace::record::prompt::{Content, Message, OutputLength, PromptOptions, PromptRecord, Turns};
+use kvtrace::record::prompt::{
+    Content, Message, OutputLength, PromptOptions, PromptReader, PromptRecord, Turns,
+};
 
 use crate::options;
 
@@ -416,4 +418,59 @@ fn deep_nesting_is_no_danger() {
     let deep = "[".repeat(100_000) + &"]".repeat(100_000);
     assert_eq!(parse(&format!(r#"{{"x": {deep}, "prompt": "a"}}"#)).content, texts(&["a"]));
     assert!(error(&format!(r#"{{"prompt": {deep}}}"#)).contains("must be a token id"));
+}
+
+/// Requests that are sent again with more messages, and some of them broken: what is remembered changes nothing.
+#[test]
+fn what_was_sent_before_is_read_as_if_it_were_new() {
+    let without_ids = |mut record: PromptRecord| {
+        if let Content::Chat(chat) = &mut record.content {
+            chat.messages.iter_mut().chain(&mut chat.tools).for_each(|message| message.id = None);
+        }
+        record
+    };
+    let said = |rng: &mut fastrand::Rng| {
+        let text = ["a", "", "\\n\\\"", "]}", "é\\ud83d"][rng.usize(..5)].repeat(rng.usize(..20));
+        match rng.usize(..5) {
+            0 => format!(r#"{{"role": "tool", "tool_call_id": "{}", "content": "{text}"}}"#, rng.u8(..)),
+            1 => format!(r#"{{"role": "assistant", "content": [{{"type": "text", "text": "{text}"}}]}}"#),
+            2 => r#"{"role": "assistant", "content": null, "tool_calls": [{"function": {"name": "f"}}]}"#
+                .into(),
+            _ => format!(r#"{{"role": "user", "content": "{text}"}}"#),
+        }
+    };
+    let mut rng = fastrand::Rng::with_seed(5);
+    let options = options(|options| options.turns = Turns::Last);
+    let reader = PromptReader::new(options.clone(), 50_000);
+    let mut chats: Vec<Vec<String>> = vec![vec![r#"{"role": "system", "content": "s"}"#.into()]; 3];
+    let (mut good, mut known) = (0, 0);
+    for _ in 0..3_000 {
+        let chat = &mut chats[rng.usize(..3)];
+        if chat.len() > 12 {
+            chat.truncate(1);
+        }
+        chat.extend([said(&mut rng), said(&mut rng)]);
+        let list = chat.join([",", ", ", " ,\n"][rng.usize(..3)]);
+        let tools = [r#"[{"name": "f"}]"#, r#"[ {"name": "g"} ]"#, "[]"][rng.usize(..3)];
+        let request = format!(r#"{{"model": "m", "messages": [{list}], "tools": {tools}, "n": [1, {{}}]}}"#);
+        let mut line =
+            if rng.bool() { request } else { format!(r#"{{"id": 1, "body": {request}}}"#) }.into_bytes();
+        if rng.usize(..3) == 0 {
+            let at = rng.usize(..line.len());
+            match rng.usize(..4) {
+                0 => drop(line.remove(at)),
+                1 => line.insert(at, b"[]{},:\"\\0x \t\x01"[rng.usize(..13)]),
+                2 => line.truncate(at),
+                _ => line.extend_from_slice(&[b" ", b"}"][rng.usize(..2)][..]),
+            }
+        }
+        let found = reader.read(&line);
+        if let Ok(PromptRecord { content: Content::Chat(chat), .. }) = &found {
+            known += usize::from(chat.messages.iter().filter(|message| message.id.is_some()).count() > 2);
+        }
+        good += usize::from(found.is_ok());
+        let expected = PromptRecord::parse(&line, &options);
+        assert_eq!(found.map(without_ids), expected, "{}", line.escape_ascii());
+    }
+    assert!(good > 2_000 && known > 1_000, "{good} {known}");
 }

@@ -86,17 +86,34 @@ pub fn counted(hit: u64, input: u64, block_size: u64, engine: bool) -> u64 {
     (hit * block_size).min(input)
 }
 
+/// The blocks that an engine computes as a whole: the full ones of the prompt, and those of the answer,
+/// which nobody else has.
+pub fn computed(requests: &[Request], block_size: u64) -> Vec<Vec<u64>> {
+    let mut fresh = 1 << 40;
+    let path = |r: &Request| {
+        let mut path = r.ids[..(r.input / block_size) as usize].to_vec();
+        while (path.len() as u64) < (r.input + r.output.max(1) - 1) / block_size {
+            fresh += 1;
+            path.push(fresh);
+        }
+        path
+    };
+    requests.iter().map(path).collect()
+}
+
 /// Hit tokens of a prefix-aware LRU cache: the longest cached prefix hits, then the blocks become the
 /// most recent from last to first, and the least recent ones leave.
 pub fn lru(requests: &[Request], capacity: usize, block_size: u64, warmup: usize, engine: bool) -> u64 {
     let mut cache: Vec<u64> = Vec::new();
     let mut tokens = 0;
+    let paths = if engine { computed(requests, block_size) } else { Vec::new() };
     for (index, r) in requests.iter().enumerate() {
-        let hit = r.ids.iter().take_while(|id| cache.contains(id)).count() as u64;
+        let path = paths.get(index).unwrap_or(&r.ids);
+        let hit = path.iter().take_while(|id| cache.contains(id)).count() as u64;
         if index >= warmup {
             tokens += counted(hit, r.input, block_size, engine);
         }
-        for id in r.ids.iter().rev() {
+        for id in path.iter().rev() {
             cache.retain(|other| other != id);
             cache.insert(0, *id);
         }

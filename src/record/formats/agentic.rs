@@ -5,7 +5,7 @@
 //! `play_id`, `input_length`, `output_length`, `hash_ids` (whose scope is the play) and
 //! `not_before_ms`, which becomes the timestamp. The other fields stay.
 
-use super::base::{DecodeObject, FileFacts, optional_ids, surrogate_id};
+use super::base::{DecodeObject, FileFacts, surrogate_id};
 use crate::error::Invalid;
 use crate::record::json::RawObject;
 use crate::record::line::TraceLine;
@@ -24,16 +24,20 @@ pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
             block_size = object.block_size("block_size")?;
             return Ok(());
         }
-        let ids = optional_ids(object)?;
         let play = object.required_text("play_id")?;
         let scope = [&file.to_le_bytes(), play.as_bytes()];
-        let surrogate = |id: &u64| surrogate_id(&[b"play", scope[0], scope[1], &id.to_le_bytes()]);
+        let surrogate = |id: u64| surrogate_id(&[b"play", scope[0], scope[1], &id.to_le_bytes()]);
+        let ids = |name: &str| -> Result<Option<_>, Invalid> {
+            let ids = object.get(name).map(|_| object.ids(name)).transpose()?;
+            Ok(ids.map(|ids| ids.into_iter().map(surrogate).collect()))
+        };
         let name = |long, short| if object.has(short) { short } else { long };
         let request = TraceLine {
             time: object.time("not_before_ms", Unit::Milliseconds)?,
             input_length: object.length(name("input_length", "input_tokens"))?,
             output_length: object.optional_length(name("output_length", "output_tokens"))?,
-            ids: ids.map(|ids| ids.iter().map(surrogate).collect()),
+            ids: ids("hash_ids")?,
+            output_ids: ids("output_hash_ids")?,
             block_size,
             rest: object.rest(&["not_before_ms"]),
             ..TraceLine::default()

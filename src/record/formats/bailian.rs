@@ -8,9 +8,7 @@
 
 use std::collections::HashMap;
 
-use super::base::{
-    DecodeObject, FileFacts, counts_from_zero, mooncake_fields, optional_ids, surrogate_child,
-};
+use super::base::{DecodeObject, FileFacts, counts_from_zero, mooncake_fields, surrogate_child};
 use crate::error::{Invalid, InvalidKind};
 use crate::record::json::RawObject;
 use crate::record::line::{self, LineWriter, TraceLine};
@@ -26,19 +24,26 @@ pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
     });
     let block_size = file.block_size.or(named).unwrap_or(BLOCK_SIZE);
     Box::new(move |object, out| {
-        let ids = optional_ids(object)?;
-        let from_zero = ids.as_deref().is_some_and(counts_from_zero);
-        let mut parent = 0_u64;
-        let chained = |id: u64| {
-            parent = surrogate_child(parent, id);
-            parent
-        };
-        let ids = ids.map(|ids| ids.into_iter().map(chained).collect());
-        let mut request = mooncake_fields(object, Unit::Seconds, ids)?;
-        request.block_size.get_or_insert(block_size);
+        let mut request = mooncake_fields(object, Unit::Seconds, RawObject::ids)?;
+        let size = *request.block_size.get_or_insert(block_size);
+        let from_zero = request.ids.as_deref().is_some_and(counts_from_zero);
+        request.ids = request.ids.map(|ids| chained(0, &ids).into());
+        // The answer goes on behind the last full block of the prompt.
+        let full = usize::try_from(request.input_length / size).unwrap_or(usize::MAX);
+        let before = request.ids.as_deref().unwrap_or_default().iter().take(full).next_back().copied();
+        request.output_ids = request.output_ids.map(|ids| chained(before.unwrap_or(0), &ids).into());
         out.push(&request, from_zero);
         Ok(())
     })
+}
+
+/// Ids of blocks by all that comes before them, behind the block `parent`.
+fn chained(parent: u64, ids: &[u64]) -> Vec<u64> {
+    let child = |parent: &mut u64, id: &u64| {
+        *parent = surrogate_child(*parent, *id);
+        Some(*parent)
+    };
+    ids.iter().scan(parent, child).collect()
 }
 
 pub(super) fn is_first(object: &RawObject) -> bool {
@@ -88,6 +93,9 @@ impl BailianWriter {
         line.json(line::TURN, turn.as_deref().unwrap_or("1"));
         if let Some(ids) = &request.ids {
             line.ids(line::HASH_IDS, ids);
+        }
+        if let Some(ids) = &request.output_ids {
+            line.ids(line::OUTPUT_HASH_IDS, ids);
         }
         line.rest(&object.rest(&FIRST));
         line.end();

@@ -6,11 +6,10 @@
 
 use std::ops::Range;
 
-use serde_json::value::RawValue;
-
 use crate::error::Invalid;
 use crate::record::json::{RawObject, id_bits};
 use crate::record::line::TraceLine;
+use crate::record::raw::Json;
 use crate::record::time::Unit;
 use crate::record::trace_record::first_bits;
 
@@ -75,26 +74,24 @@ impl DecodedLines {
     }
 }
 
-/// The request of an object with the field names of the Mooncake format, and these ids.
-pub(super) fn mooncake_fields<'a>(
-    object: &'a RawObject<'_>,
+/// The request of an object with the field names of the Mooncake format, and with the ids that `read` finds
+/// in a field.
+pub(super) fn mooncake_fields<'a, 'b>(
+    object: &'a RawObject<'b>,
     unit: Unit,
-    ids: Option<Vec<u64>>,
+    read: impl Fn(&RawObject<'b>, &str) -> Result<Vec<u64>, Invalid>,
 ) -> Result<TraceLine<'a>, Invalid> {
+    let ids = |name: &str| object.get(name).map(|_| read(object, name).map(Into::into)).transpose();
     Ok(TraceLine {
         time: object.time("timestamp", unit)?,
         input_length: object.length("input_length")?,
         output_length: object.optional_length("output_length")?,
         block_size: object.block_size("block_size")?,
-        ids: ids.map(Into::into),
+        ids: ids("hash_ids")?,
+        output_ids: ids("output_hash_ids")?,
         rest: object.rest(&[]),
         ..TraceLine::default()
     })
-}
-
-/// The ids of `hash_ids`, if that field is there.
-pub(super) fn optional_ids(object: &RawObject) -> Result<Option<Vec<u64>>, Invalid> {
-    object.get("hash_ids").map(|_| object.ids("hash_ids")).transpose()
 }
 
 /// Whether the blocks of a request are numbered 0, 1, 2, ...
@@ -108,7 +105,7 @@ pub(super) fn named_ids(object: &RawObject, name: &str) -> Result<Vec<u64>, Inva
 }
 
 /// The id of a block that a number or a string names; a string that is a number is that number.
-fn id_of(name: &str, value: &RawValue) -> Result<u64, Invalid> {
+fn id_of(name: &str, value: Json<'_>) -> Result<u64, Invalid> {
     let raw = value.get();
     let wrong = || Invalid::value(format!("{name}: expected ids as numbers or strings, found {raw}"));
     if !raw.starts_with('"') {

@@ -2,7 +2,8 @@
 //!
 //! Fields are read as in RFC 4180, but a quoted field must end in its line. Columns that have no part
 //! in a record stay as fields of the same name, numbers as numbers. Our own table has the columns
-//! `timestamp` (ms), `input_length`, `output_length` and `hash_ids` (separated by blanks).
+//! `timestamp` (ms), `input_length`, `output_length` and `hash_ids` (separated by blanks); if the first
+//! request has them, `output_hash_ids` too.
 
 use super::base::{DecodeLine, DecodedLines};
 use crate::error::{Invalid, InvalidKind};
@@ -18,11 +19,13 @@ pub(super) struct TableColumns {
     input: &'static str,
     output: &'static str,
     ids: Option<&'static str>,
+    output_ids: Option<&'static str>,
 }
 
 /// Our own table.
 pub(super) const OWN: TableColumns = TableColumns {
     ids: Some("hash_ids"),
+    output_ids: Some("output_hash_ids"),
     ..TableColumns::of_lengths("timestamp", Unit::Milliseconds, "input_length", "output_length")
 };
 
@@ -42,11 +45,14 @@ pub(super) const BURSTGPT: TableColumns =
 pub(super) const VIDUR: TableColumns =
     TableColumns::of_lengths("arrived_at", Unit::Seconds, "num_prefill_tokens", "num_decode_tokens");
 
-/// The first line of our own table.
-pub(super) const NAMES: &[u8] = b"timestamp,input_length,output_length,hash_ids\n";
+/// Appends the first line of our own table, perhaps with a column for the ids of answers.
+pub(super) fn write_names(has_output_ids: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"timestamp,input_length,output_length,hash_ids");
+    out.extend_from_slice(if has_output_ids { b",output_hash_ids\n" } else { b"\n" });
+}
 
 /// Appends a line of our own table.
-pub(super) fn write(request: &TraceLine, out: &mut Vec<u8>) {
+pub(super) fn write(request: &TraceLine, has_output_ids: bool, out: &mut Vec<u8>) {
     let mut number = itoa::Buffer::new();
     if let Some(time) = request.time {
         time.write(Unit::Milliseconds, out);
@@ -59,6 +65,10 @@ pub(super) fn write(request: &TraceLine, out: &mut Vec<u8>) {
     }
     out.push(b',');
     join_ids(request.ids.iter().flat_map(|ids| ids.iter().copied()), b" ", out);
+    if has_output_ids {
+        out.push(b',');
+        join_ids(request.output_ids.iter().flat_map(|ids| ids.iter().copied()), b" ", out);
+    }
     out.push(b'\n');
 }
 
@@ -70,7 +80,7 @@ pub(super) fn column_names(line: &[u8]) -> Vec<String> {
 impl TableColumns {
     /// A table of lengths, without ids of blocks.
     const fn of_lengths(time: &'static str, unit: Unit, input: &'static str, output: &'static str) -> Self {
-        Self { time, clock: TimeForm::Number(unit), input, output, ids: None }
+        Self { time, clock: TimeForm::Number(unit), input, output, ids: None, output_ids: None }
     }
 
     /// A decoder for one file.
@@ -103,10 +113,13 @@ impl TableColumns {
             let index = names.iter().position(|name| name == wanted)?;
             Some(values[index].trim()).filter(|value| !value.is_empty())
         };
-        let Self { time, input, output, ids, .. } = self;
+        let Self { time, input, output, ids, output_ids, .. } = self;
         let input_length = value(input).ok_or_else(|| Invalid::value(format!("{input}: no value")))?;
-        let list: Option<Vec<u64>> = ids.and_then(value).map(id_list).transpose()?;
-        let used = [Some(*time), Some(*input), Some(*output), *ids];
+        let list = |column: Option<&'static str>| -> Result<Option<_>, Invalid> {
+            let Some(name) = column else { return Ok(None) };
+            Ok(value(name).map(|text| id_list(name, text)).transpose()?.map(Into::into))
+        };
+        let used = [Some(*time), Some(*input), Some(*output), *ids, *output_ids];
         let cells = names.iter().zip(values).map(|(name, value)| (name.as_str(), value));
         let rest = cells.filter(|(name, _)| !used.contains(&Some(*name)));
         let rest: Vec<(&str, String)> = rest.map(|(name, value)| (name, json(value))).collect();
@@ -114,7 +127,8 @@ impl TableColumns {
             time: value(time).map(|text| self.time(text)).transpose()?,
             input_length: whole_tokens(input, input_length)?,
             output_length: value(output).map(|text| whole_tokens(output, text)).transpose()?,
-            ids: list.map(Into::into),
+            ids: list(*ids)?,
+            output_ids: list(*output_ids)?,
             rest: rest.iter().map(|(name, value)| (*name, value.as_str())).collect(),
             ..TraceLine::default()
         };
@@ -140,8 +154,8 @@ impl TableColumns {
     }
 }
 
-fn id_list(text: &str) -> Result<Vec<u64>, Invalid> {
-    let id = |id: &str| id.parse().map_err(|_| expected("hash_ids", "64-bit integers", id));
+fn id_list(name: &str, text: &str) -> Result<Vec<u64>, Invalid> {
+    let id = |id: &str| id.parse().map_err(|_| expected(name, "64-bit integers", id));
     text.split_ascii_whitespace().map(id).collect()
 }
 

@@ -4,13 +4,13 @@
 //! timed_trace`. Nothing in a line says so, so these formats are not detected automatically. The block size
 //! is an option of those programs. Everything but the timestamp stays.
 
-use super::base::{DecodeObject, FileFacts, mooncake_fields, optional_ids};
+use super::base::{DecodeObject, FileFacts, mooncake_fields};
+use crate::record::json::RawObject;
 use crate::record::time::Unit;
 
 pub(super) fn decoder(_: &FileFacts) -> DecodeObject {
     Box::new(|object, out| {
-        let ids = optional_ids(object)?;
-        out.push_numbered(&mooncake_fields(object, Unit::Seconds, ids)?);
+        out.push_numbered(&mooncake_fields(object, Unit::Seconds, RawObject::ids)?);
         Ok(())
     })
 }

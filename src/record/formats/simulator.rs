@@ -9,8 +9,7 @@ use crate::record::time::Unit;
 
 pub(super) fn decoder(_: &FileFacts) -> DecodeObject {
     Box::new(|object, out| {
-        let ids = object.get("hash_ids").map(|_| named_ids(object, "hash_ids")).transpose()?;
-        out.push_numbered(&mooncake_fields(object, Unit::Milliseconds, ids)?);
+        out.push_numbered(&mooncake_fields(object, Unit::Milliseconds, named_ids)?);
         Ok(())
     })
 }

@@ -67,20 +67,31 @@ pub struct TargetWriter {
     target: Target,
     bailian: BailianWriter,
     started: bool,
+    /// Whether the table has a column for the ids of answers.
+    has_output_column: bool,
 }
 
 impl TargetWriter {
     /// Nothing has been written yet.
     pub fn new(target: Target) -> Self {
-        Self { target, bailian: BailianWriter::default(), started: false }
+        Self { target, bailian: BailianWriter::default(), started: false, has_output_column: false }
     }
 
     /// What comes before the first record, also where there is none.
     pub fn start(&mut self, out: &mut Vec<u8>) {
         if !self.started && self.target == Target::Csv {
-            out.extend_from_slice(csv::NAMES);
+            csv::write_names(self.has_output_column, out);
         }
         self.started = true;
+    }
+
+    /// Whether there is a place for the ids of answers, once a request has been written.
+    pub fn has_output_ids(&self) -> bool {
+        match self.target {
+            Target::Mooncake | Target::Bailian | Target::KvcacheSimulator => true,
+            Target::Csv => self.has_output_column,
+            Target::Aiperf | Target::Guidellm | Target::Vllm => false,
+        }
     }
 
     /// Appends a request with all that is known of it; `original` is its Mooncake line, for the formats
@@ -89,11 +100,12 @@ impl TargetWriter {
     /// # Errors
     /// When the format needs a field that the request does not have.
     pub fn write(&mut self, request: &TraceLine, original: &[u8], out: &mut Vec<u8>) -> Result<(), Invalid> {
+        self.has_output_column |= !self.started && request.output_ids.is_some();
         self.start(out);
         match self.target {
             Target::Bailian => self.bailian.write(request, original, out),
             Target::Csv => {
-                csv::write(request, out);
+                csv::write(request, self.has_output_column, out);
                 Ok(())
             }
             _ => self.json(request, out),
@@ -113,6 +125,7 @@ impl TargetWriter {
         }
         let line = TraceLine {
             ids: request.ids.as_deref().map(Into::into),
+            output_ids: request.output_ids.as_deref().filter(|_| self.has_output_ids()).map(Into::into),
             block_size: request.block_size.filter(|_| target == Target::KvcacheSimulator),
             session: request.session.filter(|_| target == Target::Aiperf),
             rest: Vec::new(),

@@ -11,6 +11,7 @@ use super::base::{DecodeObject, DecodedLines, FileFacts, PartialBlocks, surrogat
 use crate::error::Invalid;
 use crate::record::json::RawObject;
 use crate::record::line::TraceLine;
+use crate::record::raw::Json;
 use crate::record::time::Unit;
 
 /// Fields of a request that become fields of the record.
@@ -39,7 +40,7 @@ impl WekaDecoder {
         if let Some(scope) = object.text("hash_id_scope").filter(|scope| scope != "local") {
             return Err(Invalid::value(format!("hash_id_scope: expected \"local\", found \"{scope}\"")));
         }
-        let id = object.get("id").map_or("null", serde_json::value::RawValue::get);
+        let id = object.get("id").map_or("null", Json::get);
         self.requests(object, &Conversation { id, agent: None, block_size: size }, out)
     }
     fn requests(
@@ -51,7 +52,7 @@ impl WekaDecoder {
         for raw in list.list("requests")? {
             let request = RawObject::of("requests", raw)?;
             if request.text("type").as_deref() == Some("subagent") {
-                let agent = request.get("agent_id").map(serde_json::value::RawValue::get);
+                let agent = request.get("agent_id").map(Json::get);
                 self.requests(&request, &Conversation { agent, ..*of }, out)?;
             } else {
                 self.request(&request, of, out)?;

@@ -1,9 +1,6 @@
 //! What stands beside a prompt: the length of the output, what blocks are keyed by, fields to keep.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
-
-use serde_json::value::RawValue;
 
 use super::content::{Chat, Content, Keys, Message, OutputLength, PromptOptions, PromptRecord, Remarks};
 use super::fields::{decoded, is_string, list, mismatch, string, whole};
@@ -14,6 +11,7 @@ use super::seen::Seen;
 use super::times::timestamp;
 use super::usage::{Usage, usage};
 use crate::record::json::RawObject;
+use crate::record::raw::{Found, Json};
 
 /// Fields that hold the output's length in tokens.
 const OUTPUT_LENGTHS: [&str; 2] = ["output_length", "output_tokens"];
@@ -66,7 +64,7 @@ pub(super) fn record_of(
         Content::Chat(chat) => chat.requests.len(),
     };
     let response = response(scope);
-    let response = response.as_deref().and_then(RawObject::in_value);
+    let response = response.as_ref().map(Found::json).and_then(RawObject::in_value);
     // OpenAI's batches have the response in a response.
     let body = response.as_ref().and_then(|response| response.get("body")).and_then(RawObject::in_value);
     let response = body.as_ref().or(response.as_ref());
@@ -92,11 +90,11 @@ pub(super) fn record_of(
 }
 
 /// The response of the server, if the record has it.
-fn response<'a>(scope: &Scope<'a>) -> Option<Cow<'a, RawValue>> {
+fn response<'a>(scope: &Scope<'a>) -> Option<Found<'a>> {
     let (_, value) = scope.first(&["response", "response_json", "response_body"])?;
     match decoded(value) {
-        Some(text) => RawValue::from_string(text).ok().map(Cow::Owned),
-        None => Some(Cow::Borrowed(value)),
+        Some(text) => Some(text),
+        None => Some(Found::part(value)),
     }
 }
 
@@ -124,10 +122,11 @@ fn output_length(
 ) -> Result<OutputLength, String> {
     if let Some(path) = &options.output_field {
         let value = scope.named(path, "output_field")?;
-        return if is_string(&value) {
-            string(&value).map(OutputLength::Text)
+        let value = value.json();
+        return if is_string(value) {
+            string(value).map(OutputLength::Text)
         } else {
-            whole_number(path, &value).map(OutputLength::Known)
+            whole_number(path, value).map(OutputLength::Known)
         };
     }
     if let Some((name, value)) = scope.first(&OUTPUT_LENGTHS) {
@@ -138,7 +137,7 @@ fn output_length(
     }
     // These names also carry things other than the text: whole answers of servers, settings.
     let text = |object: &RawObject<'_>| {
-        let text = |value: &&RawValue| is_string(value) && !is_response(value);
+        let text = |value: &Json<'_>| is_string(*value) && !is_response(*value);
         OUTPUT_TEXTS.iter().find_map(|name| object.get(name).filter(text)).map(string)
     };
     if let Some(text) = scope.find(&mut |object| text(object)) {
@@ -146,27 +145,27 @@ fn output_length(
     }
     let at = |path: &str| scope.at(&[path]).map(|(_, value)| value);
     let in_response = |path: &str| response.and_then(|response| value_at(response, path));
-    let text = at(ANSWER_TEXT).or_else(|| in_response(ANSWER_TEXT)).filter(|value| is_string(value));
+    let text = at(ANSWER_TEXT).or_else(|| in_response(ANSWER_TEXT)).filter(|value| is_string(value.json()));
     if let Some(text) = text {
-        return string(&text).map(OutputLength::Text);
+        return string(text.json()).map(OutputLength::Text);
     }
     let beside = ANSWERS.iter().filter_map(|path| at(path));
     let inside = ANSWERS_IN_RESPONSE.iter().filter_map(|path| in_response(path));
-    let all = scope.first(&["response"]).map(|(_, value)| Cow::Borrowed(value));
-    if let Some(answer) = beside.chain(inside).chain(all).find_map(|value| answer(&value, seen)) {
+    let all = scope.first(&["response"]).map(|(_, value)| Found::part(value));
+    if let Some(answer) = beside.chain(inside).chain(all).find_map(|value| answer(value.json(), seen)) {
         return Ok(OutputLength::Answer(answer));
     }
     if let Some((name, value)) = scope.first(&OUTPUT_LIMITS) {
         return whole_number(name, value).map(OutputLength::Limit);
     }
-    let limit = scope.at(&OTHER_LIMITS).and_then(|(_, value)| whole(&value));
+    let limit = scope.at(&OTHER_LIMITS).and_then(|(_, value)| whole(value.json()));
     Ok(limit.map_or(OutputLength::Unknown, OutputLength::Limit))
 }
 
 /// Whether a string holds the whole response of a server.
-fn is_response(value: &RawValue) -> bool {
-    let holds = |text: &String| {
-        let object: Option<RawObject<'_>> = serde_json::from_str(text).ok();
+fn is_response(value: Json<'_>) -> bool {
+    let holds = |text: &Found<'_>| {
+        let object = RawObject::of_value(text.json());
         let fields = ["choices", "candidates", "usage", "usageMetadata", "stop_reason"];
         object.is_some_and(|object| object.first(&fields).is_some())
     };
@@ -174,13 +173,13 @@ fn is_response(value: &RawValue) -> bool {
 }
 
 /// The messages that `value` holds, if that is what it is: a message, messages, or parts of one.
-fn answer(value: &RawValue, seen: &RefCell<Seen>) -> Option<Vec<Message>> {
+fn answer(value: Json<'_>, seen: &RefCell<Seen>) -> Option<Vec<Message>> {
     if let Some(text) = decoded(value) {
-        return answer(serde_json::from_str(&text).ok()?, seen);
+        return answer(text.json(), seen);
     }
     let mut messages = Messages::new(seen);
     let items = if value.get().starts_with('[') { list(value).ok()? } else { vec![value] };
-    let first = RawObject::in_value(items.first()?)?;
+    let first = RawObject::in_value(*items.first()?)?;
     let spoken = first.first(&["role", "from"]).is_some();
     let parts = first.first(&["text", "thinking", "parts", "tool_use_id"]).is_some();
     let called = first.string("type").is_some_and(|kind| kind == "tool_use" || kind == "thinking");
@@ -188,7 +187,7 @@ fn answer(value: &RawValue, seen: &RefCell<Seen>) -> Option<Vec<Message>> {
         messages.add_content("the answer", "assistant", value).ok()?;
     } else {
         for item in items {
-            messages.add(&|| "the answer".to_owned(), item.get()).ok()?;
+            messages.add(&|| "the answer".to_owned(), item).ok()?;
         }
     }
     messages.close();
@@ -197,17 +196,17 @@ fn answer(value: &RawValue, seen: &RefCell<Seen>) -> Option<Vec<Message>> {
 }
 
 /// A number of tokens. Tables written by pandas say `52.0`.
-fn whole_number(name: &str, value: &RawValue) -> Result<u64, String> {
+fn whole_number(name: &str, value: Json<'_>) -> Result<u64, String> {
     let expected = "a whole number of tokens, at most 2^40";
-    let number = Some(value).filter(|value| !is_string(value)).and_then(whole);
+    let number = Some(value).filter(|&value| !is_string(value)).and_then(whole);
     number.ok_or_else(|| mismatch(&format!("\"{name}\""), expected, value))
 }
 
 /// What an engine keys blocks by beside their tokens.
 fn keys(scope: &Scope<'_>) -> Keys {
     let text = |paths: &[&str]| {
-        let (_, value) = scope.at(paths).filter(|(_, value)| is_string(value))?;
-        string(&value).ok().filter(|text| !text.is_empty())
+        let (_, value) = scope.at(paths).filter(|(_, value)| is_string(value.json()))?;
+        string(value.json()).ok().filter(|text| !text.is_empty())
     };
     Keys { cache_salt: text(&SALTS), model: text(&MODELS), lora: text(&LORAS), lora_path: text(&LORA_PATHS) }
 }
@@ -216,7 +215,7 @@ fn keys(scope: &Scope<'_>) -> Keys {
 fn kept(scope: &Scope<'_>, names: &[String]) -> Vec<(String, String)> {
     let find = |name: &String| {
         let raw = scope.find(&mut |object| object.raw(name));
-        raw.map(|value| value.get().to_owned()).or_else(|| Some(scope.at(&[name])?.1.get().to_owned()))
+        raw.map(|value| value.get().to_owned()).or_else(|| Some(scope.at(&[name])?.1.json().get().to_owned()))
     };
     let line = |text: String| text.replace(|c: char| c.is_ascii_control(), " ");
     names.iter().filter_map(|name| find(name).map(|value| (name.clone(), line(value)))).collect()

@@ -3,15 +3,14 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 
-use serde_json::value::RawValue;
-
 use super::content::{Chat, Content, PromptOptions, Remarks, Turns};
-use super::fields::{decoded, is_empty, is_string, items, mismatch, raw, without_halves};
+use super::fields::{decoded, is_empty, is_string, mismatch, without_halves};
 use super::message::Messages;
 use super::scope::Scope;
 use super::seen::Seen;
 use super::tools::tools_of;
 use crate::record::json::RawObject;
+use crate::record::raw::{Found, Json};
 
 /// Fields beside the messages that are variables of the template.
 pub const VARIABLES: [&str; 4] =
@@ -50,20 +49,24 @@ const OF_REQUESTS: [&str; 16] = [
 /// A list of messages in the field `name` of the innermost object.
 pub(super) fn chat_content(
     name: &str,
-    value: &RawValue,
+    value: Json<'_>,
     scope: &Scope<'_>,
     options: &PromptOptions,
     seen: &RefCell<Seen>,
     remarks: &mut Remarks,
 ) -> Result<Content, String> {
-    let items = items(value).ok_or_else(|| mismatch(&format!("\"{name}\""), "a list of messages", value))?;
-    if let Some(at) = items.iter().position(|item| !item.starts_with('{')) {
+    seen.borrow_mut().begin();
+    let items = seen
+        .borrow()
+        .items(value)
+        .ok_or_else(|| mismatch(&format!("\"{name}\""), "a list of messages", value))?;
+    if let Some(at) = items.iter().position(|item| !item.get().starts_with('{')) {
         let place = format!("item {} of \"{name}\"", at + 1);
-        return Err(mismatch(&place, "a message, an object", raw(items[at])?));
+        return Err(mismatch(&place, "a message, an object", items[at]));
     }
     let mut messages = Messages::new(seen);
     instructions(scope, &mut messages)?;
-    for (i, item) in items.iter().enumerate() {
+    for (i, &item) in items.iter().enumerate() {
         messages.add(&|| format!("message {} of \"{name}\"", i + 1), item)?;
     }
     messages.close();
@@ -72,7 +75,8 @@ pub(super) fn chat_content(
         return Err(format!("\"{name}\" {none}"));
     }
     // ShareGPT's names are those of a data set.
-    let first: Option<RawObject<'_>> = items.first().and_then(|item| serde_json::from_str(item).ok());
+    let from = |item: &&Json<'_>| memchr::memmem::find(item.get().as_bytes(), b"\"from\"").is_some();
+    let first = items.first().filter(from).copied().and_then(RawObject::of_value);
     let of_data_set = first.is_some_and(|message| message.has("from"));
     finish(messages, scope, options, of_data_set, remarks)
 }
@@ -98,17 +102,13 @@ pub(super) fn text_chat(
 
 /// What the system says, as the first message.
 fn instructions(scope: &Scope<'_>, messages: &mut Messages<'_>) -> Result<(), String> {
-    let found = scope.object.first_filled(&SYSTEM).map(|(name, value)| (name, value.to_owned()));
-    let beside = || scope.at(&INSTRUCTIONS).map(|(name, value)| (name, value.into_owned()));
-    let Some((name, value)) = found.or_else(beside).filter(|(_, value)| !is_empty(value)) else {
+    let found = scope.object.first_filled(&SYSTEM).map(|(name, value)| (name, Found::part(value)));
+    let beside = || scope.at(&INSTRUCTIONS);
+    let Some((name, value)) = found.or_else(beside).filter(|(_, value)| !is_empty(value.json())) else {
         return Ok(());
     };
-    let text = decoded(&value).filter(|text| text.starts_with('['));
-    let value: &RawValue = match &text {
-        Some(text) => raw(text)?,
-        None => &value,
-    };
-    messages.add_content(&format!("\"{name}\""), "system", value)
+    let text = decoded(value.json()).filter(|text| text.json().get().starts_with('['));
+    messages.add_content(&format!("\"{name}\""), "system", text.unwrap_or(value).json())
 }
 
 fn finish(
@@ -126,7 +126,7 @@ fn finish(
         tools: tools_of(scope, seen)?,
         messages: messages.list,
         requests: Vec::new(),
-        arguments: arguments.map(|(_, value)| decoded(&value).unwrap_or_else(|| value.get().to_owned())),
+        arguments: arguments.map(|(_, value)| decoded(value.json()).unwrap_or(value).json().get().to_owned()),
         fields: fields(scope),
     };
     for json in chat.arguments.iter_mut().chain(chat.fields.iter_mut().map(|(_, json)| json)) {
@@ -183,9 +183,9 @@ fn fields(scope: &Scope<'_>) -> Vec<(String, String)> {
         let inner = format!("extra_body.{name}");
         let mut found = scope.at(&[name, &inner]);
         if found.is_none() && name == "reasoning_effort" {
-            found = scope.at(&["reasoning.effort"]).filter(|(_, value)| is_string(value));
+            found = scope.at(&["reasoning.effort"]).filter(|(_, value)| is_string(value.json()));
         }
-        fields.extend(found.map(|(_, value)| (name.to_owned(), value.get().to_owned())));
+        fields.extend(found.map(|(_, value)| (name.to_owned(), value.json().get().to_owned())));
     }
     fields
 }

@@ -165,6 +165,8 @@ pub struct Message {
     /// `content`, a string or a list of parts with a `type`; `name`; `tool_calls`; `tool_call_id`;
     /// `reasoning_content`; and whatever else.
     pub json: Arc<str>,
+    /// What is said, where the message is nothing but a role and a text.
+    pub text: Option<Arc<str>>,
     /// Tells this message from all others of the same reader, where it has been read several times.
     pub id: Option<u64>,
 }
@@ -172,7 +174,7 @@ pub struct Message {
 impl Message {
     /// A message of `role`, from its JSON text.
     pub fn new(role: &str, json: &str) -> Self {
-        Self { role: role.into(), json: json.into(), id: None }
+        Self { role: role.into(), json: json.into(), text: None, id: None }
     }
 }
 

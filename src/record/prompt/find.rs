@@ -3,17 +3,17 @@
 use std::cell::RefCell;
 
 use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
 
 use super::beside::record_of;
 use super::chat::{chat_content, text_chat};
 use super::content::{Content, PromptOptions, PromptRecord, Remarks};
-use super::fields::{decoded, is_empty, is_string, list, mismatch, raw, string, string_at};
+use super::fields::{decoded, is_empty, is_string, list, mismatch, string, string_at};
 use super::path::{place, step, up_to_next};
 use super::scope::Scope;
 use super::seen::Seen;
 use crate::error::{Invalid, InvalidKind};
 use crate::record::json::{RawObject, json_reason, text_of};
+use crate::record::raw::Json;
 
 /// Fields that hold token ids, in the order in which they are looked for.
 pub(super) const IDS: [&str; 3] = ["prompt_token_ids", "token_ids", "input_ids"];
@@ -57,7 +57,9 @@ pub(super) fn read_record(
     options: &PromptOptions,
     seen: &RefCell<Seen>,
 ) -> Result<PromptRecord, Invalid> {
-    let record = parse_object(line).map_err(Invalid::malformed)?;
+    let text = text_of(line)?;
+    let known = seen.borrow().object(text);
+    let record = known.map_or_else(|| parse_object(text).map_err(Invalid::malformed), Ok)?;
     let finder = Finder { options, seen, remarks: Remarks::default() };
     let scope = Scope { object: &record, outer: None };
     if let Some(path) = &options.field {
@@ -68,8 +70,7 @@ pub(super) fn read_record(
 }
 
 /// The line as an object; if it is none, says why in the reader's terms.
-fn parse_object(line: &[u8]) -> Result<RawObject<'_>, String> {
-    let text = text_of(line)?;
+fn parse_object(text: &str) -> Result<RawObject<'_>, String> {
     match text.trim_start().chars().next() {
         Some('{') => serde_json::from_str(text).map_err(|error| json_reason(&error)),
         Some('[') if begins_list(text) => {
@@ -112,7 +113,7 @@ fn prompt_path(object: &RawObject<'_>, levels: u32) -> Option<String> {
         return Some(name.to_owned());
     }
     object.fields().filter(|(key, _)| levels > 0 && !key.contains('.')).find_map(|(key, value)| {
-        let inner = serde_json::from_str(value.get()).ok()?;
+        let inner = RawObject::of_value(value)?;
         Some(format!("{key}.{}", prompt_path(&inner, levels - 1)?))
     })
 }
@@ -139,13 +140,12 @@ impl Finder<'_> {
         self,
         scope: &Scope<'_>,
         path: &str,
-        value: &RawValue,
+        value: Json<'_>,
         rest: Option<&str>,
     ) -> Result<PromptRecord, String> {
         let Some(rest) = rest else { return self.in_value(path, value, scope) };
         if let Some(text) = decoded(value) {
-            let value = raw(&text)?;
-            return self.in_path(scope, path, value, Some(rest));
+            return self.in_path(scope, path, text.json(), Some(rest));
         }
         if let Some(object) = RawObject::in_value(value) {
             return self.at_path(&Scope { object: &object, outer: Some(scope) }, path, rest);
@@ -197,10 +197,9 @@ impl Finder<'_> {
     }
 
     /// The prompt of the object that `value` is, or that it holds as a text.
-    fn in_wrapper(self, value: &RawValue, scope: &Scope<'_>) -> Result<Option<PromptRecord>, String> {
+    fn in_wrapper(self, value: Json<'_>, scope: &Scope<'_>) -> Result<Option<PromptRecord>, String> {
         if let Some(text) = decoded(value) {
-            let value = raw(&text)?;
-            return self.in_wrapper(value, scope);
+            return self.in_wrapper(text.json(), scope);
         }
         match RawObject::in_value(value) {
             Some(object) => self.in_object(&Scope { object: &object, outer: Some(scope) }),
@@ -209,13 +208,12 @@ impl Finder<'_> {
     }
 
     /// The prompt in a field that may hold any form of it.
-    fn in_value(self, name: &str, value: &RawValue, scope: &Scope<'_>) -> Result<PromptRecord, String> {
+    fn in_value(self, name: &str, value: Json<'_>, scope: &Scope<'_>) -> Result<PromptRecord, String> {
         let expected = "a string, or a list of token ids, strings or messages";
         let field = name.rsplit(['.', '/']).next().unwrap_or(name);
         if is_string(value) {
-            if let Some(text) = decoded(value).filter(|text| self.holds_chat(text, name)) {
-                let value = raw(&text)?;
-                return self.in_value(name, value, scope);
+            if let Some(text) = decoded(value).filter(|text| self.holds_chat(text.json(), name)) {
+                return self.in_value(name, text.json(), scope);
             }
             let asked = field == "contents" || field == "input" && scope.first(&OF_RESPONSES).is_some();
             if asked && !is_empty(value) {
@@ -259,15 +257,14 @@ impl Finder<'_> {
 
     /// Whether the JSON in the string field `name` is a chat: the fields that a request has its messages in
     /// hold nothing else, and a field that the user names holds what looks like one.
-    fn holds_chat(self, text: &str, name: &str) -> bool {
-        let Ok(value) = serde_json::from_str::<&RawValue>(text) else { return false };
-        if text.starts_with('{') {
+    fn holds_chat(self, value: Json<'_>, name: &str) -> bool {
+        if value.get().starts_with('{') {
             let object = RawObject::in_value(value);
             let found = |names: &[&str]| object.as_ref().is_some_and(|o| o.first_filled(names).is_some());
             return found(&CHATS)
                 || self.options.field.is_some() && found(&[&IDS[..], &TEXTS, &WRAPPERS].concat());
         }
-        let is_message = |item: &RawValue| {
+        let is_message = |item: Json<'_>| {
             RawObject::in_value(item).is_some_and(|item| item.first(&["role", "from", "parts"]).is_some())
         };
         let items = list(value).unwrap_or_default();
@@ -275,7 +272,7 @@ impl Finder<'_> {
     }
 
     /// A list of messages.
-    fn chat(self, name: &str, value: &RawValue, scope: &Scope<'_>) -> Result<PromptRecord, String> {
+    fn chat(self, name: &str, value: Json<'_>, scope: &Scope<'_>) -> Result<PromptRecord, String> {
         let mut remarks = self.remarks;
         let content = chat_content(name, value, scope, self.options, self.seen, &mut remarks)?;
         Self { remarks, ..self }.record(content, scope)
@@ -287,7 +284,7 @@ impl Finder<'_> {
         let input = scope.object.string("input").filter(|text| !text.is_empty());
         let text = input.map_or_else(|| instruction.to_owned(), |input| format!("{instruction}\n{input}"));
         let history = scope.object.get("history").map(list).transpose()?.unwrap_or_default();
-        let pair = |pair: &RawValue| -> Result<Vec<String>, String> {
+        let pair = |pair: Json<'_>| -> Result<Vec<String>, String> {
             list(pair)?.into_iter().map(|text| string_at("a text of \"history\"", text)).collect()
         };
         let history = history.into_iter().map(pair).collect::<Result<Vec<_>, _>>()?.concat();
@@ -303,7 +300,7 @@ impl Finder<'_> {
 }
 
 /// A list of token ids, or a list of such lists.
-fn ids_content(name: &str, value: &RawValue) -> Result<Content, String> {
+fn ids_content(name: &str, value: Json<'_>) -> Result<Content, String> {
     if !value.get().starts_with('[') {
         return Err(mismatch(&format!("\"{name}\""), "a list of token ids", value));
     }
@@ -315,7 +312,7 @@ fn ids_content(name: &str, value: &RawValue) -> Result<Content, String> {
     Ok(Content::Tokens(lists))
 }
 
-fn ids(name: &str, value: &RawValue) -> Result<Vec<u32>, String> {
+fn ids(name: &str, value: Json<'_>) -> Result<Vec<u32>, String> {
     if let Ok(ids) = serde_json::from_str(value.get()) {
         return Ok(ids);
     }
@@ -328,6 +325,7 @@ fn ids(name: &str, value: &RawValue) -> Result<Vec<u32>, String> {
         .enumerate()
         .find(|(_, item)| serde_json::from_str::<u32>(item.get()).is_err())
         .unwrap_or((0, &value));
+    let wrong = *wrong;
     let place = format!("item {} of \"{name}\"", i + 1);
     Err(mismatch(&place, "a token id, a whole number below 4294967296", wrong))
 }

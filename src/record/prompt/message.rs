@@ -6,13 +6,12 @@
 
 use std::cell::RefCell;
 
-use serde_json::value::RawValue;
-
 use super::content::Message;
-use super::fields::{is_string, list, mismatch, object_at, raw, string, string_at, without_halves};
+use super::fields::{is_string, list, mismatch, object_at, string, string_at, without_halves};
 use super::part::{Call, Part, ToolResult, answer_of, calls_of, json, parts_of, read_part, stand_in};
 use super::seen::{Known, Seen};
 use crate::record::json::RawObject;
+use crate::record::raw::Json;
 
 /// Fields that a message which is written anew has in other places.
 const REWRITTEN: [&str; 20] = [
@@ -79,7 +78,7 @@ impl Draft {
         self.reasoning.push_str(text);
     }
 
-    fn message(self) -> Message {
+    fn message(mut self) -> Message {
         let texts = || self.texts.iter().map(|text| format!("{{\"type\":\"text\",\"text\":{}}}", json(text)));
         let content = match &self.texts[..] {
             [] => "null".to_owned(),
@@ -98,17 +97,28 @@ impl Draft {
             text.push_str(&format!(",{}:{value}", json(name)));
         }
         text.push('}');
-        Message { role: self.role.into(), json: without_halves(&text).into(), id: None }
+        let only = match &mut self.texts[..] {
+            [text]
+                if !self.parted
+                    && self.reasoning.is_empty()
+                    && self.calls.is_empty()
+                    && self.others.is_empty() =>
+            {
+                Some(std::mem::take(text).into())
+            }
+            _ => None,
+        };
+        Message { role: self.role.into(), json: without_halves(&text).into(), text: only, id: None }
     }
 }
 
 /// The JSON string of a message that has nothing else but a role, as in data sets of chats.
-fn only_text<'a>(item: &RawObject<'a>) -> Option<&'a str> {
+fn only_text<'a>(item: &RawObject<'a>) -> Option<Json<'a>> {
     let mut text = None;
     for (name, value) in item.fields() {
         match name {
             "role" | "from" => {}
-            "content" | "value" if text.is_none() && is_string(value) => text = Some(value.get()),
+            "content" | "value" if text.is_none() && is_string(value) => text = Some(value),
             _ => return None,
         }
     }
@@ -126,12 +136,12 @@ impl<'s> Messages<'s> {
     }
 
     /// Reads an item of a list of messages, which the words `place` name, unless it is known.
-    pub(super) fn add(&mut self, place: &dyn Fn() -> String, json: &str) -> Result<(), String> {
+    pub(super) fn add(&mut self, place: &dyn Fn() -> String, item: Json<'_>) -> Result<(), String> {
         // What an item becomes after one of the assistant's depends on that one.
         let alone = self.open.is_none();
-        let look = || self.seen.borrow_mut().look(json).cloned();
+        let look = || self.seen.borrow_mut().message(item.get());
         let hash = match if alone { look() } else { Err(None) } {
-            Ok(Known { message, filled, stand_ins }) => {
+            Ok(Known { message, filled, stand_ins, .. }) => {
                 self.filled |= filled;
                 self.stand_ins += stand_ins;
                 self.list.push(message);
@@ -141,12 +151,11 @@ impl<'s> Messages<'s> {
         };
         let before = self.list.len();
         let (filled, stand_ins) = (std::mem::take(&mut self.filled), std::mem::take(&mut self.stand_ins));
-        let (place, raw) = (place(), raw(json)?);
-        let item = object_at(&place, raw)?;
-        self.read(&place, raw, &item)?;
+        let place = place();
+        self.read(&place, item, &object_at(&place, item)?)?;
         if let (Some(hash), true, [message]) = (hash, self.open.is_none(), &mut self.list[before..]) {
             let (filled, stand_ins) = (self.filled, self.stand_ins);
-            self.seen.borrow_mut().insert(hash, json, message, filled, stand_ins);
+            self.seen.borrow_mut().insert(hash, item.get(), message, filled, stand_ins);
         }
         self.filled |= filled;
         self.stand_ins += stand_ins;
@@ -154,7 +163,7 @@ impl<'s> Messages<'s> {
     }
 
     /// Reads an item of a list of messages, which the words `place` name.
-    fn read(&mut self, place: &str, raw: &RawValue, item: &RawObject<'_>) -> Result<(), String> {
+    fn read(&mut self, place: &str, raw: Json<'_>, item: &RawObject<'_>) -> Result<(), String> {
         let Some((role_name, role)) = item.first(&["role", "from"]) else {
             if let Some(kind) = item.string("type") {
                 return self.item(place, &kind, raw, item);
@@ -174,14 +183,17 @@ impl<'s> Messages<'s> {
         };
         if role_name == "role" && role == given && self.has_our_shape(item) {
             self.close();
-            self.list.push(Message { role: given.into(), json: without_halves(raw.get()).into(), id: None });
+            let text = only_text(item).map(string).transpose()?.map(Into::into);
+            let json = without_halves(raw.get()).into();
+            self.list.push(Message { role: given.into(), json, text, id: None });
             return Ok(());
         }
         if let Some(text) = only_text(item).filter(|_| self.open.is_none()) {
             // The string need not be decoded to stand under another name.
-            self.filled |= text.len() > 2;
-            let json = format!("{{\"role\":{},\"content\":{text}}}", json(role));
-            self.list.push(Message { role: role.into(), json: without_halves(&json).into(), id: None });
+            self.filled |= text.get().len() > 2;
+            let json = format!("{{\"role\":{},\"content\":{}}}", json(role), text.get());
+            let json = without_halves(&json).into();
+            self.list.push(Message { role: role.into(), json, text: Some(string(text)?.into()), id: None });
             return Ok(());
         }
         self.message(place, role, item)
@@ -196,7 +208,7 @@ impl<'s> Messages<'s> {
     }
 
     /// What `value` holds, a string or a list of parts, as a message.
-    pub(super) fn add_content(&mut self, place: &str, role: &str, value: &RawValue) -> Result<(), String> {
+    pub(super) fn add_content(&mut self, place: &str, role: &str, value: Json<'_>) -> Result<(), String> {
         let mut draft = Draft::of(role);
         let mut results = Vec::new();
         self.content(place, value, &mut draft, &mut results)?;
@@ -335,7 +347,7 @@ impl<'s> Messages<'s> {
     fn content(
         &mut self,
         place: &str,
-        value: &RawValue,
+        value: Json<'_>,
         draft: &mut Draft,
         results: &mut Vec<ToolResult>,
     ) -> Result<(), String> {
@@ -363,7 +375,7 @@ impl<'s> Messages<'s> {
     fn part(
         &mut self,
         place: &str,
-        raw: &RawValue,
+        raw: Json<'_>,
         draft: &mut Draft,
         results: &mut Vec<ToolResult>,
     ) -> Result<(), String> {
@@ -397,7 +409,7 @@ impl<'s> Messages<'s> {
 
     /// An item of `OpenAI`'s Responses API that is no message. Items of the assistant that follow each other
     /// are one message, as an engine makes of them, until one says something after a call.
-    fn item(&mut self, place: &str, kind: &str, raw: &RawValue, item: &RawObject<'_>) -> Result<(), String> {
+    fn item(&mut self, place: &str, kind: &str, raw: Json<'_>, item: &RawObject<'_>) -> Result<(), String> {
         if kind.ends_with("_output") {
             let (_, output) = item
                 .first(&["output", "result"])
@@ -450,7 +462,7 @@ fn list_of_texts(value: &str) -> bool {
         #[serde(rename = "type", borrow)]
         kind: std::borrow::Cow<'a, str>,
         #[serde(borrow)]
-        text: &'a RawValue,
+        text: Json<'a>,
     }
     serde_json::from_str::<Vec<TextPart<'_>>>(value)
         .is_ok_and(|parts| parts.iter().all(|part| part.kind == "text" && part.text.get().starts_with('"')))
@@ -461,7 +473,7 @@ fn list_of_calls(value: &str) -> bool {
     #[derive(serde::Deserialize)]
     struct FunctionCall<'a> {
         #[serde(borrow)]
-        function: &'a RawValue,
+        function: Json<'a>,
     }
     serde_json::from_str::<Vec<FunctionCall<'_>>>(value)
         .is_ok_and(|calls| calls.iter().all(|call| call.function.get().starts_with('{')))

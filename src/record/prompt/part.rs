@@ -4,10 +4,10 @@
 //! by the name of its only field where the API has no types (Gemini, Bedrock).
 
 use serde_json::Value;
-use serde_json::value::RawValue;
 
-use super::fields::{decoded, is_string, list, mismatch, object_at, raw, string, string_at};
+use super::fields::{decoded, is_string, list, mismatch, object_at, string, string_at};
 use crate::record::json::RawObject;
+use crate::record::raw::Json;
 
 /// What a part is.
 pub(super) enum Part {
@@ -104,13 +104,13 @@ impl Call {
 }
 
 /// A list of calls, which may itself be a string that holds JSON.
-pub(super) fn calls_of(place: &str, value: &RawValue) -> Result<Vec<Call>, String> {
+pub(super) fn calls_of(place: &str, value: Json<'_>) -> Result<Vec<Call>, String> {
     if let Some(text) = decoded(value) {
-        return calls_of(place, raw(&text)?);
+        return calls_of(place, text.json());
     }
     let no_call = |i: usize| format!("item {} of {place} is not a call of a tool with a name", i + 1);
     let items = list(value).map_err(|_| mismatch(place, "a list of calls", value))?;
-    let call = |(i, item): (usize, &RawValue)| {
+    let call = |(i, item): (usize, Json<'_>)| {
         RawObject::in_value(item).and_then(|item| Call::of(&item)).ok_or_else(|| no_call(i))
     };
     items.into_iter().enumerate().map(call).collect()
@@ -128,7 +128,7 @@ pub(super) fn json(text: &str) -> String {
 
 /// A text that stands for what is no text: equal for equal things only. Marks of what to cache, which an agent
 /// moves from message to message, are no part of the thing.
-pub(super) fn stand_in(kind: &str, raw: &RawValue) -> String {
+pub(super) fn stand_in(kind: &str, raw: Json<'_>) -> String {
     let mut thing: Value = serde_json::from_str(raw.get()).unwrap_or_default();
     if let Some(fields) = thing.as_object_mut() {
         fields.retain(|name, _| !matches!(&**name, "cache_control" | "cacheControl"));
@@ -138,7 +138,7 @@ pub(super) fn stand_in(kind: &str, raw: &RawValue) -> String {
 }
 
 /// What the part `raw` is: mostly one thing, nothing where the model does not see it.
-pub(super) fn read_part(place: &str, raw: &RawValue) -> Result<Vec<Part>, String> {
+pub(super) fn read_part(place: &str, raw: Json<'_>) -> Result<Vec<Part>, String> {
     if is_string(raw) {
         return Ok(vec![Part::Text(string(raw)?)]);
     }
@@ -206,7 +206,7 @@ fn text_field(place: &str, part: &RawObject<'_>, name: &str) -> Result<String, S
     value.map_or_else(|| string_at(&format!("the {name} of {place}"), text), Ok)
 }
 
-fn reasoning(place: &str, kind: &str, raw: &RawValue, part: &RawObject<'_>) -> Result<Vec<Part>, String> {
+fn reasoning(place: &str, kind: &str, raw: Json<'_>, part: &RawObject<'_>) -> Result<Vec<Part>, String> {
     let text = match part.first_filled(&["reasoningText", "text", "content", "summary", "reasoning"]) {
         Some((_, value)) if is_string(value) => string(value)?,
         Some((_, value)) => parts_of(place, value)?.concat(),
@@ -219,7 +219,7 @@ fn reasoning(place: &str, kind: &str, raw: &RawValue, part: &RawObject<'_>) -> R
 }
 
 /// A document: its text where the request has it.
-fn document(place: &str, kind: &str, raw: &RawValue, part: &RawObject<'_>) -> Result<Vec<Part>, String> {
+fn document(place: &str, kind: &str, raw: Json<'_>, part: &RawObject<'_>) -> Result<Vec<Part>, String> {
     let unknown = || Ok(vec![Part::Unknown(stand_in(kind, raw))]);
     let Some(source) = part.get("source").and_then(RawObject::in_value) else { return unknown() };
     let head = ["title", "context"].iter().filter_map(|name| part.string(name));
@@ -239,7 +239,7 @@ fn result_of(place: &str, part: &RawObject<'_>) -> Result<ToolResult, String> {
 }
 
 /// What a tool answered, without saying which.
-pub(super) fn answer_of(place: &str, value: &RawValue) -> Result<ToolResult, String> {
+pub(super) fn answer_of(place: &str, value: Json<'_>) -> Result<ToolResult, String> {
     let whole = |text: String| ToolResult { texts: vec![text], ..ToolResult::default() };
     if is_string(value) {
         return string(value).map(whole);
@@ -275,7 +275,7 @@ pub(super) fn answer_of(place: &str, value: &RawValue) -> Result<ToolResult, Str
 }
 
 /// The texts of a string or of a list of parts.
-pub(super) fn parts_of(place: &str, value: &RawValue) -> Result<Vec<String>, String> {
+pub(super) fn parts_of(place: &str, value: Json<'_>) -> Result<Vec<String>, String> {
     let whole = [value];
     let parts = if value.get().starts_with('[') { list(value)? } else { whole.to_vec() };
     let mut texts = Vec::new();

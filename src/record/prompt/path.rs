@@ -6,32 +6,30 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
 use super::fields::{decoded, list};
 use crate::record::json::RawObject;
+use crate::record::raw::{Found, Json};
 
 /// The value at `path` in `object`, unless there is none or it is `null`.
-pub(super) fn value_at<'a>(object: &RawObject<'a>, path: &str) -> Option<Cow<'a, RawValue>> {
+pub(super) fn value_at<'a>(object: &RawObject<'a>, path: &str) -> Option<Found<'a>> {
     let (value, rest) = step(object, path)?;
-    rest.map_or(Some(Cow::Borrowed(value)), |rest| inside(value, rest))
+    rest.map_or(Some(Found::part(value)), |rest| inside(value, rest))
 }
 
 /// The value at `path` in `value`.
-fn inside<'a>(value: &'a RawValue, path: &str) -> Option<Cow<'a, RawValue>> {
+fn inside<'a>(value: Json<'a>, path: &str) -> Option<Found<'a>> {
     if let Some(text) = decoded(value) {
-        let value: &RawValue = serde_json::from_str(&text).ok()?;
-        return inside(value, path).map(|found| Cow::Owned(found.into_owned()));
+        return inside(text.json(), path).map(|found| Found::copy(found.json()));
     }
     if let Some(object) = RawObject::in_value(value) {
         return value_at(&object, path);
     }
     let (item, rest) = place(&list(value).ok()?, path)?;
-    rest.map_or(Some(Cow::Borrowed(item)), |rest| inside(item, rest))
+    rest.map_or(Some(Found::part(item)), |rest| inside(item, rest))
 }
 
 /// The field of `object` with which `path` begins, and the rest of the path if there is more of it.
-pub(super) fn step<'a, 'p>(object: &RawObject<'a>, path: &'p str) -> Option<(&'a RawValue, Option<&'p str>)> {
+pub(super) fn step<'a, 'p>(object: &RawObject<'a>, path: &'p str) -> Option<(Json<'a>, Option<&'p str>)> {
     if let Some((name, rest)) = pointer(path) {
         return Some((object.get(&name)?, rest));
     }
@@ -43,7 +41,7 @@ pub(super) fn step<'a, 'p>(object: &RawObject<'a>, path: &'p str) -> Option<(&'a
 }
 
 /// The item of a list with which `path` begins, and the rest of the path if there is more of it.
-pub(super) fn place<'a, 'p>(list: &[&'a RawValue], path: &'p str) -> Option<(&'a RawValue, Option<&'p str>)> {
+pub(super) fn place<'a, 'p>(list: &[Json<'a>], path: &'p str) -> Option<(Json<'a>, Option<&'p str>)> {
     let (index, rest) = match pointer(path) {
         Some((name, rest)) => (name.parse::<usize>().ok()?, rest),
         None => match path.split_once('.') {
@@ -55,11 +53,13 @@ pub(super) fn place<'a, 'p>(list: &[&'a RawValue], path: &'p str) -> Option<(&'a
 }
 
 /// The first name of a JSON Pointer, and the rest of the pointer.
-fn pointer(path: &str) -> Option<(String, Option<&str>)> {
+fn pointer(path: &str) -> Option<(Cow<'_, str>, Option<&str>)> {
     let path = path.strip_prefix('/')?;
     let end = path.find('/').unwrap_or(path.len());
     let rest = Some(&path[end..]).filter(|rest| !rest.is_empty());
-    Some((path[..end].replace("~1", "/").replace("~0", "~"), rest))
+    let name = &path[..end];
+    let escaped = || Cow::Owned(name.replace("~1", "/").replace("~0", "~"));
+    Some((if name.contains('~') { escaped() } else { Cow::Borrowed(name) }, rest))
 }
 
 /// The part of `path` up to and with its next name, for messages: `rest` is what has not been found.

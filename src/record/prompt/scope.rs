@@ -1,11 +1,8 @@
 //! Objects one inside the other, and the fields that they have.
 
-use std::borrow::Cow;
-
-use serde_json::value::RawValue;
-
 use super::path::value_at;
 use crate::record::json::RawObject;
+use crate::record::raw::{Found, Json};
 
 /// The object in which a prompt is looked for, and those around it.
 pub(super) struct Scope<'a> {
@@ -24,17 +21,17 @@ impl<'a> Scope<'a> {
     }
 
     /// The first of `names` that is present, and its value.
-    pub(super) fn first<'n>(&self, names: &[&'n str]) -> Option<(&'n str, &'a RawValue)> {
+    pub(super) fn first<'n>(&self, names: &[&'n str]) -> Option<(&'n str, Json<'a>)> {
         self.find(&mut |object| object.first(names))
     }
 
     /// The value at the first of `paths` that leads somewhere.
-    pub(super) fn at<'n>(&self, paths: &[&'n str]) -> Option<(&'n str, Cow<'a, RawValue>)> {
+    pub(super) fn at<'n>(&self, paths: &[&'n str]) -> Option<(&'n str, Found<'a>)> {
         self.find(&mut |object| paths.iter().find_map(|&path| Some((path, value_at(object, path)?))))
     }
 
     /// The value at the path in the field `setting` of the options.
-    pub(super) fn named(&self, path: &str, setting: &str) -> Result<Cow<'a, RawValue>, String> {
+    pub(super) fn named(&self, path: &str, setting: &str) -> Result<Found<'a>, String> {
         self.find(&mut |object| value_at(object, path))
             .ok_or_else(|| format!("no field \"{path}\" (from `{setting}`)"))
     }

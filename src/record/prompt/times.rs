@@ -1,12 +1,11 @@
 //! When a request arrived.
 
-use serde_json::value::RawValue;
-
 use super::content::{PromptOptions, Timestamp};
 use super::fields::{is_string, mismatch, string};
 use super::path::value_at;
 use super::scope::Scope;
 use crate::record::MAX_TIME;
+use crate::record::raw::Json;
 use crate::record::time::{Millis, TimeForm, Unit};
 
 /// Fields that hold a moment in a unit that they do not name; a number that is no moment of our days is
@@ -44,10 +43,11 @@ const COUNTS: [(&str, Unit); 8] = [
 pub(super) fn timestamp(scope: &Scope<'_>, options: &PromptOptions) -> Result<Option<Timestamp>, String> {
     if let Some(path) = &options.timestamp_field {
         let value = scope.named(path, "timestamp_field")?;
-        if !is_string(&value) && !is_number(&value) {
-            return Err(mismatch(&format!("\"{path}\""), "a number or a time", &value));
+        let value = value.json();
+        if !is_string(value) && !is_number(value) {
+            return Err(mismatch(&format!("\"{path}\""), "a number or a time", value));
         }
-        let text = if is_string(&value) { string(&value)? } else { value.get().to_owned() };
+        let text = if is_string(value) { string(value)? } else { value.get().to_owned() };
         let form = Millis::parse_date(&text).map(|_| TimeForm::Date);
         return Ok(Some(Timestamp { text, form }));
     }
@@ -61,25 +61,25 @@ pub(super) fn timestamp(scope: &Scope<'_>, options: &PromptOptions) -> Result<Op
         return date.map(Some).ok_or_else(|| mismatch(&format!("\"{name}\""), expected, value));
     }
     let in_object = &mut |object| {
-        let moment = MOMENTS.iter().find_map(|path| moment(&value_at(object, path)?));
+        let moment = MOMENTS.iter().find_map(|path| moment(value_at(object, path)?.json()));
         let count = || COUNTS.iter().find_map(|&(name, unit)| count(object.get(name)?, unit));
         moment.or_else(count)
     };
     Ok(scope.find(in_object))
 }
 
-fn is_number(value: &RawValue) -> bool {
+fn is_number(value: Json<'_>) -> bool {
     value.get().starts_with(|c: char| c == '-' || c.is_ascii_digit())
 }
 
-fn date(value: &RawValue) -> Option<Timestamp> {
+fn date(value: Json<'_>) -> Option<Timestamp> {
     let text = if is_string(value) { string(value).ok()? } else { return None };
     Millis::parse_date(&text)?;
     Some(Timestamp { text, form: Some(TimeForm::Date) })
 }
 
 /// The moment that a number or a text is.
-fn moment(value: &RawValue) -> Option<Timestamp> {
+fn moment(value: Json<'_>) -> Option<Timestamp> {
     if let Some(date) = date(value) {
         return Some(date);
     }
@@ -91,7 +91,7 @@ fn moment(value: &RawValue) -> Option<Timestamp> {
 }
 
 /// The number `value`, which may stand in quotes.
-fn count(value: &RawValue, unit: Unit) -> Option<Timestamp> {
+fn count(value: Json<'_>, unit: Unit) -> Option<Timestamp> {
     let text = value.get().trim_matches('"');
     Millis::parse(text, unit)?;
     Some(Timestamp { text: text.to_owned(), form: Some(TimeForm::Number(unit)) })

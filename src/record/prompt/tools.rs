@@ -2,14 +2,13 @@
 
 use std::cell::RefCell;
 
-use serde_json::value::RawValue;
-
 use super::content::Message;
-use super::fields::{decoded, is_empty, is_string, list, mismatch, raw, string, without_halves};
+use super::fields::{decoded, is_empty, is_string, list, mismatch, string, without_halves};
 use super::part::json;
 use super::scope::Scope;
 use super::seen::Seen;
 use crate::record::json::RawObject;
+use crate::record::raw::Json;
 
 /// Where APIs have their tools.
 const TOOLS: [&str; 10] = [
@@ -27,29 +26,31 @@ const TOOLS: [&str; 10] = [
 
 /// The list of tools, unless there are none.
 pub(super) fn tools_of(scope: &Scope<'_>, seen: &RefCell<Seen>) -> Result<Option<Message>, String> {
-    let Some((name, value)) = scope.at(&TOOLS).filter(|(_, value)| !is_empty(value)) else {
+    let Some((name, value)) = scope.at(&TOOLS).filter(|(_, value)| !is_empty(value.json())) else {
         return Ok(None);
     };
-    let hash = match seen.borrow_mut().look(value.get()) {
-        Ok(known) => return Ok(Some(known.message.clone())),
+    let value = value.json();
+    let hash = match seen.borrow_mut().tools(value.get()) {
+        Ok(known) => return Ok(Some(known.message)),
         Err(hash) => hash,
     };
     let mut tools = Vec::new();
-    add_tools(name, &value, &mut tools)?;
+    add_tools(name, value, &mut tools)?;
     if tools.is_empty() {
         return Ok(None);
     }
     let json = format!("[{}]", tools.join(", "));
-    let mut tools = Message { role: "tools".into(), json: without_halves(&json).into(), id: None };
+    let mut tools =
+        Message { role: "tools".into(), json: without_halves(&json).into(), text: None, id: None };
     if let Some(hash) = hash {
         seen.borrow_mut().insert(hash, value.get(), &mut tools, true, 0);
     }
     Ok(Some(tools))
 }
 
-fn add_tools(name: &str, value: &RawValue, tools: &mut Vec<String>) -> Result<(), String> {
+fn add_tools(name: &str, value: Json<'_>, tools: &mut Vec<String>) -> Result<(), String> {
     if let Some(text) = decoded(value) {
-        return add_tools(name, raw(&text)?, tools);
+        return add_tools(name, text.json(), tools);
     }
     if let Some(by_name) = RawObject::in_value(value).filter(|_| value.get().starts_with('{')) {
         // Some SDKs have an object of tools by their names.
@@ -63,7 +64,7 @@ fn add_tools(name: &str, value: &RawValue, tools: &mut Vec<String>) -> Result<()
     for (i, item) in items.into_iter().enumerate() {
         let place = format!("item {} of \"{name}\"", i + 1);
         match decoded(item) {
-            Some(text) => add_tool(&place, raw(&text)?, "", tools)?,
+            Some(text) => add_tool(&place, text.json(), "", tools)?,
             None => add_tool(&place, item, "", tools)?,
         }
     }
@@ -71,7 +72,7 @@ fn add_tools(name: &str, value: &RawValue, tools: &mut Vec<String>) -> Result<()
 }
 
 /// Appends the tool `value`; `named` is its name where that stands elsewhere, as the beginning of an object.
-fn add_tool(place: &str, value: &RawValue, named: &str, tools: &mut Vec<String>) -> Result<(), String> {
+fn add_tool(place: &str, value: Json<'_>, named: &str, tools: &mut Vec<String>) -> Result<(), String> {
     if is_string(value) && named.is_empty() {
         // The mere name of a tool that the server has.
         tools.push(format!(

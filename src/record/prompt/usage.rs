@@ -1,13 +1,10 @@
 //! What servers report about a request: tokens of the prompt, those found in the cache, those of the output.
 
-use std::borrow::Cow;
-
-use serde_json::value::RawValue;
-
 use super::fields::whole;
 use super::path::value_at;
 use super::scope::Scope;
 use crate::record::json::RawObject;
+use crate::record::raw::Found;
 
 /// Where the report is, in the record.
 const REPORTS: [&str; 8] = [
@@ -115,9 +112,9 @@ pub(super) struct Usage {
 pub(super) fn usage(scope: &Scope<'_>, response: Option<&RawObject<'_>>) -> Usage {
     let mut usage = Usage::default();
     let beside = REPORTS.iter().filter_map(|path| scope.at(&[path]).map(|(_, report)| report));
-    let inside = |path: &&str| response.and_then(|response| response.get(path)).map(Cow::Borrowed);
+    let inside = |path: &&str| response.and_then(|response| response.get(path)).map(Found::part);
     for report in beside.chain(REPORTS_IN_RESPONSE.iter().filter_map(inside)) {
-        if let Some(report) = RawObject::in_value(&report) {
+        if let Some(report) = RawObject::in_value(report.json()) {
             usage = usage.or(of_report(&report));
         }
     }
@@ -152,8 +149,5 @@ fn of_report(report: &RawObject<'_>) -> Usage {
 
 /// The first of `paths` with a number of tokens, and the number.
 fn number<'n>(object: &RawObject<'_>, paths: &[&'n str]) -> Option<(&'n str, u64)> {
-    paths.iter().find_map(|&path| {
-        let value: Cow<'_, RawValue> = value_at(object, path)?;
-        Some((path, whole(&value)?))
-    })
+    paths.iter().find_map(|&path| Some((path, whole(value_at(object, path)?.json())?)))
 }

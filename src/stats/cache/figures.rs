@@ -4,6 +4,7 @@ use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 use crate::stats::accuracy::Accuracy;
+use crate::stats::cache::load::LoadFigures;
 
 /// Hits of a cache over the measured requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +45,7 @@ impl Serialize for Hits {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct CapacityRow {
-    /// `lru`, `fifo`, `lfu`, `opt`, or `infinite`.
+    /// `lru`, `fifo`, `lfu`, `opt`, `vllm`, `sglang`, `lmcache`, or `infinite`.
     pub policy: &'static str,
     /// Blocks that the cache holds.
     pub capacity_blocks: u64,
@@ -54,9 +55,23 @@ pub struct CapacityRow {
     /// What it served.
     #[serde(flatten)]
     pub hits: Hits,
+    /// Requests that do not fit into the cache of an engine; they are in no other figure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused_requests: Option<u64>,
+    /// What else happened, where an engine serves requests together.
+    #[serde(flatten)]
+    pub load: Option<LoadFigures>,
     /// What its hits are worth; a standard error is that of the hit rate.
     #[serde(flatten)]
     pub accuracy: Accuracy,
+}
+
+impl CapacityRow {
+    /// Whether requests evict each other's blocks before they are asked for again: together they find less
+    /// than half of what they find one after the other.
+    pub fn is_thrashing(&self) -> bool {
+        self.load.is_some_and(|load| 2 * self.hits.hit_tokens < load.sequential_hit_tokens)
+    }
 }
 
 /// The smallest LRU cache that reaches a share of the infinite cache's hits.

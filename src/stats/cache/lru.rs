@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::error::Invalid;
-use crate::stats::cache::policy::Study;
+use crate::stats::cache::policy::{Point, Study};
 use crate::stats::cache::stack::{LruStack, Retained, StackRun};
 use crate::stats::recency::reserve;
-use crate::stats::seen::{Cached, HitCount, Seen};
+use crate::stats::seen::{Cached, HitCount, HitRule, Seen};
 use crate::stats::statistic::Bytes;
 
 /// LRU caches of all capacities. Memory: that of the stack, and 8 bytes per stack distance that occurs.
@@ -57,6 +57,21 @@ impl Lru {
         }
     }
 
+    /// Tokens that the last request finds in a cache of so many blocks.
+    pub(super) fn last_hit(&self, capacity: u64, cached: &Cached, length: u64) -> u64 {
+        let (mut blocks, mut distance) = (0, 0);
+        for run in &self.runs {
+            distance = run.distance.max(distance);
+            let held = capacity.saturating_sub(u64::from(distance)).min(u64::from(run.len));
+            blocks += held;
+            if held < u64::from(run.len) {
+                break;
+            }
+            distance += run.len - 1;
+        }
+        self.count.tokens(blocks.min(u64::from(cached.blocks)), length)
+    }
+
     fn step(&mut self, distance: u32, change: i64) {
         let index = distance as usize;
         let more = (index + 1).saturating_sub(self.steps.len());
@@ -68,7 +83,7 @@ impl Lru {
     }
 
     /// Hit tokens at capacities 1, 2, 3, ...
-    fn points(&self) -> impl Iterator<Item = u128> + '_ {
+    fn totals(&self) -> impl Iterator<Item = u128> + '_ {
         self.steps
             .iter()
             .scan((0_i128, 0_i128), |(at_distance, total), &step| {
@@ -79,6 +94,11 @@ impl Lru {
             .map(|total| u128::try_from(total).unwrap_or(0))
     }
 
+    /// How many blocks there are.
+    pub(super) fn blocks(&self) -> u64 {
+        self.stack.blocks()
+    }
+
     /// How many stack distances have occurred, or could have below the largest one.
     pub(super) fn distances(&self) -> u64 {
         self.steps.len() as u64
@@ -86,7 +106,7 @@ impl Lru {
 
     /// The smallest capacity that serves at least so many tokens, and what it serves.
     pub(super) fn smallest(&self, wanted: f64) -> Option<(u64, u128)> {
-        let from_none = std::iter::once(0).chain(self.points());
+        let from_none = std::iter::once(0).chain(self.totals());
         (0..).zip(from_none).find(|&(_, tokens)| tokens as f64 >= wanted)
     }
 }
@@ -100,8 +120,16 @@ impl Study for Lru {
             ));
         }
         let mut runs = std::mem::take(&mut self.runs);
-        let lookup = &cached.lookup;
-        self.stack.touch(seen.numbers, lookup.first_new, lookup.known as usize, &mut runs);
+        match &seen.engine {
+            // Full blocks alone, and those of the answer.
+            Some(engine) if self.count.rule == HitRule::Engine => {
+                self.stack.touch(engine.names, engine.first_new, engine.known as usize, &mut runs);
+            }
+            _ => {
+                let lookup = &cached.lookup;
+                self.stack.touch(seen.numbers, lookup.first_new, lookup.known as usize, &mut runs);
+            }
+        }
         if seen.is_measured {
             self.measure(cached, &runs);
         }
@@ -117,16 +145,16 @@ impl Study for Lru {
         }
     }
 
-    fn hit_tokens(&self, capacities: &[u64], _: u64) -> BTreeMap<u64, u128> {
-        let mut points = self.points();
+    fn points(&self, capacities: &[u64], _: u64) -> BTreeMap<u64, Point> {
+        let mut totals = self.totals();
         let (mut reached, mut tokens) = (0, 0);
         let mut at = |capacity: u64| {
             while reached < capacity {
-                let Some(next) = points.next() else { break };
+                let Some(next) = totals.next() else { break };
                 tokens = next;
                 reached += 1;
             }
-            (capacity, tokens)
+            (capacity, tokens.into())
         };
         capacities.iter().map(|&capacity| at(capacity)).collect()
     }

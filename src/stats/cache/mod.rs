@@ -4,30 +4,41 @@
 mod fifo;
 mod figures;
 mod lfu;
+mod lmcache;
+mod load;
 mod lru;
 mod opt;
 mod options;
 mod policy;
+mod served;
+mod sglang;
 mod simulated;
 mod stack;
 mod ttl;
+mod vllm;
 
 pub use figures::{CacheFigures, CapacityRow, Hits, TargetRow, TtlRow};
+pub use load::{Load, LoadFigures, Service};
 pub use options::CacheOptions;
 pub use policy::Policy;
 
 use fifo::Fifo;
 use lfu::Lfu;
+use lmcache::Lmcache;
 use lru::Lru;
 use opt::History;
-use policy::Study;
+use policy::{Point, Study};
+use served::{ServedInTurn, Server};
+use sglang::Sglang;
 use simulated::Simulated;
 use ttl::TimesToLive;
+use vllm::{Sequential, Together};
 
 use crate::error::Invalid;
 use crate::stats::accuracy::Accuracy;
 use crate::stats::recency::Kept;
-use crate::stats::seen::{HitCount, Seen};
+use crate::stats::requests::{RequestHits, RequestReport, Requests};
+use crate::stats::seen::{HitCount, HitRule, Seen};
 use crate::stats::statistic::{Bytes, Known, Statistic};
 use crate::stats::{Bound, Report};
 
@@ -35,23 +46,46 @@ use crate::stats::{Bound, Report};
 pub(super) struct Caches {
     options: CacheOptions,
     block_size: u64,
+    /// Whether blocks are those of engines: full ones, with those of answers.
+    names_blocks: bool,
     /// Measured requests in an infinite cache.
     infinite: Hits,
     lru: Lru,
     ttls: TimesToLive,
     /// One per policy; none for LRU.
     studies: Vec<Option<Box<dyn Study>>>,
+    /// The hits of each request, if wanted.
+    requests: Option<Requests>,
 }
 
 /// What finds out the hits of a policy, if that is not the stack.
 fn study(policy: Policy, options: &CacheOptions, count: HitCount) -> Option<Box<dyn Study>> {
     let (capacities, has_curve) = (&options.capacities, options.curve || options.picture);
-    match policy {
-        Policy::Lru => None,
-        Policy::Fifo => Some(Box::new(Simulated::<Fifo>::new(capacities, has_curve, count))),
-        Policy::Lfu => Some(Box::new(Simulated::<Lfu>::new(capacities, has_curve, count))),
-        Policy::Opt => Some(Box::new(History::new(count))),
-    }
+    let (has_hits, load) = (options.per_request, options.load);
+    Some(match policy {
+        Policy::Lru => return None,
+        Policy::Fifo => Box::new(Simulated::<Fifo>::new(capacities, has_curve, has_hits, count)),
+        Policy::Lfu => Box::new(Simulated::<Lfu>::new(capacities, has_curve, has_hits, count)),
+        Policy::Opt => Box::new(History::new(count)),
+        Policy::Vllm if load.is_sequential() => served::<Sequential>(options, count),
+        Policy::Vllm => Box::new(Together::new(capacities, count.block_size, load, has_hits)),
+        Policy::Sglang => served::<Sglang>(options, count),
+        Policy::Lmcache => served::<Lmcache>(options, count),
+    })
+}
+
+/// The caches of an engine that serves one request after the other.
+fn served<S: Server>(options: &CacheOptions, count: HitCount) -> Box<dyn Study> {
+    Box::new(ServedInTurn::<S>::new(&options.capacities, count.block_size, options.per_request))
+}
+
+/// The names of the caches whose hits in each request are told, the infinite one last.
+fn columns(options: &CacheOptions) -> Vec<String> {
+    let of_policy = |policy: &Policy| {
+        let name = policy.name();
+        options.capacities.iter().map(move |capacity| format!("{name}:{capacity}"))
+    };
+    options.policies.iter().flat_map(of_policy).chain(["infinite".to_owned()]).collect()
 }
 
 impl Caches {
@@ -69,16 +103,76 @@ impl Caches {
         Some(Self {
             studies: options.policies.iter().map(|&policy| study(policy, &options, count)).collect(),
             block_size: count.block_size,
+            names_blocks: count.rule == HitRule::Engine,
             infinite: Hits::default(),
             lru: Lru::new(count),
+            requests: options.per_request.then(|| Requests::new(columns(&options))),
             ttls: TimesToLive::new(&options.ttls, count),
             options,
         })
     }
 
-    /// Whether what is asked for needs every block that there ever was.
-    pub(super) fn needs_all_blocks(&self) -> bool {
-        self.studies.iter().flatten().any(|study| study.needs_all_blocks())
+    /// The policy that needs every block that there ever was, if one does.
+    pub(super) fn needs_all_blocks(&self) -> Option<Policy> {
+        let needs_all = |study: &Option<Box<dyn Study>>| study.as_ref().is_some_and(|s| s.needs_all_blocks());
+        let at = self.studies.iter().position(needs_all)?;
+        self.options.policies.get(at).copied()
+    }
+
+    /// Whether some cache asks for the number of every block.
+    pub(super) fn wants_numbers(&self) -> bool {
+        !self.names_blocks || self.options.policies.contains(&Policy::Opt)
+    }
+
+    /// Whether the stack holds blocks by the names that engines give them, not by number.
+    pub(super) fn names_blocks(&self) -> bool {
+        self.names_blocks
+    }
+
+    /// There are no more requests.
+    pub(super) fn finish(&mut self) {
+        self.studies.iter_mut().flatten().for_each(|study| study.finish());
+        self.note_hits();
+    }
+
+    /// The hits of the next request, once they are known and those of all before it have been taken.
+    pub(super) fn take_request(&mut self) -> Option<RequestReport> {
+        self.requests.as_mut()?.take()
+    }
+
+    /// Begins the row of a request, with what is known of it at once.
+    fn begin_request(&mut self, seen: &Seen) {
+        let Some(requests) = &mut self.requests else { return };
+        requests.begin(seen.line, seen.input_length);
+        let capacities = &self.options.capacities;
+        let all = self.options.policies.len() * capacities.len();
+        let hits = |capacity, tokens| RequestHits { request: seen.index, capacity, tokens };
+        let Some(cached) = &seen.cached else {
+            (0..=all).for_each(|column| requests.note(column, hits(0, None)));
+            return;
+        };
+        requests.note(all, hits(0, Some(cached.tokens)));
+        for (place, _) in self.studies.iter().enumerate().filter(|(_, study)| study.is_none()) {
+            for (column, &capacity) in (place * capacities.len()..).zip(capacities) {
+                let tokens = self.lru.last_hit(capacity, cached, seen.input_length);
+                requests.note(column, hits(capacity, Some(tokens)));
+            }
+        }
+    }
+
+    /// Notes the hits that studies have found since.
+    fn note_hits(&mut self) {
+        let Some(requests) = &mut self.requests else { return };
+        let capacities = &self.options.capacities;
+        let mut hits = Vec::new();
+        for (place, study) in self.studies.iter_mut().enumerate() {
+            study.iter_mut().for_each(|study| study.take_hits(&mut hits));
+            for hits in hits.drain(..) {
+                if let Ok(column) = capacities.binary_search(&hits.capacity) {
+                    requests.note(place * capacities.len() + column, hits);
+                }
+            }
+        }
     }
 
     /// Forgets all but the `keep` blocks used last.
@@ -88,55 +182,70 @@ impl Caches {
         retained.blocks
     }
 
-    fn row(&self, policy: &'static str, capacity: u64, tokens: u128, accuracy: Accuracy) -> CapacityRow {
+    fn row(&self, policy: &'static str, capacity: u64, point: Point, accuracy: Accuracy) -> CapacityRow {
+        let Point { hit_tokens, tokens, refused, load } = point;
         CapacityRow {
             policy,
             capacity_blocks: capacity,
             capacity_bytes: self.options.bytes(capacity, self.block_size),
-            hits: Hits { hit_tokens: tokens, ..self.infinite },
+            hits: Hits { hit_tokens, tokens: tokens.unwrap_or(self.infinite.tokens) },
+            refused_requests: refused,
+            load,
             accuracy,
         }
     }
 
-    /// The figures so far, with `working_set` distinct blocks seen.
-    pub(super) fn figures(&self, working_set: u64, bound: Option<&Bound>) -> CacheFigures {
+    /// The figures so far, with `unique_blocks` distinct blocks of prompts seen.
+    pub(super) fn figures(&self, unique_blocks: u64, bound: Option<&Bound>) -> CacheFigures {
+        // Those of answers take room too.
+        let named = if self.names_blocks { self.lru.blocks() } else { 0 };
+        let working_set = unique_blocks.max(named);
         let capacities = self.options.all_capacities(working_set);
         let mut rows = Vec::new();
         for (policy, study) in self.options.policies.iter().zip(&self.studies) {
             let of_study = study.as_ref().map_or(&self.lru as &dyn Study, |study| &**study);
-            let points = of_study.hit_tokens(&capacities, working_set).into_iter();
-            rows.extend(points.map(|(capacity, tokens)| {
+            let points = of_study.points(&capacities, working_set).into_iter();
+            rows.extend(points.map(|(capacity, point)| {
                 // The other policies know blocks by themselves, so nothing is forgotten there.
                 let lru = if study.is_none() { bound } else { None };
-                self.row(policy.name(), capacity, tokens, Bound::lru(lru, capacity))
+                self.row(policy.name(), capacity, point, Bound::lru(lru, capacity))
             }));
         }
         let accuracy = Bound::lru(bound, working_set);
-        self.options.sort(rows, self.row("infinite", working_set, self.infinite.hit_tokens, accuracy))
+        self.options.sort(rows, self.row("infinite", working_set, self.infinite.hit_tokens.into(), accuracy))
     }
 
     fn target(&self, share: f64, bound: Option<&Bound>) -> TargetRow {
         let found = self.lru.smallest(share * self.infinite.hit_tokens as f64);
         let (capacity, tokens) = found.unwrap_or((self.lru.distances(), self.infinite.hit_tokens));
-        TargetRow { share, row: self.row("lru", capacity, tokens, Bound::lru(bound, capacity)) }
+        TargetRow { share, row: self.row("lru", capacity, tokens.into(), Bound::lru(bound, capacity)) }
     }
 }
 
 impl Statistic for Caches {
     fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
-        let Some(cached) = &seen.cached else { return Ok(()) };
+        let Some(cached) = &seen.cached else {
+            self.begin_request(seen);
+            return Ok(());
+        };
         self.lru.access(seen)?;
         self.ttls.access(seen, self.lru.last_runs());
         if seen.is_measured {
             self.infinite.tokens += u128::from(seen.input_length);
             self.infinite.hit_tokens += u128::from(cached.tokens);
         }
-        self.studies.iter_mut().flatten().try_for_each(|study| study.access(seen))
+        self.studies.iter_mut().flatten().try_for_each(|study| study.access(seen))?;
+        if self.requests.is_some() {
+            self.begin_request(seen);
+            self.note_hits();
+        }
+        Ok(())
     }
 
     fn bytes(&self) -> Bytes {
         let mut bytes = self.lru.bytes();
         bytes.blocks += self.ttls.bytes();
+        bytes.simulated += self.requests.as_ref().map_or(0, Requests::bytes);
         self.studies.iter().flatten().for_each(|study| bytes += study.bytes());
         bytes
     }
@@ -146,6 +255,7 @@ impl Statistic for Caches {
     fn mark(bound: &Bound, report: &mut Report) {
         if bound.has_forgotten() {
             report.targets.accuracy = Accuracy::Neither;
+            report.enough.accuracy = Accuracy::Neither;
             report.ttls.accuracy = Accuracy::AtLeast;
         }
     }
@@ -154,6 +264,7 @@ impl Statistic for Caches {
         report.caches = Some(self.figures(known.unique_blocks, known.bound));
         report.targets.value =
             self.options.targets.iter().map(|&share| self.target(share, known.bound)).collect();
+        report.enough.value = self.options.enough.map(|share| self.target(share, known.bound));
         report.ttls.value = self.ttls.rows(self.infinite.tokens);
     }
 }

@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use crate::blocks::BlockNumber;
 use crate::error::Invalid;
-use crate::stats::cache::policy::Study;
+use crate::stats::cache::policy::{Point, Study};
 use crate::stats::seen::{HitCount, Seen};
 use crate::stats::statistic::Bytes;
 
@@ -58,9 +58,9 @@ impl Study for History {
         true
     }
 
-    fn hit_tokens(&self, capacities: &[u64], _: u64) -> BTreeMap<u64, u128> {
+    fn points(&self, capacities: &[u64], _: u64) -> BTreeMap<u64, Point> {
         let next = self.next_uses();
-        capacities.iter().map(|&capacity| (capacity, self.simulate(&next, capacity))).collect()
+        capacities.iter().map(|&capacity| (capacity, self.simulate(&next, capacity).into())).collect()
     }
 }
 

@@ -1,7 +1,9 @@
 //! Which finite caches are studied, and how their figures are put together.
 
 use crate::stats::cache::figures::{CacheFigures, CapacityRow};
+use crate::stats::cache::load::Load;
 use crate::stats::cache::policy::Policy;
+use crate::stats::engine::Answers;
 
 /// Which finite caches are studied.
 #[derive(Clone, Debug, Default)]
@@ -17,18 +19,31 @@ pub struct CacheOptions {
     pub picture: bool,
     /// Shares of the infinite cache's hits to find the smallest LRU cache for.
     pub targets: Vec<f64>,
+    /// A share of the same for [`Report::enough`](crate::stats::Report::enough), apart from the targets.
+    pub enough: Option<f64>,
     /// Times to live of otherwise unbounded caches, in milliseconds.
     pub ttls: Vec<u64>,
     /// Requests that fill the caches before the measure begins.
     pub warmup: u64,
     /// Bytes of KV cache per token, to give capacities in bytes.
     pub kv_bytes_per_token: Option<u64>,
+    /// How requests come to the engines of policies that serve several together.
+    pub load: Load,
+    /// What engines know of answers.
+    pub answers: Answers,
+    /// Whether the hits of each request in each cache are wanted.
+    pub per_request: bool,
 }
 
 impl CacheOptions {
     /// Whether any finite cache is asked for.
     pub(in crate::stats) fn is_asked_for(&self) -> bool {
-        self.picture || self.has_rows()
+        self.picture || self.enough.is_some() || self.per_request || self.has_rows()
+    }
+
+    /// Whether there is an engine among the policies.
+    pub(in crate::stats) fn has_engine(&self) -> bool {
+        self.policies.iter().any(|policy| policy.is_engine())
     }
 
     /// Whether there is more than a picture.

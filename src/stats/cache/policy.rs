@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::error::Invalid;
+use crate::stats::cache::load::LoadFigures;
+use crate::stats::requests::RequestHits;
 use crate::stats::seen::Seen;
 use crate::stats::statistic::Bytes;
 
@@ -18,6 +20,12 @@ pub enum Policy {
     Lfu,
     /// The one used again last, if at all: the best that any policy can do.
     Opt,
+    /// As vLLM's block pool.
+    Vllm,
+    /// As `SGLang`'s radix cache.
+    Sglang,
+    /// As `LMCache`'s simulator.
+    Lmcache,
 }
 
 impl Policy {
@@ -28,7 +36,34 @@ impl Policy {
             Self::Fifo => "fifo",
             Self::Lfu => "lfu",
             Self::Opt => "opt",
+            Self::Vllm => "vllm",
+            Self::Sglang => "sglang",
+            Self::Lmcache => "lmcache",
         }
+    }
+
+    /// Whether it is that of a serving engine, which counts and keeps full blocks only.
+    pub const fn is_engine(self) -> bool {
+        matches!(self, Self::Vllm | Self::Sglang | Self::Lmcache)
+    }
+}
+
+/// What a cache served.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Point {
+    /// Prompt tokens from the cache.
+    pub(super) hit_tokens: u128,
+    /// All prompt tokens, where some requests were refused.
+    pub(super) tokens: Option<u128>,
+    /// Requests that do not fit, where that makes a difference.
+    pub(super) refused: Option<u64>,
+    /// What happened besides, where requests are served together.
+    pub(super) load: Option<LoadFigures>,
+}
+
+impl From<u128> for Point {
+    fn from(hit_tokens: u128) -> Self {
+        Self { hit_tokens, ..Self::default() }
     }
 }
 
@@ -49,9 +84,15 @@ pub(super) trait Study {
         false
     }
 
-    /// Capacities, and the prompt tokens that caches of them serve to measured requests: the rising
+    /// There are no more requests.
+    fn finish(&mut self) {}
+
+    /// Hands over the hits that have become known, if they are kept.
+    fn take_hits(&mut self, _: &mut Vec<RequestHits>) {}
+
+    /// Capacities, and what caches of them serve to measured requests: the rising
     /// `capacities` asked for as far as they are known, or others up to `working_set`, all distinct blocks.
-    fn hit_tokens(&self, capacities: &[u64], working_set: u64) -> BTreeMap<u64, u128>;
+    fn points(&self, capacities: &[u64], working_set: u64) -> BTreeMap<u64, Point>;
 }
 
 /// A cache that evicts by some rule. To add a policy that has to be simulated, write one of these, and

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::error::Invalid;
-use crate::stats::cache::policy::{Eviction, Study};
+use crate::stats::cache::policy::{Eviction, Point, Study};
+use crate::stats::requests::RequestHits;
 use crate::stats::seen::{HitCount, Seen};
 use crate::stats::statistic::Bytes;
 
@@ -21,11 +22,14 @@ impl<E: Eviction> Simulation<E> {
         Self { capacity, hit_tokens: 0, cache: E::default() }
     }
 
-    fn access(&mut self, seen: &Seen, count: HitCount) {
+    /// Takes the next request, and gives its hits.
+    fn access(&mut self, seen: &Seen, count: HitCount) -> u64 {
         let hit = self.cache.access(seen, usize::try_from(self.capacity).unwrap_or(usize::MAX));
+        let tokens = count.tokens(hit as u64, seen.input_length);
         if seen.is_measured {
-            self.hit_tokens += u128::from(count.tokens(hit as u64, seen.input_length));
+            self.hit_tokens += u128::from(tokens);
         }
+        tokens
     }
 }
 
@@ -40,13 +44,16 @@ pub(super) struct Simulated<E> {
     chosen: Vec<Simulation<E>>,
     /// The powers of two, rising; empty if no curve is asked for.
     ladder: Vec<Simulation<E>>,
+    /// The hits of each request, if wanted.
+    hits: Option<Vec<RequestHits>>,
 }
 
 impl<E: Eviction> Simulated<E> {
     /// Empty caches of these capacities, and those of a curve if wanted.
-    pub(super) fn new(capacities: &[u64], has_curve: bool, count: HitCount) -> Self {
+    pub(super) fn new(capacities: &[u64], has_curve: bool, has_hits: bool, count: HitCount) -> Self {
         let chosen = capacities.iter().map(|&capacity| Simulation::new(capacity)).collect();
-        Self { count, chosen, ladder: Vec::from_iter(has_curve.then(|| Simulation::new(1))) }
+        let ladder = Vec::from_iter(has_curve.then(|| Simulation::new(1)));
+        Self { count, chosen, ladder, hits: has_hits.then(Vec::new) }
     }
 
     fn all(&self) -> impl Iterator<Item = &Simulation<E>> {
@@ -63,19 +70,31 @@ impl<E: Eviction> Study for Simulated<E> {
             next.capacity *= 2;
             self.ladder.push(next);
         }
-        self.ladder.iter_mut().chain(&mut self.chosen).for_each(|cache| cache.access(seen, self.count));
+        for cache in &mut self.ladder {
+            cache.access(seen, self.count);
+        }
+        for cache in &mut self.chosen {
+            let tokens = Some(cache.access(seen, self.count));
+            if let Some(hits) = &mut self.hits {
+                hits.push(RequestHits { request: seen.index, capacity: cache.capacity, tokens });
+            }
+        }
         Ok(())
+    }
+
+    fn take_hits(&mut self, out: &mut Vec<RequestHits>) {
+        out.extend(self.hits.iter_mut().flat_map(|hits| hits.drain(..)));
     }
 
     fn bytes(&self) -> Bytes {
         Bytes { simulated: self.all().map(|simulation| simulation.cache.bytes()).sum(), ..Bytes::default() }
     }
 
-    fn hit_tokens(&self, _: &[u64], working_set: u64) -> BTreeMap<u64, u128> {
+    fn points(&self, _: &[u64], working_set: u64) -> BTreeMap<u64, Point> {
         let smaller = self.ladder.iter().filter(|cache| cache.capacity < working_set);
-        let points = smaller.map(|cache| (cache.capacity, cache.hit_tokens));
-        let whole = self.ladder.last().map(|last| (working_set, last.hit_tokens));
-        let chosen = self.chosen.iter().map(|cache| (cache.capacity, cache.hit_tokens));
+        let points = smaller.map(|cache| (cache.capacity, cache.hit_tokens.into()));
+        let whole = self.ladder.last().map(|last| (working_set, last.hit_tokens.into()));
+        let chosen = self.chosen.iter().map(|cache| (cache.capacity, cache.hit_tokens.into()));
         points.chain(whole.filter(|_| working_set > 0)).chain(chosen).collect()
     }
 }

@@ -108,6 +108,11 @@ impl LruStack {
         self.requests += 1;
     }
 
+    /// How many blocks it holds.
+    pub(super) fn blocks(&self) -> u64 {
+        self.last.len() as u64
+    }
+
     /// Whether no further request can be numbered.
     pub(super) fn is_full(&self) -> bool {
         self.requests == u32::MAX

@@ -5,20 +5,20 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use crate::error::Invalid;
-use crate::record::first_bits;
 use crate::record::json::RawObject;
+use crate::record::trace_record::first_bits;
 
 /// Names of the field that tells the session.
-const NAMES: [&str; 2] = ["session_id", "conversation_id"];
+const NAMES: [&str; 3] = ["session_id", "conversation_id", "session"];
 
 /// A session, as a hash of its name.
-pub(super) type Session = u64;
+pub(crate) type Session = u64;
 
 /// Finds the session of one record after the other.
 ///
 /// Where records name only the chat before them (Bailian), a session is known by its first chat. That
 /// takes some 40 bytes per record; other records take none.
-pub(super) struct Sessions {
+pub(crate) struct Sessions {
     first_chats: HashMap<Session, Session, RandomState>,
     max_chats: usize,
 }
@@ -28,7 +28,7 @@ const CHAT_BYTES: usize = 3 * 17;
 
 impl Sessions {
     /// Nothing has been read yet. Chats may take `max_bytes`.
-    pub(super) fn new(max_bytes: usize) -> Self {
+    pub(crate) fn new(max_bytes: usize) -> Self {
         Self { first_chats: HashMap::default(), max_chats: max_bytes / CHAT_BYTES }
     }
 
@@ -36,7 +36,7 @@ impl Sessions {
     ///
     /// # Errors
     /// When there are more chats than fit into memory.
-    pub(super) fn key(&mut self, line: &[u8]) -> Result<Option<Session>, Invalid> {
+    pub(crate) fn key(&mut self, line: &[u8]) -> Result<Option<Session>, Invalid> {
         let object = RawObject::parse(line)?;
         if let Some(name) = NAMES.iter().find_map(|name| object.text(name)) {
             return Ok(Some(hash(&name)));

@@ -1,0 +1,136 @@
+//! The groups of `--by` side by side, a row for each, as cells of text.
+
+use crate::report::cells::{Cells, Digits, limit};
+use crate::report::numbers::{bytes, rounded};
+use crate::stats::{Accuracy, CapacityRow, GroupReport, Report, Summary, TargetRow};
+
+/// Characters of a value that a table has room for.
+const LONGEST: usize = 40;
+
+/// Tables with titles: what matters of each group, and what is asked for of caches. `text` makes a value
+/// harmless.
+pub(super) fn tables(
+    field: &str,
+    groups: &[GroupReport],
+    digits: Digits,
+    text: fn(&str) -> String,
+) -> Vec<(String, Cells)> {
+    let names: Vec<String> = groups.iter().map(|(value, _)| name(value.as_deref(), text)).collect();
+    // A table of the columns that each have a header, and a cell for each group.
+    let table = |columns: Vec<(String, Vec<String>)>| -> Cells {
+        let header = [text(field)].into_iter().chain(columns.iter().map(|(header, _)| header.clone()));
+        let row = |(index, name): (usize, &String)| {
+            [name.clone()].into_iter().chain(columns.iter().map(|(_, cells)| cells[index].clone())).collect()
+        };
+        [header.collect()].into_iter().chain(names.iter().enumerate().map(row)).collect()
+    };
+    let titled = [
+        ("each value as a trace of its own", main_columns(groups, digits)),
+        ("blocks for a share of all hits", target_columns(groups, digits)),
+        ("token hit rates of caches", cache_columns(groups, digits)),
+    ];
+    let some = titled.into_iter().filter(|(_, columns)| !columns.is_empty());
+    some.map(|(title, columns)| (format!("By {field}, {title}"), table(columns))).collect()
+}
+
+/// The cache that is large enough, where it is asked for and there is something to serve; and what stands
+/// before its size if that is not exact.
+pub(super) fn enough(report: &Report) -> Option<(&'static str, &CapacityRow)> {
+    let row = report.enough.value.as_ref().map(|target| &target.row)?;
+    (row.hits.hit_tokens > 0).then_some((about(report.enough.accuracy, report), row))
+}
+
+/// What stands before the size of a cache that reaches a share of hits which is only known to be one.
+fn about(accuracy: Accuracy, report: &Report) -> &'static str {
+    if accuracy == Accuracy::Exact && report.estimate.is_none() { "" } else { "about " }
+}
+
+/// A column with what `cell` says of each group, unless it says nothing of any.
+fn column(
+    header: impl Into<String>,
+    groups: &[GroupReport],
+    cell: impl Fn(&Report) -> Option<String>,
+) -> Option<(String, Vec<String>)> {
+    let cells: Vec<_> = groups.iter().map(|(_, report)| cell(report)).collect();
+    let is_empty = cells.iter().all(Option::is_none);
+    let cells = cells.into_iter().map(|cell| cell.unwrap_or_else(|| "-".to_owned())).collect();
+    (!is_empty).then(|| (header.into(), cells))
+}
+
+fn main_columns(groups: &[GroupReport], digits: Digits) -> Vec<(String, Vec<String>)> {
+    let mean = |summary: &Option<Summary>| summary.as_ref().map(|summary| digits.real(summary.mean));
+    let size = |report: &Report| {
+        let (about, row) = enough(report)?;
+        let size = row.capacity_bytes?;
+        Some(format!("{about}{}", if digits == Digits::All { size.to_string() } else { bytes(size) }))
+    };
+    let columns = [
+        column("Requests", groups, |report| Some(digits.count(report.requests))),
+        column("Input Tokens", groups, |report| Some(digits.count(report.input_tokens))),
+        column("Mean Input", groups, |report| mean(&report.input_length.value)),
+        column("Mean Output", groups, |report| mean(&report.output_length.value)),
+        column("Token Hit Rate", groups, |report| {
+            marked(report.token_hit_rate.value, report.token_hit_rate.accuracy, digits)
+        }),
+        column("90 % at Blocks", groups, |report| {
+            enough(report).map(|(about, row)| format!("{about}{}", digits.count(row.capacity_blocks)))
+        }),
+        column(if digits == Digits::All { "Bytes" } else { "Size" }, groups, size),
+        column("Recorded", groups, |report| Some(digits.real(report.recorded?.token_hit_rate?))),
+    ];
+    columns.into_iter().flatten().collect()
+}
+
+fn target_columns(groups: &[GroupReport], digits: Digits) -> Vec<(String, Vec<String>)> {
+    let shares = groups.first().map_or(&[][..], |(_, report)| &report.targets.value[..]);
+    let column = |(place, target): (usize, &TargetRow)| {
+        column(format!("{} %", rounded(target.share * 100.0)), groups, |report| {
+            let row = &report.targets.value.get(place)?.row;
+            Some(format!("{}{}", about(report.targets.accuracy, report), digits.count(row.capacity_blocks)))
+        })
+    };
+    shares.iter().enumerate().filter_map(column).collect()
+}
+
+fn cache_columns(groups: &[GroupReport], digits: Digits) -> Vec<(String, Vec<String>)> {
+    let sized = cache_names(groups).into_iter().filter_map(|(policy, blocks)| {
+        column(format!("{policy} {}", digits.count(blocks)), groups, |report| {
+            let mut rows = report.caches.iter().flat_map(|caches| &caches.capacity);
+            let row = rows.find(|row| row.policy == policy && row.capacity_blocks == blocks)?;
+            marked(row.hits.rate(), row.accuracy, digits)
+        })
+    });
+    let ttls = groups.first().map_or(&[][..], |(_, report)| &report.ttls.value[..]);
+    let expiring = ttls.iter().enumerate().filter_map(|(place, ttl)| {
+        column(format!("{} s", rounded(ttl.ttl_ms as f64 / 1000.0)), groups, |report| {
+            marked(report.ttls.value.get(place)?.hits.rate(), report.ttls.accuracy, digits)
+        })
+    });
+    sized.chain(expiring).collect()
+}
+
+fn name(value: Option<&str>, text: fn(&str) -> String) -> String {
+    let Some(value) = value else { return "(other)".into() };
+    if value.chars().count() <= LONGEST {
+        return text(value);
+    }
+    let start: String = value.chars().take(LONGEST - 3).collect();
+    text(&start) + "..."
+}
+
+/// A rate with what it is worth.
+fn marked(rate: Option<f64>, accuracy: Accuracy, digits: Digits) -> Option<String> {
+    rate.map(|rate| format!("{}{}", limit(accuracy, ">= ", "<= "), digits.real(rate)))
+}
+
+/// Every finite cache that some group has: its policy and its blocks.
+fn cache_names(groups: &[GroupReport]) -> Vec<(&'static str, u64)> {
+    let mut names = Vec::new();
+    for row in groups.iter().flat_map(|(_, report)| &report.caches).flat_map(|caches| &caches.capacity) {
+        if row.policy != "infinite" && !names.contains(&(row.policy, row.capacity_blocks)) {
+            names.push((row.policy, row.capacity_blocks));
+        }
+    }
+    names.sort_unstable();
+    names
+}

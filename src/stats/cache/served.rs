@@ -1,0 +1,99 @@
+//! Caches of engines that serve one request after the other, at chosen capacities.
+
+use std::collections::BTreeMap;
+
+use crate::error::Invalid;
+use crate::stats::cache::policy::{Point, Study};
+use crate::stats::engine::EngineRequest;
+use crate::stats::requests::RequestHits;
+use crate::stats::seen::Seen;
+use crate::stats::statistic::Bytes;
+
+/// The cache of an engine. To add one, write one of these, and name it in
+/// [`Policy`](super::policy::Policy) and in [`study`](super::study).
+pub(super) trait Server: 'static {
+    /// An empty cache of so many blocks of `block_size` tokens.
+    fn new(capacity: u64, block_size: u64) -> Self;
+
+    /// Whether the engine can serve a request at all.
+    fn fits(&self, request: &EngineRequest) -> bool;
+
+    /// Serves a request that fits; how many blocks of its prompt were there.
+    fn serve(&mut self, request: &EngineRequest) -> u64;
+
+    /// Bytes in use.
+    fn bytes(&self) -> usize;
+}
+
+/// A cache of one capacity, and what it has served to measured requests.
+struct OneCache<S> {
+    capacity: u64,
+    server: S,
+    tokens: u128,
+    hit_tokens: u128,
+    refused: u64,
+}
+
+/// Caches of one engine.
+pub(super) struct ServedInTurn<S> {
+    block_size: u64,
+    caches: Vec<OneCache<S>>,
+    /// The hits of each request, if wanted.
+    hits: Option<Vec<RequestHits>>,
+}
+
+impl<S: Server> ServedInTurn<S> {
+    /// Empty caches of these capacities. `has_hits` tells whether the hits of each request are wanted.
+    pub(super) fn new(capacities: &[u64], block_size: u64, has_hits: bool) -> Self {
+        let cache = |&capacity: &u64| {
+            let server = S::new(capacity, block_size);
+            OneCache { capacity, server, tokens: 0, hit_tokens: 0, refused: 0 }
+        };
+        let caches = capacities.iter().map(cache).collect();
+        Self { block_size, caches, hits: has_hits.then(Vec::new) }
+    }
+}
+
+impl<S: Server> Study for ServedInTurn<S> {
+    fn access(&mut self, seen: &Seen) -> Result<(), Invalid> {
+        let Some(request) = &seen.engine else { return Ok(()) };
+        for cache in &mut self.caches {
+            let fits = cache.server.fits(request);
+            let tokens = fits.then(|| cache.server.serve(request) * self.block_size);
+            match tokens.filter(|_| seen.is_measured) {
+                Some(tokens) => {
+                    cache.tokens += u128::from(request.prompt);
+                    cache.hit_tokens += u128::from(tokens);
+                }
+                None => cache.refused += u64::from(seen.is_measured),
+            }
+            if let Some(hits) = &mut self.hits {
+                hits.push(RequestHits { request: seen.index, capacity: cache.capacity, tokens });
+            }
+        }
+        Ok(())
+    }
+
+    fn bytes(&self) -> Bytes {
+        let simulated = self.caches.iter().map(|cache| cache.server.bytes()).sum();
+        Bytes { simulated, ..Bytes::default() }
+    }
+
+    fn needs_all_blocks(&self) -> bool {
+        true
+    }
+
+    fn take_hits(&mut self, out: &mut Vec<RequestHits>) {
+        out.extend(self.hits.iter_mut().flat_map(|hits| hits.drain(..)));
+    }
+
+    fn points(&self, _: &[u64], _: u64) -> BTreeMap<u64, Point> {
+        let point = |cache: &OneCache<S>| Point {
+            hit_tokens: cache.hit_tokens,
+            tokens: Some(cache.tokens),
+            refused: Some(cache.refused),
+            load: None,
+        };
+        self.caches.iter().map(|cache| (cache.capacity, point(cache))).collect()
+    }
+}
