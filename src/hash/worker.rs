@@ -11,6 +11,7 @@ use super::options::HashOptions;
 use super::prefixes::Prefixes;
 use crate::blocks::{BlockChain, BlockHash};
 use crate::error::Invalid;
+use crate::record::formats::Format;
 use crate::record::prompt::{
     Chat, Content, Keys, OutputLength, PromptReader, PromptRecord, Remarks, Timestamp, Turns,
 };
@@ -137,6 +138,17 @@ impl Output {
     }
 }
 
+/// What is wrong with a line; where it is of a trace, that comes first.
+#[cold]
+fn advised(line: &[u8], reason: String) -> String {
+    match Format::of_trace(line) {
+        Some(format) => format!(
+            "a record of a trace ({format}), not a prompt: read it with trace-stats, trace-synth or trace-cat ({reason})"
+        ),
+        None => reason,
+    }
+}
+
 /// One thread's work and the memory for it.
 pub(super) struct Worker {
     options: HashOptions,
@@ -205,7 +217,7 @@ impl Worker {
             out.requests.truncate(before.1);
             out.hashes.truncate(before.2);
             out.counts = before.3;
-            out.rejected.push((index, reason.message));
+            out.rejected.push((index, advised(line, reason.message)));
         }
     }
 

@@ -21,6 +21,7 @@ mod find;
 mod message;
 mod part;
 mod path;
+mod report;
 mod scope;
 mod seen;
 mod times;
@@ -32,7 +33,8 @@ pub use content::{
     Chat, Content, Keys, Message, OutputLength, PromptOptions, PromptRecord, Remarks, Timestamp, Turns,
 };
 
-pub(crate) use fields::{is_string, list, string};
+pub(crate) use fields::{is_string, list, string, whole};
+pub(crate) use report::{Reported, reported};
 
 use std::cell::RefCell;
 
