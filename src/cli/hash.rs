@@ -232,6 +232,7 @@ const RULES: &[Rule<Options>] = &[
         },
         "--text lines have no fields for --field, --output-field or --keep",
     ),
+    (|o| o.prompts.text && o.prompts.answers, "--text lines have no answers for --outputs"),
     (
         |o| o.prompts.output_field.is_some() && o.output_length.is_some(),
         "--output-length is for records that do not say it, and --output-field asks all",

@@ -236,10 +236,8 @@ impl Worker {
                 self.recorded = true;
             }
             (Generated::Messages(messages), Content::Texts(_) | Content::Tokens(_)) => {
-                if let [message] = &messages[..]
-                    && let Some(text) = &message.text
-                {
-                    self.encoder.encode(text, &mut self.answer.tokens)?;
+                if let [message] = &messages[..] {
+                    self.encoder.encode(&Turn::of_message(message)?.text, &mut self.answer.tokens)?;
                     self.answer.is_known = true;
                 }
             }
@@ -509,7 +507,7 @@ impl Worker {
             Some(text) if self.form.text(text).len() == text.len() => return Ok(()),
             Some(text) => self.form.text(text),
             None => {
-                said = template.answer(conversation, request, now, &self.text, &self.form)?;
+                said = template.answer(conversation, request, now, &self.text, &self.form);
                 self.answer.is_known = said.is_some();
                 said.as_deref().unwrap_or_default()
             }

@@ -134,8 +134,11 @@ fn stopped(scope: &Scope<'_>, response: Option<&RawObject<'_>>) -> bool {
     };
     let said = ENDS.iter().find_map(|path| reason(at(scope, response, path)?.json()));
     // OpenAI's Responses API says only that the response is whole.
-    let whole = || at(scope, response, "status").and_then(|status| reason(status.json()));
-    said.map_or_else(|| whole().is_some_and(|status| status == "completed"), |said| STOPS.contains(&&*said))
+    let status = || response.filter(|response| response.has("output"))?.string("status");
+    match said {
+        Some(said) => STOPS.contains(&&*said),
+        None => status().is_some_and(|status| status == "completed"),
+    }
 }
 
 /// Whether a string holds the whole response of a server.

@@ -4,7 +4,6 @@ use jiff::civil::DateTime;
 
 use super::methods::is_space;
 use super::{Conversation, SeenMessages, TODAY, Template};
-use crate::error::Invalid;
 use crate::record::prompt::{Chat, Message};
 
 /// A text that no template has of its own, with blanks around it that some take away.
@@ -59,9 +58,6 @@ impl Template {
 
     /// What the assistant says in message `answer`, reasoning and calls of tools included, as it follows the text
     /// of its `prompt`, which was made at the time `now`; `None` where the template does not write it so.
-    ///
-    /// # Errors
-    /// As [`Template::render`].
     pub fn answer(
         &self,
         chat: &Conversation,
@@ -69,11 +65,10 @@ impl Template {
         now: DateTime,
         prompt: &str,
         form: &AnswerForm,
-    ) -> Result<Option<String>, Invalid> {
+    ) -> Option<String> {
         let mut text = String::new();
-        self.write(chat, answer + 1, now, false, &mut text).map_err(Invalid::conflict)?;
-        let turn = text.strip_prefix(prompt);
-        let said = turn.zip(form.end.as_deref()).and_then(|(turn, end)| turn.strip_suffix(end));
-        Ok(said.map(str::to_owned))
+        self.write(chat, answer + 1, now, false, &mut text).ok()?;
+        let said = text.strip_prefix(prompt)?.strip_suffix(form.end.as_deref()?)?;
+        Some(said.to_owned())
     }
 }
