@@ -1,7 +1,6 @@
 //! Traces of any format to one valid trace: joined, ordered, sliced, converted, checked.
 
 mod check;
-mod edit;
 mod entry;
 mod ids;
 mod merge;
@@ -11,8 +10,8 @@ mod select;
 mod sort;
 mod times;
 mod transform;
-mod turns;
 
+pub use crate::record::turns::Turns;
 pub use ids::{IdChange, IdsScope, ReadOptions};
 pub use records::Order;
 pub use run::{Action, Task, run};
@@ -20,7 +19,6 @@ pub use select::{Sample, SampleBy, Selection};
 pub use sort::SortOptions;
 pub use times::TimeChange;
 pub use transform::Plan;
-pub use turns::Turns;
 
 /// Bytes of memory where the user does not say.
 pub const DEFAULT_MEMORY: u64 = 256 << 20;

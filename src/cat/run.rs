@@ -148,7 +148,7 @@ fn note(
     transformer: &Transformer,
     observer: &mut dyn Observer,
 ) -> Result<()> {
-    for message in records.skipped()?.iter().chain(&transformer.notes()) {
+    for message in records.notes()?.iter().chain(&transformer.notes()) {
         observer.note(message);
     }
     let files = task.files.len();
@@ -169,7 +169,8 @@ fn note(
 fn check(task: &Task, max_memory: usize, observer: &mut dyn Observer) -> Result<()> {
     let input = Input::new(&task.files, task.read.input.clone())?;
     observer.begin(input.total_size());
-    let mut reader = TraceReader::new(input, task.read.format, task.read.block_size);
+    let mut reader = TraceReader::new(input, task.read.format, task.read.block_size)
+        .with_session_memory(task.read.session_memory);
     let mut output = Output::named(task.output.as_deref())?;
     let mut checker = Checker::new(max_memory);
     while let Some(record) = reader.step(|status| {
@@ -185,6 +186,7 @@ fn check(task: &Task, max_memory: usize, observer: &mut dyn Observer) -> Result<
         }
     }
     observer.end();
+    reader.remarks().iter().for_each(|message| observer.note(message));
     checker.write(reader.block_size(), output.buffer());
     output.finish()?;
     if checker.is_valid() { Ok(()) } else { Err(Error::Failed("not a valid trace".into())) }

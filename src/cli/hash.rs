@@ -12,6 +12,7 @@ use super::value::Value;
 use crate::blocks::{Encoding, ExtraKeys, MAX_PICKLED, Partial, Scheme, StateHeader, VLLM_SEED};
 use crate::error::{Error, Result};
 use crate::hash::{DEFAULT_REUSE, HashOptions, IdForm, IdSource, Outcome, Task, WriteOptions};
+use crate::io::InputOptions;
 use crate::record::line::OWN_NAMES;
 use crate::record::prompt::{PromptOptions, Turns};
 use crate::record::time::{TimeForm, Unit};
@@ -290,7 +291,7 @@ impl Options {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Task {
             files: self.common.files.clone(),
-            input: self.common.input(),
+            input: InputOptions { documents: !self.prompts.text, ..self.common.input() },
             output: output.clone(),
             hash,
             ids,

@@ -10,11 +10,12 @@ use super::terminal::{columns, known_columns, locale_is_unicode};
 use super::value::Value;
 use crate::blocks::BlockNumber;
 use crate::error::{Error, Result, printable};
+use crate::record::formats::Format as TraceFormat;
 use crate::record::kv_size::kv_bytes_per_token;
 use crate::report::{Canvas, ENOUGH, Format, Style};
 use crate::stats::{
-    AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, Load, Mode, Piece, Policy, Service, Task,
-    Warmup, WindowSize,
+    AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, Load, Mode, Piece, Policy, RequestUse,
+    ServerHits, Service, Task, Warmup, WindowSize,
 };
 use crate::tokens::find_model;
 
@@ -26,6 +27,7 @@ const OPEN_LOOP_CONCURRENCY: u64 = 256;
 #[expect(clippy::struct_excessive_bools, reason = "one per flag of the command line")]
 pub struct Options {
     common: Common,
+    from_format: Option<TraceFormat>,
     block_size: Option<u64>,
     format: Option<Format>,
     percentiles: Vec<f64>,
@@ -39,8 +41,10 @@ pub struct Options {
     ttls: Vec<u64>,
     warmup: Warmup,
     load: LoadOptions,
-    answers: Answers,
+    answers: Option<Answers>,
     lines: Lines,
+    check: Check,
+    servers: Vec<ServerHits>,
     kv_bytes_per_token: Option<u64>,
     /// The configuration of a model, which says the same, or the model's name.
     model_config: Option<PathBuf>,
@@ -141,6 +145,14 @@ enum Lines {
     Requests,
 }
 
+/// Whether hits are compared with those that servers recorded.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Check {
+    #[default]
+    None,
+    Hits,
+}
+
 /// How requests come to engines, as typed.
 #[derive(Default)]
 struct LoadOptions {
@@ -153,6 +165,8 @@ struct LoadOptions {
 
 /// Options that choose another mode, with which an option does not go, and why.
 type Modes = &'static [(&'static str, &'static str)];
+
+const FORMATS: Modes = &[("merge", "--merge reads what --partial wrote")];
 
 const A_REPORT: Modes = &[("partial", "--partial writes no report, so give it to --merge")];
 
@@ -175,6 +189,14 @@ const ONE_ENGINE: Modes = &[
     ONE_RUN[1],
     ("window", "requests that are served together end after the window"),
     ("every", "requests that are served together end after the report"),
+];
+
+const ONE_CHECK: Modes = &[
+    ONE_RUN[0],
+    ONE_RUN[1],
+    ("window", "the hits of single requests are compared in one report"),
+    ("by", "the hits of single requests are compared in one report"),
+    ("approx", "a sample of blocks has no hits of single requests"),
 ];
 
 const ONE_LIST: Modes = &[
@@ -223,6 +245,9 @@ const REPORT: &[Opt<Options>] = &[
         .short('f')
         .not_with(A_REPORT)
         .choice::<_, Format>(|o, v| v.pick().map(|format| o.format = Some(format))),
+    opt("from-format")
+        .not_with(FORMATS)
+        .list::<_, Option<TraceFormat>>(|o, v| v.pick().map(|format| o.from_format = format)),
     opt("percentiles")
         .short('p')
         .not_with(A_REPORT)
@@ -253,7 +278,9 @@ const CACHES: &[Opt<Options>] = &[
     opt("ttl").not_with(ONE_RUN_AND_REPORT).value(|o, v| v.add_new_to(&mut o.ttls, Value::duration_ms)),
     opt("warmup").not_with(ONE_RUN).value(|o, v| warmup(v).map(|warmup| o.warmup = warmup)),
     opt("hits").not_with(A_REPORT).choice::<_, HitRule>(|o, v| v.pick().map(|rule| o.hit_rule = Some(rule))),
-    opt("outputs").not_with(ONE_RUN).choice::<_, Answers>(|o, v| v.pick().map(|answers| o.answers = answers)),
+    opt("outputs")
+        .not_with(ONE_RUN)
+        .choice::<_, Answers>(|o, v| v.pick().map(|answers| o.answers = Some(answers))),
     opt("concurrency").not_with(ONE_ENGINE).value(|o, v| v.positive().map(|n| o.load.concurrency = Some(n))),
     opt("step-tokens").not_with(ONE_ENGINE).value(|o, v| v.positive().map(|n| o.load.step_tokens = Some(n))),
     opt("service")
@@ -261,6 +288,8 @@ const CACHES: &[Opt<Options>] = &[
         .value(|o, v| service(v).map(|service| o.load.service = Some(service))),
     opt("sessions").not_with(ONE_ENGINE).flag(|o| o.load.sessions = true),
     opt("async-scheduling").not_with(ONE_ENGINE).flag(|o| o.load.async_scheduling = true),
+    opt("check-against").not_with(ONE_CHECK).file(|o, v| scrape(v).map(|servers| o.servers = servers)),
+    opt("check-hits").not_with(ONE_CHECK).flag(|o| o.check = Check::Hits),
     opt("per-request").not_with(ONE_LIST).flag(|o| o.lines = Lines::Requests),
     opt("kv-bytes-per-token")
         .not_with(ONE_RUN)
@@ -352,6 +381,10 @@ const RULES: &[Rule<Options>] = &[
         |o| !o.has_sizes() && o.policies.iter().any(|policy| matches!(policy, Policy::Fifo | Policy::Lfu)),
         "--policy fifo and lfu are simulated at chosen sizes: name them with --capacity, or give --curve",
     ),
+    (
+        |o| !o.servers.is_empty() && o.capacities.is_empty(),
+        "--check-against compares a server with caches: name their sizes with --capacity",
+    ),
     (|o| !o.has_sizes() && !o.policies.is_empty(), "--policy goes with --capacity or --curve"),
     (
         |o| o.capacities.is_empty() && o.has_engine(),
@@ -367,12 +400,12 @@ const RULES: &[Rule<Options>] = &[
          together: give --concurrency or --service",
     ),
     (
-        |o| o.lines == Lines::Requests && o.policies.contains(&Policy::Opt),
-        "--policy opt looks back from the end of the input: it does not go with --per-request",
+        |o| (o.lines == Lines::Requests || o.check == Check::Hits) && o.policies.contains(&Policy::Opt),
+        "--policy opt looks back from the end of the input: it goes neither with --per-request nor with --check-hits",
     ),
     (
-        |o| o.answers == Answers::Inferred && o.hit_rule() == HitRule::Reference,
-        "--outputs infer is for engines: give --hits engine or --policy vllm",
+        |o| o.answers.is_some() && o.hit_rule() == HitRule::Reference && !o.has_engine(),
+        "--outputs is for engines, since only they keep answers: give --hits engine or --policy vllm",
     ),
     (
         |o| o.policies.contains(&Policy::Opt) && (o.window.is_some() || o.every.is_some()),
@@ -401,9 +434,9 @@ impl LoadOptions {
         self.step_tokens.is_some() || self.sessions || self.async_scheduling
     }
 
-    /// Whether something is said that makes no difference.
+    /// Whether it is not said that requests are served together, which the rest is about.
     fn is_pointless(&self) -> bool {
-        self.has_details() && self.load().is_sequential()
+        self.has_details() && self.concurrency.is_none() && self.service.is_none()
     }
 
     /// The same with what holds where nothing is said. In an open loop the number that run is limited as
@@ -530,6 +563,7 @@ impl Options {
             // One file has one value of each gauge.
             replaces: self.format() == Format::Prometheus,
             mode: self.mode(),
+            format: self.from_format,
             block_size: self.block_size,
             percentiles: percentiles.to_vec(),
             analysis: self.analysis()?,
@@ -551,14 +585,18 @@ impl Options {
                 ttls: self.ttls.clone(),
                 kv_bytes_per_token: self.kv_bytes()?,
                 load: self.load.load(),
-                answers: self.answers,
-                per_request: self.lines == Lines::Requests,
+                answers: self.answers.unwrap_or_default(),
+                requests: RequestUse {
+                    listed: self.lines == Lines::Requests,
+                    checked: self.check == Check::Hits,
+                },
                 ..CacheOptions::default()
             },
             approx: self.approx,
             top: self.top,
             pictures: self.has_charts(),
             budget: self.budget(),
+            servers: self.servers.clone(),
             ..AnalysisOptions::default()
         })
     }
@@ -682,6 +720,14 @@ fn sample_size(value: &Value) -> Result<usize, String> {
         return Err(format!("a sample of {size} blocks is too small; expected 100 or more"));
     }
     Ok(usize::try_from(size).unwrap_or(usize::MAX))
+}
+
+/// The counters of a server in a file.
+fn scrape(value: &Value) -> Result<Vec<ServerHits>, String> {
+    let path = value.file()?;
+    let name = path.display();
+    let text = std::fs::read_to_string(&path).map_err(|e| format!("{name}: {e}"))?;
+    ServerHits::of_scrape(&text).map_err(|message| format!("{name}: {message}"))
 }
 
 fn model_kv_bytes(path: &Path, dtype: Option<u64>) -> Result<u64, String> {

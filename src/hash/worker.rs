@@ -13,6 +13,7 @@ use super::output::{Answer, Output};
 use super::prefixes::Prefixes;
 use crate::blocks::{BlockChain, BlockHash};
 use crate::error::Invalid;
+use crate::record::formats::Format;
 use crate::record::prompt::{
     self, Chat, Content, Generated, Keys, OutputLength, PromptReader, PromptRecord, Timestamp,
 };
@@ -57,6 +58,17 @@ impl Request {
     /// Where its last hash is.
     pub(super) fn end(&self) -> usize {
         self.answer_end.unwrap_or(self.hashes_end)
+    }
+}
+
+/// What is wrong with a line; where it is of a trace, that comes first.
+#[cold]
+fn advised(line: &[u8], reason: String) -> String {
+    match Format::of_trace(line) {
+        Some(format) => format!(
+            "a record of a trace ({format}), not a prompt: read it with trace-stats, trace-synth or trace-cat ({reason})"
+        ),
+        None => reason,
     }
 }
 
@@ -142,7 +154,7 @@ impl Worker {
             out.requests.truncate(before.1);
             out.hashes.truncate(before.2);
             out.counts = before.3;
-            out.rejected.push((index, reason.message));
+            out.rejected.push((index, advised(line, reason.message)));
         }
     }
 

@@ -61,7 +61,8 @@ impl Learner {
         learning.max(172 * requests) + comparison
     }
 
-    /// Takes the next request, which must have ceil(length / `block_size`) ids if it has ids.
+    /// Takes the next request, which must have one id per block if it has ids, or one per full block: then the
+    /// rest of the prompt counts as its own.
     ///
     /// # Errors
     /// When it is too long to be learnt, or there are too many distinct blocks or requests.
@@ -105,7 +106,8 @@ impl Learner {
         for (i, &number) in numbers.iter().enumerate() {
             let next = self.block_of[number as usize];
             let Some(&parent) = self.parents.get(next as usize) else { break };
-            let tokens = if i + 1 == ids.len() { request.tail } else { block_size as u32 };
+            let is_last = i + 1 == (request.known + request.new) as usize;
+            let tokens = if is_last { request.tail } else { block_size as u32 };
             let size = if parent & PARTIAL == 0 { block_size as u32 } else { self.tokens_of(next) };
             if parent & !PARTIAL != block || tokens != size {
                 break;
@@ -113,18 +115,20 @@ impl Learner {
             block = next;
             known += 1;
         }
-        let new = ids.len() - known;
+        // A partial block that has no id is new.
+        let new = ((request.known + request.new) as usize).max(ids.len()) - known;
         if self.parents.len() + new >= ROOT as usize {
             return Err(Invalid::over_limit("too many distinct blocks to learn"));
         }
         (request.parent, request.known, request.new) = (block, known as u32, new as u32);
-        for &number in &numbers[known..] {
+        for position in known..known + new {
             let next = self.parents.len() as u32;
             self.parents.push(block);
             // An id that already stands elsewhere keeps its first place.
-            let place = &mut self.block_of[number as usize];
-            if *place == ROOT {
-                *place = next;
+            if let Some(&number) = numbers.get(position)
+                && self.block_of[number as usize] == ROOT
+            {
+                self.block_of[number as usize] = next;
             }
             block = next;
         }

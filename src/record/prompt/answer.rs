@@ -75,10 +75,10 @@ pub(super) fn beside(
     let answer = |generated, stopped| Ok(Some(Answer { generated, stopped }));
     if let Some(path) = &options.output_field {
         let value = scope.named(path, "output_field")?;
-        return match is_string(value.json()) {
-            true => answer(Generated::Text(string(value.json())?), stopped(scope, response)),
-            false => Ok(None),
-        };
+        if !is_string(value.json()) {
+            return Ok(None);
+        }
+        return answer(Generated::Text(string(value.json())?), stopped(scope, response));
     }
     // The stop token is among the ids.
     let ids = IDS.iter().find_map(|path| serde_json::from_str(at(scope, response, path)?.json().get()).ok());

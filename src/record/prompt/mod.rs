@@ -22,6 +22,7 @@ mod find;
 mod message;
 mod part;
 mod path;
+mod report;
 mod scope;
 mod seen;
 mod times;
@@ -34,7 +35,8 @@ pub use content::{
     Timestamp, Turns,
 };
 
-pub(crate) use fields::{is_string, list, string};
+pub(crate) use fields::{is_string, list, string, whole};
+pub(crate) use report::{Reported, reported};
 
 use std::cell::RefCell;
 
