@@ -489,3 +489,65 @@ fn lines_of_requests_stand_in_the_order_of_the_trace() {
         assert_eq!(row["hit_tokens"], sum, "{name}");
     }
 }
+
+#[test]
+fn what_a_server_recorded_is_compared_with_what_is_predicted() {
+    let lines: Vec<String> = (0..30).map(|n| line(n, 9, 1 + n % 7, &[n % 3, 50 + n % 5, 90 + n])).collect();
+    let args = ["-q", "-b4", "--policy=vllm", "-c", "6"];
+    let hits = run("trace-stats", &[&args[..], &["--per-request"]].concat(), lines.concat()).ok();
+    let recorded = |(line, hits): (&String, &str)| {
+        let hits: Value = serde_json::from_str(hits).unwrap();
+        line.replace('}', &format!(", \"cached_tokens\": {}}}", hits["hits"]["vllm:6"]))
+    };
+    let trace: String = lines.iter().zip(hits.lines()).map(recorded).collect();
+    let checks = |trace: &str| -> Value {
+        let args = [&args[..], &["--check-hits", "-f", "json"]].concat();
+        let report: Value = serde_json::from_str(&run("trace-stats", &args, trace).ok()).unwrap();
+        report["checked_hits"].clone()
+    };
+    let found = checks(&trace);
+    let sum: u64 = hits
+        .lines()
+        .map(|l| serde_json::from_str::<Value>(l).unwrap()["hits"]["vllm:6"].as_u64().unwrap())
+        .sum();
+    assert!(sum > 0);
+    assert_eq!(
+        found[0],
+        json!({"cache": "vllm:6", "requests": 30, "counted_tokens": sum, "predicted_tokens": sum,
+            "differing_requests": 0, "first_line": null})
+    );
+    let other = trace.replacen("\"cached_tokens\": 0", "\"cached_tokens\": 4", 1);
+    assert_eq!(
+        (&checks(&other)[0]["differing_requests"], &checks(&other)[0]["first_line"]),
+        (&json!(1), &json!(1))
+    );
+    let none = run("trace-stats", &["-b4", "--check-hits"], lines.concat());
+    assert!(
+        none.stderr.contains("no record has \"cached_tokens\" to be compared by --check-hits"),
+        "{}",
+        none.stderr
+    );
+    let table = run("trace-stats", &[&args[..], &["--check-hits"]].concat(), &trace).ok();
+    assert!(table.contains("Differing Requests"), "{table}");
+}
+
+#[test]
+fn the_counters_of_a_server_stand_beside_the_prediction() {
+    let folder = scratch();
+    let trace: String = (0..6).map(|n| line(n, 9, 1, &[n % 2, 5, 90 + n])).collect();
+    let metrics = "vllm:prefix_cache_queries_total{engine=\"0\"} 54.0\nvllm:prefix_cache_hits_total{engine=\"0\"} 30.0\n";
+    let file = write(folder.path(), "metrics.txt", metrics);
+    let args = ["-q", "-b4", "--policy=vllm", "-c9", "--check-against", &file];
+    let table = run("trace-stats", &args, &trace).ok();
+    let row = table.lines().find(|line| line.contains("vllm:9")).unwrap();
+    let cells: Vec<&str> = row.split_whitespace().collect();
+    assert_eq!(cells, ["vllm", "30", "54", "0.555556", "vllm:9", "32", "+2", "0.592593"]);
+    let json: Value =
+        serde_json::from_str(&run("trace-stats", &[&args[..], &["-f", "json"]].concat(), &trace).ok())
+            .unwrap();
+    assert_eq!(json["servers"][0]["hit_tokens"], 30);
+    let none = write(folder.path(), "none.txt", "up 1\n");
+    let ran = run("trace-stats", &["-c9", "--check-against", &none], &trace);
+    assert_eq!(ran.status, Some(2));
+    assert!(ran.stderr.contains("no counter of a prefix cache"), "{}", ran.stderr);
+}

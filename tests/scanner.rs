@@ -56,7 +56,7 @@ fn ids(rng: &mut Rng) -> String {
 }
 
 fn line(rng: &mut Rng) -> Vec<u8> {
-    const KEYS: [&str; 15] = [
+    const KEYS: [&str; 16] = [
         "timestamp",
         "created_time",
         "input_length",
@@ -65,6 +65,7 @@ fn line(rng: &mut Rng) -> Vec<u8> {
         "output_tokens",
         "hash_ids",
         "output_hash_ids",
+        "cached_tokens",
         "block_size",
         "session_id",
         "type",
@@ -131,6 +132,7 @@ fn by_value(line: &[u8]) -> Option<Record> {
         input_length: length(get(["input_length", "input_tokens"]).unwrap()),
         output_length: get(["output_length", "output_tokens"]).map(length),
         block_size: object.get("block_size").and_then(Value::as_u64),
+        cached_tokens: get(["cached_tokens", "cached_tokens"]).map(length),
         has_ids: ids.is_some(),
         hash_ids: ids.map_or(Vec::new(), list),
         has_output_ids: output_ids.is_some(),

@@ -285,6 +285,15 @@ impl BlockChain {
         &self.hashes[done..]
     }
 
+    /// The hashes of the blocks from the last full one of a prompt up to block `end`, not included. The first
+    /// `prompt` tokens are those of the prompt hashed last, the others what was generated after it.
+    pub fn answer(&mut self, tokens: &[u32], prompt: usize, end: usize) -> &[BlockHash] {
+        let full = prompt / self.block_size;
+        self.hashes.truncate(full);
+        self.full_blocks(&tokens[..end * self.block_size]);
+        &self.hashes[full..]
+    }
+
     /// The tokens of the blocks that have been hashed.
     pub(crate) fn hashed(&self) -> usize {
         self.hashes.len() * self.block_size

@@ -22,7 +22,7 @@ pub enum IdsScope {
 }
 
 /// How files are read.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ReadOptions {
     /// The format of all files; if absent, the first line of each file tells.
@@ -33,6 +33,20 @@ pub struct ReadOptions {
     pub scope: IdsScope,
     /// How lines are read.
     pub input: InputOptions,
+    /// The most bytes for sessions whose rows hold only what is new.
+    pub session_memory: usize,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self {
+            format: None,
+            block_size: None,
+            scope: IdsScope::default(),
+            input: InputOptions::default(),
+            session_memory: usize::MAX,
+        }
+    }
 }
 
 /// A number for the files that share their ids; it rises in the order of the files.

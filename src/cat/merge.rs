@@ -39,7 +39,9 @@ impl FileMerge {
         let files = if files.is_empty() { &stdin[..] } else { files };
         let reader = |(index, file): (usize, &PathBuf)| -> Result<TraceReader> {
             let input = Input::new([file], options.input.clone())?;
-            Ok(TraceReader::new(input, options.format, options.block_size).starting_at(index))
+            Ok(TraceReader::new(input, options.format, options.block_size)
+                .with_session_memory(options.session_memory)
+                .starting_at(index))
         };
         let readers: Vec<_> = files.iter().enumerate().map(reader).collect::<Result<_>>()?;
         let read = vec![Status { bytes: 0, lines: 0 }; readers.len()];
@@ -107,9 +109,13 @@ impl FileMerge {
         &self.readers[self.current]
     }
 
-    pub(super) fn skipped(&self) -> Result<Vec<String>> {
+    /// What to say at the end about the formats that were found out, and about skipped records.
+    pub(super) fn notes(&self) -> Result<Vec<String>> {
         let valid = self.readers.iter().map(TraceReader::valid).sum();
-        let messages = self.readers.iter().map(|reader| reader.input().skipped(valid));
-        messages.filter_map(Result::transpose).collect()
+        let mut notes: Vec<String> = self.readers.iter().flat_map(TraceReader::remarks).collect();
+        for reader in &self.readers {
+            notes.extend(reader.input().skipped(valid)?);
+        }
+        Ok(notes)
     }
 }

@@ -2,7 +2,6 @@
 
 mod check;
 mod clock;
-mod edit;
 mod entry;
 mod ids;
 mod merge;
@@ -12,8 +11,8 @@ mod select;
 mod sort;
 mod times;
 mod transform;
-mod turns;
 
+pub use crate::record::turns::Turns;
 pub use ids::{IdChange, IdsScope, ReadOptions};
 pub use records::Order;
 pub use run::{Action, Task, run};
@@ -21,7 +20,6 @@ pub use select::{Sample, SampleBy, Selection};
 pub use sort::SortOptions;
 pub use times::TimeChange;
 pub use transform::Plan;
-pub use turns::Turns;
 
 /// Bytes of memory where the user does not say.
 pub const DEFAULT_MEMORY: u64 = 256 << 20;

@@ -44,7 +44,8 @@ impl Records {
     pub(super) fn new(files: &[PathBuf], order: &Order, options: &ReadOptions) -> Result<Self> {
         let reader = || -> Result<TraceReader> {
             let input = Input::new(files, options.input.clone())?;
-            Ok(TraceReader::new(input, options.format, options.block_size))
+            Ok(TraceReader::new(input, options.format, options.block_size)
+                .with_session_memory(options.session_memory))
         };
         let source = match order {
             Order::Files => RecordSource::Files(Box::new(reader()?)),
@@ -121,14 +122,18 @@ impl Records {
         }
     }
 
-    /// What to say at the end about skipped records.
+    /// What to say at the end about the formats that were found out, and about skipped records.
     ///
     /// # Errors
     /// When records were skipped and none was good.
-    pub(super) fn skipped(&self) -> Result<Vec<String>> {
+    pub(super) fn notes(&self) -> Result<Vec<String>> {
         match &self.source {
-            RecordSource::Merge(merge) => merge.skipped(),
-            _ => Ok(self.reader().skipped()?.into_iter().collect()),
+            RecordSource::Merge(merge) => merge.notes(),
+            _ => {
+                let mut notes = self.reader().remarks();
+                notes.extend(self.reader().skipped()?);
+                Ok(notes)
+            }
         }
     }
 }

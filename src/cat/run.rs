@@ -154,7 +154,7 @@ fn note(
     transformer: &Transformer,
     observer: &mut dyn Observer,
 ) -> Result<()> {
-    for message in records.skipped()?.iter().chain(&transformer.notes()) {
+    for message in records.notes()?.iter().chain(&transformer.notes()) {
         observer.note(message);
     }
     let files = task.files.len();
@@ -176,7 +176,8 @@ fn check(task: &Task, max_memory: usize, observer: &mut dyn Observer) -> Result<
     // A line that is too long to be read is a finding as any other.
     let input = Input::new(&task.files, InputOptions { skip_invalid: true, ..task.read.input.clone() })?;
     observer.begin(input.total_size());
-    let mut reader = TraceReader::new(input, task.read.format, task.read.block_size);
+    let mut reader = TraceReader::new(input, task.read.format, task.read.block_size)
+        .with_session_memory(task.read.session_memory);
     let mut output = Output::named(task.output.as_deref())?;
     let mut checker = Checker::new(max_memory);
     while let Some(record) = reader.step(|status| {
@@ -194,6 +195,7 @@ fn check(task: &Task, max_memory: usize, observer: &mut dyn Observer) -> Result<
     }
     checker.skipped(reader.input().skipped_so_far(), &*observer);
     observer.end();
+    reader.remarks().iter().for_each(|message| observer.note(message));
     checker.write(reader.block_size(), output.buffer());
     output.finish()?;
     if checker.is_valid() { Ok(()) } else { Err(Error::Failed("not a valid trace".into())) }

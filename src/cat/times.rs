@@ -116,6 +116,19 @@ impl Retimer {
         if self.change.rebase {
             time = time - *self.first.get_or_insert(time);
         }
+        self.span(time)
+    }
+
+    /// Whether spans of time become longer or shorter.
+    pub(super) fn scales(&self) -> bool {
+        self.change.speedup != 1.0
+    }
+
+    /// A span of time as it is written.
+    ///
+    /// # Errors
+    /// When the result is too far from zero.
+    pub(super) fn span(&self, time: Millis) -> Result<Millis, Invalid> {
         let ratio = self.change.speedup;
         if ratio == 1.0 {
             return Ok(time);

@@ -6,20 +6,25 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use memchr::memmem;
 
-use crate::cat::edit::{LineEdits, separator};
 use crate::cat::entry::SourceRecord;
 use crate::cat::ids::{Group, IdChange, IdMap, reblock, reblock_answer};
 use crate::cat::select::{Selection, Selector};
 use crate::cat::times::{Retimer, TimeChange};
-use crate::cat::turns::{SessionTurn, TurnConverter, Turns};
 use crate::error::Invalid;
+use crate::record::Sessions;
+use crate::record::edit::LineEdits;
 use crate::record::formats::{Target, TargetWriter};
-use crate::record::line::{BLOCK_SIZE, HASH_IDS, TraceLine, write_ids, write_text};
+use crate::record::line::{TraceLine, write_text};
 use crate::record::time::{Millis, TimeOrder, Unit};
-use crate::record::{self, DEFAULT_BLOCK_SIZE, Record, Sessions, general};
+use crate::record::turns::{FreshIds, SessionTurn, TurnConverter, Turns};
+use crate::record::{self, DEFAULT_BLOCK_SIZE, Record, general};
+
+/// Names of the field that tells how long after the answer before it a request is sent.
+const DELAYS: [&str; 2] = ["delay", "delay_ms"];
 
 /// All that may happen to records.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +36,8 @@ pub struct Plan {
     pub selection: Selection,
     /// Conversion of sessions.
     pub turns: Option<Turns>,
+    /// Whether rows that are read hold only what is new in their sessions, and so do those written.
+    pub increments: bool,
     /// The block size to be written, a multiple of the one read.
     pub reblock: Option<u64>,
     /// How ids change.
@@ -60,6 +67,8 @@ pub(super) struct Transformer {
     selector: Selector,
     sessions: Sessions,
     turns: Option<TurnConverter>,
+    /// Whether the rows that are written hold only what is new in their sessions.
+    increments: bool,
     reblock: Option<u64>,
     ids: IdMap,
     target: Target,
@@ -79,6 +88,7 @@ pub(super) struct Transformer {
     /// How many records have lost the ids of their answers.
     lost_answers: u64,
     edits: LineEdits,
+    tails: FreshIds,
 }
 
 /// The last records, for `--tail`.
@@ -98,7 +108,18 @@ struct HeldLine {
 impl Transformer {
     /// Nothing has been read yet. Times of a clock begin at `origin`, or with the first.
     pub(super) fn new(plan: Plan, origin: Option<Millis>) -> Self {
-        let Plan { times, selection, turns, reblock, ids, mixed, target, max_memory, max_ids_memory } = plan;
+        let Plan {
+            times,
+            selection,
+            turns,
+            increments,
+            reblock,
+            ids,
+            mixed,
+            target,
+            max_memory,
+            max_ids_memory,
+        } = plan;
         // A length beyond the address space is no limit.
         let most = selection.tail.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
         let needs_new_ids = target.needs_dense() || turns == Some(Turns::Cumulative);
@@ -116,6 +137,7 @@ impl Transformer {
             head_left: selection.head,
             selector: Selector::new(selection),
             sessions: Sessions::new(max_memory),
+            increments: increments || turns == Some(Turns::Incremental),
             turns: turns.map(|turns| TurnConverter::new(turns, max_memory)),
             reblock,
             ids: IdMap::new(ids, mixed, max_ids_memory),
@@ -130,6 +152,7 @@ impl Transformer {
             new_output_ids: Vec::new(),
             lost_answers: 0,
             edits: LineEdits::default(),
+            tails: FreshIds::default(),
         }
     }
 
@@ -307,11 +330,20 @@ impl Transformer {
                     "`reblock` {wanted} is no multiple of the block size {block_size}: blocks cannot be cut"
                 )));
             }
+            let is_full = (self.new_ids.len() as u64) < new.input_length.div_ceil(size);
             // A list in memory is shorter than the address space.
             let factor = usize::try_from(factor).unwrap_or(usize::MAX);
             reblock(&mut self.new_ids, factor);
             reblock_answer(&mut self.new_output_ids, (new.input_length / block_size) as usize, factor);
             size = wanted;
+            if is_full {
+                // Nothing is known of the prompt's last tokens, so the last id is that of a full block.
+                self.new_ids.truncate((new.input_length / size) as usize);
+            }
+        }
+        let all = new.input_length.div_ceil(size);
+        if new.has_ids && self.target.needs_all_blocks() && (self.new_ids.len() as u64) < all {
+            self.new_ids.push(self.tails.fresh());
         }
         self.map_ids(group)?;
         let time = time.map(|time| self.retimer.finish(time)).transpose()?;
@@ -319,8 +351,12 @@ impl Transformer {
         if self.target == Target::Mooncake {
             return self.mooncake(line, record, &new, time, size, out);
         }
-        let name = session.map(|session| session_name(line, session, new.restarts));
-        let name = name.or_else(|| self.chain_name(line));
+        let name = if self.target.holds_session(self.increments) {
+            let name = session.map(|session| session_name(line, session, new.restarts));
+            name.or_else(|| general::field(line, "session_id"))
+        } else {
+            None
+        };
         let request = TraceLine {
             time,
             input_length: new.input_length,
@@ -329,7 +365,8 @@ impl Transformer {
             output_ids: new.has_output_ids.then_some(Cow::Borrowed(&self.new_output_ids[..])),
             block_size: Some(size),
             session: name.as_deref(),
-            rest: Vec::new(),
+            delay: if self.target.holds_delays() { self.delay(line)?.map(|(_, delay)| delay) } else { None },
+            ..TraceLine::default()
         };
         self.writer.write(&request, line, out)?;
         self.lost_answers += u64::from(new.has_output_ids && !self.writer.has_output_ids());
@@ -345,10 +382,21 @@ impl Transformer {
         Ok(())
     }
 
-    /// The session for formats that have chains of chats instead.
-    fn chain_name(&self, line: &[u8]) -> Option<String> {
-        let wanted = self.target == Target::Bailian;
-        wanted.then(|| general::field(line, "session_id"))?
+    /// The delay of a record as it is written, and where in the line it stands.
+    fn delay(&self, line: &[u8]) -> Result<Option<(Range<usize>, Millis)>, Invalid> {
+        if memmem::find(line, b"\"delay").is_none() {
+            return Ok(None);
+        }
+        let Some(span) = DELAYS.iter().find_map(|name| general::field_span(line, name)) else {
+            return Ok(None);
+        };
+        let text = std::str::from_utf8(&line[span.clone()]).unwrap_or_default();
+        if text == "null" {
+            return Ok(None);
+        }
+        let wrong = || Invalid::value(format!("delay: expected a number of milliseconds, found {text}"));
+        let delay = Millis::parse(text, Unit::Milliseconds).ok_or_else(wrong)?;
+        Ok(Some((span, self.retimer.span(delay)?)))
     }
 
     /// The line with what has changed.
@@ -361,7 +409,11 @@ impl Transformer {
         block_size: u64,
         out: &mut Vec<u8>,
     ) -> Result<(), Invalid> {
+        let delay = if self.retimer.scales() { self.delay(line)? } else { None };
         let Self { edits, new_ids, new_output_ids, .. } = self;
+        if let Some((place, delay)) = delay {
+            edits.replace(&place, |text| delay.write(Unit::Milliseconds, text));
+        }
         let number = |value: u64, text: &mut Vec<u8>| {
             text.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
         };
@@ -382,34 +434,17 @@ impl Transformer {
         if let Some(time) = time {
             edits.replace(&record.time_span, |text| time.write(Unit::Milliseconds, text));
         }
-        let gets_ids = new.has_ids && !record.has_ids;
-        if *new_ids != record.hash_ids || gets_ids {
-            let separator = separator(&line[record.ids_span.clone()]);
-            edits.replace(&record.ids_span, |text| write_ids(new_ids, separator, text));
-        }
-        if !new.has_output_ids {
-            edits.replace(&record.output_ids_span, |text| text.extend_from_slice(b"null"));
-        } else if *new_output_ids != record.output_hash_ids {
-            let separator = separator(&line[record.output_ids_span.clone()]);
-            edits.replace(&record.output_ids_span, |text| write_ids(new_output_ids, separator, text));
-        }
         // Whoever reads ids must know the size of their blocks. One that is null counts as absent, but stands there.
         let gets_size = new.has_ids
             && block_size != DEFAULT_BLOCK_SIZE
             && record.block_size.is_none()
             && memmem::find(line, b"\"block_size\"").is_none();
-        if new.input_length != record.input_length || gets_ids || gets_size {
-            edits.replace(&record.input_span, |text| {
-                number(new.input_length, text);
-                if gets_size {
-                    text.extend_from_slice(BLOCK_SIZE.separated().as_bytes());
-                    number(block_size, text);
-                }
-                if gets_ids && record.ids_span.is_empty() {
-                    text.extend_from_slice(HASH_IDS.separated().as_bytes());
-                    write_ids(new_ids, b", ", text);
-                }
-            });
+        let ids = new.has_ids.then_some(&new_ids[..]);
+        edits.prompt(line, record, new.input_length, ids, gets_size.then_some(block_size));
+        if !new.has_output_ids {
+            edits.replace(&record.output_ids_span, |text| text.extend_from_slice(b"null"));
+        } else if *new_output_ids != record.output_hash_ids {
+            edits.ids(line, &record.output_ids_span, new_output_ids);
         }
         if record.block_size.is_some_and(|size| size != block_size) {
             edits.replace(&record.block_size_span, |text| number(block_size, text));

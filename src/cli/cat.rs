@@ -51,19 +51,6 @@ impl HasCommon for Options {
     }
 }
 
-/// A format, or none for one that is recognised.
-impl Choice for Option<Format> {
-    const NAMES: NamedValues<Self> = &{
-        let mut names = [("auto", None); Format::ALL.len() + 1];
-        let mut i = 0;
-        while i < Format::ALL.len() {
-            names[i + 1] = (Format::ALL[i].0, Some(Format::ALL[i].1));
-            i += 1;
-        }
-        names
-    };
-}
-
 impl Choice for Target {
     const NAMES: NamedValues<Self> = Self::ALL;
 }
@@ -252,12 +239,21 @@ impl Options {
             }
         };
         let read = ReadOptions {
-            format: self.from_format,
+            format: self.read_format(),
             block_size: self.block_size,
             scope: self.ids_scope,
             input: self.common.input(),
+            session_memory: self.max_memory(DEFAULT_MEMORY),
         };
         Task { files: self.common.files.clone(), read, output: self.common.output.clone(), action }
+    }
+
+    /// How files are read: rows of aiperf that are to stay as they are, as plain lines.
+    fn read_format(&self) -> Option<Format> {
+        match (self.from_format, self.turns) {
+            (Some(Format::Aiperf), Some(Turns::Incremental)) => Some(Format::Mooncake),
+            (format, _) => format,
+        }
     }
 
     fn plan(&self) -> Plan {
@@ -270,19 +266,16 @@ impl Options {
         });
         let ids = match &self.salt {
             Some(salt) => IdChange::keyed(salt),
-            None if self.renumber => IdChange::Dense,
+            None if self.renumber || self.read_format() == Some(Format::Aiperf) => IdChange::Dense,
             None => IdChange::Keep,
         };
-        // Rows of aiperf's sessions are incremental, all others cumulative.
-        let turns = match (self.from_format, self.turns) {
-            (Some(Format::Aiperf), None) => Some(Turns::Cumulative),
-            (Some(Format::Aiperf), Some(Turns::Incremental)) => None,
-            (_, turns) => turns,
-        };
+        // Rows of aiperf are made whole when they are read, or stay as they are.
+        let turns = self.turns.filter(|_| self.from_format != Some(Format::Aiperf));
         Plan {
             times: self.times.clone(),
             selection,
             turns,
+            increments: self.from_format == Some(Format::Aiperf) && self.turns == Some(Turns::Incremental),
             reblock: self.reblock,
             ids,
             mixed: self.merge || self.sort,

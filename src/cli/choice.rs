@@ -1,5 +1,7 @@
 //! Values that have names on the command line.
 
+use crate::record::formats::Format;
+
 /// Lists the words of a choice.
 pub type Names = fn() -> Vec<&'static str>;
 
@@ -15,4 +17,17 @@ pub trait Choice: Copy + 'static {
 /// The names of a [`Choice`].
 pub fn names<T: Choice>() -> Vec<&'static str> {
     T::NAMES.iter().map(|(name, _)| *name).collect()
+}
+
+/// A format, or none for one that is recognised.
+impl Choice for Option<Format> {
+    const NAMES: NamedValues<Self> = &{
+        let mut names = [("auto", None); Format::ALL.len() + 1];
+        let mut i = 0;
+        while i < Format::ALL.len() {
+            names[i + 1] = (Format::ALL[i].0, Some(Format::ALL[i].1));
+            i += 1;
+        }
+        names
+    };
 }

@@ -51,7 +51,7 @@ impl Default for Common {
 impl Common {
     /// How the input is read.
     pub(super) fn input(&self) -> InputOptions {
-        InputOptions { max_line: self.max_line, skip_invalid: self.skip_invalid }
+        InputOptions { max_line: self.max_line, skip_invalid: self.skip_invalid, ..InputOptions::default() }
     }
 
     /// The end of the output's name that says what it holds: `html` of `report.html` and `report.html.gz`.

@@ -12,6 +12,7 @@ use super::value::Value;
 use crate::blocks::{Encoding, ExtraKeys, MAX_PICKLED, Partial, Scheme, StateHeader, VLLM_SEED};
 use crate::error::{Error, Result};
 use crate::hash::{DEFAULT_REUSE, HashOptions, IdForm, IdSource, Outcome, Task, WriteOptions};
+use crate::io::InputOptions;
 use crate::record::line::OWN_NAMES;
 use crate::record::prompt::{PromptOptions, Turns};
 use crate::record::time::{TimeForm, Unit};
@@ -178,6 +179,7 @@ const TIMES: &[Opt<Options>] = &[
     opt("rate").value(|o, v| v.pace().map(|rate| o.write.rate = Some(rate))),
     opt("seed").value(|o, v| v.count().map(|seed| o.write.seed = Some(seed))),
     opt("output-field").value(|o, v| v.string().map(|field| o.prompts.output_field = Some(field))),
+    opt("outputs").daily().flag(|o| o.prompts.answers = true),
     opt("output-length").value(|o, v| output_length(v).map(|length| o.output_length = Some(length))),
 ];
 
@@ -231,6 +233,7 @@ const RULES: &[Rule<Options>] = &[
         },
         "--text lines have no fields for --field, --output-field or --keep",
     ),
+    (|o| o.prompts.text && o.prompts.answers, "--text lines have no answers for --outputs"),
     (
         |o| o.prompts.output_field.is_some() && o.output_length.is_some(),
         "--output-length is for records that do not say it, and --output-field asks all",
@@ -288,7 +291,7 @@ impl Options {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Task {
             files: self.common.files.clone(),
-            input: self.common.input(),
+            input: InputOptions { documents: !self.prompts.text, ..self.common.input() },
             output: output.clone(),
             hash,
             ids,
@@ -445,6 +448,16 @@ fn remarks(outcome: &Outcome, turns_left_open: bool) -> Vec<String> {
         ),
         (some(counts.without_time), "request has no time", "requests have no time"),
         (some(counts.without_output), "request has no output length", "requests have no output length"),
+        (
+            counts.unlike_answers,
+            "answer has no output_hash_ids: its server counted other tokens than its text has (--tokenizer)",
+            "answers have no output_hash_ids: their servers counted other tokens than their text has (--tokenizer)",
+        ),
+        (
+            counts.without_answer,
+            "request has no output_hash_ids: its answer is not known",
+            "requests have no output_hash_ids: their answers are not known",
+        ),
         (
             counts.limits,
             "request does not say how long its output was: the most allowed is taken",

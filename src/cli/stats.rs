@@ -1,22 +1,20 @@
 //! Options of `trace-stats`.
 
-use std::path::{Path, PathBuf};
-
 use super::choice::{Choice, NamedValues};
 use super::common::{Common, CommonOptions, HasCommon};
 use super::memory::default_max_memory;
+use super::model::{KvType, ModelOptions};
 use super::spec::{Group, Opt, Rule, Spec, opt};
 use super::terminal::{columns, known_columns, locale_is_unicode};
 use super::value::Value;
 use crate::blocks::BlockNumber;
 use crate::error::{Error, Result, printable};
-use crate::record::kv_size::kv_bytes_per_token;
+use crate::record::formats::Format as TraceFormat;
 use crate::report::{Canvas, ENOUGH, Format, Style};
 use crate::stats::{
-    AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, Load, Mode, Piece, Policy, Service, Task,
-    Warmup, WindowSize,
+    AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, Load, Mode, Piece, Policy, RequestUse,
+    ServerHits, Service, Task, Warmup, WindowSize,
 };
-use crate::tokens::find_model;
 
 /// The most requests that run at a time in an open loop: vLLM's `max_num_seqs` unless it is told otherwise.
 const OPEN_LOOP_CONCURRENCY: u64 = 256;
@@ -26,6 +24,7 @@ const OPEN_LOOP_CONCURRENCY: u64 = 256;
 #[expect(clippy::struct_excessive_bools, reason = "one per flag of the command line")]
 pub struct Options {
     common: Common,
+    from_format: Option<TraceFormat>,
     block_size: Option<u64>,
     format: Option<Format>,
     percentiles: Vec<f64>,
@@ -39,12 +38,13 @@ pub struct Options {
     ttls: Vec<u64>,
     warmup: Warmup,
     load: LoadOptions,
-    answers: Answers,
+    answers: Option<Answers>,
     lines: Lines,
+    check: Check,
+    servers: Vec<ServerHits>,
     kv_bytes_per_token: Option<u64>,
-    /// The configuration of a model, which says the same, or the model's name.
-    model_config: Option<PathBuf>,
-    kv_dtype: Option<KvType>,
+    /// A model whose configuration says the same.
+    model: ModelOptions,
     by: Option<String>,
     approx: Option<usize>,
     top: usize,
@@ -90,26 +90,6 @@ impl Choice for Format {
     ];
 }
 
-/// The type of the numbers in a KV cache, by the names that vLLM gives them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct KvType {
-    /// Bytes of a number; those of the model if it has no own.
-    bytes: Option<u64>,
-}
-
-impl Choice for KvType {
-    const NAMES: NamedValues<Self> = &[
-        ("auto", Self { bytes: None }),
-        ("fp8", Self { bytes: Some(1) }),
-        ("fp8_e4m3", Self { bytes: Some(1) }),
-        ("fp8_e5m2", Self { bytes: Some(1) }),
-        ("int8", Self { bytes: Some(1) }),
-        ("bfloat16", Self { bytes: Some(2) }),
-        ("float16", Self { bytes: Some(2) }),
-        ("float32", Self { bytes: Some(4) }),
-    ];
-}
-
 impl Choice for HitRule {
     const NAMES: NamedValues<Self> = &[("reference", Self::Reference), ("engine", Self::Engine)];
 }
@@ -141,6 +121,14 @@ enum Lines {
     Requests,
 }
 
+/// Whether hits are compared with those that servers recorded.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Check {
+    #[default]
+    None,
+    Hits,
+}
+
 /// How requests come to engines, as typed.
 #[derive(Default)]
 struct LoadOptions {
@@ -153,6 +141,8 @@ struct LoadOptions {
 
 /// Options that choose another mode, with which an option does not go, and why.
 type Modes = &'static [(&'static str, &'static str)];
+
+const FORMATS: Modes = &[("merge", "--merge reads what --partial wrote")];
 
 const A_REPORT: Modes = &[("partial", "--partial writes no report, so give it to --merge")];
 
@@ -175,6 +165,14 @@ const ONE_ENGINE: Modes = &[
     ONE_RUN[1],
     ("window", "requests that are served together end after the window"),
     ("every", "requests that are served together end after the report"),
+];
+
+const ONE_CHECK: Modes = &[
+    ONE_RUN[0],
+    ONE_RUN[1],
+    ("window", "the hits of single requests are compared in one report"),
+    ("by", "the hits of single requests are compared in one report"),
+    ("approx", "a sample of blocks has no hits of single requests"),
 ];
 
 const ONE_LIST: Modes = &[
@@ -223,6 +221,9 @@ const REPORT: &[Opt<Options>] = &[
         .short('f')
         .not_with(A_REPORT)
         .choice::<_, Format>(|o, v| v.pick().map(|format| o.format = Some(format))),
+    opt("from-format")
+        .not_with(FORMATS)
+        .list::<_, Option<TraceFormat>>(|o, v| v.pick().map(|format| o.from_format = format)),
     opt("percentiles")
         .short('p')
         .not_with(A_REPORT)
@@ -253,7 +254,9 @@ const CACHES: &[Opt<Options>] = &[
     opt("ttl").not_with(ONE_RUN_AND_REPORT).value(|o, v| v.add_new_to(&mut o.ttls, Value::duration_ms)),
     opt("warmup").not_with(ONE_RUN).value(|o, v| warmup(v).map(|warmup| o.warmup = warmup)),
     opt("hits").not_with(A_REPORT).choice::<_, HitRule>(|o, v| v.pick().map(|rule| o.hit_rule = Some(rule))),
-    opt("outputs").not_with(ONE_RUN).choice::<_, Answers>(|o, v| v.pick().map(|answers| o.answers = answers)),
+    opt("outputs")
+        .not_with(ONE_RUN)
+        .choice::<_, Answers>(|o, v| v.pick().map(|answers| o.answers = Some(answers))),
     opt("concurrency").not_with(ONE_ENGINE).value(|o, v| v.positive().map(|n| o.load.concurrency = Some(n))),
     opt("step-tokens").not_with(ONE_ENGINE).value(|o, v| v.positive().map(|n| o.load.step_tokens = Some(n))),
     opt("service")
@@ -261,15 +264,19 @@ const CACHES: &[Opt<Options>] = &[
         .value(|o, v| service(v).map(|service| o.load.service = Some(service))),
     opt("sessions").not_with(ONE_ENGINE).flag(|o| o.load.sessions = true),
     opt("async-scheduling").not_with(ONE_ENGINE).flag(|o| o.load.async_scheduling = true),
+    opt("check-against").not_with(ONE_CHECK).file(|o, v| scrape(v).map(|servers| o.servers = servers)),
+    opt("check-hits").not_with(ONE_CHECK).flag(|o| o.check = Check::Hits),
     opt("per-request").not_with(ONE_LIST).flag(|o| o.lines = Lines::Requests),
     opt("kv-bytes-per-token")
         .not_with(ONE_RUN)
         .value(|o, v| v.positive_size().map(|bytes| o.kv_bytes_per_token = Some(bytes))),
-    opt("model-config")
-        .daily()
+    opt("model-config").daily().not_with(ONE_RUN).file(|o, v| v.file().map(|path| o.model.path = Some(path))),
+    opt("kv-dtype")
         .not_with(ONE_RUN)
-        .file(|o, v| v.file().map(|path| o.model_config = Some(path))),
-    opt("kv-dtype").not_with(ONE_RUN).choice::<_, KvType>(|o, v| v.pick().map(|it| o.kv_dtype = Some(it))),
+        .choice::<_, KvType>(|o, v| v.pick().map(|it| o.model.kv_dtype = Some(it))),
+    opt("prompt-length")
+        .not_with(ONE_RUN)
+        .value(|o, v| v.positive().map(|tokens| o.model.prompt_length = Some(tokens))),
 ];
 
 const STREAMS: &[Opt<Options>] = &[
@@ -298,12 +305,16 @@ const RULES: &[Rule<Options>] = &[
         "--merge would be wrong without a line of a piece: it goes without --skip-invalid",
     ),
     (
-        |o| o.kv_bytes_per_token.is_some() && o.model_config.is_some(),
+        |o| o.kv_bytes_per_token.is_some() && o.model.path.is_some(),
         "--kv-bytes-per-token and --model-config say the same: give one of the two",
     ),
     (
-        |o| o.kv_dtype.is_some() && o.model_config.is_none(),
+        |o| o.model.kv_dtype.is_some() && o.model.path.is_none(),
         "--kv-dtype is that of the cache of --model-config: name the model's config.json",
+    ),
+    (
+        |o| o.model.prompt_length.is_some() && o.model.path.is_none(),
+        "--prompt-length is that of the prompts in the cache of --model-config: name the model's config.json",
     ),
     (
         |o| o.has_kv_bytes() && !o.has_caches() && !o.has_picture() && !o.has_answer(),
@@ -352,6 +363,10 @@ const RULES: &[Rule<Options>] = &[
         |o| !o.has_sizes() && o.policies.iter().any(|policy| matches!(policy, Policy::Fifo | Policy::Lfu)),
         "--policy fifo and lfu are simulated at chosen sizes: name them with --capacity, or give --curve",
     ),
+    (
+        |o| !o.servers.is_empty() && o.capacities.is_empty(),
+        "--check-against compares a server with caches: name their sizes with --capacity",
+    ),
     (|o| !o.has_sizes() && !o.policies.is_empty(), "--policy goes with --capacity or --curve"),
     (
         |o| o.capacities.is_empty() && o.has_engine(),
@@ -367,12 +382,12 @@ const RULES: &[Rule<Options>] = &[
          together: give --concurrency or --service",
     ),
     (
-        |o| o.lines == Lines::Requests && o.policies.contains(&Policy::Opt),
-        "--policy opt looks back from the end of the input: it does not go with --per-request",
+        |o| (o.lines == Lines::Requests || o.check == Check::Hits) && o.policies.contains(&Policy::Opt),
+        "--policy opt looks back from the end of the input: it goes neither with --per-request nor with --check-hits",
     ),
     (
-        |o| o.answers == Answers::Inferred && o.hit_rule() == HitRule::Reference,
-        "--outputs infer is for engines: give --hits engine or --policy vllm",
+        |o| o.answers.is_some() && o.hit_rule() == HitRule::Reference && !o.has_engine(),
+        "--outputs is for engines, since only they keep answers: give --hits engine or --policy vllm",
     ),
     (
         |o| o.policies.contains(&Policy::Opt) && (o.window.is_some() || o.every.is_some()),
@@ -401,9 +416,9 @@ impl LoadOptions {
         self.step_tokens.is_some() || self.sessions || self.async_scheduling
     }
 
-    /// Whether something is said that makes no difference.
+    /// Whether it is not said that requests are served together, which the rest is about.
     fn is_pointless(&self) -> bool {
-        self.has_details() && self.load().is_sequential()
+        self.has_details() && self.concurrency.is_none() && self.service.is_none()
     }
 
     /// The same with what holds where nothing is said. In an open loop the number that run is limited as
@@ -454,15 +469,17 @@ impl Options {
 
     /// Whether it is known how many bytes of KV cache a token takes.
     fn has_kv_bytes(&self) -> bool {
-        self.kv_bytes_per_token.is_some() || self.model_config.is_some()
+        self.kv_bytes_per_token.is_some() || self.model.path.is_some()
     }
 
     /// Bytes of KV cache per token, if they are known. Reads the configuration of the model.
     fn kv_bytes(&self) -> Result<Option<u64>> {
-        let Some(path) = &self.model_config else { return Ok(self.kv_bytes_per_token) };
-        let dtype = self.kv_dtype.and_then(|dtype| dtype.bytes);
-        let bytes = model_kv_bytes(path, dtype);
-        bytes.map(Some).map_err(|message| Error::Usage(format!("--model-config: {message}")))
+        Ok(self.kv_bytes_per_token.or(self.model.kv_bytes()?))
+    }
+
+    /// What is worth knowing of the model, after the run.
+    pub fn model_note(&self) -> Option<String> {
+        self.model.note()
     }
 
     /// Whether finite or expiring caches are asked for.
@@ -530,6 +547,7 @@ impl Options {
             // One file has one value of each gauge.
             replaces: self.format() == Format::Prometheus,
             mode: self.mode(),
+            format: self.from_format,
             block_size: self.block_size,
             percentiles: percentiles.to_vec(),
             analysis: self.analysis()?,
@@ -551,14 +569,18 @@ impl Options {
                 ttls: self.ttls.clone(),
                 kv_bytes_per_token: self.kv_bytes()?,
                 load: self.load.load(),
-                answers: self.answers,
-                per_request: self.lines == Lines::Requests,
+                answers: self.answers.unwrap_or_default(),
+                requests: RequestUse {
+                    listed: self.lines == Lines::Requests,
+                    checked: self.check == Check::Hits,
+                },
                 ..CacheOptions::default()
             },
             approx: self.approx,
             top: self.top,
             pictures: self.has_charts(),
             budget: self.budget(),
+            servers: self.servers.clone(),
             ..AnalysisOptions::default()
         })
     }
@@ -688,13 +710,10 @@ fn sample_size(value: &Value) -> Result<usize, String> {
     Ok(usize::try_from(size).unwrap_or(usize::MAX))
 }
 
-fn model_kv_bytes(path: &Path, dtype: Option<u64>) -> Result<u64, String> {
-    const FILE: &str = "config.json";
-    let cached = if path.exists() { None } else { path.to_str().and_then(|name| find_model(name, FILE)) };
-    let folder = cached.transpose().map_err(|error| error.to_string())?;
-    let folder = folder.as_deref().unwrap_or(path);
-    let file = if folder.is_dir() { folder.join(FILE) } else { folder.to_owned() };
-    let name = file.display();
-    let text = std::fs::read_to_string(&file).map_err(|e| format!("{name}: {e}"))?;
-    kv_bytes_per_token(&text, dtype).map_err(|message| format!("{name}: {message}"))
+/// The counters of a server in a file.
+fn scrape(value: &Value) -> Result<Vec<ServerHits>, String> {
+    let path = value.file()?;
+    let name = path.display();
+    let text = std::fs::read_to_string(&path).map_err(|e| format!("{name}: {e}"))?;
+    ServerHits::of_scrape(&text).map_err(|message| format!("{name}: {message}"))
 }

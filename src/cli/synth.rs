@@ -8,6 +8,7 @@ use super::memory::default_max_memory;
 use super::spec::{Group, Opt, Rule, Spec, opt};
 use super::value::Value;
 use crate::error::{Error, Result};
+use crate::record::formats::Format;
 use crate::synth::{End, Knobs, MAX_FACTOR, ModelKind, Source, Task, Vocabulary};
 use crate::tokens::Words;
 
@@ -17,6 +18,7 @@ use crate::tokens::Words;
 pub struct Options {
     common: Common,
     model: Option<ModelKind>,
+    from_format: Option<Format>,
     block_size: Option<u64>,
     requests: Option<u64>,
     forever: bool,
@@ -89,6 +91,9 @@ const MODEL: &[Opt<Options>] = &[
     opt("model").choice::<_, ModelKind>(|o, v| v.pick().map(|kind| o.model = Some(kind))),
     opt("save-model").daily().file(|o, v| v.own_file().map(|path| o.save_model = Some(path))),
     opt("model-file").daily().file(|o, v| v.file().map(|path| o.model_file = Some(path))),
+    opt("from-format")
+        .short('f')
+        .list::<_, Option<Format>>(|o, v| v.pick().map(|format| o.from_format = format)),
     opt("block-size").short('b').value(|o, v| v.block_size().map(|size| o.block_size = Some(size))),
     opt("max-memory").value(|o, v| v.memory().map(|bytes| o.max_memory = Some(bytes))),
 ];
@@ -126,6 +131,10 @@ const RULES: &[Rule<Options>] = &[
     (
         |o| o.model_file.is_some() && !o.common.files.is_empty(),
         "--model-file needs no trace: give either it or FILEs",
+    ),
+    (
+        |o| o.from_format.is_some() && o.model_file.is_some(),
+        "--from-format is for a trace, which --model-file does without",
     ),
     (|o| o.forever && o.requests.is_some(), "--forever and --num-requests contradict each other"),
     (|o| o.forever && o.duration.is_some(), "--forever and --duration contradict each other"),
@@ -171,6 +180,7 @@ impl Options {
         Ok(Task {
             source,
             input: self.common.input(),
+            format: self.from_format,
             block_size: self.block_size,
             save_model: self.save_model.clone(),
             output: output.clone(),

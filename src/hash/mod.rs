@@ -6,15 +6,17 @@
 //! One thing a worker cannot know by itself is how the first chat of the input looks (`decision`).
 //! The same bytes come out for any number of workers (`pipeline`).
 
+mod counts;
 mod decision;
 mod options;
+mod output;
 mod pipeline;
 mod prefixes;
 mod run;
 mod worker;
 mod write;
 
+pub use counts::Counts;
 pub use options::{DEFAULT_REUSE, HashOptions};
 pub use run::{IdSource, Outcome, Task, run};
-pub use worker::Counts;
 pub use write::{IdForm, Ids, TraceWriter, WriteOptions};

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use super::counts::Counts;
 use super::options::HashOptions;
 use super::pipeline::{Ended, hash_lines};
-use super::worker::Counts;
 use super::write::{IdForm, Ids, TraceWriter, WriteOptions};
 use crate::blocks::{KeyTable, StateFile, StateHeader};
 use crate::error::Result;

@@ -6,17 +6,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::civil::DateTime;
 
+use super::counts::Counts;
 use super::decision::Decision;
 use super::options::HashOptions;
+use super::output::{Answer, Output};
 use super::prefixes::Prefixes;
 use crate::blocks::{BlockChain, BlockHash};
 use crate::error::Invalid;
+use crate::record::formats::Format;
 use crate::record::prompt::{
-    Chat, Content, Keys, OutputLength, PromptReader, PromptRecord, Remarks, Timestamp, Turns,
+    self, Chat, Content, Generated, Keys, OutputLength, PromptReader, PromptRecord, Timestamp,
 };
 use crate::record::recent::Recent;
 use crate::tokens::chat::{self, Turn};
-use crate::tokens::template::{SeenMessages, TODAY, Template};
+use crate::tokens::template::{AnswerForm, Conversation, SeenMessages, TODAY, Template};
 use crate::tokens::{Encoder, GrowingPrompt};
 
 /// The requests of a batch of lines.
@@ -39,8 +42,8 @@ pub(super) struct Fields {
     pub(super) kept: Vec<(String, String)>,
 }
 
-/// One request: its record, how many of its first hashes are those of the request before, and where
-/// the others end in [`Hashed::hashes`].
+/// One request: its record, how many of its first hashes are those of the request before, where the
+/// others end in [`Hashed::hashes`], and those of its answer, if that is known.
 pub(super) struct Request {
     pub(super) record: usize,
     pub(super) line: usize,
@@ -48,92 +51,24 @@ pub(super) struct Request {
     pub(super) output_length: Option<u64>,
     pub(super) shared: usize,
     pub(super) hashes_end: usize,
+    pub(super) answer_end: Option<usize>,
 }
 
-/// What the user is told at the end: how many records or requests there were of a kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counts {
-    /// Chats with answers in them that were taken as one request.
-    pub taken_as_requests: u64,
-    /// Chats with answers in them that were taken as a request per answer.
-    pub taken_as_chats: u64,
-    /// Chats that were taken otherwise than they look, since the first one decides.
-    pub look_otherwise: u64,
-    /// Chats whose last question has not become a request.
-    pub unanswered: u64,
-    /// Answers at the start of a chat, which have not become requests.
-    pub unasked: u64,
-    /// Parts of messages for whose text something else stands, such as images.
-    pub stand_ins: u64,
-    /// Records with earlier turns that only the server has.
-    pub continued: u64,
-    /// Chats in the default template although the tokenizer belongs to a model.
-    pub without_template: u64,
-    /// Requests whose output length is the greatest that was allowed.
-    pub limits: u64,
-    /// Requests without an output length.
-    pub without_output: u64,
-    /// Requests without a time.
-    pub without_time: u64,
-}
-
-impl Counts {
-    /// Adds what a record was read with.
-    fn add(&mut self, remarks: &Remarks) {
-        self.taken_as_requests += u64::from(remarks.turns == Some(Turns::Last));
-        self.taken_as_chats += u64::from(remarks.turns == Some(Turns::Each));
-        self.look_otherwise += u64::from(remarks.looks_otherwise);
-        self.unanswered += u64::from(remarks.unanswered);
-        self.continued += u64::from(remarks.continued);
-        self.stand_ins += remarks.stand_ins;
-        self.unasked += remarks.unasked;
-    }
-
-    /// Adds those of other records.
-    pub(super) fn add_all(&mut self, other: &Self) {
-        self.taken_as_requests += other.taken_as_requests;
-        self.taken_as_chats += other.taken_as_chats;
-        self.look_otherwise += other.look_otherwise;
-        self.unanswered += other.unanswered;
-        self.stand_ins += other.stand_ins;
-        self.continued += other.continued;
-        self.limits += other.limits;
-        self.without_output += other.without_output;
-        self.without_time += other.without_time;
-        self.without_template += other.without_template;
-        self.unasked += other.unasked;
+impl Request {
+    /// Where its last hash is.
+    pub(super) fn end(&self) -> usize {
+        self.answer_end.unwrap_or(self.hashes_end)
     }
 }
 
-/// The output length of a record's requests, and where it is from.
-#[derive(Clone, Copy)]
-enum Output {
-    Reported(u64),
-    Counted(u64),
-    Limit(u64),
-    Unknown,
-}
-
-impl Output {
-    /// Whether the answers in `chat` tell more: a report is about the whole of a record.
-    fn yields(self, chat: &Chat) -> bool {
-        !matches!(self, Self::Reported(_)) || chat.requests.len() > 1
-    }
-
-    /// The length, or `default`; counts what is no length of this request.
-    fn length(self, default: Option<u64>, out: &mut Hashed) -> Option<u64> {
-        match self {
-            Self::Reported(length) | Self::Counted(length) => Some(length),
-            Self::Limit(length) => {
-                out.counts.limits += 1;
-                Some(length)
-            }
-            Self::Unknown => {
-                out.counts.without_output += u64::from(default.is_none());
-                default
-            }
-        }
+/// What is wrong with a line; where it is of a trace, that comes first.
+#[cold]
+fn advised(line: &[u8], reason: String) -> String {
+    match Format::of_trace(line) {
+        Some(format) => format!(
+            "a record of a trace ({format}), not a prompt: read it with trace-stats, trace-synth or trace-cat ({reason})"
+        ),
+        None => reason,
     }
 }
 
@@ -157,8 +92,14 @@ pub(super) struct Worker {
     growing: GrowingPrompt,
     /// The tokens of what ends a chat's prompt.
     invitation: Vec<u32>,
-    /// The tokens in the middle of the answer counted last, and where the middle is.
-    answer: Vec<u32>,
+    /// How the template writes answers.
+    form: AnswerForm,
+    /// Whether the answer in the chat is one that was recorded beside the prompt.
+    recorded: bool,
+    /// The answer of the current request, and the tokens in the middle of the answer counted last with the
+    /// place where the middle is.
+    answer: Answer,
+    kept: Vec<u32>,
     middle: Option<Range<usize>>,
 }
 
@@ -180,12 +121,20 @@ impl Worker {
             chain: BlockChain::new(options.block_size, options.partial, options.scheme.clone())
                 .with_memory(of_blocks),
             prefixes: Prefixes::new(of_blocks),
+            form: options
+                .template
+                .as_ref()
+                .filter(|_| options.prompts.answers)
+                .map(|t| t.answer_form())
+                .unwrap_or_default(),
             options: options.clone(),
             tokens: Vec::new(),
             text: String::new(),
             growing: GrowingPrompt::default(),
             invitation: Vec::new(),
-            answer: Vec::new(),
+            recorded: false,
+            answer: Answer::default(),
+            kept: Vec::new(),
             middle: None,
         }
     }
@@ -205,14 +154,15 @@ impl Worker {
             out.requests.truncate(before.1);
             out.hashes.truncate(before.2);
             out.counts = before.3;
-            out.rejected.push((index, reason.message));
+            out.rejected.push((index, advised(line, reason.message)));
         }
     }
 
     fn record(&mut self, record: PromptRecord, line: usize, out: &mut Hashed) -> Result<(), Invalid> {
         let PromptRecord {
-            content,
+            mut content,
             output,
+            answer,
             timestamp,
             cached_tokens,
             recorded_input_length,
@@ -221,19 +171,8 @@ impl Worker {
             remarks,
         } = record;
         self.chain.set_keys(&keys);
-        let output = match &output {
-            OutputLength::Known(length) => Output::Reported(*length),
-            OutputLength::Text(text) => Output::Counted(self.encoder.count(text)? as u64),
-            OutputLength::Answer(messages) => {
-                let mut length = 0;
-                for message in messages {
-                    length += self.encoder.count(&Turn::of_message(message)?.text)?;
-                }
-                Output::Counted(length as u64)
-            }
-            OutputLength::Limit(length) => Output::Limit(*length),
-            OutputLength::Unknown => Output::Unknown,
-        };
+        let output = self.output(&output)?;
+        self.recorded_answer(answer, &mut content)?;
         let now = timestamp.as_ref().and_then(Timestamp::date).unwrap_or(TODAY);
         out.records.push(Fields { timestamp, cached_tokens, recorded_input_length, kept });
         out.counts.add(&remarks);
@@ -244,13 +183,13 @@ impl Worker {
             Content::Texts(texts) => {
                 for text in texts {
                     self.text(text)?;
-                    self.request(0, output.length(self.options.output_length, out), line, out);
+                    self.request(0, output, line, out);
                 }
             }
             Content::Tokens(lists) => {
                 for tokens in lists {
                     self.tokens.clone_from(tokens);
-                    self.request(0, output.length(self.options.output_length, out), line, out);
+                    self.request(0, output, line, out);
                 }
             }
             Content::Chat(chat) => match self.options.template.clone() {
@@ -260,6 +199,61 @@ impl Worker {
                 }
                 None => self.whole_chat(chat, output, line, out)?,
             },
+        }
+        Ok(())
+    }
+
+    /// The output length that a record states, or that of the answer beside its prompt.
+    fn output(&mut self, length: &OutputLength) -> Result<Output, Invalid> {
+        if let Some(stated) = Output::stated(length) {
+            return Ok(stated);
+        }
+        let mut tokens = 0;
+        match length {
+            OutputLength::Text(text) => tokens = self.encoder.count(text)?,
+            OutputLength::Answer(messages) => {
+                for message in messages {
+                    tokens += self.encoder.count(&Turn::of_message(message)?.text)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(Output::Counted(tokens as u64))
+    }
+
+    /// Takes note of the answer that stands beside a prompt. A message becomes the turn of the chat that
+    /// follows the prompt.
+    fn recorded_answer(
+        &mut self,
+        answer: Option<prompt::Answer>,
+        content: &mut Content,
+    ) -> Result<(), Invalid> {
+        self.answer.forget();
+        self.recorded = false;
+        let Some(prompt::Answer { generated, stopped }) = answer else { return Ok(()) };
+        self.answer.stopped = stopped;
+        match (generated, content) {
+            (Generated::Tokens(tokens), _) => {
+                self.answer.tokens = tokens;
+                self.answer.is_known = true;
+            }
+            (Generated::Text(text), _) => {
+                self.encoder.encode(&text, &mut self.answer.tokens)?;
+                self.answer.is_known = true;
+            }
+            (Generated::Messages(messages), Content::Chat(chat))
+                if messages.len() == 1 && chat.requests == [chat.messages.len()] && !chat.continues() =>
+            {
+                chat.messages.extend(messages);
+                self.recorded = true;
+            }
+            (Generated::Messages(messages), Content::Texts(_) | Content::Tokens(_)) => {
+                if let [message] = &messages[..] {
+                    self.encoder.encode(&Turn::of_message(message)?.text, &mut self.answer.tokens)?;
+                    self.answer.is_known = true;
+                }
+            }
+            (Generated::Messages(_), Content::Chat(_)) => {}
         }
         Ok(())
     }
@@ -318,16 +312,17 @@ impl Worker {
             }
             answer = chat.answer(request).map(Turn::of_message).transpose()?;
             let counted = match &answer {
-                Some(answer) if output.yields(chat) => Some(self.count_answer(&answer.text)?),
+                Some(answer) if output.yields(chat) || self.options.prompts.answers => {
+                    Some(self.count_answer(&answer.text)?)
+                }
                 _ => {
                     answer = None;
                     None
                 }
             };
-            let output = counted.map_or(output, Output::Counted);
-            let output_length = output.length(self.options.output_length, out);
+            let output = counted.filter(|_| output.yields(chat)).map_or(output, Output::Counted);
             let hashed = if std::mem::take(&mut begun) { self.chain.hashed() } else { known };
-            self.request_after(known, hashed, output_length, line, out);
+            self.request_after(known, hashed, output, line, out);
             // Other blocks have been hashed than those of the messages alone.
             prefix = None;
             self.tokens.truncate(past);
@@ -392,7 +387,7 @@ impl Worker {
             self.text.push_str(&turn.text[..middle.start]);
             self.encoder.encode(&self.text, &mut self.tokens)?;
         }
-        self.tokens.extend_from_slice(&self.answer);
+        self.tokens.extend_from_slice(&self.kept);
         self.text.clear();
         self.text.push_str(&turn.text[middle.end..]);
         chat::close_turn(&mut self.text);
@@ -403,13 +398,29 @@ impl Worker {
     /// next request.
     fn count_answer(&mut self, text: &str) -> Result<u64, Invalid> {
         self.middle = self.encoder.middle(text);
-        self.answer.clear();
+        self.kept.clear();
+        self.begin_answer();
+        let tokens = &mut self.answer.tokens;
         let Some(middle) = self.middle.clone() else {
-            return Ok(self.encoder.count(text)? as u64);
+            self.encoder.encode(text, tokens)?;
+            return Ok(tokens.len() as u64);
         };
-        self.encoder.encode(&text[middle.clone()], &mut self.answer)?;
-        let ends = self.encoder.count(&text[..middle.start])? + self.encoder.count(&text[middle.end..])?;
-        Ok((self.answer.len() + ends) as u64)
+        self.encoder.encode(&text[..middle.start], tokens)?;
+        let before = tokens.len();
+        self.encoder.encode(&text[middle.clone()], tokens)?;
+        self.kept.extend_from_slice(&tokens[before..]);
+        self.encoder.encode(&text[middle.end..], tokens)?;
+        Ok(tokens.len() as u64)
+    }
+
+    /// The turn whose tokens follow is the answer of the request.
+    fn begin_answer(&mut self) {
+        self.answer.forget();
+        self.answer.is_known = true;
+        // Whoever has said all of a turn has ended it.
+        if !self.recorded {
+            self.answer.stopped = true;
+        }
     }
 
     /// A chat in the default template, for tokenizers that must see the whole text, and where nothing
@@ -437,7 +448,7 @@ impl Worker {
             self.tokens.clear();
             self.encoder.encode(&self.text, &mut self.tokens)?;
             let output = self.answer(chat, request, output)?;
-            self.request(0, output.length(self.options.output_length, out), line, out);
+            self.request(0, output, line, out);
         }
         Ok(())
     }
@@ -469,7 +480,8 @@ impl Worker {
                 self.encoder.encode(&self.text, &mut self.tokens)?;
             }
             let output = self.answer(chat, request, output)?;
-            self.request(known, output.length(self.options.output_length, out), line, out);
+            self.as_generated(chat, &conversation, template, request, now)?;
+            self.request(known, output, line, out);
         }
         Ok(())
     }
@@ -477,38 +489,83 @@ impl Worker {
     /// The output length of a chat's request: that of the turn which answers it, if there is one.
     fn answer(&mut self, chat: &Chat, request: usize, output: Output) -> Result<Output, Invalid> {
         match chat.answer(request) {
-            Some(answer) if output.yields(chat) => {
-                Ok(Output::Counted(self.encoder.count(&Turn::of_message(answer)?.text)? as u64))
+            Some(answer) if output.yields(chat) || self.options.prompts.answers => {
+                self.begin_answer();
+                self.encoder.encode(&Turn::of_message(answer)?.text, &mut self.answer.tokens)?;
+                let counted = Output::Counted(self.answer.tokens.len() as u64);
+                Ok(if output.yields(chat) { counted } else { output })
             }
             _ => Ok(output),
         }
     }
 
+    /// Where the answer of a chat's request is asked for, its tokens as the model that the template is of has
+    /// generated them.
+    fn as_generated(
+        &mut self,
+        chat: &Chat,
+        conversation: &Conversation,
+        template: &Template,
+        request: usize,
+        now: DateTime,
+    ) -> Result<(), Invalid> {
+        let Some(answer) = chat.answer(request).filter(|_| self.options.prompts.answers) else {
+            return Ok(());
+        };
+        let said;
+        let text = match &answer.text {
+            Some(_) if self.recorded => return Ok(()),
+            // As it was counted.
+            Some(text) if self.form.text(text).len() == text.len() => return Ok(()),
+            Some(text) => self.form.text(text),
+            None => {
+                said = template.answer(conversation, request, now, &self.text, &self.form);
+                self.answer.is_known = said.is_some();
+                said.as_deref().unwrap_or_default()
+            }
+        };
+        self.answer.tokens.clear();
+        self.encoder.encode(text, &mut self.answer.tokens)
+    }
+
     /// Appends the request whose prompt is in `self.tokens`; the first `known` of them are those of
     /// the request before.
-    fn request(&mut self, known: usize, output_length: Option<u64>, line: usize, out: &mut Hashed) {
-        self.request_after(known, known, output_length, line, out);
+    fn request(&mut self, known: usize, output: Output, line: usize, out: &mut Hashed) {
+        self.request_after(known, known, output, line, out);
     }
 
     /// The same where the blocks of the first `begun` tokens have been hashed.
-    fn request_after(
-        &mut self,
-        known: usize,
-        begun: usize,
-        output_length: Option<u64>,
-        line: usize,
-        out: &mut Hashed,
-    ) {
+    fn request_after(&mut self, known: usize, begun: usize, output: Output, line: usize, out: &mut Hashed) {
         let shared = known.min(self.chain.kept(self.tokens.len())) / self.options.block_size;
         let hashes = self.chain.hashes(&self.tokens, begun);
         out.hashes.extend_from_slice(&hashes[shared..]);
+        let hashes_end = out.hashes.len();
+        let answers = self.options.prompts.answers;
+        let answered = if answers { self.answer.length(output, &mut out.counts) } else { None };
+        if let Some(length) = answered {
+            self.hash_answer(length, &mut out.hashes);
+        }
+        let default = self.options.output_length;
+        let output_length = answered.or_else(|| output.length(default, &mut out.counts));
         out.requests.push(Request {
             record: out.records.len() - 1,
             line,
             input_length: self.chain.kept(self.tokens.len()) as u64,
             output_length,
             shared,
-            hashes_end: out.hashes.len(),
+            hashes_end,
+            answer_end: answered.map(|_| out.hashes.len()),
         });
+    }
+
+    /// Appends the hashes of the blocks that become full with the answer, which is so long. Its last token is
+    /// sampled and never computed; that is the stop token, if there is one, so it need not be known.
+    fn hash_answer(&mut self, length: u64, hashes: &mut Vec<BlockHash>) {
+        let computed = length.saturating_sub(1) as usize;
+        let prompt = self.tokens.len();
+        self.tokens.extend_from_slice(&self.answer.tokens[..computed]);
+        let end = (self.chain.kept(prompt) + computed) / self.options.block_size;
+        hashes.extend_from_slice(self.chain.answer(&self.tokens, prompt, end));
+        self.tokens.truncate(prompt);
     }
 }

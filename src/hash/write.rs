@@ -1,6 +1,7 @@
 //! What depends on the order of the requests: their numbers, their times, their lines.
 
-use super::worker::{Counts, Fields, Hashed, Request};
+use super::counts::Counts;
+use super::worker::{Fields, Hashed, Request};
 use crate::blocks::{BlockHash, BlockKey, KeyTable, Scheme};
 use crate::error::{Error, Invalid, Result};
 use crate::io::Output;
@@ -16,6 +17,42 @@ pub enum Ids {
     Dense(KeyTable<BlockKey>),
     /// The hashes themselves.
     Hash(IdForm),
+}
+
+impl Ids {
+    /// Appends the id of a block to a list.
+    fn write(
+        &mut self,
+        hash: &BlockHash,
+        scheme: &Scheme,
+        max_memory: Option<usize>,
+        text: &mut Vec<u8>,
+    ) -> Result<()> {
+        if !text.is_empty() {
+            text.extend_from_slice(b", ");
+        }
+        let mut number = itoa::Buffer::new();
+        match self {
+            Self::Dense(table) => {
+                let id = dense(table, hash.key(), max_memory)?;
+                text.extend_from_slice(number.format(id).as_bytes());
+            }
+            Self::Hash(IdForm::Number(bits)) => {
+                let id = scheme.number(hash) & (u64::MAX >> (64 - *bits));
+                text.extend_from_slice(number.format(id).as_bytes());
+            }
+            Self::Hash(IdForm::Hex) => {
+                let digits = match scheme.digest(hash) {
+                    Some(digest) => digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+                    None => format!("{:016x}", scheme.number(hash)),
+                };
+                text.push(b'"');
+                text.extend_from_slice(digits.as_bytes());
+                text.push(b'"');
+            }
+        }
+        Ok(())
+    }
 }
 
 /// How a hash is written.
@@ -62,6 +99,8 @@ pub struct TraceWriter {
     /// The ids of the request written last as text, and where each ends.
     text: Vec<u8>,
     ends: Vec<usize>,
+    /// The ids of an answer as text.
+    answer: Vec<u8>,
 }
 
 /// Why a request cannot be written.
@@ -89,6 +128,7 @@ impl TraceWriter {
             likely_unit: None,
             text: Vec::new(),
             ends: Vec::new(),
+            answer: Vec::new(),
         }
     }
 
@@ -124,12 +164,13 @@ impl TraceWriter {
         if from == 0 {
             self.counts.add_all(&hashed.counts);
         }
-        let mut start = from.checked_sub(1).map_or(0, |before| hashed.requests[before].hashes_end);
+        let mut start = from.checked_sub(1).map_or(0, |before| hashed.requests[before].end());
         for request in &hashed.requests[from..] {
             let blocks = &hashed.hashes[start..request.hashes_end];
-            start = request.hashes_end;
+            let answer = request.answer_end.map(|end| &hashed.hashes[request.hashes_end..end]);
+            start = request.end();
             let before = self.output.buffer().len();
-            if let Err(refusal) = self.request(request, &hashed.records[request.record], blocks) {
+            if let Err(refusal) = self.request(request, &hashed.records[request.record], blocks, answer) {
                 self.output.buffer().truncate(before);
                 return Err(refusal);
             }
@@ -138,10 +179,17 @@ impl TraceWriter {
         Ok(())
     }
 
-    fn request(&mut self, request: &Request, fields: &Fields, hashes: &[BlockHash]) -> Result<(), Refusal> {
+    fn request(
+        &mut self,
+        request: &Request,
+        fields: &Fields,
+        hashes: &[BlockHash],
+        answer: Option<&[BlockHash]>,
+    ) -> Result<(), Refusal> {
         let time = self.time(fields).map_err(|reason| Refusal::Record(request.line, reason.message))?;
         self.find_ids(request.shared, hashes).map_err(Refusal::Run)?;
-        let Self { output, options, text, counts, .. } = self;
+        self.find_answer_ids(answer.unwrap_or_default()).map_err(Refusal::Run)?;
+        let Self { output, options, text, answer: answer_text, counts, .. } = self;
         let out = output.buffer();
         let mut line = LineWriter::new(out);
         match time {
@@ -153,6 +201,9 @@ impl TraceWriter {
         line.optional(line::OUTPUT_LENGTH, request.output_length);
         line.optional(line::BLOCK_SIZE, options.block_size.map(|size| size as u64));
         line.list(line::HASH_IDS, |out| out.extend_from_slice(text));
+        if answer.is_some() {
+            line.list(line::OUTPUT_HASH_IDS, |out| out.extend_from_slice(answer_text));
+        }
         line.optional(line::CACHED_TOKENS, fields.cached_tokens);
         let recorded = fields.recorded_input_length.filter(|&length| length != request.input_length);
         line.optional(line::RECORDED_INPUT_LENGTH, recorded);
@@ -170,33 +221,18 @@ impl TraceWriter {
         let Self { ids, scheme, options, text, ends, .. } = self;
         ends.truncate(shared);
         text.truncate(ends.last().copied().unwrap_or_default());
-        let mut number = itoa::Buffer::new();
         for hash in hashes {
-            if !text.is_empty() {
-                text.extend_from_slice(b", ");
-            }
-            match ids {
-                Ids::Dense(table) => {
-                    let id = dense(table, hash.key(), options.max_memory)?;
-                    text.extend_from_slice(number.format(id).as_bytes());
-                }
-                Ids::Hash(IdForm::Number(bits)) => {
-                    let id = scheme.number(hash) & (u64::MAX >> (64 - *bits));
-                    text.extend_from_slice(number.format(id).as_bytes());
-                }
-                Ids::Hash(IdForm::Hex) => {
-                    let digits = match scheme.digest(hash) {
-                        Some(digest) => digest.iter().map(|byte| format!("{byte:02x}")).collect(),
-                        None => format!("{:016x}", scheme.number(hash)),
-                    };
-                    text.push(b'"');
-                    text.extend_from_slice(digits.as_bytes());
-                    text.push(b'"');
-                }
-            }
+            ids.write(hash, scheme, options.max_memory, text)?;
             ends.push(text.len());
         }
         Ok(())
+    }
+
+    /// Makes the text of the ids of an answer's blocks.
+    fn find_answer_ids(&mut self, hashes: &[BlockHash]) -> Result<()> {
+        let Self { ids, scheme, options, answer, .. } = self;
+        answer.clear();
+        hashes.iter().try_for_each(|hash| ids.write(hash, scheme, options.max_memory, answer))
     }
 
     /// The request's arrival.

@@ -17,16 +17,18 @@ use crate::io::source::Source;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct InputOptions {
-    /// Longest line in bytes; a longer one is a bad record.
+    /// Longest line, or record of a document, in bytes; a longer one is a bad record.
     pub max_line: usize,
     /// Skip and count bad records instead of ending at the first.
     pub skip_invalid: bool,
+    /// Whether a JSON document that is a list, or goes over several lines, is cut into its records.
+    pub documents: bool,
 }
 
 impl Default for InputOptions {
     /// The default of the filters: bad records are errors, and lines may have up to 64 MiB.
     fn default() -> Self {
-        Self { max_line: 64 << 20, skip_invalid: false }
+        Self { max_line: 64 << 20, skip_invalid: false, documents: true }
     }
 }
 
@@ -100,7 +102,7 @@ impl Input {
             next_file: 0,
             source: None,
             name: String::new(),
-            lines: Lines::new(options.max_line),
+            lines: Lines::new(options.max_line, options.documents),
             line: 0..0,
             options,
             consumed: Arc::default(),
@@ -156,6 +158,12 @@ impl Input {
                     if !self.line().iter().all(u8::is_ascii_whitespace) {
                         return Ok(true);
                     }
+                }
+                Framed::Record(range, line) => {
+                    self.line_in_file = line;
+                    self.total_lines += 1;
+                    self.line = range;
+                    return Ok(true);
                 }
                 Framed::TooLong => {
                     self.line_in_file += 1;

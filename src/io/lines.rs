@@ -1,16 +1,21 @@
 //! Line framing: newline-terminated lines out of a byte source, in one reused buffer.
+//!
+//! A JSON document that is a list, or that goes over several lines, is cut into its records instead.
 
 use std::ops::Range;
 
 use memchr::memchr;
 
 use crate::error::Result;
+use crate::io::document::{BYTE_ORDER_MARK, Beginning, Document};
 use crate::io::source::{READ_SIZE, Source};
 
 /// What [`Lines::next_range`] found.
 pub(super) enum Framed {
     /// A line without its terminator, as a range of [`Lines::buffer`].
     Line(Range<usize>),
+    /// A record of a document, and the line in which it begins, from 1.
+    Record(Range<usize>, u64),
     /// A line longer than the limit; it has been skipped.
     TooLong,
     /// No complete line is left in the buffer: call [`Lines::fill`].
@@ -31,17 +36,34 @@ pub(super) struct Lines {
     discarding: bool,
     at_end: bool,
     first: bool,
+    framing: Framing,
+}
+
+/// What an input is cut into.
+#[derive(Default)]
+enum Framing {
+    /// Lines.
+    #[default]
+    Lines,
+    /// Lines, unless it begins as a document.
+    LinesOrRecords,
+    /// The records of a document.
+    Records(Document),
 }
 
 impl Lines {
-    pub(super) fn new(max_line: usize) -> Self {
-        Self { buffer: vec![0; READ_SIZE], max_line, first: true, ..Self::default() }
+    /// Lines, or the records of an input that begins as a document if `documents` allows it.
+    pub(super) fn new(max_line: usize, documents: bool) -> Self {
+        let framing = if documents { Framing::LinesOrRecords } else { Framing::Lines };
+        Self { buffer: vec![0; READ_SIZE], max_line, framing, first: true, ..Self::default() }
     }
 
     /// Forgets the input that has ended, keeps the buffer.
     pub(super) fn restart(&mut self) {
         let buffer = std::mem::take(&mut self.buffer);
-        *self = Self { buffer, max_line: self.max_line, first: true, ..Self::default() };
+        let documents = !matches!(self.framing, Framing::Lines);
+        let framing = if documents { Framing::LinesOrRecords } else { Framing::Lines };
+        *self = Self { buffer, max_line: self.max_line, framing, first: true, ..Self::default() };
     }
 
     pub(super) fn buffer(&self) -> &[u8] {
@@ -55,6 +77,22 @@ impl Lines {
 
     /// The next complete line that is already in the buffer.
     pub(super) fn next_range(&mut self) -> Framed {
+        if self.first && matches!(self.framing, Framing::LinesOrRecords) {
+            match Beginning::of(&self.buffer[self.start..self.end]) {
+                Beginning::Document(document) => {
+                    self.framing = Framing::Records(document);
+                    self.scanned = self.start;
+                    if self.buffer[self.start..self.end].starts_with(BYTE_ORDER_MARK) {
+                        self.scanned += BYTE_ORDER_MARK.len();
+                    }
+                }
+                Beginning::Unknown if !self.at_end => return Framed::Empty,
+                Beginning::Unknown | Beginning::Lines => {}
+            }
+        }
+        if matches!(self.framing, Framing::Records(_)) {
+            return self.next_record();
+        }
         if let Some(offset) = memchr(b'\n', &self.buffer[self.scanned..self.end]) {
             let stop = self.scanned + offset;
             return self.take(stop, stop + 1);
@@ -75,6 +113,32 @@ impl Lines {
         Framed::End
     }
 
+    /// The next record of a document.
+    fn next_record(&mut self) -> Framed {
+        self.first = false;
+        let Framing::Records(document) = &mut self.framing else { return Framed::End };
+        if !document.is_inside() {
+            let begins = document.begin(&self.buffer[..self.end], self.scanned);
+            self.scanned = begins.unwrap_or(self.end);
+            self.start = self.scanned;
+        }
+        let ends = document.end(&mut self.buffer[..self.end], self.scanned);
+        self.scanned = ends.unwrap_or(self.end);
+        if self.discarding || self.scanned - self.start > self.max_line {
+            self.discarding = true;
+            self.start = self.scanned;
+        }
+        // The last record may be cut off, which its reader says.
+        if ends.is_none() && !(self.at_end && document.is_inside()) {
+            return if self.at_end { Framed::End } else { Framed::Empty };
+        }
+        document.abandon();
+        let range = self.start..self.scanned;
+        self.start = self.scanned;
+        let line = document.record_line();
+        if std::mem::take(&mut self.discarding) { Framed::TooLong } else { Framed::Record(range, line) }
+    }
+
     /// Ends the line at `stop` and goes on at `next`.
     fn take(&mut self, stop: usize, next: usize) -> Framed {
         let mut line = self.start..stop;
@@ -83,7 +147,7 @@ impl Lines {
             self.first = false;
             return Framed::TooLong;
         }
-        if std::mem::take(&mut self.first) && self.buffer[line.clone()].starts_with(b"\xef\xbb\xbf") {
+        if std::mem::take(&mut self.first) && self.buffer[line.clone()].starts_with(BYTE_ORDER_MARK) {
             line.start += 3;
         }
         if self.buffer[line.clone()].ends_with(b"\r") {
@@ -95,7 +159,11 @@ impl Lines {
     /// What has been read and not yet been cut into lines; empty while a line needs more care than that.
     #[inline]
     pub(super) fn unread(&self) -> &[u8] {
-        if self.first || self.discarding { &[] } else { &self.buffer[self.start..self.end] }
+        if self.first || self.discarding || matches!(self.framing, Framing::Records(_)) {
+            &[]
+        } else {
+            &self.buffer[self.start..self.end]
+        }
     }
 
     /// Ends the line after `len` unread bytes, if that is not too long. The newline behind it must be there.

@@ -4,6 +4,7 @@
 //! writes records to standard output or atomically to a file. Both end at the end of a record when a
 //! signal arrives.
 
+mod document;
 mod input;
 mod lines;
 mod lock;

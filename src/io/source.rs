@@ -53,6 +53,10 @@ impl Source {
     /// The bytes of `raw`, decompressed in a separate thread if they are compressed.
     fn new(name: String, mut raw: impl Read + Send + 'static) -> Result<Self> {
         let head = read_magic(&mut raw).map_err(|e| lift(&name, e))?;
+        if let Some((_, what, how)) = FOREIGN.iter().find(|(magic, ..)| head.starts_with(magic)) {
+            let how = how.replace("FILE", &name);
+            return Err(Error::Failed(format!("{name}: {what}, which is not read; convert it: {how} | ...")));
+        }
         let compression = MAGIC.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, format)| format);
         let raw = io::Cursor::new(head).chain(raw);
         let reader: Result<Box<dyn Read + Send>, io::Error> = match compression {
@@ -141,6 +145,21 @@ fn skip_zeros(raw: &mut impl BufRead) -> io::Result<bool> {
     }
 }
 
+/// The first bytes of files that other programs make readable: what they are, and how.
+const FOREIGN: [(&[u8], &str, &str); 6] = [
+    (b"PAR1", "a Parquet file", "duckdb -c \"COPY (FROM 'FILE') TO '/dev/stdout' (FORMAT json)\""),
+    (
+        b"ARROW1",
+        "an Arrow file",
+        "duckdb -c \"INSTALL nanoarrow FROM community; LOAD nanoarrow; \
+         COPY (FROM read_arrow('FILE')) TO '/dev/stdout' (FORMAT json)\"",
+    ),
+    (&[0xfd, b'7', b'z', b'X', b'Z', 0], "compressed by xz", "xz -dc FILE"),
+    (b"BZh", "compressed by bzip2", "bzip2 -dc FILE"),
+    (b"PK\x03\x04", "a zip archive", "unzip -p FILE"),
+    (&[0x04, 0x22, 0x4d, 0x18], "compressed by lz4", "lz4 -dc FILE"),
+];
+
 /// Decodes Zstandard by safe Rust, which needs no C compiler to build.
 #[cfg(not(feature = "zstd-c"))]
 #[allow(clippy::unnecessary_wraps, reason = "the C library can fail here")]
@@ -157,8 +176,9 @@ fn zstd_decoder(raw: impl BufRead + Send + 'static) -> io::Result<impl Read + Se
 /// Reads only while the bytes may still be the start of a known magic number: a pipe that has delivered one
 /// short line must not have to deliver more before that line is processed.
 fn read_magic(raw: &mut impl Read) -> io::Result<Vec<u8>> {
-    let mut head = Vec::with_capacity(4);
-    while MAGIC.iter().any(|(magic, _)| head.len() < magic.len() && magic.starts_with(&head)) {
+    let mut head = Vec::with_capacity(8);
+    let magic = || MAGIC.iter().map(|(magic, _)| *magic).chain(FOREIGN.iter().map(|(magic, ..)| *magic));
+    while magic().any(|magic| head.len() < magic.len() && magic.starts_with(&head)) {
         let mut byte = [0];
         match raw.read(&mut byte) {
             Ok(0) => break,

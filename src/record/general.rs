@@ -7,6 +7,7 @@ use memchr::memmem;
 use crate::error::{Invalid, InvalidKind};
 use crate::record::json::{RawObject, cut, expected, implausible, text_of, whole_tokens};
 use crate::record::raw::Json;
+use crate::record::scan::scan;
 use crate::record::trace_record::{MAX_BLOCK_SIZE, MAX_TIME, Record};
 
 /// The known fields, each with the names it may have; the places in this list are used below.
@@ -22,7 +23,7 @@ const NAMES: [&[&str]; 8] = [
 ];
 
 /// Fields that hold prompts: a line with one of them, and without a length, is for `trace-hash`.
-const PROMPTS: [&str; 9] = [
+const PROMPTS: [&str; 14] = [
     "prompt",
     "messages",
     "text_input",
@@ -32,11 +33,24 @@ const PROMPTS: [&str; 9] = [
     "prompt_token_ids",
     "text",
     "input",
+    "contents",
+    "conversation",
+    "instruction",
+    "request_json",
+    "captureData",
 ];
 
 /// What to say of `input_tokens` alone, which results of benchmarks and of `trace-stats` have too.
 const NO_RECORD: &str = "\"input_tokens\" without \"hash_ids\" or a time: figures of a run, no record of a trace \
                          (a trace of lengths alone has \"input_length\")";
+
+/// Reads one line into `record`, in the fast way where that is possible.
+///
+/// # Errors
+/// Those of [`parse`].
+pub(super) fn parse_any(line: &[u8], record: &mut Record) -> Result<(), Invalid> {
+    if scan(line, record) { Ok(()) } else { parse(line, record) }
+}
 
 /// Reads one line into `record`: decides what is valid.
 ///
@@ -112,6 +126,12 @@ fn span_in(line: &[u8], raw: Json<'_>) -> Range<usize> {
     start..start + raw.get().len()
 }
 
+/// Whether a record says what was asked, not only how long it was.
+pub(super) fn holds_prompt(object: &RawObject) -> bool {
+    let is_filled = |name: &&str| object.get(name).is_some_and(|value| value.get().len() > 2);
+    PROMPTS.iter().any(is_filled)
+}
+
 /// What to say of a line without a length; where the line is a prompt, it says what to do with it.
 #[cold]
 fn no_length(object: &RawObject) -> String {
@@ -119,7 +139,12 @@ fn no_length(object: &RawObject) -> String {
         Some(name) => {
             format!("a prompt (\"{name}\") and no \"input_length\": make it a trace with trace-hash first")
         }
-        None => "missing field \"input_length\"".to_owned(),
+        None => match list_of_objects(object) {
+            Some(name) => format!(
+                "missing field \"input_length\"; if \"{name}\" holds the records, make lines of them: jq -c '.{name}[]'"
+            ),
+            None => "missing field \"input_length\"".to_owned(),
+        },
     }
 }
 
@@ -149,6 +174,12 @@ pub(crate) fn synonyms(line: &[u8], record: &Record) -> Vec<(Range<usize>, &'sta
         Some((start..end, names[0]))
     });
     found.collect()
+}
+
+/// The first field that is a list of objects.
+fn list_of_objects<'a>(object: &'a RawObject) -> Option<&'a str> {
+    let is_list = |text: &str| text[1..].trim_start().starts_with('{') && text.starts_with('[');
+    object.fields().find(|(_, value)| is_list(value.get())).map(|(name, _)| name)
 }
 
 /// The value of a field of a line that is a valid record: the text of a string, else its JSON. `None`

@@ -143,6 +143,13 @@ impl<'a> RawObject<'a> {
         self.get(name).map(|value| time(value.get())).transpose()
     }
 
+    /// A date, if it is there.
+    pub(crate) fn date(&self, name: &str) -> Result<Option<Millis>, Invalid> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let date = Millis::parse_date(&text).ok_or_else(|| expected(name, "a date and time", &text))?;
+        Ok(Some(date))
+    }
+
     /// The text of a string, or the JSON of anything else.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         let raw = self.get(name)?.get();

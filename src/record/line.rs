@@ -36,6 +36,10 @@ field_keys! {
     RECORDED_INPUT_LENGTH = "recorded_input_length";
     /// The conversation that a request belongs to.
     SESSION_ID = "session_id";
+    /// The conversation that began the one of the request.
+    PARENT_SESSION_ID = "parent_session_id";
+    /// How long after the end of the request before it in its session a request is sent.
+    DELAY = "delay";
     /// The most tokens that an answer may have, beside a prompt.
     MAX_TOKENS = "max_tokens";
     /// The reference synthesizer's length of the shared beginning.
@@ -53,6 +57,11 @@ field_keys! {
 }
 
 impl FieldKey {
+    /// The name alone.
+    pub(crate) fn name(self) -> &'static str {
+        self.0.trim_matches([',', ' ', '"', ':'])
+    }
+
     /// The name as it stands behind another field.
     pub(crate) fn separated(self) -> &'static str {
         self.0
@@ -183,6 +192,12 @@ pub struct TraceLine<'a> {
     pub block_size: Option<u64>,
     /// The session, where lines of one session belong together.
     pub session: Option<&'a str>,
+    /// The session that began this one.
+    pub parent: Option<&'a str>,
+    /// How long after the end of its session's last request it is sent.
+    pub delay: Option<Millis>,
+    /// Prompt tokens that the server found in its cache.
+    pub cached_tokens: Option<u64>,
     /// Further fields: name, and JSON as it stood.
     pub rest: Vec<(&'a str, &'a str)>,
 }
@@ -190,8 +205,13 @@ pub struct TraceLine<'a> {
 impl TraceLine<'_> {
     /// Appends the line, with times in `unit`s.
     pub fn write(&self, unit: Unit, out: &mut Vec<u8>) {
+        self.write_at(self.time, unit, out);
+    }
+
+    /// The same at another time.
+    pub(crate) fn write_at(&self, time: Option<Millis>, unit: Unit, out: &mut Vec<u8>) {
         let mut line = LineWriter::new(out);
-        if let Some(time) = self.time {
+        if let Some(time) = time {
             line.time(TIMESTAMP, time, unit);
         }
         line.number(INPUT_LENGTH, self.input_length);
@@ -210,6 +230,13 @@ impl TraceLine<'_> {
         if let Some(session) = self.session {
             line.text(SESSION_ID, session);
         }
+        if let Some(parent) = self.parent {
+            line.text(PARENT_SESSION_ID, parent);
+        }
+        if let Some(delay) = self.delay {
+            line.time(DELAY, delay, unit);
+        }
+        line.optional(CACHED_TOKENS, self.cached_tokens);
         line.rest(&self.rest);
         line.end();
     }

@@ -5,6 +5,8 @@
 //! whatever it does not understand goes to [`general`], which decides what is valid and says what is wrong.
 //! [`mod@line`] writes lines.
 
+mod block_size;
+pub(crate) mod edit;
 pub mod formats;
 pub mod general;
 pub(crate) mod json;
@@ -18,10 +20,12 @@ pub mod scan;
 mod sessions;
 pub mod time;
 mod trace_record;
+pub mod turns;
 
 use crate::error::Invalid;
-pub use reader::{BlockSize, TraceReader};
-pub(crate) use sessions::{Session, Sessions};
+pub use block_size::BlockSize;
+pub use reader::TraceReader;
+pub(crate) use sessions::Sessions;
 pub(crate) use trace_record::first_bits;
 pub use trace_record::{
     DEFAULT_BLOCK_SIZE, LengthRange, MAX_BLOCK_SIZE, MAX_LENGTH, MAX_NEW_BLOCKS, MAX_TIME, Record,
@@ -32,5 +36,5 @@ pub use trace_record::{
 /// # Errors
 /// What is wrong with the line, without its place.
 pub fn parse(line: &[u8], record: &mut Record) -> Result<(), Invalid> {
-    if scan::scan(line, record) { Ok(()) } else { general::parse(line, record) }
+    general::parse_any(line, record)
 }

@@ -2,88 +2,20 @@
 
 use std::ops::Range;
 
-use crate::error::{Invalid, InvalidKind, Result};
+use crate::error::{Invalid, Result};
 use crate::io::{Input, Status};
-use crate::record::formats::{DecodeLine, DecodedLines, FileFacts, Format, FormatSpec, counts_from_zero};
+use crate::record::block_size::BlockSize;
+use crate::record::formats::{
+    DecodeLine, DecodedLines, FileFacts, Format, FormatSpec, Increments, Rows, counts_from_zero,
+};
 use crate::record::general;
 use crate::record::scan::{scan, scan_line};
 use crate::record::sessions::Sessions;
-use crate::record::trace_record::{DEFAULT_BLOCK_SIZE, Record};
-
-/// The block size of a trace: given by the user, stated by the records, or the default.
-///
-/// It is settled by the first record and must not change afterwards.
-#[derive(Clone, Copy, Debug)]
-pub struct BlockSize {
-    given: Option<u64>,
-    settled: Option<u64>,
-}
-
-impl BlockSize {
-    /// `given` is what the user said, if anything.
-    pub fn new(given: Option<u64>) -> Self {
-        Self { given, settled: None }
-    }
-
-    /// Tokens per block.
-    pub fn get(self) -> u64 {
-        self.settled.or(self.given).unwrap_or(DEFAULT_BLOCK_SIZE)
-    }
-
-    /// The size that holds for a record that states `stated`, if the two agree.
-    fn agree(self, stated: Option<u64>) -> Result<u64, Invalid> {
-        let Some(stated) = stated else { return Ok(self.get()) };
-        let message = match (self.given, self.settled) {
-            (Some(given), _) if given != stated => {
-                format!("block_size {stated} contradicts `block_size` {given}")
-            }
-            (_, Some(settled)) if settled != stated => {
-                format!("block_size {stated} differs from {settled}, that of the records before")
-            }
-            _ => return Ok(stated),
-        };
-        Err(Invalid::new(InvalidKind::BlockSizeMismatch, message))
-    }
-
-    /// Checks that a record has as many ids as its lengths demand.
-    #[inline]
-    fn check(&mut self, record: &Record) -> Result<(), Invalid> {
-        let size = self.agree(record.block_size)?;
-        let expected = record.input_length.div_ceil(size);
-        let Some(ids) = record.ids().filter(|ids| ids.len() as u64 != expected) else {
-            check_output_ids(record, size)?;
-            self.settled = Some(size);
-            return Ok(());
-        };
-        let (found, length) = (ids.len(), record.input_length);
-        let message = format!(
-            "{found} hash_ids for input_length {length}, expected {expected} of block size {size} (see `block_size`)"
-        );
-        Err(Invalid::new(InvalidKind::LengthMismatch, message))
-    }
-}
-
-/// Checks that a record has as many ids of its answer as its lengths demand.
-#[inline]
-fn check_output_ids(record: &Record, size: u64) -> Result<(), Invalid> {
-    let Some(ids) = record.output_ids() else { return Ok(()) };
-    let Some(output) = record.output_length else {
-        let message = "missing field \"output_length\", which \"output_hash_ids\" needs";
-        return Err(Invalid::new(InvalidKind::MissingField, message));
-    };
-    let (found, expected) = (ids.len(), record.output_blocks(size));
-    if found as u64 == expected {
-        return Ok(());
-    }
-    let message = format!(
-        "{found} output_hash_ids for input_length {} and output_length {output}, expected {expected} of block size {size}",
-        record.input_length
-    );
-    Err(Invalid::new(InvalidKind::LengthMismatch, message))
-}
+use crate::record::trace_record::Record;
 
 /// The records of an input whose files may be in different formats.
 ///
+/// The first line of a file says its format, unless the user does; a line that contradicts it is an error.
 /// Lines of the Mooncake format are read where they lie; those of other formats become Mooncake lines first.
 /// [`TraceReader::advance`] reuses the memory of one record; where each record may have its own there is an
 /// iterator, [`TraceReader::records`].
@@ -97,6 +29,14 @@ pub struct TraceReader {
     format: &'static FormatSpec,
     decoder: Option<DecodeLine>,
     decoded: DecodedLines,
+    /// Looks for rows that hold only what is new, as long as the file may have some.
+    watch: Option<Box<Increments>>,
+    /// Whether times of a clock are counted from the first.
+    from_zero: bool,
+    /// Memory for what is known of sessions.
+    session_memory: usize,
+    /// The formats that were found out, with the first file of each.
+    found: Vec<(Format, String)>,
     /// Where the current record stands in `decoded`, if it does, and whether its file numbers from zero.
     place: Option<(Range<usize>, bool)>,
     record: Record,
@@ -122,6 +62,10 @@ impl TraceReader {
             format: Format::Mooncake.spec(),
             decoder: None,
             decoded: DecodedLines::default(),
+            watch: None,
+            from_zero: false,
+            session_memory: usize::MAX,
+            found: Vec::new(),
             place: None,
             record: Record::default(),
             block_size: BlockSize::new(block_size),
@@ -136,6 +80,20 @@ impl TraceReader {
     #[must_use]
     pub fn starting_at(mut self, index: usize) -> Self {
         self.first_file = index;
+        self
+    }
+
+    /// The same with times of the trace: those of a clock are counted from the first.
+    #[must_use]
+    pub fn with_times_from_zero(mut self) -> Self {
+        self.from_zero = true;
+        self
+    }
+
+    /// The same, with at most so many bytes for sessions whose rows hold only what is new.
+    #[must_use]
+    pub fn with_session_memory(mut self, bytes: usize) -> Self {
+        self.session_memory = bytes;
         self
     }
 
@@ -194,28 +152,82 @@ impl TraceReader {
                 }
                 self.start_file();
             }
-            let Some(decoder) = &mut self.decoder else { return Ok(Some(self.parse())) };
+            if self.decoder.is_none()
+                && let Some(record) = self.in_place()
+            {
+                return Ok(Some(record));
+            }
+            let Some(decoder) = &mut self.decoder else { continue };
             self.decoded.clear();
             if let Err(invalid) = decoder(self.input.line(), &mut self.decoded) {
                 self.decoded.clear();
-                return Ok(Some(Err(invalid)));
+                return Ok(Some(Err(self.explain(invalid))));
             }
         }
+    }
+
+    /// Reads a line where it lies; `None` if it turns out to be for a decoder.
+    #[inline]
+    fn in_place(&mut self) -> Option<Result<(), Invalid>> {
+        let parsed = self.parse();
+        if self.watch.is_none() {
+            return Some(parsed);
+        }
+        let watched = parsed.and_then(|()| self.watch_rows());
+        watched.map(|goes_on| goes_on.then_some(())).transpose()
+    }
+
+    /// Looks at a row of a file that may hold sessions in increments; false if it does.
+    #[cold]
+    fn watch_rows(&mut self) -> Result<bool, Invalid> {
+        let Some(mut watch) = self.watch.take() else { return Ok(true) };
+        let rows = watch.look(self.input.line(), &self.record, self.block_size());
+        self.valid -= u64::from(!matches!(rows, Ok(Rows::Unclear | Rows::Whole)));
+        match rows? {
+            Rows::Unclear => self.watch = Some(watch),
+            Rows::Whole => {}
+            Rows::Increments => {
+                self.format = Format::Aiperf.spec();
+                self.remember(Format::Aiperf);
+                self.decoder = Some(watch.decoder());
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Chooses the decoder by the first line of a file.
     #[cold]
     fn start_file(&mut self) {
         let index = self.input.file_index();
-        self.file = Some(index);
-        let format = self.choice.unwrap_or_else(|| Format::detect(self.input.line()));
+        let known = self.choice.or_else(|| Format::of_first(self.input.line()));
+        // A line that is no record of anything leaves it to the next one.
+        self.file = known.map(|_| index);
+        let format = known.unwrap_or(Format::Mooncake);
         self.format = format.spec();
         let (name, _) = self.input.place();
-        let index = self.first_file + index;
-        let facts = FileFacts { name: name.to_owned(), index, block_size: self.block_size.given };
+        let facts = FileFacts {
+            name: name.to_owned(),
+            index: self.first_file + index,
+            block_size: self.block_size.given(),
+            session_memory: self.session_memory,
+            is_found_out: self.choice.is_none(),
+        };
         self.decoder = self.format.decoder(&facts);
-        self.decoded.clear();
+        let may_hold_increments = self.choice.is_none() && format == Format::Mooncake;
+        self.watch = may_hold_increments.then(|| Increments::watch(self.input.line(), &facts)).flatten();
+        self.decoded.start_file(self.from_zero && self.format.clock_times);
         self.place = None;
+        if self.choice.is_none() && format != Format::Mooncake {
+            self.remember(format);
+        }
+    }
+
+    /// Remembers the file that showed first that it has `format`.
+    fn remember(&mut self, format: Format) {
+        if self.found.iter().all(|(known, _)| *known != format) {
+            self.found.push((format, self.input.place().0.to_owned()));
+        }
     }
 
     #[inline]
@@ -226,11 +238,47 @@ impl TraceReader {
         };
         self.scanned = scan(line, &mut self.record);
         if !self.scanned {
-            general::parse(line, &mut self.record)?;
+            general::parse(line, &mut self.record).map_err(|invalid| self.explain(invalid))?;
+            self.refuse_other_formats()?;
         }
-        // Lines of other formats are not read where they lie.
-        self.scanned &= self.decoder.is_none();
-        self.check()
+        // Lines of other formats are not read where they lie, and rows that are watched not without it.
+        self.scanned &= self.decoder.is_none() && self.watch.is_none();
+        self.check().map_err(|invalid| match self.format.name {
+            "mooncake" => invalid,
+            name => Invalid::new(invalid.kind, format!("{}, read as {name}", invalid.message)),
+        })
+    }
+
+    /// What to say of a line that cannot be read: where it is of another format, that comes first.
+    #[cold]
+    fn explain(&self, invalid: Invalid) -> Invalid {
+        let line = self.input.line();
+        let other = Format::detect(line);
+        let is_other = match other {
+            Format::Mooncake => {
+                self.decoder.is_some() && general::parse(line, &mut Record::default()).is_ok()
+            }
+            _ => other.spec().name != self.format.name,
+        };
+        if !is_other {
+            return invalid;
+        }
+        if self.choice.is_some() {
+            let message =
+                format!("{} (the line looks like {}: see `from_format`)", invalid.message, other.spec().name);
+            return Invalid::new(invalid.kind, message);
+        }
+        let other = self.format.contradicted_by(other.spec().name);
+        Invalid::new(invalid.kind, format!("{} ({})", other.message, invalid.message))
+    }
+
+    /// Refuses a line that is valid here but means something else in its own format.
+    fn refuse_other_formats(&self) -> Result<(), Invalid> {
+        let is_chosen = self.choice.is_some() || self.decoder.is_some();
+        match Format::misread(self.input.line()).filter(|_| !is_chosen) {
+            Some(other) => Err(self.format.contradicted_by(other.spec().name)),
+            None => Ok(()),
+        }
     }
 
     #[inline]
@@ -327,6 +375,16 @@ impl TraceReader {
     /// Number of valid records so far.
     pub fn valid(&self) -> u64 {
         self.valid
+    }
+
+    /// What to say at the end about the formats that were found out.
+    pub fn remarks(&self) -> Vec<String> {
+        let remark = |(format, file): &(Format, String)| {
+            let spec = format.spec();
+            let what = spec.remark.map(|remark| format!(": {remark}")).unwrap_or_default();
+            format!("{file}: read as {} (see `from_format`){what}", spec.name)
+        };
+        self.found.iter().map(remark).collect()
     }
 
     /// What to say at the end about skipped records.

@@ -2,7 +2,7 @@
 //!
 //! It accepts a subset of what [`super::general`] accepts and reads it to the same record: an object
 //! with unescaped ASCII keys, whole numbers without sign or exponent, timestamps of at most 15
-//! digits, a flat list of ids, and unknown fields that are simple scalars. Anything else, valid or
+//! digits, a flat list of ids, and unknown fields that are as simple. Anything else, valid or
 //! not, is left to the general path. Digits are read eight at a time in one machine word.
 
 use crate::record::trace_record::{MAX_BLOCK_SIZE, MAX_LENGTH, Record};
@@ -31,7 +31,7 @@ pub(crate) struct Scanner<'a> {
 }
 
 /// Keys up to their closing quote, the most common ones first.
-static KEYS: [(&[u8], u16); 11] = [
+static KEYS: [(&[u8], u16); 15] = [
     (b"timestamp\"", TIME),
     (b"input_length\"", INPUT),
     (b"output_length\"", OUTPUT),
@@ -43,7 +43,17 @@ static KEYS: [(&[u8], u16); 11] = [
     (b"created_time\"", TIME),
     (b"cached_tokens\"", CACHED),
     (b"recorded_input_length\"", RECORDED),
+    (b"delay\"", DELAY),
+    (b"delay_ms\"", DELAY),
+    (b"parent_chat_id\"", FOREIGN),
+    (b"not_before_ms\"", FOREIGN),
 ];
+
+/// Keys of formats whose lines would pass for Mooncake's.
+pub(crate) const FOREIGN_KEYS: [&[u8]; 2] = [b"parent_chat_id\"", b"not_before_ms\""];
+
+/// Levels of unknown values that are passed.
+pub(crate) const DEPTH: u32 = 8;
 
 /// Known fields, as bits of the set that have been seen.
 const INPUT: u16 = 1;
@@ -56,6 +66,9 @@ const RECORDED: u16 = 64;
 const OUTPUT_IDS: u16 = 128;
 /// A length by a name that others use too: only with ids or a time is it that of a record.
 const SYNONYM: u16 = 256;
+const DELAY: u16 = 512;
+/// Without a block size, which converted lines have, the line is left to the general path.
+const FOREIGN: u16 = 1024;
 
 impl<'a> Scanner<'a> {
     /// The start of a text.
@@ -122,16 +135,16 @@ impl<'a> Scanner<'a> {
                 CACHED => record.cached_tokens = Some(self.length()?),
                 RECORDED => record.recorded_input_length = Some(self.length()?),
                 IDS => {
-                    self.ids(&mut record.hash_ids)?;
+                    self.id_list(&mut record.hash_ids)?;
                     record.has_ids = true;
                     record.ids_span = start..self.at;
                 }
                 OUTPUT_IDS => {
-                    self.ids(&mut record.output_hash_ids)?;
+                    self.id_list(&mut record.output_hash_ids)?;
                     record.has_output_ids = true;
                     record.output_ids_span = start..self.at;
                 }
-                _ => self.scalar()?,
+                _ => self.pass_value(DEPTH)?,
             }
             self.spaces();
             match self.next()? {
@@ -142,7 +155,9 @@ impl<'a> Scanner<'a> {
         }
         self.spaces();
         let is_record = seen & SYNONYM == 0 || seen & (IDS | TIME) != 0;
-        (seen & INPUT != 0 && is_record).then_some(())
+        // A row with a delay in place of a time may hold only a part of its prompt.
+        let is_plain = seen & (DELAY | TIME) != DELAY && seen & (FOREIGN | BLOCK) != FOREIGN;
+        (seen & INPUT != 0 && is_record && is_plain).then_some(())
     }
 
     #[inline]
@@ -238,8 +253,9 @@ impl<'a> Scanner<'a> {
         exact.then(|| mantissa as f64 / POWERS[decimals])
     }
 
-    /// A list of ids, which are appended to `ids`.
-    fn ids(&mut self, ids: &mut Vec<u64>) -> Option<()> {
+    /// Appends the ids of a flat list.
+    #[inline]
+    pub(crate) fn id_list(&mut self, ids: &mut Vec<u64>) -> Option<()> {
         self.pass(b'[')?;
         self.spaces();
         if self.passes(b']') {
@@ -249,11 +265,18 @@ impl<'a> Scanner<'a> {
             let first = self.at;
             let id = self.integer()?;
             ids.push(id);
-            // The most common separator first.
-            if self.line.get(self.at..self.at + 2) == Some(b", ") {
-                self.successors(first, id, ids);
+            // The most common separators first.
+            let separator = self.line.get(self.at..self.at + 2);
+            if separator == Some(b", ") {
+                self.successors::<2>(first, id, ids);
                 self.at += 2;
                 // More blanks, if any, belong to the same separator.
+                self.spaces();
+                continue;
+            }
+            if separator.is_some_and(|two| two[0] == b',' && two[1].is_ascii_digit()) {
+                self.successors::<1>(first, id, ids);
+                self.at += 1;
                 self.spaces();
                 continue;
             }
@@ -266,18 +289,80 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Passes the members of an object; `member` gets each key, and passes its value.
+    pub(crate) fn members(&mut self, mut member: impl FnMut(&mut Self, &'a str) -> Option<()>) -> Option<()> {
+        self.pass(b'{')?;
+        self.spaces();
+        if self.passes(b'}') {
+            return Some(());
+        }
+        loop {
+            self.pass(b'"')?;
+            let start = self.at;
+            self.string()?;
+            let key = std::str::from_utf8(&self.line[start..self.at - 1]).ok()?;
+            self.spaces();
+            self.pass(b':')?;
+            self.spaces();
+            member(self, key)?;
+            self.spaces();
+            match self.next()? {
+                b',' => self.spaces(),
+                b'}' => return Some(()),
+                _ => return None,
+            }
+        }
+    }
+
+    /// Passes the elements of a list; `element` passes each one.
+    pub(crate) fn elements(&mut self, mut element: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+        self.pass(b'[')?;
+        self.spaces();
+        if self.passes(b']') {
+            return Some(());
+        }
+        loop {
+            element(self)?;
+            self.spaces();
+            match self.next()? {
+                b',' => self.spaces(),
+                b']' => return Some(()),
+                _ => return None,
+            }
+        }
+    }
+
+    /// Passes any value that is plain down to `depth` levels, and gives its text.
+    pub(crate) fn value(&mut self, depth: u32) -> Option<&'a str> {
+        let start = self.at;
+        self.pass_value(depth)?;
+        std::str::from_utf8(&self.line[start..self.at]).ok()
+    }
+
+    fn pass_value(&mut self, depth: u32) -> Option<()> {
+        match self.peek()? {
+            b'{' if depth > 0 => self.members(|scanner, _| scanner.pass_value(depth - 1)),
+            b'[' if depth > 0 => self.elements(|scanner| scanner.pass_value(depth - 1)),
+            b'-' => {
+                self.at += 1;
+                self.timestamp().map(drop)
+            }
+            _ => self.scalar(),
+        }
+    }
+
     /// Reads on while the ids count up by one, as the new blocks of a dense trace do: then the next
     /// text is the last one with one more in its last digit, and one comparison reads it. Starts and
-    /// ends at the separator behind an id; `first` is where the digits of that id begin.
+    /// ends at the separator of `GAP` bytes behind an id; `first` is where the digits of that id begin.
     #[inline]
-    fn successors(&mut self, first: usize, id: u64, ids: &mut Vec<u64>) {
+    fn successors<const GAP: usize>(&mut self, first: usize, id: u64, ids: &mut Vec<u64>) {
         let digits = self.at - first;
         let Some(text) = self.line.get(first..).and_then(<[u8]>::first_chunk) else { return };
         // Digits and separator must fit into sixteen bytes.
         if digits > 14 {
             return;
         }
-        let step = digits + 2;
+        let step = digits + GAP;
         let last = 8 * (digits - 1);
         let one: u128 = 1 << last;
         let mask = u128::MAX >> (128 - 8 * step);
@@ -285,7 +370,7 @@ impl<'a> Scanner<'a> {
         // How many steps until the last digit passes a nine.
         let mut nines = 10 - id % 10;
         let mut count = 0;
-        while let Some(next) = self.line.get(self.at + 2..).and_then(<[u8]>::first_chunk) {
+        while let Some(next) = self.line.get(self.at + GAP..).and_then(<[u8]>::first_chunk) {
             let next = u128::from_le_bytes(*next) & mask;
             expected += one;
             nines -= 1;

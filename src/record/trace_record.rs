@@ -30,12 +30,12 @@ pub struct Record {
     pub input_length: u64,
     /// Generated length in tokens.
     pub output_length: Option<u64>,
-    /// Prompt tokens that the server found in its cache, where the line says so.
-    pub cached_tokens: Option<u64>,
     /// Prompt tokens as the server counted them, where that is not the input length.
     pub recorded_input_length: Option<u64>,
     /// Tokens per block, where the line states it.
     pub block_size: Option<u64>,
+    /// Prompt tokens that the server found in its cache, where the line says so.
+    pub cached_tokens: Option<u64>,
     /// Whether the line has a list of ids at all.
     pub has_ids: bool,
     /// One id per prefix block, first block first.

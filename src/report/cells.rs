@@ -201,6 +201,8 @@ pub(super) fn caches(report: &Report, digits: Digits) -> Vec<Cells> {
         tables.push(ttls);
     }
     tables.extend(engines(report, digits));
+    tables.extend(checks(report));
+    tables.extend(servers(report));
     tables
 }
 
@@ -229,6 +231,57 @@ fn engines(report: &Report, digits: Digits) -> Option<Cells> {
         }
         cells
     }));
+    Some(cells)
+}
+
+/// The table of what servers recorded beside what is predicted, if asked for.
+fn checks(report: &Report) -> Option<Cells> {
+    let header = ["Cache", "Requests", "Counted", "Predicted", "Differing Requests", "First Line"];
+    report.checks.first()?;
+    let mut cells = vec![header.map(str::to_owned).to_vec()];
+    cells.extend(report.checks.iter().map(|check| {
+        vec![
+            check.cache.clone(),
+            check.requests.to_string(),
+            check.counted_tokens.to_string(),
+            check.predicted_tokens.to_string(),
+            check.differing_requests.to_string(),
+            check.first_line.map_or_else(|| "-".into(), |line| line.to_string()),
+        ]
+    }));
+    Some(cells)
+}
+
+/// The table of what servers counted beside what is predicted for each cache, if that is given.
+fn servers(report: &Report) -> Option<Cells> {
+    report.servers.first()?;
+    let header = [
+        "Server",
+        "Counted",
+        "Of Tokens",
+        "Counted Rate",
+        "Cache",
+        "Predicted",
+        "Difference",
+        "Predicted Rate",
+    ];
+    let mut cells = vec![header.map(str::to_owned).to_vec()];
+    let rate = |hits: Hits| hits.rate().map_or_else(|| "-".into(), |rate| format!("{rate:.6}"));
+    for server in &report.servers {
+        for row in report.caches.iter().flat_map(|caches| &caches.capacity) {
+            let difference = row.hits.hit_tokens as i128 - server.hits.hit_tokens as i128;
+            cells.push(vec![
+                server.server.to_owned(),
+                server.hits.hit_tokens.to_string(),
+                server.hits.tokens.to_string(),
+                rate(server.hits),
+                format!("{}:{}", row.policy, row.capacity_blocks),
+                row.hits.hit_tokens.to_string(),
+                format!("{difference:+}"),
+                rate(row.hits),
+            ]);
+        }
+    }
     Some(cells)
 }
 

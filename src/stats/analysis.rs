@@ -62,7 +62,7 @@ impl Analysis {
         Self { state: State::new(intake, statistics, options.budget), options }
     }
 
-    /// Takes the next request, which must have ceil(length / `block_size`) ids if it has ids. Gives what an
+    /// Takes the next request, which must have one id per block if it has ids, or one per full block. Gives what an
     /// infinite cache serves of it.
     ///
     /// # Errors
@@ -143,6 +143,7 @@ impl Analysis {
             block_size: self.state.intake.count.block_size,
             hit_rule: self.options.hit_rule,
             bound: self.state.bound.clone(),
+            servers: self.options.servers.clone(),
             inferred_answers: self.state.intake.engine.as_ref().and_then(EngineBlocks::inferred),
             ..Report::default()
         };

@@ -6,7 +6,9 @@ use serde::Serialize;
 use crate::stats::accuracy::{Accuracy, Figure};
 use crate::stats::cache::{CacheFigures, CapacityRow, TargetRow, TtlRow};
 use crate::stats::correlation::Correlations;
+use crate::stats::hit_check::HitCheck;
 use crate::stats::seen::HitRule;
+use crate::stats::server::ServerHits;
 use crate::stats::summary::Summary;
 
 /// Every figure of a trace.
@@ -79,6 +81,12 @@ pub struct Report {
     /// One row per time to live asked for.
     #[serde(rename = "ttl", skip_serializing_if = "Figure::is_empty")]
     pub ttls: Figure<Vec<TtlRow>>,
+    /// What servers counted since they were started, if that is given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<ServerHits>,
+    /// What servers recorded beside what is predicted for each cache, if asked for.
+    #[serde(rename = "checked_hits", skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<HitCheck>,
     /// The shared prefixes that save most, if asked for.
     #[serde(flatten)]
     pub prefixes: Figure<Option<PrefixFigures>>,

@@ -15,6 +15,7 @@ mod engine;
 mod fenwick;
 mod figures;
 mod groups;
+mod hit_check;
 mod infinite;
 mod lengths;
 mod memory;
@@ -30,6 +31,7 @@ mod requests;
 mod run;
 mod sample;
 mod seen;
+mod server;
 mod sharing;
 mod statistic;
 mod statistics;
@@ -42,7 +44,8 @@ mod window;
 pub use accuracy::{Accuracy, Figure};
 pub use analysis::Analysis;
 pub use cache::{
-    CacheFigures, CacheOptions, CapacityRow, Hits, Load, LoadFigures, Policy, Service, TargetRow, TtlRow,
+    CacheFigures, CacheOptions, CapacityRow, Hits, Load, LoadFigures, Policy, RequestUse, Service, TargetRow,
+    TtlRow,
 };
 pub use correlation::Correlations;
 pub use distribution::{Distribution, EXACT_BELOW};
@@ -52,12 +55,14 @@ pub use figures::{
     SampleFigures, StandardErrors, TimelineFigures, WindowFigures, WindowReport,
 };
 pub use groups::{GroupReport, Groups, MAX_GROUPS, NO_VALUE, OTHERS, label, value_of};
+pub use hit_check::HitCheck;
 pub use infinite::{InfiniteCache, Lookup};
 pub use pieces::{Merger, PartialWriter, Piece};
 pub use rates::RateDistribution;
 pub use requests::RequestReport;
 pub use run::{Capacity, Mode, Render, Task, Warmup, run};
 pub use seen::{HitRule, Served};
+pub use server::ServerHits;
 pub use statistics::AnalysisOptions;
 pub use summary::{Bin, Summary, percentile_name};
 pub use thrashing::Thrashing;

@@ -54,6 +54,8 @@ pub(super) struct PieceRow {
     pub(super) positions: Option<Vec<u32>>,
     /// Number of the new ones.
     news: u32,
+    /// Whether the ids leave out a last partial block.
+    pub(super) is_full: bool,
 }
 
 /// Consecutive ids: the first, and how many.
@@ -93,8 +95,12 @@ impl PieceRow {
             [IdRun(start, len)] if start == before.next_id => New::Count(len),
             _ => New::Runs(Cow::Borrowed(&self.new)),
         });
-        let positions = self.positions.as_deref().map(Cow::Borrowed);
-        let row = Wire(self.input_length, self.output_length, time, new, positions);
+        // An element is there only with all before it.
+        let news: u32 = self.new.iter().map(|run| run.1).sum();
+        let last = |n: u32| (n - news..n).collect::<Vec<u32>>().into();
+        let added = self.n.filter(|_| self.is_full).map(last);
+        let positions = self.positions.as_deref().map(Cow::Borrowed).or(added);
+        let row = Wire(self.input_length, self.output_length, time, new, positions, self.is_full);
         // Writing plain data into memory cannot fail.
         serde_json::to_writer(&mut *out, &row).ok();
         out.push(b'\n');
@@ -134,7 +140,11 @@ impl PieceRow {
         if !has_ids {
             return Ok(());
         }
-        let n = self.input_length.div_ceil(block_size);
+        let n = if self.is_full {
+            self.input_length / block_size
+        } else {
+            self.input_length.div_ceil(block_size)
+        };
         let news: u64 = self.new.iter().map(|run| u64::from(run.1)).sum();
         let rising =
             |p: &Vec<u32>| p.is_sorted_by(|a, b| a < b) && p.last().is_none_or(|&last| u64::from(last) < n);
@@ -157,6 +167,7 @@ impl PieceRow {
     fn scan(&mut self, text: &[u8], before: &Before) -> Option<(usize, bool)> {
         self.new.clear();
         self.positions = None;
+        self.is_full = false;
         let scanner = &mut Scanner::new(text);
         scanner.pass(b'[')?;
         self.input_length = scanner.length()?;
@@ -203,13 +214,14 @@ impl PieceRow {
 
     /// Any row.
     fn parse(&mut self, line: &[u8], before: &Before) -> serde_json::Result<bool> {
-        let Wire(input_length, output_length, time, new, positions) = serde_json::from_slice(line)?;
+        let Wire(input_length, output_length, time, new, positions, is_full) = serde_json::from_slice(line)?;
         (self.input_length, self.output_length) = (input_length, output_length);
         self.timestamp = time.map(|time| match time {
             Time::Since(time) => before.time + time as f64,
             Time::At([time]) => time,
         });
         self.positions = positions.map(Cow::into_owned);
+        self.is_full = is_full;
         self.new.clear();
         let has_ids = new.is_some();
         match new {
@@ -239,6 +251,7 @@ struct Wire<'a>(
     Option<Time>,
     #[serde(default, skip_serializing_if = "Option::is_none")] Option<New<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none")] Option<Cow<'a, [u32]>>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")] bool,
 );
 
 #[derive(Serialize, Deserialize)]
@@ -306,7 +319,7 @@ mod tests {
             let at_end = (0..news).all(|i| positions[i as usize] == n.unwrap_or(0) - news + i);
             let positions = (!at_end).then_some(positions);
             let input_length = n.map_or(input, u64::from);
-            PieceRow { input_length, output_length, timestamp, n, new, positions, news }
+            PieceRow { input_length, output_length, timestamp, n, new, positions, news, is_full: false }
         })
     }
 

@@ -88,6 +88,7 @@ impl Trailer {
 /// some 16 bytes for each block that started a request before.
 pub struct PartialWriter {
     budget: Option<usize>,
+    block_size: u64,
     cache: InfiniteCache,
     repeats: Repeats,
     requests: u64,
@@ -102,6 +103,7 @@ impl PartialWriter {
         write_line(&Header { kvtrace_partial: VERSION, block_size, piece }, out);
         Self {
             budget,
+            block_size,
             cache: InfiniteCache::default(),
             repeats: Repeats::default(),
             requests: 0,
@@ -118,10 +120,12 @@ impl PartialWriter {
     pub fn add(&mut self, record: &Record, out: &mut Vec<u8>) -> Result<(), Invalid> {
         self.requests += 1;
         self.row.n = None;
+        self.row.is_full = false;
         self.row.new.clear();
         self.row.positions = None;
         if let Some(ids) = record.ids() {
             self.row.n = Some(ids.len() as u32);
+            self.row.is_full = (ids.len() as u64) < record.input_length.div_ceil(self.block_size);
             self.path(ids)?;
         }
         let bytes = self.cache.numbering().bytes() + self.repeats.bytes();

@@ -6,7 +6,8 @@ use crate::blocks::BlockNumber;
 #[derive(Default)]
 pub(super) struct RequestLog {
     /// Per request three variable-length numbers: the length; twice the number of new blocks plus
-    /// whether the first is new; and one more than the output length, 0 if that is unknown.
+    /// whether the first is new; and twice one more than the output length, which is 0 if unknown, plus
+    /// whether only full blocks are listed.
     bytes: Vec<u8>,
 }
 
@@ -17,6 +18,8 @@ pub(super) struct LoggedRequest {
     /// Whether its first block is new.
     pub(super) starts_new: bool,
     pub(super) output: Option<u64>,
+    /// Whether the list of blocks leaves out a last partial one.
+    pub(super) is_full: bool,
 }
 
 impl RequestLog {
@@ -25,7 +28,7 @@ impl RequestLog {
     pub(super) fn push(&mut self, request: &LoggedRequest) {
         self.push_number(request.length);
         self.push_number(u64::from(request.new_blocks) << 1 | u64::from(request.starts_new));
-        self.push_number(request.output.map_or(0, |output| output + 1));
+        self.push_number(request.output.map_or(0, |output| output + 1) << 1 | u64::from(request.is_full));
     }
 
     /// Seven bits per byte, lowest first; the top bit says that more follow.
@@ -64,7 +67,8 @@ impl RequestLog {
                 length,
                 new_blocks: (new >> 1) as u32,
                 starts_new: new & 1 == 1,
-                output: output.checked_sub(1),
+                output: (output >> 1).checked_sub(1),
+                is_full: output & 1 == 1,
             })
         })
     }

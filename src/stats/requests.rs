@@ -15,6 +15,9 @@ pub struct RequestReport {
     pub line: u64,
     /// Prompt tokens.
     pub tokens: u64,
+    /// Prompt tokens that the server found in its cache, where the record says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cached_tokens: Option<u64>,
     /// Prompt tokens from each cache by its name (`lru:1000`); `None` of a request that does not fit into
     /// it, or has no ids.
     #[serde(serialize_with = "as_object")]
@@ -40,6 +43,7 @@ pub(super) struct RequestHits {
 struct Row {
     line: u64,
     tokens: u64,
+    cached_tokens: Option<u64>,
     hits: Vec<Option<u64>>,
     known: Vec<bool>,
     missing: usize,
@@ -59,12 +63,13 @@ impl Requests {
         Self { columns, rows: VecDeque::new(), first: 0 }
     }
 
-    /// Begins the row of the next request.
-    pub(super) fn begin(&mut self, line: u64, tokens: u64) {
+    /// Begins the row of the next request; `cached_tokens` are those that its server found.
+    pub(super) fn begin(&mut self, line: u64, tokens: u64, cached_tokens: Option<u64>) {
         let columns = self.columns.len();
         self.rows.push_back(Row {
             line,
             tokens,
+            cached_tokens,
             hits: vec![None; columns],
             known: vec![false; columns],
             missing: columns,
@@ -85,7 +90,7 @@ impl Requests {
         let row = self.rows.pop_front()?;
         self.first += 1;
         let hits = self.columns.iter().cloned().zip(row.hits).collect();
-        Some(RequestReport { line: row.line, tokens: row.tokens, hits })
+        Some(RequestReport { line: row.line, tokens: row.tokens, cached_tokens: row.cached_tokens, hits })
     }
 
     /// Bytes in use.

@@ -31,6 +31,8 @@ pub struct Task {
     pub replaces: bool,
     /// What is written.
     pub mode: Mode,
+    /// The format of all files; if absent, the first line of each file tells.
+    pub format: Option<Format>,
     /// Tokens per block; if absent, what the records state.
     pub block_size: Option<u64>,
     /// Percentiles in the reports, in percent.
@@ -52,6 +54,7 @@ impl Task {
             output: None,
             replaces: false,
             mode: Mode::Report { every: None, by: None },
+            format: None,
             block_size: None,
             percentiles: vec![50.0, 90.0, 99.0],
             analysis: AnalysisOptions::default(),
@@ -167,7 +170,7 @@ fn analyse(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Resu
     observer.end();
     let skipped = reader.skipped()?;
     running.finish(style, output, observer)?;
-    skipped.iter().for_each(|message| observer.note(message));
+    reader.remarks().iter().chain(&skipped).for_each(|message| observer.note(message));
     running.note_missing_field(observer);
     ended
 }
@@ -212,8 +215,8 @@ impl<'a> Running<'a> {
             style.window(&window, out);
         }
         analysis.add(record).map_err(|message| reader.input().error(message))?;
-        if self.task.mode == Mode::Requests {
-            while let Some(row) = analysis.take_request() {
+        while let Some(row) = analysis.take_request() {
+            if self.task.mode == Mode::Requests {
                 style.request(&row, out);
             }
         }
@@ -245,7 +248,9 @@ impl<'a> Running<'a> {
         }
         analysis.finish();
         while let Some(row) = analysis.take_request() {
-            style.request(&row, output.buffer());
+            if self.task.mode == Mode::Requests {
+                style.request(&row, output.buffer());
+            }
         }
         if let Some(window) = analysis.last_window() {
             style.window(&window, output.buffer());
@@ -284,7 +289,7 @@ fn write_piece(task: &Task, piece: Option<Piece>, observer: &mut dyn Observer) -
     let mut output = Output::named(task.output.as_deref())?;
     let new =
         |block_size, out: &mut Vec<u8>| PartialWriter::new(block_size, piece, task.analysis.budget, out);
-    let mut writer = None;
+    let (mut writer, mut has_answers) = (None, false);
     // A piece without its end cannot be merged, so an error or a signal needs no care here.
     while reader.advance(|status| {
         observer.progress(status);
@@ -294,6 +299,7 @@ fn write_piece(task: &Task, piece: Option<Piece>, observer: &mut dyn Observer) -
             Some(writer) => writer,
             None => writer.insert(new(reader.block_size(), output.buffer())),
         };
+        has_answers |= reader.record().has_output_ids;
         let added = writer.add(reader.record(), output.buffer());
         added.map_err(|message| reader.input().error(message))?;
         output.end_record()?;
@@ -303,7 +309,11 @@ fn write_piece(task: &Task, piece: Option<Piece>, observer: &mut dyn Observer) -
     let skipped = reader.skipped()?;
     writer.finish(output.buffer());
     output.finish()?;
-    skipped.iter().for_each(|message| observer.note(message));
+    if has_answers {
+        observer
+            .note("pieces do not hold \"output_hash_ids\": hits of engines will be those without answers");
+    }
+    reader.remarks().iter().chain(&skipped).for_each(|message| observer.note(message));
     Ok(())
 }
 
@@ -382,6 +392,9 @@ fn note_engines(figures: &Report, observer: &mut dyn Observer) {
             figures.requests
         ));
     }
+    if !figures.checks.is_empty() && figures.checks.iter().all(|check| check.requests == 0) {
+        observer.note("no record has \"cached_tokens\" to be compared by `check_hits`");
+    }
     for thrashing in Thrashing::all(figures) {
         observer.note(&thrashing.to_string());
     }
@@ -390,8 +403,10 @@ fn note_engines(figures: &Report, observer: &mut dyn Observer) {
 impl Task {
     fn open(&self) -> Result<TraceReader> {
         let input = Input::new(&self.files, self.input.clone())?;
-        let reader = TraceReader::new(input, Some(Format::Mooncake), self.block_size);
         let max_bytes = self.analysis.budget.unwrap_or(usize::MAX);
+        let reader = TraceReader::new(input, self.format, self.block_size)
+            .with_times_from_zero()
+            .with_session_memory(max_bytes);
         let has_sessions = self.analysis.caches.load.sessions;
         Ok(if has_sessions { reader.with_sessions(max_bytes) } else { reader })
     }

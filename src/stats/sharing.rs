@@ -13,6 +13,8 @@
 //! of a range is a prefix of it, so its length would do in place of the bits. That takes as much
 //! memory as the bits, some two bytes per request, and a search for the range at every hit.)
 //!
+//! A list of full blocks only says nothing about the rest of its prompt, which counts as not shared.
+//!
 //! `unique_prompt_length` cannot be negative here: if not all n blocks of a request are repeated, at
 //! most n - 1 are, and (n - 1) x `block_size` < `input_length` because n = ceil(length / size).
 //!
@@ -94,11 +96,12 @@ impl Sharing {
     fn settle(&self, settled: &mut Settled) {
         let mut first_new = self.log_start;
         for request in self.log.iter() {
-            let n = request.length.div_ceil(self.block_size);
+            let all = request.length.div_ceil(self.block_size);
+            let n = all - u64::from(request.is_full);
             let old = n - u64::from(request.new_blocks);
             let again = self.repeats.repeated().count(first_new, request.new_blocks);
             let repeated = old + u64::from(again);
-            let context = if repeated == n { request.length } else { repeated * self.block_size };
+            let context = if repeated == all { request.length } else { repeated * self.block_size };
             settled.count(context, request.length, request.output);
             if request.starts_new {
                 settled.roots.push(first_new);
@@ -120,6 +123,7 @@ impl Statistic for Sharing {
                 new_blocks: lookup.new_blocks(),
                 starts_new: lookup.starts_new(),
                 output: seen.output_length,
+                is_full: seen.blocks.is_some_and(|n| u64::from(n) * self.block_size < seen.input_length),
             });
         }
         Ok(())

@@ -9,6 +9,7 @@ use crate::stats::prefixes::Prefixes;
 use crate::stats::recorded::Recorded;
 use crate::stats::sample::Sample;
 use crate::stats::seen::{HitCount, HitRule, Seen};
+use crate::stats::server::ServerHits;
 use crate::stats::sharing::Sharing;
 use crate::stats::statistic::{Bytes, Forgetting, Known, Statistic};
 use crate::stats::timeline::Timeline;
@@ -38,6 +39,8 @@ pub struct AnalysisOptions {
     /// Bytes that may be used for blocks and requests before half of the blocks, those used least
     /// recently, are forgotten.
     pub budget: Option<usize>,
+    /// What servers counted, to stand beside what is predicted.
+    pub servers: Vec<ServerHits>,
 }
 
 /// What statistics are made for.

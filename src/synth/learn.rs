@@ -32,6 +32,7 @@ pub struct Learner {
     has_time: bool,
     order: TimeOrder,
     numbers: Vec<BlockNumber>,
+    with_answers: u64,
 }
 
 impl Learner {
@@ -43,6 +44,11 @@ impl Learner {
     /// How many of them have no list of ids: they are taken for prompts that share nothing.
     pub fn without_ids(&self) -> u64 {
         self.forest.without_ids
+    }
+
+    /// How many of them have the ids of their answers, which are not learnt.
+    pub fn with_answers(&self) -> u64 {
+        self.with_answers
     }
 
     /// Whether they came in the order of their times.
@@ -61,7 +67,8 @@ impl Learner {
         learning.max(172 * requests) + comparison
     }
 
-    /// Takes the next request, which must have ceil(length / `block_size`) ids if it has ids.
+    /// Takes the next request, which must have one id per block if it has ids, or one per full block: then the
+    /// rest of the prompt counts as its own.
     ///
     /// # Errors
     /// When it is too long to be learnt, or there are too many distinct blocks or requests.
@@ -84,6 +91,7 @@ impl Learner {
         let first_new = self.parents.len() as u32;
         let mut request =
             LearntRequest { parent: ROOT, known: 0, new: blocks, first_new, tail: tail as u32, output };
+        self.with_answers += u64::from(record.has_output_ids);
         match record.ids() {
             Some(ids) => self.walk(ids, block_size, &mut request)?,
             None => self.forest.without_ids += 1,
@@ -105,7 +113,8 @@ impl Learner {
         for (i, &number) in numbers.iter().enumerate() {
             let next = self.block_of[number as usize];
             let Some(&parent) = self.parents.get(next as usize) else { break };
-            let tokens = if i + 1 == ids.len() { request.tail } else { block_size as u32 };
+            let is_last = i + 1 == (request.known + request.new) as usize;
+            let tokens = if is_last { request.tail } else { block_size as u32 };
             let size = if parent & PARTIAL == 0 { block_size as u32 } else { self.tokens_of(next) };
             if parent & !PARTIAL != block || tokens != size {
                 break;
@@ -113,18 +122,20 @@ impl Learner {
             block = next;
             known += 1;
         }
-        let new = ids.len() - known;
+        // A partial block that has no id is new.
+        let new = ((request.known + request.new) as usize).max(ids.len()) - known;
         if self.parents.len() + new >= ROOT as usize {
             return Err(Invalid::over_limit("too many distinct blocks to learn"));
         }
         (request.parent, request.known, request.new) = (block, known as u32, new as u32);
-        for &number in &numbers[known..] {
+        for position in known..known + new {
             let next = self.parents.len() as u32;
             self.parents.push(block);
             // An id that already stands elsewhere keeps its first place.
-            let place = &mut self.block_of[number as usize];
-            if *place == ROOT {
-                *place = next;
+            if let Some(&number) = numbers.get(position)
+                && self.block_of[number as usize] == ROOT
+            {
+                self.block_of[number as usize] = next;
             }
             block = next;
         }

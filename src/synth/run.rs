@@ -18,6 +18,8 @@ pub struct Task {
     pub source: Source,
     /// How the trace or the saved model is read.
     pub input: InputOptions,
+    /// The format of the trace; if absent, the first line of each file tells.
+    pub format: Option<Format>,
     /// Tokens per block; if absent, what the trace states.
     pub block_size: Option<u64>,
     /// A file to which the model is saved as well.
@@ -44,6 +46,7 @@ impl Task {
         Self {
             source,
             input: InputOptions::default(),
+            format: None,
             block_size: None,
             save_model: None,
             output: None,
@@ -135,7 +138,7 @@ fn learn(
 ) -> Result<Learner> {
     let input = Input::new(files, task.input.clone())?;
     observer.begin(input.total_size());
-    let mut reader = TraceReader::new(input, Some(Format::Mooncake), task.block_size);
+    let mut reader = TraceReader::new(input, task.format, task.block_size).with_times_from_zero();
     let mut learner = Learner::default();
     // 16 MiB are for the program and its buffers.
     let most = max_memory.saturating_sub(16 << 20);
@@ -153,14 +156,17 @@ fn learn(
         }
     }
     observer.end();
-    if let Some(message) = reader.skipped()? {
-        observer.note(&message);
-    }
+    let skipped = reader.skipped()?;
+    reader.remarks().iter().chain(&skipped).for_each(|message| observer.note(message));
     let (without, all) = (learner.without_ids(), learner.requests());
     if without > 0 && without < all {
         observer.note(&format!(
             "{without} of {all} requests have no hash_ids: taken for prompts that share nothing"
         ));
+    }
+    if learner.with_answers() > 0 {
+        let with = learner.with_answers();
+        observer.note(&format!("the output_hash_ids of {with} of {all} requests are not learnt"));
     }
     if let Some(late) = learner.order().note() {
         observer.note(&format!("{late}: taken to arrive with it (see trace-cat `sort`)"));

@@ -25,11 +25,11 @@ pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
             return Ok(());
         }
         let play = object.required_text("play_id")?;
-        let scope = [&file.to_le_bytes(), play.as_bytes()];
-        let surrogate = |id: u64| surrogate_id(&[b"play", scope[0], scope[1], &id.to_le_bytes()]);
+        // Every play has a range of ids of its own.
+        let first = surrogate_id(&[b"play", &file.to_le_bytes(), play.as_bytes()]);
         let ids = |name: &str| -> Result<Option<_>, Invalid> {
             let ids = object.get(name).map(|_| object.ids(name)).transpose()?;
-            Ok(ids.map(|ids| ids.into_iter().map(surrogate).collect()))
+            Ok(ids.map(|ids| ids.into_iter().map(|id| first.wrapping_add(id)).collect()))
         };
         let name = |long, short| if object.has(short) { short } else { long };
         let request = TraceLine {

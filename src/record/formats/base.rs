@@ -1,16 +1,20 @@
 //! What the decoders of all formats share.
 //!
-//! Ids that are no numbers, or that mean something else in every conversation, are replaced by 64-bit
-//! hashes (surrogate ids), which later become dense numbers. Formats that hash only full blocks leave out
-//! a last partial block; it gets an id of its own, which no other request has.
+//! Ids that are no numbers are replaced by 64-bit hashes (surrogate ids), which later become dense numbers;
+//! ids that mean something else in every conversation, and blocks of which only the number is known, get
+//! numbers at once. Formats that hash only full blocks leave out a last partial block, and so do we.
 
+use std::collections::HashMap;
 use std::ops::Range;
+
+use foldhash::fast::RandomState;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::Invalid;
 use crate::record::json::{RawObject, id_bits};
 use crate::record::line::TraceLine;
 use crate::record::raw::Json;
-use crate::record::time::Unit;
+use crate::record::time::{Millis, Unit};
 use crate::record::trace_record::first_bits;
 
 /// What a decoder may need to know of its file.
@@ -21,6 +25,10 @@ pub(in crate::record) struct FileFacts {
     pub(in crate::record) index: usize,
     /// Tokens per block, if the user says.
     pub(in crate::record) block_size: Option<u64>,
+    /// The most bytes for what is known of sessions.
+    pub(in crate::record) session_memory: usize,
+    /// Whether its first line told the format, not the user.
+    pub(in crate::record) is_found_out: bool,
 }
 
 /// Decodes one file of a format: adds the requests that a line holds, none for a header or another kind of
@@ -40,6 +48,9 @@ pub(in crate::record) struct DecodedLines {
     next: usize,
     /// What is wrong if no further line of the file comes.
     unfinished: Option<Invalid>,
+    /// Whether times are counted from the first, and that.
+    from_zero: bool,
+    origin: Option<Millis>,
 }
 
 impl DecodedLines {
@@ -60,9 +71,29 @@ impl DecodedLines {
         self.unfinished.take()
     }
 
+    /// Goes on with another file, whose times are counted from the first of all if `from_zero`.
+    pub(in crate::record) fn start_file(&mut self, from_zero: bool) {
+        self.clear();
+        self.from_zero = from_zero;
+    }
+
     /// Adds a request. `from_zero` tells whether the file numbers its blocks 0, 1, 2, ...
     pub(super) fn push(&mut self, request: &TraceLine, from_zero: bool) {
-        request.write(Unit::Milliseconds, &mut self.text);
+        let mut time = request.time;
+        if let Some(time) = time.as_mut().filter(|_| self.from_zero) {
+            *time = *time - *self.origin.get_or_insert(*time);
+        }
+        request.write_at(time, Unit::Milliseconds, &mut self.text);
+        self.end_line(from_zero);
+    }
+
+    /// Adds a request whose line `write` appends, newline included.
+    pub(super) fn push_line(&mut self, from_zero: bool, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.text);
+        self.end_line(from_zero);
+    }
+
+    fn end_line(&mut self, from_zero: bool) {
         // Lines are handed on as an input hands them on: without their newline.
         self.text.pop();
         self.ends.push((self.text.len(), from_zero));
@@ -118,7 +149,7 @@ pub(super) fn named_ids(object: &RawObject, name: &str) -> Result<Vec<u64>, Inva
 }
 
 /// The id of a block that a number or a string names; a string that is a number is that number.
-fn id_of(name: &str, value: Json<'_>) -> Result<u64, Invalid> {
+pub(super) fn id_of(name: &str, value: Json<'_>) -> Result<u64, Invalid> {
     let raw = value.get();
     let wrong = || Invalid::value(format!("{name}: expected ids as numbers or strings, found {raw}"));
     if !raw.starts_with('"') {
@@ -143,35 +174,113 @@ pub(super) fn surrogate_id(parts: &[&[u8]]) -> u64 {
     first_bits(hasher.finalize().as_bytes())
 }
 
-/// The surrogate id of an `id` that follows a `parent`, which is a surrogate id itself; faster.
+/// The surrogate id of an `id` that follows a `parent`, which is a surrogate id itself; much faster.
 pub(super) fn surrogate_child(parent: u64, id: u64) -> u64 {
     let mut name = [0; 16];
     name[..8].copy_from_slice(&parent.to_le_bytes());
     name[8..].copy_from_slice(&id.to_le_bytes());
-    first_bits(blake3::hash(&name).as_bytes())
+    xxh3_64(&name)
 }
 
-/// Gives partial blocks that a format leaves out ids that occur nowhere else.
-pub(super) struct PartialBlocks {
-    file: u64,
-    given: u64,
+/// Numbers ids that mean something else in every conversation: 0, 1, 2, ... over the conversations of a file.
+///
+/// No id is hashed: most are small numbers themselves, for which a list is enough.
+pub(super) struct LocalIds {
+    /// The first number of the conversation, and the next one.
+    first: u64,
+    next: u64,
+    /// Numbers of small ids, counted from one after `first`; 0 if there is none yet.
+    small: Vec<u32>,
+    others: HashMap<u64, u64, RandomState>,
 }
 
-impl PartialBlocks {
+/// Ids below this have a place in a list.
+const SMALL: u64 = 1 << 22;
+
+impl LocalIds {
     pub(super) fn new(file: &FileFacts) -> Self {
-        Self { file: file.index as u64, given: 0 }
+        let first = file_start(file);
+        Self { first, next: first, small: Vec::new(), others: HashMap::default() }
     }
 
-    pub(super) fn fresh(&mut self) -> u64 {
-        self.given += 1;
-        surrogate_id(&[b"tail", &self.file.to_le_bytes(), &self.given.to_le_bytes()])
+    /// Begins another conversation, or the same once more with `again`.
+    pub(super) fn begin(&mut self, again: bool) {
+        if again {
+            self.next = self.first;
+        }
+        self.first = self.next;
+        self.small.clear();
+        self.others.clear();
     }
 
-    /// Completes the ids of the full blocks of a prompt.
-    pub(super) fn complete(&mut self, ids: &mut Vec<u64>, input_length: u64, block_size: u64) {
-        let full = input_length / block_size;
-        if ids.len() as u64 == full && !input_length.is_multiple_of(block_size) {
-            ids.push(self.fresh());
+    /// Replaces ids by their numbers.
+    pub(super) fn number(&mut self, ids: &mut [u64]) {
+        let most = ids.iter().copied().filter(|&id| id < SMALL).max();
+        if let Some(most) = most.filter(|&most| most as usize >= self.small.len()) {
+            self.small.resize(most as usize + 1, 0);
+        }
+        for id in ids {
+            *id = match self.small.get_mut(*id as usize).filter(|_| *id < SMALL) {
+                Some(0) if self.next - self.first >= u64::from(u32::MAX) => self.other(*id),
+                Some(place) => {
+                    if *place == 0 {
+                        self.next += 1;
+                        *place = (self.next - self.first) as u32;
+                    }
+                    self.first + u64::from(*place) - 1
+                }
+                None => self.other(*id),
+            };
+        }
+    }
+
+    fn other(&mut self, id: u64) -> u64 {
+        let next = &mut self.next;
+        *self.others.entry(id).or_insert_with(|| {
+            *next += 1;
+            *next - 1
+        })
+    }
+}
+
+/// Where the numbers that a decoder gives in a file begin: those of two files are never the same.
+pub(super) fn file_start(file: &FileFacts) -> u64 {
+    (file.index as u64) << 40
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn local_ids_are_numbered_by_conversation(
+            conversations in prop::collection::vec(
+                prop::collection::vec(
+                    prop_oneof![4 => 0..20_u64, 1 => SMALL - 2..SMALL + 2, 1 => any::<u64>()],
+                    0..30,
+                ),
+                0..6,
+            ),
+        ) {
+            let mut ids = LocalIds { first: 7, next: 7, small: Vec::new(), others: HashMap::default() };
+            let mut naive: HashMap<(usize, u64), u64> = HashMap::new();
+            for (conversation, list) in conversations.iter().enumerate() {
+                ids.begin(false);
+                // Read once more from the start.
+                ids.number(&mut list.clone());
+                ids.begin(true);
+                let mut numbers = list.clone();
+                let (first, second) = numbers.split_at_mut(list.len() / 2);
+                ids.number(first);
+                ids.number(second);
+                for (id, number) in list.iter().zip(numbers) {
+                    let next = 7 + naive.len() as u64;
+                    prop_assert_eq!(*naive.entry((conversation, *id)).or_insert(next), number);
+                }
+            }
         }
     }
 }

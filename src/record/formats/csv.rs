@@ -5,7 +5,7 @@
 //! `timestamp` (ms), `input_length`, `output_length` and `hash_ids` (separated by blanks, or `[]` for a list
 //! without any: an empty field says nothing of blocks); if the first request has them, `output_hash_ids` too.
 
-use super::base::{DecodeLine, DecodedLines};
+use super::base::{DecodeLine, DecodedLines, FileFacts};
 use crate::error::{Invalid, InvalidKind};
 use crate::record::json::{expected, text_of, whole_tokens};
 use crate::record::line::{TraceLine, join_ids};
@@ -20,30 +20,38 @@ pub(super) struct TableColumns {
     output: &'static str,
     ids: Option<&'static str>,
     output_ids: Option<&'static str>,
+    session: Option<&'static str>,
+    /// Those that it cannot do without.
+    needed: &'static [&'static str],
 }
 
 /// Our own table.
 pub(super) const OWN: TableColumns = TableColumns {
     ids: Some("hash_ids"),
     output_ids: Some("output_hash_ids"),
-    ..TableColumns::of_lengths("timestamp", Unit::Milliseconds, "input_length", "output_length")
+    ..TableColumns::of_lengths(&["timestamp", "input_length"], Unit::Milliseconds, "output_length")
 };
 
 /// Azure's traces of LLM inference, 2023 and 2024 (github.com/Azure/AzurePublicDataset): dates have seven
 /// decimals, in 2024 a zone too.
 pub(super) const AZURE: TableColumns = TableColumns {
     clock: TimeForm::Date,
-    ..TableColumns::of_lengths("TIMESTAMP", Unit::Seconds, "ContextTokens", "GeneratedTokens")
+    ..TableColumns::of_lengths(&["TIMESTAMP", "ContextTokens"], Unit::Seconds, "GeneratedTokens")
 };
 
 /// `BurstGPT` (github.com/HPMLL/BurstGPT). A failed request has 0 response tokens; it stays, as its prompt
-/// was sent.
-pub(super) const BURSTGPT: TableColumns =
-    TableColumns::of_lengths("Timestamp", Unit::Seconds, "Request tokens", "Response tokens");
+/// was sent. Newer files have the session.
+pub(super) const BURSTGPT: TableColumns = TableColumns {
+    session: Some("Session ID"),
+    ..TableColumns::of_lengths(&["Timestamp", "Request tokens"], Unit::Seconds, "Response tokens")
+};
 
-/// The simulator Vidur (github.com/microsoft/vidur, its trace request generators).
-pub(super) const VIDUR: TableColumns =
-    TableColumns::of_lengths("arrived_at", Unit::Seconds, "num_prefill_tokens", "num_decode_tokens");
+/// The simulator Vidur (github.com/microsoft/vidur, its trace request generators). Tables for its length
+/// generator have no times.
+pub(super) const VIDUR: TableColumns = TableColumns {
+    needed: &["num_prefill_tokens", "num_decode_tokens"],
+    ..TableColumns::of_lengths(&["arrived_at", "num_prefill_tokens"], Unit::Seconds, "num_decode_tokens")
+};
 
 /// Appends the first line of our own table, perhaps with a column for the ids of answers.
 pub(super) fn write_names(has_output_ids: bool, out: &mut Vec<u8>) {
@@ -130,58 +138,99 @@ pub(super) fn column_names(line: &[u8]) -> Vec<String> {
     text_of(line).ok().and_then(cells).unwrap_or_default()
 }
 
-impl TableColumns {
-    /// A table of lengths, without ids of blocks.
-    const fn of_lengths(time: &'static str, unit: Unit, input: &'static str, output: &'static str) -> Self {
-        Self { time, clock: TimeForm::Number(unit), input, output, ids: None, output_ids: None }
+/// A line of a table.
+pub(super) struct Row<'a> {
+    names: &'a [String],
+    values: &'a [String],
+}
+
+impl<'a> Row<'a> {
+    /// The value in a column, unless it is empty or there is no such column.
+    pub(super) fn get(&self, wanted: &str) -> Option<&'a str> {
+        let index = self.names.iter().position(|name| name == wanted)?;
+        Some(self.values[index].trim()).filter(|value| !value.is_empty())
     }
 
-    /// A decoder for one file.
-    pub(super) fn decoder(&'static self) -> DecodeLine {
-        // The names of the first line.
-        let mut names = Vec::new();
-        let mut record = OpenRecord::default();
-        Box::new(move |line, out| {
-            let Some(values) = record.cells(text_of(line)?, out)? else { return Ok(()) };
-            if !names.is_empty() {
-                return self.row(&names, &values, out);
-            }
-            if let Some(wanted) = self.missing(&values) {
+    fn cells(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.names.iter().map(String::as_str).zip(self.values.iter().map(String::as_str))
+    }
+}
+
+/// A decoder of the lines of a table, which must have the columns `needed`.
+pub(super) fn decoder(
+    needed: &'static [&'static str],
+    mut row: impl FnMut(&Row, &mut DecodedLines) -> Result<(), Invalid> + Send + 'static,
+) -> DecodeLine {
+    // The names of the first line.
+    let mut names = Vec::new();
+    let mut record = OpenRecord::default();
+    Box::new(move |line, out| {
+        let Some(values) = record.cells(text_of(line)?, out)? else { return Ok(()) };
+        if names.is_empty() {
+            if let Some(wanted) = missing(needed, &values) {
                 let message = format!("expected the names of the columns, among them \"{wanted}\"");
                 return Err(Invalid::new(InvalidKind::MissingField, message));
             }
             names = values;
-            Ok(())
-        })
-    }
-
-    /// Adds the request of a line with these values.
-    fn row(&self, names: &[String], values: &[String], out: &mut DecodedLines) -> Result<(), Invalid> {
+            return Ok(());
+        }
         if values.len() != names.len() {
             let (found, expected) = (values.len(), names.len());
             let message = format!("expected {expected} fields as in the first line, found {found}");
             return Err(Invalid::malformed(message));
         }
-        let value = |wanted: &str| {
-            let index = names.iter().position(|name| name == wanted)?;
-            Some(values[index].trim()).filter(|value| !value.is_empty())
-        };
-        let Self { time, input, output, ids, output_ids, .. } = self;
-        let input_length = value(input).ok_or_else(|| Invalid::value(format!("{input}: no value")))?;
+        row(&Row { names: &names, values: &values }, out)
+    })
+}
+
+/// Whether a table begins with a line that names the columns `needed`.
+pub(super) fn has_columns(line: &[u8], needed: &[&str]) -> bool {
+    missing(needed, &column_names(line)).is_none()
+}
+
+fn missing<'n>(needed: &[&'n str], names: &[String]) -> Option<&'n str> {
+    needed.iter().find(|wanted| !names.iter().any(|name| name == *wanted)).copied()
+}
+
+impl TableColumns {
+    /// A table of lengths, without ids of blocks.
+    const fn of_lengths(needed: &'static [&'static str; 2], unit: Unit, output: &'static str) -> Self {
+        let [time, input] = *needed;
+        Self {
+            time,
+            clock: TimeForm::Number(unit),
+            input,
+            output,
+            ids: None,
+            output_ids: None,
+            session: None,
+            needed,
+        }
+    }
+
+    /// A decoder for one file.
+    pub(super) fn decoder(&'static self, _: &FileFacts) -> DecodeLine {
+        decoder(self.needed, |row, out| self.row(row, out))
+    }
+
+    /// Adds the request of a line with these values.
+    fn row(&self, row: &Row, out: &mut DecodedLines) -> Result<(), Invalid> {
+        let Self { time, input, output, ids, output_ids, session, .. } = self;
+        let input_length = row.get(input).ok_or_else(|| Invalid::value(format!("{input}: no value")))?;
         let list = |column: Option<&'static str>| -> Result<Option<_>, Invalid> {
             let Some(name) = column else { return Ok(None) };
-            Ok(value(name).map(|text| id_list(name, text)).transpose()?.map(Into::into))
+            Ok(row.get(name).map(|text| id_list(name, text)).transpose()?.map(Into::into))
         };
-        let used = [Some(*time), Some(*input), Some(*output), *ids, *output_ids];
-        let cells = names.iter().zip(values).map(|(name, value)| (name.as_str(), value));
-        let rest = cells.filter(|(name, _)| !used.contains(&Some(*name)));
+        let used = [Some(*time), Some(*input), Some(*output), *ids, *output_ids, *session];
+        let rest = row.cells().filter(|(name, _)| !used.contains(&Some(*name)));
         let rest: Vec<(&str, String)> = rest.map(|(name, value)| (name, json(value))).collect();
         let request = TraceLine {
-            time: value(time).map(|text| self.time(text)).transpose()?,
+            time: row.get(time).map(|text| self.time(text)).transpose()?,
             input_length: whole_tokens(input, input_length)?,
-            output_length: value(output).map(|text| whole_tokens(output, text)).transpose()?,
+            output_length: row.get(output).map(|text| whole_tokens(output, text)).transpose()?,
             ids: list(*ids)?,
             output_ids: list(*output_ids)?,
+            session: session.and_then(|session| row.get(session)),
             rest: rest.iter().map(|(name, value)| (*name, value.as_str())).collect(),
             ..TraceLine::default()
         };
@@ -191,11 +240,7 @@ impl TableColumns {
 
     /// Whether a table has the columns that this one cannot do without.
     pub(super) fn fit(&self, names: &[String]) -> bool {
-        self.missing(names).is_none()
-    }
-
-    fn missing(&self, names: &[String]) -> Option<&'static str> {
-        [self.input, self.time].into_iter().find(|wanted| !names.iter().any(|name| name == wanted))
+        missing(self.needed, names).is_none()
     }
 
     fn time(&self, text: &str) -> Result<Millis, Invalid> {

@@ -5,7 +5,7 @@
 //! as hexadecimal strings (newer versions: of any length) or numbers. There is no output length.
 //! `request_id`, `model_name` and all else stay.
 
-use super::base::{DecodeObject, FileFacts, PartialBlocks, named_ids};
+use super::base::{DecodeObject, FileFacts, named_ids};
 use crate::record::json::RawObject;
 use crate::record::line::TraceLine;
 use crate::record::time::Unit;
@@ -15,12 +15,10 @@ const CHUNK_SIZE: u64 = 256;
 
 pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
     let default = file.block_size.unwrap_or(CHUNK_SIZE);
-    let mut partial = PartialBlocks::new(file);
     Box::new(move |object, out| {
         let input_length = object.length("seq_len")?;
         let block_size = object.block_size("chunk_size")?.unwrap_or(default);
-        let mut ids = named_ids(object, "chunk_hashes")?;
-        partial.complete(&mut ids, input_length, block_size);
+        let ids = named_ids(object, "chunk_hashes")?;
         let request = TraceLine {
             time: object.time("timestamp", Unit::Seconds)?,
             input_length,

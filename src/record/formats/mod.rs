@@ -6,19 +6,36 @@
 //! formats; `base` has what the decoders share.
 
 mod agentic;
+mod aibrix;
+mod aiperf;
+mod aiperf_export;
 mod bailian;
 mod base;
+mod bench;
+mod claude;
+mod codex;
+mod copilot;
 mod csv;
 mod dynamo;
+mod kv_events;
+mod langfuse;
+mod llmservingsim;
 mod lmcache;
+mod otel;
+mod prefixes;
 mod registry;
 mod seconds;
+mod sglang_log;
 mod simulator;
 mod tair;
 mod target;
+mod tokens;
 mod tracelab;
+mod usage;
+mod vllm_log;
 mod weka;
 
+pub(super) use aiperf::{Increments, Rows};
 pub(super) use base::{DecodeLine, DecodedLines, FileFacts, counts_from_zero};
 pub use registry::Format;
 pub(super) use registry::FormatSpec;

@@ -15,5 +15,5 @@ pub(super) fn decoder(_: &FileFacts) -> DecodeObject {
 }
 
 pub(super) fn is_first(object: &RawObject) -> bool {
-    object.get("hash_ids").is_some_and(|ids| ids.get().contains('"'))
+    object.get("hash_ids").is_some_and(|ids| ids.get().starts_with('[') && ids.get().contains('"'))
 }

@@ -6,19 +6,16 @@
 //! is the request. The block size is in the optimizer's configuration: give it with --block-size.
 //! There is no output length. `instance_id`, `trace_id` and all else stay.
 
-use super::base::{DecodeObject, FileFacts, PartialBlocks};
+use super::base::{DecodeObject, FileFacts};
 use crate::error::Invalid;
 use crate::record::json::RawObject;
 use crate::record::line::TraceLine;
 use crate::record::time::Unit;
-use crate::record::trace_record::DEFAULT_BLOCK_SIZE;
 
-pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
-    let block_size = file.block_size.unwrap_or(DEFAULT_BLOCK_SIZE);
-    let mut partial = PartialBlocks::new(file);
+pub(super) fn decoder(_: &FileFacts) -> DecodeObject {
     Box::new(move |object, out| {
         let kind = object.text("type").unwrap_or_default().to_ascii_lowercase();
-        if kind.contains("write") {
+        if kind.contains("write") || kind.contains("finish") {
             return Ok(());
         }
         let tokens = object.get("tokens").map(|_| object.list("tokens")).transpose()?;
@@ -28,13 +25,12 @@ pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
             .or(counted)
             .ok_or_else(|| Invalid::value("expected \"input_len\" or \"tokens\", found neither"))?;
         let nanoseconds = object.time("timestamp_ns", Unit::Nanoseconds)?;
-        let mut ids = object.ids("keys")?;
-        partial.complete(&mut ids, input_length, block_size);
         let request = TraceLine {
             time: nanoseconds.or(object.time("timestamp_us", Unit::Microseconds)?),
             input_length,
-            ids: Some(ids.into()),
-            rest: object.rest(&["timestamp_ns", "timestamp_us", "keys", "input_len", "tokens"]),
+            output_length: object.optional_length("output_len")?,
+            ids: Some(object.ids("keys")?.into()),
+            rest: object.rest(&["timestamp_ns", "timestamp_us", "keys", "input_len", "output_len", "tokens"]),
             ..TraceLine::default()
         };
         out.push(&request, false);

@@ -49,6 +49,21 @@ impl Target {
         self == Self::Guidellm
     }
 
+    /// Whether the last block must have an id even if it is partial.
+    pub fn needs_all_blocks(self) -> bool {
+        matches!(self, Self::Aiperf | Self::Bailian | Self::Guidellm | Self::Vllm)
+    }
+
+    /// Whether the session is written: aiperf takes rows of one session for `increments`.
+    pub fn holds_session(self, increments: bool) -> bool {
+        self == Self::Bailian || (self == Self::Aiperf && increments)
+    }
+
+    /// Whether a request may come some time after the answer before it.
+    pub fn holds_delays(self) -> bool {
+        self == Self::Aiperf
+    }
+
     fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, target)| *target == self).map_or("", |(name, _)| name)
     }
@@ -128,6 +143,8 @@ impl TargetWriter {
             output_ids: request.output_ids.as_deref().filter(|_| self.has_output_ids()).map(Into::into),
             block_size: request.block_size.filter(|_| target == Target::KvcacheSimulator),
             session: request.session.filter(|_| target == Target::Aiperf),
+            // Without its session there is no request before it.
+            delay: request.delay.filter(|_| request.session.is_some()),
             rest: Vec::new(),
             ..*request
         };

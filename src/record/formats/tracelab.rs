@@ -2,61 +2,73 @@
 //!
 //! Source: the loader of aiperf 0.13 (`_tracelab_convert.py`, for the corpus of uw-syfi). One round per
 //! line: `session_id`, `input_tokens_total` = `prefix_tokens` + `newly_append_tokens`, `output_tokens`,
-//! and `timing_events` with times of a clock. There are no hashes: a round keeps the blocks of its
-//! session's previous round that lie wholly in its prefix, and all its other blocks are new. So blocks
-//! shared by two sessions (a system prompt) count as different, and a round must follow the one before
-//! it. The request was sent with its last input event. Blocks have 64 tokens unless the user says
-//! otherwise. The other fields stay.
+//! and `timing_events` with times of a clock. There are no hashes (see [`CachedPrefixes`]). The request was
+//! sent with its last input event. Blocks have 64 tokens unless the user says otherwise. The other fields stay.
+//! A table of the same rounds, for replay, is read too.
 
 use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use super::base::{DecodeObject, FileFacts, PartialBlocks};
+use super::base::{DecodeLine, DecodeObject, FileFacts};
+use super::csv;
+use super::prefixes::{CachedPrefixes, Call};
 use crate::error::Invalid;
-use crate::record::json::{RawObject, implausible};
-use crate::record::line::TraceLine;
+use crate::record::json::{RawObject, expected, whole_tokens};
 use crate::record::time::{Millis, Unit};
-use crate::record::trace_record::MAX_NEW_BLOCKS;
-
-/// Tokens per block where the user does not say.
-const BLOCK_SIZE: u64 = 64;
 
 /// Events of a round that come before its request.
 const INPUT_EVENTS: [&str; 2] = ["user_message", "tool_result"];
 
 pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
-    let block_size = file.block_size.unwrap_or(BLOCK_SIZE);
-    let mut partial = PartialBlocks::new(file);
-    // Ids of the full blocks of each session's last round.
-    let mut sessions: HashMap<String, Vec<u64>> = HashMap::new();
+    let mut prefixes = CachedPrefixes::new(file);
     Box::new(move |object, out| {
-        let session = object.required_text("session_id")?;
-        let input_length = object.length("input_tokens_total")?;
-        let prefix = object.length("prefix_tokens")?.min(input_length);
-        let time = submitted(object)?;
-        let output_length = object.optional_length("output_tokens")?;
-        if input_length / block_size > MAX_NEW_BLOCKS {
-            return Err(implausible("input_tokens_total", &input_length.to_string(), "tokens"));
-        }
-        let full = sessions.entry(session).or_default();
-        full.truncate((prefix / block_size) as usize);
-        while (full.len() as u64) < input_length / block_size {
-            full.push(partial.fresh());
-        }
-        let mut ids = full.clone();
-        partial.complete(&mut ids, input_length, block_size);
-        let request = TraceLine {
-            time,
-            input_length,
-            output_length,
-            ids: Some(ids.into()),
-            block_size: Some(block_size),
-            rest: object.rest(&["input_tokens_total", "timing_events"]),
-            ..TraceLine::default()
+        let call = Call {
+            session: Some(object.required_text("session_id")?),
+            time: submitted(object)?,
+            input_length: object.length("input_tokens_total")?,
+            output_length: object.optional_length("output_tokens")?,
+            cached: Some(object.length("prefix_tokens")?),
+            rest: object.rest(&["input_tokens_total", "output_tokens", "timing_events", "session_id"]),
+            ..Call::default()
         };
-        out.push(&request, true);
-        Ok(())
+        prefixes.push(&call, out)
+    })
+}
+
+/// The columns of its table for replay, without that of times, which newer tables do not have.
+pub(super) const REPLAY: [&str; 4] = ["round_idx", "prefix_len", "input_len", "output_len"];
+
+/// Reads the table: `prefix_len` tokens of a prompt are kept and `input_len` are new. `arrival_time` (ms) is that
+/// of the session; a later round is sent `tool_wait_after_ms` after the answer to the one before.
+pub(super) fn replay_decoder(file: &FileFacts) -> DecodeLine {
+    let mut prefixes = CachedPrefixes::new(file);
+    // How long each session waits before its next round.
+    let mut waits: HashMap<String, Option<Millis>> = HashMap::new();
+    csv::decoder(&REPLAY, move |row, out| {
+        let session = row.get("session_id").or_else(|| row.get("id"));
+        let session = session.ok_or_else(|| Invalid::missing("session_id"))?.to_owned();
+        let tokens =
+            |name: &'static str| whole_tokens(name, row.get(name).ok_or_else(|| Invalid::missing(name))?);
+        let time = |name: &str| {
+            let parse = |text| {
+                let number = Millis::parse(text, Unit::Milliseconds);
+                number.ok_or_else(|| expected(name, "a number of milliseconds", text))
+            };
+            row.get(name).map(parse).transpose()
+        };
+        let wait = waits.insert(session.clone(), time("tool_wait_after_ms")?);
+        let cached = tokens("prefix_len")?;
+        let call = Call {
+            time: if wait.is_none() { time("arrival_time")? } else { None },
+            delay: wait.flatten(),
+            session: Some(session),
+            input_length: cached + tokens("input_len")?,
+            output_length: Some(tokens("output_len")?),
+            cached: Some(cached),
+            ..Call::default()
+        };
+        prefixes.push(&call, out)
     })
 }
 

@@ -2,10 +2,9 @@
 
 use std::cell::RefCell;
 
-use super::content::{Chat, Content, Keys, Message, OutputLength, PromptOptions, PromptRecord, Remarks};
-use super::fields::{decoded, is_string, list, mismatch, string, whole};
-use super::message::Messages;
-use super::path::value_at;
+use super::answer;
+use super::content::{Chat, Content, Generated, Keys, OutputLength, PromptOptions, PromptRecord, Remarks};
+use super::fields::{decoded, is_string, mismatch, string, whole};
 use super::scope::Scope;
 use super::seen::Seen;
 use super::times::timestamp;
@@ -15,23 +14,6 @@ use crate::record::raw::{Found, Json};
 
 /// Fields that hold the output's length in tokens.
 const OUTPUT_LENGTHS: [&str; 2] = ["output_length", "output_tokens"];
-/// Fields that hold the output itself.
-const OUTPUT_TEXTS: [&str; 6] =
-    ["completion", "response", "output", "gen_ai.completion", "ai.response.text", "output_text"];
-/// Where an API has the output beside the prompt: a message, a list of parts, or a list of messages.
-const ANSWERS: [&str; 6] = [
-    "/choices/0/message",
-    "/candidates/0/content",
-    "/gen_ai.output.messages",
-    "/output/outputBodyJson/output/message",
-    "/output/outputBodyJson/content",
-    "/output",
-];
-/// The same in the response of a server.
-const ANSWERS_IN_RESPONSE: [&str; 5] =
-    ["/choices/0/message", "/candidates/0/content", "/output", "/content", "/message"];
-/// Where an API has the output as a text.
-const ANSWER_TEXT: &str = "/choices/0/text";
 /// Fields that hold the greatest length that the output may have, in tokens.
 const OUTPUT_LIMITS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
 /// The same in other APIs.
@@ -71,6 +53,8 @@ pub(super) fn record_of(
     // What is reported of several requests says nothing about each of them.
     let usage = if requests == 1 { usage(scope, response) } else { Usage::default() };
     let output = output_length(scope, response, options, seen, usage.output)?;
+    let answer =
+        if options.answers && requests == 1 { answer::beside(scope, response, options, seen)? } else { None };
     if let Content::Chat(chat) = &mut content
         && (matches!(output, OutputLength::Answer(_)) || has_answer(scope, response))
     {
@@ -80,6 +64,7 @@ pub(super) fn record_of(
     Ok(PromptRecord {
         content,
         output,
+        answer,
         timestamp: timestamp(scope, options)?,
         cached_tokens: usage.cached,
         recorded_input_length: usage.input,
@@ -135,64 +120,16 @@ fn output_length(
     if let Some(tokens) = reported {
         return Ok(OutputLength::Known(tokens));
     }
-    // These names also carry things other than the text: whole answers of servers, settings.
-    let text = |object: &RawObject<'_>| {
-        let text = |value: &Json<'_>| is_string(*value) && !is_response(*value);
-        OUTPUT_TEXTS.iter().find_map(|name| object.get(name).filter(text)).map(string)
-    };
-    if let Some(text) = scope.find(&mut |object| text(object)) {
-        return text.map(OutputLength::Text);
-    }
-    let at = |path: &str| scope.at(&[path]).map(|(_, value)| value);
-    let in_response = |path: &str| response.and_then(|response| value_at(response, path));
-    let text = at(ANSWER_TEXT).or_else(|| in_response(ANSWER_TEXT)).filter(|value| is_string(value.json()));
-    if let Some(text) = text {
-        return string(text.json()).map(OutputLength::Text);
-    }
-    let beside = ANSWERS.iter().filter_map(|path| at(path));
-    let inside = ANSWERS_IN_RESPONSE.iter().filter_map(|path| in_response(path));
-    let all = scope.first(&["response"]).map(|(_, value)| Found::part(value));
-    if let Some(answer) = beside.chain(inside).chain(all).find_map(|value| answer(value.json(), seen)) {
-        return Ok(OutputLength::Answer(answer));
+    match answer::said(scope, response, seen)? {
+        Some(Generated::Text(text)) => return Ok(OutputLength::Text(text)),
+        Some(Generated::Messages(messages)) => return Ok(OutputLength::Answer(messages)),
+        Some(Generated::Tokens(_)) | None => {}
     }
     if let Some((name, value)) = scope.first(&OUTPUT_LIMITS) {
         return whole_number(name, value).map(OutputLength::Limit);
     }
     let limit = scope.at(&OTHER_LIMITS).and_then(|(_, value)| whole(value.json()));
     Ok(limit.map_or(OutputLength::Unknown, OutputLength::Limit))
-}
-
-/// Whether a string holds the whole response of a server.
-fn is_response(value: Json<'_>) -> bool {
-    let holds = |text: &Found<'_>| {
-        let object = RawObject::of_value(text.json());
-        let fields = ["choices", "candidates", "usage", "usageMetadata", "stop_reason"];
-        object.is_some_and(|object| object.first(&fields).is_some())
-    };
-    decoded(value).as_ref().is_some_and(holds)
-}
-
-/// The messages that `value` holds, if that is what it is: a message, messages, or parts of one.
-fn answer(value: Json<'_>, seen: &RefCell<Seen>) -> Option<Vec<Message>> {
-    if let Some(text) = decoded(value) {
-        return answer(text.json(), seen);
-    }
-    let mut messages = Messages::new(seen);
-    let items = if value.get().starts_with('[') { list(value).ok()? } else { vec![value] };
-    let first = RawObject::in_value(*items.first()?)?;
-    let spoken = first.first(&["role", "from"]).is_some();
-    let parts = first.first(&["text", "thinking", "parts", "tool_use_id"]).is_some();
-    let called = first.string("type").is_some_and(|kind| kind == "tool_use" || kind == "thinking");
-    if !spoken && (parts || called) {
-        messages.add_content("the answer", "assistant", value).ok()?;
-    } else {
-        for item in items {
-            messages.add(&|| "the answer".to_owned(), item).ok()?;
-        }
-    }
-    messages.close();
-    let answers: Vec<_> = messages.list.into_iter().filter(|message| &*message.role == "assistant").collect();
-    (messages.filled && !answers.is_empty()).then_some(answers)
 }
 
 /// A number of tokens. Tables written by pandas say `52.0`.

@@ -26,6 +26,8 @@ pub struct PromptOptions {
     pub output_field: Option<String>,
     /// Whether the fields that an engine keys its blocks by, beside the tokens, are ignored.
     pub ignore_keys: bool,
+    /// Whether answers that stand beside prompts are read, and not only their lengths.
+    pub answers: bool,
 }
 
 /// Which requests a chat stands for.
@@ -53,6 +55,9 @@ pub struct PromptRecord {
     pub content: Content,
     /// What the record says about the length of the output.
     pub output: OutputLength,
+    /// The answer that stands beside the prompt, if [`PromptOptions::answers`] asks for it; the answer within
+    /// a chat is [`Chat::answer`].
+    pub answer: Option<Answer>,
     /// The arrival time.
     pub timestamp: Option<Timestamp>,
     /// Prompt tokens that the server found in its cache.
@@ -198,6 +203,28 @@ impl Chat {
     fn says(&self, name: &str, value: &str) -> bool {
         self.fields.iter().any(|(field, json)| field == name && json == value)
     }
+}
+
+/// What was answered to a prompt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Answer {
+    /// What was generated.
+    pub generated: Generated,
+    /// Whether the record says that a stop token came after it.
+    pub stopped: bool,
+}
+
+/// What was generated, as the record has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Generated {
+    /// Token ids, the stop token among them where there was one.
+    Tokens(Vec<u32>),
+    /// A text.
+    Text(String),
+    /// Messages of the assistant.
+    Messages(Vec<Message>),
 }
 
 /// The length of a request's output.

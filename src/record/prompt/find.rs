@@ -16,7 +16,7 @@ use crate::record::json::{RawObject, json_reason, text_of};
 use crate::record::raw::Json;
 
 /// Fields that hold token ids, in the order in which they are looked for.
-pub(super) const IDS: [&str; 3] = ["prompt_token_ids", "token_ids", "input_ids"];
+pub(super) const IDS: [&str; 4] = ["prompt_token_ids", "token_ids", "input_ids", "input_tok_ids"];
 /// Fields that hold a text, or a list of texts, token ids or messages.
 pub(super) const TEXTS: [&str; 4] = ["prompt", "text_input", "text", "input"];
 /// Fields that hold a list of messages.

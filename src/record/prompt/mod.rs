@@ -2,7 +2,7 @@
 //!
 //! Chats are handed on in the shape of `OpenAI`'s chat completions API, whatever API they were sent to,
 //! and nothing that the model sees is left out (`message`, `part`, `tools`). What a server reports beside
-//! them is read by the names that servers have for it (`usage`, `times`, `beside`).
+//! them is read by the names that servers have for it (`usage`, `times`, `answer`, `beside`).
 //!
 //! A line is split once into the raw text of its fields; only the fields in use are parsed further.
 //! That leaves numbers and kept fields exactly as they stood, and nothing is said about the rest of
@@ -13,6 +13,7 @@
 //! replacement character U+FFFD, as Python's tiktoken does it: the record is usable and its length
 //! hardly changes.
 
+mod answer;
 mod beside;
 mod chat;
 mod content;
@@ -21,6 +22,7 @@ mod find;
 mod message;
 mod part;
 mod path;
+mod report;
 mod scope;
 mod seen;
 mod times;
@@ -29,10 +31,12 @@ mod usage;
 
 pub use chat::VARIABLES;
 pub use content::{
-    Chat, Content, Keys, Message, OutputLength, PromptOptions, PromptRecord, Remarks, Timestamp, Turns,
+    Answer, Chat, Content, Generated, Keys, Message, OutputLength, PromptOptions, PromptRecord, Remarks,
+    Timestamp, Turns,
 };
 
-pub(crate) use fields::{is_string, list, string};
+pub(crate) use fields::{is_string, list, string, whole};
+pub(crate) use report::{Reported, reported};
 
 use std::cell::RefCell;
 
@@ -74,6 +78,7 @@ impl PromptReader {
         Ok(PromptRecord {
             content: Content::Texts(vec![text_of(line)?.to_owned()]),
             output: OutputLength::Unknown,
+            answer: None,
             timestamp: None,
             cached_tokens: None,
             recorded_input_length: None,

@@ -110,6 +110,20 @@ pub(super) struct Usage {
 
 /// What the record says about tokens; `response` is that of the server in it.
 pub(super) fn usage(scope: &Scope<'_>, response: Option<&RawObject<'_>>) -> Usage {
+    in_reports(scope, response).or(flat(scope))
+}
+
+/// The same of a record that may be a report itself.
+pub(super) fn of_record(scope: &Scope<'_>, response: Option<&RawObject<'_>>) -> Usage {
+    in_reports(scope, response).or(of_report(scope.object)).or(flat(scope))
+}
+
+fn flat(scope: &Scope<'_>) -> Usage {
+    let flat = |names: &[&str]| scope.find(&mut |object| number(object, names).map(|(_, number)| number));
+    Usage { input: flat(&FLAT_INPUT), cached: flat(&FLAT_CACHED), output: flat(&FLAT_OUTPUT) }
+}
+
+fn in_reports(scope: &Scope<'_>, response: Option<&RawObject<'_>>) -> Usage {
     let mut usage = Usage::default();
     let beside = REPORTS.iter().filter_map(|path| scope.at(&[path]).map(|(_, report)| report));
     let inside = |path: &&str| response.and_then(|response| response.get(path)).map(Found::part);
@@ -118,8 +132,7 @@ pub(super) fn usage(scope: &Scope<'_>, response: Option<&RawObject<'_>>) -> Usag
             usage = usage.or(of_report(&report));
         }
     }
-    let flat = |names: &[&str]| scope.find(&mut |object| number(object, names).map(|(_, number)| number));
-    usage.or(Usage { input: flat(&FLAT_INPUT), cached: flat(&FLAT_CACHED), output: flat(&FLAT_OUTPUT) })
+    usage
 }
 
 impl Usage {

@@ -19,7 +19,7 @@ mod vllm;
 
 pub use figures::{CacheFigures, CapacityRow, Hits, TargetRow, TtlRow};
 pub use load::{Load, LoadFigures, Service};
-pub use options::CacheOptions;
+pub use options::{CacheOptions, RequestUse};
 pub use policy::Policy;
 
 use fifo::Fifo;
@@ -36,6 +36,7 @@ use vllm::{Sequential, Together};
 
 use crate::error::Invalid;
 use crate::stats::accuracy::Accuracy;
+use crate::stats::hit_check::HitChecks;
 use crate::stats::recency::Kept;
 use crate::stats::requests::{RequestHits, RequestReport, Requests};
 use crate::stats::seen::{HitCount, HitRule, Seen};
@@ -56,12 +57,14 @@ pub(super) struct Caches {
     studies: Vec<Option<Box<dyn Study>>>,
     /// The hits of each request, if wanted.
     requests: Option<Requests>,
+    /// The same beside what servers recorded, if wanted.
+    checks: Option<HitChecks>,
 }
 
 /// What finds out the hits of a policy, if that is not the stack.
 fn study(policy: Policy, options: &CacheOptions, count: HitCount) -> Option<Box<dyn Study>> {
     let (capacities, has_curve) = (&options.capacities, options.curve || options.picture);
-    let (has_hits, load) = (options.per_request, options.load);
+    let (has_hits, load) = (options.wants_requests(), options.load);
     Some(match policy {
         Policy::Lru => return None,
         Policy::Fifo => Box::new(Simulated::<Fifo>::new(capacities, has_curve, has_hits, count)),
@@ -76,7 +79,7 @@ fn study(policy: Policy, options: &CacheOptions, count: HitCount) -> Option<Box<
 
 /// The caches of an engine that serves one request after the other.
 fn served<S: Server>(options: &CacheOptions, count: HitCount) -> Box<dyn Study> {
-    Box::new(ServedInTurn::<S>::new(&options.capacities, count.block_size, options.per_request))
+    Box::new(ServedInTurn::<S>::new(&options.capacities, count.block_size, options.wants_requests()))
 }
 
 /// The names of the caches whose hits in each request are told, the infinite one last.
@@ -106,7 +109,8 @@ impl Caches {
             names_blocks: count.rule == HitRule::Engine,
             infinite: Hits::default(),
             lru: Lru::new(count),
-            requests: options.per_request.then(|| Requests::new(columns(&options))),
+            checks: options.requests.checked.then(HitChecks::default),
+            requests: options.wants_requests().then(|| Requests::new(columns(&options))),
             ttls: TimesToLive::new(&options.ttls, count),
             options,
         })
@@ -137,13 +141,15 @@ impl Caches {
 
     /// The hits of the next request, once they are known and those of all before it have been taken.
     pub(super) fn take_request(&mut self) -> Option<RequestReport> {
-        self.requests.as_mut()?.take()
+        let request = self.requests.as_mut()?.take()?;
+        self.checks.iter_mut().for_each(|checks| checks.add(&request));
+        Some(request)
     }
 
     /// Begins the row of a request, with what is known of it at once.
     fn begin_request(&mut self, seen: &Seen) {
         let Some(requests) = &mut self.requests else { return };
-        requests.begin(seen.line, seen.input_length);
+        requests.begin(seen.line, seen.input_length, seen.recorded.map(|(_, cached)| cached));
         let capacities = &self.options.capacities;
         let all = self.options.policies.len() * capacities.len();
         let hits = |capacity, tokens| RequestHits { request: seen.index, capacity, tokens };
@@ -264,6 +270,7 @@ impl Statistic for Caches {
         report.caches = Some(self.figures(known.unique_blocks, known.bound));
         report.targets.value =
             self.options.targets.iter().map(|&share| self.target(share, known.bound)).collect();
+        report.checks = self.checks.iter().flat_map(HitChecks::rows).cloned().collect();
         report.enough.value = self.options.enough.map(|share| self.target(share, known.bound));
         report.ttls.value = self.ttls.rows(self.infinite.tokens);
     }

@@ -5,6 +5,15 @@ use crate::stats::cache::load::Load;
 use crate::stats::cache::policy::Policy;
 use crate::stats::engine::Answers;
 
+/// What the hits of single requests are wanted for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RequestUse {
+    /// To be listed.
+    pub listed: bool,
+    /// To be compared with those that servers recorded.
+    pub checked: bool,
+}
+
 /// Which finite caches are studied.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -31,14 +40,19 @@ pub struct CacheOptions {
     pub load: Load,
     /// What engines know of answers.
     pub answers: Answers,
-    /// Whether the hits of each request in each cache are wanted.
-    pub per_request: bool,
+    /// What the hits of single requests are wanted for.
+    pub requests: RequestUse,
 }
 
 impl CacheOptions {
     /// Whether any finite cache is asked for.
     pub(in crate::stats) fn is_asked_for(&self) -> bool {
-        self.picture || self.enough.is_some() || self.per_request || self.has_rows()
+        self.picture || self.enough.is_some() || self.wants_requests() || self.has_rows()
+    }
+
+    /// Whether the hits of single requests are of use.
+    pub(in crate::stats) fn wants_requests(&self) -> bool {
+        self.requests.listed || self.requests.checked
     }
 
     /// Whether there is an engine among the policies.

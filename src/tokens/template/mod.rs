@@ -3,11 +3,13 @@
 //! A rendering is that of `apply_chat_template` in transformers 5.24 for a chat that vLLM hands to it:
 //!
 //! * `files` finds templates and the special tokens that they name;
+//! * `answer` is about what the assistant generates, as a template writes it;
 //! * `feed` says what becomes of the messages before the template sees them, and `content_format`
 //!   whether it wants their content as parts or as one string;
 //! * `program` compiles and runs a template with what is in `environment` and `methods`, where values
 //!   are written as Python writes them (`python`).
 
+mod answer;
 mod content_format;
 mod environment;
 mod feed;
@@ -28,6 +30,7 @@ use minijinja::{Environment, ErrorKind, Value};
 use crate::error::{Error, Invalid, Result};
 use crate::record::prompt::{Chat, Message};
 use crate::record::recent::Recent;
+pub use answer::AnswerForm;
 use feed::field;
 use program::Program;
 use variables::Variables;
@@ -209,10 +212,17 @@ impl Template {
         now: DateTime,
         out: &mut String,
     ) -> Result<(), Invalid> {
-        self.write(chat, end, now, out).map_err(Invalid::conflict)
+        self.write(chat, end, now, chat.variables.add_generation_prompt, out).map_err(Invalid::conflict)
     }
 
-    fn write(&self, chat: &Conversation, end: usize, now: DateTime, out: &mut String) -> Result<(), String> {
+    fn write(
+        &self,
+        chat: &Conversation,
+        end: usize,
+        now: DateTime,
+        invites: bool,
+        out: &mut String,
+    ) -> Result<(), String> {
         let program = &self.programs[chat.program].1;
         let mut messages = chat.messages[..end.min(chat.messages.len())].to_vec();
         if !program.knows_developer {
@@ -221,10 +231,12 @@ impl Template {
         // Only the request for the whole chat continues its last message.
         let continued = chat.variables.continued.as_deref().filter(|_| end >= chat.messages.len());
         let ending = continued.map(|field| mark_end(&mut messages, field, program.source)).transpose()?;
-        let text = program.run(&self.environment, self.variables(chat, messages, now)).map_err(|error| {
-            let line = error.line().map_or_else(String::new, |line| format!(" line {line}"));
-            format!("chat template{line}: {}", reason(&error))
-        })?;
+        let text = program.run(&self.environment, self.variables(chat, messages, now, invites)).map_err(
+            |error| {
+                let line = error.line().map_or_else(String::new, |line| format!(" line {line}"));
+                format!("chat template{line}: {}", reason(&error))
+            },
+        )?;
         match ending {
             Some(ending) => out.push_str(cut_at_mark(&text, &ending)?),
             None => out.push_str(&text),
@@ -232,13 +244,13 @@ impl Template {
         Ok(())
     }
 
-    fn variables(&self, chat: &Conversation, messages: Vec<Value>, now: DateTime) -> Value {
+    fn variables(&self, chat: &Conversation, messages: Vec<Value>, now: DateTime, invites: bool) -> Value {
         let special = self.special_tokens.iter().map(|(name, token)| (Value::from(name), token.clone()));
         let given = [
             (Value::from("messages"), Value::from(messages)),
             (Value::from("tools"), chat.tools.clone().unwrap_or_else(|| Value::from(()))),
             (Value::from("documents"), Value::from(())),
-            (Value::from("add_generation_prompt"), Value::from(chat.variables.add_generation_prompt)),
+            (Value::from("add_generation_prompt"), Value::from(invites)),
             (Value::from("strftime_now"), environment::strftime_now(now)),
         ];
         Value::from_pairs(special.chain(given).chain(chat.variables.list.iter().cloned()))

@@ -14,7 +14,8 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use crate::error::Invalid;
-use crate::record::{MAX_NEW_BLOCKS, Session, first_bits};
+use crate::record::sessions::Session;
+use crate::record::trace_record::MAX_NEW_BLOCKS;
 
 /// What the rows of a session are to contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,25 @@ pub enum Turns {
     Cumulative,
     /// Only what is new; the rows that are read contain the whole prompt.
     Incremental,
+}
+
+/// Gives ids that equal no other: beyond any numbering, and exact in a double. Where ids are hashes of 53 bits,
+/// the chance that one of 10^6 equals one of 10^6 given is one in 10,000.
+#[derive(Default)]
+pub(crate) struct FreshIds {
+    given: u64,
+}
+
+impl FreshIds {
+    /// For one of several files, whose new blocks are not those of the others.
+    pub(crate) fn of_file(index: usize) -> Self {
+        Self { given: (index as u64) << 40 }
+    }
+
+    pub(crate) fn fresh(&mut self) -> u64 {
+        self.given += 1;
+        (1 << 52) | self.given
+    }
 }
 
 /// What is known of a session.
@@ -39,31 +59,49 @@ struct SessionState {
 }
 
 /// A row that is to be converted.
-pub(super) struct SessionTurn {
-    pub(super) session: Session,
-    pub(super) input_length: u64,
-    pub(super) output_length: u64,
-    pub(super) block_size: u64,
+pub(crate) struct SessionTurn {
+    pub(crate) session: Session,
+    pub(crate) input_length: u64,
+    pub(crate) output_length: u64,
+    pub(crate) block_size: u64,
 }
 
 /// Converts the rows of sessions, in order.
-pub(super) struct TurnConverter {
+pub(crate) struct TurnConverter {
     turns: Turns,
     sessions: HashMap<Session, SessionState, RandomState>,
     bytes: usize,
     max_bytes: usize,
-    fresh: u64,
+    fresh: FreshIds,
     restarts: u64,
 }
 
 impl TurnConverter {
     /// A converter that has seen no session. What it remembers may take `max_bytes`.
-    pub(super) fn new(turns: Turns, max_bytes: usize) -> Self {
-        Self { turns, sessions: HashMap::default(), bytes: 0, max_bytes, fresh: 0, restarts: 0 }
+    pub(crate) fn new(turns: Turns, max_bytes: usize) -> Self {
+        Self {
+            turns,
+            sessions: HashMap::default(),
+            bytes: 0,
+            max_bytes,
+            fresh: FreshIds::default(),
+            restarts: 0,
+        }
+    }
+
+    /// The same for one of several files, whose new blocks are not those of the others.
+    pub(crate) fn of_file(mut self, index: usize) -> Self {
+        self.fresh = FreshIds::of_file(index);
+        self
+    }
+
+    /// Memory for what is known of sessions.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// How many rows did not continue their session.
-    pub(super) fn restarts(&self) -> u64 {
+    pub(crate) fn restarts(&self) -> u64 {
         self.restarts
     }
 
@@ -71,7 +109,7 @@ impl TurnConverter {
     ///
     /// # Errors
     /// When the sessions do not fit into memory, or a prompt is longer than is plausible.
-    pub(super) fn convert(
+    pub(crate) fn convert(
         &mut self,
         turn: &SessionTurn,
         ids: &mut Vec<u64>,
@@ -105,9 +143,7 @@ impl TurnConverter {
                     ids.clear();
                     ids.extend_from_slice(&state.full);
                     while (ids.len() as u64) < whole.div_ceil(turn.block_size) {
-                        self.fresh += 1;
-                        // Unlikely to equal an id in use; all ids are renumbered later.
-                        ids.push(fresh_id(self.fresh));
+                        ids.push(self.fresh.fresh());
                     }
                 }
                 *has_ids = state.has_ids;
@@ -125,11 +161,6 @@ impl TurnConverter {
         }
         Ok((result, restarts))
     }
-}
-
-/// A 64-bit id that equals no other except by an unlikely coincidence.
-fn fresh_id(n: u64) -> u64 {
-    first_bits(&blake3::derive_key("kvtrace 2026-11-25 blocks of turns", &n.to_le_bytes()))
 }
 
 #[cfg(test)]

@@ -1,0 +1,146 @@
+//! Sessions whose rows hold only what is new, as in aiperf's Mooncake traces.
+//!
+//! Source: aiperf 0.13, `dataset/loader/mooncake_trace.py` and its documentation: rows of one `session_id`
+//! are its turns, and each one holds what is new since the one before; Dynamo's `mooncake-delta` is the same.
+//! Every row becomes a whole prompt (see `turns`); all else stays as it stood.
+//!
+//! The first row of such a file says nothing, but a later one of a session does: with a `delay` in place of
+//! a time it follows the answer to the row before, so a whole prompt would begin with that row. If it is
+//! shorter and begins with another block, it holds only what is new.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
+use super::base::{DecodeLine, DecodedLines, FileFacts, counts_from_zero};
+use crate::error::Invalid;
+use crate::record::block_size::BlockSize;
+use crate::record::edit::LineEdits;
+use crate::record::general;
+use crate::record::json::RawObject;
+use crate::record::sessions::{Session, Sessions};
+use crate::record::trace_record::Record;
+use crate::record::turns::{SessionTurn, TurnConverter, Turns};
+
+/// Sessions that are watched before their rows are taken for whole prompts, and memory for them.
+const WATCHED: usize = 1 << 16;
+const WATCHED_BYTES: usize = 32 << 20;
+
+/// What the rows of sessions hold.
+pub(in crate::record) enum Rows {
+    /// Not known yet.
+    Unclear,
+    /// Whole prompts.
+    Whole,
+    /// Only what is new.
+    Increments,
+}
+
+/// Reads rows that hold only what is new, or finds out whether they do.
+pub(in crate::record) struct Increments {
+    sessions: Sessions,
+    turns: TurnConverter,
+    block_size: BlockSize,
+    /// Length and first block of each session's last row, while that is of interest.
+    last: HashMap<Session, (u64, Option<u64>), RandomState>,
+    /// Whether a row has been handed on that could be either.
+    is_late: bool,
+    edits: LineEdits,
+    record: Record,
+}
+
+pub(super) fn decoder(file: &FileFacts) -> DecodeLine {
+    Box::new(Increments::new(file)).decoder()
+}
+
+impl Increments {
+    fn new(file: &FileFacts) -> Self {
+        let turns = TurnConverter::new(Turns::Cumulative, file.session_memory).of_file(file.index);
+        Self {
+            sessions: Sessions::new(file.session_memory),
+            turns,
+            block_size: BlockSize::new(file.block_size),
+            last: HashMap::default(),
+            is_late: false,
+            edits: LineEdits::default(),
+            record: Record::default(),
+        }
+    }
+
+    /// Begins to watch a file, if its first line belongs to a session.
+    pub(in crate::record) fn watch(first: &[u8], file: &FileFacts) -> Option<Box<Self>> {
+        let object = RawObject::parse(first).ok()?;
+        object.has("session_id").then(|| Box::new(Self::new(file)))
+    }
+
+    /// Looks at a row, which is a valid `record`.
+    pub(in crate::record) fn look(
+        &mut self,
+        line: &[u8],
+        record: &Record,
+        block_size: u64,
+    ) -> Result<Rows, Invalid> {
+        let Some(session) = self.sessions.key(line)? else { return Ok(Rows::Unclear) };
+        let first = record.ids().and_then(|ids| ids.first().copied());
+        let Some((length, first_before)) = self.last.insert(session, (record.input_length, first)) else {
+            let is_known = self.convert(session, record, block_size).is_ok();
+            let goes_on = is_known && self.last.len() < WATCHED && self.turns.bytes() < WATCHED_BYTES;
+            return Ok(if goes_on { Rows::Unclear } else { Rows::Whole });
+        };
+        let object = RawObject::parse(line)?;
+        let follows = record.timestamp.is_none() && (object.has("delay") || object.has("delay_ms"));
+        let continues = first.is_some() && first == first_before;
+        if !follows || continues {
+            return Ok(Rows::Whole);
+        }
+        if record.input_length >= length {
+            self.is_late = true;
+            return Ok(Rows::Unclear);
+        }
+        if self.is_late {
+            return Err(Invalid::conflict(
+                "a row that can only hold what is new in its session, after rows that were taken for whole \
+                 prompts: give `from_format` aiperf (or mooncake)",
+            ));
+        }
+        Ok(Rows::Increments)
+    }
+
+    /// Goes on as a decoder.
+    pub(in crate::record) fn decoder(mut self: Box<Self>) -> DecodeLine {
+        self.last = HashMap::default();
+        Box::new(move |line, out| self.row(line, out))
+    }
+
+    fn row(&mut self, line: &[u8], out: &mut DecodedLines) -> Result<(), Invalid> {
+        let mut record = std::mem::take(&mut self.record);
+        let added = general::parse_any(line, &mut record).and_then(|()| self.add(line, &record, out));
+        self.record = record;
+        added
+    }
+
+    fn add(&mut self, line: &[u8], record: &Record, out: &mut DecodedLines) -> Result<(), Invalid> {
+        self.block_size.check(record)?;
+        let from_zero = counts_from_zero(&record.hash_ids);
+        if let Some(session) = self.sessions.key(line)? {
+            let (length, ids) = self.convert(session, record, self.block_size.get())?;
+            self.edits.prompt(line, record, length, ids.as_deref(), None);
+        }
+        out.push_line(from_zero, |text| self.edits.apply(line, text));
+        Ok(())
+    }
+
+    /// Length and ids of the whole prompt.
+    fn convert(
+        &mut self,
+        session: Session,
+        record: &Record,
+        block_size: u64,
+    ) -> Result<(u64, Option<Vec<u64>>), Invalid> {
+        let (mut ids, mut has_ids) = (record.hash_ids.clone(), record.has_ids);
+        let (input_length, output_length) = (record.input_length, record.output_length.unwrap_or(0));
+        let turn = SessionTurn { session, input_length, output_length, block_size };
+        let (length, _) = self.turns.convert(&turn, &mut ids, &mut has_ids)?;
+        Ok((length, has_ids.then_some(ids)))
+    }
+}

@@ -1,0 +1,97 @@
+//! Exports of Langfuse: observations, or traces with their observations.
+//!
+//! Source: Langfuse's documentation of its data model and API. An observation of the type `GENERATION` is a
+//! call: `startTime`, `model`, and `usageDetails`, in which all keys that contain "input" are tokens of the
+//! prompt and all that contain "output" are tokens of the answer, so the keys of Langfuse's own integrations
+//! leave cached tokens out of `input`. Older exports have `usage` with `input` and `output`, or
+//! `promptTokens` and `completionTokens`. The session is `sessionId`, else the trace. Nothing of what was
+//! said is kept.
+
+use super::base::{DecodeObject, FileFacts};
+use super::prefixes::{CachedPrefixes, Call};
+use crate::error::Invalid;
+use crate::record::json::{RawObject, whole_tokens};
+
+pub(super) fn is_first(object: &RawObject) -> bool {
+    let is_observation = object.has("type") && object.has("startTime") && object.has("traceId");
+    let holds_some = object.get("observations").is_some_and(|list| list.get().contains("\"startTime\""));
+    is_observation && !object.has("attributes") || holds_some
+}
+
+pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
+    let mut prefixes = CachedPrefixes::new(file);
+    Box::new(move |object, out| {
+        let Some(list) = object.get("observations") else {
+            return observation(object, None, &mut prefixes, out);
+        };
+        // An export of one trace may have the trace beside its observations.
+        let trace = object.get("trace").and_then(RawObject::in_value);
+        let trace = trace.as_ref().unwrap_or(object);
+        let session = trace.text("sessionId").or_else(|| trace.text("id"));
+        let mut calls = Vec::new();
+        for value in list.items().unwrap_or_default() {
+            let call = RawObject::of("observations", value)?;
+            calls.push((call.date("startTime")?, call));
+        }
+        calls.sort_by_key(|(time, _)| *time);
+        calls.iter().try_for_each(|(_, call)| observation(call, session.as_deref(), &mut prefixes, out))
+    })
+}
+
+fn observation(
+    object: &RawObject,
+    session: Option<&str>,
+    prefixes: &mut CachedPrefixes,
+    out: &mut super::base::DecodedLines,
+) -> Result<(), Invalid> {
+    if object.text("type").is_some_and(|kind| !kind.eq_ignore_ascii_case("generation")) {
+        return Ok(());
+    }
+    let Some((input_length, output_length, cached)) = tokens(object)? else { return Ok(()) };
+    let of_trace = || object.text("sessionId").or_else(|| object.text("traceId"));
+    let call = Call {
+        session: session.map(str::to_owned).or_else(of_trace),
+        time: object.date("startTime")?,
+        input_length,
+        output_length,
+        cached,
+        rest: object.get("model").map(|model| ("model", model.get())).into_iter().collect(),
+        ..Call::default()
+    };
+    prefixes.push(&call, out)
+}
+
+type Tokens = (u64, Option<u64>, Option<u64>);
+
+/// Tokens of the prompt, of the answer, and of the prompt's part that was in the cache.
+fn tokens(object: &RawObject) -> Result<Option<Tokens>, Invalid> {
+    if let Some(details) = object.get("usageDetails").and_then(RawObject::in_value) {
+        let (mut input, mut output, mut cached) = (None, None, None);
+        let add = |sum: &mut Option<u64>, n: u64| *sum = Some(sum.unwrap_or(0) + n);
+        for (name, value) in details.fields().filter(|(_, value)| value.get() != "null") {
+            let n = whole_tokens(name, value.get())?;
+            if name.contains("input") {
+                add(&mut input, n);
+            } else if name.contains("output") {
+                add(&mut output, n);
+            }
+            if name.contains("cache") && (name.contains("read") || name.contains("cached")) {
+                add(&mut cached, n);
+            }
+        }
+        if let Some(input) = input {
+            return Ok(Some((input, output, cached)));
+        }
+    }
+    let usage = object.get("usage").and_then(RawObject::in_value);
+    for (of, input, output) in
+        [(usage.as_ref(), "input", "output"), (Some(object), "promptTokens", "completionTokens")]
+    {
+        if let Some(of) = of
+            && let Some(input) = of.optional_length(input)?
+        {
+            return Ok(Some((input, of.optional_length(output)?, None)));
+        }
+    }
+    Ok(None)
+}

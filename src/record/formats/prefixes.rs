@@ -1,0 +1,89 @@
+//! Calls of which only lengths are known, and how many tokens of each prompt the server had in its cache.
+//!
+//! Source: the model of aiperf 0.13 for `TraceLab`, `_tracelab_convert.py`. A call keeps the blocks of its
+//! session's last call that lie wholly in its cached prefix, and all its other blocks are new. So blocks that
+//! two sessions share count as different, and the calls of a session must come in order. Only full blocks
+//! have ids, and a call has none where its session or its cached prefix is not known.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
+use super::base::{DecodedLines, FileFacts, file_start};
+use crate::error::Invalid;
+use crate::record::json::implausible;
+use crate::record::line::TraceLine;
+use crate::record::time::Millis;
+use crate::record::trace_record::MAX_NEW_BLOCKS;
+
+/// Tokens per block where the user does not say.
+const BLOCK_SIZE: u64 = 64;
+
+/// A call of a server.
+#[derive(Default)]
+pub(super) struct Call<'a> {
+    pub(super) session: Option<String>,
+    /// The session that began this one.
+    pub(super) parent: Option<String>,
+    pub(super) time: Option<Millis>,
+    /// How long after the last call of its session it is sent.
+    pub(super) delay: Option<Millis>,
+    pub(super) input_length: u64,
+    pub(super) output_length: Option<u64>,
+    /// Tokens of the prompt that the server had in its cache.
+    pub(super) cached: Option<u64>,
+    /// Further fields, with their JSON.
+    pub(super) rest: Vec<(&'a str, &'a str)>,
+}
+
+/// Gives calls their blocks.
+pub(super) struct CachedPrefixes {
+    block_size: u64,
+    next: u64,
+    /// Ids of the full blocks of each session's last call.
+    sessions: HashMap<String, Vec<u64>, RandomState>,
+}
+
+impl CachedPrefixes {
+    pub(super) fn new(file: &FileFacts) -> Self {
+        let block_size = file.block_size.unwrap_or(BLOCK_SIZE);
+        Self { block_size, next: file_start(file), sessions: HashMap::default() }
+    }
+
+    /// Adds the request of a call.
+    pub(super) fn push(&mut self, call: &Call, out: &mut DecodedLines) -> Result<(), Invalid> {
+        let mut request = TraceLine {
+            time: call.time,
+            input_length: call.input_length,
+            output_length: call.output_length,
+            session: call.session.as_deref(),
+            parent: call.parent.as_deref(),
+            delay: call.delay,
+            cached_tokens: call.cached,
+            rest: call.rest.clone(),
+            ..TraceLine::default()
+        };
+        if let Some((session, cached)) = call.session.as_ref().zip(call.cached) {
+            request.block_size = Some(self.block_size);
+            request.ids = Some(self.ids(session, cached, call.input_length)?.into());
+        }
+        out.push(&request, true);
+        Ok(())
+    }
+
+    fn ids(&mut self, session: &str, cached: u64, length: u64) -> Result<&[u64], Invalid> {
+        let all = length / self.block_size;
+        if all > MAX_NEW_BLOCKS {
+            return Err(implausible("input_length", &length.to_string(), "tokens"));
+        }
+        if !self.sessions.contains_key(session) {
+            self.sessions.insert(session.to_owned(), Vec::new());
+        }
+        let Some(blocks) = self.sessions.get_mut(session) else { return Ok(&[]) };
+        blocks.truncate((cached.min(length) / self.block_size) as usize);
+        let new = all.saturating_sub(blocks.len() as u64);
+        blocks.extend(self.next..self.next + new);
+        self.next += new;
+        Ok(blocks)
+    }
+}

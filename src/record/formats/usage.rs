@@ -1,0 +1,95 @@
+//! Logs of gateways and servers that report the tokens of each call.
+//!
+//! Sources: the APIs of `OpenAI`, Anthropic and Gemini (see `record::prompt::usage` for their names);
+//! `LiteLLM`'s documentation of its logs (`StandardLoggingPayload`) and its spend logs; the model invocation
+//! logs of Amazon Bedrock, whose `inputTokenCount` leaves out what was read from the cache or written to it.
+//! The time is that of the call, by any of the names that logs have for it. Where a session and the cached
+//! tokens are known, blocks follow from them (see `prefixes`). Nothing of what was said is kept.
+
+use super::base::{DecodeObject, FileFacts};
+use super::prefixes::{CachedPrefixes, Call};
+use crate::error::Invalid;
+use crate::record::general::holds_prompt;
+use crate::record::json::RawObject;
+use crate::record::prompt::{Reported, reported};
+
+/// Where logs have the session.
+const SESSIONS: [&str; 11] = [
+    "session_id",
+    "sessionId",
+    "conversation_id",
+    "conversationId",
+    "metadata.session_id",
+    "metadata.conversation_id",
+    "requestMetadata.session_id",
+    "requestMetadata.sessionId",
+    "prompt_cache_key",
+    "thread_id",
+    "trace_id",
+];
+
+/// Fields that stay.
+const KEPT: [&str; 6] = ["model", "modelId", "request_id", "requestId", "user", "status"];
+
+/// Names of tokens beside `input_tokens`, which alone is a trace's own.
+const CACHE_NAMES: [&str; 5] = [
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+    "cached_input_tokens",
+    "cached_tokens",
+    "input_tokens_details",
+];
+
+/// A log of calls, without what was said.
+pub(super) fn is_usage(object: &RawObject) -> bool {
+    let is_trace = object.has("input_length") || object.has("hash_ids");
+    let is_flat = object.has("input_tokens") && !CACHE_NAMES.iter().any(|name| object.has(name));
+    !is_trace && !is_flat && !holds_prompt(object) && reported(object).input.is_some()
+}
+
+pub(super) fn is_litellm(object: &RawObject) -> bool {
+    object.has("call_type") && object.has("startTime") && object.has("prompt_tokens")
+}
+
+pub(super) fn is_bedrock(object: &RawObject) -> bool {
+    object.text("schemaType").as_deref() == Some("ModelInvocationLog")
+}
+
+pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
+    let mut prefixes = CachedPrefixes::new(file);
+    Box::new(move |object, out| {
+        let found = reported(object);
+        let input_length = found.input.ok_or_else(|| Invalid::missing("prompt_tokens"))?;
+        prefixes.push(&call(object, found, input_length), out)
+    })
+}
+
+pub(super) fn bedrock_decoder(file: &FileFacts) -> DecodeObject {
+    let mut prefixes = CachedPrefixes::new(file);
+    Box::new(move |object, out| {
+        let mut found = reported(object);
+        let input = object.get("input").ok_or_else(|| Invalid::missing("input"))?;
+        let input = RawObject::of("input", input)?;
+        let tokens = |name| input.optional_length(name).map(Option::unwrap_or_default);
+        // A call that failed has no tokens.
+        let Some(uncached) = input.optional_length("inputTokenCount")? else { return Ok(()) };
+        found.cached = input.optional_length("cacheReadInputTokenCount")?.or(found.cached);
+        let written = tokens("cacheWriteInputTokenCount")?;
+        let length = uncached + found.cached.unwrap_or(0) + written;
+        prefixes.push(&call(object, found, length), out)
+    })
+}
+
+/// The call that a record reports.
+fn call<'a>(object: &'a RawObject, found: Reported, input_length: u64) -> Call<'a> {
+    let kept = KEPT.iter().filter_map(|&name| Some((name, object.get(name)?.get())));
+    Call {
+        session: SESSIONS.iter().find_map(|name| object.text_at(name)),
+        time: found.time,
+        input_length,
+        output_length: found.output,
+        cached: found.cached,
+        rest: kept.collect(),
+        ..Call::default()
+    }
+}
