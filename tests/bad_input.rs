@@ -102,8 +102,8 @@ const LINES: &[(&str, &str)] = &[
         "0 hash_ids for input_length 512, expected 1 of block size 512",
     ),
     (
-        r#"{"input_length": 513, "hash_ids": [0]}"#,
-        "1 hash_ids for input_length 513, expected 2 of block size 512",
+        r#"{"input_length": 1025, "hash_ids": [0]}"#,
+        "1 hash_ids for input_length 1025, expected 3 of block size 512",
     ),
     (
         r#"{"input_length": 512, "hash_ids": [0, 1]}"#,

@@ -40,6 +40,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("trace-cat --pace -o x.gz", "give one of the two"),
     ("trace-stats analyze --input-file a.jsonl", "here it is: trace-stats a.jsonl"),
     ("trace-hash synthesize --input-file=a --output-file b", "here it is: trace-synth -o b a"),
+    ("trace-stats -c 9 --prompt-length 8k", "name the model's config.json"),
+    ("trace-stats -c 9 --model-config CONFIG --prompt-length 0", "--prompt-length"),
     ("trace-stats --target 0%", "no cache at all"),
     ("trace-stats --target 101%", "is not a share"),
     ("trace-hash --seed 1", "--seed is for the draw of --rate"),

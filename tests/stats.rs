@@ -295,6 +295,34 @@ fn capacities_may_be_given_in_bytes() {
 }
 
 #[test]
+fn a_model_whose_layers_forget_has_a_size_for_prompts_of_a_length() {
+    let folder = scratch();
+    let config = r#"{"model_type": "gpt_oss", "head_dim": 64, "hidden_size": 2880, "num_attention_heads": 64,
+        "num_hidden_layers": 24, "num_key_value_heads": 8, "sliding_window": 128}"#;
+    let config = write(folder.path(), "config.json", config);
+    let args = ["-b", "16", "-c", "1GiB", "--model-config", &config, "-f", "json"];
+    let ran = run("trace-stats", &args, small_trace());
+    assert_eq!(ran.status, Some(2));
+    for part in ["12 of its 24 layers keep only the last 128 tokens", "--prompt-length"] {
+        assert!(ran.stderr.contains(part), "{}", ran.stderr);
+    }
+    let trace = "{\"input_length\": 16, \"hash_ids\": [0]}\n";
+    let ran = run("trace-stats", &[&args[..], &["--prompt-length", "8192"]].concat(), trace);
+    // vLLM reserves 204,472,320 bytes for such a prompt.
+    assert!(ran.stderr.contains("24960 bytes per token in prompts of 8192"), "{}", ran.stderr);
+    assert_eq!(json(ran)["capacity"][0]["capacity_blocks"], (1 << 30) / (24_960 * 16));
+    let args =
+        ["-c", "9GiB", "--model-config", &write(folder.path(), "other.json", r#"{"model_type": "new"}"#)];
+    let ran = run("trace-stats", &args, "");
+    assert_eq!(ran.status, Some(2));
+    assert!(
+        ran.stderr.contains("model_type new") && ran.stderr.contains("--kv-bytes-per-token"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
 fn a_share_as_warm_up_needs_a_file() {
     let ran = run("trace-stats", &["-c", "10", "--warmup", "0.5"], small_trace());
     assert_eq!(ran.status, Some(2));

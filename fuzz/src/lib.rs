@@ -15,7 +15,7 @@ use kvtrace::blocks::{BlockKey, KeyTable, StateHeader};
 use kvtrace::error::{Error, Invalid};
 use kvtrace::io::{Input, InputOptions};
 use kvtrace::record::formats::{Format, Target, TargetWriter};
-use kvtrace::record::kv_size::kv_bytes_per_token;
+use kvtrace::record::kv_size::KvSize;
 use kvtrace::record::line::TraceLine;
 use kvtrace::record::prompt::{Chat, Content, OutputLength, PromptOptions, PromptRecord, Turns};
 use kvtrace::record::time::{Millis, TimeForm, Unit};
@@ -652,7 +652,10 @@ struct Framed {
 }
 
 fn framed(bytes: &[u8], max_line: usize) -> Option<Framed> {
-    let mut input = lines_of(bytes, max_line)?;
+    let mut options = InputOptions::default();
+    (options.max_line, options.skip_invalid, options.documents) = (max_line, true, false);
+    let input = Input::in_memory(bytes.to_vec(), options).map_err(|error| check_message(&error));
+    let mut input = input.ok()?;
     let mut lines = Vec::new();
     loop {
         match input.advance(|_| Ok(())) {
@@ -703,11 +706,15 @@ pub fn input(data: &[u8]) {
 /// A model's `config.json`: the same figure whatever the order of its fields and its white space.
 pub fn config(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    match kv_bytes_per_token(&text, None) {
+    let sizes = |text: &str| -> Result<Vec<_>, Invalid> {
+        let size = KvSize::of(text, None)?;
+        Ok([None, Some(1), Some(5000)].map(|tokens| size.bytes_per_token(tokens).ok()).to_vec())
+    };
+    match sizes(&text) {
         Ok(bytes) => {
-            assert!(bytes > 0);
+            assert!(!bytes.contains(&Some(0)));
             if let Ok(value) = serde_json::from_str::<Value>(&text) {
-                assert_eq!(kv_bytes_per_token(&value.to_string(), None), Ok(bytes));
+                assert_eq!(sizes(&value.to_string()).unwrap(), bytes);
             }
         }
         Err(reason) => check_reason(&reason.message),

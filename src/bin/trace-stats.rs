@@ -3,10 +3,13 @@
 use std::process::ExitCode;
 
 use kvtrace::cli::{self, stats::SPEC};
+use kvtrace::io::Observer;
 
 fn main() -> ExitCode {
     cli::run(&SPEC, |options, console| {
         let (task, style) = options.task()?;
-        kvtrace::stats::run(task, &style, console)
+        kvtrace::stats::run(task, &style, console)?;
+        options.model_note().iter().for_each(|message| console.note(message));
+        Ok(())
     })
 }

@@ -17,6 +17,7 @@ mod help;
 mod man;
 mod manual;
 mod memory;
+mod model;
 mod parse;
 mod spec;
 pub mod stats;

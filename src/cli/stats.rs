@@ -1,23 +1,20 @@
 //! Options of `trace-stats`.
 
-use std::path::{Path, PathBuf};
-
 use super::choice::{Choice, NamedValues};
 use super::common::{Common, CommonOptions, HasCommon};
 use super::memory::default_max_memory;
+use super::model::{KvType, ModelOptions};
 use super::spec::{Group, Opt, Rule, Spec, opt};
 use super::terminal::{columns, known_columns, locale_is_unicode};
 use super::value::Value;
 use crate::blocks::BlockNumber;
 use crate::error::{Error, Result, printable};
 use crate::record::formats::Format as TraceFormat;
-use crate::record::kv_size::kv_bytes_per_token;
 use crate::report::{Canvas, ENOUGH, Format, Style};
 use crate::stats::{
     AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, Load, Mode, Piece, Policy, RequestUse,
     ServerHits, Service, Task, Warmup, WindowSize,
 };
-use crate::tokens::find_model;
 
 /// The most requests that run at a time in an open loop: vLLM's `max_num_seqs` unless it is told otherwise.
 const OPEN_LOOP_CONCURRENCY: u64 = 256;
@@ -46,9 +43,8 @@ pub struct Options {
     check: Check,
     servers: Vec<ServerHits>,
     kv_bytes_per_token: Option<u64>,
-    /// The configuration of a model, which says the same, or the model's name.
-    model_config: Option<PathBuf>,
-    kv_dtype: Option<KvType>,
+    /// A model whose configuration says the same.
+    model: ModelOptions,
     by: Option<String>,
     approx: Option<usize>,
     top: usize,
@@ -91,26 +87,6 @@ impl Choice for Format {
         ("prometheus", Self::Prometheus),
         ("html", Self::Html),
         ("svg", Self::Svg),
-    ];
-}
-
-/// The type of the numbers in a KV cache, by the names that vLLM gives them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct KvType {
-    /// Bytes of a number; those of the model if it has no own.
-    bytes: Option<u64>,
-}
-
-impl Choice for KvType {
-    const NAMES: NamedValues<Self> = &[
-        ("auto", Self { bytes: None }),
-        ("fp8", Self { bytes: Some(1) }),
-        ("fp8_e4m3", Self { bytes: Some(1) }),
-        ("fp8_e5m2", Self { bytes: Some(1) }),
-        ("int8", Self { bytes: Some(1) }),
-        ("bfloat16", Self { bytes: Some(2) }),
-        ("float16", Self { bytes: Some(2) }),
-        ("float32", Self { bytes: Some(4) }),
     ];
 }
 
@@ -294,11 +270,13 @@ const CACHES: &[Opt<Options>] = &[
     opt("kv-bytes-per-token")
         .not_with(ONE_RUN)
         .value(|o, v| v.positive_size().map(|bytes| o.kv_bytes_per_token = Some(bytes))),
-    opt("model-config")
-        .daily()
+    opt("model-config").daily().not_with(ONE_RUN).file(|o, v| v.file().map(|path| o.model.path = Some(path))),
+    opt("kv-dtype")
         .not_with(ONE_RUN)
-        .file(|o, v| v.file().map(|path| o.model_config = Some(path))),
-    opt("kv-dtype").not_with(ONE_RUN).choice::<_, KvType>(|o, v| v.pick().map(|it| o.kv_dtype = Some(it))),
+        .choice::<_, KvType>(|o, v| v.pick().map(|it| o.model.kv_dtype = Some(it))),
+    opt("prompt-length")
+        .not_with(ONE_RUN)
+        .value(|o, v| v.positive().map(|tokens| o.model.prompt_length = Some(tokens))),
 ];
 
 const STREAMS: &[Opt<Options>] = &[
@@ -327,12 +305,16 @@ const RULES: &[Rule<Options>] = &[
         "--merge would be wrong without a line of a piece: it goes without --skip-invalid",
     ),
     (
-        |o| o.kv_bytes_per_token.is_some() && o.model_config.is_some(),
+        |o| o.kv_bytes_per_token.is_some() && o.model.path.is_some(),
         "--kv-bytes-per-token and --model-config say the same: give one of the two",
     ),
     (
-        |o| o.kv_dtype.is_some() && o.model_config.is_none(),
+        |o| o.model.kv_dtype.is_some() && o.model.path.is_none(),
         "--kv-dtype is that of the cache of --model-config: name the model's config.json",
+    ),
+    (
+        |o| o.model.prompt_length.is_some() && o.model.path.is_none(),
+        "--prompt-length is that of the prompts in the cache of --model-config: name the model's config.json",
     ),
     (
         |o| o.has_kv_bytes() && !o.has_caches() && !o.has_picture() && !o.has_answer(),
@@ -487,15 +469,17 @@ impl Options {
 
     /// Whether it is known how many bytes of KV cache a token takes.
     fn has_kv_bytes(&self) -> bool {
-        self.kv_bytes_per_token.is_some() || self.model_config.is_some()
+        self.kv_bytes_per_token.is_some() || self.model.path.is_some()
     }
 
     /// Bytes of KV cache per token, if they are known. Reads the configuration of the model.
     fn kv_bytes(&self) -> Result<Option<u64>> {
-        let Some(path) = &self.model_config else { return Ok(self.kv_bytes_per_token) };
-        let dtype = self.kv_dtype.and_then(|dtype| dtype.bytes);
-        let bytes = model_kv_bytes(path, dtype);
-        bytes.map(Some).map_err(|message| Error::Usage(format!("--model-config: {message}")))
+        Ok(self.kv_bytes_per_token.or(self.model.kv_bytes()?))
+    }
+
+    /// What is worth knowing of the model, after the run.
+    pub fn model_note(&self) -> Option<String> {
+        self.model.note()
     }
 
     /// Whether finite or expiring caches are asked for.
@@ -728,15 +712,4 @@ fn scrape(value: &Value) -> Result<Vec<ServerHits>, String> {
     let name = path.display();
     let text = std::fs::read_to_string(&path).map_err(|e| format!("{name}: {e}"))?;
     ServerHits::of_scrape(&text).map_err(|message| format!("{name}: {message}"))
-}
-
-fn model_kv_bytes(path: &Path, dtype: Option<u64>) -> Result<u64, String> {
-    const FILE: &str = "config.json";
-    let cached = if path.exists() { None } else { path.to_str().and_then(|name| find_model(name, FILE)) };
-    let folder = cached.transpose().map_err(|error| error.to_string())?;
-    let folder = folder.as_deref().unwrap_or(path);
-    let file = if folder.is_dir() { folder.join(FILE) } else { folder.to_owned() };
-    let name = file.display();
-    let text = std::fs::read_to_string(&file).map_err(|e| format!("{name}: {e}"))?;
-    kv_bytes_per_token(&text, dtype).map_err(|message| format!("{name}: {message}"))
 }

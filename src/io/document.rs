@@ -6,6 +6,9 @@
 
 use memchr::memchr2;
 
+/// What may stand before a text in UTF-8.
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Finds the records of a document, wherever its text is cut.
 pub(super) struct Document {
     /// The line that has been reached, and the one in which the record began.
@@ -38,7 +41,7 @@ pub(super) enum Beginning {
 impl Beginning {
     /// How `text` begins.
     pub(super) fn of(text: &[u8]) -> Self {
-        let text = text.trim_ascii_start();
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text).trim_ascii_start();
         let is_document = match text.first() {
             Some(b'[') => match text[1..].trim_ascii_start().first() {
                 None => return Self::Unknown,

@@ -7,7 +7,7 @@ use std::ops::Range;
 use memchr::memchr;
 
 use crate::error::Result;
-use crate::io::document::{Beginning, Document};
+use crate::io::document::{BYTE_ORDER_MARK, Beginning, Document};
 use crate::io::source::{READ_SIZE, Source};
 
 /// What [`Lines::next_range`] found.
@@ -78,11 +78,13 @@ impl Lines {
     /// The next complete line that is already in the buffer.
     pub(super) fn next_range(&mut self) -> Framed {
         if self.first && matches!(self.framing, Framing::LinesOrRecords) {
-            self.skip_byte_order_mark();
             match Beginning::of(&self.buffer[self.start..self.end]) {
                 Beginning::Document(document) => {
                     self.framing = Framing::Records(document);
                     self.scanned = self.start;
+                    if self.buffer[self.start..self.end].starts_with(BYTE_ORDER_MARK) {
+                        self.scanned += BYTE_ORDER_MARK.len();
+                    }
                 }
                 Beginning::Unknown if !self.at_end => return Framed::Empty,
                 Beginning::Unknown | Beginning::Lines => {}
@@ -109,13 +111,6 @@ impl Lines {
             return self.take(self.end, self.end);
         }
         Framed::End
-    }
-
-    fn skip_byte_order_mark(&mut self) {
-        if self.buffer[self.start..self.end].starts_with(b"\xef\xbb\xbf") {
-            self.start += 3;
-            self.scanned = self.scanned.max(self.start);
-        }
     }
 
     /// The next record of a document.
@@ -152,7 +147,7 @@ impl Lines {
             self.first = false;
             return Framed::TooLong;
         }
-        if std::mem::take(&mut self.first) && self.buffer[line.clone()].starts_with(b"\xef\xbb\xbf") {
+        if std::mem::take(&mut self.first) && self.buffer[line.clone()].starts_with(BYTE_ORDER_MARK) {
             line.start += 3;
         }
         if self.buffer[line.clone()].ends_with(b"\r") {

@@ -32,6 +32,7 @@ pub struct Learner {
     has_time: bool,
     order: TimeOrder,
     numbers: Vec<BlockNumber>,
+    with_answers: u64,
 }
 
 impl Learner {
@@ -43,6 +44,11 @@ impl Learner {
     /// How many of them have no list of ids: they are taken for prompts that share nothing.
     pub fn without_ids(&self) -> u64 {
         self.forest.without_ids
+    }
+
+    /// How many of them have the ids of their answers, which are not learnt.
+    pub fn with_answers(&self) -> u64 {
+        self.with_answers
     }
 
     /// Whether they came in the order of their times.
@@ -85,6 +91,7 @@ impl Learner {
         let first_new = self.parents.len() as u32;
         let mut request =
             LearntRequest { parent: ROOT, known: 0, new: blocks, first_new, tail: tail as u32, output };
+        self.with_answers += u64::from(record.has_output_ids);
         match record.ids() {
             Some(ids) => self.walk(ids, block_size, &mut request)?,
             None => self.forest.without_ids += 1,

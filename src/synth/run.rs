@@ -164,6 +164,10 @@ fn learn(
             "{without} of {all} requests have no hash_ids: taken for prompts that share nothing"
         ));
     }
+    if learner.with_answers() > 0 {
+        let with = learner.with_answers();
+        observer.note(&format!("the output_hash_ids of {with} of {all} requests are not learnt"));
+    }
     if let Some(late) = learner.order().note() {
         observer.note(&format!("{late}: taken to arrive with it (see trace-cat `sort`)"));
     }

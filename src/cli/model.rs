@@ -1,0 +1,76 @@
+//! The model whose cache is meant: its `config.json`, as the user names it.
+
+use std::cell::OnceCell;
+use std::path::{Path, PathBuf};
+
+use super::choice::{Choice, NamedValues};
+use crate::error::{Error, Result};
+use crate::record::kv_size::KvSize;
+use crate::tokens::find_model;
+
+/// The type of the numbers in a KV cache, by the names that vLLM gives them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct KvType {
+    /// Bytes of a number; those of the model if it has no own.
+    bytes: Option<u64>,
+}
+
+impl Choice for KvType {
+    const NAMES: NamedValues<Self> = &[
+        ("auto", Self { bytes: None }),
+        ("fp8", Self { bytes: Some(1) }),
+        ("fp8_e4m3", Self { bytes: Some(1) }),
+        ("fp8_e5m2", Self { bytes: Some(1) }),
+        ("int8", Self { bytes: Some(1) }),
+        ("bfloat16", Self { bytes: Some(2) }),
+        ("float16", Self { bytes: Some(2) }),
+        ("float32", Self { bytes: Some(4) }),
+    ];
+}
+
+/// What the user says of a model.
+#[derive(Default)]
+pub(super) struct ModelOptions {
+    /// Its `config.json`, its folder, or its name in the cache of Hugging Face.
+    pub path: Option<PathBuf>,
+    /// The type of the numbers in its cache, if the engine is told another one than the model's.
+    pub kv_dtype: Option<KvType>,
+    /// Tokens of a prompt.
+    pub prompt_length: Option<u64>,
+    size: OnceCell<KvSize>,
+}
+
+impl ModelOptions {
+    /// Bytes of KV cache per token, if a model is named. Reads its configuration.
+    pub(super) fn kv_bytes(&self) -> Result<Option<u64>> {
+        let Some(path) = &self.path else { return Ok(None) };
+        let usage = |message: String| Error::Usage(format!("--model-config: {message}"));
+        let size = self.read(path).map_err(usage)?;
+        let bytes = size.bytes_per_token(self.prompt_length);
+        let bytes = bytes.map_err(|invalid| usage(format!("{}: {invalid}", path.display())))?;
+        self.size.get_or_init(|| size);
+        Ok(Some(bytes))
+    }
+
+    /// What is worth knowing of the cache of a model whose layers are not all alike, once it has been read.
+    pub(super) fn note(&self) -> Option<String> {
+        let (size, tokens) = (self.size.get()?, self.prompt_length?);
+        let bytes = size.bytes_per_token(Some(tokens)).ok().filter(|_| !size.is_constant())?;
+        let unit = size.hit_unit().map_or_else(String::new, |unit| {
+            format!("; vLLM finds cached prefixes of this model in multiples of {unit} tokens")
+        });
+        Some(format!("--model-config: {bytes} bytes per token in prompts of {tokens}{unit}"))
+    }
+
+    fn read(&self, path: &Path) -> Result<KvSize, String> {
+        const FILE: &str = "config.json";
+        let cached = if path.exists() { None } else { path.to_str().and_then(|name| find_model(name, FILE)) };
+        let folder = cached.transpose().map_err(|error| error.to_string())?;
+        let folder = folder.as_deref().unwrap_or(path);
+        let file = if folder.is_dir() { folder.join(FILE) } else { folder.to_owned() };
+        let name = file.display();
+        let text = std::fs::read_to_string(&file).map_err(|e| format!("{name}: {e}"))?;
+        let number = self.kv_dtype.and_then(|dtype| dtype.bytes);
+        KvSize::of(&text, number).map_err(|message| format!("{name}: {message}"))
+    }
+}
