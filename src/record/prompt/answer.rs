@@ -124,8 +124,8 @@ fn at<'a>(scope: &Scope<'a>, response: Option<&RawObject<'a>>, path: &str) -> Op
 
 /// Whether a stop token was generated, as far as the record says.
 fn stopped(scope: &Scope<'_>, response: Option<&RawObject<'_>>) -> bool {
-    let by_text = |path: &&str| at(scope, response, path).is_some_and(|value| is_string(value.json()));
-    if STOPPED_AT.iter().any(|path| by_text(&path)) {
+    let by_text = |path: &str| at(scope, response, path).is_some_and(|value| is_string(value.json()));
+    if STOPPED_AT.iter().any(|path| by_text(path)) {
         return false;
     }
     let reason = |value: Json<'_>| -> Option<String> {

@@ -39,8 +39,8 @@ impl Template {
     }
 
     fn form_of_mark(&self) -> Option<AnswerForm> {
-        let answer =
-            format!(r#"{{"role": "assistant", "content": "{}"}}"#, " \\n ".to_owned() + MARK + " \\n ");
+        let blanks = BLANKS.replace('\n', "\\n");
+        let answer = format!(r#"{{"role": "assistant", "content": "{blanks}{MARK}{blanks}"}}"#);
         let question = Message::new("user", r#"{"role": "user", "content": "question"}"#);
         let messages = vec![question, Message::new("assistant", &answer)];
         let chat = Chat { messages, ..Chat::default() };
