@@ -143,3 +143,15 @@ proptest! {
         prop_assert_eq!(run_in(folder.path(), "trace-cat", &args, "").ok(), at(expected));
     }
 }
+
+#[test]
+fn delays_follow_the_unit_of_times() {
+    let trace = "{\"timestamp\": 5, \"input_length\": 1, \"hash_ids\": [0]}\n\
+                 {\"timestamp\": 7, \"delay\": 1.5, \"input_length\": 1, \"hash_ids\": [1]}\n\
+                 {\"timestamp\": 9, \"delay_ms\": 1.5, \"input_length\": 1, \"hash_ids\": [2]}\n";
+    let converted = run("trace-cat", &["-q", "--timestamp-unit=s"], trace).ok();
+    let expected = "{\"timestamp\": 0, \"input_length\": 1, \"hash_ids\": [0]}\n\
+                    {\"timestamp\": 2000, \"delay\": 1500, \"input_length\": 1, \"hash_ids\": [1]}\n\
+                    {\"timestamp\": 4000, \"delay_ms\": 1.5, \"input_length\": 1, \"hash_ids\": [2]}\n";
+    assert_eq!(converted, expected);
+}

@@ -119,9 +119,14 @@ impl Retimer {
         self.span(time)
     }
 
-    /// Whether spans of time become longer or shorter.
-    pub(super) fn scales(&self) -> bool {
-        self.change.speedup != 1.0
+    /// Whether spans of time are written otherwise than they are read.
+    pub(super) fn changes_delays(&self) -> bool {
+        self.change.speedup != 1.0 || self.change.unit != Unit::Milliseconds
+    }
+
+    /// What the times of records count.
+    pub(super) fn unit(&self) -> Unit {
+        self.change.unit
     }
 
     /// A span of time as it is written.

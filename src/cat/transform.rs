@@ -387,15 +387,16 @@ impl Transformer {
         if memmem::find(line, b"\"delay").is_none() {
             return Ok(None);
         }
-        let Some(span) = DELAYS.iter().find_map(|name| general::field_span(line, name)) else {
-            return Ok(None);
-        };
+        let found = DELAYS.iter().find_map(|&name| Some((name, general::field_span(line, name)?)));
+        let Some((name, span)) = found else { return Ok(None) };
+        // The name of the other one says what it counts.
+        let unit = if name == "delay" { self.retimer.unit() } else { Unit::Milliseconds };
         let text = std::str::from_utf8(&line[span.clone()]).unwrap_or_default();
         if text == "null" {
             return Ok(None);
         }
-        let wrong = || Invalid::value(format!("delay: expected a number of milliseconds, found {text}"));
-        let delay = Millis::parse(text, Unit::Milliseconds).ok_or_else(wrong)?;
+        let wrong = || Invalid::value(format!("{name}: expected a number, found {text}"));
+        let delay = Millis::parse(text, unit).ok_or_else(wrong)?;
         Ok(Some((span, self.retimer.span(delay)?)))
     }
 
@@ -409,7 +410,7 @@ impl Transformer {
         block_size: u64,
         out: &mut Vec<u8>,
     ) -> Result<(), Invalid> {
-        let delay = if self.retimer.scales() { self.delay(line)? } else { None };
+        let delay = if self.retimer.changes_delays() { self.delay(line)? } else { None };
         let Self { edits, new_ids, new_output_ids, .. } = self;
         if let Some((place, delay)) = delay {
             edits.replace(&place, |text| delay.write(Unit::Milliseconds, text));
