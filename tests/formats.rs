@@ -259,6 +259,22 @@ fn increments_are_found_out_and_become_whole_prompts() {
 }
 
 #[test]
+fn rows_that_may_hold_only_what_is_new_are_told() {
+    let row = |start: &str, length: u64, ids: &str| {
+        format!("{{\"session_id\": \"s\", {start}, \"input_length\": {length}, \"hash_ids\": {ids}}}\n")
+    };
+    let grows = row("\"timestamp\": 0", 600, "[0, 1]") + &row("\"delay\": 1", 700, "[2, 3]");
+    let ran = run("trace-cat", &[], &grows);
+    assert!(ran.stderr.contains("give --from-format aiperf"), "{}", ran.stderr);
+    assert_eq!(ran.ok(), grows);
+    // A row of less than a block may be in the first block of the whole prompt that follows.
+    let short = row("\"timestamp\": 0", 300, "[0]") + &row("\"delay\": 1", 700, "[2, 3]");
+    assert_eq!(run("trace-cat", &[], &short).stderr, "");
+    let goes_on = row("\"timestamp\": 0", 600, "[0, 1]") + &row("\"delay\": 1", 700, "[0, 2]");
+    assert_eq!(run("trace-cat", &[], &goes_on).stderr, "");
+}
+
+#[test]
 fn delays_survive_and_follow_the_pace() {
     let sample = include_str!("samples/aiperf.jsonl");
     let args = ["-f", "aiperf", "--turns", "incremental", "-t", "aiperf"];

@@ -31,6 +31,8 @@ pub struct TraceReader {
     decoded: DecodedLines,
     /// Looks for rows that hold only what is new, as long as the file may have some.
     watch: Option<Box<Increments>>,
+    /// The first file with rows that were taken for whole prompts and may be none.
+    doubtful: Option<String>,
     /// Whether times of a clock are counted from the first.
     from_zero: bool,
     /// Memory for what is known of sessions.
@@ -63,6 +65,7 @@ impl TraceReader {
             decoder: None,
             decoded: DecodedLines::default(),
             watch: None,
+            doubtful: None,
             from_zero: false,
             session_memory: usize::MAX,
             found: Vec::new(),
@@ -184,7 +187,12 @@ impl TraceReader {
         let rows = watch.look(self.input.line(), &self.record, self.block_size());
         self.valid -= u64::from(!matches!(rows, Ok(Rows::Unclear | Rows::Whole)));
         match rows? {
-            Rows::Unclear => self.watch = Some(watch),
+            Rows::Unclear => {
+                if watch.is_doubtful() && self.doubtful.is_none() {
+                    self.doubtful = Some(self.input.place().0.to_owned());
+                }
+                self.watch = Some(watch);
+            }
             Rows::Whole => {}
             Rows::Increments => {
                 self.format = Format::Aiperf.spec();
@@ -384,7 +392,13 @@ impl TraceReader {
             let what = spec.remark.map(|remark| format!(": {remark}")).unwrap_or_default();
             format!("{file}: read as {} (see `from_format`){what}", spec.name)
         };
-        self.found.iter().map(remark).collect()
+        let doubt = self.doubtful.iter().map(|file| {
+            format!(
+                "{file}: rows with a delay do not begin as the row before them in their session, and were taken \
+                 for whole prompts: if they hold only what is new, give `from_format` aiperf"
+            )
+        });
+        self.found.iter().map(remark).chain(doubt).collect()
     }
 
     /// What to say at the end about skipped records.

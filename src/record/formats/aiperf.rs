@@ -45,6 +45,8 @@ pub(in crate::record) struct Increments {
     last: HashMap<Session, (u64, Option<u64>), RandomState>,
     /// Whether a row has been handed on that could be either.
     is_late: bool,
+    /// Whether one of these follows at least a whole block and begins with another one.
+    is_doubtful: bool,
     edits: LineEdits,
     record: Record,
 }
@@ -62,6 +64,7 @@ impl Increments {
             block_size: BlockSize::new(file.block_size),
             last: HashMap::default(),
             is_late: false,
+            is_doubtful: false,
             edits: LineEdits::default(),
             record: Record::default(),
         }
@@ -95,6 +98,7 @@ impl Increments {
         }
         if record.input_length >= length {
             self.is_late = true;
+            self.is_doubtful |= first.is_some() && first_before.is_some() && length >= block_size;
             return Ok(Rows::Unclear);
         }
         if self.is_late {
@@ -104,6 +108,11 @@ impl Increments {
             ));
         }
         Ok(Rows::Increments)
+    }
+
+    /// Whether a row was taken for a whole prompt although it does not begin as the one before it.
+    pub(in crate::record) fn is_doubtful(&self) -> bool {
+        self.is_doubtful
     }
 
     /// Goes on as a decoder.
