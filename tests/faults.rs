@@ -190,7 +190,7 @@ fn a_full_file_system_is_an_error() {
          fails trace-cat -o out {trace}
          fails trace-synth -o out {trace}
          fails trace-synth -n 0 --save-model model -n 0 {trace}
-         fails trace-stats -o out -w 10 {trace}
+         fails trace-stats -o out -w 10req {trace}
          fails trace-hash -o out {prompts}
          fails trace-hash -b 1 -o /dev/null --state state {prompts}
          fails trace-cat -o /dev/null --sort --temp-dir . --max-memory 1k {trace}

@@ -115,7 +115,7 @@ fn a_window_and_a_report_replace_the_one_before() {
     assert_eq!(found["kvtrace_window_start_timestamp_seconds"], 40.0);
     assert_eq!((found["kvtrace_window_requests"], found["kvtrace_requests"]), (10.0, 50.0));
     assert!(found.contains_key("kvtrace_cache_token_hit_rate{kind=\"capacity\",cache=\"lru:5\"}"));
-    for every in ["7", "25"] {
+    for every in ["7req", "25req"] {
         run_in(path, "trace-stats", &["--every", every, "-o", "k.prom", "trace.jsonl"], "").ok();
         assert_eq!(read()["kvtrace_requests"], 50.0);
     }

@@ -39,7 +39,10 @@ impl Row {
         let pick = |bit, a: &str, b: &str| if on(bit) { a.to_owned() } else { b.to_owned() };
         let space = [" ", "", "\t", "  "][style as usize >> 8 & 3];
         let point = if on(7) { ".0" } else { "" };
-        let mut fields = vec![(pick(0, "input_tokens", "input_length"), format!("{}{point}", self.input))];
+        // Alone, the other name is that of a figure.
+        let is_record = self.time.is_some() || self.ids.is_some();
+        let input = if is_record { pick(0, "input_tokens", "input_length") } else { "input_length".into() };
+        let mut fields = vec![(input, format!("{}{point}", self.input))];
         fields
             .extend(self.output.map(|n| (pick(1, "output_tokens", "output_length"), format!("{n}{point}"))));
         fields.extend(self.time.map(|t| (pick(2, "created_time", "timestamp"), format!("{t}{point}"))));

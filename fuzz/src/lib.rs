@@ -240,7 +240,8 @@ pub fn formats(data: &[u8]) {
         row.time = *time;
         row.input_length = *input_length;
         row.output_length = *output_length;
-        row.ids = Some(ids.into());
+        // Rows do not tell an empty list from none.
+        row.ids = (!ids.is_empty()).then(|| ids.into());
         row.block_size = Some(block_size);
         writer.write(&row, b"{}", &mut table).unwrap();
     }

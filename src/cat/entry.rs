@@ -2,7 +2,7 @@
 
 use crate::cat::ids::Group;
 use crate::error::{Invalid, InvalidKind, Result};
-use crate::record::{Record, TraceReader, general};
+use crate::record::{Record, TraceReader};
 
 /// A record with its line and what is known of its file.
 pub(super) struct SourceRecord<'a> {
@@ -26,7 +26,7 @@ impl<'a> SourceRecord<'a> {
     /// Whether known fields have names other than those that are written.
     #[inline]
     pub(super) fn has_synonyms(&self) -> bool {
-        general::may_have_synonyms(self.line, self.record)
+        self.record.has_synonyms
     }
 
     /// The current record of a reader.

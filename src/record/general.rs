@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use memchr::memmem;
-
 use crate::error::{Invalid, InvalidKind};
 use crate::record::json::{RawObject, cut, expected, implausible, text_of, whole_tokens};
 use crate::record::raw::Json;
@@ -80,6 +78,8 @@ pub fn parse(line: &[u8], record: &mut Record) -> Result<(), Invalid> {
     let length = |name, raw: Option<Json<'_>>| raw.map(|v| whole_tokens(name, v.get())).transpose();
     record.cached_tokens = length("cached_tokens", cached)?;
     record.recorded_input_length = length("recorded_input_length", recorded)?;
+    record.has_synonyms =
+        object.fields().any(|(name, _)| NAMES.iter().any(|names| names[1..].contains(&name)));
     record.has_ids = ids.is_some();
     if let Some(ids) = ids {
         hash_ids("hash_ids", ids.get(), &mut record.hash_ids)?;
@@ -148,19 +148,9 @@ fn no_length(object: &RawObject) -> String {
     }
 }
 
-/// Whether some of the names that only stand for others occur in a line that has been read into `record`.
-#[inline]
-pub(crate) fn may_have_synonyms(line: &[u8], record: &Record) -> bool {
-    // Ids are most of a line, and no place for names.
-    let Range { start, end } = record.ids_span;
-    [&line[..start], &line[end..]].into_iter().any(|part| {
-        memmem::find(part, b"put_tokens\"").is_some() || memmem::find(part, b"created_time\"").is_some()
-    })
-}
-
 /// The names in a line, read into `record`, that only stand for others: where each one is, and the other.
 pub(crate) fn synonyms(line: &[u8], record: &Record) -> Vec<(Range<usize>, &'static str)> {
-    if !may_have_synonyms(line, record) {
+    if !record.has_synonyms {
         return Vec::new();
     }
     let Ok(object) = RawObject::parse(line) else { return Vec::new() };

@@ -38,9 +38,9 @@ static KEYS: [(&[u8], u16); 15] = [
     (b"hash_ids\"", IDS),
     (b"output_hash_ids\"", OUTPUT_IDS),
     (b"block_size\"", BLOCK),
-    (b"input_tokens\"", INPUT | SYNONYM),
-    (b"output_tokens\"", OUTPUT),
-    (b"created_time\"", TIME),
+    (b"input_tokens\"", INPUT | SYNONYM | OTHER),
+    (b"output_tokens\"", OUTPUT | OTHER),
+    (b"created_time\"", TIME | OTHER),
     (b"cached_tokens\"", CACHED),
     (b"recorded_input_length\"", RECORDED),
     (b"delay\"", DELAY),
@@ -66,6 +66,8 @@ const RECORDED: u16 = 64;
 const OUTPUT_IDS: u16 = 128;
 /// A length by a name that others use too: only with ids or a time is it that of a record.
 const SYNONYM: u16 = 256;
+/// Not the name that is written.
+const OTHER: u16 = 2048;
 const DELAY: u16 = 512;
 /// Without a block size, which converted lines have, the line is left to the general path.
 const FOREIGN: u16 = 1024;
@@ -110,7 +112,7 @@ impl<'a> Scanner<'a> {
             self.spaces();
             self.pass(b'"')?;
             let field = self.key()?;
-            if seen & field != 0 {
+            if seen & field & !OTHER != 0 {
                 return None;
             }
             seen |= field;
@@ -118,8 +120,8 @@ impl<'a> Scanner<'a> {
             self.pass(b':')?;
             self.spaces();
             let start = self.at;
-            match field {
-                field if field & INPUT != 0 => {
+            match field & !(SYNONYM | OTHER) {
+                INPUT => {
                     record.input_length = self.length()?;
                     record.input_span = start..self.at;
                 }
@@ -154,6 +156,7 @@ impl<'a> Scanner<'a> {
             }
         }
         self.spaces();
+        record.has_synonyms = seen & OTHER != 0;
         let is_record = seen & SYNONYM == 0 || seen & (IDS | TIME) != 0;
         // A row with a delay in place of a time may hold only a part of its prompt.
         let is_plain = seen & (DELAY | TIME) != DELAY && seen & (FOREIGN | BLOCK) != FOREIGN;
