@@ -2,22 +2,20 @@
 
 use super::choice::{Choice, NamedValues};
 use super::common::{Common, CommonOptions, HasCommon};
+use super::load::{LoadOptions, service};
 use super::memory::default_max_memory;
 use super::model::{KvType, ModelOptions};
+use super::quantities::{capacity, percentile, piece, sample_size, scrape, share, warmup, window};
 use super::spec::{Group, Opt, Rule, Spec, opt};
 use super::terminal::{columns, known_columns, locale_is_unicode};
 use super::value::Value;
-use crate::blocks::BlockNumber;
 use crate::error::{Error, Result, printable};
 use crate::record::formats::Format as TraceFormat;
 use crate::report::{Canvas, ENOUGH, Format, Style};
 use crate::stats::{
-    AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, Load, Mode, Piece, Policy, RequestUse,
-    ServerHits, Service, Task, Warmup, WindowSize,
+    AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, Mode, Piece, Policy, RequestUse, ServerHits,
+    Task, Warmup, WindowSize,
 };
-
-/// The most requests that run at a time in an open loop: vLLM's `max_num_seqs` unless it is told otherwise.
-const OPEN_LOOP_CONCURRENCY: u64 = 256;
 
 /// What the user has typed.
 #[derive(Default)]
@@ -127,16 +125,6 @@ enum Check {
     #[default]
     None,
     Hits,
-}
-
-/// How requests come to engines, as typed.
-#[derive(Default)]
-struct LoadOptions {
-    concurrency: Option<u64>,
-    step_tokens: Option<u64>,
-    service: Option<Service>,
-    sessions: bool,
-    async_scheduling: bool,
 }
 
 /// Options that choose another mode, with which an option does not go, and why.
@@ -406,35 +394,6 @@ const RULES: &[Rule<Options>] = &[
     ),
 ];
 
-impl LoadOptions {
-    /// Whether anything is said.
-    fn is_given(&self) -> bool {
-        self.concurrency.is_some() || self.service.is_some() || self.has_details()
-    }
-
-    fn has_details(&self) -> bool {
-        self.step_tokens.is_some() || self.sessions || self.async_scheduling
-    }
-
-    /// Whether it is not said that requests are served together, which the rest is about.
-    fn is_pointless(&self) -> bool {
-        self.has_details() && self.concurrency.is_none() && self.service.is_none()
-    }
-
-    /// The same with what holds where nothing is said. In an open loop the number that run is limited as
-    /// vLLM does by default.
-    fn load(&self) -> Load {
-        let mut load = Load::default();
-        let most = if self.service.is_some() { OPEN_LOOP_CONCURRENCY } else { load.concurrency };
-        load.concurrency = self.concurrency.unwrap_or(most);
-        load.step_tokens = self.step_tokens.unwrap_or(load.step_tokens);
-        load.service = self.service;
-        load.sessions = self.sessions;
-        load.async_scheduling = self.async_scheduling;
-        load
-    }
-}
-
 impl Options {
     /// How the report is to be written, by --format or else by the end of the output's name.
     fn chosen_format(&self) -> Option<Format> {
@@ -622,98 +581,4 @@ impl Options {
             }
         }
     }
-}
-
-fn percentile(value: &Value) -> Result<f64, String> {
-    let p = value.number()?;
-    let is_valid = (0.0..=100.0).contains(&p);
-    is_valid.then_some(p).ok_or(format!("{p} is not between 0 and 100"))
-}
-
-fn capacity(value: &Value) -> Result<Capacity, String> {
-    let text = value.text()?;
-    if let Some(tokens) = ["tokens", "token", "tok"].iter().find_map(|unit| text.strip_suffix(unit)) {
-        return Value::new(tokens.trim_end()).positive().map(Capacity::Tokens);
-    }
-    let number = value.positive_size()?;
-    if text.ends_with('B') {
-        return Ok(Capacity::Bytes(number));
-    }
-    if number > u64::from(BlockNumber::MAX) {
-        return Err(format!(
-            "{text} is more blocks than there can be; bytes have a B at the end, as in {text}B, and tokens tok"
-        ));
-    }
-    Ok(Capacity::Blocks(number))
-}
-
-/// A share of hits for which there is a smallest cache.
-fn share(value: &Value) -> Result<f64, String> {
-    let share = value.share()?;
-    if share == 0.0 {
-        return Err(format!("'{}': no cache at all serves nothing; expected more", value.text()?));
-    }
-    Ok(share)
-}
-
-/// `60s` or `5m`: a span of trace time; `10000req` or `10kreq`: a number of requests.
-fn window(value: &Value) -> Result<WindowSize, String> {
-    let text = value.text()?;
-    if text.ends_with(['s', 'm', 'h', 'd']) {
-        let length = value.duration_ms()?;
-        let none = || "a window of no time; expected such as 60s".to_owned();
-        return (length > 0).then_some(WindowSize::Time(length)).ok_or_else(none);
-    }
-    if !text.ends_with("req") && value.positive().is_ok() {
-        return Err(format!("'{text}' has no unit; expected such as {text}s of trace time or {text}req"));
-    }
-    value.requests().map(WindowSize::Requests)
-}
-
-/// `3/100`: the third of a hundred pieces.
-fn piece(value: &Value) -> Result<Piece, String> {
-    let text = value.text()?;
-    let pair = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
-    pair.filter(|&(i, n)| 0 < i && i <= n).ok_or(format!("'{text}' is not a piece; expected such as 3/100"))
-}
-
-/// `prefill=10000,decode=50`: tokens per second.
-fn service(value: &Value) -> Result<Service, String> {
-    let text = value.text()?;
-    let wrong = || format!("'{text}' is not a speed; expected such as prefill=10000,decode=50");
-    let rate = |name: &str| {
-        let mut parts = text.split(',').filter_map(|part| part.split_once('='));
-        let (_, rate) = parts.find(|(of, _)| *of == name).ok_or_else(wrong)?;
-        let rate = Value::new(rate).number()?;
-        // Slower than a token in a day, or faster than one in a nanosecond, is a slip of the pen.
-        (1e-5..=1e9).contains(&rate).then_some(rate).ok_or_else(wrong)
-    };
-    if text.split(',').count() != 2 {
-        return Err(wrong());
-    }
-    Ok(Service { prefill: rate("prefill")?, decode: rate("decode")? })
-}
-
-fn warmup(value: &Value) -> Result<Warmup, String> {
-    let number = value.number().unwrap_or(1.0);
-    if value.text()?.contains('.') && (0.0..1.0).contains(&number) {
-        return Ok(Warmup::Fraction(number));
-    }
-    value.count().map(Warmup::Requests)
-}
-
-fn sample_size(value: &Value) -> Result<usize, String> {
-    let size = value.count()?;
-    if size < 100 {
-        return Err(format!("a sample of {size} blocks is too small; expected 100 or more"));
-    }
-    Ok(usize::try_from(size).unwrap_or(usize::MAX))
-}
-
-/// The counters of a server in a file.
-fn scrape(value: &Value) -> Result<Vec<ServerHits>, String> {
-    let path = value.file()?;
-    let name = path.display();
-    let text = std::fs::read_to_string(&path).map_err(|e| format!("{name}: {e}"))?;
-    ServerHits::of_scrape(&text).map_err(|message| format!("{name}: {message}"))
 }

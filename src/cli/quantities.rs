@@ -1,0 +1,82 @@
+//! Values of the options of `trace-stats` that are more than a number.
+
+use super::value::Value;
+use crate::blocks::BlockNumber;
+use crate::stats::{Capacity, Piece, ServerHits, Warmup, WindowSize};
+
+pub(super) fn percentile(value: &Value) -> Result<f64, String> {
+    let p = value.number()?;
+    let is_valid = (0.0..=100.0).contains(&p);
+    is_valid.then_some(p).ok_or(format!("{p} is not between 0 and 100"))
+}
+
+pub(super) fn capacity(value: &Value) -> Result<Capacity, String> {
+    let text = value.text()?;
+    if let Some(tokens) = ["tokens", "token", "tok"].iter().find_map(|unit| text.strip_suffix(unit)) {
+        return Value::new(tokens.trim_end()).positive().map(Capacity::Tokens);
+    }
+    let number = value.positive_size()?;
+    if text.ends_with('B') {
+        return Ok(Capacity::Bytes(number));
+    }
+    if number > u64::from(BlockNumber::MAX) {
+        return Err(format!(
+            "{text} is more blocks than there can be; bytes have a B at the end, as in {text}B, and tokens tok"
+        ));
+    }
+    Ok(Capacity::Blocks(number))
+}
+
+/// A share of hits for which there is a smallest cache.
+pub(super) fn share(value: &Value) -> Result<f64, String> {
+    let share = value.share()?;
+    if share == 0.0 {
+        return Err(format!("'{}': no cache at all serves nothing; expected more", value.text()?));
+    }
+    Ok(share)
+}
+
+/// `60s` or `5m`: a span of trace time; `10000req` or `10kreq`: a number of requests.
+pub(super) fn window(value: &Value) -> Result<WindowSize, String> {
+    let text = value.text()?;
+    if text.ends_with(['s', 'm', 'h', 'd']) {
+        let length = value.duration_ms()?;
+        let none = || "a window of no time; expected such as 60s".to_owned();
+        return (length > 0).then_some(WindowSize::Time(length)).ok_or_else(none);
+    }
+    if !text.ends_with("req") && value.positive().is_ok() {
+        return Err(format!("'{text}' has no unit; expected such as {text}s of trace time or {text}req"));
+    }
+    value.requests().map(WindowSize::Requests)
+}
+
+/// `3/100`: the third of a hundred pieces.
+pub(super) fn piece(value: &Value) -> Result<Piece, String> {
+    let text = value.text()?;
+    let pair = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+    pair.filter(|&(i, n)| 0 < i && i <= n).ok_or(format!("'{text}' is not a piece; expected such as 3/100"))
+}
+
+pub(super) fn warmup(value: &Value) -> Result<Warmup, String> {
+    let number = value.number().unwrap_or(1.0);
+    if value.text()?.contains('.') && (0.0..1.0).contains(&number) {
+        return Ok(Warmup::Fraction(number));
+    }
+    value.count().map(Warmup::Requests)
+}
+
+pub(super) fn sample_size(value: &Value) -> Result<usize, String> {
+    let size = value.count()?;
+    if size < 100 {
+        return Err(format!("a sample of {size} blocks is too small; expected 100 or more"));
+    }
+    Ok(usize::try_from(size).unwrap_or(usize::MAX))
+}
+
+/// The counters of a server in a file.
+pub(super) fn scrape(value: &Value) -> Result<Vec<ServerHits>, String> {
+    let path = value.file()?;
+    let name = path.display();
+    let text = std::fs::read_to_string(&path).map_err(|e| format!("{name}: {e}"))?;
+    ServerHits::of_scrape(&text).map_err(|message| format!("{name}: {message}"))
+}
