@@ -137,6 +137,9 @@ fn by_value(line: &[u8]) -> Option<Record> {
         hash_ids: ids.map_or(Vec::new(), list),
         has_output_ids: output_ids.is_some(),
         output_hash_ids: output_ids.map_or(Vec::new(), list),
+        has_synonyms: ["input_tokens", "output_tokens", "created_time"]
+            .iter()
+            .any(|n| object.contains_key(*n)),
         ..Record::default()
     })
 }

@@ -322,25 +322,7 @@ impl Transformer {
             self.new_output_ids.clear();
             self.lost_answers += 1;
         }
-        let mut size = block_size;
-        if let Some(wanted) = self.reblock {
-            let factor = wanted / block_size;
-            if !wanted.is_multiple_of(block_size) {
-                return Err(Invalid::conflict(format!(
-                    "`reblock` {wanted} is no multiple of the block size {block_size}: blocks cannot be cut"
-                )));
-            }
-            let is_full = (self.new_ids.len() as u64) < new.input_length.div_ceil(size);
-            // A list in memory is shorter than the address space.
-            let factor = usize::try_from(factor).unwrap_or(usize::MAX);
-            reblock(&mut self.new_ids, factor);
-            reblock_answer(&mut self.new_output_ids, (new.input_length / block_size) as usize, factor);
-            size = wanted;
-            if is_full {
-                // Nothing is known of the prompt's last tokens, so the last id is that of a full block.
-                self.new_ids.truncate((new.input_length / size) as usize);
-            }
-        }
+        let size = self.reblock(block_size, new.input_length)?;
         let all = new.input_length.div_ceil(size);
         if new.has_ids && self.target.needs_all_blocks() && (self.new_ids.len() as u64) < all {
             self.new_ids.push(self.tails.fresh());
@@ -371,6 +353,26 @@ impl Transformer {
         self.writer.write(&request, line, out)?;
         self.lost_answers += u64::from(new.has_output_ids && !self.writer.has_output_ids());
         Ok(())
+    }
+
+    /// Joins blocks into those of the size that is wanted, if one is; the size that they then have.
+    fn reblock(&mut self, block_size: u64, input_length: u64) -> Result<u64, Invalid> {
+        let Some(wanted) = self.reblock else { return Ok(block_size) };
+        if !wanted.is_multiple_of(block_size) {
+            return Err(Invalid::conflict(format!(
+                "`reblock` {wanted} is no multiple of the block size {block_size}: blocks cannot be cut"
+            )));
+        }
+        let is_full = (self.new_ids.len() as u64) < input_length.div_ceil(block_size);
+        // A list in memory is shorter than the address space.
+        let factor = usize::try_from(wanted / block_size).unwrap_or(usize::MAX);
+        reblock(&mut self.new_ids, factor);
+        reblock_answer(&mut self.new_output_ids, (input_length / block_size) as usize, factor);
+        if is_full {
+            // Nothing is known of the prompt's last tokens, so the last id is that of a full block.
+            self.new_ids.truncate((input_length / wanted) as usize);
+        }
+        Ok(wanted)
     }
 
     /// Changes the ids of a prompt and then those of its answer, which have one numbering.
