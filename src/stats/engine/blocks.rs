@@ -67,7 +67,7 @@ pub(in crate::stats) struct EngineBlocks {
     name_of: Vec<BlockNumber>,
     next: BlockNumber,
     followers: Option<Followers>,
-    /// The number of the next session, if sessions are looked for.
+    /// The number for a session not seen before, if sessions are looked for.
     next_session: Option<u64>,
     numbers: Vec<BlockNumber>,
     names: Vec<BlockNumber>,
