@@ -243,6 +243,9 @@ fn policies_that_cannot_be_computed_are_refused() {
         (&["--policy", "opt", "-c", "5", "--window", "9req"], "--window"),
         (&["--policy", "lru,best", "-c", "5"], "best"),
         (&["--policy", "lfu", "-c", "5", "--partial"], "--partial"),
+        (&["--policy", "slru", "--curve"], "slru, wtinylfu"),
+        (&["--policy", "priority=", "-c", "5"], "names no field"),
+        (&["--policy", "priority=a", "--policy", "lru,priority=b", "-c", "5"], "priority=a and priority=b"),
     ] {
         let ran = run("trace-stats", args, small_trace());
         assert_eq!(ran.status, Some(2), "{args:?}");
@@ -260,6 +263,54 @@ fn policies_that_cannot_be_computed_are_refused() {
     let limited = json(run("trace-stats", &[&args[..], &["--max-memory", "48Mi"]].concat(), &endless));
     assert!(limited["bound"]["forgotten_blocks"].as_u64().unwrap() > 0);
     assert_eq!(limited["capacity"][0], json(run("trace-stats", &args, &endless))["capacity"][0]);
+}
+
+#[test]
+fn priorities_are_those_of_the_field() {
+    // The first request is used least recently, and worth most.
+    let requests = [(0, "2.5"), (1, "1"), (2, "null"), (0, "1")];
+    let trace: String = requests
+        .iter()
+        .map(|(id, level)| format!("{{\"input_length\": 512, \"hash_ids\": [{id}], \"level\": {level}}}\n"))
+        .collect();
+    let args = ["-f", "json", "-c", "2", "--policy"];
+    let hits = |policy: &str| {
+        let ran = run("trace-stats", &[&args[..], &[policy]].concat(), &trace);
+        (ran.stderr.clone(), json(ran)["capacity"][0]["hit_tokens"].as_u64().unwrap())
+    };
+    assert_eq!(hits("lru").1, 0);
+    let (warning, tokens) = hits("priority=level");
+    assert_eq!(tokens, 512);
+    assert!(warning.contains("1 of 4 requests are missing field \"level\""), "{warning}");
+    let ran =
+        run("trace-stats", &[&args[..], &["priority=level"]].concat(), &trace.replace("2.5", "\"high\""));
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stderr.contains("-:1: level: expected a number, found \"high\""), "{}", ran.stderr);
+}
+
+#[test]
+fn every_format_has_the_distance_to_the_best_cache() {
+    let args = |format| ["-f", format, "-c", "10,20", "--policy", "lru,opt"];
+    let written = |format| run("trace-stats", &args(format), small_trace()).ok();
+    let report: Value = serde_json::from_str(&written("json")).unwrap();
+    let rows = report["capacity"].as_array().unwrap();
+    let rate = |policy: &str| {
+        let row = rows.iter().find(|row| row["policy"] == policy && row["capacity_blocks"] == 20).unwrap();
+        (row["token_hit_rate"].as_f64().unwrap(), row["below_opt"].as_f64().unwrap())
+    };
+    let ((lru, below), (opt, zero)) = (rate("lru"), rate("opt"));
+    assert_eq!((opt - lru, 0.0), (below, zero));
+    assert!(rows.last().unwrap().get("below_opt").is_none());
+    assert!(written("csv").contains(&format!("capacity,lru:20,below_opt,{below:?}\n")));
+    let gauge = format!("kvtrace_cache_below_opt{{kind=\"capacity\",cache=\"lru:20\"}} {below:?}\n");
+    assert!(written("prometheus").contains(&gauge));
+    assert!(written("markdown").contains(&format!("| {below:.6} |")));
+    assert!(written("html").contains("Below opt"));
+    let table = written("table");
+    assert!(
+        table.contains("Below Opt") && table.contains("Opt:             serves the most blocks"),
+        "{table}"
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::value::Value;
 use crate::blocks::BlockNumber;
-use crate::stats::{Capacity, Piece, ServerHits, Warmup, WindowSize};
+use crate::stats::{Capacity, Piece, Policy, ServerHits, Warmup, WindowSize};
 
 pub(super) fn percentile(value: &Value) -> Result<f64, String> {
     let p = value.number()?;
@@ -25,6 +25,33 @@ pub(super) fn capacity(value: &Value) -> Result<Capacity, String> {
         ));
     }
     Ok(Capacity::Blocks(number))
+}
+
+/// Adds policies that are not there yet: `lru,priority=level` names the field of the priority too, which is
+/// `priority` if it is not named.
+pub(super) fn policies(
+    value: &Value,
+    list: &mut Vec<Policy>,
+    priority: &mut Option<String>,
+) -> Result<(), String> {
+    let mut named = Vec::new();
+    value.add_to(&mut named, |item| match item.text()?.strip_prefix("priority=") {
+        Some("") => Err("'priority=' names no field".to_owned()),
+        Some(field) => Ok((Policy::Priority, Some(field.to_owned()))),
+        None => Ok((item.pick()?, None)),
+    })?;
+    for (policy, field) in named {
+        if policy == Policy::Priority {
+            let field = field.unwrap_or_else(|| policy.name().to_owned());
+            if let Some(before) = priority.replace(field.clone()).filter(|before| *before != field) {
+                return Err(format!("priority={before} and priority={field} are two fields; expected one"));
+            }
+        }
+        if !list.contains(&policy) {
+            list.push(policy);
+        }
+    }
+    Ok(())
 }
 
 /// A share of hits for which there is a smallest cache.

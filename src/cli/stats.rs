@@ -5,7 +5,7 @@ use super::common::{Common, CommonOptions, HasCommon};
 use super::load::{LoadOptions, service};
 use super::memory::default_max_memory;
 use super::model::{KvType, ModelOptions};
-use super::quantities::{capacity, percentile, piece, sample_size, scrape, share, warmup, window};
+use super::quantities::{capacity, percentile, piece, policies, sample_size, scrape, share, warmup, window};
 use super::spec::{Group, Opt, Rule, Spec, opt};
 use super::terminal::{columns, known_columns, locale_is_unicode};
 use super::value::Value;
@@ -28,6 +28,8 @@ pub struct Options {
     percentiles: Vec<f64>,
     hit_rule: Option<HitRule>,
     policies: Vec<Policy>,
+    /// The field of `--policy priority=FIELD`.
+    priority: Option<String>,
     capacities: Vec<Capacity>,
     curve: bool,
     exact: bool,
@@ -98,6 +100,14 @@ impl Choice for Policy {
         (Self::Fifo.name(), Self::Fifo),
         (Self::Lfu.name(), Self::Lfu),
         (Self::Opt.name(), Self::Opt),
+        (Self::Arc.name(), Self::Arc),
+        (Self::Clock.name(), Self::Clock),
+        (Self::Gdsf.name(), Self::Gdsf),
+        (Self::S3Fifo.name(), Self::S3Fifo),
+        (Self::Sieve.name(), Self::Sieve),
+        (Self::Slru.name(), Self::Slru),
+        (Self::WTinyLfu.name(), Self::WTinyLfu),
+        (Self::Priority.name(), Self::Priority),
         (Self::Vllm.name(), Self::Vllm),
         (Self::Sglang.name(), Self::Sglang),
         (Self::Lmcache.name(), Self::Lmcache),
@@ -238,7 +248,7 @@ const CACHES: &[Opt<Options>] = &[
     opt("policy")
         .daily()
         .not_with(ONE_RUN)
-        .list::<_, Policy>(|o, v| v.add_new_to(&mut o.policies, Value::pick)),
+        .list::<_, Policy>(|o, v| policies(v, &mut o.policies, &mut o.priority)),
     opt("ttl").not_with(ONE_RUN_AND_REPORT).value(|o, v| v.add_new_to(&mut o.ttls, Value::duration_ms)),
     opt("warmup").not_with(ONE_RUN).value(|o, v| warmup(v).map(|warmup| o.warmup = warmup)),
     opt("hits").not_with(A_REPORT).choice::<_, HitRule>(|o, v| v.pick().map(|rule| o.hit_rule = Some(rule))),
@@ -348,8 +358,8 @@ const RULES: &[Rule<Options>] = &[
         "each report for Prometheus replaces the one before: name the file with --output",
     ),
     (
-        |o| !o.has_sizes() && o.policies.iter().any(|policy| matches!(policy, Policy::Fifo | Policy::Lfu)),
-        "--policy fifo and lfu are simulated at chosen sizes: name them with --capacity, or give --curve",
+        |o| !o.has_sizes() && o.policies.iter().any(|p| !matches!(p, Policy::Lru | Policy::Opt)),
+        "policies but lru and opt are simulated at chosen sizes: name them with --capacity, or give --curve",
     ),
     (
         |o| !o.servers.is_empty() && o.capacities.is_empty(),
@@ -357,8 +367,8 @@ const RULES: &[Rule<Options>] = &[
     ),
     (|o| !o.has_sizes() && !o.policies.is_empty(), "--policy goes with --capacity or --curve"),
     (
-        |o| o.capacities.is_empty() && o.has_engine(),
-        "--policy vllm, sglang and lmcache are simulated at chosen sizes: name them with --capacity",
+        |o| o.capacities.is_empty() && o.policies.iter().any(|policy| policy.is_of_one_size()),
+        "--policy slru, wtinylfu, vllm, sglang and lmcache are simulated at chosen sizes: name them with --capacity",
     ),
     (
         |o| o.load.is_given() && !o.policies.contains(&Policy::Vllm),
@@ -521,6 +531,7 @@ impl Options {
             hit_rule: self.hit_rule(),
             caches: CacheOptions {
                 policies: self.policies.clone(),
+                priority_field: self.priority.clone(),
                 curve: self.curve,
                 picture: self.has_picture(),
                 targets: self.targets.clone(),

@@ -183,6 +183,19 @@ pub fn field_span(line: &[u8], name: &str) -> Option<Range<usize>> {
     Some(span_in(line, RawObject::parse(line).ok()?.raw(name)?))
 }
 
+/// The number in a field of a line that is a valid record; `None` if the field is absent or `null`.
+///
+/// # Errors
+/// When the field is anything but a number.
+pub fn number(line: &[u8], name: &str) -> Result<Option<f64>, Invalid> {
+    let Some(place) = field_span(line, name) else { return Ok(None) };
+    let text = String::from_utf8_lossy(&line[place]);
+    match serde_json::from_str::<Option<f64>>(&text) {
+        Ok(number) => Ok(number),
+        Err(_) => Err(expected(name, "a number", &text)),
+    }
+}
+
 /// What a line is that is no object.
 fn kind(text: &str) -> std::borrow::Cow<'_, str> {
     match text.trim_start().bytes().next() {

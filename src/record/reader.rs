@@ -50,6 +50,8 @@ pub struct TraceReader {
     scanned: bool,
     /// What tells the sessions of records, if that is asked for.
     sessions: Option<Sessions>,
+    /// The field with the priority of records, if that is asked for.
+    priority: Option<String>,
 }
 
 impl TraceReader {
@@ -76,6 +78,7 @@ impl TraceReader {
             again: false,
             scanned: false,
             sessions: None,
+            priority: None,
         }
     }
 
@@ -105,6 +108,13 @@ impl TraceReader {
     #[must_use]
     pub fn with_sessions(mut self, max_bytes: usize) -> Self {
         self.sessions = Some(Sessions::new(max_bytes));
+        self
+    }
+
+    /// The same, where records are to have the priority that this field states.
+    #[must_use]
+    pub fn with_priority(mut self, field: Option<String>) -> Self {
+        self.priority = field;
         self
     }
 
@@ -296,8 +306,19 @@ impl TraceReader {
         if checked.is_ok() && self.sessions.is_some() {
             checked = self.find_session();
         }
+        if checked.is_ok() && self.priority.is_some() {
+            checked = self.find_priority();
+        }
         self.valid += u64::from(checked.is_ok());
         checked
+    }
+
+    #[cold]
+    fn find_priority(&mut self) -> Result<(), Invalid> {
+        if let Some(field) = &self.priority {
+            self.record.priority = general::number(self.line(), field)?;
+        }
+        Ok(())
     }
 
     #[cold]

@@ -49,6 +49,8 @@ pub struct Record {
     pub output_hash_ids: Vec<u64>,
     /// The session that it belongs to, as a number, where the reader was asked for it.
     pub session: Option<u64>,
+    /// How long it is worth to keep its blocks, where the reader was asked for a field that says so.
+    pub priority: Option<f64>,
     /// Whether known fields have other names in the line than those that are written.
     pub has_synonyms: bool,
     /// Where in the line the list of ids stands, brackets included.

@@ -156,15 +156,20 @@ pub(super) fn lengths(report: &Report, digits: Digits) -> Cells {
 /// The tables of finite caches that were asked for.
 pub(super) fn caches(report: &Report, digits: Digits) -> Vec<Cells> {
     let Some(caches) = &report.caches else { return Vec::new() };
+    // Targets are those of LRU caches alone, whose first columns are two.
+    let has_opt = caches.capacity.iter().any(|row| row.below_opt.is_some());
+    let below_opt = |first: &[&str]| has_opt && first.len() == 1;
     let with_bytes = caches.capacity.iter().any(|row| row.capacity_bytes.is_some());
     let header = |first: &[&str]| {
         let bytes = with_bytes.then_some(if digits == Digits::All { "GiB" } else { "Size" });
         let rest = ["Hit Tokens", "Token Hit Rate", "Prefill Saving"];
         let error = report.estimate.is_some().then_some("Standard Error");
-        let names = first.iter().copied().chain(["Blocks"]).chain(bytes).chain(rest).chain(error);
+        let names = first.iter().copied().chain(["Blocks"]).chain(bytes).chain(rest);
+        let names = names.chain(below_opt(first).then_some("Below Opt")).chain(error);
         names.map(str::to_owned).collect()
     };
     let row = |first: Vec<String>, row: &CapacityRow, size: Accuracy| {
+        let has_opt = has_opt && first.len() == 1;
         let mut cells = first;
         cells.push(format!("{}{}", mark(size), digits.count(row.capacity_blocks)));
         cells.extend(row.capacity_bytes.map(|size| match digits {
@@ -173,6 +178,8 @@ pub(super) fn caches(report: &Report, digits: Digits) -> Vec<Cells> {
         }));
         let worst = if size == Accuracy::Neither { size } else { row.accuracy };
         cells.extend(hits(row.hits, worst, digits));
+        let below = || row.below_opt.map_or_else(|| "-".into(), |below| digits.decimals(below, 6));
+        cells.extend(has_opt.then(below));
         cells.extend(row.accuracy.standard_error().map(|error| digits.decimals(error, 6)));
         cells
     };
@@ -337,13 +344,23 @@ pub(super) fn prefix_rows(report: &Report) -> Vec<(u64, [(&'static str, Number);
     rows.map(|row| (row.id, figures(row))).collect()
 }
 
-/// A finite cache: its kind, its name (`lru:1000`), what it served, and the standard error of the hit
-/// rate if that is an estimate.
-pub(super) type Served = (&'static str, String, Hits, Option<f64>);
+/// A finite cache.
+pub(super) struct Served {
+    /// What it was asked for as.
+    pub(super) kind: &'static str,
+    /// Such as `lru:1000`.
+    pub(super) name: String,
+    /// What it served.
+    pub(super) hits: Hits,
+    /// Further figures by their names in JSON.
+    pub(super) figures: Vec<(&'static str, f64)>,
+}
 
 /// A cache of a policy and a capacity.
 pub(super) fn served_row(row: &CapacityRow) -> Served {
-    ("capacity", cache_name(row), row.hits, row.accuracy.standard_error())
+    let figures = [("below_opt", row.below_opt), ("standard_error", row.accuracy.standard_error())];
+    let figures = figures.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    Served { kind: "capacity", name: cache_name(row), hits: row.hits, figures }
 }
 
 fn cache_name(row: &CapacityRow) -> String {
@@ -353,12 +370,15 @@ fn cache_name(row: &CapacityRow) -> String {
 /// Every finite cache.
 pub(super) fn served(report: &Report) -> Vec<Served> {
     let Some(caches) = &report.caches else { return Vec::new() };
-    let (name, error) = (cache_name, |row: &CapacityRow| row.accuracy.standard_error());
     let capacity = caches.capacity.iter().map(served_row);
-    let targets = report.targets.value.iter();
-    let targets =
-        targets.map(|t| ("target", format!("{}={}", t.share, name(&t.row)), t.row.hits, error(&t.row)));
-    let ttls = report.ttls.value.iter().map(|t| ("ttl", format!("{}ms", t.ttl_ms), t.hits, None));
+    let targets = report.targets.value.iter().map(|t| {
+        let served = served_row(&t.row);
+        Served { kind: "target", name: format!("{}={}", t.share, served.name), ..served }
+    });
+    let ttls = report.ttls.value.iter().map(|t| {
+        let name = format!("{}ms", t.ttl_ms);
+        Served { kind: "ttl", name, hits: t.hits, figures: Vec::new() }
+    });
     capacity.chain(targets).chain(ttls).collect()
 }
 

@@ -1,6 +1,6 @@
 //! Comma-separated values: one figure per row, under the names of the JSON report.
 
-use crate::report::cells::{self, Number};
+use crate::report::cells::{self, Number, Served};
 use crate::stats::{Accuracy, Bound, Hits, Report, Summary, WindowReport};
 
 /// Appends a header and the rows `section,item,figure,value`.
@@ -20,7 +20,7 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
     for (name, value) in cells::correlations(report) {
         row("correlation", "", name, Number::Real(value));
     }
-    for (section, item, hits, error) in cells::served(report) {
+    for Served { kind: section, name: item, hits, figures } in cells::served(report) {
         let Hits { hit_tokens, tokens } = hits;
         row(section, &item, "hit_tokens", Number::Count(hit_tokens));
         row(section, &item, "tokens", Number::Count(tokens));
@@ -30,8 +30,8 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
         if let Some(saving) = hits.prefill_saving() {
             row(section, &item, "prefill_saving", Number::Real(saving));
         }
-        if let Some(error) = error {
-            row(section, &item, "standard_error", Number::Real(error));
+        for (name, value) in figures {
+            row(section, &item, name, Number::Real(value));
         }
     }
     for (bound, figures) in report.bound.iter().flat_map(Bound::figures) {

@@ -43,6 +43,8 @@ pub(super) struct Line {
     pub(super) name: String,
     /// At rising capacities, at least one.
     pub(super) points: Vec<Point>,
+    /// Whether nothing is known between the points, so that each of them shows.
+    pub(super) has_dots: bool,
 }
 
 /// Hit rate against capacity.
@@ -76,7 +78,12 @@ impl Curve {
             let Some(point) = point(row) else { continue };
             match lines.last_mut() {
                 Some(line) if line.class == row.policy => line.points.push(point),
-                _ => lines.push(Line { class: row.policy, name: row.policy.into(), points: vec![point] }),
+                _ => lines.push(Line {
+                    class: row.policy,
+                    name: row.policy.into(),
+                    points: vec![point],
+                    has_dots: !matches!(row.policy, "lru" | "opt"),
+                }),
             }
         }
         if lines.is_empty() {
@@ -116,7 +123,7 @@ impl Curve {
         let left_out = curves.len().saturating_sub(GROUP_CLASSES.len());
         let block_bytes = curves.first()?.2.block_bytes;
         let line = |(class, (_, name, curve)): (&&'static str, (u128, String, Self))| {
-            Some(Line { class, name, points: curve.lines.into_iter().next()?.points })
+            Some(Line { class, name, points: curve.lines.into_iter().next()?.points, has_dots: false })
         };
         let lines = GROUP_CLASSES.iter().zip(curves).filter_map(line).collect();
         Some((Self { lines, infinite: None, named: Vec::new(), block_bytes }, left_out))

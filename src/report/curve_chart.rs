@@ -176,7 +176,7 @@ fn drawn_line(frame: &Frame, line: &Line) -> Markup {
             path class=(format!("line {} least", line.class)) d=(path(bounds.iter().map(|point| at(point, 0.0)))) {}
         }
         // Simulated at these capacities only.
-        @if matches!(line.class, "fifo" | "lfu") {
+        @if line.has_dots {
             @for point in &line.points {
                 circle class=(format!("dot {}", line.class))
                     cx=(frame.px(point.blocks)) cy=(frame.py(point.rate)) r="2.5" {}

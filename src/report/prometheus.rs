@@ -4,7 +4,7 @@
 //! follows from the trace, such as the size of the working set, is a value.
 
 use crate::error::printable;
-use crate::report::cells::{self, Number};
+use crate::report::cells::{self, Number, Served};
 use crate::stats::{GroupReport, OTHERS, Report, WindowReport};
 
 /// Labels of this file's own: a field of that name gets another one.
@@ -60,8 +60,8 @@ pub(super) fn write_window(report: &WindowReport, out: &mut Vec<u8>) {
             families.add(name, &[("stat", &statistic)], None, &format!("{value:?}"));
         }
     }
-    for (kind, cache, hits, _) in running.capacity.iter().flatten().map(cells::served_row) {
-        families.hit_rate(kind, stable(kind, &cache), hits.rate(), None);
+    for cache in running.capacity.iter().flatten().map(cells::served_row) {
+        families.cache(&cache, None);
     }
     families.bound(running.bound.as_ref(), None);
     families.write(out);
@@ -108,6 +108,9 @@ fn help(name: &str) -> &'static str {
         "cached_length" => "Prompt tokens of a request that a cache without limit holds when it arrives.",
         "correlation" => "Pearson correlation of two lengths over the requests.",
         "cache_token_hit_rate" => "Share of the prompt tokens that a cache serves.",
+        "cache_below_opt" => {
+            "Share of the prompt tokens that the cache which serves most blocks serves more than this one."
+        }
         "target_blocks" => "Size in blocks of the smallest LRU cache that gives this share of all hits.",
         "target_bytes" => "The same in bytes.",
         "bound" => "Figures that are bounds, since blocks have been forgotten.",
@@ -161,8 +164,8 @@ impl Families {
         for (pair, value) in cells::correlations(report) {
             self.add("correlation", &[("pair", pair)], group, &format!("{value:?}"));
         }
-        for (kind, cache, hits, _) in cells::served(report) {
-            self.hit_rate(kind, stable(kind, &cache), hits.rate(), group);
+        for cache in cells::served(report) {
+            self.cache(&cache, group);
         }
         for target in &report.targets.value {
             let share = target.share.to_string();
@@ -183,10 +186,15 @@ impl Families {
         }
     }
 
-    fn hit_rate(&mut self, kind: &str, cache: &str, rate: Option<f64>, group: Option<Label>) {
-        if let Some(rate) = rate {
-            let labels = [("kind", kind), ("cache", cache)];
-            self.add("cache_token_hit_rate", &labels, group, &format!("{rate:?}"));
+    /// What a cache serves, and what else is said of it but how far an estimate may be off.
+    fn cache(&mut self, cache: &Served, group: Option<Label>) {
+        let labels = [("kind", cache.kind), ("cache", stable(cache.kind, &cache.name))];
+        let figures = cache.figures.iter().filter(|(name, _)| *name != "standard_error");
+        let figures = figures.map(|&(name, value)| (name, Some(value)));
+        for (name, value) in [("token_hit_rate", cache.hits.rate())].into_iter().chain(figures) {
+            if let Some(value) = value {
+                self.add(&format!("cache_{name}"), &labels, group, &format!("{value:?}"));
+            }
         }
     }
 

@@ -174,6 +174,13 @@ fn totals(report: &Report, digits: Digits) -> Vec<(&'static str, String)> {
     if let Some(inferred) = report.inferred_answers {
         lines.push(("Answers", format!("of {inferred} requests inferred from prompts that quote them")));
     }
+    let mut caches = report.caches.iter().flat_map(|caches| &caches.capacity);
+    if caches.any(|row| row.below_opt.is_some()) {
+        lines.push((
+            "Opt",
+            "serves the most blocks; in tokens, about the most (last blocks may be partial)".into(),
+        ));
+    }
     lines.extend(Thrashing::all(report).map(|thrashing| ("Thrashing", thrashing.to_string())));
     if let Some(arrivals) = &report.arrivals {
         lines.extend(arrival_lines(arrivals, digits));

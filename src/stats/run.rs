@@ -171,7 +171,7 @@ fn analyse(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Resu
     let skipped = reader.skipped()?;
     running.finish(style, output, observer)?;
     reader.remarks().iter().chain(&skipped).for_each(|message| observer.note(message));
-    running.note_missing_field(observer);
+    running.note_missing_fields(observer);
     ended
 }
 
@@ -187,6 +187,8 @@ struct Running<'a> {
     requests: u64,
     /// Whether a record has had the field of the groups.
     has_field: bool,
+    /// Records that do not state the priority that is asked for.
+    without_priority: u64,
 }
 
 impl<'a> Running<'a> {
@@ -195,7 +197,17 @@ impl<'a> Running<'a> {
             Mode::Report { every, by } => (*every, by.as_deref()),
             _ => (None, None),
         };
-        Self { task, warmup, every, by, analysis: None, groups: None, requests: 0, has_field: false }
+        Self {
+            task,
+            warmup,
+            every,
+            by,
+            analysis: None,
+            groups: None,
+            requests: 0,
+            has_field: false,
+            without_priority: 0,
+        }
     }
 
     /// Takes the current record of `reader`, and appends what is to be written with it.
@@ -203,6 +215,7 @@ impl<'a> Running<'a> {
     fn add(&mut self, reader: &TraceReader, style: &dyn Render, out: &mut Vec<u8>) -> Result<()> {
         self.requests += 1;
         let (record, block_size) = (reader.record(), reader.block_size());
+        self.without_priority += u64::from(record.priority.is_none());
         let analysis = match &mut self.analysis {
             Some(analysis) => analysis,
             None => {
@@ -276,9 +289,16 @@ impl<'a> Running<'a> {
         report(self.task, &analysis, groups, style, output, observer)
     }
 
-    fn note_missing_field(&self, observer: &mut dyn Observer) {
+    fn note_missing_fields(&self, observer: &mut dyn Observer) {
         if let Some(field) = self.by.filter(|_| self.requests > 0 && !self.has_field) {
             observer.note(&format!("no record has the field \"{field}\" of `by`"));
+        }
+        let priority = self.task.analysis.caches.priority_field.as_ref();
+        if let Some(field) = priority.filter(|_| self.without_priority > 0) {
+            observer.note(&format!(
+                "{} of {} requests are missing field \"{field}\": they count as priority 0 in `policy` priority",
+                self.without_priority, self.requests
+            ));
         }
     }
 }
@@ -376,9 +396,27 @@ fn note(task: &Task, figures: &Report, observer: &mut dyn Observer) {
         observer.note(&message);
     }
     note_engines(figures, observer);
+    note_opt(figures, observer);
     let expires = !task.analysis.caches.ttls.is_empty();
     if expires && figures.arrivals.as_ref().is_none_or(|a| a.requests < figures.requests) {
         observer.note("`ttl` counts requests without a timestamp at the time of the one before");
+    }
+}
+
+/// Says where a cache serves more tokens than the one that serves the most blocks.
+fn note_opt(figures: &Report, observer: &mut dyn Observer) {
+    let rows = figures.caches.iter().flat_map(|caches| &caches.capacity);
+    let best = rows.filter(|row| row.below_opt.is_some_and(|below| below < 0.0));
+    let names: Vec<_> = best.map(|row| format!("{}:{}", row.policy, row.capacity_blocks)).collect();
+    if !names.is_empty() {
+        observer.note(&format!(
+            "{} more tokens than opt, which serves the most blocks: a last block may be partial",
+            if names.len() == 1 {
+                format!("{} serves", names[0])
+            } else {
+                format!("{} serve", names.join(", "))
+            }
+        ));
     }
 }
 
@@ -407,6 +445,7 @@ impl Task {
         let reader = TraceReader::new(input, self.format, self.block_size)
             .with_times_from_zero()
             .with_session_memory(max_bytes);
+        let reader = reader.with_priority(self.analysis.caches.priority_field.clone());
         let has_sessions = self.analysis.caches.load.sessions;
         Ok(if has_sessions { reader.with_sessions(max_bytes) } else { reader })
     }

@@ -391,6 +391,7 @@ impl Sample {
         // A ratio may come out a little above one.
         let hits_of_all = Hits { hit_tokens: (hits.value.round() as u128).min(tokens), tokens };
         CapacityRow {
+            below_opt: None,
             refused_requests: None,
             load: None,
             policy,

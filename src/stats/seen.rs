@@ -54,6 +54,8 @@ pub(super) struct Seen<'a> {
     pub(super) line: u64,
     /// Its session, where that was asked for.
     pub(super) session: Option<u64>,
+    /// Its priority, 0 if none is known.
+    pub(super) priority: f64,
     /// Prompt tokens.
     pub(super) input_length: u64,
     /// Generated tokens.
@@ -168,6 +170,7 @@ impl Intake {
     pub(super) fn record<'a>(&'a mut self, record: &'a Record) -> Result<Seen<'a>, Invalid> {
         let seen = self.begin(record.input_length, record.output_length, record.timestamp);
         let seen = Seen { line: record.line, session: record.session, recorded: record.recorded(), ..seen };
+        let seen = Seen { priority: record.priority.unwrap_or(0.0), ..seen };
         let Some(ids) = record.ids() else { return Ok(seen) };
         let mut cached = None;
         if record.has_output_ids && self.engine.is_none() {
@@ -228,6 +231,7 @@ impl Intake {
             index: self.requests - 1,
             line: 0,
             session: None,
+            priority: 0.0,
             input_length,
             output_length,
             recorded: None,

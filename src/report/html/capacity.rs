@@ -93,6 +93,8 @@ fn rows_table(
     let estimated = report.estimate.is_some();
     let names = first.into_iter().chain(["Policy", "Blocks"]).chain(in_bytes.then_some("Size"));
     let names = names.chain(["Hit tokens", "Token hit rate", "Prefill saving"]);
+    let has_opt = rows.iter().any(|(_, row)| row.below_opt.is_some());
+    let names = names.chain(has_opt.then_some("Below opt"));
     let names = names.chain(estimated.then_some("Standard error"));
     let body = html! {
         @for (asked, row) in rows {
@@ -105,6 +107,7 @@ fn rows_table(
                 td { (mark) (count(row.hits.hit_tokens)) }
                 td { (mark) (rate(row.hits.rate())) }
                 td { (mark) (row.hits.prefill_saving().map_or_else(|| html! { "–" }, plain)) }
+                @if has_opt { td { (rate(row.below_opt)) } }
                 @if estimated { td { (rate(row.accuracy.standard_error())) } }
             }
         }

@@ -45,7 +45,7 @@ impl Serialize for Hits {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct CapacityRow {
-    /// `lru`, `fifo`, `lfu`, `opt`, `vllm`, `sglang`, `lmcache`, or `infinite`.
+    /// The name of the policy, or `infinite`.
     pub policy: &'static str,
     /// Blocks that the cache holds.
     pub capacity_blocks: u64,
@@ -55,6 +55,11 @@ pub struct CapacityRow {
     /// What it served.
     #[serde(flatten)]
     pub hits: Hits,
+    /// Token hit rate of the policy `opt` at this capacity, less that of this cache, where `opt` is among the
+    /// policies: what a better policy could gain. It serves the most blocks possible, and in tokens nearly the
+    /// most, since last blocks may be partial; so this may be below zero by as much.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub below_opt: Option<f64>,
     /// Requests that do not fit into the cache of an engine; they are in no other figure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused_requests: Option<u64>,

@@ -1,38 +1,59 @@
 //! Hit rates of finite caches: LRU at every capacity, caches with a time to live, and other policies
 //! at chosen capacities, all in the one pass.
 
+mod arc;
+mod clock;
 mod fifo;
 mod figures;
+mod gdsf;
 mod lfu;
+mod lists;
 mod lmcache;
 mod load;
 mod lru;
 mod opt;
 mod options;
 mod policy;
+mod priority;
+mod ranked;
+mod s3fifo;
 mod served;
 mod sglang;
+mod sieve;
 mod simulated;
+mod sketch;
+mod slru;
 mod stack;
 mod ttl;
 mod vllm;
+mod wtinylfu;
 
 pub use figures::{CacheFigures, CapacityRow, Hits, TargetRow, TtlRow};
 pub use load::{Load, LoadFigures, Service};
 pub use options::{CacheOptions, RequestUse};
 pub use policy::Policy;
 
+use std::collections::HashMap;
+
+use arc::Arc;
+use clock::Clock;
 use fifo::Fifo;
+use gdsf::Gdsf;
 use lfu::Lfu;
 use lmcache::Lmcache;
 use lru::Lru;
 use opt::History;
-use policy::{Point, Study};
+use policy::{Eviction, Point, Study};
+use priority::Priority;
+use s3fifo::S3Fifo;
 use served::{ServedInTurn, Server};
 use sglang::Sglang;
+use sieve::Sieve;
 use simulated::Simulated;
+use slru::Slru;
 use ttl::TimesToLive;
 use vllm::{Sequential, Together};
+use wtinylfu::WTinyLfu;
 
 use crate::error::Invalid;
 use crate::stats::accuracy::Accuracy;
@@ -63,23 +84,46 @@ pub(super) struct Caches {
 
 /// What finds out the hits of a policy, if that is not the stack.
 fn study(policy: Policy, options: &CacheOptions, count: HitCount) -> Option<Box<dyn Study>> {
-    let (capacities, has_curve) = (&options.capacities, options.curve || options.picture);
-    let (has_hits, load) = (options.wants_requests(), options.load);
+    let (load, has_hits) = (options.load, options.wants_requests());
     Some(match policy {
         Policy::Lru => return None,
-        Policy::Fifo => Box::new(Simulated::<Fifo>::new(capacities, has_curve, has_hits, count)),
-        Policy::Lfu => Box::new(Simulated::<Lfu>::new(capacities, has_curve, has_hits, count)),
+        Policy::Fifo => simulated::<Fifo>(policy, options, count),
+        Policy::Lfu => simulated::<Lfu>(policy, options, count),
+        Policy::Arc => simulated::<Arc>(policy, options, count),
+        Policy::Slru => simulated::<Slru>(policy, options, count),
+        Policy::Clock => simulated::<Clock>(policy, options, count),
+        Policy::Gdsf => simulated::<Gdsf>(policy, options, count),
+        Policy::S3Fifo => simulated::<S3Fifo>(policy, options, count),
+        Policy::Sieve => simulated::<Sieve>(policy, options, count),
+        Policy::WTinyLfu => simulated::<WTinyLfu>(policy, options, count),
+        Policy::Priority => simulated::<Priority>(policy, options, count),
         Policy::Opt => Box::new(History::new(count)),
         Policy::Vllm if load.is_sequential() => served::<Sequential>(options, count),
-        Policy::Vllm => Box::new(Together::new(capacities, count.block_size, load, has_hits)),
+        Policy::Vllm => Box::new(Together::new(&options.capacities, count.block_size, load, has_hits)),
         Policy::Sglang => served::<Sglang>(options, count),
         Policy::Lmcache => served::<Lmcache>(options, count),
     })
 }
 
+/// Caches of blocks known by id.
+fn simulated<E: Eviction>(policy: Policy, options: &CacheOptions, count: HitCount) -> Box<dyn Study> {
+    let has_curve = (options.curve || options.picture) && !policy.is_of_one_size();
+    Box::new(Simulated::<E>::new(&options.capacities, has_curve, options.wants_requests(), count))
+}
+
 /// The caches of an engine that serves one request after the other.
 fn served<S: Server>(options: &CacheOptions, count: HitCount) -> Box<dyn Study> {
     Box::new(ServedInTurn::<S>::new(&options.capacities, count.block_size, options.wants_requests()))
+}
+
+/// Notes how far each cache is below the best one of its size, where that is known.
+fn compare_with_opt(rows: &mut [CapacityRow]) {
+    let is_best = |row: &&CapacityRow| row.policy == Policy::Opt.name();
+    let best: HashMap<u64, f64> =
+        rows.iter().filter(is_best).filter_map(|row| Some((row.capacity_blocks, row.hits.rate()?))).collect();
+    for row in rows {
+        row.below_opt = best.get(&row.capacity_blocks).zip(row.hits.rate()).map(|(best, rate)| best - rate);
+    }
 }
 
 /// The names of the caches whose hits in each request are told, the infinite one last.
@@ -195,6 +239,7 @@ impl Caches {
             capacity_blocks: capacity,
             capacity_bytes: self.options.bytes(capacity, self.block_size),
             hits: Hits { hit_tokens, tokens: tokens.unwrap_or(self.infinite.tokens) },
+            below_opt: None,
             refused_requests: refused,
             load,
             accuracy,
@@ -217,6 +262,7 @@ impl Caches {
                 self.row(policy.name(), capacity, point, Bound::lru(lru, capacity))
             }));
         }
+        compare_with_opt(&mut rows);
         let accuracy = Bound::lru(bound, working_set);
         self.options.sort(rows, self.row("infinite", working_set, self.infinite.hit_tokens.into(), accuracy))
     }

@@ -20,6 +20,8 @@ pub struct RequestUse {
 pub struct CacheOptions {
     /// Policies to report at each capacity; LRU if empty.
     pub policies: Vec<Policy>,
+    /// The field that states the priority of a request, for [`Policy::Priority`].
+    pub priority_field: Option<String>,
     /// Capacities to report, in blocks.
     pub capacities: Vec<u64>,
     /// Whether to report about 60 capacities up to the working set.

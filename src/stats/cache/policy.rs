@@ -26,6 +26,22 @@ pub enum Policy {
     Sglang,
     /// As `LMCache`'s simulator.
     Lmcache,
+    /// Used once or more often: adapts how much room each has.
+    Arc,
+    /// The one used least recently of those on probation.
+    Slru,
+    /// The one that entered first and has not been used since it was looked at.
+    Clock,
+    /// The one used least often, where uses age with the cache.
+    Gdsf,
+    /// The first of a small queue that has not been used twice there.
+    S3Fifo,
+    /// The first that has not been used since the hand passed it.
+    Sieve,
+    /// The one that leaves a small window, unless it was used more often than what it would displace.
+    WTinyLfu,
+    /// The one of least priority, as requests state it.
+    Priority,
 }
 
 impl Policy {
@@ -39,12 +55,26 @@ impl Policy {
             Self::Vllm => "vllm",
             Self::Sglang => "sglang",
             Self::Lmcache => "lmcache",
+            Self::Arc => "arc",
+            Self::Slru => "slru",
+            Self::Clock => "clock",
+            Self::Gdsf => "gdsf",
+            Self::S3Fifo => "s3fifo",
+            Self::Sieve => "sieve",
+            Self::WTinyLfu => "wtinylfu",
+            Self::Priority => "priority",
         }
     }
 
     /// Whether it is that of a serving engine, which counts and keeps full blocks only.
     pub const fn is_engine(self) -> bool {
         matches!(self, Self::Vllm | Self::Sglang | Self::Lmcache)
+    }
+
+    /// Whether a cache differs from a larger one even before anything has left it: then only the capacities
+    /// that are named can be simulated, and no curve.
+    pub const fn is_of_one_size(self) -> bool {
+        self.is_engine() || matches!(self, Self::Slru | Self::WTinyLfu)
     }
 }
 
@@ -111,4 +141,37 @@ pub(super) trait Eviction: Clone + Default + 'static {
 
     /// Bytes in use, at most.
     fn bytes(&self) -> usize;
+}
+
+/// A policy that takes blocks one after the other, each request's from last to first.
+pub(super) trait BlockPolicy: Clone + Default + 'static {
+    /// Whether it holds a block.
+    fn holds(&self, id: u64) -> bool;
+
+    /// Uses a block in a cache of `capacity` blocks, at least one.
+    fn touch(&mut self, id: u64, capacity: usize);
+
+    /// Blocks that it holds.
+    fn len(&self) -> usize;
+
+    /// Bytes in use, at most.
+    fn bytes(&self) -> usize;
+}
+
+impl<P: BlockPolicy> Eviction for P {
+    fn access(&mut self, seen: &Seen, capacity: usize) -> usize {
+        let hit = seen.ids.iter().take_while(|&&id| self.holds(id)).count();
+        if capacity > 0 {
+            seen.ids.iter().rev().for_each(|&id| self.touch(id, capacity));
+        }
+        hit
+    }
+
+    fn len(&self) -> usize {
+        BlockPolicy::len(self)
+    }
+
+    fn bytes(&self) -> usize {
+        BlockPolicy::bytes(self)
+    }
 }
