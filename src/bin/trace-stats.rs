@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     cli::run(&SPEC, |options, console| {
         let (task, style) = options.task()?;
         kvtrace::stats::run(task, &style, console)?;
-        options.model_note().iter().for_each(|message| console.note(message));
+        options.model_notes().iter().for_each(|message| console.note(message));
         Ok(())
     })
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::choice::{Choice, NamedValues};
 use crate::error::{Error, Result};
-use crate::record::kv_size::KvSize;
+use crate::record::kv_size::{KvSize, PrefillCost};
 use crate::tokens::find_model;
 
 /// The type of the numbers in a KV cache, by the names that vLLM gives them.
@@ -37,7 +37,14 @@ pub(super) struct ModelOptions {
     pub kv_dtype: Option<KvType>,
     /// Tokens of a prompt.
     pub prompt_length: Option<u64>,
-    size: OnceCell<KvSize>,
+    model: OnceCell<Model>,
+}
+
+/// What the configuration of a model says.
+struct Model {
+    size: KvSize,
+    /// What computing a prompt takes, or why that is not known.
+    prefill: Result<PrefillCost, String>,
 }
 
 impl ModelOptions {
@@ -45,16 +52,28 @@ impl ModelOptions {
     pub(super) fn kv_bytes(&self) -> Result<Option<u64>> {
         let Some(path) = &self.path else { return Ok(None) };
         let usage = |message: String| Error::Usage(format!("--model-config: {message}"));
-        let size = self.read(path).map_err(usage)?;
-        let bytes = size.bytes_per_token(self.prompt_length);
+        let model = self.read(path).map_err(usage)?;
+        let bytes = model.size.bytes_per_token(self.prompt_length);
         let bytes = bytes.map_err(|invalid| usage(format!("{}: {invalid}", path.display())))?;
-        self.size.get_or_init(|| size);
+        self.model.get_or_init(|| model);
         Ok(Some(bytes))
     }
 
-    /// What is worth knowing of the cache of a model whose layers are not all alike, once it has been read.
-    pub(super) fn note(&self) -> Option<String> {
-        let (size, tokens) = (self.size.get()?, self.prompt_length?);
+    /// What computing a prompt takes, once the configuration has been read and if it tells.
+    pub(super) fn prefill(&self) -> Option<PrefillCost> {
+        self.model.get()?.prefill.as_ref().ok().copied()
+    }
+
+    /// What is worth knowing of the model, once it has been read: why savings are not given in compute, and how
+    /// much a token takes where layers are not all alike.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let unknown = |why: &String| format!("--model-config: savings are counted in tokens alone: {why}");
+        let unknown = self.model.get().and_then(|model| model.prefill.as_ref().err()).map(unknown);
+        unknown.into_iter().chain(self.size_note()).collect()
+    }
+
+    fn size_note(&self) -> Option<String> {
+        let (size, tokens) = (&self.model.get()?.size, self.prompt_length?);
         let bytes = size.bytes_per_token(Some(tokens)).ok().filter(|_| !size.is_constant())?;
         let unit = size.hit_unit().map_or_else(String::new, |unit| {
             format!("; vLLM finds cached prefixes of this model in multiples of {unit} tokens")
@@ -62,7 +81,7 @@ impl ModelOptions {
         Some(format!("--model-config: {bytes} bytes per token in prompts of {tokens}{unit}"))
     }
 
-    fn read(&self, path: &Path) -> Result<KvSize, String> {
+    fn read(&self, path: &Path) -> Result<Model, String> {
         const FILE: &str = "config.json";
         let cached = if path.exists() { None } else { path.to_str().and_then(|name| find_model(name, FILE)) };
         let folder = cached.transpose().map_err(|error| error.to_string())?;
@@ -71,6 +90,7 @@ impl ModelOptions {
         let name = file.display();
         let text = std::fs::read_to_string(&file).map_err(|e| format!("{name}: {e}"))?;
         let number = self.kv_dtype.and_then(|dtype| dtype.bytes);
-        KvSize::of(&text, number).map_err(|message| format!("{name}: {message}"))
+        let size = KvSize::of(&text, number).map_err(|message| format!("{name}: {message}"))?;
+        Ok(Model { size, prefill: PrefillCost::of(&text).map_err(|invalid| invalid.message) })
     }
 }

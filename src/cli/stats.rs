@@ -447,8 +447,8 @@ impl Options {
     }
 
     /// What is worth knowing of the model, after the run.
-    pub fn model_note(&self) -> Option<String> {
-        self.model.note()
+    pub fn model_notes(&self) -> Vec<String> {
+        self.model.notes()
     }
 
     /// Whether finite or expiring caches are asked for.
@@ -538,6 +538,7 @@ impl Options {
                 enough: self.has_answer().then_some(ENOUGH),
                 ttls: self.ttls.clone(),
                 kv_bytes_per_token: self.kv_bytes()?,
+                prefill: self.model.prefill(),
                 load: self.load.load(),
                 answers: self.answers.unwrap_or_default(),
                 requests: RequestUse {

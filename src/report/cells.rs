@@ -1,7 +1,9 @@
 //! The tables of a report as cells of text, header first, whatever draws them.
 
 use crate::report::numbers::{bytes, grouped, rounded};
-use crate::stats::{Accuracy, CapacityRow, Figure, Hits, PrefixRow, Report, Summary, percentile_name};
+use crate::stats::{
+    Accuracy, CapacityRow, Figure, Hits, PrefillWork, PrefixRow, Report, Summary, percentile_name,
+};
 
 /// A table: the first row is the header.
 pub(super) type Cells = Vec<Vec<String>>;
@@ -159,10 +161,13 @@ pub(super) fn caches(report: &Report, digits: Digits) -> Vec<Cells> {
     // Targets are those of LRU caches alone, whose first columns are two.
     let has_opt = caches.capacity.iter().any(|row| row.below_opt.is_some());
     let below_opt = |first: &[&str]| has_opt && first.len() == 1;
+    let has_work = caches.infinite.work.is_some();
     let with_bytes = caches.capacity.iter().any(|row| row.capacity_bytes.is_some());
     let header = |first: &[&str]| {
         let bytes = with_bytes.then_some(if digits == Digits::All { "GiB" } else { "Size" });
         let rest = ["Hit Tokens", "Token Hit Rate", "Prefill Saving"];
+        let work = work_columns(has_work, digits);
+        let rest = rest.iter().chain(work).copied();
         let error = report.estimate.is_some().then_some("Standard Error");
         let names = first.iter().copied().chain(["Blocks"]).chain(bytes).chain(rest);
         let names = names.chain(below_opt(first).then_some("Below Opt")).chain(error);
@@ -178,6 +183,7 @@ pub(super) fn caches(report: &Report, digits: Digits) -> Vec<Cells> {
         }));
         let worst = if size == Accuracy::Neither { size } else { row.accuracy };
         cells.extend(hits(row.hits, worst, digits));
+        cells.extend(row.work.iter().flat_map(|work| prefill_work(work, worst, digits)));
         let below = || row.below_opt.map_or_else(|| "-".into(), |below| digits.decimals(below, 6));
         cells.extend(has_opt.then(below));
         cells.extend(row.accuracy.standard_error().map(|error| digits.decimals(error, 6)));
@@ -199,10 +205,13 @@ pub(super) fn caches(report: &Report, digits: Digits) -> Vec<Cells> {
     }
     if !report.ttls.value.is_empty() {
         let header = ["Time to Live", "Hit Tokens", "Token Hit Rate", "Prefill Saving"];
-        let mut ttls = vec![header.map(str::to_owned).to_vec()];
+        let work = work_columns(has_work, digits);
+        let mut ttls = vec![header.iter().chain(work).map(|&name| name.to_owned()).collect::<Vec<_>>()];
         ttls.extend(report.ttls.value.iter().map(|ttl| {
             let mut cells = vec![format!("{} s", ttl.ttl_ms as f64 / 1000.0)];
-            cells.extend(hits(ttl.hits, report.ttls.accuracy, digits));
+            let accuracy = report.ttls.accuracy;
+            cells.extend(hits(ttl.hits, accuracy, digits));
+            cells.extend(ttl.work.iter().flat_map(|work| prefill_work(work, accuracy, digits)));
             cells
         }));
         tables.push(ttls);
@@ -358,9 +367,17 @@ pub(super) struct Served {
 
 /// A cache of a policy and a capacity.
 pub(super) fn served_row(row: &CapacityRow) -> Served {
-    let figures = [("below_opt", row.below_opt), ("standard_error", row.accuracy.standard_error())];
-    let figures = figures.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    let more = [("below_opt", row.below_opt), ("standard_error", row.accuracy.standard_error())];
+    let figures = work_figures(row.work.as_ref()).into_iter().chain(more);
+    let figures = figures.filter_map(|(name, value)| Some((name, value?))).collect();
     Served { kind: "capacity", name: cache_name(row), hits: row.hits, figures }
+}
+
+fn work_figures(work: Option<&PrefillWork>) -> [(&'static str, Option<f64>); 2] {
+    [
+        ("prefill_flops", work.map(|work| work.prefill_flops as f64)),
+        ("prefill_saving_compute", work.and_then(|work| work.prefill_saving_compute)),
+    ]
 }
 
 fn cache_name(row: &CapacityRow) -> String {
@@ -377,7 +394,9 @@ pub(super) fn served(report: &Report) -> Vec<Served> {
     });
     let ttls = report.ttls.value.iter().map(|t| {
         let name = format!("{}ms", t.ttl_ms);
-        Served { kind: "ttl", name, hits: t.hits, figures: Vec::new() }
+        let figures = work_figures(t.work.as_ref()).into_iter();
+        let figures = figures.filter_map(|(name, value)| Some((name, value?))).collect();
+        Served { kind: "ttl", name, hits: t.hits, figures }
     });
     capacity.chain(targets).chain(ttls).collect()
 }
@@ -388,6 +407,25 @@ pub(super) fn mark(accuracy: Accuracy) -> &'static str {
         Accuracy::Neither => "about ",
         _ => limit(accuracy, ">= ", "<= "),
     }
+}
+
+/// The columns of what is left to compute. A table for people has room for one.
+fn work_columns(has_work: bool, digits: Digits) -> &'static [&'static str] {
+    match digits {
+        _ if !has_work => &[],
+        Digits::All => &["In Compute", "Prefill FLOPs"],
+        Digits::Few => &["In Compute"],
+    }
+}
+
+/// The saving in compute, and if there is room what is left; marked where hits are lower bounds.
+fn prefill_work(work: &PrefillWork, accuracy: Accuracy, digits: Digits) -> Vec<String> {
+    let saving = work.prefill_saving_compute;
+    let saving = saving.map_or_else(|| "-".into(), |saving| digits.decimals(saving, 3));
+    let at_most = if accuracy == Accuracy::AtLeast { "<= " } else { mark(accuracy) };
+    let flops = format!("{at_most}{}", work.prefill_flops);
+    let cells = [format!("{}{saving}", mark(accuracy)), flops];
+    cells.into_iter().take(work_columns(true, digits).len()).collect()
 }
 
 /// Hit tokens, rate and saving; marked where they are lower bounds.

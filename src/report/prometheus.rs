@@ -108,6 +108,10 @@ fn help(name: &str) -> &'static str {
         "cached_length" => "Prompt tokens of a request that a cache without limit holds when it arrives.",
         "correlation" => "Pearson correlation of two lengths over the requests.",
         "cache_token_hit_rate" => "Share of the prompt tokens that a cache serves.",
+        "cache_prefill_flops" => "Arithmetic of the prefill that a cache leaves, by the model.",
+        "cache_prefill_saving_compute" => {
+            "How many times the arithmetic of the prefill without a cache is that."
+        }
         "cache_below_opt" => {
             "Share of the prompt tokens that the cache which serves most blocks serves more than this one."
         }

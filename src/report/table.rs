@@ -174,6 +174,12 @@ fn totals(report: &Report, digits: Digits) -> Vec<(&'static str, String)> {
     if let Some(inferred) = report.inferred_answers {
         lines.push(("Answers", format!("of {inferred} requests inferred from prompts that quote them")));
     }
+    if let Some(caches) = report.caches.as_ref().filter(|caches| !caches.capacity.is_empty()) {
+        let work = caches.infinite.work;
+        let counted =
+            if work.is_some() { "in tokens, and in compute (FLOPs of the model)" } else { "in tokens" };
+        lines.push(("Prefill saving", counted.into()));
+    }
     let mut caches = report.caches.iter().flat_map(|caches| &caches.capacity);
     if caches.any(|row| row.below_opt.is_some()) {
         lines.push((

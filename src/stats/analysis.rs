@@ -56,7 +56,7 @@ impl Analysis {
         budget: Option<usize>,
         distribution: fn() -> Distribution,
     ) -> Self {
-        let count = HitCount { block_size, rule: options.hit_rule };
+        let count = HitCount { block_size, rule: options.hit_rule, prefill: options.caches.prefill };
         let statistics = Statistics::new(&Purpose { options: &options, count, distribution, budget });
         let intake = intake(&options, count, &statistics);
         Self { state: State::new(intake, statistics, options.budget), options }

@@ -391,6 +391,7 @@ impl Sample {
         // A ratio may come out a little above one.
         let hits_of_all = Hits { hit_tokens: (hits.value.round() as u128).min(tokens), tokens };
         CapacityRow {
+            work: None,
             below_opt: None,
             refused_requests: None,
             load: None,
@@ -407,7 +408,7 @@ impl Sample {
         let working_set = self.unique_blocks().value.round() as u64;
         let capacities = self.options.all_capacities(working_set);
         let rows = capacities.into_iter().map(|c| self.row("lru", c, self.hit_tokens_at(c))).collect();
-        self.options.sort(rows, self.row("infinite", working_set, self.hit_tokens_at(u64::MAX)))
+        self.options.sort(rows, &self.row("infinite", working_set, self.hit_tokens_at(u64::MAX)))
     }
 
     /// The smallest LRU cache with `share` of the hits of an infinite one.

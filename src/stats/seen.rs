@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::blocks::BlockNumber;
 use crate::error::Invalid;
 use crate::record::Record;
+use crate::record::kv_size::PrefillCost;
 use crate::stats::engine::{Answers, EngineBlocks, EngineRequest};
 use crate::stats::infinite::{InfiniteCache, Lookup};
 use crate::stats::piece_row::PieceRow;
@@ -21,15 +22,39 @@ pub enum HitRule {
     Engine,
 }
 
-/// How hits are counted in tokens.
+/// How hits are counted in tokens, and what these take to compute.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HitCount {
     /// Tokens per block.
     pub(super) block_size: u64,
     pub(super) rule: HitRule,
+    /// The arithmetic of the model, if one is known.
+    pub(super) prefill: Option<PrefillCost>,
+}
+
+/// Tokens at the beginnings of prompts, and the FLOPs that computing them takes: none where no model is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) tokens: u128,
+    pub(super) flops: u128,
+}
+
+impl Tally {
+    /// Adds the first tokens of one more prompt.
+    #[inline]
+    pub(super) fn add(&mut self, tokens: u64, count: HitCount) {
+        self.tokens += u128::from(tokens);
+        self.flops += count.flops(tokens);
+    }
 }
 
 impl HitCount {
+    /// FLOPs of the first so many tokens of a prompt, 0 where no model is known.
+    #[inline]
+    pub(super) fn flops(self, tokens: u64) -> u128 {
+        self.prefill.map_or(0, |cost| cost.flops(tokens))
+    }
+
     /// How many of the blocks of a request of `length` tokens may count.
     pub(super) fn limit(self, length: u64) -> u64 {
         match self.rule {

@@ -137,6 +137,17 @@ impl Config {
         numbers.map(Some).ok_or_else(|| unexpected(name, value, "a list of numbers"))
     }
 
+    /// The fields of the language model of a multi-modal one.
+    pub(super) fn language_model(&self) -> Option<Self> {
+        let nested = ["text_config", "llm_config", "language_config"];
+        nested.iter().find_map(|name| self.object(name))
+    }
+
+    /// The `model_type` of a language model, else that of the model that it is part of.
+    pub(super) fn model_type<'a>(&'a self, outer: &'a Self) -> Result<Option<&'a str>, String> {
+        self.text("model_type")?.map_or_else(|| outer.text("model_type"), |name| Ok(Some(name)))
+    }
+
     /// The number of layers.
     pub(super) fn layers(&self) -> Result<u64, String> {
         let layers = self.needed(&["num_hidden_layers", "n_layer", "num_layers", "n_layers"])?;

@@ -17,14 +17,18 @@
 //! length of the prompt. Their size is the one that vLLM reserves. `family` knows the layers of each model,
 //! `pages` how vLLM lays them out; what neither knows is refused by its name.
 //!
-//! The figure is that of the whole model, however many devices share it, without draft layers.
+//! The figure is that of the whole model, however many devices share it, without draft layers. What computing a
+//! prompt takes is in `prefill`.
 
 mod config;
 mod dtype;
 mod family;
 mod layer;
 mod pages;
+mod prefill;
 mod states;
+
+pub use prefill::PrefillCost;
 
 use serde_json::Value;
 
@@ -61,9 +65,7 @@ impl KvSize {
     }
 
     fn of_config(outer: &Config, number: Option<u64>) -> Result<Self, String> {
-        // Multi-modal models keep the language model's own config in one of these.
-        let nested = ["text_config", "llm_config", "language_config"];
-        let nested = nested.iter().find_map(|name| outer.object(name));
+        let nested = outer.language_model();
         let model = nested.as_ref().unwrap_or(outer);
         if outer.is_true("is_encoder_decoder") {
             return Err("is_encoder_decoder means layers that keep the tokens of an encoder".into());
@@ -72,9 +74,7 @@ impl KvSize {
             cache: number.map_or_else(|| number_bytes(model, outer), Ok)?,
             model: model_bytes(model)?.or(model_bytes(outer)?).unwrap_or(DEFAULT_BYTES),
         };
-        let model_type =
-            model.text("model_type")?.map_or_else(|| outer.text("model_type"), |name| Ok(Some(name)))?;
-        let layers = family::layers(model_type, model, bytes)?;
+        let layers = family::layers(model.model_type(outer)?, model, bytes)?;
         Ok(Self { pages: Pages::new(&layers)?, others: layer::others(&layers) })
     }
 

@@ -2,16 +2,19 @@
 
 use maud::{Markup, html};
 
-use super::parts::{both, count, data, plain, rate, scrolling, size, table};
+use super::parts::{both, count, data, flops, plain, rate, scrolling, size, table};
 use crate::report::cells;
 use crate::report::curve::Curve;
 use crate::report::curve_chart::{self, Scale, height_of_axes};
 use crate::report::numbers::short;
 use crate::report::svg::Size;
-use crate::stats::{CapacityRow, Report};
+use crate::stats::{Accuracy, CapacityRow, PrefillWork, Report};
 
 const WIDE: Size = (720.0, 278.0);
 const NARROW: Size = (344.0, 258.0);
+
+/// Columns of what a cache leaves to compute.
+const WORK: [&str; 2] = ["Saving in compute", "Prefill FLOPs"];
 
 /// More rows than these are folded.
 const MOST: usize = 24;
@@ -93,6 +96,8 @@ fn rows_table(
     let estimated = report.estimate.is_some();
     let names = first.into_iter().chain(["Policy", "Blocks"]).chain(in_bytes.then_some("Size"));
     let names = names.chain(["Hit tokens", "Token hit rate", "Prefill saving"]);
+    let has_work = rows.iter().any(|(_, row)| row.work.is_some());
+    let names = names.chain(has_work.then_some(WORK).into_iter().flatten());
     let has_opt = rows.iter().any(|(_, row)| row.below_opt.is_some());
     let names = names.chain(has_opt.then_some("Below opt"));
     let names = names.chain(estimated.then_some("Standard error"));
@@ -107,6 +112,7 @@ fn rows_table(
                 td { (mark) (count(row.hits.hit_tokens)) }
                 td { (mark) (rate(row.hits.rate())) }
                 td { (mark) (row.hits.prefill_saving().map_or_else(|| html! { "–" }, plain)) }
+                (work_cells(row.work.as_ref(), row.accuracy, has_work))
                 @if has_opt { td { (rate(row.below_opt)) } }
                 @if estimated { td { (rate(row.accuracy.standard_error())) } }
             }
@@ -115,8 +121,21 @@ fn rows_table(
     table(&names.collect::<Vec<_>>(), &body)
 }
 
+/// What a cache leaves to compute, where that is told of any.
+fn work_cells(work: Option<&PrefillWork>, accuracy: Accuracy, has_work: bool) -> Markup {
+    let (at_least, at_most) = if accuracy == Accuracy::AtLeast { ("≥ ", "≤ ") } else { ("", "") };
+    let saving = work.and_then(|work| work.prefill_saving_compute);
+    html! {
+        @if has_work {
+            td { (at_least) (saving.map_or_else(|| html! { "–" }, plain)) }
+            td { (at_most) (work.map_or_else(|| html! { "–" }, |work| flops(work.prefill_flops))) }
+        }
+    }
+}
+
 fn ttl_table(report: &Report) -> Markup {
     let mark = cells::limit(report.ttls.accuracy, "≥ ", "≤ ");
+    let has_work = report.ttls.value.iter().any(|ttl| ttl.work.is_some());
     let body = html! {
         @for ttl in &report.ttls.value {
             tr {
@@ -124,8 +143,10 @@ fn ttl_table(report: &Report) -> Markup {
                 td { (mark) (count(ttl.hits.hit_tokens)) }
                 td { (mark) (rate(ttl.hits.rate())) }
                 td { (mark) (ttl.hits.prefill_saving().map_or_else(|| html! { "–" }, plain)) }
+                (work_cells(ttl.work.as_ref(), report.ttls.accuracy, has_work))
             }
         }
     };
-    table(&["Time to live", "Hit tokens", "Token hit rate", "Prefill saving"], &body)
+    let names = ["Time to live", "Hit tokens", "Token hit rate", "Prefill saving"];
+    table(&names.into_iter().chain(has_work.then_some(WORK).into_iter().flatten()).collect::<Vec<_>>(), &body)
 }

@@ -28,6 +28,11 @@ pub(super) fn plain(value: f64) -> Markup {
     real(value, &rounded(value))
 }
 
+/// A number of floating point operations.
+pub(super) fn flops(value: u128) -> Markup {
+    figure(&value.to_string(), &format!("{:.3e}", value as f64))
+}
+
 /// A number of bytes.
 pub(super) fn size(value: u128) -> Markup {
     figure(&value.to_string(), &bytes(value))

@@ -41,6 +41,26 @@ impl Serialize for Hits {
     }
 }
 
+/// The prefill that a cache leaves, as arithmetic of a model. A token behind a long prompt takes more of it than
+/// one at the beginning, so savings in tokens are larger.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct PrefillWork {
+    /// FLOPs of what is not served from the cache.
+    pub prefill_flops: u128,
+    /// How many times the FLOPs of the prefill without a cache are that.
+    pub prefill_saving_compute: Option<f64>,
+}
+
+impl PrefillWork {
+    /// What is left of `all` FLOPs if those of the hits are saved.
+    pub(in crate::stats) fn new(all: u128, hit: u128) -> Self {
+        let rest = all - hit.min(all);
+        let saving = (rest > 0).then(|| all as f64 / rest as f64);
+        Self { prefill_flops: rest, prefill_saving_compute: saving }
+    }
+}
+
 /// Hits of a cache of one policy and capacity.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -55,6 +75,9 @@ pub struct CapacityRow {
     /// What it served.
     #[serde(flatten)]
     pub hits: Hits,
+    /// What it leaves to compute, where the model is known.
+    #[serde(flatten)]
+    pub work: Option<PrefillWork>,
     /// Token hit rate of the policy `opt` at this capacity, less that of this cache, where `opt` is among the
     /// policies: what a better policy could gain. It serves the most blocks possible, and in tokens nearly the
     /// most, since last blocks may be partial; so this may be below zero by as much.
@@ -91,7 +114,7 @@ pub struct TargetRow {
 }
 
 /// Hits of a cache without limit whose blocks expire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct TtlRow {
     /// Time since its last use after which a block is gone, in milliseconds.
@@ -99,6 +122,9 @@ pub struct TtlRow {
     /// What it served.
     #[serde(flatten)]
     pub hits: Hits,
+    /// What it leaves to compute, where the model is known.
+    #[serde(flatten)]
+    pub work: Option<PrefillWork>,
 }
 
 /// Figures of finite caches.

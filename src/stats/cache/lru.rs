@@ -1,20 +1,25 @@
 //! Least recently used: the hits of every capacity at once, from the stack.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::error::Invalid;
+use crate::record::kv_size::PrefillCost;
 use crate::stats::cache::policy::{Point, Study};
 use crate::stats::cache::stack::{LruStack, Retained, StackRun};
 use crate::stats::recency::reserve;
-use crate::stats::seen::{Cached, HitCount, HitRule, Seen};
+use crate::stats::seen::{Cached, HitCount, HitRule, Seen, Tally};
 use crate::stats::statistic::Bytes;
 
-/// LRU caches of all capacities. Memory: that of the stack, and 8 bytes per stack distance that occurs.
+/// LRU caches of all capacities. Memory: that of the stack, and 8 bytes per stack distance that occurs, 24
+/// if a model is known.
 pub(super) struct Lru {
     count: HitCount,
     stack: LruStack,
     /// Change of the hit tokens from one stack distance to the next.
     steps: Vec<i64>,
+    /// FLOPs of the hits at each stack distance, if a model is known.
+    flops: Vec<u128>,
     /// Where the known prefix of the last request is in the stack.
     runs: Vec<StackRun>,
 }
@@ -22,7 +27,7 @@ pub(super) struct Lru {
 impl Lru {
     /// No request yet.
     pub(super) fn new(count: HitCount) -> Self {
-        Self { count, stack: LruStack::default(), steps: Vec::new(), runs: Vec::new() }
+        Self { count, stack: LruStack::default(), steps: Vec::new(), flops: Vec::new(), runs: Vec::new() }
     }
 
     /// Where the known prefix of the last request was in the stack.
@@ -44,6 +49,9 @@ impl Lru {
             }
             // A block behind one that is gone is no hit, so it counts at the largest distance so far.
             distance = run.distance.max(distance);
+            if let Some(cost) = self.count.prefill {
+                self.note_flops(&cost, distance, cached, cached.blocks - rest..cached.blocks - rest + len);
+            }
             self.step(distance, self.count.block_size as i64);
             self.step(distance + len, -(self.count.block_size as i64));
             rest -= len;
@@ -54,6 +62,23 @@ impl Lru {
         if missing > 0 {
             self.step(distance, -(missing as i64));
             self.step(distance + 1, missing as i64);
+        }
+    }
+
+    /// Notes what computing some of the known blocks takes, the first of which is at this distance.
+    fn note_flops(&mut self, cost: &PrefillCost, distance: u32, cached: &Cached, blocks: Range<u32>) {
+        let last = distance as usize + blocks.len();
+        let more = last.saturating_sub(self.flops.len());
+        if more > 0 {
+            reserve(&mut self.flops, more);
+            self.flops.resize(last, 0);
+        }
+        let before = |block: u32| cost.flops((u64::from(block) * self.count.block_size).min(cached.tokens));
+        let mut from = before(blocks.start);
+        for (sum, block) in self.flops[distance as usize..].iter_mut().zip(blocks) {
+            let to = before(block + 1);
+            *sum += to - from;
+            from = to;
         }
     }
 
@@ -82,16 +107,17 @@ impl Lru {
         self.steps[index] += change;
     }
 
-    /// Hit tokens at capacities 1, 2, 3, ...
-    fn totals(&self) -> impl Iterator<Item = u128> + '_ {
-        self.steps
-            .iter()
-            .scan((0_i128, 0_i128), |(at_distance, total), &step| {
-                *at_distance += i128::from(step);
-                *total += *at_distance;
-                Some(*total)
-            })
-            .map(|total| u128::try_from(total).unwrap_or(0))
+    /// Hits at capacities 1, 2, 3, ...
+    fn totals(&self) -> impl Iterator<Item = Tally> + '_ {
+        let flops = self.flops.iter().copied().chain(std::iter::repeat(0));
+        let totals =
+            self.steps.iter().zip(flops).scan((0_i128, 0_i128, 0), |(at, total, sum), (&step, flops)| {
+                *at += i128::from(step);
+                *total += *at;
+                *sum += flops;
+                Some((*total, *sum))
+            });
+        totals.map(|(tokens, flops)| Tally { tokens: u128::try_from(tokens).unwrap_or(0), flops })
     }
 
     /// How many blocks there are.
@@ -105,9 +131,9 @@ impl Lru {
     }
 
     /// The smallest capacity that serves at least so many tokens, and what it serves.
-    pub(super) fn smallest(&self, wanted: f64) -> Option<(u64, u128)> {
-        let from_none = std::iter::once(0).chain(self.totals());
-        (0..).zip(from_none).find(|&(_, tokens)| tokens as f64 >= wanted)
+    pub(super) fn smallest(&self, wanted: f64) -> Option<(u64, Tally)> {
+        let from_none = std::iter::once(Tally::default()).chain(self.totals());
+        (0..).zip(from_none).find(|(_, hits)| hits.tokens as f64 >= wanted)
     }
 }
 
@@ -140,21 +166,21 @@ impl Study for Lru {
     fn bytes(&self) -> Bytes {
         Bytes {
             blocks: self.stack.block_bytes() + self.stack.request_bytes(),
-            curve: size_of::<i64>() * self.steps.len(),
+            curve: size_of::<i64>() * self.steps.len() + size_of::<u128>() * self.flops.len(),
             ..Bytes::default()
         }
     }
 
     fn points(&self, capacities: &[u64], _: u64) -> BTreeMap<u64, Point> {
         let mut totals = self.totals();
-        let (mut reached, mut tokens) = (0, 0);
+        let (mut reached, mut hits) = (0, Tally::default());
         let mut at = |capacity: u64| {
             while reached < capacity {
                 let Some(next) = totals.next() else { break };
-                tokens = next;
+                hits = next;
                 reached += 1;
             }
-            (capacity, tokens.into())
+            (capacity, hits.into())
         };
         capacities.iter().map(|&capacity| at(capacity)).collect()
     }

@@ -28,7 +28,7 @@ mod ttl;
 mod vllm;
 mod wtinylfu;
 
-pub use figures::{CacheFigures, CapacityRow, Hits, TargetRow, TtlRow};
+pub use figures::{CacheFigures, CapacityRow, Hits, PrefillWork, TargetRow, TtlRow};
 pub use load::{Load, LoadFigures, Service};
 pub use options::{CacheOptions, RequestUse};
 pub use policy::Policy;
@@ -60,18 +60,20 @@ use crate::stats::accuracy::Accuracy;
 use crate::stats::hit_check::HitChecks;
 use crate::stats::recency::Kept;
 use crate::stats::requests::{RequestHits, RequestReport, Requests};
-use crate::stats::seen::{HitCount, HitRule, Seen};
+use crate::stats::seen::{HitCount, HitRule, Seen, Tally};
 use crate::stats::statistic::{Bytes, Known, Statistic};
 use crate::stats::{Bound, Report};
 
 /// The caches asked for. The LRU stack is always among them: targets and times to live come from it.
 pub(super) struct Caches {
     options: CacheOptions,
-    block_size: u64,
+    count: HitCount,
     /// Whether blocks are those of engines: full ones, with those of answers.
     names_blocks: bool,
     /// Measured requests in an infinite cache.
-    infinite: Hits,
+    infinite: Tally,
+    /// Measured requests without a cache.
+    all: Tally,
     lru: Lru,
     ttls: TimesToLive,
     /// One per policy; none for LRU.
@@ -99,7 +101,7 @@ fn study(policy: Policy, options: &CacheOptions, count: HitCount) -> Option<Box<
         Policy::Priority => simulated::<Priority>(policy, options, count),
         Policy::Opt => Box::new(History::new(count)),
         Policy::Vllm if load.is_sequential() => served::<Sequential>(options, count),
-        Policy::Vllm => Box::new(Together::new(&options.capacities, count.block_size, load, has_hits)),
+        Policy::Vllm => Box::new(Together::new(&options.capacities, count, load, has_hits)),
         Policy::Sglang => served::<Sglang>(options, count),
         Policy::Lmcache => served::<Lmcache>(options, count),
     })
@@ -113,7 +115,7 @@ fn simulated<E: Eviction>(policy: Policy, options: &CacheOptions, count: HitCoun
 
 /// The caches of an engine that serves one request after the other.
 fn served<S: Server>(options: &CacheOptions, count: HitCount) -> Box<dyn Study> {
-    Box::new(ServedInTurn::<S>::new(&options.capacities, count.block_size, options.wants_requests()))
+    Box::new(ServedInTurn::<S>::new(&options.capacities, count, options.wants_requests()))
 }
 
 /// Notes how far each cache is below the best one of its size, where that is known.
@@ -149,9 +151,10 @@ impl Caches {
         options.capacities.dedup();
         Some(Self {
             studies: options.policies.iter().map(|&policy| study(policy, &options, count)).collect(),
-            block_size: count.block_size,
+            count,
             names_blocks: count.rule == HitRule::Engine,
-            infinite: Hits::default(),
+            infinite: Tally::default(),
+            all: Tally::default(),
             lru: Lru::new(count),
             checks: options.requests.checked.then(HitChecks::default),
             requests: options.wants_requests().then(|| Requests::new(columns(&options))),
@@ -233,12 +236,14 @@ impl Caches {
     }
 
     fn row(&self, policy: &'static str, capacity: u64, point: Point, accuracy: Accuracy) -> CapacityRow {
-        let Point { hit_tokens, tokens, refused, load } = point;
+        let Point { hits, all, refused, load } = point;
+        let all = all.unwrap_or(self.all);
         CapacityRow {
             policy,
             capacity_blocks: capacity,
-            capacity_bytes: self.options.bytes(capacity, self.block_size),
-            hits: Hits { hit_tokens, tokens: tokens.unwrap_or(self.infinite.tokens) },
+            capacity_bytes: self.options.bytes(capacity, self.count.block_size),
+            hits: Hits { hit_tokens: hits.tokens, tokens: all.tokens },
+            work: self.count.prefill.map(|_| PrefillWork::new(all.flops, hits.flops)),
             below_opt: None,
             refused_requests: refused,
             load,
@@ -264,13 +269,13 @@ impl Caches {
         }
         compare_with_opt(&mut rows);
         let accuracy = Bound::lru(bound, working_set);
-        self.options.sort(rows, self.row("infinite", working_set, self.infinite.hit_tokens.into(), accuracy))
+        self.options.sort(rows, &self.row("infinite", working_set, self.infinite.into(), accuracy))
     }
 
     fn target(&self, share: f64, bound: Option<&Bound>) -> TargetRow {
-        let found = self.lru.smallest(share * self.infinite.hit_tokens as f64);
-        let (capacity, tokens) = found.unwrap_or((self.lru.distances(), self.infinite.hit_tokens));
-        TargetRow { share, row: self.row("lru", capacity, tokens.into(), Bound::lru(bound, capacity)) }
+        let found = self.lru.smallest(share * self.infinite.tokens as f64);
+        let (capacity, hits) = found.unwrap_or((self.lru.distances(), self.infinite));
+        TargetRow { share, row: self.row("lru", capacity, hits.into(), Bound::lru(bound, capacity)) }
     }
 }
 
@@ -283,8 +288,8 @@ impl Statistic for Caches {
         self.lru.access(seen)?;
         self.ttls.access(seen, self.lru.last_runs());
         if seen.is_measured {
-            self.infinite.tokens += u128::from(seen.input_length);
-            self.infinite.hit_tokens += u128::from(cached.tokens);
+            self.all.add(seen.input_length, self.count);
+            self.infinite.add(cached.tokens, self.count);
         }
         self.studies.iter_mut().flatten().try_for_each(|study| study.access(seen))?;
         if self.requests.is_some() {
@@ -318,6 +323,6 @@ impl Statistic for Caches {
             self.options.targets.iter().map(|&share| self.target(share, known.bound)).collect();
         report.checks = self.checks.iter().flat_map(HitChecks::rows).cloned().collect();
         report.enough.value = self.options.enough.map(|share| self.target(share, known.bound));
-        report.ttls.value = self.ttls.rows(self.infinite.tokens);
+        report.ttls.value = self.ttls.rows(self.all);
     }
 }

@@ -16,7 +16,7 @@ use std::ops::Range;
 use crate::blocks::BlockNumber;
 use crate::error::Invalid;
 use crate::stats::cache::policy::{Point, Study};
-use crate::stats::seen::{HitCount, Seen};
+use crate::stats::seen::{HitCount, Seen, Tally};
 use crate::stats::statistic::Bytes;
 
 /// Stands for "never" among the numbers of requests.
@@ -98,20 +98,20 @@ impl History {
         next
     }
 
-    fn simulate(&self, next: &[u32], capacity: u64) -> u128 {
+    fn simulate(&self, next: &[u32], capacity: u64) -> Tally {
         let capacity = usize::try_from(capacity).unwrap_or(usize::MAX);
         // The request for which each block is held.
         let mut held_for = vec![NEVER; self.distinct()];
         let mut held = 0;
         // What is held, used last on top; entries that have been used or evicted stay behind.
         let mut order: BinaryHeap<(u32, u32, BlockNumber)> = BinaryHeap::new();
-        let mut total = 0;
+        let mut total = Tally::default();
         for (index, request) in self.requests.iter().enumerate() {
             let (number, range) = (index as u32, self.range(index));
             let path = &self.blocks[range.clone()];
             if number >= self.warmup {
                 let hit = path.iter().take_while(|&&block| held_for[block as usize] == number).count();
-                total += u128::from(self.count.tokens(hit as u64, request.length));
+                total.add(self.count.tokens(hit as u64, request.length), self.count);
             }
             for (depth, (&block, &next)) in path.iter().zip(&next[range]).enumerate() {
                 let used = &mut held_for[block as usize];

@@ -1,5 +1,6 @@
 //! Which finite caches are studied, and how their figures are put together.
 
+use crate::record::kv_size::PrefillCost;
 use crate::stats::cache::figures::{CacheFigures, CapacityRow};
 use crate::stats::cache::load::Load;
 use crate::stats::cache::policy::Policy;
@@ -38,6 +39,8 @@ pub struct CacheOptions {
     pub warmup: u64,
     /// Bytes of KV cache per token, to give capacities in bytes.
     pub kv_bytes_per_token: Option<u64>,
+    /// What computing a prompt takes, to give savings in compute too.
+    pub prefill: Option<PrefillCost>,
     /// How requests come to the engines of policies that serve several together.
     pub load: Load,
     /// What engines know of answers.
@@ -80,14 +83,14 @@ impl CacheOptions {
 
     /// Sorts rows into those asked for and those of the picture, of which a row may be either or both.
     /// `capacity` gets the infinite cache at its end.
-    pub(in crate::stats) fn sort(&self, rows: Vec<CapacityRow>, infinite: CapacityRow) -> CacheFigures {
+    pub(in crate::stats) fn sort(&self, rows: Vec<CapacityRow>, infinite: &CapacityRow) -> CacheFigures {
         let curve = if self.picture { rows.clone() } else { Vec::new() };
         let named = |row: &CapacityRow| self.curve || self.capacities.contains(&row.capacity_blocks);
         let mut capacity: Vec<_> = rows.into_iter().filter(named).collect();
         if self.has_rows() {
-            capacity.push(infinite);
+            capacity.push(*infinite);
         }
-        CacheFigures { capacity, curve, infinite }
+        CacheFigures { capacity, curve, infinite: *infinite }
     }
 
     /// Bytes of a cache of so many blocks, where the size of a token is known.

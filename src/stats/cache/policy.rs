@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::error::Invalid;
 use crate::stats::cache::load::LoadFigures;
 use crate::stats::requests::RequestHits;
-use crate::stats::seen::Seen;
+use crate::stats::seen::{Seen, Tally};
 use crate::stats::statistic::Bytes;
 
 /// Which block leaves a full cache.
@@ -82,18 +82,18 @@ impl Policy {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Point {
     /// Prompt tokens from the cache.
-    pub(super) hit_tokens: u128,
+    pub(super) hits: Tally,
     /// All prompt tokens, where some requests were refused.
-    pub(super) tokens: Option<u128>,
+    pub(super) all: Option<Tally>,
     /// Requests that do not fit, where that makes a difference.
     pub(super) refused: Option<u64>,
     /// What happened besides, where requests are served together.
     pub(super) load: Option<LoadFigures>,
 }
 
-impl From<u128> for Point {
-    fn from(hit_tokens: u128) -> Self {
-        Self { hit_tokens, ..Self::default() }
+impl From<Tally> for Point {
+    fn from(hits: Tally) -> Self {
+        Self { hits, ..Self::default() }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::error::Invalid;
 use crate::stats::cache::policy::{Point, Study};
 use crate::stats::engine::EngineRequest;
 use crate::stats::requests::RequestHits;
-use crate::stats::seen::Seen;
+use crate::stats::seen::{HitCount, Seen, Tally};
 use crate::stats::statistic::Bytes;
 
 /// The cache of an engine. To add one, write one of these, and name it in
@@ -29,14 +29,14 @@ pub(super) trait Server: 'static {
 struct OneCache<S> {
     capacity: u64,
     server: S,
-    tokens: u128,
-    hit_tokens: u128,
+    all: Tally,
+    hits: Tally,
     refused: u64,
 }
 
 /// Caches of one engine.
 pub(super) struct ServedInTurn<S> {
-    block_size: u64,
+    count: HitCount,
     caches: Vec<OneCache<S>>,
     /// The hits of each request, if wanted.
     hits: Option<Vec<RequestHits>>,
@@ -44,13 +44,13 @@ pub(super) struct ServedInTurn<S> {
 
 impl<S: Server> ServedInTurn<S> {
     /// Empty caches of these capacities. `has_hits` tells whether the hits of each request are wanted.
-    pub(super) fn new(capacities: &[u64], block_size: u64, has_hits: bool) -> Self {
+    pub(super) fn new(capacities: &[u64], count: HitCount, has_hits: bool) -> Self {
         let cache = |&capacity: &u64| {
-            let server = S::new(capacity, block_size);
-            OneCache { capacity, server, tokens: 0, hit_tokens: 0, refused: 0 }
+            let server = S::new(capacity, count.block_size);
+            OneCache { capacity, server, all: Tally::default(), hits: Tally::default(), refused: 0 }
         };
         let caches = capacities.iter().map(cache).collect();
-        Self { block_size, caches, hits: has_hits.then(Vec::new) }
+        Self { count, caches, hits: has_hits.then(Vec::new) }
     }
 }
 
@@ -59,11 +59,11 @@ impl<S: Server> Study for ServedInTurn<S> {
         let Some(request) = &seen.engine else { return Ok(()) };
         for cache in &mut self.caches {
             let fits = cache.server.fits(request);
-            let tokens = fits.then(|| cache.server.serve(request) * self.block_size);
+            let tokens = fits.then(|| cache.server.serve(request) * self.count.block_size);
             match tokens.filter(|_| seen.is_measured) {
                 Some(tokens) => {
-                    cache.tokens += u128::from(request.prompt);
-                    cache.hit_tokens += u128::from(tokens);
+                    cache.all.add(request.prompt, self.count);
+                    cache.hits.add(tokens, self.count);
                 }
                 None => cache.refused += u64::from(seen.is_measured),
             }
@@ -89,8 +89,8 @@ impl<S: Server> Study for ServedInTurn<S> {
 
     fn points(&self, _: &[u64], _: u64) -> BTreeMap<u64, Point> {
         let point = |cache: &OneCache<S>| Point {
-            hit_tokens: cache.hit_tokens,
-            tokens: Some(cache.tokens),
+            hits: cache.hits,
+            all: Some(cache.all),
             refused: Some(cache.refused),
             load: None,
         };

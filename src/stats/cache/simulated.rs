@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::error::Invalid;
 use crate::stats::cache::policy::{Eviction, Point, Study};
 use crate::stats::requests::RequestHits;
-use crate::stats::seen::{HitCount, Seen};
+use crate::stats::seen::{HitCount, Seen, Tally};
 use crate::stats::statistic::Bytes;
 
 /// A cache of one capacity.
@@ -13,13 +13,13 @@ use crate::stats::statistic::Bytes;
 struct Simulation<E> {
     capacity: u64,
     /// Prompt tokens served to measured requests.
-    hit_tokens: u128,
+    hits: Tally,
     cache: E,
 }
 
 impl<E: Eviction> Simulation<E> {
     fn new(capacity: u64) -> Self {
-        Self { capacity, hit_tokens: 0, cache: E::default() }
+        Self { capacity, hits: Tally::default(), cache: E::default() }
     }
 
     /// Takes the next request, and gives its hits.
@@ -27,7 +27,7 @@ impl<E: Eviction> Simulation<E> {
         let hit = self.cache.access(seen, usize::try_from(self.capacity).unwrap_or(usize::MAX));
         let tokens = count.tokens(hit as u64, seen.input_length);
         if seen.is_measured {
-            self.hit_tokens += u128::from(tokens);
+            self.hits.add(tokens, count);
         }
         tokens
     }
@@ -92,9 +92,9 @@ impl<E: Eviction> Study for Simulated<E> {
 
     fn points(&self, _: &[u64], working_set: u64) -> BTreeMap<u64, Point> {
         let smaller = self.ladder.iter().filter(|cache| cache.capacity < working_set);
-        let points = smaller.map(|cache| (cache.capacity, cache.hit_tokens.into()));
-        let whole = self.ladder.last().map(|last| (working_set, last.hit_tokens.into()));
-        let chosen = self.chosen.iter().map(|cache| (cache.capacity, cache.hit_tokens.into()));
+        let points = smaller.map(|cache| (cache.capacity, cache.hits.into()));
+        let whole = self.ladder.last().map(|last| (working_set, last.hits.into()));
+        let chosen = self.chosen.iter().map(|cache| (cache.capacity, cache.hits.into()));
         points.chain(whole.filter(|_| working_set > 0)).chain(chosen).collect()
     }
 }

@@ -21,7 +21,7 @@ use crate::stats::cache::load::{Load, LoadFigures};
 use crate::stats::cache::policy::{Point, Study};
 use crate::stats::cache::served::Server;
 use crate::stats::requests::RequestHits;
-use crate::stats::seen::Seen;
+use crate::stats::seen::{HitCount, Seen};
 use crate::stats::statistic::Bytes;
 
 /// An engine with one capacity.
@@ -37,7 +37,7 @@ struct OneEngine {
 
 /// Engines that serve several requests together, at chosen capacities.
 pub(super) struct Together {
-    block_size: u64,
+    count: HitCount,
     load: Load,
     engines: Vec<OneEngine>,
     /// Requests that do not fit, if their hits are wanted.
@@ -47,14 +47,14 @@ pub(super) struct Together {
 impl Together {
     /// Engines with empty caches of these capacities. `has_hits` tells whether the hits of each request are
     /// wanted.
-    pub(super) fn new(capacities: &[u64], block_size: u64, load: Load, has_hits: bool) -> Self {
+    pub(super) fn new(capacities: &[u64], count: HitCount, load: Load, has_hits: bool) -> Self {
         let engine = |&capacity: &u64| {
-            let steps = Steps::new(capacity, block_size, load, has_hits);
-            let alone = Sequential::new(capacity, block_size);
+            let steps = Steps::new(capacity, count, load, has_hits);
+            let alone = Sequential::new(capacity, count.block_size);
             OneEngine { capacity, steps, alone, alone_hit_tokens: 0, refused: 0 }
         };
         let engines = capacities.iter().map(engine).collect();
-        Self { block_size, load, engines, refused: has_hits.then(Vec::new) }
+        Self { count, load, engines, refused: has_hits.then(Vec::new) }
     }
 }
 
@@ -67,7 +67,7 @@ fn session(seen: &Seen) -> Option<Session> {
 impl Study for Together {
     fn access(&mut self, seen: &Seen) -> Result<(), Invalid> {
         let Some(served) = &seen.engine else { return Ok(()) };
-        let blocks = served.tokens().div_ceil(self.block_size);
+        let blocks = served.tokens().div_ceil(self.count.block_size);
         let request = Rc::new(Request {
             index: seen.index,
             is_measured: seen.is_measured,
@@ -79,7 +79,7 @@ impl Study for Together {
         });
         for engine in &mut self.engines {
             if blocks <= engine.capacity {
-                let alone = engine.alone.serve(served) * self.block_size;
+                let alone = engine.alone.serve(served) * self.count.block_size;
                 engine.alone_hit_tokens += if seen.is_measured { u128::from(alone) } else { 0 };
                 engine.steps.push(Rc::clone(&request));
                 continue;
@@ -120,8 +120,8 @@ impl Study for Together {
         let point = |engine: &OneEngine| {
             let counts = engine.steps.counts();
             Point {
-                hit_tokens: counts.hit_tokens,
-                tokens: Some(counts.tokens),
+                hits: counts.hits,
+                all: Some(counts.all),
                 refused: Some(engine.refused),
                 load: Some(LoadFigures {
                     sequential_hit_tokens: engine.alone_hit_tokens,

@@ -16,6 +16,7 @@ use std::rc::Rc;
 use crate::stats::cache::load::{Load, LoadFigures, Service};
 use crate::stats::cache::vllm::pool::{Pool, Slot};
 use crate::stats::cache::vllm::source::{Request, Source};
+use crate::stats::seen::{HitCount, Tally};
 
 /// A request in the engine.
 struct Job {
@@ -56,15 +57,15 @@ struct Step {
 /// What has been counted of measured requests.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Counts {
-    pub(super) tokens: u128,
-    pub(super) hit_tokens: u128,
+    pub(super) all: Tally,
+    pub(super) hits: Tally,
     load: LoadFigures,
     running: u64,
 }
 
 /// An engine that serves several requests at a time.
 pub(super) struct Steps {
-    block_size: u64,
+    count: HitCount,
     load: Load,
     /// Nanoseconds per token and per step.
     clock: (i128, i128),
@@ -86,10 +87,10 @@ pub(super) struct Steps {
 
 impl Steps {
     /// An engine with so many blocks. `has_hits` tells whether the hits of each request are wanted.
-    pub(super) fn new(capacity: u64, block_size: u64, load: Load, has_hits: bool) -> Self {
+    pub(super) fn new(capacity: u64, count: HitCount, load: Load, has_hits: bool) -> Self {
         let loop_of = load.service.is_none().then_some(load.concurrency);
         Self {
-            block_size,
+            count,
             load,
             clock: load.service.map_or((0, 0), Service::clock),
             pool: Pool::new(capacity),
@@ -239,7 +240,7 @@ impl Steps {
     #[inline]
     fn missing(&self, index: usize, end: u64) -> u64 {
         let has = self.jobs[index].slots.len() as u64;
-        if end <= has * self.block_size { 0 } else { end.div_ceil(self.block_size) - has }
+        if end <= has * self.count.block_size { 0 } else { end.div_ceil(self.count.block_size) - has }
     }
 
     /// Puts back the request that was admitted last.
@@ -261,7 +262,7 @@ impl Steps {
         let missing = self.missing(index, end);
         let job = &mut self.jobs[index];
         self.pool.take(missing, &mut job.slots);
-        fill(&mut self.pool, job, end.min(job.known), self.block_size);
+        fill(&mut self.pool, job, end.min(job.known), self.count.block_size);
     }
 
     /// Admits waiting requests in order.
@@ -277,15 +278,15 @@ impl Steps {
                 passed.extend(self.waiting.pop_front());
                 continue;
             }
-            let limit = (job.known.saturating_sub(1) / self.block_size) as usize;
+            let limit = (job.known.saturating_sub(1) / self.count.block_size) as usize;
             let names = &job.request.names;
             self.pool.find(&names[..limit.min(names.len())], &mut job.slots);
             let hit = job.slots.len() as u64;
-            let hit_tokens = hit * self.block_size;
+            let hit_tokens = hit * self.count.block_size;
             let idle = self.pool.count_free(&job.slots);
             let tokens = (job.known - hit_tokens).min(*budget);
             // All of its prompt must fit, though only a chunk of it may be computed now.
-            if job.known.div_ceil(self.block_size) - hit + idle > self.pool.free() {
+            if job.known.div_ceil(self.count.block_size) - hit + idle > self.pool.free() {
                 job.slots.clear();
                 break;
             }
@@ -315,8 +316,8 @@ impl Steps {
             counts.load.preempted_tokens += u128::from(job.known);
             counts.load.preempted_hit_tokens += u128::from(hit_tokens);
         } else {
-            counts.tokens += u128::from(job.known);
-            counts.hit_tokens += u128::from(hit_tokens);
+            counts.all.add(job.known, self.count);
+            counts.hits.add(hit_tokens, self.count);
         }
     }
 
@@ -344,7 +345,7 @@ impl Steps {
             if !is_stale {
                 job.unseen -= 1;
                 let known = job.computed - job.unseen;
-                fill(&mut self.pool, job, known, self.block_size);
+                fill(&mut self.pool, job, known, self.count.block_size);
             }
             if job.made == job.request.answer {
                 self.pool.release(&job.slots);
