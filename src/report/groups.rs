@@ -102,8 +102,13 @@ fn cache_columns(groups: &[GroupReport], digits: Digits) -> Vec<(String, Vec<Str
     });
     let ttls = groups.first().map_or(&[][..], |(_, report)| &report.ttls.value[..]);
     let expiring = ttls.iter().enumerate().filter_map(|(place, ttl)| {
-        column(format!("{} s", rounded(ttl.ttl_ms as f64 / 1000.0)), groups, |report| {
-            marked(report.ttls.value.get(place)?.hits.rate(), report.ttls.accuracy, digits)
+        let size =
+            ttl.capacity_blocks.map_or_else(String::new, |blocks| format!(", {}", digits.count(blocks)));
+        column(format!("{}{size}", ttl.ttl()), groups, |report| {
+            // With a curve, each group has sizes of its own.
+            let row =
+                report.ttls.value.get(place).filter(|row| row.capacity_blocks == ttl.capacity_blocks)?;
+            marked(row.hits.rate(), report.ttls.accuracy, digits)
         })
     });
     sized.chain(expiring).collect()

@@ -2,7 +2,7 @@
 
 use crate::error::printable;
 use crate::report::cells::{self, Cells, Digits};
-use crate::report::groups;
+use crate::report::{fleets, groups};
 use crate::stats::{GroupReport, Report};
 
 /// Appends the totals and every table of the report.
@@ -14,7 +14,9 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
     draw(&totals, out);
     out.push(b'\n');
     draw(&cells::lengths(report, Digits::All), out);
-    for table in cells::caches(report, Digits::All).into_iter().chain(cells::prefixes(report, Digits::All)) {
+    let caches = cells::caches(report, Digits::All).into_iter();
+    for table in caches.chain(fleets::tables(report, Digits::All)).chain(cells::prefixes(report, Digits::All))
+    {
         out.push(b'\n');
         draw(&table, out);
     }

@@ -6,6 +6,7 @@ mod cells;
 mod csv;
 mod curve;
 mod curve_chart;
+mod fleets;
 mod groups;
 mod html;
 mod json;

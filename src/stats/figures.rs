@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::stats::accuracy::{Accuracy, Figure};
-use crate::stats::cache::{CacheFigures, CapacityRow, TargetRow, TtlRow};
+use crate::stats::cache::{CacheFigures, CapacityRow, FleetRow, TargetRow, TtlRow};
 use crate::stats::correlation::Correlations;
 use crate::stats::hit_check::HitCheck;
 use crate::stats::seen::HitRule;
@@ -81,6 +81,9 @@ pub struct Report {
     /// One row per time to live asked for.
     #[serde(rename = "ttl", skip_serializing_if = "Figure::is_empty")]
     pub ttls: Figure<Vec<TtlRow>>,
+    /// Replicas behind routers, one row for each number and route asked for.
+    #[serde(rename = "fleet", skip_serializing_if = "Vec::is_empty")]
+    pub fleets: Vec<FleetRow>,
     /// What servers counted since they were started, if that is given.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub servers: Vec<ServerHits>,

@@ -44,8 +44,8 @@ mod window;
 pub use accuracy::{Accuracy, Figure};
 pub use analysis::Analysis;
 pub use cache::{
-    CacheFigures, CacheOptions, CapacityRow, Hits, Load, LoadFigures, Policy, RequestUse, Service, TargetRow,
-    TtlRow,
+    CacheFigures, CacheOptions, CapacityRow, FleetCapacity, FleetRow, FleetTarget, FleetTtl, Hits, Load,
+    LoadFigures, Policy, RequestUse, Service, TargetRow, Ttl, TtlRow,
 };
 pub use correlation::Correlations;
 pub use distribution::{Distribution, EXACT_BELOW};
