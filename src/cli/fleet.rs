@@ -16,7 +16,7 @@ pub(super) struct FleetOptions {
 impl FleetOptions {
     /// Every number of replicas behind every route.
     pub(super) fn fleets(&self) -> Vec<Fleet> {
-        let routes = if self.routes.is_empty() { &[Route::RoundRobin][..] } else { &self.routes };
+        let routes = if self.routes.is_empty() { &[Route::default()][..] } else { &self.routes };
         let with_routes = |&replicas| routes.iter().map(move |&route| Fleet { replicas, route });
         self.replicas.iter().flat_map(with_routes).collect()
     }

@@ -6,10 +6,11 @@ use std::fmt;
 use foldhash::fast::RandomState;
 
 /// How a router chooses a replica.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Route {
     /// The i-th request goes to replica i mod N.
+    #[default]
     RoundRobin,
     /// A session stays where its first request was sent.
     Session,

@@ -23,8 +23,8 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
 }
 
 /// Appends what is to be said of the groups by the value of `field`, a row for each.
-pub(super) fn write_groups(field: &str, groups: &[GroupReport], out: &mut Vec<u8>) {
-    for (title, table) in groups::tables(field, groups, Digits::All, |value| text(&printable(value))) {
+pub(super) fn write_groups(all: &Report, field: &str, groups: &[GroupReport], out: &mut Vec<u8>) {
+    for (title, table) in groups::tables(field, all, groups, Digits::All, |value| text(&printable(value))) {
         out.extend_from_slice(format!("\n## {}\n\n", text(&printable(&title))).as_bytes());
         draw(&table, out);
     }

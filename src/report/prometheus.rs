@@ -6,7 +6,7 @@
 use crate::error::printable;
 use crate::report::cells::{self, Number};
 use crate::report::fleets;
-use crate::stats::{GroupReport, OTHERS, Report, WindowReport};
+use crate::stats::{GroupReport, OTHERS, Report, SeparateCaches, WindowReport};
 
 /// Labels of this file's own: a field of that name gets another one.
 const LABELS: [&str; 11] =
@@ -30,6 +30,15 @@ pub(super) fn write_groups(report: &Report, field: &str, groups: &[GroupReport],
     for (value, report) in groups {
         let value = value.as_deref().map_or_else(|| OTHERS.to_owned(), printable);
         families.report(report, Some((&label, &value)));
+    }
+    let separate = SeparateCaches::of(groups);
+    families.optional("separate_cached_tokens", Some(Number::Count(separate.cached_tokens.value)), None);
+    families.optional("separate_token_hit_rate", separate.token_hit_rate.value.map(Number::Real), None);
+    for (kind, cache, hits, _) in cells::served(&separate.report()) {
+        let labels = [("kind", kind), ("cache", stable(kind, &cache))];
+        if let Some(rate) = hits.rate() {
+            families.add("separate_cache_token_hit_rate", &labels, None, &format!("{rate:?}"));
+        }
     }
     families.write(out);
 }
@@ -110,6 +119,11 @@ fn help(name: &str) -> &'static str {
         "cached_length" => "Prompt tokens of a request that a cache without limit holds when it arrives.",
         "correlation" => "Pearson correlation of two lengths over the requests.",
         "cache_token_hit_rate" => "Share of the prompt tokens that a cache serves.",
+        "separate_cached_tokens" => "Prompt tokens that caches without limit serve, one for each group.",
+        "separate_token_hit_rate" => "Their share of the prompt tokens.",
+        "separate_cache_token_hit_rate" => {
+            "Share of the prompt tokens that caches of a size serve, one for each group."
+        }
         "target_blocks" => "Size in blocks of the smallest LRU cache that gives this share of all hits.",
         "target_bytes" => "The same in bytes.",
         "fleet_infinite_hit_tokens" => "Prompt tokens that replicas with caches without limit serve.",

@@ -46,8 +46,8 @@ pub(super) fn write(report: &Report, look: Look, out: &mut Vec<u8>) {
 }
 
 /// Appends what is to be said of the groups by the value of `field`, a row for each.
-pub(super) fn write_groups(field: &str, groups: &[GroupReport], look: Look, out: &mut Vec<u8>) {
-    for (title, table) in groups::tables(field, groups, look.digits, printable) {
+pub(super) fn write_groups(all: &Report, field: &str, groups: &[GroupReport], look: Look, out: &mut Vec<u8>) {
+    for (title, table) in groups::tables(field, all, groups, look.digits, printable) {
         out.extend_from_slice(format!("\n{}:\n", printable(&title)).as_bytes());
         draw(&table, look, out);
     }

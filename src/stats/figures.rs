@@ -39,6 +39,9 @@ pub struct Report {
     pub input_tokens: u128,
     /// Sum of the output lengths, in tokens.
     pub output_tokens: u128,
+    /// Input tokens of the requests with ids.
+    #[serde(skip)]
+    pub tokens_with_ids: u128,
     /// Prompt tokens that an infinite cache would have served.
     pub cached_tokens: Figure<u128>,
     /// `cached_tokens` over the input tokens of the requests with ids.

@@ -58,7 +58,7 @@ pub(super) fn write(report: &Report, origin: &Origin, by: Option<(&str, &[GroupR
                     (capacity::section(report))
                     (fleets::section(report))
                     @if let Some((field, groups)) = by {
-                        (groups::section(field, groups))
+                        (groups::section(report, field, groups))
                     }
                     (prefixes(report))
                     (statistics(report))

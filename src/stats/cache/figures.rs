@@ -18,6 +18,12 @@ pub struct Hits {
 }
 
 impl Hits {
+    /// Those of two caches.
+    #[must_use]
+    pub(in crate::stats) fn plus(self, other: Self) -> Self {
+        Self { hit_tokens: self.hit_tokens + other.hit_tokens, tokens: self.tokens + other.tokens }
+    }
+
     /// Share of the prompt tokens that are served, or `None` without any.
     pub fn rate(self) -> Option<f64> {
         (self.tokens > 0).then(|| self.hit_tokens as f64 / self.tokens as f64)
