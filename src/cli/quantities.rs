@@ -2,7 +2,7 @@
 
 use super::value::Value;
 use crate::blocks::BlockNumber;
-use crate::stats::{Capacity, Piece, ServerHits, Warmup, WindowSize};
+use crate::stats::{Capacity, Piece, ServerHits, Ttl, Warmup, WindowSize};
 
 pub(super) fn percentile(value: &Value) -> Result<f64, String> {
     let p = value.number()?;
@@ -30,6 +30,14 @@ pub(super) fn capacity(value: &Value) -> Result<Capacity, String> {
         ));
     }
     Ok(Capacity::Blocks(number))
+}
+
+/// `5m`: since the last use; `fixed:5m`: since the write.
+pub(super) fn ttl(value: &Value) -> Result<Ttl, String> {
+    match value.text()?.strip_prefix("fixed:") {
+        Some(time) => Value::new(time).duration_ms().map(Ttl::Fixed),
+        None => value.duration_ms().map(Ttl::Sliding),
+    }
 }
 
 /// A share of hits for which there is a smallest cache.
