@@ -62,7 +62,7 @@ impl Choice for WordSource {
 }
 
 impl Choice for ModelKind {
-    const NAMES: NamedValues<Self> = &[("sessions", Self::Sessions), ("tree", Self::Tree)];
+    const NAMES: NamedValues<Self> = &[("replay", Self::Replay), ("tree", Self::Tree)];
 }
 
 /// Vocabulary size where the user names none: ids that every current model knows.
@@ -146,7 +146,7 @@ const RULES: &[Rule<Options>] = &[
     ),
     (
         |o| o.knobs.hit_rate.is_some() && o.model == Some(ModelKind::Tree),
-        "--target-hit-rate needs --model sessions",
+        "--target-hit-rate needs --model replay",
     ),
     (
         |o| o.max_memory.is_some() && o.model_file.is_some(),

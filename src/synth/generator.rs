@@ -6,7 +6,7 @@ use super::draw::exponential;
 use super::knobs::Knobs;
 use super::model::{Body, Model};
 use super::request::SyntheticRequest;
-use super::sessions::{Drawing, SessionsGenerator};
+use super::replay::{Drawing, ReplayGenerator};
 use super::tree::TreeGenerator;
 use crate::error::Invalid;
 use crate::record::time;
@@ -24,7 +24,7 @@ pub struct Generator {
 }
 
 enum RequestSource {
-    Sessions(Box<SessionsGenerator>),
+    Replay(Box<ReplayGenerator>),
     Tree(Box<TreeGenerator>),
 }
 
@@ -60,7 +60,7 @@ impl Generator {
             return Err(Invalid::value(message));
         }
         let source = match model.body {
-            Body::Sessions(mut model) => {
+            Body::Replay(mut model) => {
                 model.scale(knobs.prefix_len, knobs.prompt_len, size);
                 if let Some(target) = knobs.hit_rate {
                     if !has_ids {
@@ -68,7 +68,7 @@ impl Generator {
                     }
                     Drawing { knobs: &knobs, block_size: size, seed, count }.reach(&mut model, target)?;
                 }
-                RequestSource::Sessions(Box::new(SessionsGenerator::new(model, size, copies)))
+                RequestSource::Replay(Box::new(ReplayGenerator::new(model, size, copies)))
             }
             Body::Tree(_) if knobs.hit_rate.is_some() => {
                 return Err(Invalid::value("only the model sessions can be given another hit rate"));
@@ -96,14 +96,14 @@ impl Generator {
                 let gap = match &mut self.source {
                     // The first batch starts the clock, and so does the first request.
                     RequestSource::Tree(tree) => tree.draw_gap(rng),
-                    RequestSource::Sessions(_) if first => 0.0,
-                    RequestSource::Sessions(sessions) => sessions.draw_gap(rng),
+                    RequestSource::Replay(_) if first => 0.0,
+                    RequestSource::Replay(replay) => replay.draw_gap(rng),
                 };
                 Some(if first { 0.0 } else { gap * factor })
             }
         };
         match &mut self.source {
-            RequestSource::Sessions(sessions) => sessions.draw(rng, limits, request)?,
+            RequestSource::Replay(replay) => replay.draw(rng, limits, request)?,
             RequestSource::Tree(tree) => tree.draw(rng, limits, request)?,
         }
         request.check_length(self.block_size)?;

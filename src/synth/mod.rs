@@ -3,7 +3,7 @@
 //! [`Learner`] reads requests in one pass, [`Model`] is what remains of them, and [`Generator`] draws
 //! new requests, one at a time and without end. There are two models: [`tree`](ModelKind::Tree) is
 //! the algorithm of NVIDIA Dynamo's `datagen`, which draws every part of a request independently;
-//! [`sessions`](ModelKind::Sessions) keeps what belongs together and when prefixes come back.
+//! [`replay`](ModelKind::Replay) plays the sessions of the trace again, near the times that they had.
 
 mod core;
 mod draw;
@@ -17,7 +17,7 @@ mod model_file;
 mod prompts;
 mod request;
 mod run;
-mod sessions;
+mod replay;
 mod shuffle;
 mod tree;
 mod write;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::core::Core;
 use super::forest::Forest;
-use super::sessions::SessionsModel;
+use super::replay::ReplayModel;
 use super::tree::TreeModel;
 use super::write::WriteOptions;
 use crate::record::DEFAULT_BLOCK_SIZE;
@@ -14,14 +14,14 @@ use crate::record::DEFAULT_BLOCK_SIZE;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ModelKind {
-    /// Whole sessions, redrawn.
+    /// The sessions of the trace itself, moved in time: copies in all but their ids.
     #[default]
-    Sessions,
+    Replay,
     /// The prefix tree of NVIDIA Dynamo's `datagen`.
     Tree,
 }
 
-/// What has been learnt of a trace. It holds neither ids nor timestamps.
+/// What has been learnt of a trace.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     pub(super) header: ModelHeader,
@@ -49,18 +49,18 @@ pub(super) struct ModelHeader {
 }
 
 /// Version of the file format that is written and read.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Body {
-    Sessions(SessionsModel),
+    Replay(ReplayModel),
     Tree(TreeModel),
 }
 
 impl Body {
     pub(super) fn core(&self) -> &Core {
         match self {
-            Self::Sessions(model) => &model.core,
+            Self::Replay(model) => &model.core,
             Self::Tree(model) => &model.core,
         }
     }
@@ -70,11 +70,11 @@ impl Model {
     /// The model of what has been learnt.
     pub fn new(kind: ModelKind, forest: &Forest) -> Self {
         let body = match kind {
-            ModelKind::Sessions => Body::Sessions(SessionsModel::new(forest)),
+            ModelKind::Replay => Body::Replay(ReplayModel::new(forest)),
             ModelKind::Tree => Body::Tree(TreeModel::new(forest)),
         };
         let window = match &body {
-            Body::Sessions(model) => Some(model.window),
+            Body::Replay(model) => Some(model.window),
             Body::Tree(_) => None,
         };
         let header = ModelHeader {
@@ -120,6 +120,20 @@ impl Model {
         }
     }
 
+    /// What somebody who reads the saved model learns of the trace beyond distributions, if anything.
+    pub fn disclosure(&self) -> Option<&'static str> {
+        match &self.body {
+            Body::Replay(_) => Some(
+                "a saved model `replay` is the trace itself: lengths, times and shared prefixes of every request can \
+                 be rebuilt from it",
+            ),
+            Body::Tree(_) => Some(
+                "a saved model `tree` holds every length and every pause with its count, and all prefixes that two \
+                 requests share",
+            ),
+        }
+    }
+
     /// Which of the models it is.
     pub fn kind(&self) -> ModelKind {
         self.header.kind
@@ -128,7 +142,7 @@ impl Model {
     /// Mean milliseconds between requests, if it knows about time and time passed.
     pub(super) fn mean_gap(&self) -> Option<f64> {
         let mean = match &self.body {
-            Body::Sessions(model) => model.gaps.iter().sum::<f64>() / model.gaps.len() as f64,
+            Body::Replay(model) => model.gaps.iter().sum::<f64>() / model.gaps.len() as f64,
             Body::Tree(model) => model.gaps.mean()? / model.batches.mean()?,
         };
         (self.header.has_times && mean.is_finite() && mean > 0.0).then_some(mean)

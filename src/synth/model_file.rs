@@ -11,7 +11,7 @@ use super::core::{CoreRun, RunIndex, TOP, none_is_max};
 use super::draw::Observed;
 use super::model::{Body, Model, ModelHeader, ModelKind, VERSION};
 use super::request::NO_OUTPUT;
-use super::sessions::{Session, SessionTurn, SessionsModel};
+use super::replay::{ReplayModel, Session, SessionTurn};
 use super::tree::{Stop, TreeModel};
 use crate::error::Invalid;
 use crate::record::{MAX_BLOCK_SIZE, MAX_LENGTH};
@@ -64,7 +64,7 @@ impl Model {
             lines.write(&ModelLine::Core(*run))?;
         }
         match &self.body {
-            Body::Sessions(model) => {
+            Body::Replay(model) => {
                 for (i, session) in model.sessions.iter().enumerate() {
                     let requests = Cow::from(model.turns_of(i));
                     let line = SessionLine { wait: session.wait, core: session.run, requests };
@@ -127,6 +127,7 @@ impl ModelReader {
     /// What is wrong with it, without its place.
     pub fn line(&mut self, line: &[u8]) -> Result<(), Invalid> {
         let Some(model) = &mut self.model else {
+            refuse_old(line)?;
             let header: ModelHeader = serde_json::from_slice(line).map_err(|error| {
                 Invalid::malformed(format!("no model of trace-synth: {}", reason(&error)))
             })?;
@@ -136,7 +137,7 @@ impl ModelReader {
         let (size, most) = (model.header.block_size, model.header.requests);
         let line = serde_json::from_slice(line).map_err(|error| Invalid::malformed(reason(&error)))?;
         match (line, &mut model.body) {
-            (ModelLine::Core(run), Body::Sessions(model)) => {
+            (ModelLine::Core(run), Body::Replay(model)) => {
                 check(model.sessions.is_empty(), "a core run after its uses")?;
                 add_run(&mut model.core.runs, run, size)
             }
@@ -144,8 +145,8 @@ impl ModelReader {
                 check(model.stops.is_empty(), "a core run after its uses")?;
                 add_run(&mut model.core.runs, run, size)
             }
-            (ModelLine::Session(line), Body::Sessions(model)) => add_session(model, &line, size),
-            (ModelLine::Gaps(gaps), Body::Sessions(model)) => {
+            (ModelLine::Session(line), Body::Replay(model)) => add_session(model, &line, size),
+            (ModelLine::Gaps(gaps), Body::Replay(model)) => {
                 gaps.iter().try_for_each(|&gap| check_time(gap))?;
                 model.gaps.extend_from_slice(&gaps);
                 Ok(())
@@ -185,7 +186,7 @@ impl ModelReader {
         let mut model = self.model.ok_or_else(|| Invalid::malformed("an empty file is no model"))?;
         let has_times = model.header.has_times;
         let found = match &model.body {
-            Body::Sessions(model) => model.turns.len() as u64,
+            Body::Replay(model) => model.turns.len() as u64,
             Body::Tree(_) => self.stopped,
         };
         if found != model.header.requests {
@@ -193,7 +194,7 @@ impl ModelReader {
             return Err(Invalid::malformed(message));
         }
         match &mut model.body {
-            Body::Sessions(model) => {
+            Body::Replay(model) => {
                 check(!has_times || model.gaps.len() as u64 + 1 == found, "the number of gaps is wrong")?;
                 let starts: u64 = model.sessions.iter().map(|session| u64::from(session.wait)).sum();
                 check(starts < MOST, "sessions wait too long")?;
@@ -210,6 +211,23 @@ impl ModelReader {
     }
 }
 
+/// Refuses a header of version 1, whatever else it says.
+fn refuse_old(line: &[u8]) -> Result<(), Invalid> {
+    #[derive(Deserialize)]
+    struct AnyHeader {
+        #[serde(rename = "kvtrace_model")]
+        _kind: serde::de::IgnoredAny,
+        version: u32,
+    }
+    match serde_json::from_slice::<AnyHeader>(line) {
+        Ok(AnyHeader { version: 1, .. }) => Err(Invalid::malformed(
+            "a model of version 1 of the format, from which the trace can be rebuilt (all requests, the pauses between \
+             them, what they share): treat it like the trace, and learn a new model",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// The model that a header announces, without its parts.
 fn empty_model(header: ModelHeader) -> Result<Model, Invalid> {
     if header.version != VERSION {
@@ -221,7 +239,7 @@ fn empty_model(header: ModelHeader) -> Result<Model, Invalid> {
     check(header.window.is_none_or(|window| window.is_finite() && window >= 0.0), "window is no number")?;
     let window = header.window.unwrap_or(0.0);
     let body = match header.kind {
-        ModelKind::Sessions => Body::Sessions(SessionsModel { window, ..SessionsModel::default() }),
+        ModelKind::Replay => Body::Replay(ReplayModel { window, ..ReplayModel::default() }),
         ModelKind::Tree => Body::Tree(TreeModel::default()),
     };
     Ok(Model { header, body })
@@ -247,7 +265,7 @@ fn tail_of(runs: &[CoreRun], run: RunIndex, size: u64) -> Result<u64, Invalid> {
     Ok(u64::from(run.tail))
 }
 
-fn add_session(model: &mut SessionsModel, line: &SessionLine<'_>, size: u64) -> Result<(), Invalid> {
+fn add_session(model: &mut ReplayModel, line: &SessionLine<'_>, size: u64) -> Result<(), Invalid> {
     let SessionLine { wait, core, ref requests } = *line;
     let core_tail = tail_of(&model.core.runs, core, size)?;
     let first = model.turns.len();

@@ -116,6 +116,7 @@ pub fn run(task: Task, observer: &mut dyn Observer) -> Result<Option<String>> {
         return Err(Error::Failed("the trace has no times; give it arrivals with `rate`".into()));
     }
     if let Some(path) = &task.save_model {
+        model.disclosure().into_iter().for_each(|what| observer.note(what));
         save(&model, path)?;
     }
     let mut output = Output::named(task.output.as_deref())?;
