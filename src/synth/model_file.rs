@@ -12,6 +12,7 @@ use super::draw::Observed;
 use super::model::{Body, Model, ModelHeader, ModelKind, VERSION};
 use super::request::NO_OUTPUT;
 use super::replay::{ReplayModel, Session, SessionTurn};
+use super::sessions::{self, Part, PrefixEnd, SessionsModel};
 use super::tree::{Stop, TreeModel};
 use crate::error::Invalid;
 use crate::record::{MAX_BLOCK_SIZE, MAX_LENGTH};
@@ -28,6 +29,14 @@ const MOST: u64 = 1 << 28;
 enum ModelLine<'a> {
     /// A run of the core; the first line is run 0.
     Core(CoreRun),
+    /// Where sessions leave the core.
+    End(PrefixEnd),
+    /// What else the model `sessions` holds.
+    Clock(Cow<'a, sessions::Clock>),
+    Rate(Cow<'a, sessions::Rate>),
+    Sums(Cow<'a, sessions::Sums>),
+    Number(Cow<'a, sessions::Number>),
+    Chance(Cow<'a, sessions::Chance>),
     /// Where requests stop in the core.
     Stop(Stop),
     /// A session.
@@ -64,6 +73,17 @@ impl Model {
             lines.write(&ModelLine::Core(*run))?;
         }
         match &self.body {
+            Body::Sessions(model) => {
+                model.ends.iter().try_for_each(|end| lines.write(&ModelLine::End(*end)))?;
+                let parts = &model.parts;
+                lines.write(&ModelLine::Clock(Cow::Borrowed(&parts.clock)))?;
+                lines.write(&ModelLine::Rate(Cow::Borrowed(&parts.rate)))?;
+                lines.write(&ModelLine::Sums(Cow::Borrowed(&parts.sums)))?;
+                let mut numbers = parts.numbers.iter();
+                numbers.try_for_each(|part| lines.write(&ModelLine::Number(Cow::Borrowed(part))))?;
+                let mut chances = parts.chances.iter();
+                chances.try_for_each(|part| lines.write(&ModelLine::Chance(Cow::Borrowed(part))))
+            }
             Body::Replay(model) => {
                 for (i, session) in model.sessions.iter().enumerate() {
                     let requests = Cow::from(model.turns_of(i));
@@ -137,6 +157,18 @@ impl ModelReader {
         let (size, most) = (model.header.block_size, model.header.requests);
         let line = serde_json::from_slice(line).map_err(|error| Invalid::malformed(reason(&error)))?;
         match (line, &mut model.body) {
+            (ModelLine::Core(run), Body::Sessions(model)) => {
+                check(model.ends.is_empty(), "a core run after its uses")?;
+                check(u64::from(run.tail) == size, "a partial block that goes on")?;
+                add_run(&mut model.core.runs, run, size)
+            }
+            (ModelLine::End(end), Body::Sessions(model)) => {
+                tail_of(&model.core.runs, end.run, size)?;
+                check(end.sessions <= MOST, "too many sessions")?;
+                model.ends.push(end);
+                Ok(())
+            }
+            (line, Body::Sessions(model)) => take_part(model, line),
             (ModelLine::Core(run), Body::Replay(model)) => {
                 check(model.sessions.is_empty(), "a core run after its uses")?;
                 add_run(&mut model.core.runs, run, size)
@@ -174,7 +206,7 @@ impl ModelReader {
                 expand(&mut model.batches, &part, most, |batch| check(batch >= 1, "an empty batch"))
             }
             (ModelLine::Waits(part), Body::Tree(model)) => expand(&mut model.gaps, &part, most, check_time),
-            _ => Err(Invalid::conflict("a line of the other kind of model")),
+            _ => Err(other_kind()),
         }
     }
 
@@ -186,6 +218,7 @@ impl ModelReader {
         let mut model = self.model.ok_or_else(|| Invalid::malformed("an empty file is no model"))?;
         let has_times = model.header.has_times;
         let found = match &model.body {
+            Body::Sessions(_) => model.header.requests,
             Body::Replay(model) => model.turns.len() as u64,
             Body::Tree(_) => self.stopped,
         };
@@ -194,6 +227,10 @@ impl ModelReader {
             return Err(Invalid::malformed(message));
         }
         match &mut model.body {
+            Body::Sessions(model) => {
+                check(model.ends.iter().any(|end| end.sessions > 0), "no sessions")?;
+                check(model.parts.missing().is_none(), model.parts.missing().unwrap_or_default())?;
+            }
             Body::Replay(model) => {
                 check(!has_times || model.gaps.len() as u64 + 1 == found, "the number of gaps is wrong")?;
                 let starts: u64 = model.sessions.iter().map(|session| u64::from(session.wait)).sum();
@@ -239,10 +276,28 @@ fn empty_model(header: ModelHeader) -> Result<Model, Invalid> {
     check(header.window.is_none_or(|window| window.is_finite() && window >= 0.0), "window is no number")?;
     let window = header.window.unwrap_or(0.0);
     let body = match header.kind {
+        ModelKind::Sessions => Body::Sessions(Box::default()),
         ModelKind::Replay => Body::Replay(ReplayModel { window, ..ReplayModel::default() }),
         ModelKind::Tree => Body::Tree(TreeModel::default()),
     };
     Ok(Model { header, body })
+}
+
+/// Takes a line of the model `sessions` that is not about its core.
+fn take_part(model: &mut SessionsModel, line: ModelLine<'_>) -> Result<(), Invalid> {
+    let part = match line {
+        ModelLine::Clock(part) => Part::Clock(part.into_owned()),
+        ModelLine::Rate(part) => Part::Rate(part.into_owned()),
+        ModelLine::Sums(part) => Part::Sums(part.into_owned()),
+        ModelLine::Number(part) => Part::Number(part.into_owned()),
+        ModelLine::Chance(part) => Part::Chance(part.into_owned()),
+        _ => return Err(other_kind()),
+    };
+    model.parts.take(part).map_err(Invalid::value)
+}
+
+fn other_kind() -> Invalid {
+    Invalid::conflict("a line of the other kind of model")
 }
 
 fn add_run(runs: &mut Vec<CoreRun>, run: CoreRun, size: u64) -> Result<(), Invalid> {
