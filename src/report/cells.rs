@@ -2,7 +2,7 @@
 
 use crate::report::numbers::{bytes, grouped, rounded};
 use crate::stats::{
-    Accuracy, CapacityRow, Figure, Hits, PrefillWork, PrefixRow, Report, Summary, percentile_name,
+    Accuracy, CapacityRow, Figure, Hits, PrefillWork, PrefixRow, Report, Summary, TtlRow, percentile_name,
 };
 
 /// A table: the first row is the header.
@@ -30,7 +30,7 @@ impl Digits {
     }
 
     /// A number of which that many decimals are enough even for a machine.
-    fn decimals(self, value: f64, decimals: usize) -> String {
+    pub(super) fn decimals(self, value: f64, decimals: usize) -> String {
         if self == Self::All { format!("{value:.decimals$}") } else { rounded(value) }
     }
 }
@@ -182,7 +182,7 @@ pub(super) fn caches(report: &Report, digits: Digits) -> Vec<Cells> {
             Digits::Few => bytes(size),
         }));
         let worst = if size == Accuracy::Neither { size } else { row.accuracy };
-        cells.extend(hits(row.hits, worst, digits));
+        cells.extend(hit_cells(row.hits, worst, digits));
         cells.extend(row.work.iter().flat_map(|work| prefill_work(work, worst, digits)));
         let below = || row.below_opt.map_or_else(|| "-".into(), |below| digits.decimals(below, 6));
         cells.extend(has_opt.then(below));
@@ -203,23 +203,33 @@ pub(super) fn caches(report: &Report, digits: Digits) -> Vec<Cells> {
         }));
         tables.push(targets);
     }
-    if !report.ttls.value.is_empty() {
-        let header = ["Time to Live", "Hit Tokens", "Token Hit Rate", "Prefill Saving"];
-        let work = work_columns(has_work, digits);
-        let mut ttls = vec![header.iter().chain(work).map(|&name| name.to_owned()).collect::<Vec<_>>()];
-        ttls.extend(report.ttls.value.iter().map(|ttl| {
-            let mut cells = vec![format!("{} s", ttl.ttl_ms as f64 / 1000.0)];
-            let accuracy = report.ttls.accuracy;
-            cells.extend(hits(ttl.hits, accuracy, digits));
-            cells.extend(ttl.work.iter().flat_map(|work| prefill_work(work, accuracy, digits)));
-            cells
-        }));
-        tables.push(ttls);
-    }
+    tables.extend(ttls(report, digits));
     tables.extend(engines(report, digits));
     tables.extend(checks(report));
     tables.extend(servers(report));
     tables
+}
+
+/// The table of caches whose blocks expire, if asked for.
+fn ttls(report: &Report, digits: Digits) -> Option<Cells> {
+    let rows = &report.ttls.value;
+    rows.first()?;
+    let has_sizes = rows.iter().any(|row| row.capacity_blocks.is_some());
+    let header = ["Time to Live"].into_iter().chain(has_sizes.then_some("Blocks"));
+    let header = header.chain(["Hit Tokens", "Token Hit Rate", "Prefill Saving"]);
+    let has_work = rows.iter().any(|row| row.work.is_some());
+    let header = header.chain(work_columns(has_work, digits).iter().copied());
+    let mut cells = vec![header.map(str::to_owned).collect::<Vec<_>>()];
+    cells.extend(rows.iter().map(|row| {
+        let mut cells = vec![row.ttl().to_string()];
+        let blocks = row.capacity_blocks.map_or_else(|| "no limit".into(), |blocks| digits.count(blocks));
+        cells.extend(has_sizes.then_some(blocks));
+        let accuracy = report.ttls.accuracy;
+        cells.extend(hit_cells(row.hits, accuracy, digits));
+        cells.extend(row.work.iter().flat_map(|work| prefill_work(work, accuracy, digits)));
+        cells
+    }));
+    Some(cells)
 }
 
 /// The table of what else happened in the caches of engines, if there are any.
@@ -239,7 +249,7 @@ fn engines(report: &Report, digits: Digits) -> Option<Cells> {
             cells.extend([digits.count(load.preempted_requests), digits.count(load.preempted_hit_tokens)]);
             let alone = Hits { hit_tokens: load.sequential_hit_tokens, ..row.hits };
             cells.extend([
-                hits(alone, row.accuracy, digits)[1].clone(),
+                hit_cells(alone, row.accuracy, digits)[1].clone(),
                 digits.decimals(load.mean_running, 2),
             ]);
         } else {
@@ -393,12 +403,18 @@ pub(super) fn served(report: &Report) -> Vec<Served> {
         Served { kind: "target", name: format!("{}={}", t.share, served.name), ..served }
     });
     let ttls = report.ttls.value.iter().map(|t| {
-        let name = format!("{}ms", t.ttl_ms);
         let figures = work_figures(t.work.as_ref()).into_iter();
         let figures = figures.filter_map(|(name, value)| Some((name, value?))).collect();
-        Served { kind: "ttl", name, hits: t.hits, figures }
+        Served { kind: "ttl", name: ttl_name(t), hits: t.hits, figures }
     });
     capacity.chain(targets).chain(ttls).collect()
+}
+
+/// `60000ms`, `fixed:60000ms`, `60000ms:1000`.
+fn ttl_name(row: &TtlRow) -> String {
+    let fixed = if row.fixed { "fixed:" } else { "" };
+    let capacity = row.capacity_blocks.map_or_else(String::new, |blocks| format!(":{blocks}"));
+    format!("{fixed}{}ms{capacity}", row.ttl_ms)
 }
 
 /// What precedes a number that is not exact.
@@ -429,7 +445,7 @@ fn prefill_work(work: &PrefillWork, accuracy: Accuracy, digits: Digits) -> Vec<S
 }
 
 /// Hit tokens, rate and saving; marked where they are lower bounds.
-fn hits(hits: Hits, accuracy: Accuracy, digits: Digits) -> [String; 3] {
+pub(super) fn hit_cells(hits: Hits, accuracy: Accuracy, digits: Digits) -> [String; 3] {
     let mark = mark(accuracy);
     let number = |x: Option<f64>, decimals| {
         x.map_or_else(|| "-".into(), |x| format!("{mark}{}", digits.decimals(x, decimals)))

@@ -81,6 +81,8 @@ pub(super) struct Seen<'a> {
     pub(super) session: Option<u64>,
     /// Its priority, 0 if none is known.
     pub(super) priority: f64,
+    /// What a router may keep in one place, where that was asked for.
+    pub(super) affinity: Option<u64>,
     /// Prompt tokens.
     pub(super) input_length: u64,
     /// Generated tokens.
@@ -194,7 +196,8 @@ impl Intake {
     #[inline(always)]
     pub(super) fn record<'a>(&'a mut self, record: &'a Record) -> Result<Seen<'a>, Invalid> {
         let seen = self.begin(record.input_length, record.output_length, record.timestamp);
-        let seen = Seen { line: record.line, session: record.session, recorded: record.recorded(), ..seen };
+        let (session, affinity) = (record.session, record.affinity);
+        let seen = Seen { line: record.line, session, affinity, recorded: record.recorded(), ..seen };
         let seen = Seen { priority: record.priority.unwrap_or(0.0), ..seen };
         let Some(ids) = record.ids() else { return Ok(seen) };
         let mut cached = None;
@@ -257,6 +260,7 @@ impl Intake {
             line: 0,
             session: None,
             priority: 0.0,
+            affinity: None,
             input_length,
             output_length,
             recorded: None,

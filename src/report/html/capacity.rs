@@ -136,10 +136,15 @@ fn work_cells(work: Option<&PrefillWork>, accuracy: Accuracy, has_work: bool) ->
 fn ttl_table(report: &Report) -> Markup {
     let mark = cells::limit(report.ttls.accuracy, "≥ ", "≤ ");
     let has_work = report.ttls.value.iter().any(|ttl| ttl.work.is_some());
+    let has_sizes = report.ttls.value.iter().any(|ttl| ttl.capacity_blocks.is_some());
     let body = html! {
         @for ttl in &report.ttls.value {
             tr {
-                th scope="row" { (plain(ttl.ttl_ms as f64 / 1000.0)) " s" }
+                th scope="row" {
+                    @if ttl.fixed { "fixed " }
+                    (plain(ttl.ttl_ms as f64 / 1000.0)) " s"
+                }
+                @if has_sizes { td { (ttl.capacity_blocks.map_or_else(|| html! { "no limit" }, count)) } }
                 td { (mark) (count(ttl.hits.hit_tokens)) }
                 td { (mark) (rate(ttl.hits.rate())) }
                 td { (mark) (ttl.hits.prefill_saving().map_or_else(|| html! { "–" }, plain)) }
@@ -147,6 +152,7 @@ fn ttl_table(report: &Report) -> Markup {
             }
         }
     };
-    let names = ["Time to live", "Hit tokens", "Token hit rate", "Prefill saving"];
-    table(&names.into_iter().chain(has_work.then_some(WORK).into_iter().flatten()).collect::<Vec<_>>(), &body)
+    let names = ["Time to live"].into_iter().chain(has_sizes.then_some("Blocks"));
+    let names = names.chain(["Hit tokens", "Token hit rate", "Prefill saving"]);
+    table(&names.chain(has_work.then_some(WORK).into_iter().flatten()).collect::<Vec<_>>(), &body)
 }

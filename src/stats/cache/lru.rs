@@ -1,13 +1,14 @@
 //! Least recently used: the hits of every capacity at once, from the stack.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
+use crate::blocks::BlockNumber;
 use crate::error::Invalid;
-use crate::record::kv_size::PrefillCost;
+use crate::stats::cache::distances::HitsByDistance;
 use crate::stats::cache::policy::{Point, Study};
 use crate::stats::cache::stack::{LruStack, Retained, StackRun};
-use crate::stats::recency::reserve;
+use crate::stats::cache::work::WorkByDistance;
+use crate::stats::engine::EngineRequest;
 use crate::stats::seen::{Cached, HitCount, HitRule, Seen, Tally};
 use crate::stats::statistic::Bytes;
 
@@ -16,10 +17,9 @@ use crate::stats::statistic::Bytes;
 pub(super) struct Lru {
     count: HitCount,
     stack: LruStack,
-    /// Change of the hit tokens from one stack distance to the next.
-    steps: Vec<i64>,
-    /// FLOPs of the hits at each stack distance, if a model is known.
-    flops: Vec<u128>,
+    hits: HitsByDistance,
+    /// What computing them takes, if a model is known.
+    work: Option<WorkByDistance>,
     /// Where the known prefix of the last request is in the stack.
     runs: Vec<StackRun>,
 }
@@ -27,7 +27,13 @@ pub(super) struct Lru {
 impl Lru {
     /// No request yet.
     pub(super) fn new(count: HitCount) -> Self {
-        Self { count, stack: LruStack::default(), steps: Vec::new(), flops: Vec::new(), runs: Vec::new() }
+        Self {
+            count,
+            stack: LruStack::default(),
+            hits: HitsByDistance::new(&[], true),
+            work: count.prefill.map(|_| WorkByDistance::new(&[], true)),
+            runs: Vec::new(),
+        }
     }
 
     /// Where the known prefix of the last request was in the stack.
@@ -40,45 +46,30 @@ impl Lru {
         self.stack.retain(keep)
     }
 
-    fn measure(&mut self, cached: &Cached, runs: &[StackRun]) {
-        let (mut rest, mut distance) = (cached.blocks, 0);
-        for run in runs {
-            let len = run.len.min(rest);
-            if len == 0 {
-                break;
-            }
-            // A block behind one that is gone is no hit, so it counts at the largest distance so far.
-            distance = run.distance.max(distance);
-            if let Some(cost) = self.count.prefill {
-                self.note_flops(&cost, distance, cached, cached.blocks - rest..cached.blocks - rest + len);
-            }
-            self.step(distance, self.count.block_size as i64);
-            self.step(distance + len, -(self.count.block_size as i64));
-            rest -= len;
-            distance += len - 1;
-        }
-        // The last block may be partial.
-        let missing = u64::from(cached.blocks) * self.count.block_size - cached.tokens;
-        if missing > 0 {
-            self.step(distance, -(missing as i64));
-            self.step(distance + 1, missing as i64);
-        }
+    /// What an engine computes for a request, if blocks are those of engines: full blocks alone, and those of the
+    /// answer.
+    fn engine_of<'a>(&self, seen: &'a Seen) -> Option<&'a EngineRequest<'a>> {
+        seen.engine.as_ref().filter(|_| self.count.rule == HitRule::Engine)
     }
 
-    /// Notes what computing some of the known blocks takes, the first of which is at this distance.
-    fn note_flops(&mut self, cost: &PrefillCost, distance: u32, cached: &Cached, blocks: Range<u32>) {
-        let last = distance as usize + blocks.len();
-        let more = last.saturating_sub(self.flops.len());
-        if more > 0 {
-            reserve(&mut self.flops, more);
-            self.flops.resize(last, 0);
-        }
-        let before = |block: u32| cost.flops((u64::from(block) * self.count.block_size).min(cached.tokens));
-        let mut from = before(blocks.start);
-        for (sum, block) in self.flops[distance as usize..].iter_mut().zip(blocks) {
-            let to = before(block + 1);
-            *sum += to - from;
-            from = to;
+    /// The blocks of a request in the numbering of the stack.
+    pub(super) fn blocks_of<'a>(&self, seen: &'a Seen) -> &'a [BlockNumber] {
+        self.engine_of(seen).map_or(seen.numbers, |engine| engine.names)
+    }
+
+    /// Hit tokens at rising capacities.
+    pub(super) fn hits_at(&self, capacities: &[u64]) -> Vec<u128> {
+        self.hits.at(capacities)
+    }
+
+    /// Hits and what computing them takes at rising capacities.
+    fn tallies(&self, capacities: &[u64]) -> Vec<Tally> {
+        let tokens = self.hits.at(capacities).into_iter();
+        match &self.work {
+            None => tokens.map(|tokens| Tally { tokens, flops: 0 }).collect(),
+            Some(work) => {
+                tokens.zip(work.at(capacities)).map(|(tokens, flops)| Tally { tokens, flops }).collect()
+            }
         }
     }
 
@@ -97,29 +88,6 @@ impl Lru {
         self.count.tokens(blocks.min(u64::from(cached.blocks)), length)
     }
 
-    fn step(&mut self, distance: u32, change: i64) {
-        let index = distance as usize;
-        let more = (index + 1).saturating_sub(self.steps.len());
-        if more > 0 {
-            reserve(&mut self.steps, more);
-            self.steps.resize(index + 1, 0);
-        }
-        self.steps[index] += change;
-    }
-
-    /// Hits at capacities 1, 2, 3, ...
-    fn totals(&self) -> impl Iterator<Item = Tally> + '_ {
-        let flops = self.flops.iter().copied().chain(std::iter::repeat(0));
-        let totals =
-            self.steps.iter().zip(flops).scan((0_i128, 0_i128, 0), |(at, total, sum), (&step, flops)| {
-                *at += i128::from(step);
-                *total += *at;
-                *sum += flops;
-                Some((*total, *sum))
-            });
-        totals.map(|(tokens, flops)| Tally { tokens: u128::try_from(tokens).unwrap_or(0), flops })
-    }
-
     /// How many blocks there are.
     pub(super) fn blocks(&self) -> u64 {
         self.stack.blocks()
@@ -127,13 +95,13 @@ impl Lru {
 
     /// How many stack distances have occurred, or could have below the largest one.
     pub(super) fn distances(&self) -> u64 {
-        self.steps.len() as u64
+        self.hits.distances()
     }
 
     /// The smallest capacity that serves at least so many tokens, and what it serves.
     pub(super) fn smallest(&self, wanted: f64) -> Option<(u64, Tally)> {
-        let from_none = std::iter::once(Tally::default()).chain(self.totals());
-        (0..).zip(from_none).find(|(_, hits)| hits.tokens as f64 >= wanted)
+        let (capacity, _) = self.hits.smallest(wanted)?;
+        self.tallies(&[capacity]).pop().map(|hits| (capacity, hits))
     }
 }
 
@@ -146,18 +114,17 @@ impl Study for Lru {
             ));
         }
         let mut runs = std::mem::take(&mut self.runs);
-        match &seen.engine {
-            // Full blocks alone, and those of the answer.
-            Some(engine) if self.count.rule == HitRule::Engine => {
-                self.stack.touch(engine.names, engine.first_new, engine.known as usize, &mut runs);
-            }
-            _ => {
-                let lookup = &cached.lookup;
-                self.stack.touch(seen.numbers, lookup.first_new, lookup.known as usize, &mut runs);
-            }
-        }
+        let (first_new, known) = match self.engine_of(seen) {
+            Some(engine) => (engine.first_new, engine.known),
+            None => (cached.lookup.first_new, cached.lookup.known),
+        };
+        self.stack.touch(self.blocks_of(seen), first_new, known as usize, &mut runs);
         if seen.is_measured {
-            self.measure(cached, &runs);
+            let distances = runs.iter().map(|run| (run.len, run.distance));
+            if let Some(work) = &mut self.work {
+                work.measure(distances.clone(), cached.blocks, cached.tokens, self.count);
+            }
+            self.hits.measure(distances, cached.blocks, cached.tokens, self.count.block_size);
         }
         self.runs = runs;
         Ok(())
@@ -166,22 +133,13 @@ impl Study for Lru {
     fn bytes(&self) -> Bytes {
         Bytes {
             blocks: self.stack.block_bytes() + self.stack.request_bytes(),
-            curve: size_of::<i64>() * self.steps.len() + size_of::<u128>() * self.flops.len(),
+            curve: self.hits.bytes() + self.work.as_ref().map_or(0, WorkByDistance::bytes),
             ..Bytes::default()
         }
     }
 
     fn points(&self, capacities: &[u64], _: u64) -> BTreeMap<u64, Point> {
-        let mut totals = self.totals();
-        let (mut reached, mut hits) = (0, Tally::default());
-        let mut at = |capacity: u64| {
-            while reached < capacity {
-                let Some(next) = totals.next() else { break };
-                hits = next;
-                reached += 1;
-            }
-            (capacity, hits.into())
-        };
-        capacities.iter().map(|&capacity| at(capacity)).collect()
+        let hits = self.tallies(capacities).into_iter().map(Point::from);
+        capacities.iter().copied().zip(hits).collect()
     }
 }
