@@ -40,7 +40,7 @@ fn chats() -> String {
         next += new;
         let length = 4 * ids.len() as u64 - rng.u64(..4);
         trace.push_str(&format!(
-            "{{\"timestamp\": {time}, \"input_length\": {length}, \"output_length\": 3, \"hash_ids\": {ids:?}}}\n"
+            "{{\"chat\": {chat}, \"timestamp\": {time}, \"input_length\": {length}, \"output_length\": 3, \"hash_ids\": {ids:?}}}\n"
         ));
     }
     trace
@@ -101,6 +101,40 @@ fn caches_with_the_same_hits_have_the_same_compute() {
 }
 
 #[test]
+fn blocks_that_never_expire_have_the_compute_of_the_same_cache_without_times() {
+    let folder = scratch();
+    let config = write(folder.path(), "config.json", WINDOW);
+    let model = ["-b", "4", "-f", "json", "--model-config", &config, "--prompt-length", "40"];
+    for curve in [&[][..], &["--curve"]] {
+        let args = [&model[..], &["-c", "10,25,60", "--ttl", "1d,fixed:1d"], curve].concat();
+        let report = json(&args, &chats());
+        let rows = report["capacity"].as_array().unwrap();
+        let infinite = rows.last().unwrap();
+        for ttl in report["ttl"].as_array().unwrap() {
+            let same =
+                rows.iter().find(|row| row["capacity_blocks"] == ttl["capacity_blocks"]).unwrap_or(infinite);
+            assert_eq!((&ttl["hit_tokens"], flops_of(ttl)), (&same["hit_tokens"], flops_of(same)), "{ttl}");
+        }
+    }
+}
+
+#[test]
+fn separate_caches_leave_what_they_leave_one_by_one() {
+    let folder = scratch();
+    let config = write(folder.path(), "config.json", WINDOW);
+    let model = ["-b", "4", "-f", "json", "--model-config", &config, "--prompt-length", "40"];
+    let report = json(&[&model[..], &["-c", "10,25", "--ttl", "1d", "--by", "chat"]].concat(), &chats());
+    for place in 0..3 {
+        let groups = report["groups"].as_array().unwrap();
+        let sum: u128 = groups.iter().map(|group| flops_of(&group["capacity"][place])).sum();
+        assert!(groups.len() == 6 && sum > 0);
+        assert_eq!(flops_of(&report["separate"]["capacity"][place]), sum);
+        let sum: u128 = groups.iter().map(|group| flops_of(&group["ttl"][place])).sum();
+        assert_eq!(flops_of(&report["separate"]["ttl"][place]), sum);
+    }
+}
+
+#[test]
 fn every_format_has_the_compute_or_says_that_savings_are_in_tokens() {
     let folder = scratch();
     let config = write(folder.path(), "config.json", LLAMA);
@@ -113,7 +147,7 @@ fn every_format_has_the_compute_or_says_that_savings_are_in_tokens() {
     let (flops, saving) = (flops_of(row), row["prefill_saving_compute"].as_f64().unwrap());
     let csv = written("csv", &model).ok();
     assert!(csv.contains(&format!("capacity,lru:25,prefill_saving_compute,{saving:?}\n")), "{csv}");
-    assert!(csv.contains(&format!("capacity,lru:25,prefill_flops,{:?}\n", flops as f64)), "{csv}");
+    assert!(csv.contains(&format!("capacity,lru:25,prefill_flops,{flops}\n")), "{csv}");
     assert!(csv.contains("ttl,60000ms,prefill_saving_compute,"), "{csv}");
     let gauges = written("prometheus", &model).ok();
     let labels = "{kind=\"capacity\",cache=\"lru:25\"}";

@@ -165,8 +165,16 @@ fn capacities_in_tokens_are_whole_blocks_of_them() {
     let ran = run("trace-stats", &["-c", "418,000tok"], &trace);
     assert!(ran.stderr.contains("commas separate sizes"), "{}", ran.stderr);
     // Sizes and types of a token.
-    let in_bytes =
-        |args: &[&str]| run("trace-stats", &[&["-f", "json", "-c", "1536tok"], args].concat(), &trace).ok();
+    let in_bytes = |args: &[&str]| {
+        let report = run("trace-stats", &[&["-f", "json", "-c", "1536tok"], args].concat(), &trace).ok();
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        report["capacity"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["capacity_bytes"].clone())
+            .collect::<Vec<_>>()
+    };
     let config = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/config.json");
     let half = in_bytes(&["--model-config", config, "--kv-dtype", "fp8"]);
     assert_eq!(half, in_bytes(&["--kv-bytes-per-token", "64KiB"]));

@@ -337,56 +337,9 @@ fn keyed(key: &[u8; 32], group: Group, id: u64) -> u64 {
     first_bits(blake3::keyed_hash(key, &name).as_bytes()) >> 11
 }
 
-/// Joins every `factor` blocks into one. Its id is that of the last block it contains, because an id stands
-/// for all tokens up to the end of its block. The last blocks become one even if they are fewer.
-pub(super) fn reblock(ids: &mut Vec<u64>, factor: usize) {
-    let groups = ids.len().div_ceil(factor);
-    for group in 0..groups {
-        ids[group] = ids[((group + 1) * factor).min(ids.len()) - 1];
-    }
-    ids.truncate(groups);
-}
-
-/// The same for the blocks of an answer, which follow `full` blocks of the prompt: those that are full of
-/// it, of which the first may contain blocks of the prompt.
-pub(super) fn reblock_answer(ids: &mut Vec<u64>, full: usize, factor: usize) {
-    let ends = (full / factor + 1)..=((full + ids.len()) / factor);
-    *ids = ends.map(|end| ids[end * factor - 1 - full]).collect();
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_answer_fills_blocks_that_its_prompt_has_begun() {
-        for (ids, full, factor, expected) in [
-            (vec![7, 8, 9], 1, 2, vec![7, 9]),
-            (vec![7, 8, 9], 2, 2, vec![8]),
-            (vec![7, 8, 9], 5, 1, vec![7, 8, 9]),
-            (vec![7, 8], 0, 4, vec![]),
-            (vec![], 3, 4, vec![]),
-        ] {
-            let mut changed = ids;
-            reblock_answer(&mut changed, full, factor);
-            assert_eq!(changed, expected);
-        }
-    }
-
-    #[test]
-    fn a_group_of_blocks_has_the_id_of_its_last() {
-        for (ids, factor, expected) in [
-            (vec![1, 2, 3, 4, 5], 2, vec![2, 4, 5]),
-            (vec![1, 2, 3, 4], 2, vec![2, 4]),
-            (vec![1, 2, 3], 1, vec![1, 2, 3]),
-            (vec![1, 2, 3], 32, vec![3]),
-            (vec![], 4, vec![]),
-        ] {
-            let mut changed = ids;
-            reblock(&mut changed, factor);
-            assert_eq!(changed, expected);
-        }
-    }
 
     #[test]
     fn mixed_groups_share_one_dense_numbering_and_never_an_id() {

@@ -10,9 +10,10 @@ use std::ops::Range;
 
 use memchr::memmem;
 
+use crate::blocks::BlockJoin;
 use crate::cat::dispatch::{Dispatcher, Sent};
 use crate::cat::entry::SourceRecord;
-use crate::cat::ids::{Group, IdChange, IdMap, reblock, reblock_answer};
+use crate::cat::ids::{Group, IdChange, IdMap};
 use crate::cat::select::{Selection, Selector};
 use crate::cat::times::{Retimer, TimeChange};
 use crate::error::Invalid;
@@ -372,20 +373,8 @@ impl Transformer {
     /// Joins blocks into those of the size that is wanted, if one is; the size that they then have.
     fn reblock(&mut self, block_size: u64, input_length: u64) -> Result<u64, Invalid> {
         let Some(wanted) = self.reblock else { return Ok(block_size) };
-        if !wanted.is_multiple_of(block_size) {
-            return Err(Invalid::conflict(format!(
-                "`reblock` {wanted} is no multiple of the block size {block_size}: blocks cannot be cut"
-            )));
-        }
-        let is_full = (self.new_ids.len() as u64) < input_length.div_ceil(block_size);
-        // A list in memory is shorter than the address space.
-        let factor = usize::try_from(wanted / block_size).unwrap_or(usize::MAX);
-        reblock(&mut self.new_ids, factor);
-        reblock_answer(&mut self.new_output_ids, (input_length / block_size) as usize, factor);
-        if is_full {
-            // Nothing is known of the prompt's last tokens, so the last id is that of a full block.
-            self.new_ids.truncate((input_length / wanted) as usize);
-        }
+        let join = BlockJoin::new(block_size, wanted, "reblock")?;
+        join.join(input_length, &mut self.new_ids, &mut self.new_output_ids);
         Ok(wanted)
     }
 

@@ -55,6 +55,15 @@ pub(super) const WHOLE_REPORT: Modes = &[
 pub(super) const GROUPS: Modes =
     &[WHOLE_REPORT[0], WHOLE_REPORT[1], WHOLE_REPORT[2], ("every", "groups are in one report, at the end")];
 
+pub(super) const SIZES: Modes = &[
+    GROUPS[0],
+    GROUPS[1],
+    GROUPS[2],
+    GROUPS[3],
+    ("by", "--block-sizes makes the groups of the report"),
+    ("per-request", "--per-request writes lines in place of reports"),
+];
+
 pub(super) const CHARTS: Modes = &[WHOLE_REPORT[0], WHOLE_REPORT[1]];
 
 pub(super) const WINDOWS: Modes = &[WHOLE_REPORT[1], WHOLE_REPORT[2]];

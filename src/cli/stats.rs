@@ -8,7 +8,7 @@ use super::memory::default_max_memory;
 use super::model::{KvType, ModelOptions};
 use super::modes::{
     A_REPORT, CHARTS, FLEETS, FORMATS, GROUPS, ONE_CHECK, ONE_ENGINE, ONE_LIST, ONE_RUN, ONE_RUN_AND_REPORT,
-    WHOLE_REPORT, WINDOWS,
+    SIZES, WHOLE_REPORT, WINDOWS,
 };
 use super::quantities::{
     capacity, percentile, piece, policies, sample_size, scrape, share, ttl, warmup, window,
@@ -54,6 +54,7 @@ pub struct Options {
     /// A model whose configuration says the same.
     model: ModelOptions,
     by: Option<String>,
+    block_sizes: Vec<u64>,
     approx: Option<usize>,
     top: usize,
     max_memory: Option<u64>,
@@ -181,6 +182,7 @@ const REPORT: &[Opt<Options>] = &[
         .not_with(CHARTS)
         .maybe::<_, Letters>(|o, v| v.pick_or_first().map(|letters| o.plot = Some(letters))),
     opt("by").daily().not_with(GROUPS).value(|o, v| v.string().map(|field| o.by = Some(field))),
+    opt("block-sizes").not_with(SIZES).value(|o, v| v.add_new_to(&mut o.block_sizes, Value::block_size)),
     opt("top").daily().not_with(WHOLE_REPORT).value(|o, v| v.positive_number().map(|n| o.top = n)),
 ];
 
@@ -276,6 +278,14 @@ const RULES: &[Rule<Options>] = &[
     (
         |o| o.by.is_some() && o.format() == Format::Csv,
         "--by goes with one report as table, markdown, json, html or prometheus, in one run",
+    ),
+    (
+        |o| !o.block_sizes.is_empty() && matches!(o.format(), Format::Csv | Format::Svg),
+        "--block-sizes goes with a report as table, markdown, json, html or prometheus",
+    ),
+    (
+        |o| !o.block_sizes.is_empty() && o.capacities.iter().any(|c| matches!(c, Capacity::Blocks(_))),
+        "--block-sizes compares caches of one size: give --capacity in tokens (as 418ktok) or bytes",
     ),
     (
         |o| o.every.is_some() && matches!(o.format(), Format::Html | Format::Svg),
@@ -486,6 +496,7 @@ impl Options {
             analysis: self.analysis()?,
             capacities: self.capacities.clone(),
             warmup: self.warmup,
+            block_sizes: self.block_sizes.clone(),
         };
         Ok((task, self.style()))
     }
@@ -527,7 +538,7 @@ impl Options {
         let limit = self.max_memory.or_else(default_max_memory)?;
         let budget = limit.saturating_sub(24 << 20) / 3;
         // The whole trace and its groups have half each.
-        Some((budget / if self.by.is_some() { 2 } else { 1 }) as usize)
+        Some((budget / if self.by.is_some() || !self.block_sizes.is_empty() { 2 } else { 1 }) as usize)
     }
 
     fn style(&self) -> Style {

@@ -372,22 +372,24 @@ pub(super) struct Served {
     /// What it served.
     pub(super) hits: Hits,
     /// Further figures by their names in JSON.
-    pub(super) figures: Vec<(&'static str, f64)>,
+    pub(super) figures: Vec<(&'static str, Number)>,
 }
 
 /// A cache of a policy and a capacity.
 pub(super) fn served_row(row: &CapacityRow) -> Served {
     let more = [("below_opt", row.below_opt), ("standard_error", row.accuracy.standard_error())];
-    let figures = work_figures(row.work.as_ref()).into_iter().chain(more);
-    let figures = figures.filter_map(|(name, value)| Some((name, value?))).collect();
+    let mut figures = work_figures(row.work.as_ref());
+    figures.extend(more.into_iter().filter_map(|(name, value)| Some((name, Number::Real(value?)))));
     Served { kind: "capacity", name: cache_name(row), hits: row.hits, figures }
 }
 
-fn work_figures(work: Option<&PrefillWork>) -> [(&'static str, Option<f64>); 2] {
-    [
-        ("prefill_flops", work.map(|work| work.prefill_flops as f64)),
-        ("prefill_saving_compute", work.and_then(|work| work.prefill_saving_compute)),
-    ]
+fn work_figures(work: Option<&PrefillWork>) -> Vec<(&'static str, Number)> {
+    let saving = work.and_then(|work| work.prefill_saving_compute);
+    let figures = [
+        ("prefill_flops", work.map(|work| Number::Count(work.prefill_flops))),
+        ("prefill_saving_compute", saving.map(Number::Real)),
+    ];
+    figures.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 fn cache_name(row: &CapacityRow) -> String {
@@ -403,8 +405,7 @@ pub(super) fn served(report: &Report) -> Vec<Served> {
         Served { kind: "target", name: format!("{}={}", t.share, served.name), ..served }
     });
     let ttls = report.ttls.value.iter().map(|t| {
-        let figures = work_figures(t.work.as_ref()).into_iter();
-        let figures = figures.filter_map(|(name, value)| Some((name, value?))).collect();
+        let figures = work_figures(t.work.as_ref());
         Served { kind: "ttl", name: ttl_name(t), hits: t.hits, figures }
     });
     capacity.chain(targets).chain(ttls).collect()

@@ -32,7 +32,7 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
             row(section, &item, "prefill_saving", Number::Real(saving));
         }
         for (name, value) in figures {
-            row(section, &item, name, Number::Real(value));
+            row(section, &item, name, value);
         }
     }
     for figure in fleets::figures(report) {

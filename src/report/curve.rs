@@ -117,9 +117,15 @@ impl Curve {
 
     /// The LRU caches of the groups with most prompt tokens, a line for each; how many are left out.
     pub(super) fn of_groups(groups: &[GroupReport]) -> Option<(Self, usize)> {
+        // Where groups have blocks of different sizes, capacities are in those of the smallest.
+        let size = groups.iter().map(|(_, report)| report.block_size).min()?;
         let curve = |(value, report): &GroupReport| {
             let name = value.as_deref().map_or_else(|| "other values".into(), printable);
-            Some((report.input_tokens, name, Self::of(report)?))
+            let mut curve = Self::of(report)?;
+            let scale = report.block_size as f64 / size as f64;
+            curve.lines.iter_mut().flat_map(|line| &mut line.points).for_each(|point| point.blocks *= scale);
+            curve.block_bytes = curve.block_bytes.map(|bytes| bytes / scale);
+            Some((report.input_tokens, name, curve))
         };
         let mut curves: Vec<_> = groups.iter().filter_map(curve).collect();
         // Equal ones stay in the order in which they appeared.
@@ -152,7 +158,7 @@ impl Curve {
             };
             let points: Vec<_> = rows.filter_map(point).collect();
             let name = if fleet.replicas == 1 { "1 replica".to_owned() } else { fleet.name() };
-            (!points.is_empty()).then_some(Line { class, name, points })
+            (!points.is_empty()).then_some(Line { class, name, points, has_dots: false })
         };
         let lines: Vec<_> = FLEET_CLASSES.iter().zip(&fleets).filter_map(line).collect();
         let first =

@@ -10,9 +10,10 @@ const LONGEST: usize = 40;
 /// The names of the rows of all groups.
 pub(super) const ALL_NAMES: [&str; 2] = ["(all, separate caches)", "(all, one cache)"];
 
-/// The groups, and then all of them with a cache each, and in one cache.
+/// The groups, and then all of them with a cache each, and in one cache, unless each group is the whole trace.
 pub(super) fn with_all(all: &Report, groups: &[GroupReport]) -> Vec<GroupReport> {
-    let sums = [SeparateCaches::of(groups).report(), all.clone()];
+    let Some(separate) = SeparateCaches::of(groups) else { return groups.to_vec() };
+    let sums = [separate.report(), all.clone()];
     let sums = ALL_NAMES.into_iter().map(|name| Some(name.to_owned())).zip(sums);
     groups.iter().cloned().chain(sums).collect()
 }
@@ -105,9 +106,15 @@ fn target_columns(groups: &[GroupReport], digits: Digits) -> Vec<(String, Vec<St
 }
 
 fn cache_columns(groups: &[GroupReport], digits: Digits) -> Vec<(String, Vec<String>)> {
-    let sized = cache_names(groups).into_iter().filter_map(|(policy, blocks)| {
-        column(format!("{policy} {}", digits.count(blocks)), groups, |report| {
+    let is_by_size = groups.windows(2).any(|two| two[0].1.block_size != two[1].1.block_size);
+    let sized = cache_names(groups).into_iter().filter_map(|(policy, tokens)| {
+        let size = match groups.first() {
+            Some((_, first)) if !is_by_size => digits.count(tokens / first.block_size),
+            _ => format!("{} tok", digits.count(tokens)),
+        };
+        column(format!("{policy} {size}"), groups, |report| {
             let mut rows = report.caches.iter().flat_map(|caches| &caches.capacity);
+            let blocks = tokens / report.block_size;
             let row = rows.find(|row| row.policy == policy && row.capacity_blocks == blocks)?;
             marked(row.hits.rate(), row.accuracy, digits)
         })
@@ -140,12 +147,17 @@ fn marked(rate: Option<f64>, accuracy: Accuracy, digits: Digits) -> Option<Strin
     rate.map(|rate| format!("{}{}", limit(accuracy, ">= ", "<= "), digits.real(rate)))
 }
 
-/// Every finite cache that some group has: its policy and its blocks.
+/// Every finite cache that some group has: its policy and its tokens. Where groups have blocks of different sizes,
+/// the first has the smallest, and so the caches whose sizes are rounded least.
 fn cache_names(groups: &[GroupReport]) -> Vec<(&'static str, u64)> {
     let mut names = Vec::new();
-    for row in groups.iter().flat_map(|(_, report)| &report.caches).flat_map(|caches| &caches.capacity) {
-        if row.policy != "infinite" && !names.contains(&(row.policy, row.capacity_blocks)) {
-            names.push((row.policy, row.capacity_blocks));
+    let size = groups.first().map_or(0, |(_, report)| report.block_size);
+    for (_, report) in groups.iter().filter(|(_, report)| report.block_size == size) {
+        for row in report.caches.iter().flat_map(|caches| &caches.capacity) {
+            let name = (row.policy, row.capacity_blocks * size);
+            if row.policy != "infinite" && !names.contains(&name) {
+                names.push(name);
+            }
         }
     }
     names.sort_unstable();

@@ -22,7 +22,8 @@ pub(super) fn write_groups(report: &Report, field: &str, groups: &[GroupReport],
         by: &'a str,
         groups: Vec<OneGroup<'a>>,
         /// All groups with a cache each.
-        separate: SeparateCaches,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        separate: Option<SeparateCaches>,
     }
     #[derive(Serialize)]
     struct OneGroup<'a> {

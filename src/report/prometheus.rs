@@ -31,14 +31,8 @@ pub(super) fn write_groups(report: &Report, field: &str, groups: &[GroupReport],
         let value = value.as_deref().map_or_else(|| OTHERS.to_owned(), printable);
         families.report(report, Some((&label, &value)));
     }
-    let separate = SeparateCaches::of(groups);
-    families.optional("separate_cached_tokens", Some(Number::Count(separate.cached_tokens.value)), None);
-    families.optional("separate_token_hit_rate", separate.token_hit_rate.value.map(Number::Real), None);
-    for (kind, cache, hits, _) in cells::served(&separate.report()) {
-        let labels = [("kind", kind), ("cache", stable(kind, &cache))];
-        if let Some(rate) = hits.rate() {
-            families.add("separate_cache_token_hit_rate", &labels, None, &format!("{rate:?}"));
-        }
+    if let Some(separate) = SeparateCaches::of(groups) {
+        families.separate(&separate);
     }
     families.write(out);
 }
@@ -239,11 +233,22 @@ impl Families {
     /// What a cache serves, and what else is said of it but how far an estimate may be off.
     fn cache(&mut self, cache: &Served, group: Option<Label>) {
         let labels = [("kind", cache.kind), ("cache", stable(cache.kind, &cache.name))];
-        let figures = cache.figures.iter().filter(|(name, _)| *name != "standard_error");
-        let figures = figures.map(|&(name, value)| (name, Some(value)));
-        for (name, value) in [("token_hit_rate", cache.hits.rate())].into_iter().chain(figures) {
-            if let Some(value) = value {
-                self.add(&format!("cache_{name}"), &labels, group, &format!("{value:?}"));
+        let rate = cache.hits.rate().map(Number::Real);
+        let rate = rate.as_ref().map(|rate| ("token_hit_rate", rate));
+        let more = cache.figures.iter().map(|(name, value)| (*name, value));
+        for (name, value) in rate.into_iter().chain(more.filter(|(name, _)| *name != "standard_error")) {
+            self.number(&format!("cache_{name}"), &labels, value, group);
+        }
+    }
+
+    /// What caches of the groups serve together.
+    fn separate(&mut self, separate: &SeparateCaches) {
+        self.optional("separate_cached_tokens", Some(Number::Count(separate.cached_tokens.value)), None);
+        self.optional("separate_token_hit_rate", separate.token_hit_rate.value.map(Number::Real), None);
+        for cache in cells::served(&separate.report()) {
+            let labels = [("kind", cache.kind), ("cache", stable(cache.kind, &cache.name))];
+            if let Some(rate) = cache.hits.rate() {
+                self.add("separate_cache_token_hit_rate", &labels, None, &format!("{rate:?}"));
             }
         }
     }

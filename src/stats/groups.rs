@@ -105,6 +105,14 @@ impl Groups {
         }
     }
 
+    /// Begins the group of a value before its first request, which may have blocks of another size.
+    pub(super) fn begin(&mut self, value: &str, block_size: u64, options: AnalysisOptions) {
+        self.index.insert(value.to_owned(), self.groups.len());
+        self.fixed += value_bytes(value);
+        let analysis = Analysis::of_group(block_size, options, self.budget);
+        self.groups.push((value.to_owned(), analysis));
+    }
+
     /// Takes the next request, whose field has that value.
     ///
     /// # Errors

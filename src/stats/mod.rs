@@ -8,6 +8,7 @@ mod accuracy;
 mod analysis;
 mod arrivals;
 mod bitmap;
+mod block_sizes;
 mod cache;
 mod correlation;
 mod distribution;

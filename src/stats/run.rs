@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::analysis::Analysis;
+use super::block_sizes::{BlockSizes, FIELD};
 use super::cache::CacheOptions;
 use super::figures::{Report, WindowReport};
 use super::groups::{GroupReport, Groups, label};
@@ -43,6 +44,8 @@ pub struct Task {
     pub capacities: Vec<Capacity>,
     /// Requests that fill the caches first.
     pub warmup: Warmup,
+    /// Sizes of blocks at which a report in [`Mode::Report`] tells the figures too: multiples of that of the trace.
+    pub block_sizes: Vec<u64>,
 }
 
 impl Task {
@@ -60,6 +63,7 @@ impl Task {
             analysis: AnalysisOptions::default(),
             capacities: Vec::new(),
             warmup: Warmup::default(),
+            block_sizes: Vec::new(),
         }
     }
 }
@@ -184,6 +188,8 @@ struct Running<'a> {
     /// Made with the first record, which settles the block size.
     analysis: Option<Analysis>,
     groups: Option<Groups>,
+    /// Made with the first record, if sizes are asked for.
+    sizes: Option<BlockSizes>,
     requests: u64,
     /// Whether a record has had the field of the groups.
     has_field: bool,
@@ -204,6 +210,7 @@ impl<'a> Running<'a> {
             by,
             analysis: None,
             groups: None,
+            sizes: None,
             requests: 0,
             has_field: false,
             without_priority: 0,
@@ -232,6 +239,13 @@ impl<'a> Running<'a> {
             if self.task.mode == Mode::Requests {
                 style.request(&row, out);
             }
+        }
+        if !self.task.block_sizes.is_empty() {
+            let sizes = match &mut self.sizes {
+                Some(sizes) => sizes,
+                None => self.sizes.insert(self.task.begin_block_sizes(block_size, self.warmup)?),
+            };
+            sizes.add(record).map_err(|message| reader.input().error(message))?;
         }
         if let Some(field) = self.by {
             let line = reader.line();
@@ -282,10 +296,11 @@ impl<'a> Running<'a> {
             note(self.task, &analysis.report(&self.task.percentiles), observer);
             return Ok(());
         }
-        if let Some(groups) = &mut self.groups {
-            groups.finish();
-        }
-        let groups = self.by.map(|field| (field, self.groups.as_ref()));
+        let sizes = self.sizes.take().map(BlockSizes::into_groups);
+        let field = if self.task.block_sizes.is_empty() { self.by } else { Some(FIELD) };
+        let mut groups = sizes.or_else(|| self.groups.take());
+        groups.iter_mut().for_each(Groups::finish);
+        let groups = field.map(|field| (field, groups.as_ref()));
         report(self.task, &analysis, groups, style, output, observer)
     }
 
@@ -485,6 +500,14 @@ impl Task {
             _ => None,
         });
         small.map_or(Ok(()), |message| Err(Error::Usage(format!("`capacity`: {message}"))))
+    }
+
+    /// The groups of the block sizes, now that the trace's own is known.
+    fn begin_block_sizes(&self, block_size: u64, warmup: u64) -> Result<BlockSizes> {
+        self.block_sizes.iter().try_for_each(|&size| self.check_capacities(size))?;
+        let options = |size| self.analysis_options(size, warmup);
+        BlockSizes::new(block_size, &self.block_sizes, options)
+            .map_err(|invalid| Error::Failed(invalid.message))
     }
 
     /// What is analysed, now that the block size is known.

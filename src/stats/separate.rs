@@ -29,11 +29,20 @@ pub struct SeparateCaches {
     /// What those of `ttl` are worth.
     #[serde(skip)]
     pub ttl_accuracy: Accuracy,
+    /// Tokens per block in all groups.
+    #[serde(skip)]
+    pub block_size: u64,
 }
 
 impl SeparateCaches {
-    /// Sums over groups.
-    pub fn of(groups: &[GroupReport]) -> Self {
+    /// Sums over groups; none if these are the same requests in blocks of different sizes.
+    pub fn of(groups: &[GroupReport]) -> Option<Self> {
+        let block_size = groups.first().map_or(0, |(_, report)| report.block_size);
+        let are_separate = groups.iter().all(|(_, report)| report.block_size == block_size);
+        are_separate.then(|| Self::sum(groups, block_size))
+    }
+
+    fn sum(groups: &[GroupReport], block_size: u64) -> Self {
         let reports = || groups.iter().map(|(_, report)| report);
         let worst = |of: fn(&Report) -> Accuracy| reports().map(of).fold(Accuracy::Exact, Accuracy::worse);
         let tokens: u128 = reports().map(|report| report.tokens_with_ids).sum();
@@ -56,6 +65,8 @@ impl SeparateCaches {
                     }
                     all.refused_requests = all.refused_requests.zip(row.refused_requests).map(|(a, b)| a + b);
                     all.load = None;
+                    all.work = all.work.zip(row.work).map(|(a, b)| a.plus(b));
+                    all.below_opt = None;
                     all.accuracy = all.accuracy.worse(row.accuracy);
                 },
             ),
@@ -63,8 +74,12 @@ impl SeparateCaches {
                 groups,
                 |report| &report.ttls.value,
                 same_ttl,
-                |all, row| all.hits = all.hits.plus(row.hits),
+                |all, row| {
+                    all.hits = all.hits.plus(row.hits);
+                    all.work = all.work.zip(row.work).map(|(a, b)| a.plus(b));
+                },
             ),
+            block_size,
             ttl_accuracy: worst(|report| report.ttls.accuracy),
         }
     }
@@ -79,6 +94,7 @@ impl SeparateCaches {
         });
         Report {
             requests: self.requests,
+            block_size: self.block_size,
             input_tokens: self.input_tokens,
             cached_tokens: self.cached_tokens,
             token_hit_rate: self.token_hit_rate,

@@ -23,6 +23,9 @@ pub(super) fn section(report: &Report, field: &str, groups: &[GroupReport]) -> M
                 @if left_out > 0 {
                     p.quiet { "The " (curve.lines.len()) " values with most prompt tokens of " (curve.lines.len() + left_out) "." }
                 }
+                @if groups.windows(2).any(|two| two[0].1.block_size != two[1].1.block_size) {
+                    p.quiet { "Capacities are in blocks of the smallest size." }
+                }
                 (capacity::chart(&curve, "groups", &format!("Hit rate against cache capacity by {field}"), &curve_table(&curve)))
             }
         }

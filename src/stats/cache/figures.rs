@@ -57,6 +57,9 @@ pub struct PrefillWork {
     pub prefill_flops: u128,
     /// How many times the FLOPs of the prefill without a cache are that.
     pub prefill_saving_compute: Option<f64>,
+    /// The FLOPs of the prefill without a cache.
+    #[serde(skip)]
+    pub flops: u128,
 }
 
 impl PrefillWork {
@@ -64,7 +67,13 @@ impl PrefillWork {
     pub(in crate::stats) fn new(all: u128, hit: u128) -> Self {
         let rest = all - hit.min(all);
         let saving = (rest > 0).then(|| all as f64 / rest as f64);
-        Self { prefill_flops: rest, prefill_saving_compute: saving }
+        Self { prefill_flops: rest, prefill_saving_compute: saving, flops: all }
+    }
+
+    /// That of both.
+    pub(in crate::stats) fn plus(self, other: Self) -> Self {
+        let (all, rest) = (self.flops + other.flops, self.prefill_flops + other.prefill_flops);
+        Self::new(all, all - rest)
     }
 }
 
