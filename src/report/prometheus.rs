@@ -43,7 +43,8 @@ pub(super) fn write_groups(report: &Report, field: &str, groups: &[GroupReport],
     families.write(out);
 }
 
-/// Appends the figures of a window, and of the stream up to its end.
+/// Appends the figures of a window, and of the stream up to its end: under names of their own, so that one
+/// machine can have the files of a stream and of a daily run.
 pub(super) fn write_window(report: &WindowReport, out: &mut Vec<u8>) {
     let (window, running) = (&report.window, &report.running);
     let mut families = Families::default();
@@ -57,9 +58,9 @@ pub(super) fn write_window(report: &WindowReport, out: &mut Vec<u8>) {
         ("window_cached_tokens", Some(Number::Count(window.cached_tokens))),
         ("window_new_blocks", count(window.new_blocks)),
         ("window_token_hit_rate", window.token_hit_rate.map(Number::Real)),
-        ("requests", count(running.requests)),
-        ("unique_blocks", count(running.unique_blocks)),
-        ("token_hit_rate", running.token_hit_rate.map(Number::Real)),
+        ("running_requests", count(running.requests)),
+        ("running_unique_blocks", count(running.unique_blocks)),
+        ("running_token_hit_rate", running.token_hit_rate.map(Number::Real)),
     ];
     for (name, value) in figures {
         families.optional(name, value, None);
@@ -72,7 +73,7 @@ pub(super) fn write_window(report: &WindowReport, out: &mut Vec<u8>) {
         }
     }
     for (kind, cache, hits, _) in running.capacity.iter().flatten().map(cells::served_row) {
-        families.hit_rate(kind, stable(kind, &cache), hits.rate(), None);
+        families.hit_rate("running_cache_token_hit_rate", kind, stable(kind, &cache), hits.rate(), None);
     }
     families.bound(running.bound.as_ref(), None);
     families.write(out);
@@ -168,6 +169,12 @@ fn help(name: &str) -> &'static str {
         }
         "window_input_length" => "Prompt tokens of a request in the latest window.",
         "window_output_length" => "Generated tokens of a request in the latest window.",
+        "running_requests" => "Requests of the stream so far.",
+        "running_unique_blocks" => "Distinct blocks of the stream so far.",
+        "running_token_hit_rate" => {
+            "Share of the prompt tokens of the stream so far that a cache without limit serves."
+        }
+        "running_cache_token_hit_rate" => "Share of the prompt tokens of the stream so far that a cache serves.",
         "prefix_id" => "Which block ends a shared prefix, by the rank of what the prefix saves.",
         "prefix_blocks" => "Length of a shared prefix in blocks.",
         "prefix_tokens" => "Length of a shared prefix in tokens.",
@@ -207,7 +214,7 @@ impl Families {
             self.add("correlation", &[("pair", pair)], group, &format!("{value:?}"));
         }
         for (kind, cache, hits, _) in cells::served(report) {
-            self.hit_rate(kind, stable(kind, &cache), hits.rate(), group);
+            self.hit_rate("cache_token_hit_rate", kind, stable(kind, &cache), hits.rate(), group);
         }
         for target in &report.targets.value {
             let share = target.share.to_string();
@@ -240,10 +247,10 @@ impl Families {
         }
     }
 
-    fn hit_rate(&mut self, kind: &str, cache: &str, rate: Option<f64>, group: Option<Label>) {
+    fn hit_rate(&mut self, name: &str, kind: &str, cache: &str, rate: Option<f64>, group: Option<Label>) {
         if let Some(rate) = rate {
             let labels = [("kind", kind), ("cache", cache)];
-            self.add("cache_token_hit_rate", &labels, group, &format!("{rate:?}"));
+            self.add(name, &labels, group, &format!("{rate:?}"));
         }
     }
 
