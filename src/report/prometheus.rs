@@ -37,7 +37,8 @@ pub(super) fn write_groups(report: &Report, field: &str, groups: &[GroupReport],
     families.write(out);
 }
 
-/// Appends the figures of a window, and of the stream up to its end.
+/// Appends the figures of a window, and of the stream up to its end: under names of their own, so that one
+/// machine can have the files of a stream and of a daily run.
 pub(super) fn write_window(report: &WindowReport, out: &mut Vec<u8>) {
     let (window, running) = (&report.window, &report.running);
     let mut families = Families::default();
@@ -51,9 +52,9 @@ pub(super) fn write_window(report: &WindowReport, out: &mut Vec<u8>) {
         ("window_cached_tokens", Some(Number::Count(window.cached_tokens))),
         ("window_new_blocks", count(window.new_blocks)),
         ("window_token_hit_rate", window.token_hit_rate.map(Number::Real)),
-        ("requests", count(running.requests)),
-        ("unique_blocks", count(running.unique_blocks)),
-        ("token_hit_rate", running.token_hit_rate.map(Number::Real)),
+        ("running_requests", count(running.requests)),
+        ("running_unique_blocks", count(running.unique_blocks)),
+        ("running_token_hit_rate", running.token_hit_rate.map(Number::Real)),
     ];
     for (name, value) in figures {
         families.optional(name, value, None);
@@ -66,7 +67,7 @@ pub(super) fn write_window(report: &WindowReport, out: &mut Vec<u8>) {
         }
     }
     for cache in running.capacity.iter().flatten().map(cells::served_row) {
-        families.cache(&cache, None);
+        families.cache("running_cache", &cache, None);
     }
     families.bound(running.bound.as_ref(), None);
     families.write(out);
@@ -113,13 +114,6 @@ fn help(name: &str) -> &'static str {
         "cached_length" => "Prompt tokens of a request that a cache without limit holds when it arrives.",
         "correlation" => "Pearson correlation of two lengths over the requests.",
         "cache_token_hit_rate" => "Share of the prompt tokens that a cache serves.",
-        "cache_prefill_flops" => "Arithmetic of the prefill that a cache leaves, by the model.",
-        "cache_prefill_saving_compute" => {
-            "How many times the arithmetic of the prefill without a cache is that."
-        }
-        "cache_below_opt" => {
-            "Share of the prompt tokens that the cache which serves most blocks serves more than this one."
-        }
         "separate_cached_tokens" => "Prompt tokens that caches without limit serve, one for each group.",
         "separate_token_hit_rate" => "Their share of the prompt tokens.",
         "separate_cache_token_hit_rate" => {
@@ -169,6 +163,14 @@ fn help(name: &str) -> &'static str {
         }
         "window_input_length" => "Prompt tokens of a request in the latest window.",
         "window_output_length" => "Generated tokens of a request in the latest window.",
+        "running_requests" => "Requests of the stream so far.",
+        "running_unique_blocks" => "Distinct blocks of the stream so far.",
+        "running_token_hit_rate" => {
+            "Share of the prompt tokens of the stream so far that a cache without limit serves."
+        }
+        "running_cache_token_hit_rate" => {
+            "Share of the prompt tokens of the stream so far that a cache serves."
+        }
         "prefix_id" => "Which block ends a shared prefix, by the rank of what the prefix saves.",
         "prefix_blocks" => "Length of a shared prefix in blocks.",
         "prefix_tokens" => "Length of a shared prefix in tokens.",
@@ -177,6 +179,20 @@ fn help(name: &str) -> &'static str {
         "prefix_first_line" => "Line of the first request with a shared prefix.",
         "prefix_last_line" => "Line of the last request with a shared prefix.",
         "prefix_longest_pause_ms" => "Longest time between two requests with a shared prefix.",
+        _ => help_of_caches(name.strip_prefix("running_").unwrap_or(name)),
+    }
+}
+
+/// The same of what caches leave, up to the end of a window or of all.
+fn help_of_caches(name: &str) -> &'static str {
+    match name {
+        "cache_prefill_flops" => "Arithmetic of the prefill that a cache leaves, by the model.",
+        "cache_prefill_saving_compute" => {
+            "How many times the arithmetic of the prefill without a cache is that."
+        }
+        "cache_below_opt" => {
+            "Share of the prompt tokens that the cache which serves most blocks serves more than this one."
+        }
         _ => "",
     }
 }
@@ -208,7 +224,7 @@ impl Families {
             self.add("correlation", &[("pair", pair)], group, &format!("{value:?}"));
         }
         for cache in cells::served(report) {
-            self.cache(&cache, group);
+            self.cache("cache", &cache, group);
         }
         for target in &report.targets.value {
             let share = target.share.to_string();
@@ -231,13 +247,13 @@ impl Families {
     }
 
     /// What a cache serves, and what else is said of it but how far an estimate may be off.
-    fn cache(&mut self, cache: &Served, group: Option<Label>) {
+    fn cache(&mut self, of: &str, cache: &Served, group: Option<Label>) {
         let labels = [("kind", cache.kind), ("cache", stable(cache.kind, &cache.name))];
         let rate = cache.hits.rate().map(Number::Real);
         let rate = rate.as_ref().map(|rate| ("token_hit_rate", rate));
         let more = cache.figures.iter().map(|(name, value)| (*name, value));
         for (name, value) in rate.into_iter().chain(more.filter(|(name, _)| *name != "standard_error")) {
-            self.number(&format!("cache_{name}"), &labels, value, group);
+            self.number(&format!("{of}_{name}"), &labels, value, group);
         }
     }
 
