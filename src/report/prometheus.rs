@@ -113,12 +113,6 @@ fn help(name: &str) -> &'static str {
         "hit_rate" => "Share of the blocks of a request that a cache without limit holds when it arrives.",
         "cached_length" => "Prompt tokens of a request that a cache without limit holds when it arrives.",
         "correlation" => "Pearson correlation of two lengths over the requests.",
-        "cache_token_hit_rate" => "Share of the prompt tokens that a cache serves.",
-        "separate_cached_tokens" => "Prompt tokens that caches without limit serve, one for each group.",
-        "separate_token_hit_rate" => "Their share of the prompt tokens.",
-        "separate_cache_token_hit_rate" => {
-            "Share of the prompt tokens that caches of a size serve, one for each group."
-        }
         "target_blocks" => "Size in blocks of the smallest LRU cache that gives this share of all hits.",
         "target_bytes" => "The same in bytes.",
         "fleet_infinite_hit_tokens" => "Prompt tokens that replicas with caches without limit serve.",
@@ -186,6 +180,12 @@ fn help(name: &str) -> &'static str {
 /// The same of what caches leave, up to the end of a window or of all.
 fn help_of_caches(name: &str) -> &'static str {
     match name {
+        "separate_cached_tokens" => "Prompt tokens that caches without limit serve, one for each group.",
+        "separate_token_hit_rate" => "Their share of the prompt tokens.",
+        "separate_cache_token_hit_rate" => {
+            "Share of the prompt tokens that caches of a size serve, one for each group."
+        }
+        "cache_token_hit_rate" => "Share of the prompt tokens that a cache serves.",
         "cache_prefill_flops" => "Arithmetic of the prefill that a cache leaves, by the model.",
         "cache_prefill_saving_compute" => {
             "How many times the arithmetic of the prefill without a cache is that."
