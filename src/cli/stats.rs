@@ -5,6 +5,10 @@ use super::common::{Common, CommonOptions, HasCommon};
 use super::load::{LoadOptions, service};
 use super::memory::default_max_memory;
 use super::model::{KvType, ModelOptions};
+use super::modes::{
+    A_REPORT, CHARTS, FORMATS, GROUPS, ONE_CHECK, ONE_ENGINE, ONE_LIST, ONE_REPORT, ONE_RUN,
+    ONE_RUN_AND_REPORT, WHOLE_REPORT, WINDOWS,
+};
 use super::quantities::{capacity, percentile, piece, sample_size, scrape, share, warmup, window};
 use super::spec::{Group, Opt, Rule, Spec, opt};
 use super::terminal::{columns, known_columns, locale_is_unicode};
@@ -34,6 +38,8 @@ pub struct Options {
     plot: Option<Letters>,
     targets: Vec<f64>,
     ttls: Vec<u64>,
+    misses: bool,
+    session_field: Option<String>,
     warmup: Warmup,
     load: LoadOptions,
     answers: Option<Answers>,
@@ -127,65 +133,6 @@ enum Check {
     Hits,
 }
 
-/// Options that choose another mode, with which an option does not go, and why.
-type Modes = &'static [(&'static str, &'static str)];
-
-const FORMATS: Modes = &[("merge", "--merge reads what --partial wrote")];
-
-const A_REPORT: Modes = &[("partial", "--partial writes no report, so give it to --merge")];
-
-const ONE_RUN: Modes = &[
-    ("partial", "finite caches need the whole trace in one run"),
-    ("merge", "finite caches need the whole trace in one run"),
-];
-
-const ONE_RUN_AND_REPORT: Modes = &[
-    ONE_RUN[0],
-    ONE_RUN[1],
-    (
-        "window",
-        "--target and --ttl go with a report or --every, and lines of --window have --capacity and --curve only",
-    ),
-];
-
-const ONE_ENGINE: Modes = &[
-    ONE_RUN[0],
-    ONE_RUN[1],
-    ("window", "requests that are served together end after the window"),
-    ("every", "requests that are served together end after the report"),
-];
-
-const ONE_CHECK: Modes = &[
-    ONE_RUN[0],
-    ONE_RUN[1],
-    ("window", "the hits of single requests are compared in one report"),
-    ("by", "the hits of single requests are compared in one report"),
-    ("approx", "a sample of blocks has no hits of single requests"),
-];
-
-const ONE_LIST: Modes = &[
-    ONE_RUN[0],
-    ONE_RUN[1],
-    ("window", "one writes a line for each request, and the other for each window"),
-    ("every", "--per-request writes lines in place of reports"),
-    ("by", "--per-request writes lines in place of reports"),
-    ("format", "--per-request writes JSON lines"),
-    ("approx", "a sample of blocks has no hits of single requests"),
-];
-
-const WHOLE_REPORT: Modes = &[
-    ("window", "--window writes a line for each window, and no report"),
-    ("partial", "--partial writes no report"),
-    ("merge", "--merge makes one report of what the pieces hold"),
-];
-
-const GROUPS: Modes =
-    &[WHOLE_REPORT[0], WHOLE_REPORT[1], WHOLE_REPORT[2], ("every", "groups are in one report, at the end")];
-
-const CHARTS: Modes = &[WHOLE_REPORT[0], WHOLE_REPORT[1]];
-
-const WINDOWS: Modes = &[WHOLE_REPORT[1], WHOLE_REPORT[2]];
-
 /// The command line.
 pub static SPEC: Spec<Options> = Spec {
     name: "trace-stats",
@@ -240,6 +187,10 @@ const CACHES: &[Opt<Options>] = &[
         .not_with(ONE_RUN)
         .list::<_, Policy>(|o, v| v.add_new_to(&mut o.policies, Value::pick)),
     opt("ttl").not_with(ONE_RUN_AND_REPORT).value(|o, v| v.add_new_to(&mut o.ttls, Value::duration_ms)),
+    opt("misses").daily().not_with(ONE_REPORT).flag(|o| o.misses = true),
+    opt("session-field")
+        .not_with(ONE_REPORT)
+        .value(|o, v| v.string().map(|field| o.session_field = Some(field))),
     opt("warmup").not_with(ONE_RUN).value(|o, v| warmup(v).map(|warmup| o.warmup = warmup)),
     opt("hits").not_with(A_REPORT).choice::<_, HitRule>(|o, v| v.pick().map(|rule| o.hit_rule = Some(rule))),
     opt("outputs")
@@ -374,6 +325,14 @@ const RULES: &[Rule<Options>] = &[
         "--policy opt looks back from the end of the input: it goes neither with --per-request nor with --check-hits",
     ),
     (
+        |o| o.misses && o.policies.iter().any(|policy| *policy != Policy::Lru),
+        "--misses tells the fates of tokens in LRU caches: it goes with no other --policy",
+    ),
+    (
+        |o| o.session_field.is_some() && !o.misses,
+        "--session-field names the sessions of --misses: give that too",
+    ),
+    (
         |o| o.answers.is_some() && o.hit_rule() == HitRule::Reference && !o.has_engine(),
         "--outputs is for engines, since only they keep answers: give --hits engine or --policy vllm",
     ),
@@ -448,6 +407,7 @@ impl Options {
                 && self.capacities.is_empty()
                 && self.targets.is_empty()
                 && self.ttls.is_empty())
+            || self.misses
     }
 
     /// Whether there are sizes at which policies differ.
@@ -526,6 +486,8 @@ impl Options {
                 targets: self.targets.clone(),
                 enough: self.has_answer().then_some(ENOUGH),
                 ttls: self.ttls.clone(),
+                misses: self.misses,
+                session_field: self.session_field.clone(),
                 kv_bytes_per_token: self.kv_bytes()?,
                 load: self.load.load(),
                 answers: self.answers.unwrap_or_default(),

@@ -108,6 +108,13 @@ impl TraceReader {
         self
     }
 
+    /// The same, where `field` alone names the session.
+    #[must_use]
+    pub fn with_session_field(mut self, field: &str) -> Self {
+        self.sessions = Some(Sessions::of_field(field.to_owned()));
+        self
+    }
+
     /// Goes on to the next valid record; false after the last. `idle` as for [`Input::advance`].
     ///
     /// # Errors

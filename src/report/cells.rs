@@ -1,6 +1,8 @@
 //! The tables of a report as cells of text, header first, whatever draws them.
 
+use crate::report::misses;
 use crate::report::numbers::{bytes, grouped, rounded};
+use crate::report::recorded;
 use crate::stats::{Accuracy, CapacityRow, Figure, Hits, PrefixRow, Report, Summary, percentile_name};
 
 /// A table: the first row is the header.
@@ -57,7 +59,8 @@ impl std::fmt::Display for Number {
 pub(super) fn totals(report: &Report) -> Vec<(&'static str, Number)> {
     let count = |n: u64| Some(Number::Count(n.into()));
     let real = |x: Option<f64>| x.map(Number::Real);
-    let (arrivals, bound) = (report.arrivals.as_ref(), report.bound.as_ref());
+    let (arrivals, bound, recorded) =
+        (report.arrivals.as_ref(), report.bound.as_ref(), report.recorded.as_ref());
     let list = [
         ("requests", count(report.requests)),
         ("requests_without_ids", count(report.requests_without_ids)),
@@ -71,9 +74,9 @@ pub(super) fn totals(report: &Report) -> Vec<(&'static str, Number)> {
         ("cached_tokens", Some(Number::Count(report.cached_tokens.value))),
         ("token_hit_rate", real(report.token_hit_rate.value)),
         ("block_hit_rate", real(report.block_hit_rate.value)),
-        ("recorded_requests", report.recorded.and_then(|r| count(r.requests))),
-        ("recorded_cached_tokens", report.recorded.map(|r| Number::Count(r.cached_tokens))),
-        ("recorded_token_hit_rate", real(report.recorded.and_then(|r| r.token_hit_rate))),
+        ("recorded_requests", recorded.and_then(|r| count(r.requests))),
+        ("recorded_cached_tokens", recorded.map(|r| Number::Count(r.cached_tokens))),
+        ("recorded_token_hit_rate", real(recorded.and_then(|r| r.token_hit_rate))),
         ("inferred_answers", report.inferred_answers.and_then(count)),
         ("duration_s", real(arrivals.map(|a| a.duration_s))),
         ("mean_rate", real(arrivals.and_then(|a| a.mean_rate))),
@@ -200,6 +203,8 @@ pub(super) fn caches(report: &Report, digits: Digits) -> Vec<Cells> {
         }));
         tables.push(ttls);
     }
+    tables.extend(recorded::tables(report, digits));
+    tables.extend(misses::tables(report, digits));
     tables.extend(engines(report, digits));
     tables.extend(checks(report));
     tables.extend(servers(report));

@@ -1,6 +1,7 @@
 //! The groups of `--by` side by side, a row for each, as cells of text.
 
 use crate::report::cells::{Cells, Digits, limit};
+use crate::report::misses;
 use crate::report::numbers::{bytes, rounded};
 use crate::stats::{Accuracy, CapacityRow, GroupReport, OTHERS, Report, Summary, TargetRow};
 
@@ -28,6 +29,7 @@ pub(super) fn tables(
         ("each value as a trace of its own", main_columns(groups, digits)),
         ("blocks for a share of all hits", target_columns(groups, digits)),
         ("token hit rates of caches", cache_columns(groups, digits)),
+        ("shares of prompt tokens that are cold, or gone from a cache", miss_columns(groups, digits)),
     ];
     let some = titled.into_iter().filter(|(_, columns)| !columns.is_empty());
     some.map(|(title, columns)| (format!("By {field}, {title}"), table(columns))).collect()
@@ -76,7 +78,7 @@ fn main_columns(groups: &[GroupReport], digits: Digits) -> Vec<(String, Vec<Stri
             enough(report).map(|(about, row)| format!("{about}{}", digits.count(row.capacity_blocks)))
         }),
         column(if digits == Digits::All { "Bytes" } else { "Size" }, groups, size),
-        column("Recorded", groups, |report| Some(digits.real(report.recorded?.token_hit_rate?))),
+        column("Recorded", groups, |report| Some(digits.real(report.recorded.as_ref()?.token_hit_rate?))),
     ];
     columns.into_iter().flatten().collect()
 }
@@ -107,6 +109,16 @@ fn cache_columns(groups: &[GroupReport], digits: Digits) -> Vec<(String, Vec<Str
         })
     });
     sized.chain(expiring).collect()
+}
+
+fn miss_columns(groups: &[GroupReport], digits: Digits) -> Vec<(String, Vec<String>)> {
+    let shares: Vec<_> = groups.iter().map(|(_, report)| misses::group_shares(report, digits)).collect();
+    let names = shares.first().map_or(&[][..], |first| &first[..]).iter().map(|(name, _)| name.clone());
+    let cell = |place: usize, shares: &Vec<(String, Option<String>)>| {
+        shares.get(place).and_then(|(_, share)| share.clone()).unwrap_or_else(|| "-".into())
+    };
+    let column = |(place, name)| (name, shares.iter().map(|shares| cell(place, shares)).collect());
+    names.enumerate().map(column).collect()
 }
 
 fn name(value: Option<&str>, text: fn(&str) -> String) -> String {

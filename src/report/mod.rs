@@ -10,9 +10,11 @@ mod groups;
 mod html;
 mod json;
 mod markdown;
+mod misses;
 mod numbers;
 mod plot;
 mod prometheus;
+mod recorded;
 mod svg;
 mod table;
 

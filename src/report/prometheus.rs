@@ -5,10 +5,12 @@
 
 use crate::error::printable;
 use crate::report::cells::{self, Number};
+use crate::report::{misses, recorded};
 use crate::stats::{GroupReport, OTHERS, Report, WindowReport};
 
 /// Labels of this file's own: a field of that name gets another one.
-const LABELS: [&str; 9] = ["stat", "pair", "kind", "cache", "share", "figure", "bound", "rank", "id"];
+const LABELS: [&str; 11] =
+    ["stat", "pair", "kind", "cache", "share", "figure", "bound", "rank", "id", "fate", "depth"];
 
 /// A label and its value.
 type Label<'a> = (&'a str, &'a str);
@@ -85,6 +87,22 @@ fn help(name: &str) -> &'static str {
         "recorded_requests" => "Requests of which the server recorded what its cache served.",
         "recorded_cached_tokens" => "Prompt tokens that the server found in its cache, as recorded.",
         "recorded_token_hit_rate" => "Share of the prompt tokens that the server found in its cache.",
+        "recorded_compared_requests" => "Requests with recorded hits and ids.",
+        "recorded_compared_tokens" => "Their prompt tokens, as the server counted them.",
+        "recorded_found_tokens" => "Those that the server found in its cache.",
+        "recorded_possible_tokens" => "Those that a cache without limit has by the ids of the trace.",
+        "recorded_evicted_tokens" => "Not found though full blocks of them had been there.",
+        "recorded_rules_tokens" => "Not found since they are in partial blocks, or the last token.",
+        "recorded_above_possible_requests" => "Requests of which the server found more than is possible.",
+        "recorded_above_possible_tokens" => "Tokens found beyond what is possible.",
+        "recorded_beyond_block_requests" => {
+            "Requests of which more was found than a part of the next block explains."
+        }
+        "recorded_below_possible_requests" => "Requests of which the server found less than is possible.",
+        "recorded_below_possible_tokens" => "Possible tokens that the server did not find.",
+        "recorded_cache_hit_tokens" => {
+            "Tokens that a cache would have served to the requests with recorded hits."
+        }
         "duration_s" => "Time from the first request to the last.",
         "mean_rate" => "Requests per second on average.",
         "peak_rate" => "Most requests in one second.",
@@ -110,6 +128,26 @@ fn help(name: &str) -> &'static str {
         "cache_token_hit_rate" => "Share of the prompt tokens that a cache serves.",
         "target_blocks" => "Size in blocks of the smallest LRU cache that gives this share of all hits.",
         "target_bytes" => "The same in bytes.",
+        "miss_tokens" => "Prompt tokens by what became of them in a cache.",
+        "miss_depth_tokens" => "The same by depth in the prompt; the fate tokens stands for all.",
+        "miss_same_session_hit" => "Prompt tokens from a cache that the same session had used last.",
+        "miss_same_session_evicted" => "Evicted tokens that the same session had used last.",
+        "miss_same_session_expired" => "Expired tokens that the same session had used last.",
+        "miss_other_sessions_hit" => "Prompt tokens from a cache that another session had used last.",
+        "miss_other_sessions_evicted" => "Evicted tokens that another session had used last.",
+        "miss_other_sessions_expired" => "Expired tokens that another session had used last.",
+        "miss_evicted_median_s" => "Time since the last use of evicted tokens, median.",
+        "miss_evicted_p90_s" => "Time since the last use of evicted tokens, 90th percentile.",
+        "miss_evicted_median_blocks" => "Distinct blocks used since the last use of evicted tokens, median.",
+        "miss_evicted_p90_blocks" => {
+            "Distinct blocks used since the last use of evicted tokens, 90th percentile."
+        }
+        "miss_expired_median_s" => "Time since the last use of expired tokens, median.",
+        "miss_expired_p90_s" => "Time since the last use of expired tokens, 90th percentile.",
+        "miss_expired_median_blocks" => "Distinct blocks used since the last use of expired tokens, median.",
+        "miss_expired_p90_blocks" => {
+            "Distinct blocks used since the last use of expired tokens, 90th percentile."
+        }
         "bound" => "Figures that are bounds, since blocks have been forgotten.",
         "window_start_timestamp_ms" => "Time at which the latest window begins, on the clock of the trace.",
         "window_requests" => "Requests in the latest window.",
@@ -172,6 +210,8 @@ impl Families {
                 self.add("target_bytes", &[("share", &share)], group, &bytes.to_string());
             }
         }
+        self.recorded(report, group);
+        self.misses(report, group);
         self.bound(report.bound.as_ref(), group);
         for (rank, (id, figures)) in cells::prefix_rows(report).into_iter().enumerate() {
             let (rank, id) = ((rank + 1).to_string(), id.to_string());
@@ -179,6 +219,35 @@ impl Families {
             for (name, value) in figures {
                 let (name, value) = (format!("prefix_{name}"), value);
                 self.number(&name, &[("rank", &rank)], &value, group);
+            }
+        }
+    }
+
+    /// What the server found beside what was possible. Hours are left out: samples have times of their own.
+    fn recorded(&mut self, report: &Report, group: Option<Label>) {
+        let Some(recorded) = &report.recorded else { return };
+        for (name, value) in recorded.compared.iter().flat_map(recorded::numbers) {
+            self.number(&format!("recorded_{name}"), &[], &value, group);
+        }
+        for cache in &recorded.caches {
+            let labels = [("cache", &*cache.cache)];
+            self.number("recorded_cache_hit_tokens", &labels, &Number::Count(cache.hit_tokens), group);
+        }
+    }
+
+    /// What became of tokens: in all, by depth, and when and by whom they had been used last.
+    fn misses(&mut self, report: &Report, group: Option<Label>) {
+        for (cache, depth, figures) in misses::numbers(report) {
+            for (name, value) in figures {
+                let is_fate = ["hit", "cold", "evicted", "expired", "rules", "elsewhere"].contains(&name);
+                if !depth.is_empty() {
+                    let labels = [("cache", &*cache), ("depth", &*depth), ("fate", name)];
+                    self.number("miss_depth_tokens", &labels, &value, group);
+                } else if is_fate {
+                    self.number("miss_tokens", &[("cache", &*cache), ("fate", name)], &value, group);
+                } else {
+                    self.number(&format!("miss_{name}"), &[("cache", &*cache)], &value, group);
+                }
             }
         }
     }

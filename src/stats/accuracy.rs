@@ -29,6 +29,16 @@ impl Accuracy {
         Self::Estimate { standard_error: Some(standard_error) }
     }
 
+    /// That of a figure that falls as this one rises.
+    #[must_use]
+    pub fn reversed(self) -> Self {
+        match self {
+            Self::AtLeast => Self::AtMost,
+            Self::AtMost => Self::AtLeast,
+            other => other,
+        }
+    }
+
     /// The standard error of an estimate, where it is known.
     pub fn standard_error(self) -> Option<f64> {
         match self {

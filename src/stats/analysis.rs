@@ -9,7 +9,7 @@ use crate::stats::figures::{Bound, Report, RunningFigures, WindowBound, WindowFi
 use crate::stats::infinite::Lookup;
 use crate::stats::memory::State;
 use crate::stats::piece_row::PieceRow;
-use crate::stats::recorded::Recorded;
+use crate::stats::recorded::RecordedSums;
 use crate::stats::repeats::Repeats;
 use crate::stats::requests::RequestReport;
 use crate::stats::seen::{HitCount, HitRule, Intake, Served};
@@ -89,8 +89,8 @@ impl Analysis {
     }
 
     /// What the server recorded, to which a piece of the trace adds at its end.
-    pub(super) fn recorded(&mut self) -> &mut Recorded {
-        &mut self.state.statistics.recorded
+    pub(super) fn recorded(&mut self) -> &mut RecordedSums {
+        &mut self.state.statistics.recorded.sums
     }
 
     /// The report on the open window if `next`, a record that is about to be added, is beyond it.

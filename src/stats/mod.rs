@@ -44,15 +44,16 @@ mod window;
 pub use accuracy::{Accuracy, Figure};
 pub use analysis::Analysis;
 pub use cache::{
-    CacheFigures, CacheOptions, CapacityRow, Hits, Load, LoadFigures, Policy, RequestUse, Service, TargetRow,
-    TtlRow,
+    CacheFigures, CacheOptions, CapacityRow, DepthRow, Fates, Hits, KnownTokens, LastUse, Load, LoadFigures,
+    MissFigures, MissRow, Policy, RequestUse, Service, SessionSources, TargetRow, TtlRow,
 };
 pub use correlation::Correlations;
 pub use distribution::{Distribution, EXACT_BELOW};
 pub use engine::Answers;
 pub use figures::{
-    ArrivalFigures, Bound, Bucket, PrefixFigures, PrefixRow, RecordedFigures, Report, RunningFigures,
-    SampleFigures, StandardErrors, TimelineFigures, WindowFigures, WindowReport,
+    ArrivalFigures, Bound, Bucket, Comparison, PrefixFigures, PrefixRow, RecordedCache, RecordedFigures,
+    RecordedHour, Report, RunningFigures, SampleFigures, StandardErrors, TimelineFigures, WindowFigures,
+    WindowReport,
 };
 pub use groups::{GroupReport, Groups, MAX_GROUPS, NO_VALUE, OTHERS, label, value_of};
 pub use hit_check::HitCheck;

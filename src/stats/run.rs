@@ -407,8 +407,12 @@ impl Task {
         let reader = TraceReader::new(input, self.format, self.block_size)
             .with_times_from_zero()
             .with_session_memory(max_bytes);
-        let has_sessions = self.analysis.caches.load.sessions;
-        Ok(if has_sessions { reader.with_sessions(max_bytes) } else { reader })
+        let caches = &self.analysis.caches;
+        Ok(match &caches.session_field {
+            Some(field) => reader.with_session_field(field),
+            None if caches.load.sessions || caches.misses => reader.with_sessions(max_bytes),
+            None => reader,
+        })
     }
 
     /// The block size of a trace without records.

@@ -115,7 +115,7 @@ statistics! { |purpose|
     totals: Totals = Totals::default(),
     lengths: Lengths = Lengths::new(purpose.distribution, purpose.budget),
     arrivals: Arrivals = Arrivals::default(),
-    recorded: Recorded = Recorded::default(),
+    recorded: Recorded = Recorded::new(purpose.count),
     sharing: Sharing =
         Sharing::new(purpose.count.block_size, purpose.options.window.is_none(), purpose.distribution),
     prefixes: Option<Prefixes> =

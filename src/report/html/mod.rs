@@ -5,7 +5,9 @@
 mod capacity;
 mod charts;
 mod groups;
+mod misses;
 mod parts;
+mod recorded;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -15,7 +17,7 @@ use parts::{count, figure, rate, real, scrolling, size, table};
 use crate::report::answer;
 use crate::report::cells::{self, Number};
 use crate::report::groups::enough;
-use crate::report::numbers::{grouped, percent, rounded, short, time_unit};
+use crate::report::numbers::{grouped, moment, percent, rounded, short, time_unit};
 use crate::report::svg;
 use crate::stats::{ArrivalFigures, GroupReport, HitRule, Report, Summary};
 
@@ -55,6 +57,8 @@ pub(super) fn write(report: &Report, origin: &Origin, by: Option<(&str, &[GroupR
                     (answer_tiles(report))
                     (tiles(report))
                     (capacity::section(report))
+                    (recorded::section(report))
+                    (misses::section(report))
                     @if let Some((field, groups)) = by {
                         (groups::section(field, groups))
                     }
@@ -135,12 +139,13 @@ fn answer_tiles(report: &Report) -> Markup {
                     }
                 }
             }
-            @if let Some(recorded) = report.recorded {
+            @if let Some(recorded) = &report.recorded {
                 div {
                     dt { "Recorded by the server" }
                     dd {
                         (rate(recorded.token_hit_rate))
                         small { (count(recorded.cached_tokens)) " tokens from its cache, in " (count(recorded.requests)) " requests" }
+                        @if let Some(line) = crate::report::recorded::line(recorded, report.possible) { small { (line) } }
                     }
                 }
             }
@@ -289,15 +294,4 @@ fn footer(report: &Report, origin: &Origin) -> Markup {
             }
         }
     }
-}
-
-/// A moment of the trace: a date if its clock counts from 1970, else seconds.
-fn moment(ms: f64) -> String {
-    // Before 2001, a time is taken for a span.
-    let dated =
-        (1e12..1e14).contains(&ms).then(|| jiff::Timestamp::from_millisecond(ms as i64).ok()).flatten();
-    dated.map_or_else(
-        || format!("{} s", rounded(ms / 1000.0)),
-        |time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
-    )
 }

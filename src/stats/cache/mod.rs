@@ -1,12 +1,14 @@
 //! Hit rates of finite caches: LRU at every capacity, caches with a time to live, and other policies
 //! at chosen capacities, all in the one pass.
 
+mod fates;
 mod fifo;
 mod figures;
 mod lfu;
 mod lmcache;
 mod load;
 mod lru;
+mod misses;
 mod opt;
 mod options;
 mod policy;
@@ -17,6 +19,7 @@ mod stack;
 mod ttl;
 mod vllm;
 
+pub use fates::{DepthRow, Fates, KnownTokens, LastUse, MissFigures, MissRow, SessionSources};
 pub use figures::{CacheFigures, CapacityRow, Hits, TargetRow, TtlRow};
 pub use load::{Load, LoadFigures, Service};
 pub use options::{CacheOptions, RequestUse};
@@ -26,6 +29,7 @@ use fifo::Fifo;
 use lfu::Lfu;
 use lmcache::Lmcache;
 use lru::Lru;
+use misses::Misses;
 use opt::History;
 use policy::{Point, Study};
 use served::{ServedInTurn, Server};
@@ -36,10 +40,11 @@ use vllm::{Sequential, Together};
 
 use crate::error::Invalid;
 use crate::stats::accuracy::Accuracy;
+use crate::stats::figures::RecordedCache;
 use crate::stats::hit_check::HitChecks;
 use crate::stats::recency::Kept;
 use crate::stats::requests::{RequestHits, RequestReport, Requests};
-use crate::stats::seen::{HitCount, HitRule, Seen};
+use crate::stats::seen::{Cached, HitCount, HitRule, Seen};
 use crate::stats::statistic::{Bytes, Known, Statistic};
 use crate::stats::{Bound, Report};
 
@@ -51,8 +56,13 @@ pub(super) struct Caches {
     names_blocks: bool,
     /// Measured requests in an infinite cache.
     infinite: Hits,
+    /// What LRU caches of the capacities asked for, and last one without limit, serve to those of the measured
+    /// requests whose server recorded its own hits.
+    recorded_hits: Vec<u128>,
     lru: Lru,
     ttls: TimesToLive,
+    /// What becomes of each token, if wanted.
+    misses: Option<Misses>,
     /// One per policy; none for LRU.
     studies: Vec<Option<Box<dyn Study>>>,
     /// The hits of each request, if wanted.
@@ -108,10 +118,12 @@ impl Caches {
             block_size: count.block_size,
             names_blocks: count.rule == HitRule::Engine,
             infinite: Hits::default(),
+            recorded_hits: vec![0; options.capacities.len() + 1],
             lru: Lru::new(count),
             checks: options.requests.checked.then(HitChecks::default),
             requests: options.wants_requests().then(|| Requests::new(columns(&options))),
             ttls: TimesToLive::new(&options.ttls, count),
+            misses: options.misses.then(|| Misses::new(&options, count)),
             options,
         })
     }
@@ -144,6 +156,30 @@ impl Caches {
         let request = self.requests.as_mut()?.take()?;
         self.checks.iter_mut().for_each(|checks| checks.add(&request));
         Some(request)
+    }
+
+    /// Notes what LRU caches serve to a request whose server recorded its own hits.
+    fn count_recorded(&mut self, seen: &Seen, cached: &Cached) {
+        let capacities = self.options.capacities.iter();
+        let hits = capacities.map(|&capacity| self.lru.last_hit(capacity, cached, seen.input_length));
+        for (sum, tokens) in self.recorded_hits.iter_mut().zip(hits.chain([cached.tokens])) {
+            *sum += u128::from(tokens);
+        }
+    }
+
+    /// What each cache asked for would have served where servers recorded their own hits, the infinite one last.
+    fn recorded_caches(&self) -> Vec<RecordedCache> {
+        let of_policy = |(policy, study): (&Policy, &Option<Box<dyn Study>>)| {
+            let lru = || self.options.capacities.iter().copied().zip(self.recorded_hits.iter().copied());
+            let hits = study.as_ref().map_or_else(|| lru().collect(), |study| study.recorded_hits());
+            let name = policy.name();
+            hits.into_iter().map(move |(capacity, tokens)| (format!("{name}:{capacity}"), tokens))
+        };
+        let sized = self.options.policies.iter().zip(&self.studies).flat_map(of_policy);
+        let expiring = self.ttls.recorded_hits().map(|(ttl, tokens)| (format!("ttl:{ttl}ms"), tokens));
+        let infinite = self.recorded_hits.last().map(|&tokens| ("infinite".to_owned(), tokens));
+        let all = sized.chain(expiring).chain(infinite);
+        all.map(|(cache, hit_tokens)| RecordedCache { cache, hit_tokens }).collect()
     }
 
     /// Begins the row of a request, with what is known of it at once.
@@ -185,6 +221,7 @@ impl Caches {
     pub(super) fn retain(&mut self, keep: usize) -> Kept {
         let retained = self.lru.retain(keep);
         self.ttls.retain(&retained);
+        self.misses.iter_mut().for_each(|misses| misses.retain(&retained));
         retained.blocks
     }
 
@@ -236,9 +273,15 @@ impl Statistic for Caches {
         };
         self.lru.access(seen)?;
         self.ttls.access(seen, self.lru.last_runs());
+        if let Some(misses) = &mut self.misses {
+            misses.access(seen, cached, self.lru.last_runs());
+        }
         if seen.is_measured {
             self.infinite.tokens += u128::from(seen.input_length);
             self.infinite.hit_tokens += u128::from(cached.tokens);
+            if seen.recorded.is_some() {
+                self.count_recorded(seen, cached);
+            }
         }
         self.studies.iter_mut().flatten().try_for_each(|study| study.access(seen))?;
         if self.requests.is_some() {
@@ -251,6 +294,7 @@ impl Statistic for Caches {
     fn bytes(&self) -> Bytes {
         let mut bytes = self.lru.bytes();
         bytes.blocks += self.ttls.bytes();
+        bytes += self.misses.as_ref().map_or_else(Bytes::default, Misses::bytes);
         bytes.simulated += self.requests.as_ref().map_or(0, Requests::bytes);
         self.studies.iter().flatten().for_each(|study| bytes += study.bytes());
         bytes
@@ -263,6 +307,7 @@ impl Statistic for Caches {
             report.targets.accuracy = Accuracy::Neither;
             report.enough.accuracy = Accuracy::Neither;
             report.ttls.accuracy = Accuracy::AtLeast;
+            report.misses.accuracy = Accuracy::AtLeast;
         }
     }
 
@@ -273,5 +318,9 @@ impl Statistic for Caches {
         report.checks = self.checks.iter().flat_map(HitChecks::rows).cloned().collect();
         report.enough.value = self.options.enough.map(|share| self.target(share, known.bound));
         report.ttls.value = self.ttls.rows(self.infinite.tokens);
+        if let Some(recorded) = report.recorded.as_mut().filter(|recorded| recorded.compared.is_some()) {
+            recorded.caches = self.recorded_caches();
+        }
+        report.misses.value = self.misses.as_ref().map(|misses| misses.figures(&self.options));
     }
 }

@@ -32,6 +32,10 @@ pub struct CacheOptions {
     pub enough: Option<f64>,
     /// Times to live of otherwise unbounded caches, in milliseconds.
     pub ttls: Vec<u64>,
+    /// Whether to report what becomes of every token in LRU caches of the capacities and times to live.
+    pub misses: bool,
+    /// The field that names the sessions of requests for that, if it is none of the usual ones.
+    pub session_field: Option<String>,
     /// Requests that fill the caches before the measure begins.
     pub warmup: u64,
     /// Bytes of KV cache per token, to give capacities in bytes.
@@ -47,7 +51,7 @@ pub struct CacheOptions {
 impl CacheOptions {
     /// Whether any finite cache is asked for.
     pub(in crate::stats) fn is_asked_for(&self) -> bool {
-        self.picture || self.enough.is_some() || self.wants_requests() || self.has_rows()
+        self.picture || self.misses || self.enough.is_some() || self.wants_requests() || self.has_rows()
     }
 
     /// Whether the hits of single requests are of use.

@@ -10,6 +10,8 @@ pub(super) struct TimesToLive {
     /// In milliseconds.
     ttls: Vec<u64>,
     hit_tokens: Vec<u128>,
+    /// Those of requests whose server recorded its own hits.
+    recorded_hits: Vec<u128>,
     /// Arrival of each request in the numbering of the LRU stack.
     times: Vec<f64>,
 }
@@ -17,7 +19,14 @@ pub(super) struct TimesToLive {
 impl TimesToLive {
     /// No request yet.
     pub(super) fn new(ttls: &[u64], count: HitCount) -> Self {
-        Self { count, ttls: ttls.to_vec(), hit_tokens: vec![0; ttls.len()], times: Vec::new() }
+        let zeros = vec![0; ttls.len()];
+        Self {
+            count,
+            ttls: ttls.to_vec(),
+            hit_tokens: zeros.clone(),
+            recorded_hits: zeros,
+            times: Vec::new(),
+        }
     }
 
     /// Takes the next request, whose known prefix falls into `runs`.
@@ -26,10 +35,14 @@ impl TimesToLive {
             return;
         }
         if seen.is_measured {
-            for (&ttl, hits) in self.ttls.iter().zip(&mut self.hit_tokens) {
+            for (place, &ttl) in self.ttls.iter().enumerate() {
                 let alive = |run: &&StackRun| seen.now - self.times[run.request as usize] <= ttl as f64;
                 let blocks: u64 = runs.iter().take_while(alive).map(|run| u64::from(run.len)).sum();
-                *hits += u128::from(self.count.tokens(blocks, seen.input_length));
+                let tokens = u128::from(self.count.tokens(blocks, seen.input_length));
+                self.hit_tokens[place] += tokens;
+                if seen.recorded.is_some() {
+                    self.recorded_hits[place] += tokens;
+                }
             }
         }
         self.times.push(seen.now);
@@ -45,6 +58,11 @@ impl TimesToLive {
     /// Bytes in use.
     pub(super) fn bytes(&self) -> usize {
         8 * self.times.len()
+    }
+
+    /// The hits so far of requests whose server recorded its own, by time to live in milliseconds.
+    pub(super) fn recorded_hits(&self) -> impl Iterator<Item = (u64, u128)> + '_ {
+        self.ttls.iter().copied().zip(self.recorded_hits.iter().copied())
     }
 
     /// The hits so far, of `tokens` in all.
