@@ -123,7 +123,7 @@ impl Expected {
         for token in 0..input {
             let fate =
                 ends.iter().position(|&end| token < end).unwrap_or(if token < possible { 3 } else { 4 });
-            let stretch = (0..).find(|stretch| token < 256 << stretch).unwrap();
+            let stretch = (0..40).find(|stretch| token < 256 << stretch).unwrap();
             self.depth.resize(self.depth.len().max(stretch + 1), Fates::default());
             for fates in [&mut self.fates, &mut self.depth[stretch]] {
                 let counts = [

@@ -54,6 +54,13 @@ pub(super) const ONE_REPORT: Modes = &[
     ("approx", "a sample of blocks does not tell the fates of tokens"),
 ];
 
+pub(super) const ONE_BILL: Modes = &[
+    ("partial", "pieces have no costs: give it to the run over the whole trace"),
+    ("merge", "pieces have no costs: give it to the run over the whole trace"),
+    ("window", "costs are told in a report"),
+    ("per-request", "costs are told in a report"),
+];
+
 pub(super) const WHOLE_REPORT: Modes = &[
     ("window", "--window writes a line for each window, and no report"),
     ("partial", "--partial writes no report"),

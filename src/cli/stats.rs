@@ -6,10 +6,10 @@ use super::load::{LoadOptions, service};
 use super::memory::default_max_memory;
 use super::model::{KvType, ModelOptions};
 use super::modes::{
-    A_REPORT, CHARTS, FORMATS, GROUPS, ONE_CHECK, ONE_ENGINE, ONE_LIST, ONE_REPORT, ONE_RUN,
+    A_REPORT, CHARTS, FORMATS, GROUPS, ONE_BILL, ONE_CHECK, ONE_ENGINE, ONE_LIST, ONE_REPORT, ONE_RUN,
     ONE_RUN_AND_REPORT, WHOLE_REPORT, WINDOWS,
 };
-use super::quantities::{capacity, percentile, piece, sample_size, scrape, share, warmup, window};
+use super::quantities::{capacity, percentile, piece, price, sample_size, scrape, share, warmup, window};
 use super::spec::{Group, Opt, Rule, Spec, opt};
 use super::terminal::{columns, known_columns, locale_is_unicode};
 use super::value::Value;
@@ -17,8 +17,8 @@ use crate::error::{Error, Result, printable};
 use crate::record::formats::Format as TraceFormat;
 use crate::report::{Canvas, ENOUGH, Format, Style};
 use crate::stats::{
-    AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, Mode, Piece, Policy, RequestUse, ServerHits,
-    Task, Warmup, WindowSize,
+    AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, HitUnit, Mode, Piece, Policy, Price,
+    RequestUse, ServerHits, Task, Warmup, WindowSize,
 };
 
 /// What the user has typed.
@@ -31,6 +31,9 @@ pub struct Options {
     format: Option<Format>,
     percentiles: Vec<f64>,
     hit_rule: Option<HitRule>,
+    min_hit: Option<u64>,
+    hit_step: Option<u64>,
+    price: Option<Price>,
     policies: Vec<Policy>,
     capacities: Vec<Capacity>,
     curve: bool,
@@ -193,6 +196,9 @@ const CACHES: &[Opt<Options>] = &[
         .value(|o, v| v.string().map(|field| o.session_field = Some(field))),
     opt("warmup").not_with(ONE_RUN).value(|o, v| warmup(v).map(|warmup| o.warmup = warmup)),
     opt("hits").not_with(A_REPORT).choice::<_, HitRule>(|o, v| v.pick().map(|rule| o.hit_rule = Some(rule))),
+    opt("min-hit").not_with(A_REPORT).value(|o, v| v.positive().map(|n| o.min_hit = Some(n))),
+    opt("hit-step").not_with(A_REPORT).value(|o, v| v.positive().map(|n| o.hit_step = Some(n))),
+    opt("price").daily().not_with(ONE_BILL).value(|o, v| price(v).map(|price| o.price = Some(price))),
     opt("outputs")
         .not_with(ONE_RUN)
         .choice::<_, Answers>(|o, v| v.pick().map(|answers| o.answers = Some(answers))),
@@ -325,6 +331,11 @@ const RULES: &[Rule<Options>] = &[
         "--policy opt looks back from the end of the input: it goes neither with --per-request nor with --check-hits",
     ),
     (
+        |o| o.has_hit_steps() && (o.has_engine() || o.approx.is_some() || o.top > 0),
+        "--min-hit and --hit-step are of hosted caches: they go neither with --approx, --top nor the --policy of an \
+         engine",
+    ),
+    (
         |o| o.misses && o.policies.iter().any(|policy| *policy != Policy::Lru),
         "--misses tells the fates of tokens in LRU caches: it goes with no other --policy",
     ),
@@ -378,6 +389,11 @@ impl Options {
     /// Which cached blocks count: those of engines, if one is simulated.
     fn hit_rule(&self) -> HitRule {
         self.hit_rule.unwrap_or(if self.has_engine() { HitRule::Engine } else { HitRule::Reference })
+    }
+
+    /// Whether hits come in steps, as hosted caches count them.
+    fn has_hit_steps(&self) -> bool {
+        self.min_hit.is_some() || self.hit_step.is_some()
     }
 
     /// How the report is written.
@@ -479,6 +495,10 @@ impl Options {
     fn analysis(&self) -> Result<AnalysisOptions> {
         Ok(AnalysisOptions {
             hit_rule: self.hit_rule(),
+            hit_unit: self
+                .has_hit_steps()
+                .then(|| HitUnit::new(self.min_hit.unwrap_or(0), self.hit_step.unwrap_or(1))),
+            price: self.price,
             caches: CacheOptions {
                 policies: self.policies.clone(),
                 curve: self.curve,

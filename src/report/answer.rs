@@ -3,6 +3,7 @@
 use crate::report::cells::limit;
 use crate::report::groups;
 use crate::report::numbers::{bytes, grouped, percent, short};
+use crate::report::price;
 use crate::report::recorded;
 use crate::stats::{Accuracy, CapacityRow, Figure, RecordedFigures, Report};
 
@@ -25,6 +26,7 @@ pub(super) fn sentences(report: &Report) -> Vec<String> {
     .into_iter()
     .flatten()
     .chain(recorded::sentences(report))
+    .chain(price::sentence(report))
     .collect()
 }
 

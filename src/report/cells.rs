@@ -1,59 +1,11 @@
 //! The tables of a report as cells of text, header first, whatever draws them.
 
+pub(super) use crate::report::digits::{Cells, Digits, Number, limit, mark};
 use crate::report::misses;
-use crate::report::numbers::{bytes, grouped, rounded};
+use crate::report::numbers::{bytes, rounded};
+use crate::report::price;
 use crate::report::recorded;
-use crate::stats::{Accuracy, CapacityRow, Figure, Hits, PrefixRow, Report, Summary, percentile_name};
-
-/// A table: the first row is the header.
-pub(super) type Cells = Vec<Vec<String>>;
-
-/// How the numbers in cells are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Digits {
-    /// All of them, as in JSON.
-    All,
-    /// Rounded, with commas between thousands.
-    Few,
-}
-
-impl Digits {
-    /// A whole number.
-    pub(super) fn count(self, value: impl Into<u128>) -> String {
-        let value = value.into();
-        if self == Self::All { value.to_string() } else { grouped(value) }
-    }
-
-    /// Any other number.
-    pub(super) fn real(self, value: f64) -> String {
-        if self == Self::All { format!("{value:?}") } else { rounded(value) }
-    }
-
-    /// A number of which that many decimals are enough even for a machine.
-    fn decimals(self, value: f64, decimals: usize) -> String {
-        if self == Self::All { format!("{value:.decimals$}") } else { rounded(value) }
-    }
-}
-
-/// A figure by its name in JSON.
-pub(super) enum Number {
-    /// Counted, exact.
-    Count(u128),
-    /// Computed.
-    Real(f64),
-    /// A word in place of a number, for a header.
-    Text(&'static str),
-}
-
-impl std::fmt::Display for Number {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Count(n) => write!(f, "{n}"),
-            Self::Real(x) => write!(f, "{x:?}"),
-            Self::Text(text) => f.write_str(text),
-        }
-    }
-}
+use crate::stats::{Accuracy, CapacityRow, Cost, Figure, Hits, PrefixRow, Report, Summary, percentile_name};
 
 /// The figures that are one number, by their names in JSON; those without a value are left out.
 pub(super) fn totals(report: &Report) -> Vec<(&'static str, Number)> {
@@ -91,7 +43,11 @@ pub(super) fn totals(report: &Report) -> Vec<(&'static str, Number)> {
         ("token_hit_rate_standard_error", real(report.token_hit_rate.accuracy.standard_error())),
         ("block_hit_rate_standard_error", real(report.block_hit_rate.accuracy.standard_error())),
     ];
-    list.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    let unit = report.hit_unit.into_iter();
+    let unit = unit
+        .flat_map(|u| [("min_hit", Number::Count(u.min.into())), ("hit_step", Number::Count(u.step.into()))]);
+    let list = list.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    list.chain(unit).chain(price::totals(report)).collect()
 }
 
 /// A quantity that has a distribution: its name in JSON, and its summary.
@@ -107,15 +63,6 @@ pub(super) fn summaries(report: &Report) -> [Distributed<'_>; 6] {
         ("hit_rate", &report.hit_rate),
         ("cached_length", &report.cached_length),
     ]
-}
-
-/// What is said of a figure that is a lower or an upper bound.
-pub(super) fn limit(accuracy: Accuracy, at_least: &'static str, at_most: &'static str) -> &'static str {
-    match accuracy {
-        Accuracy::AtLeast => at_least,
-        Accuracy::AtMost => at_most,
-        _ => "",
-    }
 }
 
 /// The pairs of lengths whose correlation has a value, by their names in JSON.
@@ -164,7 +111,8 @@ pub(super) fn caches(report: &Report, digits: Digits) -> Vec<Cells> {
         let bytes = with_bytes.then_some(if digits == Digits::All { "GiB" } else { "Size" });
         let rest = ["Hit Tokens", "Token Hit Rate", "Prefill Saving"];
         let error = report.estimate.is_some().then_some("Standard Error");
-        let names = first.iter().copied().chain(["Blocks"]).chain(bytes).chain(rest).chain(error);
+        let cost = report.price.iter().flat_map(|_| price::COLUMNS);
+        let names = first.iter().copied().chain(["Blocks"]).chain(bytes).chain(rest).chain(cost).chain(error);
         names.map(str::to_owned).collect()
     };
     let row = |first: Vec<String>, row: &CapacityRow, size: Accuracy| {
@@ -176,6 +124,7 @@ pub(super) fn caches(report: &Report, digits: Digits) -> Vec<Cells> {
         }));
         let worst = if size == Accuracy::Neither { size } else { row.accuracy };
         cells.extend(hits(row.hits, worst, digits));
+        cells.extend(price::cells(row.cost, worst, digits));
         cells.extend(row.accuracy.standard_error().map(|error| digits.decimals(error, 6)));
         cells
     };
@@ -195,10 +144,12 @@ pub(super) fn caches(report: &Report, digits: Digits) -> Vec<Cells> {
     }
     if !report.ttls.value.is_empty() {
         let header = ["Time to Live", "Hit Tokens", "Token Hit Rate", "Prefill Saving"];
-        let mut ttls = vec![header.map(str::to_owned).to_vec()];
+        let cost = report.price.iter().flat_map(|_| price::COLUMNS);
+        let mut ttls = vec![header.into_iter().chain(cost).map(str::to_owned).collect::<Vec<_>>()];
         ttls.extend(report.ttls.value.iter().map(|ttl| {
             let mut cells = vec![format!("{} s", ttl.ttl_ms as f64 / 1000.0)];
             cells.extend(hits(ttl.hits, report.ttls.accuracy, digits));
+            cells.extend(price::cells(ttl.cost, report.ttls.accuracy, digits));
             cells
         }));
         tables.push(ttls);
@@ -342,13 +293,27 @@ pub(super) fn prefix_rows(report: &Report) -> Vec<(u64, [(&'static str, Number);
     rows.map(|row| (row.id, figures(row))).collect()
 }
 
-/// A finite cache: its kind, its name (`lru:1000`), what it served, and the standard error of the hit
-/// rate if that is an estimate.
-pub(super) type Served = (&'static str, String, Hits, Option<f64>);
+/// A finite cache.
+pub(super) struct Served {
+    /// Its kind: `capacity`, `target` or `ttl`.
+    pub(super) kind: &'static str,
+    /// Its name (`lru:1000`).
+    pub(super) name: String,
+    /// What it served.
+    pub(super) hits: Hits,
+    /// The standard error of the hit rate, if that is an estimate.
+    pub(super) error: Option<f64>,
+    /// What requests cost with it, if prices are given.
+    pub(super) cost: Option<Cost>,
+}
 
 /// A cache of a policy and a capacity.
 pub(super) fn served_row(row: &CapacityRow) -> Served {
-    ("capacity", cache_name(row), row.hits, row.accuracy.standard_error())
+    named("capacity", cache_name(row), row)
+}
+
+fn named(kind: &'static str, name: String, row: &CapacityRow) -> Served {
+    Served { kind, name, hits: row.hits, error: row.accuracy.standard_error(), cost: row.cost }
 }
 
 fn cache_name(row: &CapacityRow) -> String {
@@ -358,21 +323,17 @@ fn cache_name(row: &CapacityRow) -> String {
 /// Every finite cache.
 pub(super) fn served(report: &Report) -> Vec<Served> {
     let Some(caches) = &report.caches else { return Vec::new() };
-    let (name, error) = (cache_name, |row: &CapacityRow| row.accuracy.standard_error());
     let capacity = caches.capacity.iter().map(served_row);
     let targets = report.targets.value.iter();
-    let targets =
-        targets.map(|t| ("target", format!("{}={}", t.share, name(&t.row)), t.row.hits, error(&t.row)));
-    let ttls = report.ttls.value.iter().map(|t| ("ttl", format!("{}ms", t.ttl_ms), t.hits, None));
+    let targets = targets.map(|t| named("target", format!("{}={}", t.share, cache_name(&t.row)), &t.row));
+    let ttls = report.ttls.value.iter().map(|t| Served {
+        kind: "ttl",
+        name: format!("{}ms", t.ttl_ms),
+        hits: t.hits,
+        error: None,
+        cost: t.cost,
+    });
     capacity.chain(targets).chain(ttls).collect()
-}
-
-/// What precedes a number that is not exact.
-pub(super) fn mark(accuracy: Accuracy) -> &'static str {
-    match accuracy {
-        Accuracy::Neither => "about ",
-        _ => limit(accuracy, ">= ", "<= "),
-    }
 }
 
 /// Hit tokens, rate and saving; marked where they are lower bounds.

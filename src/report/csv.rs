@@ -1,7 +1,7 @@
 //! Comma-separated values: one figure per row, under the names of the JSON report.
 
-use crate::report::cells::{self, Number};
-use crate::report::{misses, recorded};
+use crate::report::cells::{self, Number, Served};
+use crate::report::{misses, price, recorded};
 use crate::stats::{Accuracy, Bound, Hits, Report, Summary, WindowReport};
 
 /// Appends a header and the rows `section,item,figure,value`.
@@ -21,7 +21,7 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
     for (name, value) in cells::correlations(report) {
         row("correlation", "", name, Number::Real(value));
     }
-    for (section, item, hits, error) in cells::served(report) {
+    for Served { kind: section, name: item, hits, error, cost } in cells::served(report) {
         let Hits { hit_tokens, tokens } = hits;
         row(section, &item, "hit_tokens", Number::Count(hit_tokens));
         row(section, &item, "tokens", Number::Count(tokens));
@@ -31,6 +31,7 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
         if let Some(saving) = hits.prefill_saving() {
             row(section, &item, "prefill_saving", Number::Real(saving));
         }
+        cost.into_iter().flat_map(price::numbers).for_each(|(name, value)| row(section, &item, name, value));
         if let Some(error) = error {
             row(section, &item, "standard_error", Number::Real(error));
         }
@@ -41,6 +42,8 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
         }
         for cache in &recorded.caches {
             row("recorded", &cache.cache, "hit_tokens", Number::Count(cache.hit_tokens));
+            let cost = cache.cost.into_iter().flat_map(price::numbers);
+            cost.for_each(|(name, value)| row("recorded", &cache.cache, name, value));
         }
         for hour in &recorded.hours {
             let start = format!("{:?}", hour.start_ms);

@@ -29,6 +29,7 @@ pub(super) fn tables(
         ("each value as a trace of its own", main_columns(groups, digits)),
         ("blocks for a share of all hits", target_columns(groups, digits)),
         ("token hit rates of caches", cache_columns(groups, digits)),
+        ("cost with caches", cost_columns(groups, digits)),
         ("shares of prompt tokens that are cold, or gone from a cache", miss_columns(groups, digits)),
     ];
     let some = titled.into_iter().filter(|(_, columns)| !columns.is_empty());
@@ -79,6 +80,10 @@ fn main_columns(groups: &[GroupReport], digits: Digits) -> Vec<(String, Vec<Stri
         }),
         column(if digits == Digits::All { "Bytes" } else { "Size" }, groups, size),
         column("Recorded", groups, |report| Some(digits.real(report.recorded.as_ref()?.token_hit_rate?))),
+        column("Possible", groups, |report| {
+            let compared = report.recorded.as_ref()?.compared?;
+            marked(compared.share(compared.possible_tokens), report.possible, digits)
+        }),
     ];
     columns.into_iter().flatten().collect()
 }
@@ -109,6 +114,31 @@ fn cache_columns(groups: &[GroupReport], digits: Digits) -> Vec<(String, Vec<Str
         })
     });
     sized.chain(expiring).collect()
+}
+
+fn cost_columns(groups: &[GroupReport], digits: Digits) -> Vec<(String, Vec<String>)> {
+    let cost = |cost: Option<f64>, accuracy: Accuracy| marked(cost, accuracy.reversed(), digits);
+    let alone = [
+        column("No Cache", groups, |report| Some(digits.real(report.price?.cost_without_cache))),
+        column("Recorded", groups, |report| Some(digits.real(report.recorded.as_ref()?.cost?.cost))),
+    ];
+    let sized = cache_names(groups).into_iter().filter_map(|(policy, blocks)| {
+        column(format!("{policy} {}", digits.count(blocks)), groups, |report| {
+            let mut rows = report.caches.iter().flat_map(|caches| &caches.capacity);
+            let row = rows.find(|row| row.policy == policy && row.capacity_blocks == blocks)?;
+            cost(Some(row.cost?.cost), row.accuracy)
+        })
+    });
+    let ttls = groups.first().map_or(&[][..], |(_, report)| &report.ttls.value[..]);
+    let expiring = ttls.iter().enumerate().filter_map(|(place, ttl)| {
+        column(format!("{} s", rounded(ttl.ttl_ms as f64 / 1000.0)), groups, |report| {
+            cost(Some(report.ttls.value.get(place)?.cost?.cost), report.ttls.accuracy)
+        })
+    });
+    let infinite = column("No Limit", groups, |report| {
+        cost(Some(report.price?.infinite?.cost), report.cached_tokens.accuracy)
+    });
+    alone.into_iter().flatten().chain(sized).chain(expiring).chain(infinite).collect()
 }
 
 fn miss_columns(groups: &[GroupReport], digits: Digits) -> Vec<(String, Vec<String>)> {

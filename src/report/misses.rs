@@ -1,6 +1,6 @@
 //! What became of prompt tokens, as cells of text and as single figures.
 
-use crate::report::cells::{Cells, Digits, Number, limit, mark};
+use crate::report::digits::{Cells, Digits, Number, limit, mark};
 use crate::report::numbers::{bytes, percent};
 use crate::stats::{Accuracy, DepthRow, Fates, KnownTokens, LastUse, MissFigures, MissRow, Report};
 

@@ -4,8 +4,9 @@
 //! follows from the trace, such as the size of the working set, is a value.
 
 use crate::error::printable;
-use crate::report::cells::{self, Number};
-use crate::report::{misses, recorded};
+use crate::report::cells::{self, Number, Served};
+use crate::report::prometheus_help::help;
+use crate::report::{misses, price, recorded};
 use crate::stats::{GroupReport, OTHERS, Report, WindowReport};
 
 /// Labels of this file's own: a field of that name gets another one.
@@ -62,115 +63,11 @@ pub(super) fn write_window(report: &WindowReport, out: &mut Vec<u8>) {
             families.add(name, &[("stat", &statistic)], None, &format!("{value:?}"));
         }
     }
-    for (kind, cache, hits, _) in running.capacity.iter().flatten().map(cells::served_row) {
-        families.hit_rate(kind, stable(kind, &cache), hits.rate(), None);
+    for cache in running.capacity.iter().flatten().map(cells::served_row) {
+        families.cache(&cache, None);
     }
     families.bound(running.bound.as_ref(), None);
     families.write(out);
-}
-
-/// What is said of each metric, by its name before units are those of Prometheus.
-fn help(name: &str) -> &'static str {
-    match name {
-        "requests" => "Requests read.",
-        "requests_without_ids" => "Requests without block ids, which count in lengths only.",
-        "block_size" => "Tokens per block.",
-        "blocks" => "Blocks of all prompts, repeated ones included.",
-        "unique_blocks" => "Distinct blocks: what a cache without limit holds in the end.",
-        "shared_blocks" => "Distinct blocks that occur more than once.",
-        "prefix_groups" => "First blocks with which two or more requests begin.",
-        "input_tokens" => "Prompt tokens of all requests.",
-        "output_tokens" => "Generated tokens of all requests.",
-        "cached_tokens" => "Prompt tokens that a cache without limit serves.",
-        "token_hit_rate" => "Share of the prompt tokens that a cache without limit serves.",
-        "block_hit_rate" => "Share of the blocks that a cache without limit serves.",
-        "recorded_requests" => "Requests of which the server recorded what its cache served.",
-        "recorded_cached_tokens" => "Prompt tokens that the server found in its cache, as recorded.",
-        "recorded_token_hit_rate" => "Share of the prompt tokens that the server found in its cache.",
-        "recorded_compared_requests" => "Requests with recorded hits and ids.",
-        "recorded_compared_tokens" => "Their prompt tokens, as the server counted them.",
-        "recorded_found_tokens" => "Those that the server found in its cache.",
-        "recorded_possible_tokens" => "Those that a cache without limit has by the ids of the trace.",
-        "recorded_evicted_tokens" => "Not found though full blocks of them had been there.",
-        "recorded_rules_tokens" => "Not found since they are in partial blocks, or the last token.",
-        "recorded_above_possible_requests" => "Requests of which the server found more than is possible.",
-        "recorded_above_possible_tokens" => "Tokens found beyond what is possible.",
-        "recorded_beyond_block_requests" => {
-            "Requests of which more was found than a part of the next block explains."
-        }
-        "recorded_below_possible_requests" => "Requests of which the server found less than is possible.",
-        "recorded_below_possible_tokens" => "Possible tokens that the server did not find.",
-        "recorded_cache_hit_tokens" => {
-            "Tokens that a cache would have served to the requests with recorded hits."
-        }
-        "duration_s" => "Time from the first request to the last.",
-        "mean_rate" => "Requests per second on average.",
-        "peak_rate" => "Most requests in one second.",
-        "interarrival_mean_ms" => "Mean time between two requests.",
-        "interarrival_cv" => "Standard deviation over mean of the times between requests.",
-        "dispersion_10s" => "Variance over mean of the requests per ten seconds, 1 for a Poisson process.",
-        "late" => "Records with an earlier time than one before them.",
-        "last_record_timestamp_ms" => "Time of the last record, on the clock of the trace.",
-        "forgotten_blocks" => "Blocks forgotten at the limit of memory: figures are bounds.",
-        "exact_capacity_blocks" => {
-            "Largest LRU cache whose figures are exact although blocks were forgotten."
-        }
-        "sampled_blocks" => "Blocks in the sample from which hits are estimated.",
-        "token_hit_rate_standard_error" => "Standard error of the estimated token hit rate.",
-        "block_hit_rate_standard_error" => "Standard error of the estimated block hit rate.",
-        "input_length" => "Prompt tokens of a request: mean, deviation, extremes and percentiles.",
-        "context_length" => "Tokens of a request in blocks that occur more than once in the trace.",
-        "unique_prompt_length" => "Tokens of a request that no other request has.",
-        "output_length" => "Generated tokens of a request.",
-        "hit_rate" => "Share of the blocks of a request that a cache without limit holds when it arrives.",
-        "cached_length" => "Prompt tokens of a request that a cache without limit holds when it arrives.",
-        "correlation" => "Pearson correlation of two lengths over the requests.",
-        "cache_token_hit_rate" => "Share of the prompt tokens that a cache serves.",
-        "target_blocks" => "Size in blocks of the smallest LRU cache that gives this share of all hits.",
-        "target_bytes" => "The same in bytes.",
-        "miss_tokens" => "Prompt tokens by what became of them in a cache.",
-        "miss_depth_tokens" => "The same by depth in the prompt; the fate tokens stands for all.",
-        "miss_same_session_hit" => "Prompt tokens from a cache that the same session had used last.",
-        "miss_same_session_evicted" => "Evicted tokens that the same session had used last.",
-        "miss_same_session_expired" => "Expired tokens that the same session had used last.",
-        "miss_other_sessions_hit" => "Prompt tokens from a cache that another session had used last.",
-        "miss_other_sessions_evicted" => "Evicted tokens that another session had used last.",
-        "miss_other_sessions_expired" => "Expired tokens that another session had used last.",
-        "miss_evicted_median_s" => "Time since the last use of evicted tokens, median.",
-        "miss_evicted_p90_s" => "Time since the last use of evicted tokens, 90th percentile.",
-        "miss_evicted_median_blocks" => "Distinct blocks used since the last use of evicted tokens, median.",
-        "miss_evicted_p90_blocks" => {
-            "Distinct blocks used since the last use of evicted tokens, 90th percentile."
-        }
-        "miss_expired_median_s" => "Time since the last use of expired tokens, median.",
-        "miss_expired_p90_s" => "Time since the last use of expired tokens, 90th percentile.",
-        "miss_expired_median_blocks" => "Distinct blocks used since the last use of expired tokens, median.",
-        "miss_expired_p90_blocks" => {
-            "Distinct blocks used since the last use of expired tokens, 90th percentile."
-        }
-        "bound" => "Figures that are bounds, since blocks have been forgotten.",
-        "window_start_timestamp_ms" => "Time at which the latest window begins, on the clock of the trace.",
-        "window_requests" => "Requests in the latest window.",
-        "window_late" => "Records of the latest window with a time before it.",
-        "window_input_tokens" => "Prompt tokens in the latest window.",
-        "window_output_tokens" => "Generated tokens in the latest window.",
-        "window_cached_tokens" => "Prompt tokens of the latest window that a cache without limit serves.",
-        "window_new_blocks" => "Blocks that occur for the first time in the latest window.",
-        "window_token_hit_rate" => {
-            "Share of the prompt tokens of the latest window that a cache without limit serves."
-        }
-        "window_input_length" => "Prompt tokens of a request in the latest window.",
-        "window_output_length" => "Generated tokens of a request in the latest window.",
-        "prefix_id" => "Which block ends a shared prefix, by the rank of what the prefix saves.",
-        "prefix_blocks" => "Length of a shared prefix in blocks.",
-        "prefix_tokens" => "Length of a shared prefix in tokens.",
-        "prefix_requests" => "Requests that begin with a shared prefix.",
-        "prefix_saved_tokens" => "Prompt tokens that caching a shared prefix saves.",
-        "prefix_first_line" => "Line of the first request with a shared prefix.",
-        "prefix_last_line" => "Line of the last request with a shared prefix.",
-        "prefix_longest_pause_ms" => "Longest time between two requests with a shared prefix.",
-        _ => "",
-    }
 }
 
 /// Metrics in the order of their first sample; the samples of one stand together.
@@ -199,8 +96,8 @@ impl Families {
         for (pair, value) in cells::correlations(report) {
             self.add("correlation", &[("pair", pair)], group, &format!("{value:?}"));
         }
-        for (kind, cache, hits, _) in cells::served(report) {
-            self.hit_rate(kind, stable(kind, &cache), hits.rate(), group);
+        for cache in cells::served(report) {
+            self.cache(&cache, group);
         }
         for target in &report.targets.value {
             let share = target.share.to_string();
@@ -232,6 +129,9 @@ impl Families {
         for cache in &recorded.caches {
             let labels = [("cache", &*cache.cache)];
             self.number("recorded_cache_hit_tokens", &labels, &Number::Count(cache.hit_tokens), group);
+            for (name, value) in cache.cost.into_iter().flat_map(price::numbers) {
+                self.number(&format!("recorded_cache_{name}"), &labels, &value, group);
+            }
         }
     }
 
@@ -239,7 +139,9 @@ impl Families {
     fn misses(&mut self, report: &Report, group: Option<Label>) {
         for (cache, depth, figures) in misses::numbers(report) {
             for (name, value) in figures {
-                let is_fate = ["hit", "cold", "evicted", "expired", "rules", "elsewhere"].contains(&name);
+                let fates = ["hit", "cold", "evicted", "expired", "rules", "elsewhere", "tokens"];
+                let is_fate = fates.contains(&name);
+                let name = if name == "tokens" { "all" } else { name };
                 if !depth.is_empty() {
                     let labels = [("cache", &*cache), ("depth", &*depth), ("fate", name)];
                     self.number("miss_depth_tokens", &labels, &value, group);
@@ -252,10 +154,13 @@ impl Families {
         }
     }
 
-    fn hit_rate(&mut self, kind: &str, cache: &str, rate: Option<f64>, group: Option<Label>) {
-        if let Some(rate) = rate {
-            let labels = [("kind", kind), ("cache", cache)];
+    fn cache(&mut self, cache: &Served, group: Option<Label>) {
+        let labels = [("kind", cache.kind), ("cache", stable(cache.kind, &cache.name))];
+        if let Some(rate) = cache.hits.rate() {
             self.add("cache_token_hit_rate", &labels, group, &format!("{rate:?}"));
+        }
+        for (name, value) in cache.cost.into_iter().flat_map(price::numbers) {
+            self.number(&format!("cache_{name}"), &labels, &value, group);
         }
     }
 

@@ -1,8 +1,9 @@
 //! What servers recorded beside what was possible, as sentences, cells and single figures.
 
-use crate::report::cells::{Cells, Digits, Number, mark};
-use crate::report::numbers::{grouped, moment, percent};
-use crate::stats::{Accuracy, Comparison, RecordedFigures, RecordedHour, Report};
+use crate::report::digits::{Cells, Digits, Number, mark};
+use crate::report::numbers::{grouped, moment, percent, rounded};
+use crate::report::price;
+use crate::stats::{Accuracy, Comparison, Cost, RecordedFigures, RecordedHour, Report};
 
 /// Hours that a table for people has at most.
 const MOST_HOURS: usize = 24;
@@ -71,18 +72,28 @@ pub(super) fn tables(report: &Report, digits: Digits) -> Vec<Cells> {
     let Some(recorded) = &report.recorded else { return Vec::new() };
     let Some(compared) = &recorded.compared else { return Vec::new() };
     let accuracy = report.possible;
-    let header = ["Requests With Recorded Hits", "Tokens", "Rate"].map(str::to_owned).to_vec();
-    let row = |(name, tokens, accuracy): (String, u128, Accuracy)| {
+    let cost = report.price.iter().flat_map(|_| price::COLUMNS);
+    let header = ["Requests With Recorded Hits", "Tokens", "Rate"].into_iter().chain(cost);
+    let header: Vec<String> = header.map(str::to_owned).collect();
+    let columns = header.len();
+    let row = |(name, tokens, accuracy, cost): (String, u128, Accuracy, Option<Cost>)| {
         let mark = mark(accuracy);
         let rate =
             compared.share(tokens).map_or_else(|| "-".into(), |rate| format!("{mark}{}", digits.real(rate)));
-        vec![name, format!("{mark}{}", digits.count(tokens)), rate]
+        let mut cells = vec![name, format!("{mark}{}", digits.count(tokens)), rate];
+        cells.extend(price::cells(cost, accuracy, digits));
+        cells.resize(columns, "-".into());
+        cells
     };
-    let rows = parts(compared, accuracy)
-        .into_iter()
-        .map(|(name, tokens, accuracy)| (name.to_owned(), tokens, accuracy));
-    let caches =
-        recorded.caches.iter().map(|cache| (format!("by {}", cache.cache), cache.hit_tokens, accuracy));
+    let rows = parts(compared, accuracy).into_iter().map(|(name, tokens, accuracy)| {
+        // The server's own bill is that of all requests whose hits it recorded.
+        let is_whole = name == "found" && compared.requests == recorded.requests;
+        (name.to_owned(), tokens, accuracy, recorded.cost.filter(|_| is_whole))
+    });
+    let caches = recorded
+        .caches
+        .iter()
+        .map(|cache| (format!("by {}", cache.cache), cache.hit_tokens, accuracy, cache.cost));
     let summary = [header].into_iter().chain(rows.chain(caches).map(row)).collect();
     [summary].into_iter().chain(hours(recorded, accuracy, digits)).collect()
 }
@@ -106,7 +117,7 @@ fn hours(recorded: &RecordedFigures, accuracy: Accuracy, digits: Digits) -> Opti
         rows = joined(&rows);
     }
     let length = rows.first().filter(|_| rows.len() > 1)?.length_s / 3600.0;
-    let title = format!("By {} h, From", digits.real(length).trim_end_matches(".0"));
+    let title = format!("From, by {} h", rounded(length));
     let names = ["Requests", "Tokens", "Found", "Possible", "Evicted", "Block Rules", "Above Possible"];
     let header = [title].into_iter().chain(names.map(str::to_owned)).collect();
     let row = |hour: &RecordedHour| {

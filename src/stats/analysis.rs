@@ -56,7 +56,7 @@ impl Analysis {
         budget: Option<usize>,
         distribution: fn() -> Distribution,
     ) -> Self {
-        let count = HitCount { block_size, rule: options.hit_rule };
+        let count = HitCount { block_size, rule: options.hit_rule, unit: options.hit_unit };
         let statistics = Statistics::new(&Purpose { options: &options, count, distribution, budget });
         let intake = intake(&options, count, &statistics);
         Self { state: State::new(intake, statistics, options.budget), options }
@@ -142,6 +142,7 @@ impl Analysis {
             percentiles: percentiles.to_vec(),
             block_size: self.state.intake.count.block_size,
             hit_rule: self.options.hit_rule,
+            hit_unit: self.options.hit_unit,
             bound: self.state.bound.clone(),
             servers: self.options.servers.clone(),
             inferred_answers: self.state.intake.engine.as_ref().and_then(EngineBlocks::inferred),

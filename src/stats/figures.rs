@@ -7,7 +7,8 @@ use crate::stats::accuracy::{Accuracy, Figure};
 use crate::stats::cache::{CacheFigures, CapacityRow, MissFigures, TargetRow, TtlRow};
 use crate::stats::correlation::Correlations;
 use crate::stats::hit_check::HitCheck;
-use crate::stats::seen::HitRule;
+use crate::stats::price::{Cost, PriceFigures};
+use crate::stats::seen::{HitRule, HitUnit};
 use crate::stats::server::ServerHits;
 use crate::stats::summary::Summary;
 
@@ -27,6 +28,9 @@ pub struct Report {
     /// Which cached blocks count as hits.
     #[serde(rename = "hits")]
     pub hit_rule: HitRule,
+    /// The least hit and the steps in which hits grow, where they come in steps.
+    #[serde(flatten)]
+    pub hit_unit: Option<HitUnit>,
     /// Block references: the sum of the lengths of all id lists.
     pub blocks: u64,
     /// Distinct blocks.
@@ -54,6 +58,9 @@ pub struct Report {
     /// Requests whose answers are inferred from prompts that quote them, if that is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inferred_answers: Option<u64>,
+    /// Prices, and what requests cost without a cache, if prices are given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price: Option<PriceFigures>,
     /// When requests arrive; absent in a trace without timestamps.
     pub arrivals: Option<ArrivalFigures>,
     /// Prompt length, in tokens.
@@ -157,6 +164,9 @@ pub struct RecordedFigures {
     pub cached_tokens: u128,
     /// Cached over input tokens.
     pub token_hit_rate: Option<f64>,
+    /// What these requests cost, if prices are given.
+    #[serde(flatten)]
+    pub cost: Option<Cost>,
     /// What the ids of measured requests allow, where any has ids too.
     #[serde(flatten)]
     pub compared: Option<Comparison>,
@@ -211,13 +221,16 @@ impl Comparison {
 }
 
 /// What a cache would have served to the requests whose records say what the server found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RecordedCache {
     /// Its name: `lru:1000`, `ttl:300000ms` or `infinite`.
     pub cache: String,
     /// Prompt tokens that it would have served.
     pub hit_tokens: u128,
+    /// What the requests would have cost with it, if prices are given.
+    #[serde(flatten)]
+    pub cost: Option<Cost>,
 }
 
 /// A comparison over a stretch of trace time.

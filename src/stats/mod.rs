@@ -7,6 +7,7 @@
 mod accuracy;
 mod analysis;
 mod arrivals;
+mod billing;
 mod bitmap;
 mod cache;
 mod correlation;
@@ -22,6 +23,7 @@ mod memory;
 mod piece_row;
 mod pieces;
 mod prefixes;
+mod price;
 mod rates;
 mod recency;
 mod recorded;
@@ -59,10 +61,11 @@ pub use groups::{GroupReport, Groups, MAX_GROUPS, NO_VALUE, OTHERS, label, value
 pub use hit_check::HitCheck;
 pub use infinite::{InfiniteCache, Lookup};
 pub use pieces::{Merger, PartialWriter, Piece};
+pub use price::{Cost, Price, PriceFigures};
 pub use rates::RateDistribution;
 pub use requests::RequestReport;
 pub use run::{Capacity, Mode, Render, Task, Warmup, run};
-pub use seen::{HitRule, Served};
+pub use seen::{HitRule, HitUnit, Served};
 pub use server::ServerHits;
 pub use statistics::AnalysisOptions;
 pub use summary::{Bin, Summary, percentile_name};

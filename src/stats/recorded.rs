@@ -74,9 +74,9 @@ impl Recorded {
     fn compare(&mut self, seen: &Seen, cached: &Cached, (input_length, found): (u64, u64)) {
         let length = seen.input_length;
         let known = cached.lookup.known.max(seen.engine.as_ref().map_or(0, |engine| engine.known));
-        let tokens = |rule| HitCount { rule, ..self.count }.tokens(u64::from(known), length);
-        let possible = tokens(HitRule::Reference);
-        let by_rules = tokens(HitRule::Engine).max(found.min(possible));
+        let tokens = |count: HitCount| count.tokens(u64::from(known), length);
+        let possible = tokens(HitCount { rule: HitRule::Reference, unit: None, ..self.count });
+        let by_rules = tokens(HitCount { rule: HitRule::Engine, ..self.count }).max(found.min(possible));
         let sum = |tokens: u64| u128::from(tokens);
         // A block of which the trace has the id as a whole may have begun in the cache.
         let is_beyond = found > length.min(possible.saturating_add(self.count.block_size - 1));
@@ -126,6 +126,7 @@ impl Statistic for Recorded {
             input_tokens,
             cached_tokens,
             token_hit_rate: ratio(cached_tokens as f64, input_tokens as f64),
+            cost: None,
             compared: (self.compared.requests > 0).then_some(self.compared),
             first_beyond_line: self.first_beyond_line,
             caches: Vec::new(),

@@ -7,6 +7,7 @@ mod charts;
 mod groups;
 mod misses;
 mod parts;
+mod price;
 mod recorded;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -108,6 +109,10 @@ fn notes(report: &Report) -> Vec<String> {
             "Hits are counted as engines do: full blocks only, the last token always computed.".to_owned(),
         );
     }
+    if let Some(unit) = report.hit_unit {
+        let (min, step) = (grouped(unit.min.into()), grouped(unit.step.into()));
+        notes.push(format!("Hits are counted from {min} tokens on, in steps of {step}."));
+    }
     notes
 }
 
@@ -149,6 +154,7 @@ fn answer_tiles(report: &Report) -> Markup {
                     }
                 }
             }
+            (price::tile(report))
         }
     }
 }

@@ -3,10 +3,11 @@
 use maud::{Markup, html};
 
 use super::parts::{count, figure, rate, scrolling, table};
+use super::price;
 use crate::report::cells::{Number, limit};
 use crate::report::numbers::{grouped, moment};
 use crate::report::recorded::{numbers, sentences};
-use crate::stats::{Comparison, RecordedFigures, Report};
+use crate::stats::{Comparison, Cost, RecordedFigures, Report};
 
 /// The comparison, where records say what the server found and have ids too.
 pub(super) fn section(report: &Report) -> Markup {
@@ -17,7 +18,7 @@ pub(super) fn section(report: &Report) -> Markup {
         section {
             h2 { "Recorded by the server, and possible" }
             @for sentence in sentences(report) { p.quiet { (sentence) } }
-            (scrolling("Recorded and possible", false, &summary(recorded, compared, mark)))
+            (scrolling("Recorded and possible", false, &summary(report, recorded, compared, mark)))
             @if recorded.hours.len() > 1 {
                 details {
                     summary { "By hour" }
@@ -28,27 +29,31 @@ pub(super) fn section(report: &Report) -> Markup {
     }
 }
 
-fn summary(recorded: &RecordedFigures, compared: &Comparison, mark: &str) -> Markup {
-    let row = |name: &str, mark: &str, tokens: u128| {
+fn summary(report: &Report, recorded: &RecordedFigures, compared: &Comparison, mark: &str) -> Markup {
+    let cost_columns = if report.price.is_some() { price::COLUMNS.len() } else { 0 };
+    let row = |name: &str, mark: &str, tokens: u128, cost: Option<Cost>| {
         html! {
             tr {
                 th scope="row" { (name) }
                 td { (mark) (count(tokens)) }
                 td { (mark) (rate(compared.share(tokens))) }
+                @if cost.is_some() { (price::cells(cost, report.possible)) }
+                @else { @for _ in 0..cost_columns { td { "–" } } }
             }
         }
     };
     let above = if mark.is_empty() { "" } else { "≤ " };
     let body = html! {
-        (row("All prompt tokens", "", compared.input_tokens))
-        (row("Found by the server", "", compared.found_tokens))
-        (row("Possible by the ids", mark, compared.possible_tokens))
-        (row("Evicted, expired or elsewhere", mark, compared.evicted_tokens))
-        (row("Lost to block rules", mark, compared.rules_tokens))
-        (row("Found above possible", above, compared.above_possible_tokens))
-        @for cache in &recorded.caches { (row(&format!("By {}", cache.cache), mark, cache.hit_tokens)) }
+        (row("All prompt tokens", "", compared.input_tokens, None))
+        (row("Found by the server", "", compared.found_tokens, None))
+        (row("Possible by the ids", mark, compared.possible_tokens, None))
+        (row("Evicted, expired or elsewhere", mark, compared.evicted_tokens, None))
+        (row("Lost to block rules", mark, compared.rules_tokens, None))
+        (row("Found above possible", above, compared.above_possible_tokens, None))
+        @for cache in &recorded.caches { (row(&format!("By {}", cache.cache), mark, cache.hit_tokens, cache.cost)) }
     };
-    table(&["Requests with recorded hits", "Tokens", "Rate"], &body)
+    let names = ["Requests with recorded hits", "Tokens", "Rate"].into_iter();
+    table(&names.chain(report.price.iter().flat_map(|_| price::COLUMNS)).collect::<Vec<_>>(), &body)
 }
 
 fn hours(recorded: &RecordedFigures) -> Markup {

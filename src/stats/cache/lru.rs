@@ -35,6 +35,25 @@ impl Lru {
         self.stack.retain(keep)
     }
 
+    /// The same as [`Lru::measure`] where hits come in steps: block by block.
+    #[cold]
+    fn measure_in_steps(&mut self, cached: &Cached, length: u64, runs: &[StackRun]) {
+        let (mut blocks, mut served, mut distance) = (0, 0, 0);
+        for run in runs {
+            distance = run.distance.max(distance);
+            for place in 0..run.len.min(cached.blocks.saturating_sub(blocks as u32)) {
+                blocks += 1;
+                let tokens = self.count.tokens(blocks, length);
+                if tokens > served {
+                    self.step(distance + place, (tokens - served) as i64);
+                    self.step(distance + place + 1, served as i64 - tokens as i64);
+                    served = tokens;
+                }
+            }
+            distance += run.len.saturating_sub(1);
+        }
+    }
+
     fn measure(&mut self, cached: &Cached, runs: &[StackRun]) {
         let (mut rest, mut distance) = (cached.blocks, 0);
         for run in runs {
@@ -131,7 +150,10 @@ impl Study for Lru {
             }
         }
         if seen.is_measured {
-            self.measure(cached, &runs);
+            match self.count.unit {
+                None => self.measure(cached, &runs),
+                Some(_) => self.measure_in_steps(cached, seen.input_length, &runs),
+            }
         }
         self.runs = runs;
         Ok(())

@@ -40,13 +40,12 @@ use vllm::{Sequential, Together};
 
 use crate::error::Invalid;
 use crate::stats::accuracy::Accuracy;
-use crate::stats::figures::RecordedCache;
 use crate::stats::hit_check::HitChecks;
 use crate::stats::recency::Kept;
 use crate::stats::requests::{RequestHits, RequestReport, Requests};
 use crate::stats::seen::{Cached, HitCount, HitRule, Seen};
 use crate::stats::statistic::{Bytes, Known, Statistic};
-use crate::stats::{Bound, Report};
+use crate::stats::{Bound, RecordedCache, Report};
 
 /// The caches asked for. The LRU stack is always among them: targets and times to live come from it.
 pub(super) struct Caches {
@@ -179,7 +178,7 @@ impl Caches {
         let expiring = self.ttls.recorded_hits().map(|(ttl, tokens)| (format!("ttl:{ttl}ms"), tokens));
         let infinite = self.recorded_hits.last().map(|&tokens| ("infinite".to_owned(), tokens));
         let all = sized.chain(expiring).chain(infinite);
-        all.map(|(cache, hit_tokens)| RecordedCache { cache, hit_tokens }).collect()
+        all.map(|(cache, hit_tokens)| RecordedCache { cache, hit_tokens, cost: None }).collect()
     }
 
     /// Begins the row of a request, with what is known of it at once.
@@ -233,6 +232,7 @@ impl Caches {
             capacity_bytes: self.options.bytes(capacity, self.block_size),
             hits: Hits { hit_tokens, tokens: tokens.unwrap_or(self.infinite.tokens) },
             refused_requests: refused,
+            cost: None,
             load,
             accuracy,
         }

@@ -68,6 +68,7 @@ impl TimesToLive {
     /// The hits so far, of `tokens` in all.
     pub(super) fn rows(&self, tokens: u128) -> Vec<TtlRow> {
         let hits = self.ttls.iter().zip(&self.hit_tokens);
-        hits.map(|(&ttl_ms, &hit_tokens)| TtlRow { ttl_ms, hits: Hits { hit_tokens, tokens } }).collect()
+        hits.map(|(&ttl_ms, &hit_tokens)| TtlRow { ttl_ms, hits: Hits { hit_tokens, tokens }, cost: None })
+            .collect()
     }
 }
