@@ -257,7 +257,7 @@ fn every_format_says_what_was_found_possible_and_paid() {
         (
             "table",
             &[
-                "Of it: found 0.391, possible 0.573, evicted 0.188, block rules 0.102, above possible 0.108.",
+                "Of the prompt tokens: found 0.391, possible 0.572, evicted 0.188, block rules 0.102, above possible 0.108.",
                 "In 1 of 4 requests (25.0 %) the server found more",
                 "Cost: ",
                 "From, by 1 h",
@@ -293,7 +293,7 @@ fn every_format_says_what_was_found_possible_and_paid() {
                 "Recorded by the server, and possible",
                 "data-tile=\"cost\"",
                 "Saving rate",
-                "found 0.391, possible 0.573",
+                "found 0.391, possible 0.572",
             ],
         ),
         (

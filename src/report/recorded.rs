@@ -34,8 +34,10 @@ pub(super) fn sentences(report: &Report) -> Vec<String> {
         let share = percent(n as f64 / compared.requests.max(1) as f64);
         format!("{} of {} requests ({share})", grouped(n.into()), grouped(compared.requests.into()))
     };
-    let mut list: Vec<_> =
-        line(recorded, report.possible).map(|line| format!("Of it: {line}.")).into_iter().collect();
+    let mut list: Vec<_> = line(recorded, report.possible)
+        .map(|line| format!("Of the prompt tokens: {line}."))
+        .into_iter()
+        .collect();
     if compared.below_possible_requests > 0 {
         list.push(format!(
             "In {} the server found fewer tokens than possible, by {}.",
