@@ -2,14 +2,17 @@
 
 use super::choice::{Choice, NamedValues};
 use super::common::{Common, CommonOptions, HasCommon};
+use super::fleet::{FleetOptions, replicas, route};
 use super::load::{LoadOptions, service};
 use super::memory::default_max_memory;
 use super::model::{KvType, ModelOptions};
 use super::modes::{
-    A_REPORT, CHARTS, FORMATS, GROUPS, ONE_BILL, ONE_CHECK, ONE_ENGINE, ONE_LIST, ONE_REPORT, ONE_RUN,
-    ONE_RUN_AND_REPORT, WHOLE_REPORT, WINDOWS,
+    A_REPORT, CHARTS, FLEETS, FORMATS, GROUPS, ONE_BILL, ONE_CHECK, ONE_ENGINE, ONE_LIST, ONE_REPORT,
+    ONE_RUN, ONE_RUN_AND_REPORT, WHOLE_REPORT, WINDOWS,
 };
-use super::quantities::{capacity, percentile, piece, price, sample_size, scrape, share, warmup, window};
+use super::quantities::{
+    capacity, percentile, piece, price, sample_size, scrape, share, ttl, warmup, window,
+};
 use super::spec::{Group, Opt, Rule, Spec, opt};
 use super::terminal::{columns, known_columns, locale_is_unicode};
 use super::value::Value;
@@ -18,7 +21,7 @@ use crate::record::formats::Format as TraceFormat;
 use crate::report::{Canvas, ENOUGH, Format, Style};
 use crate::stats::{
     AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, HitUnit, Mode, Piece, Policy, Price,
-    RequestUse, ServerHits, Task, Warmup, WindowSize,
+    RequestUse, ServerHits, Task, Ttl, Warmup, WindowSize,
 };
 
 /// What the user has typed.
@@ -40,9 +43,10 @@ pub struct Options {
     exact: bool,
     plot: Option<Letters>,
     targets: Vec<f64>,
-    ttls: Vec<u64>,
+    ttls: Vec<Ttl>,
     misses: bool,
     session_field: Option<String>,
+    fleet: FleetOptions,
     warmup: Warmup,
     load: LoadOptions,
     answers: Option<Answers>,
@@ -189,11 +193,13 @@ const CACHES: &[Opt<Options>] = &[
         .daily()
         .not_with(ONE_RUN)
         .list::<_, Policy>(|o, v| v.add_new_to(&mut o.policies, Value::pick)),
-    opt("ttl").not_with(ONE_RUN_AND_REPORT).value(|o, v| v.add_new_to(&mut o.ttls, Value::duration_ms)),
+    opt("ttl").not_with(ONE_RUN_AND_REPORT).value(|o, v| v.add_new_to(&mut o.ttls, ttl)),
     opt("misses").daily().not_with(ONE_REPORT).flag(|o| o.misses = true),
     opt("session-field")
         .not_with(ONE_REPORT)
         .value(|o, v| v.string().map(|field| o.session_field = Some(field))),
+    opt("replicas").daily().not_with(FLEETS).value(|o, v| v.add_new_to(&mut o.fleet.replicas, replicas)),
+    opt("route").not_with(FLEETS).value(|o, v| v.add_new_to(&mut o.fleet.routes, route)),
     opt("warmup").not_with(ONE_RUN).value(|o, v| warmup(v).map(|warmup| o.warmup = warmup)),
     opt("hits").not_with(A_REPORT).choice::<_, HitRule>(|o, v| v.pick().map(|rule| o.hit_rule = Some(rule))),
     opt("min-hit").not_with(A_REPORT).value(|o, v| v.positive().map(|n| o.min_hit = Some(n))),
@@ -331,13 +337,20 @@ const RULES: &[Rule<Options>] = &[
         "--policy opt looks back from the end of the input: it goes neither with --per-request nor with --check-hits",
     ),
     (
-        |o| o.has_hit_steps() && (o.has_engine() || o.approx.is_some() || o.top > 0),
-        "--min-hit and --hit-step are of hosted caches: they go neither with --approx, --top nor the --policy of an \
-         engine",
+        |o| {
+            let is_other = o.has_engine() || o.approx.is_some() || o.top > 0 || !o.fleet.replicas.is_empty();
+            o.has_hit_steps() && is_other
+        },
+        "--min-hit and --hit-step are of hosted caches: they go neither with --approx, --top, --replicas nor the \
+         --policy of an engine",
     ),
     (
         |o| o.misses && o.policies.iter().any(|policy| *policy != Policy::Lru),
         "--misses tells the fates of tokens in LRU caches: it goes with no other --policy",
+    ),
+    (
+        |o| o.misses && o.ttls.iter().any(|ttl| ttl.is_fixed()),
+        "--misses tells fates by the last use: it does not go with --ttl fixed",
     ),
     (
         |o| o.session_field.is_some() && !o.misses,
@@ -357,6 +370,18 @@ const RULES: &[Rule<Options>] = &[
                 && (o.top > 0 || !o.ttls.is_empty() || o.policies.iter().any(|policy| *policy != Policy::Lru))
         },
         "--approx estimates LRU and infinite caches, in one report or with --every",
+    ),
+    (
+        |o| o.fleet.replicas.is_empty() && !o.fleet.routes.is_empty(),
+        "--route is the way to one of several replicas: say how many with --replicas",
+    ),
+    (
+        |o| !o.fleet.replicas.is_empty() && o.ttls.iter().any(|ttl| ttl.is_fixed()),
+        "--ttl fixed: is for one cache: of --replicas, blocks expire after their last use",
+    ),
+    (
+        |o| !o.fleet.replicas.is_empty() && o.policies.iter().any(|policy| *policy != Policy::Lru),
+        "--replicas have LRU caches: they go with --policy lru alone",
     ),
     (
         |o| !o.has_kv_bytes() && o.capacities.iter().any(|c| matches!(c, Capacity::Bytes(_))),
@@ -422,7 +447,8 @@ impl Options {
             || !(self.policies.is_empty()
                 && self.capacities.is_empty()
                 && self.targets.is_empty()
-                && self.ttls.is_empty())
+                && self.ttls.is_empty()
+                && self.fleet.replicas.is_empty())
             || self.misses
     }
 
@@ -508,6 +534,7 @@ impl Options {
                 ttls: self.ttls.clone(),
                 misses: self.misses,
                 session_field: self.session_field.clone(),
+                fleets: self.fleet.fleets(),
                 kv_bytes_per_token: self.kv_bytes()?,
                 load: self.load.load(),
                 answers: self.answers.unwrap_or_default(),

@@ -5,7 +5,9 @@ use crate::report::misses;
 use crate::report::numbers::{bytes, rounded};
 use crate::report::price;
 use crate::report::recorded;
-use crate::stats::{Accuracy, CapacityRow, Cost, Figure, Hits, PrefixRow, Report, Summary, percentile_name};
+use crate::stats::{
+    Accuracy, CapacityRow, Cost, Figure, Hits, PrefixRow, Report, Summary, TtlRow, percentile_name,
+};
 
 /// The figures that are one number, by their names in JSON; those without a value are left out.
 pub(super) fn totals(report: &Report) -> Vec<(&'static str, Number)> {
@@ -123,7 +125,7 @@ pub(super) fn caches(report: &Report, digits: Digits) -> Vec<Cells> {
             Digits::Few => bytes(size),
         }));
         let worst = if size == Accuracy::Neither { size } else { row.accuracy };
-        cells.extend(hits(row.hits, worst, digits));
+        cells.extend(hit_cells(row.hits, worst, digits));
         cells.extend(price::cells(row.cost, worst, digits));
         cells.extend(row.accuracy.standard_error().map(|error| digits.decimals(error, 6)));
         cells
@@ -142,24 +144,33 @@ pub(super) fn caches(report: &Report, digits: Digits) -> Vec<Cells> {
         }));
         tables.push(targets);
     }
-    if !report.ttls.value.is_empty() {
-        let header = ["Time to Live", "Hit Tokens", "Token Hit Rate", "Prefill Saving"];
-        let cost = report.price.iter().flat_map(|_| price::COLUMNS);
-        let mut ttls = vec![header.into_iter().chain(cost).map(str::to_owned).collect::<Vec<_>>()];
-        ttls.extend(report.ttls.value.iter().map(|ttl| {
-            let mut cells = vec![format!("{} s", ttl.ttl_ms as f64 / 1000.0)];
-            cells.extend(hits(ttl.hits, report.ttls.accuracy, digits));
-            cells.extend(price::cells(ttl.cost, report.ttls.accuracy, digits));
-            cells
-        }));
-        tables.push(ttls);
-    }
+    tables.extend(ttls(report, digits));
     tables.extend(recorded::tables(report, digits));
     tables.extend(misses::tables(report, digits));
     tables.extend(engines(report, digits));
     tables.extend(checks(report));
     tables.extend(servers(report));
     tables
+}
+
+/// The table of caches whose blocks expire, if asked for.
+fn ttls(report: &Report, digits: Digits) -> Option<Cells> {
+    let rows = &report.ttls.value;
+    rows.first()?;
+    let has_sizes = rows.iter().any(|row| row.capacity_blocks.is_some());
+    let header = ["Time to Live"].into_iter().chain(has_sizes.then_some("Blocks"));
+    let header = header.chain(["Hit Tokens", "Token Hit Rate", "Prefill Saving"]);
+    let header = header.chain(report.price.iter().flat_map(|_| price::COLUMNS));
+    let mut cells = vec![header.map(str::to_owned).collect::<Vec<_>>()];
+    cells.extend(rows.iter().map(|row| {
+        let mut cells = vec![row.ttl().to_string()];
+        let blocks = row.capacity_blocks.map_or_else(|| "no limit".into(), |blocks| digits.count(blocks));
+        cells.extend(has_sizes.then_some(blocks));
+        cells.extend(hit_cells(row.hits, report.ttls.accuracy, digits));
+        cells.extend(price::cells(row.cost, report.ttls.accuracy, digits));
+        cells
+    }));
+    Some(cells)
 }
 
 /// The table of what else happened in the caches of engines, if there are any.
@@ -179,7 +190,7 @@ fn engines(report: &Report, digits: Digits) -> Option<Cells> {
             cells.extend([digits.count(load.preempted_requests), digits.count(load.preempted_hit_tokens)]);
             let alone = Hits { hit_tokens: load.sequential_hit_tokens, ..row.hits };
             cells.extend([
-                hits(alone, row.accuracy, digits)[1].clone(),
+                hit_cells(alone, row.accuracy, digits)[1].clone(),
                 digits.decimals(load.mean_running, 2),
             ]);
         } else {
@@ -328,7 +339,7 @@ pub(super) fn served(report: &Report) -> Vec<Served> {
     let targets = targets.map(|t| named("target", format!("{}={}", t.share, cache_name(&t.row)), &t.row));
     let ttls = report.ttls.value.iter().map(|t| Served {
         kind: "ttl",
-        name: format!("{}ms", t.ttl_ms),
+        name: ttl_name(t),
         hits: t.hits,
         error: None,
         cost: t.cost,
@@ -336,8 +347,15 @@ pub(super) fn served(report: &Report) -> Vec<Served> {
     capacity.chain(targets).chain(ttls).collect()
 }
 
+/// `60000ms`, `fixed:60000ms`, `60000ms:1000`.
+fn ttl_name(row: &TtlRow) -> String {
+    let fixed = if row.fixed { "fixed:" } else { "" };
+    let capacity = row.capacity_blocks.map_or_else(String::new, |blocks| format!(":{blocks}"));
+    format!("{fixed}{}ms{capacity}", row.ttl_ms)
+}
+
 /// Hit tokens, rate and saving; marked where they are lower bounds.
-fn hits(hits: Hits, accuracy: Accuracy, digits: Digits) -> [String; 3] {
+pub(super) fn hit_cells(hits: Hits, accuracy: Accuracy, digits: Digits) -> [String; 3] {
     let mark = mark(accuracy);
     let number = |x: Option<f64>, decimals| {
         x.map_or_else(|| "-".into(), |x| format!("{mark}{}", digits.decimals(x, decimals)))

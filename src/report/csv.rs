@@ -1,7 +1,7 @@
 //! Comma-separated values: one figure per row, under the names of the JSON report.
 
 use crate::report::cells::{self, Number, Served};
-use crate::report::{misses, price, recorded};
+use crate::report::{fleets, misses, price, recorded};
 use crate::stats::{Accuracy, Bound, Hits, Report, Summary, WindowReport};
 
 /// Appends a header and the rows `section,item,figure,value`.
@@ -60,6 +60,11 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
             ("misses_depth", format!("{cache}:{stretch}"))
         };
         figures.into_iter().for_each(|(name, value)| row(section, &item, name, value));
+    }
+    for figure in fleets::figures(report) {
+        let cache = figure.cache.map_or_else(String::new, |cache| format!(":{cache}"));
+        let item = format!("{}:{}{cache}", figure.fleet.replicas, figure.fleet.route);
+        row(figure.section, &item, figure.name, figure.value);
     }
     for (bound, figures) in report.bound.iter().flat_map(Bound::figures) {
         figures.iter().for_each(|figure| row("bound", figure, bound, Number::Count(1)));

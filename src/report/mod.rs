@@ -2,17 +2,20 @@
 
 mod answer;
 mod axis;
+#[cfg(feature = "hash")]
+pub mod breaks;
 mod cells;
 mod csv;
 mod curve;
 mod curve_chart;
 mod digits;
+mod fleets;
 mod groups;
 mod html;
 mod json;
 mod markdown;
 mod misses;
-mod numbers;
+pub(crate) mod numbers;
 mod plot;
 mod price;
 mod prometheus;
@@ -86,11 +89,11 @@ impl Render for Style {
             Format::Prometheus => prometheus::write_groups(report, field, groups, out),
             Format::Markdown => {
                 markdown::write(report, out);
-                markdown::write_groups(field, groups, out);
+                markdown::write_groups(report, field, groups, out);
             }
             _ => {
                 write(self, report, out);
-                table::write_groups(field, groups, self.look(), out);
+                table::write_groups(report, field, groups, self.look(), out);
             }
         }
     }

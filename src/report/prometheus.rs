@@ -6,12 +6,14 @@
 use crate::error::printable;
 use crate::report::cells::{self, Number, Served};
 use crate::report::prometheus_help::help;
-use crate::report::{misses, price, recorded};
-use crate::stats::{GroupReport, OTHERS, Report, WindowReport};
+use crate::report::{fleets, misses, price, recorded};
+use crate::stats::{GroupReport, OTHERS, Report, SeparateCaches, WindowReport};
 
 /// Labels of this file's own: a field of that name gets another one.
-const LABELS: [&str; 11] =
-    ["stat", "pair", "kind", "cache", "share", "figure", "bound", "rank", "id", "fate", "depth"];
+const LABELS: [&str; 13] = [
+    "stat", "pair", "kind", "cache", "share", "figure", "bound", "rank", "id", "fate", "depth", "replicas",
+    "route",
+];
 
 /// A label and its value.
 type Label<'a> = (&'a str, &'a str);
@@ -31,6 +33,15 @@ pub(super) fn write_groups(report: &Report, field: &str, groups: &[GroupReport],
     for (value, report) in groups {
         let value = value.as_deref().map_or_else(|| OTHERS.to_owned(), printable);
         families.report(report, Some((&label, &value)));
+    }
+    let separate = SeparateCaches::of(groups);
+    families.optional("separate_cached_tokens", Some(Number::Count(separate.cached_tokens.value)), None);
+    families.optional("separate_token_hit_rate", separate.token_hit_rate.value.map(Number::Real), None);
+    for cache in cells::served(&separate.report()) {
+        let labels = [("kind", cache.kind), ("cache", stable(cache.kind, &cache.name))];
+        if let Some(rate) = cache.hits.rate() {
+            families.add("separate_cache_token_hit_rate", &labels, None, &format!("{rate:?}"));
+        }
     }
     families.write(out);
 }
@@ -109,6 +120,7 @@ impl Families {
         }
         self.recorded(report, group);
         self.misses(report, group);
+        self.fleets(report, group);
         self.bound(report.bound.as_ref(), group);
         for (rank, (id, figures)) in cells::prefix_rows(report).into_iter().enumerate() {
             let (rank, id) = ((rank + 1).to_string(), id.to_string());
@@ -117,6 +129,17 @@ impl Families {
                 let (name, value) = (format!("prefix_{name}"), value);
                 self.number(&name, &[("rank", &rank)], &value, group);
             }
+        }
+    }
+
+    fn fleets(&mut self, report: &Report, group: Option<Label>) {
+        for figure in fleets::figures(report) {
+            let replicas = figure.fleet.replicas.to_string();
+            let route = figure.fleet.route.to_string();
+            let mut labels = vec![("replicas", &*replicas), ("route", &*route)];
+            let key = if figure.section == "fleet_target" { "share" } else { "cache" };
+            labels.extend(figure.cache.as_deref().map(|cache| (key, cache)));
+            self.number(&format!("{}_{}", figure.section, figure.name), &labels, &figure.value, group);
         }
     }
 

@@ -114,6 +114,47 @@ fn help_of_hits(name: &str) -> &'static str {
     }
 }
 
+/// The same of groups with caches of their own and of replicas.
+fn help_of_fleets(name: &str) -> &'static str {
+    match name {
+        "separate_cached_tokens" => "Prompt tokens that caches without limit serve, one for each group.",
+        "separate_token_hit_rate" => "Their share of the prompt tokens.",
+        "separate_cache_token_hit_rate" => {
+            "Share of the prompt tokens that caches of a size serve, one for each group."
+        }
+        "fleet_infinite_hit_tokens" => "Prompt tokens that replicas with caches without limit serve.",
+        "fleet_infinite_token_hit_rate" => {
+            "Share of the prompt tokens that replicas with caches without limit serve."
+        }
+        "fleet_requests_max" => "Most requests that one replica gets.",
+        "fleet_request_imbalance" => "Requests of the busiest replica over the mean.",
+        "fleet_work_max_tokens" => "Prompt tokens that the busiest replica computes.",
+        "fleet_work_imbalance" => "The same over the mean of all replicas.",
+        "fleet_peak_second_tokens" => "The most of them that come in one second.",
+        "fleet_capacity_tokens" | "fleet_target_tokens" | "fleet_ttl_tokens" => {
+            "Prompt tokens of requests with blocks."
+        }
+        "fleet_capacity_prefill_saving" | "fleet_target_prefill_saving" | "fleet_ttl_prefill_saving" => {
+            "How many times the work without these caches is that with them."
+        }
+        "fleet_capacity_hit_tokens" => "Prompt tokens that replicas with caches of this size serve.",
+        "fleet_capacity_token_hit_rate" => {
+            "Share of the prompt tokens that replicas with caches of this size serve."
+        }
+        "fleet_capacity_shared_token_hit_rate" => {
+            "Share that one cache of the size of all of them, shared by all, serves."
+        }
+        "fleet_target_capacity_blocks" => {
+            "Size in blocks of the smallest caches that give this share of the hits of those without limit."
+        }
+        "fleet_target_hit_tokens" => "Prompt tokens that they serve.",
+        "fleet_target_token_hit_rate" => "Share of the prompt tokens that they serve.",
+        "fleet_ttl_hit_tokens" => "Prompt tokens that replicas with caches whose blocks expire serve.",
+        "fleet_ttl_token_hit_rate" => "Share that replicas with caches whose blocks expire serve.",
+        _ => "",
+    }
+}
+
 /// The same of the fates of tokens.
 fn help_of_misses(name: &str) -> &'static str {
     match name {
@@ -139,6 +180,6 @@ fn help_of_misses(name: &str) -> &'static str {
         "miss_expired_p90_blocks" => {
             "Distinct blocks used since the last use of expired tokens, 90th percentile."
         }
-        _ => "",
+        _ => help_of_fleets(name),
     }
 }

@@ -33,6 +33,7 @@ mod requests;
 mod run;
 mod sample;
 mod seen;
+mod separate;
 mod server;
 mod sharing;
 mod statistic;
@@ -46,8 +47,9 @@ mod window;
 pub use accuracy::{Accuracy, Figure};
 pub use analysis::Analysis;
 pub use cache::{
-    CacheFigures, CacheOptions, CapacityRow, DepthRow, Fates, Hits, KnownTokens, LastUse, Load, LoadFigures,
-    MissFigures, MissRow, Policy, RequestUse, Service, SessionSources, TargetRow, TtlRow,
+    CacheFigures, CacheOptions, CapacityRow, DepthRow, Fates, FleetCapacity, FleetRow, FleetTarget, FleetTtl,
+    Hits, KnownTokens, LastUse, Load, LoadFigures, MissFigures, MissRow, Policy, RequestUse, Service,
+    SessionSources, TargetRow, Ttl, TtlRow,
 };
 pub use correlation::Correlations;
 pub use distribution::{Distribution, EXACT_BELOW};
@@ -66,6 +68,7 @@ pub use rates::RateDistribution;
 pub use requests::RequestReport;
 pub use run::{Capacity, Mode, Render, Task, Warmup, run};
 pub use seen::{HitRule, HitUnit, Served};
+pub use separate::SeparateCaches;
 pub use server::ServerHits;
 pub use statistics::AnalysisOptions;
 pub use summary::{Bin, Summary, percentile_name};

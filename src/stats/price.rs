@@ -35,6 +35,16 @@ pub struct Cost {
     pub saving_rate: Option<f64>,
 }
 
+impl Cost {
+    /// The cost of both.
+    #[must_use]
+    pub(super) fn plus(self, other: Self) -> Self {
+        let (cost, saving) = (self.cost + other.cost, self.saving + other.saving);
+        let without = cost + saving;
+        Self { cost, saving, saving_rate: (without > 0.0).then(|| saving / without) }
+    }
+}
+
 /// What prices are applied to, and what it costs without a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[non_exhaustive]

@@ -4,6 +4,7 @@
 
 mod capacity;
 mod charts;
+mod fleets;
 mod groups;
 mod misses;
 mod parts;
@@ -60,8 +61,9 @@ pub(super) fn write(report: &Report, origin: &Origin, by: Option<(&str, &[GroupR
                     (capacity::section(report))
                     (recorded::section(report))
                     (misses::section(report))
+                    (fleets::section(report))
                     @if let Some((field, groups)) = by {
-                        (groups::section(field, groups))
+                        (groups::section(report, field, groups))
                     }
                     (prefixes(report))
                     (statistics(report))

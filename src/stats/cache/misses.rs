@@ -234,7 +234,9 @@ impl Misses {
     /// No request yet; caches of each capacity and time to live of `options`, and without a limit of either.
     pub(super) fn new(options: &CacheOptions, count: HitCount) -> Self {
         let capacities = options.capacities.iter().map(|&capacity| Some(capacity)).chain([None]);
-        let ttls = || [None].into_iter().chain(options.ttls.iter().map(|&ttl| Some(ttl)));
+        // Fates follow from the last use, so blocks that live from their write are not among them.
+        let sliding = || options.ttls.iter().filter(|ttl| !ttl.is_fixed());
+        let ttls = || [None].into_iter().chain(sliding().map(|ttl| Some(ttl.ms())));
         Self {
             count,
             caches: capacities.flat_map(|c| ttls().map(move |ttl| OneCache::new(c, ttl))).collect(),
@@ -249,21 +251,23 @@ impl Misses {
     pub(super) fn access(&mut self, seen: &Seen, cached: &Cached, runs: &[StackRun]) {
         self.has_times |= seen.timestamp.is_some();
         let session = self.session(seen, runs);
+        // Trace time never is less than zero, as for times to live.
+        let now = seen.now.max(0.0);
         if seen.is_measured {
             self.know(runs, session);
             let borders = self.rules_border(seen, cached);
             let block_size = self.count.block_size;
             for cache in &mut self.caches {
                 let hit = |has_room| {
-                    let blocks = cache.held(&self.runs, seen.now, has_room).min(u64::from(cached.blocks));
+                    let blocks = cache.held(&self.runs, now, has_room).min(u64::from(cached.blocks));
                     self.count.tokens(blocks, seen.input_length)
                 };
                 let borders = Borders { hit: hit(false), evicted: hit(true), ..borders };
-                cache.add(borders, &self.runs, block_size, (seen.now, self.has_times));
+                cache.add(borders, &self.runs, block_size, (now, self.has_times));
             }
         }
         let full_blocks = seen.input_length / self.count.block_size;
-        self.requests.push(PastRequest { time: seen.now, session, full_blocks });
+        self.requests.push(PastRequest { time: now, session, full_blocks });
     }
 
     /// The borders that are the same in all caches: what an infinite one serves, and what it knows.
