@@ -7,7 +7,7 @@ mod support;
 use std::collections::HashMap;
 
 use kvtrace::record::Record;
-use kvtrace::stats::{Analysis, AnalysisOptions, Fates, HitRule, KnownTokens, LastUse, MissRow};
+use kvtrace::stats::{Analysis, AnalysisOptions, Fates, HitRule, KnownTokens, LastUse, MissRow, Ttl};
 use proptest::prelude::*;
 use serde_json::Value;
 use support::naive::{self, Request};
@@ -198,7 +198,7 @@ fn same(requests: &[Timed], warmup: usize, engine: bool) -> Result<(), TestCaseE
     let found = rows(requests, |options| {
         options.hit_rule = if engine { HitRule::Engine } else { HitRule::Reference };
         options.caches.capacities = vec![0, 1, 4, 20];
-        options.caches.ttls = vec![0, 30, 90];
+        options.caches.ttls = [0, 30, 90].map(Ttl::Sliding).to_vec();
         options.caches.warmup = warmup as u64;
     });
     prop_assert_eq!(found.len(), 20);
@@ -298,7 +298,7 @@ proptest! {
         let requests = requests(&choices, forest());
         let set = |options: &mut AnalysisOptions| {
             options.caches.capacities = vec![1, 4, 20];
-            options.caches.ttls = vec![30];
+            options.caches.ttls = vec![Ttl::Sliding(30)];
         };
         let exact = rows(&requests, set);
         let found = rows(&requests, |options| {
@@ -397,6 +397,7 @@ fn what_does_not_go_with_fates_is_refused_by_name() {
         &["--misses", "--per-request"],
         &["--misses", "--partial"],
         &["--misses", "--approx", "1000"],
+        &["--misses", "--ttl", "fixed:5m"],
         &["--session-field", "user"],
     ] {
         let ran = run("trace-stats", args, TRACE);

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::fmt::Write;
 
 use kvtrace::record::Record;
-use kvtrace::stats::{Analysis, AnalysisOptions, Comparison, HitUnit, Price, Report};
+use kvtrace::stats::{Analysis, AnalysisOptions, Comparison, HitUnit, Price, Report, Ttl};
 use proptest::prelude::*;
 use serde_json::Value;
 use support::{run, run_in, scratch, write};
@@ -123,7 +123,7 @@ proptest! {
     fn recorded_hits_are_compared_as_defined(requests in logged(), warmup in 0..4usize) {
         let report = report(&requests, |options| {
             options.caches.capacities = vec![3, 10];
-            options.caches.ttls = vec![1_000_000];
+            options.caches.ttls = vec![Ttl::Sliding(1_000_000)];
             options.caches.warmup = warmup as u64;
         });
         let expected = compared(&requests, warmup);
@@ -175,7 +175,7 @@ proptest! {
             options.hit_unit = Some(unit);
             options.price = Some(price);
             options.caches.capacities = vec![0, 1, 3, 10];
-            options.caches.ttls = vec![1_000_000];
+            options.caches.ttls = vec![Ttl::Sliding(1_000_000)];
             options.caches.warmup = warmup as u64;
             options.caches.targets = vec![0.5];
             options.caches.misses = true;
@@ -363,6 +363,7 @@ fn prices_are_read_or_refused_by_name() {
         &["--price", "input=3,cached=1", "--partial"],
         &["--min-hit", "1024", "--policy", "vllm", "-c", "4"],
         &["--hit-step", "128", "--top", "3"],
+        &["--hit-step", "128", "--replicas", "2"],
     ] {
         assert_eq!(run("trace-stats", args, TRACE).status, Some(2), "{args:?}");
     }
