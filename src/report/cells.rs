@@ -1,65 +1,21 @@
 //! The tables of a report as cells of text, header first, whatever draws them.
 
-use crate::report::numbers::{bytes, grouped, rounded};
+pub(super) use crate::report::digits::{Cells, Digits, Number, limit, mark};
+use crate::report::misses;
+use crate::report::numbers::{bytes, rounded};
+use crate::report::price;
+use crate::report::recorded;
 use crate::stats::{
-    Accuracy, CapacityRow, Figure, Hits, PrefillWork, PrefixRow, Report, Summary, TtlRow, percentile_name,
+    Accuracy, CapacityRow, Cost, Figure, Hits, PrefillWork, PrefixRow, Report, Summary, TtlRow,
+    percentile_name,
 };
-
-/// A table: the first row is the header.
-pub(super) type Cells = Vec<Vec<String>>;
-
-/// How the numbers in cells are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Digits {
-    /// All of them, as in JSON.
-    All,
-    /// Rounded, with commas between thousands.
-    Few,
-}
-
-impl Digits {
-    /// A whole number.
-    pub(super) fn count(self, value: impl Into<u128>) -> String {
-        let value = value.into();
-        if self == Self::All { value.to_string() } else { grouped(value) }
-    }
-
-    /// Any other number.
-    pub(super) fn real(self, value: f64) -> String {
-        if self == Self::All { format!("{value:?}") } else { rounded(value) }
-    }
-
-    /// A number of which that many decimals are enough even for a machine.
-    pub(super) fn decimals(self, value: f64, decimals: usize) -> String {
-        if self == Self::All { format!("{value:.decimals$}") } else { rounded(value) }
-    }
-}
-
-/// A figure by its name in JSON.
-pub(super) enum Number {
-    /// Counted, exact.
-    Count(u128),
-    /// Computed.
-    Real(f64),
-    /// A word in place of a number, for a header.
-    Text(&'static str),
-}
-
-impl std::fmt::Display for Number {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Count(n) => write!(f, "{n}"),
-            Self::Real(x) => write!(f, "{x:?}"),
-            Self::Text(text) => f.write_str(text),
-        }
-    }
-}
 
 /// The figures that are one number, by their names in JSON; those without a value are left out.
 pub(super) fn totals(report: &Report) -> Vec<(&'static str, Number)> {
     let count = |n: u64| Some(Number::Count(n.into()));
     let real = |x: Option<f64>| x.map(Number::Real);
-    let (arrivals, bound) = (report.arrivals.as_ref(), report.bound.as_ref());
+    let (arrivals, bound, recorded) =
+        (report.arrivals.as_ref(), report.bound.as_ref(), report.recorded.as_ref());
     let list = [
         ("requests", count(report.requests)),
         ("requests_without_ids", count(report.requests_without_ids)),
@@ -73,9 +29,9 @@ pub(super) fn totals(report: &Report) -> Vec<(&'static str, Number)> {
         ("cached_tokens", Some(Number::Count(report.cached_tokens.value))),
         ("token_hit_rate", real(report.token_hit_rate.value)),
         ("block_hit_rate", real(report.block_hit_rate.value)),
-        ("recorded_requests", report.recorded.and_then(|r| count(r.requests))),
-        ("recorded_cached_tokens", report.recorded.map(|r| Number::Count(r.cached_tokens))),
-        ("recorded_token_hit_rate", real(report.recorded.and_then(|r| r.token_hit_rate))),
+        ("recorded_requests", recorded.and_then(|r| count(r.requests))),
+        ("recorded_cached_tokens", recorded.map(|r| Number::Count(r.cached_tokens))),
+        ("recorded_token_hit_rate", real(recorded.and_then(|r| r.token_hit_rate))),
         ("inferred_answers", report.inferred_answers.and_then(count)),
         ("duration_s", real(arrivals.map(|a| a.duration_s))),
         ("mean_rate", real(arrivals.and_then(|a| a.mean_rate))),
@@ -90,7 +46,11 @@ pub(super) fn totals(report: &Report) -> Vec<(&'static str, Number)> {
         ("token_hit_rate_standard_error", real(report.token_hit_rate.accuracy.standard_error())),
         ("block_hit_rate_standard_error", real(report.block_hit_rate.accuracy.standard_error())),
     ];
-    list.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    let unit = report.hit_unit.into_iter();
+    let unit = unit
+        .flat_map(|u| [("min_hit", Number::Count(u.min.into())), ("hit_step", Number::Count(u.step.into()))]);
+    let list = list.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    list.chain(unit).chain(price::totals(report)).collect()
 }
 
 /// A quantity that has a distribution: its name in JSON, and its summary.
@@ -106,15 +66,6 @@ pub(super) fn summaries(report: &Report) -> [Distributed<'_>; 6] {
         ("hit_rate", &report.hit_rate),
         ("cached_length", &report.cached_length),
     ]
-}
-
-/// What is said of a figure that is a lower or an upper bound.
-pub(super) fn limit(accuracy: Accuracy, at_least: &'static str, at_most: &'static str) -> &'static str {
-    match accuracy {
-        Accuracy::AtLeast => at_least,
-        Accuracy::AtMost => at_most,
-        _ => "",
-    }
 }
 
 /// The pairs of lengths whose correlation has a value, by their names in JSON.
@@ -169,7 +120,8 @@ pub(super) fn caches(report: &Report, digits: Digits) -> Vec<Cells> {
         let work = work_columns(has_work, digits);
         let rest = rest.iter().chain(work).copied();
         let error = report.estimate.is_some().then_some("Standard Error");
-        let names = first.iter().copied().chain(["Blocks"]).chain(bytes).chain(rest);
+        let cost = report.price.iter().flat_map(|_| price::COLUMNS);
+        let names = first.iter().copied().chain(["Blocks"]).chain(bytes).chain(rest).chain(cost);
         let names = names.chain(below_opt(first).then_some("Below Opt")).chain(error);
         names.map(str::to_owned).collect()
     };
@@ -184,6 +136,7 @@ pub(super) fn caches(report: &Report, digits: Digits) -> Vec<Cells> {
         let worst = if size == Accuracy::Neither { size } else { row.accuracy };
         cells.extend(hit_cells(row.hits, worst, digits));
         cells.extend(row.work.iter().flat_map(|work| prefill_work(work, worst, digits)));
+        cells.extend(price::cells(row.cost, worst, digits));
         let below = || row.below_opt.map_or_else(|| "-".into(), |below| digits.decimals(below, 6));
         cells.extend(has_opt.then(below));
         cells.extend(row.accuracy.standard_error().map(|error| digits.decimals(error, 6)));
@@ -204,6 +157,8 @@ pub(super) fn caches(report: &Report, digits: Digits) -> Vec<Cells> {
         tables.push(targets);
     }
     tables.extend(ttls(report, digits));
+    tables.extend(recorded::tables(report, digits));
+    tables.extend(misses::tables(report, digits));
     tables.extend(engines(report, digits));
     tables.extend(checks(report));
     tables.extend(servers(report));
@@ -219,6 +174,7 @@ fn ttls(report: &Report, digits: Digits) -> Option<Cells> {
     let header = header.chain(["Hit Tokens", "Token Hit Rate", "Prefill Saving"]);
     let has_work = rows.iter().any(|row| row.work.is_some());
     let header = header.chain(work_columns(has_work, digits).iter().copied());
+    let header = header.chain(report.price.iter().flat_map(|_| price::COLUMNS));
     let mut cells = vec![header.map(str::to_owned).collect::<Vec<_>>()];
     cells.extend(rows.iter().map(|row| {
         let mut cells = vec![row.ttl().to_string()];
@@ -227,6 +183,7 @@ fn ttls(report: &Report, digits: Digits) -> Option<Cells> {
         let accuracy = report.ttls.accuracy;
         cells.extend(hit_cells(row.hits, accuracy, digits));
         cells.extend(row.work.iter().flat_map(|work| prefill_work(work, accuracy, digits)));
+        cells.extend(price::cells(row.cost, accuracy, digits));
         cells
     }));
     Some(cells)
@@ -365,9 +322,9 @@ pub(super) fn prefix_rows(report: &Report) -> Vec<(u64, [(&'static str, Number);
 
 /// A finite cache.
 pub(super) struct Served {
-    /// What it was asked for as.
+    /// Its kind: `capacity`, `target` or `ttl`.
     pub(super) kind: &'static str,
-    /// Such as `lru:1000`.
+    /// Its name (`lru:1000`).
     pub(super) name: String,
     /// What it served.
     pub(super) hits: Hits,
@@ -377,19 +334,25 @@ pub(super) struct Served {
 
 /// A cache of a policy and a capacity.
 pub(super) fn served_row(row: &CapacityRow) -> Served {
-    let more = [("below_opt", row.below_opt), ("standard_error", row.accuracy.standard_error())];
-    let mut figures = work_figures(row.work.as_ref());
-    figures.extend(more.into_iter().filter_map(|(name, value)| Some((name, Number::Real(value?)))));
-    Served { kind: "capacity", name: cache_name(row), hits: row.hits, figures }
+    named("capacity", cache_name(row), row)
 }
 
-fn work_figures(work: Option<&PrefillWork>) -> Vec<(&'static str, Number)> {
+fn named(kind: &'static str, name: String, row: &CapacityRow) -> Served {
+    let more = [("below_opt", row.below_opt), ("standard_error", row.accuracy.standard_error())];
+    let mut figures = further_figures(row.work.as_ref(), row.cost);
+    figures.extend(more.into_iter().filter_map(|(name, value)| Some((name, Number::Real(value?)))));
+    Served { kind, name, hits: row.hits, figures }
+}
+
+/// What is left to compute, where a model is known, and what requests cost, where prices are.
+fn further_figures(work: Option<&PrefillWork>, cost: Option<Cost>) -> Vec<(&'static str, Number)> {
     let saving = work.and_then(|work| work.prefill_saving_compute);
     let figures = [
         ("prefill_flops", work.map(|work| Number::Count(work.prefill_flops))),
         ("prefill_saving_compute", saving.map(Number::Real)),
     ];
-    figures.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    let work = figures.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    work.chain(cost.into_iter().flat_map(price::numbers)).collect()
 }
 
 fn cache_name(row: &CapacityRow) -> String {
@@ -400,13 +363,13 @@ fn cache_name(row: &CapacityRow) -> String {
 pub(super) fn served(report: &Report) -> Vec<Served> {
     let Some(caches) = &report.caches else { return Vec::new() };
     let capacity = caches.capacity.iter().map(served_row);
-    let targets = report.targets.value.iter().map(|t| {
-        let served = served_row(&t.row);
-        Served { kind: "target", name: format!("{}={}", t.share, served.name), ..served }
-    });
-    let ttls = report.ttls.value.iter().map(|t| {
-        let figures = work_figures(t.work.as_ref());
-        Served { kind: "ttl", name: ttl_name(t), hits: t.hits, figures }
+    let targets = report.targets.value.iter();
+    let targets = targets.map(|t| named("target", format!("{}={}", t.share, cache_name(&t.row)), &t.row));
+    let ttls = report.ttls.value.iter().map(|t| Served {
+        kind: "ttl",
+        name: ttl_name(t),
+        hits: t.hits,
+        figures: further_figures(t.work.as_ref(), t.cost),
     });
     capacity.chain(targets).chain(ttls).collect()
 }
@@ -416,14 +379,6 @@ fn ttl_name(row: &TtlRow) -> String {
     let fixed = if row.fixed { "fixed:" } else { "" };
     let capacity = row.capacity_blocks.map_or_else(String::new, |blocks| format!(":{blocks}"));
     format!("{fixed}{}ms{capacity}", row.ttl_ms)
-}
-
-/// What precedes a number that is not exact.
-pub(super) fn mark(accuracy: Accuracy) -> &'static str {
-    match accuracy {
-        Accuracy::Neither => "about ",
-        _ => limit(accuracy, ">= ", "<= "),
-    }
 }
 
 /// The columns of what is left to compute. A table for people has room for one.
@@ -439,8 +394,7 @@ fn work_columns(has_work: bool, digits: Digits) -> &'static [&'static str] {
 fn prefill_work(work: &PrefillWork, accuracy: Accuracy, digits: Digits) -> Vec<String> {
     let saving = work.prefill_saving_compute;
     let saving = saving.map_or_else(|| "-".into(), |saving| digits.decimals(saving, 3));
-    let at_most = if accuracy == Accuracy::AtLeast { "<= " } else { mark(accuracy) };
-    let flops = format!("{at_most}{}", work.prefill_flops);
+    let flops = format!("{}{}", mark(accuracy.reversed()), work.prefill_flops);
     let cells = [format!("{}{saving}", mark(accuracy)), flops];
     cells.into_iter().take(work_columns(true, digits).len()).collect()
 }

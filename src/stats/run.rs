@@ -412,7 +412,21 @@ fn note(task: &Task, figures: &Report, observer: &mut dyn Observer) {
     }
     note_engines(figures, observer);
     note_opt(figures, observer);
-    let expires = !task.analysis.caches.ttls.is_empty();
+    let ttls = &task.analysis.caches.ttls;
+    if let Some(span) = arrivals.map(|a| a.duration_s).filter(|&span| span > 0.0) {
+        let long: Vec<String> = ttls
+            .iter()
+            .map(|ttl| ttl.ms() as f64 / 1000.0)
+            .filter(|&ttl| ttl >= span)
+            .map(|ttl| format!("{ttl} s"))
+            .collect();
+        if !long.is_empty() {
+            let long = long.join(", ");
+            observer
+                .note(&format!("`ttl` {long}: the trace spans {span} s, so nothing in it expires by then"));
+        }
+    }
+    let expires = !ttls.is_empty();
     if expires && figures.arrivals.as_ref().is_none_or(|a| a.requests < figures.requests) {
         observer.note("`ttl` counts requests without a timestamp at the time of the one before");
     }
@@ -462,7 +476,11 @@ impl Task {
             .with_session_memory(max_bytes);
         let caches = &self.analysis.caches;
         let reader = reader.with_priority(caches.priority_field.clone());
-        let reader = if caches.load.sessions { reader.with_sessions(max_bytes) } else { reader };
+        let reader = match &caches.session_field {
+            Some(field) => reader.with_session_field(field),
+            None if caches.load.sessions || caches.misses => reader.with_sessions(max_bytes),
+            None => reader,
+        };
         Ok(if caches.wants_affinity() { reader.with_affinity() } else { reader })
     }
 

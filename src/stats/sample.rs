@@ -394,6 +394,7 @@ impl Sample {
             work: None,
             below_opt: None,
             refused_requests: None,
+            cost: None,
             load: None,
             policy,
             capacity_blocks: capacity,

@@ -59,6 +59,7 @@ impl SeparateCaches {
                 same_cache,
                 |all, row| {
                     all.hits = all.hits.plus(row.hits);
+                    all.cost = all.cost.zip(row.cost).map(|(a, b)| a.plus(b));
                     all.capacity_blocks += if row.policy == "infinite" { row.capacity_blocks } else { 0 };
                     if row.policy == "infinite" {
                         all.capacity_bytes = all.capacity_bytes.zip(row.capacity_bytes).map(|(a, b)| a + b);
@@ -77,6 +78,7 @@ impl SeparateCaches {
                 |all, row| {
                     all.hits = all.hits.plus(row.hits);
                     all.work = all.work.zip(row.work).map(|(a, b)| a.plus(b));
+                    all.cost = all.cost.zip(row.cost).map(|(a, b)| a.plus(b));
                 },
             ),
             block_size,

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::parts::{both, count, data, flops, plain, rate, scrolling, size, table};
+use super::price;
 use crate::report::cells;
 use crate::report::curve::Curve;
 use crate::report::curve_chart::{self, Scale, height_of_axes};
@@ -98,6 +99,7 @@ fn rows_table(
     let names = names.chain(["Hit tokens", "Token hit rate", "Prefill saving"]);
     let has_work = rows.iter().any(|(_, row)| row.work.is_some());
     let names = names.chain(has_work.then_some(WORK).into_iter().flatten());
+    let names = names.chain(report.price.iter().flat_map(|_| price::COLUMNS));
     let has_opt = rows.iter().any(|(_, row)| row.below_opt.is_some());
     let names = names.chain(has_opt.then_some("Below opt"));
     let names = names.chain(estimated.then_some("Standard error"));
@@ -113,6 +115,7 @@ fn rows_table(
                 td { (mark) (rate(row.hits.rate())) }
                 td { (mark) (row.hits.prefill_saving().map_or_else(|| html! { "–" }, plain)) }
                 (work_cells(row.work.as_ref(), row.accuracy, has_work))
+                (price::cells(row.cost, row.accuracy))
                 @if has_opt { td { (rate(row.below_opt)) } }
                 @if estimated { td { (rate(row.accuracy.standard_error())) } }
             }
@@ -149,10 +152,12 @@ fn ttl_table(report: &Report) -> Markup {
                 td { (mark) (rate(ttl.hits.rate())) }
                 td { (mark) (ttl.hits.prefill_saving().map_or_else(|| html! { "–" }, plain)) }
                 (work_cells(ttl.work.as_ref(), report.ttls.accuracy, has_work))
+                (price::cells(ttl.cost, report.ttls.accuracy))
             }
         }
     };
     let names = ["Time to live"].into_iter().chain(has_sizes.then_some("Blocks"));
     let names = names.chain(["Hit tokens", "Token hit rate", "Prefill saving"]);
-    table(&names.chain(has_work.then_some(WORK).into_iter().flatten()).collect::<Vec<_>>(), &body)
+    let names = names.chain(has_work.then_some(WORK).into_iter().flatten());
+    table(&names.chain(report.price.iter().flat_map(|_| price::COLUMNS)).collect::<Vec<_>>(), &body)
 }

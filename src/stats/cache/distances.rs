@@ -53,6 +53,29 @@ impl HitsByDistance {
         }
     }
 
+    /// The same where hits come in steps: `hit` says how many tokens the first so many blocks serve.
+    #[cold]
+    pub(super) fn measure_in_steps(
+        &mut self,
+        runs: impl Iterator<Item = (u32, u32)>,
+        blocks: u32,
+        hit: impl Fn(u64) -> u64,
+    ) {
+        let (mut before, mut served, mut distance) = (0, 0, 0);
+        for (len, first) in runs {
+            distance = first.max(distance);
+            for place in 0..len.min(blocks - before) {
+                let tokens = hit(u64::from(before + place + 1));
+                if tokens > served {
+                    self.add(distance + place, 1, (tokens - served) as i64);
+                    served = tokens;
+                }
+            }
+            before += len.min(blocks - before);
+            distance += len.saturating_sub(1);
+        }
+    }
+
     /// Adds so many tokens for each of `len` blocks, the first one at `distance`.
     #[inline]
     fn add(&mut self, distance: u32, len: u32, tokens: i64) {
@@ -140,12 +163,24 @@ mod tests {
 
     use super::*;
 
+    /// Lengths and distances of runs as the stack gives them: they rise, or each is one block.
+    fn runs() -> impl Strategy<Value = Vec<(u32, u32)>> {
+        let rising = prop::collection::vec((1..5_u32, 0..8_u32), 0..5).prop_map(|runs| {
+            let mut next = 0;
+            let run = |(len, gap): (u32, u32)| {
+                let first = next + gap;
+                next = first + len;
+                (len, first)
+            };
+            runs.into_iter().map(run).collect()
+        });
+        prop_oneof![rising, prop::collection::vec((Just(1), 0..40_u32), 0..8)]
+    }
+
     proptest! {
         #[test]
         fn listed_capacities_have_what_all_of_them_have(
-            requests in prop::collection::vec(
-                (prop::collection::vec((1..5_u32, 0..30_u32), 0..5), 0..4_u64), 0..30
-            ),
+            requests in prop::collection::vec((runs(), 0..4_u64), 0..30),
             mut capacities in prop::collection::vec(0..60_u64, 0..7),
         ) {
             let (mut every, mut listed) = (HitsByDistance::new(&[], true), HitsByDistance::new(&capacities, false));

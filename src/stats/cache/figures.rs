@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 use crate::stats::accuracy::Accuracy;
 use crate::stats::cache::lifetime::Ttl;
 use crate::stats::cache::load::LoadFigures;
+use crate::stats::price::Cost;
 
 /// Hits of a cache over the measured requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,6 +103,9 @@ pub struct CapacityRow {
     /// Requests that do not fit into the cache of an engine; they are in no other figure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused_requests: Option<u64>,
+    /// What the requests cost with it, if prices are given.
+    #[serde(flatten)]
+    pub cost: Option<Cost>,
     /// What else happened, where an engine serves requests together.
     #[serde(flatten)]
     pub load: Option<LoadFigures>,
@@ -149,6 +153,9 @@ pub struct TtlRow {
     /// What it leaves to compute, where the model is known.
     #[serde(flatten)]
     pub work: Option<PrefillWork>,
+    /// What the requests cost with it, if prices are given.
+    #[serde(flatten)]
+    pub cost: Option<Cost>,
 }
 
 impl TtlRow {

@@ -31,6 +31,8 @@ struct OneCache<S> {
     server: S,
     all: Tally,
     hits: Tally,
+    /// Those of requests whose server recorded its own hits.
+    recorded_hits: u128,
     refused: u64,
 }
 
@@ -47,7 +49,8 @@ impl<S: Server> ServedInTurn<S> {
     pub(super) fn new(capacities: &[u64], count: HitCount, has_hits: bool) -> Self {
         let cache = |&capacity: &u64| {
             let server = S::new(capacity, count.block_size);
-            OneCache { capacity, server, all: Tally::default(), hits: Tally::default(), refused: 0 }
+            let (all, hits) = (Tally::default(), Tally::default());
+            OneCache { capacity, server, all, hits, recorded_hits: 0, refused: 0 }
         };
         let caches = capacities.iter().map(cache).collect();
         Self { count, caches, hits: has_hits.then(Vec::new) }
@@ -64,6 +67,7 @@ impl<S: Server> Study for ServedInTurn<S> {
                 Some(tokens) => {
                     cache.all.add(request.prompt, self.count);
                     cache.hits.add(tokens, self.count);
+                    cache.recorded_hits += if seen.recorded.is_some() { u128::from(tokens) } else { 0 };
                 }
                 None => cache.refused += u64::from(seen.is_measured),
             }
@@ -81,6 +85,10 @@ impl<S: Server> Study for ServedInTurn<S> {
 
     fn needs_all_blocks(&self) -> bool {
         true
+    }
+
+    fn recorded_hits(&self) -> Vec<(u64, u128)> {
+        self.caches.iter().map(|cache| (cache.capacity, cache.recorded_hits)).collect()
     }
 
     fn take_hits(&mut self, out: &mut Vec<RequestHits>) {

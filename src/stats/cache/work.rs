@@ -2,7 +2,6 @@
 //! again.
 
 use crate::blocks::reserve;
-use crate::stats::seen::HitCount;
 
 /// FLOPs of the hits by capacity, counted as [`HitsByDistance`](super::distances::HitsByDistance) counts tokens.
 /// A block takes more the further behind it is in its prompt, so each one is counted by itself.
@@ -25,14 +24,13 @@ impl WorkByDistance {
         Self::At(at)
     }
 
-    /// Counts the hits of a request: `tokens` in its first `blocks` blocks, of which `runs` say how many have
-    /// consecutive distances, and the first of these.
+    /// Counts the hits of a request in its first `blocks` blocks, of which `runs` say how many have consecutive
+    /// distances, and the first of these. `flops` says what those that a hit of so many blocks serves take.
     pub(super) fn measure(
         &mut self,
         runs: impl Iterator<Item = (u32, u32)>,
         blocks: u32,
-        tokens: u64,
-        count: HitCount,
+        flops: impl Fn(u64) -> u128,
     ) {
         let (mut done, mut distance, mut before) = (0, 0_u32, 0);
         for (len, first) in runs {
@@ -44,7 +42,7 @@ impl WorkByDistance {
             distance = first.max(distance);
             for at in distance..distance + len {
                 done += 1;
-                let after = count.flops((u64::from(done) * count.block_size).min(tokens));
+                let after = flops(u64::from(done));
                 self.add(at, after - before);
                 before = after;
             }
