@@ -35,6 +35,27 @@ pub(super) fn ttl(value: &Value) -> Result<Ttl, String> {
     }
 }
 
+/// `hbm=64GiB,dram=512GiB`: the tiers of a cache, the fastest first.
+pub(super) fn tiers(value: &Value) -> Result<Vec<(String, Capacity)>, String> {
+    let text = value.text()?;
+    let tier = |part: &str| {
+        let (name, size) = part.split_once('=').filter(|(name, _)| is_name(name)).ok_or_else(|| {
+            format!("'{part}' is not a tier; expected its name and its size, such as dram=512GiB")
+        })?;
+        Ok((name.to_owned(), capacity(&Value::new(size))?))
+    };
+    let tiers: Vec<(String, Capacity)> = text.split(',').map(tier).collect::<Result<_, String>>()?;
+    let names = tiers.iter().map(|(name, _)| name.as_str()).chain(["shared"]).collect::<Vec<_>>();
+    match names.iter().enumerate().find(|(place, name)| names[..*place].contains(name)) {
+        Some((_, name)) => Err(format!("two tiers are called {name}")),
+        None => Ok(tiers),
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+}
+
 /// A share of hits for which there is a smallest cache.
 pub(super) fn share(value: &Value) -> Result<f64, String> {
     let share = value.share()?;

@@ -2,7 +2,7 @@
 
 use super::choice::{Choice, NamedValues};
 use super::common::{Common, CommonOptions, HasCommon};
-use super::fleet::{FleetOptions, replicas, route};
+use super::fleet::{FleetOptions, TierOptions, replicas, route};
 use super::load::{LoadOptions, service};
 use super::memory::default_max_memory;
 use super::model::{KvType, ModelOptions};
@@ -10,7 +10,9 @@ use super::modes::{
     A_REPORT, CHARTS, FLEETS, FORMATS, GROUPS, ONE_CHECK, ONE_ENGINE, ONE_LIST, ONE_RUN, ONE_RUN_AND_REPORT,
     WHOLE_REPORT, WINDOWS,
 };
-use super::quantities::{capacity, percentile, piece, sample_size, scrape, share, ttl, warmup, window};
+use super::quantities::{
+    capacity, percentile, piece, sample_size, scrape, share, tiers, ttl, warmup, window,
+};
 use super::spec::{Group, Opt, Rule, Spec, opt};
 use super::terminal::{columns, known_columns, locale_is_unicode};
 use super::value::Value;
@@ -19,7 +21,7 @@ use crate::record::formats::Format as TraceFormat;
 use crate::report::{Canvas, ENOUGH, Format, Style};
 use crate::stats::{
     AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, Mode, Piece, Policy, RequestUse, ServerHits,
-    Task, Ttl, Warmup, WindowSize,
+    Task, TierMode, Ttl, Warmup, WindowSize,
 };
 
 /// What the user has typed.
@@ -40,6 +42,7 @@ pub struct Options {
     targets: Vec<f64>,
     ttls: Vec<Ttl>,
     fleet: FleetOptions,
+    tiers: TierOptions,
     warmup: Warmup,
     load: LoadOptions,
     answers: Option<Answers>,
@@ -189,6 +192,11 @@ const CACHES: &[Opt<Options>] = &[
     opt("ttl").not_with(ONE_RUN_AND_REPORT).value(|o, v| v.add_new_to(&mut o.ttls, ttl)),
     opt("replicas").daily().not_with(FLEETS).value(|o, v| v.add_new_to(&mut o.fleet.replicas, replicas)),
     opt("route").not_with(FLEETS).value(|o, v| v.add_new_to(&mut o.fleet.routes, route)),
+    opt("tiers").not_with(FLEETS).value(|o, v| tiers(v).map(|tiers| o.tiers.sizes.push(tiers))),
+    opt("shared").not_with(FLEETS).value(|o, v| capacity(v).map(|size| o.tiers.shared = Some(size))),
+    opt("tier-mode")
+        .not_with(FLEETS)
+        .choice::<_, TierMode>(|o, v| v.pick().map(|mode| o.tiers.mode = Some(mode))),
     opt("warmup").not_with(ONE_RUN).value(|o, v| warmup(v).map(|warmup| o.warmup = warmup)),
     opt("hits").not_with(A_REPORT).choice::<_, HitRule>(|o, v| v.pick().map(|rule| o.hit_rule = Some(rule))),
     opt("outputs")
@@ -346,8 +354,16 @@ const RULES: &[Rule<Options>] = &[
         "--ttl fixed: is for one cache: of --replicas, blocks expire after their last use",
     ),
     (
+        |o| o.tiers.sizes.is_empty() && (o.tiers.shared.is_some() || o.tiers.mode.is_some()),
+        "--shared and --tier-mode are for the caches of --tiers: name their sizes",
+    ),
+    (
         |o| !o.fleet.replicas.is_empty() && o.policies.iter().any(|policy| *policy != Policy::Lru),
         "--replicas have LRU caches: they go with --policy lru alone",
+    ),
+    (
+        |o| !o.has_kv_bytes() && o.tiers.sizes().any(|c| matches!(c, Capacity::Bytes(_))),
+        "--tiers and --shared in bytes need --kv-bytes-per-token or --model-config",
     ),
     (
         |o| !o.has_kv_bytes() && o.capacities.iter().any(|c| matches!(c, Capacity::Bytes(_))),
@@ -409,7 +425,8 @@ impl Options {
                 && self.capacities.is_empty()
                 && self.targets.is_empty()
                 && self.ttls.is_empty()
-                && self.fleet.replicas.is_empty())
+                && self.fleet.replicas.is_empty()
+                && self.tiers.sizes.is_empty())
     }
 
     /// Whether there are sizes at which policies differ.
@@ -473,6 +490,8 @@ impl Options {
             percentiles: percentiles.to_vec(),
             analysis: self.analysis()?,
             capacities: self.capacities.clone(),
+            tiers: self.tiers.sizes.clone(),
+            shared: self.tiers.shared,
             warmup: self.warmup,
         };
         Ok((task, self.style()))
@@ -489,6 +508,7 @@ impl Options {
                 enough: self.has_answer().then_some(ENOUGH),
                 ttls: self.ttls.clone(),
                 fleets: self.fleet.fleets(),
+                tier_mode: self.tiers.mode.unwrap_or_default(),
                 kv_bytes_per_token: self.kv_bytes()?,
                 load: self.load.load(),
                 answers: self.answers.unwrap_or_default(),

@@ -16,6 +16,7 @@ mod plot;
 mod prometheus;
 mod svg;
 mod table;
+mod tiers;
 
 pub use answer::ENOUGH;
 pub use plot::Canvas;

@@ -5,12 +5,14 @@
 
 use crate::error::printable;
 use crate::report::cells::{self, Number};
-use crate::report::fleets;
+use crate::report::{fleets, tiers};
 use crate::stats::{GroupReport, OTHERS, Report, SeparateCaches, WindowReport};
 
 /// Labels of this file's own: a field of that name gets another one.
-const LABELS: [&str; 11] =
-    ["stat", "pair", "kind", "cache", "share", "figure", "bound", "rank", "id", "replicas", "route"];
+const LABELS: [&str; 13] = [
+    "stat", "pair", "kind", "cache", "share", "figure", "bound", "rank", "id", "replicas", "route", "list",
+    "tier",
+];
 
 /// A label and its value.
 type Label<'a> = (&'a str, &'a str);
@@ -155,6 +157,20 @@ fn help(name: &str) -> &'static str {
         "fleet_target_token_hit_rate" => "Share of the prompt tokens that they serve.",
         "fleet_ttl_hit_tokens" => "Prompt tokens that replicas with caches whose blocks expire serve.",
         "fleet_ttl_token_hit_rate" => "Share that replicas with caches whose blocks expire serve.",
+        "tier_size_blocks" => "Blocks that a tier of each replica holds.",
+        "tier_hit_tokens" => "Prompt tokens found in a tier and not in a faster one.",
+        "tier_token_hit_rate" => "Their share of all prompt tokens.",
+        "tier_promoted_blocks" => "Blocks found in a tier and moved up.",
+        "tier_demoted_blocks" => "Blocks that leave a tier for the next.",
+        "tier_written_blocks" => "Blocks written into a tier.",
+        "tier_promoted_bytes" | "tier_demoted_bytes" | "tier_written_bytes" => "The same in bytes.",
+        name if name.starts_with("tier_") && name.ends_with("_mean_per_second") => {
+            "The same per second, over the trace."
+        }
+        name if name.starts_with("tier_") && name.ends_with("_replica_peak_per_second") => {
+            "The most of one replica in one second."
+        }
+        name if name.starts_with("tier_") && name.ends_with("_peak_per_second") => "The most in one second.",
         "bound" => "Figures that are bounds, since blocks have been forgotten.",
         "window_start_timestamp_ms" => "Time at which the latest window begins, on the clock of the trace.",
         "window_requests" => "Requests in the latest window.",
@@ -218,6 +234,7 @@ impl Families {
             }
         }
         self.fleets(report, group);
+        self.tiers(report, group);
         self.bound(report.bound.as_ref(), group);
         for (rank, (id, figures)) in cells::prefix_rows(report).into_iter().enumerate() {
             let (rank, id) = ((rank + 1).to_string(), id.to_string());
@@ -237,6 +254,22 @@ impl Families {
             let key = if figure.section == "fleet_target" { "share" } else { "cache" };
             labels.extend(figure.cache.as_deref().map(|cache| (key, cache)));
             self.number(&format!("{}_{}", figure.section, figure.name), &labels, &figure.value, group);
+        }
+    }
+
+    fn tiers(&mut self, report: &Report, group: Option<Label>) {
+        for figure in tiers::figures(report) {
+            let (replicas, list) = (figure.row.replicas.to_string(), figure.list.to_string());
+            let route = figure.row.route.to_string();
+            let labels = [
+                ("replicas", &*replicas),
+                ("route", &*route),
+                ("list", &*list),
+                ("tier", &*figure.tier.name),
+            ];
+            // A rate is no time: its name does not end with the unit of one.
+            let name = format!("tier_{}", figure.name.replace("_per_s", "_per_second"));
+            self.number(&name, &labels, &figure.value, group);
         }
     }
 

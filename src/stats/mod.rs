@@ -45,8 +45,9 @@ mod window;
 pub use accuracy::{Accuracy, Figure};
 pub use analysis::Analysis;
 pub use cache::{
-    CacheFigures, CacheOptions, CapacityRow, FleetCapacity, FleetRow, FleetTarget, FleetTtl, Hits, Load,
-    LoadFigures, Policy, RequestUse, Service, TargetRow, Ttl, TtlRow,
+    BlockFlow, CacheFigures, CacheOptions, CapacityRow, FleetCapacity, FleetRow, FleetTarget, FleetTtl, Hits,
+    Load, LoadFigures, Policy, RequestUse, Service, TargetRow, TierFigures, TierMode, TierRow, TierSizes,
+    Ttl, TtlRow,
 };
 pub use correlation::Correlations;
 pub use distribution::{Distribution, EXACT_BELOW};

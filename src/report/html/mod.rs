@@ -57,6 +57,7 @@ pub(super) fn write(report: &Report, origin: &Origin, by: Option<(&str, &[GroupR
                     (tiles(report))
                     (capacity::section(report))
                     (fleets::section(report))
+                    (fleets::tiers(report))
                     @if let Some((field, groups)) = by {
                         (groups::section(report, field, groups))
                     }
