@@ -12,6 +12,11 @@ pub(super) fn percentile(value: &Value) -> Result<f64, String> {
 
 pub(super) fn capacity(value: &Value) -> Result<Capacity, String> {
     let text = value.text()?;
+    if text.starts_with('0') && text[1..].starts_with(|c: char| c.is_ascii_digit()) {
+        return Err(format!(
+            "'{text}' begins with a zero; commas separate sizes, so write 418000tok for 418,000tok"
+        ));
+    }
     if let Some(tokens) = ["tokens", "token", "tok"].iter().find_map(|unit| text.strip_suffix(unit)) {
         return Value::new(tokens.trim_end()).positive().map(Capacity::Tokens);
     }

@@ -11,7 +11,7 @@ mod groups;
 mod html;
 mod json;
 mod markdown;
-mod numbers;
+pub(crate) mod numbers;
 mod plot;
 mod prometheus;
 mod svg;

@@ -37,6 +37,7 @@ pub use content::{
 
 pub(crate) use fields::{is_string, list, string, whole};
 pub(crate) use report::{Reported, reported};
+pub(crate) use usage::{LangfuseTokens, langfuse_details};
 
 use std::cell::RefCell;
 
