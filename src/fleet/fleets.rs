@@ -338,7 +338,7 @@ impl Fleets {
             let newest = stack.len() as u32;
             stack.push(blocks, now);
             self.path.iter().for_each(|&node| self.slots.set(node, fleet, replica, newest));
-            self.compact(fleet);
+            self.compact(fleet, replica);
         }
         known
     }
@@ -365,14 +365,19 @@ impl Fleets {
             stack.push(1, now);
             self.slots.set(block, fleet, replica, newest);
         }
-        self.compact(fleet);
+        self.compact(fleet, replica);
         self.runs[fleet].len() as u32
     }
 
-    /// Drops empty segments once they are more than the others.
+    /// Drops the empty segments of a fleet once they are more than the others; asked for after a replica was used.
     #[inline]
-    fn compact(&mut self, fleet: usize) {
+    fn compact(&mut self, fleet: usize, replica: u32) {
         let stacks = &mut self.stacks[fleet];
+        // There is no need to look at all of them if it is not true of this one.
+        let used = &stacks[replica as usize];
+        if 2 * used.empty() <= used.len() {
+            return;
+        }
         let all: usize = stacks.iter().map(Segments::len).sum();
         let empty: usize = stacks.iter().map(Segments::empty).sum();
         if 2 * empty > all + 2048 {
