@@ -27,8 +27,9 @@ pub(super) fn tables(report: &Report, digits: Digits) -> Vec<(&'static str, Cell
     });
     let found =
         header(&["Replicas", "Tier", "Blocks Each", "Hit Tokens", "Token Hit Rate"], &["Blocks Each"]);
-    let moves = ["Replicas", "Tier", "Move", "Blocks", "Blocks / s", "Peak / s", "Of One"];
-    let moves = header(&moves, &moves[3..]);
+    let unit = if in_bytes { "Bytes / s" } else { "Blocks / s" };
+    let moves = ["Replicas", "Tier", "Move", "Blocks", unit, "Peak / s", "Peak of One / s"];
+    let moves = header(&moves, &moves[3..4]);
     vec![
         ("Caches in tiers", [found].into_iter().chain(hits).collect()),
         ("Blocks that move between tiers", [moves].into_iter().chain(flows).collect()),
@@ -37,11 +38,11 @@ pub(super) fn tables(report: &Report, digits: Digits) -> Vec<(&'static str, Cell
 
 /// A number of blocks, and their size if that is known.
 fn size(blocks: String, size: Option<f64>, digits: Digits) -> Vec<String> {
-    let size = size.map(|size| match digits {
-        Digits::All => format!("{size:?}"),
-        Digits::Few => bytes(size as u128),
-    });
-    [Some(blocks), size].into_iter().flatten().collect()
+    [blocks].into_iter().chain(size.map(|size| in_bytes(size, digits))).collect()
+}
+
+fn in_bytes(size: f64, digits: Digits) -> String {
+    if digits == Digits::All { format!("{size:?}") } else { bytes(size as u128) }
 }
 
 fn hits(row: &TierRow, tier: &TierFigures, digits: Digits) -> Vec<String> {
@@ -52,15 +53,17 @@ fn hits(row: &TierRow, tier: &TierFigures, digits: Digits) -> Vec<String> {
     [first, blocks, vec![tokens, rate]].concat()
 }
 
+/// All blocks that move, and rates: in bytes if the size of a block is known.
 fn moved(flow: BlockFlow, digits: Digits) -> Vec<String> {
-    let block = flow.block_bytes.map(|size| size as f64);
-    let cells = |blocks: Option<f64>| {
-        let text = blocks.map_or_else(|| "-".into(), |blocks| digits.real(blocks));
-        size(text, block.map(|block| block * blocks.unwrap_or(0.0)), digits)
+    let rate = |blocks: Option<f64>| match (blocks, flow.block_bytes) {
+        (None, _) => "-".into(),
+        (Some(blocks), None) => digits.real(blocks),
+        (Some(blocks), Some(block)) => in_bytes(blocks * block as f64, digits),
     };
-    let whole = |blocks: Option<u128>| cells(blocks.map(|blocks| blocks as f64));
-    let all = size(digits.count(flow.blocks), block.map(|block| block * flow.blocks as f64), digits);
-    [all, cells(flow.mean_per_s), whole(flow.peak_per_s), whole(flow.replica_peak_per_s)].concat()
+    let whole = |blocks: Option<u128>| rate(blocks.map(|blocks| blocks as f64));
+    let all = size(digits.count(flow.blocks), flow.bytes.map(|size| size as f64), digits);
+    let rates = vec![rate(flow.mean_per_s), whole(flow.peak_per_s), whole(flow.replica_peak_per_s)];
+    [all, rates].concat()
 }
 
 /// What moves into or out of a tier, by its name in JSON.

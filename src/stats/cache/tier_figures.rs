@@ -98,7 +98,7 @@ pub struct BlockFlow {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u128>,
     /// The size of one.
-    #[serde(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub block_bytes: Option<u128>,
     /// Blocks per second, over the time from the first measured request to the last.
     pub mean_per_s: Option<f64>,
