@@ -2,6 +2,8 @@
 
 mod answer;
 mod axis;
+#[cfg(feature = "hash")]
+pub mod breaks;
 mod cells;
 mod csv;
 mod curve;
