@@ -161,6 +161,7 @@ fn every_example_of_the_other_documents_shows_its_real_output() {
         "concepts",
         "load",
         "peers",
+        "price",
         "replicas",
         "servers",
         "sharing",
