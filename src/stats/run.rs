@@ -477,7 +477,7 @@ impl Task {
         let tiers = self.tiers.iter().map(sizes).collect();
         let shared = self.shared.as_ref().map(blocks);
         AnalysisOptions {
-            caches: CacheOptions { capacities, warmup, tiers, shared, ..self.analysis.caches.clone() },
+            caches: CacheOptions { capacities, tiers, shared, warmup, ..self.analysis.caches.clone() },
             window: match self.mode {
                 Mode::Windows(size) => Some(size),
                 _ => None,

@@ -72,16 +72,12 @@ impl InStack<'_> {
     fn pushed_out(self, size: u64) -> u64 {
         let pushed = |one: &Use| {
             let (len, depth) = (u64::from(one.len), u64::from(one.depth));
-            match one.is_new {
-                false => {
-                    if depth >= size {
-                        len
-                    } else {
-                        0
-                    }
-                }
-                // Each one finds one block more than the one before.
-                true => len - size.saturating_sub(depth).min(len),
+            // Of new ones, each finds one block more than the one before.
+            let staying = size.saturating_sub(depth).min(len);
+            match (one.is_new, depth >= size) {
+                (true, _) => len - staying,
+                (false, true) => len,
+                (false, false) => 0,
             }
         };
         self.uses.iter().map(pushed).sum()
