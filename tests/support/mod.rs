@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod naive;
+pub mod planted;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

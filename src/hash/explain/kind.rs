@@ -74,6 +74,10 @@ impl Sides<'_> {
         if self.is_white_space() {
             return Difference::WhiteSpace;
         }
+        // Where a tool is missing, the name of the next one may differ from its own by a digit alone.
+        if let Some(found) = by_runs(runs) {
+            return found;
+        }
         let ends = self.near_end();
         if let Some((a, b)) = &ends {
             let close = |range: &Range<usize>| range.len() <= 200;
@@ -86,9 +90,6 @@ impl Sides<'_> {
             if same_words(a, b) || self.has_moved(a, b) {
                 return Difference::Order;
             }
-        }
-        if let Some(found) = by_runs(runs) {
-            return found;
         }
         match ends {
             Some((a, _)) if is_nothing(&self.earlier[a.clone()]) => Difference::Insertion,
@@ -205,9 +206,9 @@ fn by_runs(runs: &[Run]) -> Option<Difference> {
     if first.earlier >= LEAST && runs.iter().skip(1).take(8).any(|run| crosses(&run)) {
         return Some(Difference::Order);
     }
-    match (first.earlier > SLACK, first.later > SLACK) {
-        (false, true) => Some(Difference::Insertion),
-        (true, false) => Some(Difference::Removal),
+    match (first.earlier, first.later) {
+        (..=SLACK, LEAST..) => Some(Difference::Insertion),
+        (LEAST.., ..=SLACK) => Some(Difference::Removal),
         _ => None,
     }
 }
