@@ -20,6 +20,7 @@ use crate::record::line::OWN_NAMES;
 use crate::record::prompt::{PromptOptions, Turns};
 use crate::record::time::{TimeForm, Unit};
 use crate::record::{DEFAULT_BLOCK_SIZE, MAX_LENGTH};
+use crate::report::numbers::grouped;
 use crate::tokens::template::{ContentFormat, Template};
 use crate::report::breaks;
 use crate::tokens::{Decoder, FILE_NAME, Tokenizer, find_model};
@@ -544,8 +545,10 @@ fn remarks(outcome: &Outcome, turns_left_open: bool, of_trace_lines: bool) -> Ve
         (of_trace(counts.without_output), "request has no output length", "requests have no output length"),
         (
             counts.unlike_answers,
-            "answer has no output_hash_ids: its server counted other tokens than its text has (--tokenizer)",
-            "answers have no output_hash_ids: their servers counted other tokens than their text has (--tokenizer)",
+            "answer has no output_hash_ids: its server counted other tokens than its text has, so it was cut by \
+             another tokenizer (--tokenizer), or the text is not all of it",
+            "answers have no output_hash_ids: their servers counted other tokens than their text has, so they \
+             were cut by another tokenizer (--tokenizer), or the text is not all of them",
         ),
         (
             counts.without_answer,
@@ -559,7 +562,29 @@ fn remarks(outcome: &Outcome, turns_left_open: bool, of_trace_lines: bool) -> Ve
         ),
     ];
     let said = remarks.into_iter().filter(|(count, ..)| *count > 0);
-    said.map(|(count, one, several)| format!("{count} {}", if count == 1 { one } else { several })).collect()
+    said.map(|(count, one, several)| format!("{count} {}", if count == 1 { one } else { several }))
+        .chain(other_tokens(outcome))
+        .collect()
+}
+
+/// The share by which the tokens of servers and ours may differ without a word: templates of about the same
+/// length differ by less.
+const ALIKE: f64 = 0.05;
+
+/// What is said where servers counted other tokens than were hashed.
+fn other_tokens(outcome: &Outcome) -> Option<String> {
+    let (recorded, hashed) = (outcome.counts.recorded_tokens, outcome.counts.hashed_tokens);
+    let more = hashed as f64 / recorded as f64 - 1.0;
+    (recorded > 0 && more.abs() > ALIKE).then(|| {
+        let than = if more > 0.0 { "more" } else { "fewer" };
+        format!(
+            "the servers counted {} prompt tokens and {} were hashed, {:.0} % {than}: the figures are not those \
+             of the servers until tokenizer, template and tools are theirs (--tokenizer, --chat-template)",
+            grouped(recorded),
+            grouped(hashed),
+            more.abs() * 100.0,
+        )
+    })
 }
 
 /// The tokenizer that is part of the program under this name.

@@ -190,6 +190,9 @@ impl TraceWriter {
             line.list(line::OUTPUT_HASH_IDS, |out| out.extend_from_slice(answer_text));
         }
         line.optional(line::CACHED_TOKENS, fields.cached_tokens);
+        if let Some(recorded) = fields.recorded_input_length {
+            counts.compare(recorded, request.input_length);
+        }
         let recorded = fields.recorded_input_length.filter(|&length| length != request.input_length);
         line.optional(line::RECORDED_INPUT_LENGTH, recorded);
         for (name, value) in &fields.kept {
