@@ -98,10 +98,14 @@ impl Fault {
         };
         match self {
             Self::ToolOrder | Self::ToolMore | Self::ToolLess => "/tools/1",
-            Self::KeyOrder => by("/tools/1/function/parameters", "/tools/1/input_schema", "/tools/1/parameters"),
+            Self::KeyOrder => {
+                by("/tools/1/function/parameters", "/tools/1/input_schema", "/tools/1/parameters")
+            }
             // The first question stays, and the next ones go or are something else.
             Self::Truncated | Self::Summarised => by("/messages/2", "/messages/1", "/input/1"),
-            Self::Edited => by("/messages/3/content", "/messages/2/content/0/text", "/input/2/content/0/text"),
+            Self::Edited => {
+                by("/messages/3/content", "/messages/2/content/0/text", "/input/2/content/0/text")
+            }
             Self::Image => by("/messages/1/content/0", "/messages/0/content/0", "/input/0/content/0"),
             Self::Model => "/model",
             Self::Salt => "/cache_salt",
@@ -316,7 +320,8 @@ impl Chat {
                 format!("{}: {{\"type\": \"string\", \"description\": {}}}", json!(name), json!(text))
             });
             let schema = format!("{{\"type\": \"object\", \"properties\": {{{}}}}}", fields.join(", "));
-            let head = format!("\"name\": {}, \"description\": {}", json!(name), json!(format!("{name}: {text}")));
+            let head =
+                format!("\"name\": {}, \"description\": {}", json!(name), json!(format!("{name}: {text}")));
             match shape {
                 Shape::OpenAi => {
                     format!("{{\"type\": \"function\", \"function\": {{{head}, \"parameters\": {schema}}}}}")
@@ -336,7 +341,9 @@ fn message(shape: Shape, at: usize, text: &str, image: Option<&str>) -> Value {
     match shape {
         Shape::OpenAi => {
             let Some(image) = image else { return json!({"role": role, "content": text}) };
-            parts.push(json!({"type": "image_url", "image_url": {"url": format!("data:image/png;base64,{image}")}}));
+            parts.push(
+                json!({"type": "image_url", "image_url": {"url": format!("data:image/png;base64,{image}")}}),
+            );
             parts.push(json!({"type": "text", "text": text}));
         }
         Shape::Anthropic => {

@@ -21,8 +21,9 @@ const WINDOW: usize = 16;
 /// How often an equal window is looked at.
 const MOST: usize = 8;
 
-/// One window in so many is remembered for finding prompts.
-const SAMPLED: u64 = 32;
+/// One window in 2 to the power of this is remembered for finding prompts: those whose hash begins with as many
+/// zeros. (Its end is what tables look at.)
+const SAMPLED: u32 = 5;
 
 /// A sequence of tokens that both have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +86,7 @@ pub(super) fn sample(tokens: &[u32], least: usize) -> Vec<u64> {
     let Some(mut window) = Rolling::new(tokens, 0, least) else { return sample };
     loop {
         let hash = window.hash();
-        if hash % SAMPLED == 0 {
+        if hash.leading_zeros() >= SAMPLED {
             sample.push(hash);
         }
         if window.step().is_none() {
@@ -131,8 +132,10 @@ struct Places {
 impl Places {
     fn of(tokens: &[u32]) -> Self {
         let count = tokens.len() / WINDOW;
-        let mut places =
-            Self { first: HashMap::with_capacity_and_hasher(count, FixedState::default()), before: Vec::new() };
+        let mut places = Self {
+            first: HashMap::with_capacity_and_hasher(count, FixedState::default()),
+            before: Vec::new(),
+        };
         for at in 0..count {
             let Some(window) = Rolling::new(tokens, at * WINDOW, WINDOW) else { break };
             let before = places.first.insert(window.hash(), at as u32);
@@ -149,8 +152,12 @@ impl Places {
             let (a, b) = (place as usize * WINDOW, window.at);
             let ahead = common_prefix(&earlier[a..], &later[b..]);
             if ahead >= WINDOW {
-                let back =
-                    earlier[..a].iter().rev().zip(later[..b].iter().rev()).take_while(|(a, b)| a == b).count();
+                let back = earlier[..a]
+                    .iter()
+                    .rev()
+                    .zip(later[..b].iter().rev())
+                    .take_while(|(a, b)| a == b)
+                    .count();
                 let run = Run { earlier: a - back, later: b - back, length: back + ahead };
                 if longest.is_none_or(|known| run.later + run.length > known.later + known.length) {
                     longest = Some(run);

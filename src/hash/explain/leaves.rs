@@ -167,7 +167,9 @@ impl<'l, 'a> Alignment<'l, 'a> {
             let wanted = whole.trim();
             let trimmed = whole.len() - whole.trim_start().len();
             let mut from = 0;
-            while let Some(at) = memmem::find(&bytes[from..], wanted.as_bytes()).filter(|_| !wanted.is_empty()) {
+            while let Some(at) =
+                memmem::find(&bytes[from..], wanted.as_bytes()).filter(|_| !wanted.is_empty())
+            {
                 let start = part.start + from + at;
                 let end = start + wanted.len();
                 if let Some(taken) = self.overlap(start, end) {

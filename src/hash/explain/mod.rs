@@ -207,16 +207,16 @@ impl Explainer {
     /// since the end of a prompt is what is most its own.
     fn candidates(&mut self, key: u32, sample: &[u64]) -> Vec<Anchor> {
         let mut votes: HashMap<u64, u64> = HashMap::new();
-        let mut voted: Vec<(u64, Anchor)> = Vec::new();
+        let mut found: Vec<(u64, Anchor)> = Vec::new();
         for &hash in sample {
             let Some(&anchor) = self.windows.get(hash) else { continue };
             let Some(prompt) = self.tree.last(anchor, key) else { continue };
             *votes.entry(prompt).or_default() += 1;
-            voted.push((prompt, anchor));
+            found.push((prompt, anchor));
         }
-        let most = voted.iter().max_by_key(|(prompt, _)| (votes[prompt], *prompt)).copied();
+        let most = found.iter().max_by_key(|(prompt, _)| (votes[prompt], *prompt)).copied();
         let mut chosen = Vec::from_iter(most);
-        for &(prompt, anchor) in voted.iter().rev() {
+        for &(prompt, anchor) in found.iter().rev() {
             if chosen.len() == CANDIDATES {
                 break;
             }
@@ -227,7 +227,14 @@ impl Explainer {
         chosen.into_iter().map(|(_, anchor)| anchor).collect()
     }
 
-    fn explain(&mut self, record: &str, line: u64, source: &Source, prompt: &Prompt, known: usize) -> Explained {
+    fn explain(
+        &mut self,
+        record: &str,
+        line: u64,
+        source: &Source,
+        prompt: &Prompt,
+        known: usize,
+    ) -> Explained {
         let tokens = &prompt.tokens;
         let key = self.key(&source.keys);
         let walk = self.tree.walk(tokens, key);
@@ -295,7 +302,9 @@ impl Explainer {
     /// The file, where there are several, and the line in it.
     fn place_of(&self, line: u64) -> (Option<String>, u64) {
         let at = self.files.partition_point(|(first, _)| *first < line);
-        let Some((first, name)) = at.checked_sub(1).and_then(|at| self.files.get(at)) else { return (None, line) };
+        let Some((first, name)) = at.checked_sub(1).and_then(|at| self.files.get(at)) else {
+            return (None, line);
+        };
         (self.several_files.then(|| name.clone()), line - first)
     }
 

@@ -31,8 +31,8 @@ mod usage;
 
 pub use chat::VARIABLES;
 pub use content::{
-    Answer, Chat, Content, Generated, Keys, Message, OutputLength, Places, PromptOptions, PromptRecord, Remarks,
-    Timestamp, Turns,
+    Answer, Chat, Content, Generated, Keys, Message, OutputLength, Places, PromptOptions, PromptRecord,
+    Remarks, Timestamp, Turns,
 };
 
 pub(crate) use fields::{is_string, list, string, whole};

@@ -11,7 +11,7 @@
 use fastrand::Rng;
 
 use super::generator::ReplayGenerator;
-use super::model::{Session, SessionTurn, ReplayModel};
+use super::model::{ReplayModel, Session, SessionTurn};
 use crate::error::Invalid;
 use crate::stats::InfiniteCache;
 use crate::synth::core::TOP;
