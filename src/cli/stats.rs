@@ -7,10 +7,12 @@ use super::load::{LoadOptions, service};
 use super::memory::default_max_memory;
 use super::model::{KvType, ModelOptions};
 use super::modes::{
-    A_REPORT, CHARTS, FLEETS, FORMATS, GROUPS, ONE_CHECK, ONE_ENGINE, ONE_LIST, ONE_RUN, ONE_RUN_AND_REPORT,
-    WHOLE_REPORT, WINDOWS,
+    A_REPORT, CHARTS, FLEETS, FORMATS, GROUPS, ONE_BILL, ONE_CHECK, ONE_ENGINE, ONE_LIST, ONE_REPORT,
+    ONE_RUN, ONE_RUN_AND_REPORT, WHOLE_REPORT, WINDOWS,
 };
-use super::quantities::{capacity, percentile, piece, sample_size, scrape, share, ttl, warmup, window};
+use super::quantities::{
+    capacity, percentile, piece, price, sample_size, scrape, share, ttl, warmup, window,
+};
 use super::spec::{Group, Opt, Rule, Spec, opt};
 use super::terminal::{columns, known_columns, locale_is_unicode};
 use super::value::Value;
@@ -18,8 +20,8 @@ use crate::error::{Error, Result, printable};
 use crate::record::formats::Format as TraceFormat;
 use crate::report::{Canvas, ENOUGH, Format, Style};
 use crate::stats::{
-    AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, Mode, Piece, Policy, RequestUse, ServerHits,
-    Task, Ttl, Warmup, WindowSize,
+    AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, HitUnit, Mode, Piece, Policy, Price,
+    RequestUse, ServerHits, Task, Ttl, Warmup, WindowSize,
 };
 
 /// What the user has typed.
@@ -32,6 +34,9 @@ pub struct Options {
     format: Option<Format>,
     percentiles: Vec<f64>,
     hit_rule: Option<HitRule>,
+    min_hit: Option<u64>,
+    hit_step: Option<u64>,
+    price: Option<Price>,
     policies: Vec<Policy>,
     capacities: Vec<Capacity>,
     curve: bool,
@@ -39,6 +44,8 @@ pub struct Options {
     plot: Option<Letters>,
     targets: Vec<f64>,
     ttls: Vec<Ttl>,
+    misses: bool,
+    session_field: Option<String>,
     fleet: FleetOptions,
     warmup: Warmup,
     load: LoadOptions,
@@ -187,10 +194,17 @@ const CACHES: &[Opt<Options>] = &[
         .not_with(ONE_RUN)
         .list::<_, Policy>(|o, v| v.add_new_to(&mut o.policies, Value::pick)),
     opt("ttl").not_with(ONE_RUN_AND_REPORT).value(|o, v| v.add_new_to(&mut o.ttls, ttl)),
+    opt("misses").daily().not_with(ONE_REPORT).flag(|o| o.misses = true),
+    opt("session-field")
+        .not_with(ONE_REPORT)
+        .value(|o, v| v.string().map(|field| o.session_field = Some(field))),
     opt("replicas").daily().not_with(FLEETS).value(|o, v| v.add_new_to(&mut o.fleet.replicas, replicas)),
     opt("route").not_with(FLEETS).value(|o, v| v.add_new_to(&mut o.fleet.routes, route)),
     opt("warmup").not_with(ONE_RUN).value(|o, v| warmup(v).map(|warmup| o.warmup = warmup)),
     opt("hits").not_with(A_REPORT).choice::<_, HitRule>(|o, v| v.pick().map(|rule| o.hit_rule = Some(rule))),
+    opt("min-hit").not_with(A_REPORT).value(|o, v| v.positive().map(|n| o.min_hit = Some(n))),
+    opt("hit-step").not_with(A_REPORT).value(|o, v| v.positive().map(|n| o.hit_step = Some(n))),
+    opt("price").daily().not_with(ONE_BILL).value(|o, v| price(v).map(|price| o.price = Some(price))),
     opt("outputs")
         .not_with(ONE_RUN)
         .choice::<_, Answers>(|o, v| v.pick().map(|answers| o.answers = Some(answers))),
@@ -323,6 +337,26 @@ const RULES: &[Rule<Options>] = &[
         "--policy opt looks back from the end of the input: it goes neither with --per-request nor with --check-hits",
     ),
     (
+        |o| {
+            let is_other = o.has_engine() || o.approx.is_some() || o.top > 0 || !o.fleet.replicas.is_empty();
+            o.has_hit_steps() && is_other
+        },
+        "--min-hit and --hit-step are of hosted caches: they go neither with --approx, --top, --replicas nor the \
+         --policy of an engine",
+    ),
+    (
+        |o| o.misses && o.policies.iter().any(|policy| *policy != Policy::Lru),
+        "--misses tells the fates of tokens in LRU caches: it goes with no other --policy",
+    ),
+    (
+        |o| o.misses && o.ttls.iter().any(|ttl| ttl.is_fixed()),
+        "--misses tells fates by the last use: it does not go with --ttl fixed",
+    ),
+    (
+        |o| o.session_field.is_some() && !o.misses,
+        "--session-field names the sessions of --misses: give that too",
+    ),
+    (
         |o| o.answers.is_some() && o.hit_rule() == HitRule::Reference && !o.has_engine(),
         "--outputs is for engines, since only they keep answers: give --hits engine or --policy vllm",
     ),
@@ -382,6 +416,11 @@ impl Options {
         self.hit_rule.unwrap_or(if self.has_engine() { HitRule::Engine } else { HitRule::Reference })
     }
 
+    /// Whether hits come in steps, as hosted caches count them.
+    fn has_hit_steps(&self) -> bool {
+        self.min_hit.is_some() || self.hit_step.is_some()
+    }
+
     /// How the report is written.
     fn format(&self) -> Format {
         self.chosen_format().unwrap_or_default()
@@ -410,6 +449,7 @@ impl Options {
                 && self.targets.is_empty()
                 && self.ttls.is_empty()
                 && self.fleet.replicas.is_empty())
+            || self.misses
     }
 
     /// Whether there are sizes at which policies differ.
@@ -481,6 +521,10 @@ impl Options {
     fn analysis(&self) -> Result<AnalysisOptions> {
         Ok(AnalysisOptions {
             hit_rule: self.hit_rule(),
+            hit_unit: self
+                .has_hit_steps()
+                .then(|| HitUnit::new(self.min_hit.unwrap_or(0), self.hit_step.unwrap_or(1))),
+            price: self.price,
             caches: CacheOptions {
                 policies: self.policies.clone(),
                 curve: self.curve,
@@ -488,6 +532,8 @@ impl Options {
                 targets: self.targets.clone(),
                 enough: self.has_answer().then_some(ENOUGH),
                 ttls: self.ttls.clone(),
+                misses: self.misses,
+                session_field: self.session_field.clone(),
                 fleets: self.fleet.fleets(),
                 kv_bytes_per_token: self.kv_bytes()?,
                 load: self.load.load(),

@@ -5,7 +5,9 @@ use crate::report::answer;
 use crate::report::cells::{self, Cells, Digits};
 use crate::report::numbers::{rounded, time_unit};
 use crate::report::{fleets, groups};
-use crate::stats::{Accuracy, ArrivalFigures, Figure, GroupReport, HitRule, Report, Thrashing};
+use crate::stats::{
+    Accuracy, ArrivalFigures, Figure, GroupReport, HitRule, Report, SessionSources, Thrashing,
+};
 
 /// Columns that a table for people takes at most, and those that it takes in any case.
 const COLUMNS: (usize, usize) = (100, 60);
@@ -171,6 +173,23 @@ fn totals(report: &Report, digits: Digits) -> Vec<(&'static str, String)> {
     }
     if report.hit_rule == HitRule::Engine {
         lines.push(("Hits", "full blocks only, the last token always computed".into()));
+    }
+    if let Some(unit) = report.hit_unit {
+        let (min, step) = (digits.count(unit.min), digits.count(unit.step));
+        lines.push(("Hit steps", format!("of {step} tokens, from {min} on")));
+    }
+    if let Some(misses) = &report.misses.value {
+        let count = |n: u64| digits.count(n);
+        let SessionSources { named_requests, continued_requests, new_requests, .. } = misses.sessions;
+        lines.push((
+            "Sessions",
+            format!(
+                "named by {} requests; by prefixes {} continue one and {} begin one",
+                count(named_requests),
+                count(continued_requests),
+                count(new_requests)
+            ),
+        ));
     }
     if let Some(inferred) = report.inferred_answers {
         lines.push(("Answers", format!("of {inferred} requests inferred from prompts that quote them")));
