@@ -160,6 +160,7 @@ fn every_example_of_the_other_documents_shows_its_real_output() {
         "comparison",
         "concepts",
         "load",
+        "misses",
         "peers",
         "price",
         "replicas",

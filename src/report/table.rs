@@ -145,7 +145,7 @@ fn totals(report: &Report, digits: Digits) -> Vec<(&'static str, String)> {
         ("Prefix groups", blocks(&report.prefix_groups)),
         ("Input tokens", digits.count(report.input_tokens)),
         ("Output tokens", digits.count(report.output_tokens)),
-        ("Cached tokens", count(report.cached_tokens.value, report.cached_tokens.accuracy)),
+        ("Reusable tokens", count(report.cached_tokens.value, report.cached_tokens.accuracy)),
         ("Token hit rate", rate(&report.token_hit_rate)),
         ("Block hit rate", rate(&report.block_hit_rate)),
     ]);

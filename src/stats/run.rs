@@ -382,7 +382,20 @@ fn note(task: &Task, figures: &Report, observer: &mut dyn Observer) {
         observer.note(&message);
     }
     note_engines(figures, observer);
-    let expires = !task.analysis.caches.ttls.is_empty();
+    let ttls = &task.analysis.caches.ttls;
+    if let Some(span) = arrivals.map(|a| a.duration_s).filter(|&span| span > 0.0) {
+        let long: Vec<String> = ttls
+            .iter()
+            .map(|ttl| ttl.ms() as f64 / 1000.0)
+            .filter(|&ttl| ttl >= span)
+            .map(|ttl| format!("{ttl} s"))
+            .collect();
+        if !long.is_empty() {
+            let long = long.join(", ");
+            observer.note(&format!("`ttl` {long}: the trace spans {span} s, so nothing in it expires by then"));
+        }
+    }
+    let expires = !ttls.is_empty();
     if expires && figures.arrivals.as_ref().is_none_or(|a| a.requests < figures.requests) {
         observer.note("`ttl` counts requests without a timestamp at the time of the one before");
     }
