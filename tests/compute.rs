@@ -61,8 +61,13 @@ fn every_cache_saves_what_its_hits_in_each_request_take_to_compute() {
     let trace = chats();
     let model =
         ["-b", "4", "-c", "10,25,60", "--model-config", &config, "--prompt-length", "40", "--warmup", "20"];
-    for policies in ["lru,fifo,arc,wtinylfu,priority", "lru,vllm,sglang,lmcache"] {
-        let args = [&model[..], &["--policy", policies]].concat();
+    let of_blocks = "lru,fifo,arc,wtinylfu,priority";
+    for args in [
+        &["--policy", of_blocks][..],
+        &["--policy", of_blocks, "--min-hit", "10", "--hit-step", "6"],
+        &["--policy", "lru,vllm,sglang,lmcache"],
+    ] {
+        let args = [&model[..], args].concat();
         let report = json(&[&args[..], &["-f", "json"]].concat(), &trace);
         let lines = run("trace-stats", &[&args[..], &["--per-request"]].concat(), &trace).ok();
         let lines: Vec<Value> =
@@ -105,8 +110,8 @@ fn blocks_that_never_expire_have_the_compute_of_the_same_cache_without_times() {
     let folder = scratch();
     let config = write(folder.path(), "config.json", WINDOW);
     let model = ["-b", "4", "-f", "json", "--model-config", &config, "--prompt-length", "40"];
-    for curve in [&[][..], &["--curve"]] {
-        let args = [&model[..], &["-c", "10,25,60", "--ttl", "1d,fixed:1d"], curve].concat();
+    for more in [&[][..], &["--curve"], &["--min-hit", "10", "--hit-step", "6"]] {
+        let args = [&model[..], &["-c", "10,25,60", "--ttl", "1d,fixed:1d"], more].concat();
         let report = json(&args, &chats());
         let rows = report["capacity"].as_array().unwrap();
         let infinite = rows.last().unwrap();

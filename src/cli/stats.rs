@@ -2,7 +2,7 @@
 
 use super::choice::{Choice, NamedValues};
 use super::common::{Common, CommonOptions, HasCommon};
-use super::fleet::{FleetOptions, replicas, route};
+use super::fleet::{FleetOptions, TierOptions, replicas, route};
 use super::load::{LoadOptions, service};
 use super::memory::default_max_memory;
 use super::model::{KvType, ModelOptions};
@@ -11,7 +11,7 @@ use super::modes::{
     ONE_RUN, ONE_RUN_AND_REPORT, SIZES, WHOLE_REPORT, WINDOWS,
 };
 use super::quantities::{
-    capacity, percentile, piece, policies, price, sample_size, scrape, share, ttl, warmup, window,
+    capacity, percentile, piece, policies, price, sample_size, scrape, share, tiers, ttl, warmup, window,
 };
 use super::spec::{Group, Opt, Rule, Spec, opt};
 use super::terminal::{columns, known_columns, locale_is_unicode};
@@ -21,7 +21,7 @@ use crate::record::formats::Format as TraceFormat;
 use crate::report::{Canvas, ENOUGH, Format, Style};
 use crate::stats::{
     AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, HitUnit, Mode, Piece, Policy, Price,
-    RequestUse, ServerHits, Task, Ttl, Warmup, WindowSize,
+    RequestUse, ServerHits, Task, TierMode, Ttl, Warmup, WindowSize,
 };
 
 /// What the user has typed.
@@ -49,6 +49,7 @@ pub struct Options {
     misses: bool,
     session_field: Option<String>,
     fleet: FleetOptions,
+    tiers: TierOptions,
     warmup: Warmup,
     load: LoadOptions,
     answers: Option<Answers>,
@@ -90,27 +91,6 @@ enum Letters {
 impl Choice for Letters {
     const NAMES: NamedValues<Self> =
         &[("auto", Self::Auto), ("ascii", Self::Ascii), ("unicode", Self::Unicode)];
-}
-
-impl Choice for Format {
-    const NAMES: NamedValues<Self> = &[
-        ("table", Self::Table),
-        ("json", Self::Json),
-        ("csv", Self::Csv),
-        ("markdown", Self::Markdown),
-        ("prometheus", Self::Prometheus),
-        ("html", Self::Html),
-        ("svg", Self::Svg),
-    ];
-}
-
-impl Choice for HitRule {
-    const NAMES: NamedValues<Self> = &[("reference", Self::Reference), ("engine", Self::Engine)];
-}
-
-impl Choice for Answers {
-    const NAMES: NamedValues<Self> =
-        &[("recorded", Self::Recorded), ("infer", Self::Inferred), ("none", Self::Ignored)];
 }
 
 /// What is written of requests.
@@ -192,6 +172,11 @@ const CACHES: &[Opt<Options>] = &[
         .value(|o, v| v.string().map(|field| o.session_field = Some(field))),
     opt("replicas").daily().not_with(FLEETS).value(|o, v| v.add_new_to(&mut o.fleet.replicas, replicas)),
     opt("route").not_with(FLEETS).value(|o, v| v.add_new_to(&mut o.fleet.routes, route)),
+    opt("tiers").not_with(FLEETS).value(|o, v| tiers(v).map(|tiers| o.tiers.sizes.push(tiers))),
+    opt("shared").not_with(FLEETS).value(|o, v| capacity(v).map(|size| o.tiers.shared = Some(size))),
+    opt("tier-mode")
+        .not_with(FLEETS)
+        .choice::<_, TierMode>(|o, v| v.pick().map(|mode| o.tiers.mode = Some(mode))),
     opt("warmup").not_with(ONE_RUN).value(|o, v| warmup(v).map(|warmup| o.warmup = warmup)),
     opt("hits").not_with(A_REPORT).choice::<_, HitRule>(|o, v| v.pick().map(|rule| o.hit_rule = Some(rule))),
     opt("min-hit").not_with(A_REPORT).value(|o, v| v.positive().map(|n| o.min_hit = Some(n))),
@@ -276,8 +261,11 @@ const RULES: &[Rule<Options>] = &[
         "--block-sizes goes with a report as table, markdown, json, html or prometheus",
     ),
     (
-        |o| !o.block_sizes.is_empty() && o.capacities.iter().any(|c| matches!(c, Capacity::Blocks(_))),
-        "--block-sizes compares caches of one size: give --capacity in tokens (as 418ktok) or bytes",
+        |o| {
+            let mut sizes = o.capacities.iter().chain(o.tiers.sizes());
+            !o.block_sizes.is_empty() && sizes.any(|size| matches!(size, Capacity::Blocks(_)))
+        },
+        "--block-sizes compares caches of one size: give --capacity and --tiers in tokens (as 418ktok) or bytes",
     ),
     (
         |o| o.every.is_some() && matches!(o.format(), Format::Html | Format::Svg),
@@ -380,8 +368,16 @@ const RULES: &[Rule<Options>] = &[
         "--ttl fixed: is for one cache: of --replicas, blocks expire after their last use",
     ),
     (
+        |o| o.tiers.sizes.is_empty() && (o.tiers.shared.is_some() || o.tiers.mode.is_some()),
+        "--shared and --tier-mode are for the caches of --tiers: name their sizes",
+    ),
+    (
         |o| !o.fleet.replicas.is_empty() && o.policies.iter().any(|policy| *policy != Policy::Lru),
         "--replicas have LRU caches: they go with --policy lru alone",
+    ),
+    (
+        |o| !o.has_kv_bytes() && o.tiers.sizes().any(|c| matches!(c, Capacity::Bytes(_))),
+        "--tiers and --shared in bytes need --kv-bytes-per-token or --model-config",
     ),
     (
         |o| !o.has_kv_bytes() && o.capacities.iter().any(|c| matches!(c, Capacity::Bytes(_))),
@@ -448,7 +444,8 @@ impl Options {
                 && self.capacities.is_empty()
                 && self.targets.is_empty()
                 && self.ttls.is_empty()
-                && self.fleet.replicas.is_empty())
+                && self.fleet.replicas.is_empty()
+                && self.tiers.sizes.is_empty())
             || self.misses
     }
 
@@ -513,6 +510,8 @@ impl Options {
             percentiles: percentiles.to_vec(),
             analysis: self.analysis()?,
             capacities: self.capacities.clone(),
+            tiers: self.tiers.sizes.clone(),
+            shared: self.tiers.shared,
             warmup: self.warmup,
             block_sizes: self.block_sizes.clone(),
         };
@@ -537,6 +536,7 @@ impl Options {
                 misses: self.misses,
                 session_field: self.session_field.clone(),
                 fleets: self.fleet.fleets(),
+                tier_mode: self.tiers.mode.unwrap_or_default(),
                 kv_bytes_per_token: self.kv_bytes()?,
                 prefill: self.model.prefill(),
                 load: self.load.load(),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::analysis::Analysis;
 use super::block_sizes::{BlockSizes, FIELD};
-use super::cache::CacheOptions;
+use super::cache::{CacheOptions, TierSizes};
 use super::figures::{Report, WindowReport};
 use super::groups::{GroupReport, Groups, label};
 use super::pieces::{Merger, PartialWriter, Piece};
@@ -42,6 +42,10 @@ pub struct Task {
     pub analysis: AnalysisOptions,
     /// Capacities to report.
     pub capacities: Vec<Capacity>,
+    /// Names and sizes of the tiers of each replica; several lists to compare.
+    pub tiers: Vec<Vec<(String, Capacity)>>,
+    /// The size of a pool below them, one for all replicas.
+    pub shared: Option<Capacity>,
     /// Requests that fill the caches first.
     pub warmup: Warmup,
     /// Sizes of blocks at which a report in [`Mode::Report`] tells the figures too: multiples of that of the trace.
@@ -62,6 +66,8 @@ impl Task {
             percentiles: vec![50.0, 90.0, 99.0],
             analysis: AnalysisOptions::default(),
             capacities: Vec::new(),
+            tiers: Vec::new(),
+            shared: None,
             warmup: Warmup::default(),
             block_sizes: Vec::new(),
         }
@@ -508,7 +514,7 @@ impl Task {
     /// Refuses caches that cannot hold a block, now that the size of one is known.
     fn check_capacities(&self, block_size: u64) -> Result<()> {
         let block = self.block_bytes(block_size);
-        let small = self.capacities.iter().find_map(|capacity| match *capacity {
+        let small = |capacity: &Capacity| match *capacity {
             Capacity::Bytes(bytes) if bytes < block => {
                 Some(format!("{bytes} bytes hold no block of {block_size} tokens, which is {block} bytes"))
             }
@@ -516,8 +522,12 @@ impl Task {
                 Some(format!("{tokens} tokens are no block, which has {block_size}"))
             }
             _ => None,
-        });
-        small.map_or(Ok(()), |message| Err(Error::Usage(format!("`capacity`: {message}"))))
+        };
+        let tiers = self.tiers.iter().flatten().map(|(_, capacity)| ("tiers", capacity));
+        let capacities = self.capacities.iter().map(|capacity| ("capacity", capacity));
+        let all = capacities.chain(tiers).chain(self.shared.iter().map(|capacity| ("shared", capacity)));
+        let found = all.into_iter().find_map(|(setting, capacity)| Some((setting, small(capacity)?)));
+        found.map_or(Ok(()), |(setting, message)| Err(Error::Usage(format!("`{setting}`: {message}"))))
     }
 
     /// The groups of the block sizes, now that the trace's own is known.
@@ -537,8 +547,13 @@ impl Task {
             Capacity::Bytes(bytes) => bytes / block_bytes,
         };
         let capacities = self.capacities.iter().map(blocks).collect();
+        let sizes = |tiers: &Vec<(String, Capacity)>| TierSizes {
+            tiers: tiers.iter().map(|(name, size)| (name.clone(), blocks(size))).collect(),
+        };
+        let tiers = self.tiers.iter().map(sizes).collect();
+        let shared = self.shared.as_ref().map(blocks);
         AnalysisOptions {
-            caches: CacheOptions { capacities, warmup, ..self.analysis.caches.clone() },
+            caches: CacheOptions { capacities, tiers, shared, warmup, ..self.analysis.caches.clone() },
             window: match self.mode {
                 Mode::Windows(size) => Some(size),
                 _ => None,

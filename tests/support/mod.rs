@@ -5,6 +5,7 @@
 
 pub mod fleet;
 pub mod naive;
+pub mod planted;
 pub mod policies;
 
 use std::io::Write;

@@ -19,6 +19,7 @@ mod lru;
 mod misses;
 mod opt;
 mod options;
+mod per_second;
 mod policy;
 mod priority;
 mod ranked;
@@ -30,6 +31,8 @@ mod simulated;
 mod sketch;
 mod slru;
 mod stack;
+mod tier_figures;
+mod tiers;
 mod ttl;
 mod vllm;
 mod work;
@@ -42,6 +45,7 @@ pub use lifetime::Ttl;
 pub use load::{Load, LoadFigures, Service};
 pub use options::{CacheOptions, RequestUse};
 pub use policy::Policy;
+pub use tier_figures::{BlockFlow, TierFigures, TierMode, TierRow, TierSizes};
 
 use std::collections::HashMap;
 
@@ -181,8 +185,7 @@ impl Caches {
             ttls: TimesToLive::new(&options, count),
             misses: options.misses.then(|| Misses::new(&options, count)),
             // Their figures are in tokens alone.
-            fleets: (!options.fleets.is_empty())
-                .then(|| FleetStudy::new(&options, HitCount { prefill: None, ..count })),
+            fleets: FleetStudy::new(&options, HitCount { prefill: None, ..count }),
             options,
         })
     }
@@ -190,7 +193,7 @@ impl Caches {
     /// The setting that needs every block that there ever was, if one does.
     pub(super) fn needs_all_blocks(&self) -> Option<String> {
         if self.fleets.is_some() {
-            return Some("`replicas`".into());
+            return Some(if self.options.fleets.is_empty() { "`tiers`" } else { "`replicas`" }.into());
         }
         let needs_all = |study: &Option<Box<dyn Study>>| study.as_ref().is_some_and(|s| s.needs_all_blocks());
         let at = self.studies.iter().position(needs_all)?;
@@ -406,6 +409,7 @@ impl Statistic for Caches {
             let working_set = self.working_set(known.unique_blocks);
             report.fleets =
                 fleets.rows(&self.options, working_set, |capacities| self.lru.hits_at(capacities));
+            report.tiers = fleets.tier_rows(&self.options);
         }
     }
 }
