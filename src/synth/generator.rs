@@ -6,8 +6,8 @@ use super::draw::exponential;
 use super::knobs::Knobs;
 use super::model::{Body, Model};
 use super::request::SyntheticRequest;
-use super::replay::{Drawing, ReplayGenerator};
-use super::sessions::SessionsGenerator;
+use super::replay::ReplayGenerator;
+use super::sessions::{Drawing, SessionsGenerator};
 use super::tree::TreeGenerator;
 use crate::error::Invalid;
 use crate::record::time;
@@ -65,26 +65,21 @@ impl Generator {
         }
         let requests = model.header.requests;
         let mut rng = Rng::with_seed(seed);
-        if knobs.users != 1.0 && !matches!(model.body, Body::Sessions(_)) {
-            return Err(Invalid::value("only the model sessions can have another number of `users`"));
+        if !matches!(model.body, Body::Sessions(_)) {
+            knobs.refuse_for_sessions_only()?;
         }
         let source = match model.body {
             Body::Sessions(model) => {
-                let sessions = SessionsGenerator::new(*model, size, &knobs, count, requests, &mut rng)?;
+                if knobs.hit_rate.is_some() && !has_ids {
+                    return Err(Invalid::value("without hash_ids there is no hit rate to change"));
+                }
+                let drawing = Drawing { knobs: &knobs, block_size: size, count, requests };
+                let sessions = drawing.generator(*model, seed, &mut rng)?;
                 RequestSource::Sessions(Box::new(sessions))
             }
             Body::Replay(mut model) => {
                 model.scale(knobs.prefix_len, knobs.prompt_len, size);
-                if let Some(target) = knobs.hit_rate {
-                    if !has_ids {
-                        return Err(Invalid::value("without hash_ids there is no hit rate to change"));
-                    }
-                    Drawing { knobs: &knobs, block_size: size, seed, count }.reach(&mut model, target)?;
-                }
                 RequestSource::Replay(Box::new(ReplayGenerator::new(model, size, copies)))
-            }
-            Body::Tree(_) if knobs.hit_rate.is_some() => {
-                return Err(Invalid::value("only the model sessions can be given another hit rate"));
             }
             Body::Tree(mut model) => {
                 model.scale(knobs.prefix_len, knobs.prompt_len);
@@ -131,6 +126,9 @@ impl Generator {
         self.now += gap.unwrap_or(0.0);
         time::check_clock(self.now)?;
         request.timestamp = gap.map(|_| self.now);
+        if let (Some(place), ArrivalClock::Model(factor)) = (&mut request.place, &self.clock) {
+            place.delay = place.delay.map(|delay| delay * factor);
+        }
         if !matches!(self.source, RequestSource::Sessions(_)) {
             request.output_length = request.output_length.map(|length| self.knobs.output(length));
         }

@@ -31,6 +31,6 @@ pub use learn::Learner;
 pub use model::{Model, ModelKind, ModelOptions};
 pub use model_file::ModelReader;
 pub use prompts::Vocabulary;
-pub use request::{Span, SyntheticRequest};
+pub use request::{Place, Span, SyntheticRequest};
 pub use run::{End, Source, Task, run};
-pub use write::{RequestWriter, WriteOptions};
+pub use write::{RequestWriter, Schedule, WriteOptions};

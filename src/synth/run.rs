@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::fidelity::Figures;
 use super::{
-    Generator, Knobs, Learner, Model, ModelKind, ModelOptions, ModelReader, RequestWriter, SyntheticRequest, Vocabulary,
+    Generator, Knobs, Learner, Model, ModelKind, ModelOptions, ModelReader, RequestWriter, Schedule, SyntheticRequest, Vocabulary,
 };
 use crate::error::{Error, Invalid, InvalidKind, Result};
 use crate::io::{Input, InputOptions, Observer, Output, Pacer, signals};
@@ -34,6 +34,8 @@ pub struct Task {
     pub knobs: Knobs,
     /// The vocabulary of prompts, if prompts are written instead of trace lines.
     pub prompts: Option<Vocabulary>,
+    /// Whether lines say which conversation they belong to, and how it is timed.
+    pub schedule: Option<Schedule>,
     /// Whether the reference's two lengths are added to each line.
     pub annotate: bool,
     /// Whether each line is written at its time.
@@ -54,6 +56,7 @@ impl Task {
             seed: 0,
             knobs: Knobs::default(),
             prompts: None,
+            schedule: None,
             annotate: false,
             pace: false,
         }
@@ -227,8 +230,12 @@ fn generate(task: Task, model: Model, output: &mut Output, mut figures: Option<&
     let end = time.map_or(f64::INFINITY, |time| time as f64);
     let mut write = model.write_options();
     write.annotate = task.annotate;
+    write.schedule = task.schedule;
     write.prompts = task.prompts;
     let mut writer = RequestWriter::new(write);
+    if task.schedule.is_some() && model.kind() != ModelKind::Sessions {
+        return Err(Error::Failed("only the model sessions knows which requests make a session".into()));
+    }
     let known = Some(count).filter(|_| !unlimited);
     let mut generator = Generator::new(model, task.knobs, task.seed, known).map_err(advise)?;
     let mut pacer = task.pace.then(Pacer::default);

@@ -17,6 +17,7 @@ mod balance;
 mod draws;
 mod engine;
 mod generator;
+mod hit_rate;
 mod learn;
 mod links;
 mod model;
@@ -29,6 +30,7 @@ mod state;
 mod tree;
 
 pub(super) use generator::SessionsGenerator;
+pub(super) use hit_rate::Drawing;
 pub(super) use learn::learn;
 pub(super) use arrivals::Rate;
 pub(super) use balance::Sums;

@@ -53,7 +53,11 @@ pub(in crate::synth) struct Clock {
     pub(super) after_tick: Option<Groups>,
     /// Whether a next turn's growth is drawn whole, and not what exceeds the output before it.
     pub(super) whole_growth: bool,
+    /// Input tokens above which nothing follows.
+    pub(super) longest: f32,
     pub(super) has_outputs: bool,
+    /// By how much outputs of neighbours are less alike than by chance, where requests come at ticks.
+    pub(super) repulsion: f32,
 }
 
 /// What is drawn as a number.

@@ -94,11 +94,6 @@ impl Spawner {
         self
     }
 
-    /// Changes the factor of a kind's chance.
-    pub(super) fn set_factor(&mut self, of: Kind, factor: f32) {
-        self.kinds.iter_mut().chain(&mut self.repeat).filter(|draw| draw.kind == of).for_each(|draw| draw.factor = factor);
-    }
-
     /// The place in the trace that a moment stands for, from 0 to 1. Only the first pass begins as the trace
     /// did, when nothing was open.
     fn phase(&self, time: f64) -> f32 {
@@ -231,6 +226,9 @@ impl Spawner {
             }
         };
         let length = (length.max(0) as u64).min(MOST_BLOCKS * block_size);
+        if length as f32 > self.clock.longest {
+            return None;
+        }
         input.extend([drawn, log(length)]);
         let output = drawn_output(draw.output.draw(input, rng));
         let shared = shared.min(length.div_ceil(block_size) as u32);

@@ -31,25 +31,6 @@ impl Kind {
 /// Number of features of a state.
 pub(super) const FEATURES: usize = 15;
 
-/// Names of the features, as the saved model states them.
-pub(super) const FEATURE_NAMES: [&str; FEATURES] = [
-    "kind",
-    "turn",
-    "branches",
-    "log_input",
-    "log_output",
-    "log_new",
-    "log_delay",
-    "core_blocks",
-    "base_blocks",
-    "log_base_new",
-    "mean_log_output",
-    "mean_log_growth",
-    "mean_log_delay",
-    "log_growth_less_output",
-    "phase",
-];
-
 /// Tokens, blocks and seconds of a request, and what is remembered of its session.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct State {
