@@ -68,7 +68,8 @@ impl Choice for Schedule {
 }
 
 impl Choice for ModelKind {
-    const NAMES: NamedValues<Self> = &[("sessions", Self::Sessions), ("replay", Self::Replay), ("tree", Self::Tree)];
+    const NAMES: NamedValues<Self> =
+        &[("sessions", Self::Sessions), ("replay", Self::Replay), ("tree", Self::Tree), ("none", Self::None)];
 }
 
 /// The smallest part of the users.
@@ -157,10 +158,7 @@ const RULES: &[Rule<Options>] = &[
         |o| o.report && o.model_file.is_some(),
         "--report compares with the trace, which --model-file does without",
     ),
-    (
-        |o| o.knobs.hit_rate.is_some() && o.not_sessions(),
-        "--target-hit-rate needs --model sessions",
-    ),
+    (|o| o.knobs.hit_rate.is_some() && o.not_sessions(), "--target-hit-rate needs --model sessions"),
     (|o| o.knobs.users != 1.0 && o.not_sessions(), "--users needs --model sessions"),
     (|o| o.knobs.lanes.is_some() && o.not_sessions(), "--lanes needs --model sessions"),
     (|o| o.schedule.is_some() && o.not_sessions(), "--schedule needs --model sessions"),

@@ -3,10 +3,11 @@
 use fastrand::Rng;
 
 use super::draw::exponential;
+use super::forest::Forest;
 use super::knobs::Knobs;
 use super::model::{Body, Model};
-use super::request::SyntheticRequest;
 use super::replay::ReplayGenerator;
+use super::request::SyntheticRequest;
 use super::sessions::{Drawing, SessionsGenerator};
 use super::tree::TreeGenerator;
 use crate::error::Invalid;
@@ -29,6 +30,8 @@ pub struct Generator {
 enum RequestSource {
     Sessions(Box<SessionsGenerator>),
     Replay(Box<ReplayGenerator>),
+    /// The trace and its next request.
+    Trace(Forest, usize),
     Tree(Box<TreeGenerator>),
 }
 
@@ -81,6 +84,10 @@ impl Generator {
                 model.scale(knobs.prefix_len, knobs.prompt_len, size);
                 RequestSource::Replay(Box::new(ReplayGenerator::new(model, size, copies)))
             }
+            Body::Trace(forest) => {
+                knobs.refuse_changes()?;
+                RequestSource::Trace(forest, 0)
+            }
             Body::Tree(mut model) => {
                 model.scale(knobs.prefix_len, knobs.prompt_len);
                 RequestSource::Tree(Box::new(TreeGenerator::new(model, size, copies)))
@@ -95,6 +102,16 @@ impl Generator {
     /// When no request of a wanted length is found, or a request cannot be written.
     pub fn next(&mut self, request: &mut SyntheticRequest) -> Result<(), Invalid> {
         let (rng, limits) = (&mut self.rng, self.knobs.input);
+        let mut gap_of_trace = 0.0;
+        if let RequestSource::Trace(forest, next) = &mut self.source {
+            if *next == forest.requests.len() {
+                return Err(Invalid::value(format!(
+                    "the trace has {next} requests, and the model none no more"
+                )));
+            }
+            gap_of_trace = forest.request(*next, request);
+            *next += 1;
+        }
         let first = std::mem::take(&mut self.first);
         let mut gap_of_session = 0.0;
         if let RequestSource::Sessions(sessions) = &mut self.source {
@@ -111,6 +128,7 @@ impl Generator {
                     // The first batch starts the clock, and so does the first request.
                     RequestSource::Tree(tree) => tree.draw_gap(rng),
                     RequestSource::Sessions(_) => gap_of_session,
+                    RequestSource::Trace(..) => gap_of_trace,
                     RequestSource::Replay(_) if first => 0.0,
                     RequestSource::Replay(replay) => replay.draw_gap(rng),
                 };
@@ -118,7 +136,7 @@ impl Generator {
             }
         };
         match &mut self.source {
-            RequestSource::Sessions(_) => {}
+            RequestSource::Sessions(_) | RequestSource::Trace(..) => {}
             RequestSource::Replay(replay) => replay.draw(rng, limits, request)?,
             RequestSource::Tree(tree) => tree.draw(rng, limits, request)?,
         }

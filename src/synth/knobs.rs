@@ -66,6 +66,16 @@ impl Knobs {
         }
     }
 
+    /// Fails if it changes anything but the pace.
+    pub(super) fn refuse_changes(&self) -> Result<(), Invalid> {
+        let unchanged = Self { speedup: self.speedup, rate: self.rate, ..Self::default() };
+        if *self == unchanged {
+            Ok(())
+        } else {
+            Err(Invalid::value("the model none changes nothing but the pace"))
+        }
+    }
+
     /// The output length in place of one of the original.
     pub(super) fn output(&self, length: u64) -> u64 {
         // As in datagen, fractions of a token are cut off.

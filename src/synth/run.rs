@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::fidelity::Figures;
 use super::{
-    Generator, Knobs, Learner, Model, ModelKind, ModelOptions, ModelReader, RequestWriter, Schedule, SyntheticRequest, Vocabulary,
+    Generator, Knobs, Learner, Model, ModelKind, ModelOptions, ModelReader, RequestWriter, Schedule,
+    SyntheticRequest, Vocabulary,
 };
 use crate::error::{Error, Invalid, InvalidKind, Result};
 use crate::io::{Input, InputOptions, Observer, Output, Pacer, signals};
@@ -108,7 +109,7 @@ pub fn run(task: Task, observer: &mut dyn Observer) -> Result<Option<String>> {
     let (model, original) = match &task.source {
         Source::Saved { file, model } => (load(&task, file, *model)?, None),
         Source::Trace { files, model, max_memory, compare } => {
-            let learner = learn(&task, files, *max_memory, *compare, observer)?;
+            let learner = learn(&task, files, model.kind, *max_memory, *compare, observer)?;
             let forest = learner.finish()?;
             let figures = compare.then(|| Figures::of_learnt(&forest)).transpose()?;
             (Model::new(*model, &forest)?, figures)
@@ -117,6 +118,9 @@ pub fn run(task: Task, observer: &mut dyn Observer) -> Result<Option<String>> {
     let needs_time = task.end.time.is_some() || task.pace;
     if needs_time && !model.has_time() && task.knobs.rate.is_none() {
         return Err(Error::Failed("the trace has no times; give it arrivals with `rate`".into()));
+    }
+    if task.save_model.is_some() && model.kind() == ModelKind::None {
+        return Err(Error::Failed("the model none is the trace: there is nothing to save".into()));
     }
     if let Some(path) = &task.save_model {
         model.disclosure().into_iter().for_each(|what| observer.note(what));
@@ -136,6 +140,7 @@ pub fn run(task: Task, observer: &mut dyn Observer) -> Result<Option<String>> {
 fn learn(
     task: &Task,
     files: &[PathBuf],
+    kind: ModelKind,
     max_memory: u64,
     compare: bool,
     observer: &mut dyn Observer,
@@ -151,7 +156,7 @@ fn learn(
         Ok(())
     })? {
         learner.add(reader.record(), reader.block_size()).map_err(|message| reader.input().error(message))?;
-        if learner.bytes(compare) > most {
+        if learner.bytes(kind, compare) > most {
             return Err(Error::Failed(format!(
                 "learning more than {} requests would take more than `max_memory` ({max_memory} bytes); a part of the \
                  trace takes less (trace-cat `tail`, `sample`)",

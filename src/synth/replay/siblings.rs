@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use fastrand::Rng;
 use foldhash::fast::RandomState;
 
-use super::model::{SessionTurn, ReplayModel};
+use super::model::{ReplayModel, SessionTurn};
 
 /// Fewer than this may be retries of one request, whose order means something.
 const LEAST: usize = 4;

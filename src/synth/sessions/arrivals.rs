@@ -41,7 +41,13 @@ pub(in crate::synth) struct Rate {
 impl Rate {
     /// The rate of arrivals in `cells` cells of so many seconds; each arrival has its cell, rising, and its
     /// session. Pieces with arrivals of fewer than `min_count` sessions are joined to their neighbours.
-    pub(super) fn learn(cell: f64, cells: u64, arrivals: &[(u64, u32)], min_count: usize, of_all: bool) -> Self {
+    pub(super) fn learn(
+        cell: f64,
+        cells: u64,
+        arrivals: &[(u64, u32)],
+        min_count: usize,
+        of_all: bool,
+    ) -> Self {
         let before = |cell: u64| arrivals.partition_point(|arrival| arrival.0 < cell);
         let bounds = bounds(cells, arrivals, min_count);
         let mut pieces: Vec<(u64, u64)> = Vec::new();
@@ -58,7 +64,9 @@ impl Rate {
             let rest = (cells - start, (arrivals.len() - first) as u64);
             match pieces.last_mut() {
                 // A moment stays one.
-                Some(last) if last.0 > 1 || rest.1 > 0 => (last.0, last.1) = (last.0 + rest.0, last.1 + rest.1),
+                Some(last) if last.0 > 1 || rest.1 > 0 => {
+                    (last.0, last.1) = (last.0 + rest.0, last.1 + rest.1)
+                }
                 _ => pieces.push(rest),
             }
         }

@@ -93,9 +93,13 @@ impl Chances {
         }
         let (tree, members) = grow(rows, rows.values, growth);
         let mean = |rows_of: &Vec<u32>| {
-            let sum = |of: &dyn Fn(usize) -> f32| rows_of.iter().map(|&row| f64::from(of(row as usize))).sum::<f64>();
+            let sum = |of: &dyn Fn(usize) -> f32| {
+                rows_of.iter().map(|&row| f64::from(of(row as usize))).sum::<f64>()
+            };
             let weight = sum(&|row| rows.weights[row]);
-            rounded(sum(&|row| rows.weights[row] * rows.values[row]) / weight.max(1e-9))
+            // None is certain, or sessions would never end.
+            let most = 1.0 - 1.0 / (rows_of.len() as f64 + 1.0);
+            rounded((sum(&|row| rows.weights[row] * rows.values[row]) / weight.max(1e-9)).min(most))
         };
         Some(Self { tree, leaves: members.iter().map(mean).collect() })
     }
@@ -160,7 +164,11 @@ pub(super) struct NumberDraw {
 impl NumberDraw {
     pub(super) fn new(kept: &Conditional) -> Self {
         let leaf = |groups: &Groups| (Quantiles::of_ranks(groups), Deck::default());
-        Self { all: Quantiles::new(&kept.all), tree: kept.tree.clone(), leaves: kept.leaves.iter().map(leaf).collect() }
+        Self {
+            all: Quantiles::new(&kept.all),
+            tree: kept.tree.clone(),
+            leaves: kept.leaves.iter().map(leaf).collect(),
+        }
     }
 
     pub(super) fn draw(&mut self, features: &[f32], rng: &mut Rng) -> f32 {
@@ -182,12 +190,7 @@ impl ChanceDraw {
     }
 
     /// `change` changes the chance.
-    pub(super) fn happens(
-        &mut self,
-        features: &[f32],
-        change: impl Fn(f32) -> f32,
-        rng: &mut Rng,
-    ) -> bool {
+    pub(super) fn happens(&mut self, features: &[f32], change: impl Fn(f32) -> f32, rng: &mut Rng) -> bool {
         let (chance, deck) = &mut self.leaves[self.tree.leaf(features)];
         deck.draw(rng) < change(*chance)
     }

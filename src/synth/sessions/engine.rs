@@ -18,6 +18,9 @@ const CANDIDATES: usize = 6;
 /// Candidates that are drawn beforehand, to learn how much sums vary.
 const TRIALS: usize = 400;
 
+/// Requests of these, after which there are enough.
+const MOST_TRIED: usize = 20_000;
+
 /// Seconds per output token of a session that ends, where the trace does not tell.
 const SECONDS_PER_TOKEN: f64 = 0.02;
 
@@ -70,7 +73,12 @@ pub(super) struct Engine {
 impl Engine {
     /// # Errors
     /// When parts of the model are missing.
-    pub(super) fn new(model: SessionsModel, block_size: u64, plan: Plan, rng: &mut Rng) -> Result<Self, Invalid> {
+    pub(super) fn new(
+        model: SessionsModel,
+        block_size: u64,
+        plan: Plan,
+        rng: &mut Rng,
+    ) -> Result<Self, Invalid> {
         let users = plan.users * Self::shorter(&model, block_size, plan.turns);
         let arrivals = Arrivals::new(&model.parts.rate, users, plan.share);
         let pass = arrivals.pass_seconds();
@@ -94,13 +102,22 @@ impl Engine {
         };
         if plan.candidates > 1 {
             let mut trials = Vec::with_capacity(TRIALS);
+            let mut requests = 0;
             for trial in 0..TRIALS {
+                if requests > MOST_TRIED {
+                    break;
+                }
                 let time = pass * (trial as f64 + rng.f64()) / TRIALS as f64;
                 engine.draw_candidate(0, time, engine.horizon(), rng);
+                requests += engine.candidates[0].nodes.len();
                 trials.push(engine.sums[0].clone());
             }
             // One pass is cut off as the trace was, so its sums are those of the trace.
-            let whole = plan.one_pass && plan.lanes.is_none() && plan.share == 1.0 && plan.turns == 0.0 && !engine.fills_in();
+            let whole = plan.one_pass
+                && plan.lanes.is_none()
+                && plan.share == 1.0
+                && plan.turns == 0.0
+                && !engine.fills_in();
             let of_trace = whole.then_some(&engine.model.parts.sums.per_session[..]);
             engine.balance = Balance::new(of_trace, &trials);
         }
@@ -223,6 +240,9 @@ impl Engine {
             for trial in 0..TRIALS {
                 spawner.draw(span * trial as f64 / TRIALS as f64, span, &mut rng, &mut drawn);
                 count += drawn.nodes.len();
+                if count > MOST_TRIED {
+                    return Some(count as f64 * TRIALS as f64 / (trial + 1) as f64);
+                }
             }
             Some(count as f64)
         };
@@ -239,7 +259,8 @@ impl Engine {
             let chosen = self.draw_session(time, f64::INFINITY, rng);
             let Self { candidates, arrivals, debt, due, .. } = self;
             for node in &candidates[chosen].nodes[1..] {
-                let Some(piece) = arrivals.pieces_before(node.state.time).checked_sub(arrivals.pieces()) else {
+                let Some(piece) = arrivals.pieces_before(node.state.time).checked_sub(arrivals.pieces())
+                else {
                     *debt += 1;
                     continue;
                 };

@@ -135,11 +135,8 @@ impl SessionsGenerator {
             deck: Deck::default(),
             last: (u64::MAX, 0.0),
         });
-        let scale = Scale {
-            knobs: knobs.clone(),
-            block_size,
-            per_output_token: clock.delays.per_output_token,
-        };
+        let scale =
+            Scale { knobs: knobs.clone(), block_size, per_output_token: clock.delays.per_output_token };
         let mut core = model.core.clone();
         core.scale(knobs.prefix_len * bend.prefixes());
         let depths = [model.core.depths(), core.depths()];
@@ -173,7 +170,11 @@ impl SessionsGenerator {
     ///
     /// # Errors
     /// When no request of a wanted length comes.
-    pub(in crate::synth) fn draw(&mut self, rng: &mut Rng, request: &mut SyntheticRequest) -> Result<f64, Invalid> {
+    pub(in crate::synth) fn draw(
+        &mut self,
+        rng: &mut Rng,
+        request: &mut SyntheticRequest,
+    ) -> Result<f64, Invalid> {
         let limits = self.scale.knobs.input;
         for _ in 0..self.most_left_out {
             let (time, session, turn) = self.next(rng);
@@ -216,7 +217,8 @@ impl SessionsGenerator {
         if self.repulsion == 0.0 {
             return here;
         }
-        let output = |(session, turn): (u32, u32)| log(self.open[session as usize].turns[turn as usize].output);
+        let output =
+            |(session, turn): (u32, u32)| log(self.open[session as usize].turns[turn as usize].output);
         let mean = self.last_outputs.iter().sum::<f32>() / 3.0;
         let mut chosen = here;
         if let Some(&Reverse((next_time, _, session, turn))) = self.waiting.peek()
@@ -330,7 +332,12 @@ impl Open {
         let delay = (here.turns > 0).then(|| (turn.time - here.answered).max(0.0) * 1000.0);
         here.turns += 1;
         here.answered = turn.time + per_output_token * turn.output as f64;
-        Place { conversation, parent, turn: here.turns, delay: delay.map(|delay| (delay * 1000.0).round() / 1000.0) }
+        Place {
+            conversation,
+            parent,
+            turn: here.turns,
+            delay: delay.map(|delay| (delay * 1000.0).round() / 1000.0),
+        }
     }
 
     /// Appends the first `len` blocks that a request has added, with new ids as far as none were given.

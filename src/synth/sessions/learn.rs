@@ -129,7 +129,8 @@ impl<'a> Learner<'a> {
             delays: links.delays,
             after_tick: None,
             whole_growth: whole_growth(requests),
-            longest: longest(requests, min_count),
+            longest: most(requests, min_count, |longest, request| longest.max(request.state.input)),
+            most_requests: most(requests, min_count, |count, _| count + 1),
             repulsion: if links.delays.tick > 0.0 { repulsion(requests) } else { 0.0 },
             has_outputs: forest.requests.iter().any(|request| request.output != NO_OUTPUT),
         };
@@ -428,17 +429,18 @@ fn repulsion(requests: &[Linked]) -> f32 {
     if spread > 0.0 { rounded(-(1..=3).map(product).sum::<f64>() / 3.0 / spread).max(0.0) } else { 0.0 }
 }
 
-/// Mean length of the longest prompts of `min_count` sessions: hardly any is longer.
-fn longest(requests: &[Linked], min_count: usize) -> f32 {
-    let mut longest: HashMap<u32, u64> = HashMap::new();
+/// Mean over the `min_count` sessions that have most of something, of which `total` makes one number for each
+/// session.
+fn most(requests: &[Linked], min_count: usize, total: impl Fn(u64, &Linked) -> u64) -> f32 {
+    let mut sessions: HashMap<u32, u64> = HashMap::new();
     for request in requests {
-        let longest = longest.entry(request.session).or_default();
-        *longest = request.state.input.max(*longest);
+        let so_far = sessions.entry(request.session).or_default();
+        *so_far = total(*so_far, request);
     }
-    let mut longest: Vec<u64> = longest.into_values().collect();
-    longest.sort_unstable_by(|a, b| b.cmp(a));
-    longest.truncate(min_count);
-    rounded(longest.iter().sum::<u64>() as f64 / longest.len().max(1) as f64)
+    let mut most: Vec<u64> = sessions.into_values().collect();
+    most.sort_unstable_by(|a, b| b.cmp(a));
+    most.truncate(min_count);
+    rounded(most.iter().sum::<u64>() as f64 / most.len().max(1) as f64)
 }
 
 /// Whether growth is spread less than what exceeds the output before it.
