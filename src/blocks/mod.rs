@@ -2,12 +2,14 @@
 
 mod chain;
 mod encode;
+mod grow;
 mod numbering;
 mod state;
 mod table;
 
 pub use chain::{BlockChain, BlockHash, BlockKey, Encoding, ExtraKeys, Partial, Scheme, VLLM_SEED};
 pub(crate) use encode::MAX_PICKLED;
+pub(crate) use grow::reserve;
 pub use numbering::{BlockNumber, NumberRun, Numbering};
 pub(crate) use state::StateFile;
 pub use state::StateHeader;

@@ -2,10 +2,15 @@
 
 use super::choice::{Choice, NamedValues};
 use super::common::{Common, CommonOptions, HasCommon};
+use super::fleet::{FleetOptions, replicas, route};
 use super::load::{LoadOptions, service};
 use super::memory::default_max_memory;
 use super::model::{KvType, ModelOptions};
-use super::quantities::{capacity, percentile, piece, sample_size, scrape, share, warmup, window};
+use super::modes::{
+    A_REPORT, CHARTS, FLEETS, FORMATS, GROUPS, ONE_CHECK, ONE_ENGINE, ONE_LIST, ONE_RUN, ONE_RUN_AND_REPORT,
+    WHOLE_REPORT, WINDOWS,
+};
+use super::quantities::{capacity, percentile, piece, sample_size, scrape, share, ttl, warmup, window};
 use super::spec::{Group, Opt, Rule, Spec, opt};
 use super::terminal::{columns, known_columns, locale_is_unicode};
 use super::value::Value;
@@ -14,7 +19,7 @@ use crate::record::formats::Format as TraceFormat;
 use crate::report::{Canvas, ENOUGH, Format, Style};
 use crate::stats::{
     AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, Mode, Piece, Policy, RequestUse, ServerHits,
-    Task, Warmup, WindowSize,
+    Task, Ttl, Warmup, WindowSize,
 };
 
 /// What the user has typed.
@@ -33,7 +38,8 @@ pub struct Options {
     exact: bool,
     plot: Option<Letters>,
     targets: Vec<f64>,
-    ttls: Vec<u64>,
+    ttls: Vec<Ttl>,
+    fleet: FleetOptions,
     warmup: Warmup,
     load: LoadOptions,
     answers: Option<Answers>,
@@ -127,65 +133,6 @@ enum Check {
     Hits,
 }
 
-/// Options that choose another mode, with which an option does not go, and why.
-type Modes = &'static [(&'static str, &'static str)];
-
-const FORMATS: Modes = &[("merge", "--merge reads what --partial wrote")];
-
-const A_REPORT: Modes = &[("partial", "--partial writes no report, so give it to --merge")];
-
-const ONE_RUN: Modes = &[
-    ("partial", "finite caches need the whole trace in one run"),
-    ("merge", "finite caches need the whole trace in one run"),
-];
-
-const ONE_RUN_AND_REPORT: Modes = &[
-    ONE_RUN[0],
-    ONE_RUN[1],
-    (
-        "window",
-        "--target and --ttl go with a report or --every, and lines of --window have --capacity and --curve only",
-    ),
-];
-
-const ONE_ENGINE: Modes = &[
-    ONE_RUN[0],
-    ONE_RUN[1],
-    ("window", "requests that are served together end after the window"),
-    ("every", "requests that are served together end after the report"),
-];
-
-const ONE_CHECK: Modes = &[
-    ONE_RUN[0],
-    ONE_RUN[1],
-    ("window", "the hits of single requests are compared in one report"),
-    ("by", "the hits of single requests are compared in one report"),
-    ("approx", "a sample of blocks has no hits of single requests"),
-];
-
-const ONE_LIST: Modes = &[
-    ONE_RUN[0],
-    ONE_RUN[1],
-    ("window", "one writes a line for each request, and the other for each window"),
-    ("every", "--per-request writes lines in place of reports"),
-    ("by", "--per-request writes lines in place of reports"),
-    ("format", "--per-request writes JSON lines"),
-    ("approx", "a sample of blocks has no hits of single requests"),
-];
-
-const WHOLE_REPORT: Modes = &[
-    ("window", "--window writes a line for each window, and no report"),
-    ("partial", "--partial writes no report"),
-    ("merge", "--merge makes one report of what the pieces hold"),
-];
-
-const GROUPS: Modes =
-    &[WHOLE_REPORT[0], WHOLE_REPORT[1], WHOLE_REPORT[2], ("every", "groups are in one report, at the end")];
-
-const CHARTS: Modes = &[WHOLE_REPORT[0], WHOLE_REPORT[1]];
-
-const WINDOWS: Modes = &[WHOLE_REPORT[1], WHOLE_REPORT[2]];
-
 /// The command line.
 pub static SPEC: Spec<Options> = Spec {
     name: "trace-stats",
@@ -239,7 +186,9 @@ const CACHES: &[Opt<Options>] = &[
         .daily()
         .not_with(ONE_RUN)
         .list::<_, Policy>(|o, v| v.add_new_to(&mut o.policies, Value::pick)),
-    opt("ttl").not_with(ONE_RUN_AND_REPORT).value(|o, v| v.add_new_to(&mut o.ttls, Value::duration_ms)),
+    opt("ttl").not_with(ONE_RUN_AND_REPORT).value(|o, v| v.add_new_to(&mut o.ttls, ttl)),
+    opt("replicas").daily().not_with(FLEETS).value(|o, v| v.add_new_to(&mut o.fleet.replicas, replicas)),
+    opt("route").not_with(FLEETS).value(|o, v| v.add_new_to(&mut o.fleet.routes, route)),
     opt("warmup").not_with(ONE_RUN).value(|o, v| warmup(v).map(|warmup| o.warmup = warmup)),
     opt("hits").not_with(A_REPORT).choice::<_, HitRule>(|o, v| v.pick().map(|rule| o.hit_rule = Some(rule))),
     opt("outputs")
@@ -389,6 +338,18 @@ const RULES: &[Rule<Options>] = &[
         "--approx estimates LRU and infinite caches, in one report or with --every",
     ),
     (
+        |o| o.fleet.replicas.is_empty() && !o.fleet.routes.is_empty(),
+        "--route is the way to one of several replicas: say how many with --replicas",
+    ),
+    (
+        |o| !o.fleet.replicas.is_empty() && o.ttls.iter().any(|ttl| ttl.is_fixed()),
+        "--ttl fixed: is for one cache: of --replicas, blocks expire after their last use",
+    ),
+    (
+        |o| !o.fleet.replicas.is_empty() && o.policies.iter().any(|policy| *policy != Policy::Lru),
+        "--replicas have LRU caches: they go with --policy lru alone",
+    ),
+    (
         |o| !o.has_kv_bytes() && o.capacities.iter().any(|c| matches!(c, Capacity::Bytes(_))),
         "a --capacity in bytes needs --kv-bytes-per-token or --model-config",
     ),
@@ -447,7 +408,8 @@ impl Options {
             || !(self.policies.is_empty()
                 && self.capacities.is_empty()
                 && self.targets.is_empty()
-                && self.ttls.is_empty())
+                && self.ttls.is_empty()
+                && self.fleet.replicas.is_empty())
     }
 
     /// Whether there are sizes at which policies differ.
@@ -526,6 +488,7 @@ impl Options {
                 targets: self.targets.clone(),
                 enough: self.has_answer().then_some(ENOUGH),
                 ttls: self.ttls.clone(),
+                fleets: self.fleet.fleets(),
                 kv_bytes_per_token: self.kv_bytes()?,
                 load: self.load.load(),
                 answers: self.answers.unwrap_or_default(),

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use crate::blocks::BlockNumber;
 use crate::error::Invalid;
+use crate::stats::cache::distances::HitsByDistance;
 use crate::stats::cache::policy::{Point, Study};
 use crate::stats::cache::stack::{LruStack, Retained, StackRun};
-use crate::stats::recency::reserve;
+use crate::stats::engine::EngineRequest;
 use crate::stats::seen::{Cached, HitCount, HitRule, Seen};
 use crate::stats::statistic::Bytes;
 
@@ -13,8 +15,7 @@ use crate::stats::statistic::Bytes;
 pub(super) struct Lru {
     count: HitCount,
     stack: LruStack,
-    /// Change of the hit tokens from one stack distance to the next.
-    steps: Vec<i64>,
+    hits: HitsByDistance,
     /// Where the known prefix of the last request is in the stack.
     runs: Vec<StackRun>,
 }
@@ -22,7 +23,7 @@ pub(super) struct Lru {
 impl Lru {
     /// No request yet.
     pub(super) fn new(count: HitCount) -> Self {
-        Self { count, stack: LruStack::default(), steps: Vec::new(), runs: Vec::new() }
+        Self { count, stack: LruStack::default(), hits: HitsByDistance::new(&[], true), runs: Vec::new() }
     }
 
     /// Where the known prefix of the last request was in the stack.
@@ -35,26 +36,20 @@ impl Lru {
         self.stack.retain(keep)
     }
 
-    fn measure(&mut self, cached: &Cached, runs: &[StackRun]) {
-        let (mut rest, mut distance) = (cached.blocks, 0);
-        for run in runs {
-            let len = run.len.min(rest);
-            if len == 0 {
-                break;
-            }
-            // A block behind one that is gone is no hit, so it counts at the largest distance so far.
-            distance = run.distance.max(distance);
-            self.step(distance, self.count.block_size as i64);
-            self.step(distance + len, -(self.count.block_size as i64));
-            rest -= len;
-            distance += len - 1;
-        }
-        // The last block may be partial.
-        let missing = u64::from(cached.blocks) * self.count.block_size - cached.tokens;
-        if missing > 0 {
-            self.step(distance, -(missing as i64));
-            self.step(distance + 1, missing as i64);
-        }
+    /// What an engine computes for a request, if blocks are those of engines: full blocks alone, and those of the
+    /// answer.
+    fn engine_of<'a>(&self, seen: &'a Seen) -> Option<&'a EngineRequest<'a>> {
+        seen.engine.as_ref().filter(|_| self.count.rule == HitRule::Engine)
+    }
+
+    /// The blocks of a request in the numbering of the stack.
+    pub(super) fn blocks_of<'a>(&self, seen: &'a Seen) -> &'a [BlockNumber] {
+        self.engine_of(seen).map_or(seen.numbers, |engine| engine.names)
+    }
+
+    /// Hit tokens at rising capacities.
+    pub(super) fn hits_at(&self, capacities: &[u64]) -> Vec<u128> {
+        self.hits.at(capacities)
     }
 
     /// Tokens that the last request finds in a cache of so many blocks.
@@ -72,28 +67,6 @@ impl Lru {
         self.count.tokens(blocks.min(u64::from(cached.blocks)), length)
     }
 
-    fn step(&mut self, distance: u32, change: i64) {
-        let index = distance as usize;
-        let more = (index + 1).saturating_sub(self.steps.len());
-        if more > 0 {
-            reserve(&mut self.steps, more);
-            self.steps.resize(index + 1, 0);
-        }
-        self.steps[index] += change;
-    }
-
-    /// Hit tokens at capacities 1, 2, 3, ...
-    fn totals(&self) -> impl Iterator<Item = u128> + '_ {
-        self.steps
-            .iter()
-            .scan((0_i128, 0_i128), |(at_distance, total), &step| {
-                *at_distance += i128::from(step);
-                *total += *at_distance;
-                Some(*total)
-            })
-            .map(|total| u128::try_from(total).unwrap_or(0))
-    }
-
     /// How many blocks there are.
     pub(super) fn blocks(&self) -> u64 {
         self.stack.blocks()
@@ -101,13 +74,12 @@ impl Lru {
 
     /// How many stack distances have occurred, or could have below the largest one.
     pub(super) fn distances(&self) -> u64 {
-        self.steps.len() as u64
+        self.hits.distances()
     }
 
     /// The smallest capacity that serves at least so many tokens, and what it serves.
     pub(super) fn smallest(&self, wanted: f64) -> Option<(u64, u128)> {
-        let from_none = std::iter::once(0).chain(self.totals());
-        (0..).zip(from_none).find(|&(_, tokens)| tokens as f64 >= wanted)
+        self.hits.smallest(wanted)
     }
 }
 
@@ -120,18 +92,14 @@ impl Study for Lru {
             ));
         }
         let mut runs = std::mem::take(&mut self.runs);
-        match &seen.engine {
-            // Full blocks alone, and those of the answer.
-            Some(engine) if self.count.rule == HitRule::Engine => {
-                self.stack.touch(engine.names, engine.first_new, engine.known as usize, &mut runs);
-            }
-            _ => {
-                let lookup = &cached.lookup;
-                self.stack.touch(seen.numbers, lookup.first_new, lookup.known as usize, &mut runs);
-            }
-        }
+        let (first_new, known) = match self.engine_of(seen) {
+            Some(engine) => (engine.first_new, engine.known),
+            None => (cached.lookup.first_new, cached.lookup.known),
+        };
+        self.stack.touch(self.blocks_of(seen), first_new, known as usize, &mut runs);
         if seen.is_measured {
-            self.measure(cached, &runs);
+            let distances = runs.iter().map(|run| (run.len, run.distance));
+            self.hits.measure(distances, cached.blocks, cached.tokens, self.count.block_size);
         }
         self.runs = runs;
         Ok(())
@@ -140,22 +108,13 @@ impl Study for Lru {
     fn bytes(&self) -> Bytes {
         Bytes {
             blocks: self.stack.block_bytes() + self.stack.request_bytes(),
-            curve: size_of::<i64>() * self.steps.len(),
+            curve: self.hits.bytes(),
             ..Bytes::default()
         }
     }
 
     fn points(&self, capacities: &[u64], _: u64) -> BTreeMap<u64, Point> {
-        let mut totals = self.totals();
-        let (mut reached, mut tokens) = (0, 0);
-        let mut at = |capacity: u64| {
-            while reached < capacity {
-                let Some(next) = totals.next() else { break };
-                tokens = next;
-                reached += 1;
-            }
-            (capacity, tokens.into())
-        };
-        capacities.iter().map(|&capacity| at(capacity)).collect()
+        let tokens = self.hits.at(capacities).into_iter().map(Point::from);
+        capacities.iter().copied().zip(tokens).collect()
     }
 }
