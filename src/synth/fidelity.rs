@@ -98,14 +98,14 @@ impl Figures {
             row(&format!("ks {name}"), mean(a), mean(b), largest_gap(a, b));
         }
         let copies = self.requests.copies();
-        let mut copied =
+        let mut share_row =
             |name: &str, natural: f64, share: f64| row(name, natural, share, (natural - share).abs());
         let all = 0..self.requests.input.len();
         let other = synthetic.requests.copies();
         let (first, second) = (0..all.end / 2, all.end / 2..all.end);
         let whole = 0..synthetic.requests.input.len();
-        copied("copied_pairs", copies.pairs(&first, &copies, &second), copies.pairs(&all, &other, &whole));
-        copied(
+        share_row("copied_pairs", copies.pairs(&first, &copies, &second), copies.pairs(&all, &other, &whole));
+        share_row(
             "copied_sessions_3",
             copies.sessions(&first, &copies, &second),
             copies.sessions(&all, &other, &whole),

@@ -65,7 +65,7 @@ impl Rate {
             match pieces.last_mut() {
                 // A moment stays one.
                 Some(last) if last.0 > 1 || rest.1 > 0 => {
-                    (last.0, last.1) = (last.0 + rest.0, last.1 + rest.1)
+                    (last.0, last.1) = (last.0 + rest.0, last.1 + rest.1);
                 }
                 _ => pieces.push(rest),
             }

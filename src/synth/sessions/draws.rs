@@ -189,9 +189,9 @@ impl ChanceDraw {
         Self { tree: kept.tree.clone(), leaves: kept.leaves.iter().map(leaf).collect() }
     }
 
-    /// `change` changes the chance.
-    pub(super) fn happens(&mut self, features: &[f32], change: impl Fn(f32) -> f32, rng: &mut Rng) -> bool {
+    /// `bend` changes the chance.
+    pub(super) fn happens(&mut self, features: &[f32], bend: impl Fn(f32) -> f32, rng: &mut Rng) -> bool {
         let (chance, deck) = &mut self.leaves[self.tree.leaf(features)];
-        deck.draw(rng) < change(*chance)
+        deck.draw(rng) < bend(*chance)
     }
 }

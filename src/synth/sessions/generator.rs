@@ -5,9 +5,9 @@ use std::collections::BinaryHeap;
 
 use fastrand::Rng;
 
+use super::bend::{Bend, Drawing};
 use super::draws::Deck;
 use super::engine::{Engine, Plan};
-use super::hit_rate::{Bend, Drawing};
 use super::model::SessionsModel;
 use super::quantiles::Quantiles;
 use super::scale::{Scale, Turn};

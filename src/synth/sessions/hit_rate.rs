@@ -6,11 +6,11 @@
 
 use fastrand::Rng;
 
+use super::bend::{Bend, Drawing};
 use super::generator::SessionsGenerator;
 use super::model::SessionsModel;
 use crate::error::Invalid;
 use crate::stats::InfiniteCache;
-use crate::synth::knobs::Knobs;
 use crate::synth::request::SyntheticRequest;
 
 /// How close to the target a rate must be.
@@ -19,44 +19,6 @@ const TOLERANCE: f64 = 0.01;
 /// Requests that are measured, at most, and steps of the bisection.
 const SAMPLE: u64 = 200_000;
 const STEPS: u32 = 12;
-
-/// Beginnings are this much longer at most, beside their own length.
-const LONGER: f64 = 3.0;
-
-/// Even at most, a conversation ends at some time.
-const MOST_TURNS: f64 = 0.98;
-
-/// How much more (above 0, to 1) or less (below, to -1) is shared.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Bend(f64);
-
-impl Bend {
-    /// How much longer conversations are, as part of their chance to end.
-    pub(super) fn turns(self) -> f64 {
-        self.0 * if self.0 > 0.0 { MOST_TURNS } else { 1.0 }
-    }
-
-    /// Factor for the length of shared beginnings.
-    pub(super) fn prefixes(self) -> f64 {
-        1.0 + LONGER * self.0.max(0.0)
-    }
-
-    /// Share of the sessions that share no beginning.
-    pub(super) fn private(self) -> f64 {
-        (-self.0).max(0.0)
-    }
-}
-
-/// How a model is to be drawn from.
-#[derive(Clone, Copy)]
-pub(in crate::synth) struct Drawing<'a> {
-    pub(in crate::synth) knobs: &'a Knobs,
-    pub(in crate::synth) block_size: u64,
-    /// Requests that will be drawn, if known.
-    pub(in crate::synth) count: Option<u64>,
-    /// Requests that the model was learnt from.
-    pub(in crate::synth) requests: u64,
-}
 
 impl Drawing<'_> {
     /// A generator of requests with the hit rate that is asked for, if one is.
@@ -77,14 +39,14 @@ impl Drawing<'_> {
     }
 
     fn reach(&self, model: &SessionsModel, seed: u64, target: f64) -> Result<Bend, Invalid> {
-        let plain = self.rate(model, seed, Bend(0.0))?;
+        let plain = self.rate(model, seed, Bend::default())?;
         if (plain - target).abs() <= TOLERANCE / 4.0 {
-            return Ok(Bend(0.0));
+            return Ok(Bend::default());
         }
         let side = if target > plain { 1.0 } else { -1.0 };
-        let limit = self.rate(model, seed, Bend(side))?;
+        let limit = self.rate(model, seed, Bend::new(side))?;
         if (target - plain).abs() > (limit - plain).abs() + TOLERANCE || (limit > plain) != (target > plain) {
-            let other = self.rate(model, seed, Bend(-side))?;
+            let other = self.rate(model, seed, Bend::new(-side))?;
             let (low, high) = (limit.min(other).min(plain), limit.max(other).max(plain));
             return Err(Invalid::value(format!(
                 "a hit rate of {target} is out of reach: from {low:.4} to {high:.4} can be had"
@@ -94,7 +56,7 @@ impl Drawing<'_> {
         let (mut low, mut high) = (0.0, 1.0);
         for _ in 0..STEPS {
             let share = f64::midpoint(low, high);
-            let rate = self.rate(model, seed, Bend(side * share))?;
+            let rate = self.rate(model, seed, Bend::new(side * share))?;
             if (rate - target) * side > 0.0 {
                 high = share;
             } else {
@@ -113,7 +75,7 @@ impl Drawing<'_> {
                 "a hit rate of {target} cannot be had with so few requests: the nearest is {nearest:.4}"
             )));
         }
-        Ok(Bend(best.0))
+        Ok(Bend::new(best.0))
     }
 
     /// Share of the prompt tokens that an infinite cache serves.

@@ -14,6 +14,7 @@
 
 mod arrivals;
 mod balance;
+mod bend;
 mod draws;
 mod engine;
 mod generator;
@@ -31,7 +32,7 @@ mod tree;
 
 pub(super) use arrivals::Rate;
 pub(super) use balance::Sums;
+pub(super) use bend::Drawing;
 pub(super) use generator::SessionsGenerator;
-pub(super) use hit_rate::Drawing;
 pub(super) use learn::learn;
 pub(super) use model::{Chance, Clock, Number, Part, PrefixEnd, SessionsModel};

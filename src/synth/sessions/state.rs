@@ -119,7 +119,7 @@ impl State {
     /// The state as trees see it. `phase` is the place in the trace, from 0 to 1.
     pub(super) fn features(&self, block_size: u64, phase: f32) -> [f32; FEATURES] {
         [
-            self.kind as u8 as f32,
+            f32::from(self.kind as u8),
             self.turn as f32,
             self.branches as f32,
             log(self.input),
