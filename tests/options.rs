@@ -120,7 +120,7 @@ fn what_contradicts_or_has_no_effect_is_a_usage_error() {
 #[test]
 fn a_dash_as_output_is_standard_output() {
     let folder = scratch();
-    let trace = line(0, 512, 1, &[0]);
+    let trace: String = (0..5).map(|i| line(i, 512, 1, &[i])).collect();
     for name in ["trace-cat", "trace-stats", "trace-synth"] {
         let plain = run_in(folder.path(), name, &[], &trace).ok();
         assert_eq!(run_in(folder.path(), name, &["-o", "-"], &trace).ok(), plain);

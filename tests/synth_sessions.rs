@@ -350,6 +350,39 @@ fn no_turn_comes_before_the_answer_that_it_contains() {
 }
 
 #[test]
+fn traces_without_times_ids_or_outputs_stay_without() {
+    let trace: String = (1..40).map(|i| format!("{{\"input_length\": {}}}\n", 100 + i * i % 900)).collect();
+    let out = synth(&["-n50"], &trace);
+    let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 50);
+    for line in &lines {
+        assert!(line["input_length"].as_u64().unwrap() > 0);
+        assert_eq!(line.as_object().unwrap().len(), 2, "{line}");
+    }
+    assert!(synth(&["-n50", "--rate=2"], &trace).contains("timestamp"));
+    let mixed: String =
+        (0..40)
+            .map(|i| {
+                if i % 3 == 0 {
+                    line(i * 10, 20, 1, &[i, i + 1000])
+                } else {
+                    "{\"input_length\": 7}\n".into()
+                }
+            })
+            .collect();
+    let checked = run("trace-cat", &["-b16", "--check"], synth(&[], &mixed)).ok();
+    assert!(checked.contains("\"valid\": true"), "{checked}");
+}
+
+#[test]
+fn any_number_of_requests_can_be_had() {
+    let trace = chats(30);
+    for count in ["0", "1", "2", "7", "5000"] {
+        assert_eq!(synth(&["-n", count], &trace).lines().count(), count.parse::<usize>().unwrap());
+    }
+}
+
+#[test]
 fn a_tenth_is_a_sample_of_the_whole_and_ten_times_have_no_seam() {
     let Some(path) = real("traces/conversation_trace.jsonl") else { return };
     let path = path.to_str().unwrap();

@@ -228,9 +228,10 @@ impl Arrivals {
         let start = if self.piece == 0 { 0 } else { self.ends[self.piece - 1] };
         let end = self.ends[self.piece];
         self.carry += self.expected[self.piece];
-        let count = self.carry.floor();
-        self.carry -= count;
+        // A piece without a cell leaves its arrivals to the next one.
         if end > start {
+            let count = self.carry.floor();
+            self.carry -= count;
             self.split(rng, start, end, count as u64, self.shift);
         }
         let cell = self.rate.cell;

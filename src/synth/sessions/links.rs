@@ -177,6 +177,9 @@ fn chains(forest: &Forest, found: &[Found]) -> Vec<u32> {
 
 /// Which blocks may be core.
 fn core_blocks(forest: &Forest, found: &[Found], chains: &[u32], min_count: usize) -> Vec<bool> {
+    if !forest.has_ids() {
+        return Vec::new();
+    }
     let blocks = forest.requests.last().map_or(0, |last| last.first_new as usize + last.new as usize);
     let (mut last, mut users, mut parts) = (vec![NONE; blocks], vec![0_u32; blocks], vec![0_u16; blocks]);
     let span = found.last().map_or(0.0, |last| last.time) + 1e-9;
