@@ -126,7 +126,10 @@ fn a_window_and_a_report_replace_the_one_before() {
     write(path, "cut", cut);
     shell(path, &fed).ok();
     let seen = samples(&std::fs::read_to_string(path.join("seen")).unwrap());
-    assert_eq!((seen["kvtrace_window_start_timestamp_seconds"], seen["kvtrace_running_requests"]), (20.0, 40.0));
+    assert_eq!(
+        (seen["kvtrace_window_start_timestamp_seconds"], seen["kvtrace_running_requests"]),
+        (20.0, 40.0)
+    );
     assert_eq!(read()["kvtrace_running_requests"], 41.0);
     let names: Vec<_> = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(names.iter().all(|name| !name.to_string_lossy().starts_with(".kvtrace")), "{names:?}");

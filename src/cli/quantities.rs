@@ -4,9 +4,7 @@ use super::choice::{Choice, NamedValues};
 use super::value::Value;
 use crate::blocks::BlockNumber;
 use crate::report::Format;
-use crate::stats::{
-    Answers, Capacity, HitRule, Piece, Policy, Price, ServerHits, Ttl, Warmup, WindowSize,
-};
+use crate::stats::{Answers, Capacity, HitRule, Piece, Policy, Price, ServerHits, Ttl, Warmup, WindowSize};
 
 impl Choice for Format {
     const NAMES: NamedValues<Self> = &[

@@ -392,7 +392,8 @@ fn note(task: &Task, figures: &Report, observer: &mut dyn Observer) {
             .collect();
         if !long.is_empty() {
             let long = long.join(", ");
-            observer.note(&format!("`ttl` {long}: the trace spans {span} s, so nothing in it expires by then"));
+            observer
+                .note(&format!("`ttl` {long}: the trace spans {span} s, so nothing in it expires by then"));
         }
     }
     let expires = !ttls.is_empty();

@@ -335,7 +335,7 @@ impl Chat {
 }
 
 fn message(shape: Shape, at: usize, text: &str, image: Option<&str>) -> Value {
-    let role = if at % 2 == 0 { "user" } else { "assistant" };
+    let role = if at.is_multiple_of(2) { "user" } else { "assistant" };
     let image = image.filter(|_| at == 0);
     let mut parts = Vec::new();
     match shape {
