@@ -133,12 +133,12 @@ fn is_shown(fault: Fault, template: Option<&str>) -> bool {
     !(template.is_some() && fault == Fault::BillingHeader)
 }
 
-fn check(shape: Shape, fault: Fault, share: f64, template: Option<&str>, seed: u64) {
-    let lines = log(shape, fault, share, 45, seed);
+fn check(shape: Shape, fault: Fault, part: f64, template: Option<&str>, seed: u64) {
+    let lines = log(shape, fault, part, 45, seed);
     let texts = rendered(&lines, template);
     let rows = explain(&lines, template);
     assert_eq!(rows.len(), lines.len());
-    let name = format!("{shape:?} {fault:?} {share} {}", template.is_some());
+    let name = format!("{shape:?} {fault:?} {part} {}", template.is_some());
     let mut planted = 0;
     for (at, ((line, row), (shared, lost))) in lines.iter().zip(&rows).zip(oracle(&lines, &texts)).enumerate()
     {
@@ -161,7 +161,7 @@ fn check(shape: Shape, fault: Fault, share: f64, template: Option<&str>, seed: u
         let place = row["place"].as_str().unwrap_or("none");
         assert!(place.starts_with(fault.place(shape)), "{context}");
     }
-    assert!(planted > 0 || share < 0.05 || !is_shown(fault, template), "{name}");
+    assert!(planted > 0 || part < 0.05 || !is_shown(fault, template), "{name}");
 }
 
 #[test]

@@ -221,8 +221,8 @@ struct Chat {
     image: String,
 }
 
-/// A log of `requests` requests of several sessions, of which a `share` has the fault.
-pub fn log(shape: Shape, fault: Fault, share: f64, requests: usize, seed: u64) -> Vec<Line> {
+/// A log of `requests` requests of several sessions, of which a share has the fault.
+pub fn log(shape: Shape, fault: Fault, planted_share: f64, requests: usize, seed: u64) -> Vec<Line> {
     let mut random = Rng::with_seed(seed);
     let stable: Vec<String> = (0..2).map(|_| words(&mut random, 120)).collect();
     let tools: Vec<(String, String)> =
@@ -240,7 +240,7 @@ pub fn log(shape: Shape, fault: Fault, share: f64, requests: usize, seed: u64) -
         let at = random.usize(..sessions.len());
         let chat = &mut sessions[at];
         // Nothing is lost before there is something to lose.
-        let planted = chat.said.len() >= 7 && number > 20 && random.f64() < share;
+        let planted = chat.said.len() >= 7 && number > 20 && random.f64() < planted_share;
         lines.push(Line { json: chat.request(shape, planted, &mut random), planted });
         chat.said.extend([words(&mut random, 30), words(&mut random, 20)]);
         if chat.said.len() > 25 {
@@ -335,7 +335,7 @@ impl Chat {
 }
 
 fn message(shape: Shape, at: usize, text: &str, image: Option<&str>) -> Value {
-    let role = if at % 2 == 0 { "user" } else { "assistant" };
+    let role = if at.is_multiple_of(2) { "user" } else { "assistant" };
     let image = image.filter(|_| at == 0);
     let mut parts = Vec::new();
     match shape {

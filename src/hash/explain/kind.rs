@@ -310,11 +310,15 @@ fn is_random(a: &str, b: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hash::explain::common::common;
 
     fn difference(earlier: &str, later: &str) -> Difference {
-        let common = earlier.bytes().zip(later.bytes()).take_while(|(a, b)| a == b).count();
-        Sides { before: &earlier[..common], earlier: &earlier[common..], later: &later[common..] }
-            .difference(&[])
+        let same = earlier.bytes().zip(later.bytes()).take_while(|(a, b)| a == b).count();
+        let (a, b) = (&earlier[same..], &later[same..]);
+        // Each byte is a token.
+        let tokens = |text: &str| text.bytes().map(u32::from).collect::<Vec<_>>();
+        let runs = common(&tokens(a), &tokens(b), LEAST).runs;
+        Sides { before: &earlier[..same], earlier: a, later: b }.difference(&runs)
     }
 
     const REST: &str = ". You are a helpful assistant, and so on and so forth.";
