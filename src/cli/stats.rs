@@ -2,15 +2,17 @@
 
 use super::choice::{Choice, NamedValues};
 use super::common::{Common, CommonOptions, HasCommon};
-use super::fleet::{FleetOptions, replicas, route};
+use super::fleet::{FleetOptions, TierOptions, replicas, route};
 use super::load::{LoadOptions, service};
 use super::memory::default_max_memory;
 use super::model::{KvType, ModelOptions};
 use super::modes::{
-    A_REPORT, CHARTS, FLEETS, FORMATS, GROUPS, ONE_CHECK, ONE_ENGINE, ONE_LIST, ONE_RUN, ONE_RUN_AND_REPORT,
-    WHOLE_REPORT, WINDOWS,
+    A_REPORT, CHARTS, FLEETS, FORMATS, GROUPS, ONE_BILL, ONE_CHECK, ONE_ENGINE, ONE_LIST, ONE_REPORT,
+    ONE_RUN, ONE_RUN_AND_REPORT, WHOLE_REPORT, WINDOWS,
 };
-use super::quantities::{capacity, percentile, piece, sample_size, scrape, share, ttl, warmup, window};
+use super::quantities::{
+    capacity, percentile, piece, price, sample_size, scrape, share, tiers, ttl, warmup, window,
+};
 use super::spec::{Group, Opt, Rule, Spec, opt};
 use super::terminal::{columns, known_columns, locale_is_unicode};
 use super::value::Value;
@@ -18,8 +20,8 @@ use crate::error::{Error, Result, printable};
 use crate::record::formats::Format as TraceFormat;
 use crate::report::{Canvas, ENOUGH, Format, Style};
 use crate::stats::{
-    AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, Mode, Piece, Policy, RequestUse, ServerHits,
-    Task, Ttl, Warmup, WindowSize,
+    AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, HitUnit, Mode, Piece, Policy, Price,
+    RequestUse, ServerHits, Task, TierMode, Ttl, Warmup, WindowSize,
 };
 
 /// What the user has typed.
@@ -32,6 +34,9 @@ pub struct Options {
     format: Option<Format>,
     percentiles: Vec<f64>,
     hit_rule: Option<HitRule>,
+    min_hit: Option<u64>,
+    hit_step: Option<u64>,
+    price: Option<Price>,
     policies: Vec<Policy>,
     capacities: Vec<Capacity>,
     curve: bool,
@@ -39,7 +44,10 @@ pub struct Options {
     plot: Option<Letters>,
     targets: Vec<f64>,
     ttls: Vec<Ttl>,
+    misses: bool,
+    session_field: Option<String>,
     fleet: FleetOptions,
+    tiers: TierOptions,
     warmup: Warmup,
     load: LoadOptions,
     answers: Option<Answers>,
@@ -80,39 +88,6 @@ enum Letters {
 impl Choice for Letters {
     const NAMES: NamedValues<Self> =
         &[("auto", Self::Auto), ("ascii", Self::Ascii), ("unicode", Self::Unicode)];
-}
-
-impl Choice for Format {
-    const NAMES: NamedValues<Self> = &[
-        ("table", Self::Table),
-        ("json", Self::Json),
-        ("csv", Self::Csv),
-        ("markdown", Self::Markdown),
-        ("prometheus", Self::Prometheus),
-        ("html", Self::Html),
-        ("svg", Self::Svg),
-    ];
-}
-
-impl Choice for HitRule {
-    const NAMES: NamedValues<Self> = &[("reference", Self::Reference), ("engine", Self::Engine)];
-}
-
-impl Choice for Policy {
-    const NAMES: NamedValues<Self> = &[
-        (Self::Lru.name(), Self::Lru),
-        (Self::Fifo.name(), Self::Fifo),
-        (Self::Lfu.name(), Self::Lfu),
-        (Self::Opt.name(), Self::Opt),
-        (Self::Vllm.name(), Self::Vllm),
-        (Self::Sglang.name(), Self::Sglang),
-        (Self::Lmcache.name(), Self::Lmcache),
-    ];
-}
-
-impl Choice for Answers {
-    const NAMES: NamedValues<Self> =
-        &[("recorded", Self::Recorded), ("infer", Self::Inferred), ("none", Self::Ignored)];
 }
 
 /// What is written of requests.
@@ -187,10 +162,22 @@ const CACHES: &[Opt<Options>] = &[
         .not_with(ONE_RUN)
         .list::<_, Policy>(|o, v| v.add_new_to(&mut o.policies, Value::pick)),
     opt("ttl").not_with(ONE_RUN_AND_REPORT).value(|o, v| v.add_new_to(&mut o.ttls, ttl)),
+    opt("misses").daily().not_with(ONE_REPORT).flag(|o| o.misses = true),
+    opt("session-field")
+        .not_with(ONE_REPORT)
+        .value(|o, v| v.string().map(|field| o.session_field = Some(field))),
     opt("replicas").daily().not_with(FLEETS).value(|o, v| v.add_new_to(&mut o.fleet.replicas, replicas)),
     opt("route").not_with(FLEETS).value(|o, v| v.add_new_to(&mut o.fleet.routes, route)),
+    opt("tiers").not_with(FLEETS).value(|o, v| tiers(v).map(|tiers| o.tiers.sizes.push(tiers))),
+    opt("shared").not_with(FLEETS).value(|o, v| capacity(v).map(|size| o.tiers.shared = Some(size))),
+    opt("tier-mode")
+        .not_with(FLEETS)
+        .choice::<_, TierMode>(|o, v| v.pick().map(|mode| o.tiers.mode = Some(mode))),
     opt("warmup").not_with(ONE_RUN).value(|o, v| warmup(v).map(|warmup| o.warmup = warmup)),
     opt("hits").not_with(A_REPORT).choice::<_, HitRule>(|o, v| v.pick().map(|rule| o.hit_rule = Some(rule))),
+    opt("min-hit").not_with(A_REPORT).value(|o, v| v.positive().map(|n| o.min_hit = Some(n))),
+    opt("hit-step").not_with(A_REPORT).value(|o, v| v.positive().map(|n| o.hit_step = Some(n))),
+    opt("price").daily().not_with(ONE_BILL).value(|o, v| price(v).map(|price| o.price = Some(price))),
     opt("outputs")
         .not_with(ONE_RUN)
         .choice::<_, Answers>(|o, v| v.pick().map(|answers| o.answers = Some(answers))),
@@ -323,6 +310,26 @@ const RULES: &[Rule<Options>] = &[
         "--policy opt looks back from the end of the input: it goes neither with --per-request nor with --check-hits",
     ),
     (
+        |o| {
+            let is_other = o.has_engine() || o.approx.is_some() || o.top > 0 || !o.fleet.replicas.is_empty();
+            o.has_hit_steps() && is_other
+        },
+        "--min-hit and --hit-step are of hosted caches: they go neither with --approx, --top, --replicas nor the \
+         --policy of an engine",
+    ),
+    (
+        |o| o.misses && o.policies.iter().any(|policy| *policy != Policy::Lru),
+        "--misses tells the fates of tokens in LRU caches: it goes with no other --policy",
+    ),
+    (
+        |o| o.misses && o.ttls.iter().any(|ttl| ttl.is_fixed()),
+        "--misses tells fates by the last use: it does not go with --ttl fixed",
+    ),
+    (
+        |o| o.session_field.is_some() && !o.misses,
+        "--session-field names the sessions of --misses: give that too",
+    ),
+    (
         |o| o.answers.is_some() && o.hit_rule() == HitRule::Reference && !o.has_engine(),
         "--outputs is for engines, since only they keep answers: give --hits engine or --policy vllm",
     ),
@@ -346,8 +353,16 @@ const RULES: &[Rule<Options>] = &[
         "--ttl fixed: is for one cache: of --replicas, blocks expire after their last use",
     ),
     (
+        |o| o.tiers.sizes.is_empty() && (o.tiers.shared.is_some() || o.tiers.mode.is_some()),
+        "--shared and --tier-mode are for the caches of --tiers: name their sizes",
+    ),
+    (
         |o| !o.fleet.replicas.is_empty() && o.policies.iter().any(|policy| *policy != Policy::Lru),
         "--replicas have LRU caches: they go with --policy lru alone",
+    ),
+    (
+        |o| !o.has_kv_bytes() && o.tiers.sizes().any(|c| matches!(c, Capacity::Bytes(_))),
+        "--tiers and --shared in bytes need --kv-bytes-per-token or --model-config",
     ),
     (
         |o| !o.has_kv_bytes() && o.capacities.iter().any(|c| matches!(c, Capacity::Bytes(_))),
@@ -382,6 +397,11 @@ impl Options {
         self.hit_rule.unwrap_or(if self.has_engine() { HitRule::Engine } else { HitRule::Reference })
     }
 
+    /// Whether hits come in steps, as hosted caches count them.
+    fn has_hit_steps(&self) -> bool {
+        self.min_hit.is_some() || self.hit_step.is_some()
+    }
+
     /// How the report is written.
     fn format(&self) -> Format {
         self.chosen_format().unwrap_or_default()
@@ -409,7 +429,9 @@ impl Options {
                 && self.capacities.is_empty()
                 && self.targets.is_empty()
                 && self.ttls.is_empty()
-                && self.fleet.replicas.is_empty())
+                && self.fleet.replicas.is_empty()
+                && self.tiers.sizes.is_empty())
+            || self.misses
     }
 
     /// Whether there are sizes at which policies differ.
@@ -473,6 +495,8 @@ impl Options {
             percentiles: percentiles.to_vec(),
             analysis: self.analysis()?,
             capacities: self.capacities.clone(),
+            tiers: self.tiers.sizes.clone(),
+            shared: self.tiers.shared,
             warmup: self.warmup,
         };
         Ok((task, self.style()))
@@ -481,6 +505,10 @@ impl Options {
     fn analysis(&self) -> Result<AnalysisOptions> {
         Ok(AnalysisOptions {
             hit_rule: self.hit_rule(),
+            hit_unit: self
+                .has_hit_steps()
+                .then(|| HitUnit::new(self.min_hit.unwrap_or(0), self.hit_step.unwrap_or(1))),
+            price: self.price,
             caches: CacheOptions {
                 policies: self.policies.clone(),
                 curve: self.curve,
@@ -488,7 +516,10 @@ impl Options {
                 targets: self.targets.clone(),
                 enough: self.has_answer().then_some(ENOUGH),
                 ttls: self.ttls.clone(),
+                misses: self.misses,
+                session_field: self.session_field.clone(),
                 fleets: self.fleet.fleets(),
+                tier_mode: self.tiers.mode.unwrap_or_default(),
                 kv_bytes_per_token: self.kv_bytes()?,
                 load: self.load.load(),
                 answers: self.answers.unwrap_or_default(),

@@ -11,8 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::decision::Decision;
-use super::options::HashOptions;
 use super::hashed::Hashed;
+use super::options::HashOptions;
 use super::worker::Worker;
 use crate::error::{Error, Result};
 use crate::io::{Input, Status, signals};

@@ -18,7 +18,8 @@ pub fn table(report: &BreakReport, out: &mut Vec<u8>) {
             percent(row.share),
             count(row.requests, "request", "requests"),
         ));
-        lines.extend(example(row).into_iter().map(|(name, text)| format!("   {name:<9}{}", printable(&text))));
+        lines
+            .extend(example(row).into_iter().map(|(name, text)| format!("   {name:<9}{}", printable(&text))));
         lines.extend(wrapped(advice(row), 90).into_iter().map(|line| format!("   {line}")));
     }
     lines.iter().for_each(|line| out.extend_from_slice(format!("{line}\n").as_bytes()));
@@ -42,7 +43,8 @@ pub fn markdown(report: &BreakReport, out: &mut Vec<u8>) {
     lines.push("| Place | What differs | Requests | Lost tokens | Share | Example | What to do |".to_owned());
     lines.push("|---|---|---:|---:|---:|---|---|".to_owned());
     for row in &report.breaks {
-        let example: Vec<String> = example(row).into_iter().map(|(name, text)| format!("{name}: {text}")).collect();
+        let example: Vec<String> =
+            example(row).into_iter().map(|(name, text)| format!("{name}: {text}")).collect();
         let cells = [place(row), words(row.difference).to_owned()];
         let [place, words] = cells.map(|text| markdown::text(&printable(&text)));
         lines.push(format!(
@@ -64,9 +66,17 @@ fn summary(report: &BreakReport) -> Vec<String> {
         format!("{name:<7}{:>16} tokens {:>7}  {what}", grouped(tokens.into()), share(tokens))
     };
     let mut lines = vec![
-        format!("{}, {} prompt tokens", count(report.requests, "request", "requests"), grouped(report.prompt_tokens.into())),
+        format!(
+            "{}, {} prompt tokens",
+            count(report.requests, "request", "requests"),
+            grouped(report.prompt_tokens.into())
+        ),
         String::new(),
-        row("shared", report.shared_tokens, "with the beginning of an earlier prompt: what a cache can serve"),
+        row(
+            "shared",
+            report.shared_tokens,
+            "with the beginning of an earlier prompt: what a cache can serve",
+        ),
         row("lost", report.lost_tokens, "sent before too, but behind a place where the prompt has changed"),
         row("new", report.new_tokens, "not sent before"),
         String::new(),
@@ -91,7 +101,10 @@ fn summary(report: &BreakReport) -> Vec<String> {
     if report.breaks.is_empty() {
         lines.push("No prompt has changed before something that was sent again.".to_owned());
     } else if report.other_lost_tokens > 0 {
-        lines.push(format!("{} of the lost ones are lost at other places than these.", grouped(report.other_lost_tokens.into())));
+        lines.push(format!(
+            "{} of the lost ones are lost at other places than these.",
+            grouped(report.other_lost_tokens.into())
+        ));
     }
     lines
 }
@@ -110,7 +123,11 @@ fn place(row: &Break) -> String {
         "" => "the prompt",
         place => place,
     };
-    let role = row.role.as_ref().filter(|role| *role != "tools").map_or_else(String::new, |role| format!(" ({role})"));
+    let role = row
+        .role
+        .as_ref()
+        .filter(|role| *role != "tools")
+        .map_or_else(String::new, |role| format!(" ({role})"));
     let around = if row.in_template { "between the parts of " } else { "" };
     format!("{around}{name}{role}")
 }
@@ -182,16 +199,24 @@ fn advice(row: &Break) -> &'static str {
         Difference::Hash => {
             "An id that is new for each request tells the model nothing: leave it out, or move it to the end."
         }
-        Difference::Order if in_tools => "Send the tools, and the keys of their JSON, in one order: sort them by name.",
+        Difference::Order if in_tools => {
+            "Send the tools, and the keys of their JSON, in one order: sort them by name."
+        }
         Difference::Order => "Send the same things in one order: sort them, and the keys of JSON.",
         Difference::WhiteSpace => "Render the text by the same code each time: white space counts.",
-        Difference::Insertion if in_tools => "Send the same tools with each request of a session, new ones at the end.",
-        Difference::Insertion => "Put what is added behind the text that stays the same, best at the end of the prompt.",
+        Difference::Insertion if in_tools => {
+            "Send the same tools with each request of a session, new ones at the end."
+        }
+        Difference::Insertion => {
+            "Put what is added behind the text that stays the same, best at the end of the prompt."
+        }
         Difference::Removal if in_tools => "Send the same tools with each request of a session, used or not.",
         Difference::Removal => {
             "Cut a history seldom and by much, not a little each time: what follows the cut is computed anew."
         }
-        Difference::Part => "Put images and files behind the text that stays the same, and send the same bytes again.",
+        Difference::Part => {
+            "Put images and files behind the text that stays the same, and send the same bytes again."
+        }
         Difference::Text | Difference::Tokens => {
             "Put what changes from request to request (names, results of a search) behind what stays the same."
         }

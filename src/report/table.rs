@@ -4,8 +4,10 @@ use crate::error::printable;
 use crate::report::answer;
 use crate::report::cells::{self, Cells, Digits};
 use crate::report::numbers::{rounded, time_unit};
-use crate::report::{fleets, groups};
-use crate::stats::{Accuracy, ArrivalFigures, Figure, GroupReport, HitRule, Report, Thrashing};
+use crate::report::{fleets, groups, tiers};
+use crate::stats::{
+    Accuracy, ArrivalFigures, Figure, GroupReport, HitRule, Report, SessionSources, Thrashing,
+};
 
 /// Columns that a table for people takes at most, and those that it takes in any case.
 const COLUMNS: (usize, usize) = (100, 60);
@@ -39,7 +41,8 @@ pub(super) fn write(report: &Report, look: Look, out: &mut Vec<u8>) {
     }
     let lengths = [cells::lengths(report, digits)].into_iter();
     let caches = lengths.chain(cells::caches(report, digits)).chain(fleets::tables(report, digits));
-    for table in caches.chain(cells::prefixes(report, digits)) {
+    let tiers = tiers::tables(report, digits).into_iter().map(|(_, table)| table);
+    for table in caches.chain(tiers).chain(cells::prefixes(report, digits)) {
         out.push(b'\n');
         draw(&table, look, out);
     }
@@ -142,7 +145,7 @@ fn totals(report: &Report, digits: Digits) -> Vec<(&'static str, String)> {
         ("Prefix groups", blocks(&report.prefix_groups)),
         ("Input tokens", digits.count(report.input_tokens)),
         ("Output tokens", digits.count(report.output_tokens)),
-        ("Cached tokens", count(report.cached_tokens.value, report.cached_tokens.accuracy)),
+        ("Reusable tokens", count(report.cached_tokens.value, report.cached_tokens.accuracy)),
         ("Token hit rate", rate(&report.token_hit_rate)),
         ("Block hit rate", rate(&report.block_hit_rate)),
     ]);
@@ -171,6 +174,23 @@ fn totals(report: &Report, digits: Digits) -> Vec<(&'static str, String)> {
     }
     if report.hit_rule == HitRule::Engine {
         lines.push(("Hits", "full blocks only, the last token always computed".into()));
+    }
+    if let Some(unit) = report.hit_unit {
+        let (min, step) = (digits.count(unit.min), digits.count(unit.step));
+        lines.push(("Hit steps", format!("of {step} tokens, from {min} on")));
+    }
+    if let Some(misses) = &report.misses.value {
+        let count = |n: u64| digits.count(n);
+        let SessionSources { named_requests, continued_requests, new_requests, .. } = misses.sessions;
+        lines.push((
+            "Sessions",
+            format!(
+                "named by {} requests; by prefixes {} continue one and {} begin one",
+                count(named_requests),
+                count(continued_requests),
+                count(new_requests)
+            ),
+        ));
     }
     if let Some(inferred) = report.inferred_answers {
         lines.push(("Answers", format!("of {inferred} requests inferred from prompts that quote them")));

@@ -9,7 +9,7 @@ use crate::stats::figures::{Bound, Report, RunningFigures, WindowBound, WindowFi
 use crate::stats::infinite::Lookup;
 use crate::stats::memory::State;
 use crate::stats::piece_row::PieceRow;
-use crate::stats::recorded::Recorded;
+use crate::stats::recorded::RecordedSums;
 use crate::stats::repeats::Repeats;
 use crate::stats::requests::RequestReport;
 use crate::stats::seen::{HitCount, HitRule, Intake, Served};
@@ -56,7 +56,7 @@ impl Analysis {
         budget: Option<usize>,
         distribution: fn() -> Distribution,
     ) -> Self {
-        let count = HitCount { block_size, rule: options.hit_rule };
+        let count = HitCount { block_size, rule: options.hit_rule, unit: options.hit_unit };
         let statistics = Statistics::new(&Purpose { options: &options, count, distribution, budget });
         let intake = intake(&options, count, &statistics);
         Self { state: State::new(intake, statistics, options.budget), options }
@@ -89,8 +89,8 @@ impl Analysis {
     }
 
     /// What the server recorded, to which a piece of the trace adds at its end.
-    pub(super) fn recorded(&mut self) -> &mut Recorded {
-        &mut self.state.statistics.recorded
+    pub(super) fn recorded(&mut self) -> &mut RecordedSums {
+        &mut self.state.statistics.recorded.sums
     }
 
     /// The report on the open window if `next`, a record that is about to be added, is beyond it.
@@ -142,6 +142,7 @@ impl Analysis {
             percentiles: percentiles.to_vec(),
             block_size: self.state.intake.count.block_size,
             hit_rule: self.options.hit_rule,
+            hit_unit: self.options.hit_unit,
             bound: self.state.bound.clone(),
             servers: self.options.servers.clone(),
             inferred_answers: self.state.intake.engine.as_ref().and_then(EngineBlocks::inferred),

@@ -21,12 +21,39 @@ pub enum HitRule {
     Engine,
 }
 
+/// How hosted caches count hits: from a minimum on, in whole steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct HitUnit {
+    /// The least hit, in tokens.
+    #[serde(rename = "min_hit")]
+    pub min: u64,
+    /// What it grows by, at least 1.
+    #[serde(rename = "hit_step")]
+    pub step: u64,
+}
+
+impl HitUnit {
+    /// Hits of at least `min` tokens, and whole steps of `step` more. A step of 0 is taken for 1.
+    pub fn new(min: u64, step: u64) -> Self {
+        Self { min, step: step.max(1) }
+    }
+
+    /// What is served of so many tokens that are known.
+    pub fn served(self, tokens: u64) -> u64 {
+        let steps = tokens.checked_sub(self.min).map(|beyond| beyond / self.step);
+        steps.map_or(0, |steps| self.min + steps * self.step)
+    }
+}
+
 /// How hits are counted in tokens.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HitCount {
     /// Tokens per block.
     pub(super) block_size: u64,
     pub(super) rule: HitRule,
+    /// In what steps, if not token by token.
+    pub(super) unit: Option<HitUnit>,
 }
 
 impl HitCount {
@@ -41,7 +68,8 @@ impl HitCount {
     /// Tokens that a hit of `blocks` blocks serves to a request of `length` tokens.
     #[inline]
     pub(super) fn tokens(self, blocks: u64, length: u64) -> u64 {
-        blocks.min(self.limit(length)).saturating_mul(self.block_size).min(length)
+        let tokens = blocks.min(self.limit(length)).saturating_mul(self.block_size).min(length);
+        self.unit.map_or(tokens, |unit| unit.served(tokens))
     }
 }
 
@@ -270,5 +298,12 @@ fn of<'a>(lookup: Lookup<'a>, count: HitCount, length: u64, engine: Option<&Engi
         _ => lookup.known,
     };
     let blocks = u32::try_from(count.limit(length)).map_or(known, |limit| known.min(limit));
-    Cached { lookup, blocks, tokens: (u64::from(blocks) * count.block_size).min(length) }
+    let tokens = (u64::from(blocks) * count.block_size).min(length);
+    match count.unit {
+        None => Cached { lookup, blocks, tokens },
+        Some(unit) => {
+            let tokens = unit.served(tokens);
+            Cached { lookup, blocks: tokens.div_ceil(count.block_size) as u32, tokens }
+        }
+    }
 }

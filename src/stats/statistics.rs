@@ -2,13 +2,15 @@
 
 use crate::error::Invalid;
 use crate::stats::arrivals::Arrivals;
+use crate::stats::billing::Billing;
 use crate::stats::cache::{CacheOptions, Caches};
 use crate::stats::distribution::Distribution;
 use crate::stats::lengths::Lengths;
 use crate::stats::prefixes::Prefixes;
+use crate::stats::price::Price;
 use crate::stats::recorded::Recorded;
 use crate::stats::sample::Sample;
-use crate::stats::seen::{HitCount, HitRule, Seen};
+use crate::stats::seen::{HitCount, HitRule, HitUnit, Seen};
 use crate::stats::server::ServerHits;
 use crate::stats::sharing::Sharing;
 use crate::stats::statistic::{Bytes, Forgetting, Known, Statistic};
@@ -23,6 +25,10 @@ use crate::stats::{Bound, Report};
 pub struct AnalysisOptions {
     /// Which cached blocks count as hits.
     pub hit_rule: HitRule,
+    /// In what steps hits come, if not token by token.
+    pub hit_unit: Option<HitUnit>,
+    /// What tokens cost, to price every cache.
+    pub price: Option<Price>,
     /// Which finite caches to study.
     pub caches: CacheOptions,
     /// Estimate hits from a sample of at most this many blocks in place of keeping them all.
@@ -115,7 +121,7 @@ statistics! { |purpose|
     totals: Totals = Totals::default(),
     lengths: Lengths = Lengths::new(purpose.distribution, purpose.budget),
     arrivals: Arrivals = Arrivals::default(),
-    recorded: Recorded = Recorded::default(),
+    recorded: Recorded = Recorded::new(purpose.count),
     sharing: Sharing =
         Sharing::new(purpose.count.block_size, purpose.options.window.is_none(), purpose.distribution),
     prefixes: Option<Prefixes> =
@@ -128,7 +134,10 @@ statistics! { |purpose|
     window: Option<Window> =
         purpose.options.window.map(|size| Window::new(size, &purpose.options.window_percentiles)),
     timeline: Option<Timeline> = purpose.options.pictures.then(Timeline::default),
-    // Last, since its estimates take the place of figures that it knows better.
+    // After the others, since its estimates take the place of figures that it knows better.
     sample: Option<Sample> =
         purpose.options.approx.map(|size| Sample::new(size, purpose.count, &purpose.options.caches)),
+    // Behind all whose rows it prices.
+    billing: Option<Billing> =
+        purpose.options.price.map(|price| Billing::new(price, purpose.options.hit_unit)),
 }

@@ -53,7 +53,8 @@ impl Decoder {
                 of_vocabulary(list.into_iter().enumerate().map(|(id, (token, _))| (id, token)).collect())
             }
         };
-        tokens.extend(file.added_tokens.into_iter().map(|token| (token.id, token.content.into_owned().into())));
+        tokens
+            .extend(file.added_tokens.into_iter().map(|token| (token.id, token.content.into_owned().into())));
         tokens.sort_by_key(|(id, _)| *id);
         let mut decoder = Self::default();
         for (id, token) in tokens {
@@ -71,6 +72,11 @@ impl Decoder {
     fn push(&mut self, token: &[u8]) {
         self.bytes.extend_from_slice(token);
         self.ends.push(self.bytes.len() as u32);
+    }
+
+    /// Whether each token is a byte.
+    pub fn is_of_bytes(&self) -> bool {
+        self.ends.len() == 256
     }
 
     /// The bytes of a token; none of an unknown one.
@@ -170,7 +176,8 @@ mod tests {
         });
         for (tokenizer, decoder) in named.into_iter().chain([file]) {
             let mut encoder = Encoder::new(Arc::new(tokenizer), 0);
-            for text in ["", "Hello, world!", "<|im_start|>user\n 12:30 é 中文 😀\t\u{0}", "  \n\n{\"a\": 1}"] {
+            for text in ["", "Hello, world!", "<|im_start|>user\n 12:30 é 中文 😀\t\u{0}", "  \n\n{\"a\": 1}"]
+            {
                 let mut tokens = Vec::new();
                 encoder.encode(text, &mut tokens).unwrap();
                 assert_eq!(decoder.text(&tokens, usize::MAX), text.as_bytes());

@@ -74,10 +74,15 @@ impl Sides<'_> {
         if self.is_white_space() {
             return Difference::WhiteSpace;
         }
+        // Where a tool is missing, the name of the next one may differ from its own by a digit alone.
+        if let Some(found) = by_runs(runs) {
+            return found;
+        }
         let ends = self.near_end();
         if let Some((a, b)) = &ends {
             let close = |range: &Range<usize>| range.len() <= 200;
-            if close(a) && close(b)
+            if close(a)
+                && close(b)
                 && let Some(found) = self.word(a, b)
             {
                 return found;
@@ -86,9 +91,6 @@ impl Sides<'_> {
             if same_words(a, b) || self.has_moved(a, b) {
                 return Difference::Order;
             }
-        }
-        if let Some(found) = by_runs(runs) {
-            return found;
         }
         match ends {
             Some((a, _)) if is_nothing(&self.earlier[a.clone()]) => Difference::Insertion,
@@ -103,7 +105,9 @@ impl Sides<'_> {
         let Some((kind, hash)) = inner.split_once(' ') else { return false };
         let is_hex = |c: char| c.is_ascii_hexdigit();
         let rest = 16_usize.saturating_sub(hash.len());
-        let ends = |text: &str| text.get(..rest).is_some_and(|t| t.chars().all(is_hex)) && text[rest..].starts_with("|>");
+        let ends = |text: &str| {
+            text.get(..rest).is_some_and(|t| t.chars().all(is_hex)) && text[rest..].starts_with("|>")
+        };
         let is_name = !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         is_name && hash.chars().all(is_hex) && ends(self.earlier) && ends(self.later)
     }
@@ -157,7 +161,7 @@ impl Sides<'_> {
     /// What differs where it is a word of a known form.
     fn word(&self, a: &Range<usize>, b: &Range<usize>) -> Option<Difference> {
         let is_inner = |c: char| c.is_alphanumeric() || matches!(c, '-' | ':' | '.' | '_' | '/' | '+' | '=');
-        let before = tail(self.before, is_inner);
+        let before = tail(self.before, 64, is_inner);
         let words = [(self.earlier, a), (self.later, b)].map(|(text, range)| {
             let rest = &text[range.end..];
             let after = rest.find(|c: char| !is_inner(c)).unwrap_or(rest.len()).min(64);
@@ -179,9 +183,8 @@ impl Sides<'_> {
         let (x, y) = pieces_a.iter().zip(&pieces_b).find(|(x, y)| x != y)?;
         let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         if digits(x) && digits(y) && x.len().max(y.len()) <= 12 {
-            let near = self.before.len().saturating_sub(24);
-            let near = (near..).find(|&at| self.before.is_char_boundary(at)).unwrap_or(0);
-            let of_date = has_date_name(&self.before[near..]) || has_date_name(head(&self.later[b.end..], 16));
+            let of_date = has_date_name(tail(self.before, 24, |_| true))
+                || has_date_name(head(&self.later[b.end..], 16));
             return Some(if of_date { Difference::Date } else { Difference::Counter });
         }
         (is_random(x, y) && pieces_a.len() == pieces_b.len()).then_some(Difference::Hash)
@@ -205,9 +208,9 @@ fn by_runs(runs: &[Run]) -> Option<Difference> {
     if first.earlier >= LEAST && runs.iter().skip(1).take(8).any(|run| crosses(&run)) {
         return Some(Difference::Order);
     }
-    match (first.earlier > SLACK, first.later > SLACK) {
-        (false, true) => Some(Difference::Insertion),
-        (true, false) => Some(Difference::Removal),
+    match (first.earlier, first.later) {
+        (..=SLACK, LEAST..) => Some(Difference::Insertion),
+        (LEAST.., ..=SLACK) => Some(Difference::Removal),
         _ => None,
     }
 }
@@ -229,9 +232,9 @@ fn same_words(a: &str, b: &str) -> bool {
     words_a.len() > 1 && words_a == words(b)
 }
 
-/// The end of `text` that consists of such characters, at most 64 bytes.
-fn tail(text: &str, is_inner: impl Fn(char) -> bool) -> &str {
-    let inner = text.char_indices().rev().take_while(|(at, c)| text.len() - at <= 64 && is_inner(*c));
+/// The end of `text` that consists of such characters, at most `most` bytes.
+fn tail(text: &str, most: usize, is_inner: impl Fn(char) -> bool) -> &str {
+    let inner = text.char_indices().rev().take_while(|(at, c)| text.len() - at <= most && is_inner(*c));
     &text[inner.last().map_or(text.len(), |(at, _)| at)..]
 }
 
@@ -247,7 +250,7 @@ fn has_digits(text: &str, groups: &[Range<usize>], between: &[u8]) -> bool {
     (0..bytes.len()).filter(|&start| is_digit(start) && (start == 0 || !is_digit(start - 1))).any(|start| {
         let mut at = start;
         for (i, group) in groups.iter().enumerate() {
-            let length = (at..).take_while(|&at| is_digit(at)).count();
+            let length = bytes[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
             if !group.contains(&length) {
                 return false;
             }
@@ -275,16 +278,16 @@ fn has_date(text: &str) -> bool {
 /// Whether a text names a month or a day of the week.
 fn has_date_name(text: &str) -> bool {
     const NAMES: [&str; 19] = [
-        "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec", "mon", "tue", "wed",
-        "thu", "fri", "sat", "sun",
+        "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec", "mon", "tue",
+        "wed", "thu", "fri", "sat", "sun",
     ];
     const ENDS: [&str; 20] = [
-        "", "uary", "ruary", "ch", "il", "e", "y", "ust", "t", "tember", "ober", "ember", "day", "s", "sday", "nes",
-        "nesday", "rs", "rsday", "urday",
+        "", "uary", "ruary", "ch", "il", "e", "y", "ust", "t", "tember", "ober", "ember", "day", "s", "sday",
+        "nes", "nesday", "rs", "rsday", "urday",
     ];
-    text.to_lowercase().split(|c: char| !c.is_alphabetic()).any(|word| {
-        NAMES.iter().any(|name| word.strip_prefix(name).is_some_and(|rest| ENDS.contains(&rest)))
-    })
+    text.to_lowercase()
+        .split(|c: char| !c.is_alphabetic())
+        .any(|word| NAMES.iter().any(|name| word.strip_prefix(name).is_some_and(|rest| ENDS.contains(&rest))))
 }
 
 /// Whether a text ends in seconds, milliseconds, microseconds or nanoseconds since 1970, of our days.
@@ -310,7 +313,8 @@ mod tests {
 
     fn difference(earlier: &str, later: &str) -> Difference {
         let common = earlier.bytes().zip(later.bytes()).take_while(|(a, b)| a == b).count();
-        Sides { before: &earlier[..common], earlier: &earlier[common..], later: &later[common..] }.difference(&[])
+        Sides { before: &earlier[..common], earlier: &earlier[common..], later: &later[common..] }
+            .difference(&[])
     }
 
     const REST: &str = ". You are a helpful assistant, and so on and so forth.";
@@ -343,7 +347,9 @@ mod tests {
 
     #[test]
     fn what_comes_in_is_told_from_what_moves() {
-        let item = |name: &str| format!("{{\"name\": \"{name}\", \"description\": \"what {name} does is {name}\"}}, ");
+        let item = |name: &str| {
+            format!("{{\"name\": \"{name}\", \"description\": \"what {name} does is {name}\"}}, ")
+        };
         let (a, b, c) = (item("alpha"), item("beta"), item("gamma"));
         let list = |items: &[&String]| items.iter().map(|item| item.as_str()).collect::<String>() + REST;
         assert_eq!(difference(&list(&[&a, &c]), &list(&[&a, &b, &c])), Difference::Insertion);

@@ -66,7 +66,12 @@ impl Locator<'_> {
         if let Some(value) = value_at(&self.object, pointer) {
             add_leaves(value.json(), pointer, false, &mut leaves);
             if let Some(leaf) = leaves.get(item) {
-                return Place { pointer: leaf.pointer.clone(), character, is_approximate, ..Place::default() };
+                return Place {
+                    pointer: leaf.pointer.clone(),
+                    character,
+                    is_approximate,
+                    ..Place::default()
+                };
             }
         }
         Place { pointer: pointer.clone(), character, is_approximate, ..Place::default() }
@@ -185,7 +190,8 @@ fn place(
                 (Some(before), Some(after)) => ancestor(&leaves[before].pointer, &leaves[after].pointer),
                 _ => base,
             };
-            let role = role(before.or(after)).filter(|_| before.is_none() || after.is_none() || !base.is_empty());
+            let role =
+                role(before.or(after)).filter(|_| before.is_none() || after.is_none() || !base.is_empty());
             Place { pointer: pointer.to_owned(), in_template: true, role, ..Place::default() }
         }
     }

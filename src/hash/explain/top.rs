@@ -106,7 +106,11 @@ impl Top {
 /// A pointer with a star for each place in a list.
 fn generalised(pointer: &str) -> String {
     let step = |step: &str| {
-        if !step.is_empty() && step.bytes().all(|b| b.is_ascii_digit()) { "*".to_owned() } else { step.to_owned() }
+        if !step.is_empty() && step.bytes().all(|b| b.is_ascii_digit()) {
+            "*".to_owned()
+        } else {
+            step.to_owned()
+        }
     };
     pointer.split('/').map(step).collect::<Vec<_>>().join("/")
 }

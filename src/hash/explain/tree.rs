@@ -163,9 +163,17 @@ impl Tree {
         Some((last.key, self.last_through(node, last.key, walk.depth)?))
     }
 
+    /// The number of the last prompt of `key` through a place; later ones have higher numbers.
+    pub(super) fn last(&self, anchor: Anchor, key: u32) -> Option<u64> {
+        let node =
+            self.nodes.get(anchor.node as usize).filter(|node| node.generation == anchor.generation)?;
+        node.passer(key).map(|passer| passer.prompt)
+    }
+
     /// The last prompt of `key` through a place, with what follows what it shares with the prompt of `walk`.
     pub(super) fn through(&self, anchor: Anchor, walk: &Walk, key: u32) -> Option<Earlier> {
-        let node = self.nodes.get(anchor.node as usize).filter(|node| node.generation == anchor.generation)?;
+        let node =
+            self.nodes.get(anchor.node as usize).filter(|node| node.generation == anchor.generation)?;
         node.passer(key)?;
         let mut meeting = anchor.node;
         while !walk.path.contains(&meeting) {
@@ -266,7 +274,8 @@ impl Tree {
         let passers = node.passers.iter().map(|passer| Passer { next: lower, ..*passer }).collect();
         let second = tail[0];
         self.bytes -= 4 * head.len();
-        let upper = Node { tokens: head, start, parent, children: 1, passers, used, content_end: 0, generation: 0 };
+        let upper =
+            Node { tokens: head, start, parent, children: 1, passers, used, content_end: 0, generation: 0 };
         let upper = self.place(upper);
         let node = self.node_mut(lower);
         (node.tokens, node.start, node.parent) = (tail, depth, upper);

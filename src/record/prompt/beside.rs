@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 
 use super::answer;
-use super::content::{Chat, Content, Generated, Keys, OutputLength, Places, PromptOptions, PromptRecord, Remarks};
+use super::content::{
+    Chat, Content, Generated, Keys, OutputLength, Places, PromptOptions, PromptRecord, Remarks,
+};
 use super::fields::{decoded, is_string, mismatch, string, whole};
 use super::scope::Scope;
 use super::seen::Seen;

@@ -295,7 +295,8 @@ impl Finder<'_> {
         scope: &Scope<'_>,
         pointer: String,
     ) -> Result<PromptRecord, String> {
-        let mut notes = Notes { remarks: self.remarks, places: Places { prompt: pointer, ..Places::default() } };
+        let mut notes =
+            Notes { remarks: self.remarks, places: Places { prompt: pointer, ..Places::default() } };
         let content = chat_content(name, value, scope, self.options, self.seen, &mut notes)?;
         self.noted(notes).record(content, scope)
     }

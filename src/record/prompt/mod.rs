@@ -31,11 +31,12 @@ mod usage;
 
 pub use chat::VARIABLES;
 pub use content::{
-    Answer, Chat, Content, Generated, Keys, Message, OutputLength, Places, PromptOptions, PromptRecord, Remarks,
-    Timestamp, Turns,
+    Answer, Chat, Content, Generated, Keys, Message, OutputLength, Places, PromptOptions, PromptRecord,
+    Remarks, Timestamp, Turns,
 };
 
 pub(crate) use fields::{is_string, list, string, whole};
+pub(crate) use part::{is_stand_in, stand_in};
 pub(crate) use path::{escaped, value_at};
 pub(crate) use report::{Reported, reported};
 pub(crate) use usage::{LangfuseTokens, langfuse_details};

@@ -99,7 +99,12 @@ impl Study for Lru {
         self.stack.touch(self.blocks_of(seen), first_new, known as usize, &mut runs);
         if seen.is_measured {
             let distances = runs.iter().map(|run| (run.len, run.distance));
-            self.hits.measure(distances, cached.blocks, cached.tokens, self.count.block_size);
+            match self.count.unit {
+                None => self.hits.measure(distances, cached.blocks, cached.tokens, self.count.block_size),
+                Some(_) => self.hits.measure_in_steps(distances, cached.blocks, |blocks| {
+                    self.count.tokens(blocks, seen.input_length)
+                }),
+            }
         }
         self.runs = runs;
         Ok(())

@@ -5,6 +5,7 @@ use crate::stats::cache::figures::{CacheFigures, CapacityRow};
 use crate::stats::cache::lifetime::Ttl;
 use crate::stats::cache::load::Load;
 use crate::stats::cache::policy::Policy;
+use crate::stats::cache::tier_figures::{TierMode, TierSizes};
 use crate::stats::engine::Answers;
 
 /// What the hits of single requests are wanted for.
@@ -34,8 +35,18 @@ pub struct CacheOptions {
     pub enough: Option<f64>,
     /// Times to live, of caches without limit and of those of all capacities.
     pub ttls: Vec<Ttl>,
+    /// Whether to report what becomes of every token in LRU caches of the capacities and times to live.
+    pub misses: bool,
+    /// The field that names the sessions of requests for that, if it is none of the usual ones.
+    pub session_field: Option<String>,
     /// Replicas behind routers, each with a cache of every capacity.
     pub fleets: Vec<Fleet>,
+    /// The tiers of each replica's cache, or of the one cache; several to compare.
+    pub tiers: Vec<TierSizes>,
+    /// What each tier holds beside the one above it.
+    pub tier_mode: TierMode,
+    /// Blocks of a pool below the tiers, one for all replicas.
+    pub shared: Option<u64>,
     /// Requests that fill the caches before the measure begins.
     pub warmup: u64,
     /// Bytes of KV cache per token, to give capacities in bytes.
@@ -52,10 +63,12 @@ impl CacheOptions {
     /// Whether any finite cache is asked for.
     pub(in crate::stats) fn is_asked_for(&self) -> bool {
         self.picture
+            || self.misses
             || self.enough.is_some()
             || self.wants_requests()
             || self.has_rows()
             || !self.fleets.is_empty()
+            || !self.tiers.is_empty()
     }
 
     /// Whether the hits of single requests are of use.
