@@ -32,13 +32,13 @@ fn chats(sessions: u64) -> String {
                 next += 1;
             }
             let mut request = ids.clone();
-            if length % BLOCK > 0 {
+            if !length.is_multiple_of(BLOCK) {
                 request.push(next);
                 next += 1;
             }
             let output = 10 + mix(&mut seed) % 300;
             lines.push((time, length, output, request));
-            if mix(&mut seed) % 3 == 0 {
+            if mix(&mut seed).is_multiple_of(3) {
                 break;
             }
             // The shared blocks of the next turn are the full ones.
