@@ -178,7 +178,7 @@ const TIMES: &[Opt<Options>] = &[
     opt("timestamp-field")
         .daily()
         .value(|o, v| v.string().map(|field| o.prompts.timestamp_field = Some(field))),
-    opt("timestamp-unit").daily().choice::<_, TimeForm>(|o, v| v.pick().map(|form| o.times = Some(form))),
+    opt("timestamp-unit").choice::<_, TimeForm>(|o, v| v.pick().map(|form| o.times = Some(form))),
     opt("rebase").flag(|o| o.write.rebase = true),
     opt("rate").value(|o, v| v.pace().map(|rate| o.write.rate = Some(rate))),
     opt("seed").value(|o, v| v.count().map(|seed| o.write.seed = Some(seed))),
