@@ -19,6 +19,7 @@ mod man;
 mod manual;
 mod memory;
 mod model;
+mod modes;
 mod parse;
 mod quantities;
 mod spec;

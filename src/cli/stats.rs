@@ -5,6 +5,10 @@ use super::common::{Common, CommonOptions, HasCommon};
 use super::load::{LoadOptions, service};
 use super::memory::default_max_memory;
 use super::model::{KvType, ModelOptions};
+use super::modes::{
+    A_REPORT, CHARTS, FORMATS, GROUPS, ONE_CHECK, ONE_ENGINE, ONE_LIST, ONE_RUN, ONE_RUN_AND_REPORT,
+    WHOLE_REPORT, WINDOWS,
+};
 use super::quantities::{capacity, percentile, piece, sample_size, scrape, share, warmup, window};
 use super::spec::{Group, Opt, Rule, Spec, opt};
 use super::terminal::{columns, known_columns, locale_is_unicode};
@@ -13,8 +17,8 @@ use crate::error::{Error, Result, printable};
 use crate::record::formats::Format as TraceFormat;
 use crate::report::{Canvas, ENOUGH, Format, Style};
 use crate::stats::{
-    AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, Mode, Piece, Policy, RequestUse, ServerHits,
-    Task, Warmup, WindowSize,
+    AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, HitUnit, Mode, Piece, Policy, RequestUse,
+    ServerHits, Task, Warmup, WindowSize,
 };
 
 /// What the user has typed.
@@ -27,6 +31,7 @@ pub struct Options {
     format: Option<Format>,
     percentiles: Vec<f64>,
     hit_rule: Option<HitRule>,
+    hit_unit: HitUnit,
     policies: Vec<Policy>,
     capacities: Vec<Capacity>,
     curve: bool,
@@ -127,65 +132,6 @@ enum Check {
     Hits,
 }
 
-/// Options that choose another mode, with which an option does not go, and why.
-type Modes = &'static [(&'static str, &'static str)];
-
-const FORMATS: Modes = &[("merge", "--merge reads what --partial wrote")];
-
-const A_REPORT: Modes = &[("partial", "--partial writes no report, so give it to --merge")];
-
-const ONE_RUN: Modes = &[
-    ("partial", "finite caches need the whole trace in one run"),
-    ("merge", "finite caches need the whole trace in one run"),
-];
-
-const ONE_RUN_AND_REPORT: Modes = &[
-    ONE_RUN[0],
-    ONE_RUN[1],
-    (
-        "window",
-        "--target and --ttl go with a report or --every, and lines of --window have --capacity and --curve only",
-    ),
-];
-
-const ONE_ENGINE: Modes = &[
-    ONE_RUN[0],
-    ONE_RUN[1],
-    ("window", "requests that are served together end after the window"),
-    ("every", "requests that are served together end after the report"),
-];
-
-const ONE_CHECK: Modes = &[
-    ONE_RUN[0],
-    ONE_RUN[1],
-    ("window", "the hits of single requests are compared in one report"),
-    ("by", "the hits of single requests are compared in one report"),
-    ("approx", "a sample of blocks has no hits of single requests"),
-];
-
-const ONE_LIST: Modes = &[
-    ONE_RUN[0],
-    ONE_RUN[1],
-    ("window", "one writes a line for each request, and the other for each window"),
-    ("every", "--per-request writes lines in place of reports"),
-    ("by", "--per-request writes lines in place of reports"),
-    ("format", "--per-request writes JSON lines"),
-    ("approx", "a sample of blocks has no hits of single requests"),
-];
-
-const WHOLE_REPORT: Modes = &[
-    ("window", "--window writes a line for each window, and no report"),
-    ("partial", "--partial writes no report"),
-    ("merge", "--merge makes one report of what the pieces hold"),
-];
-
-const GROUPS: Modes =
-    &[WHOLE_REPORT[0], WHOLE_REPORT[1], WHOLE_REPORT[2], ("every", "groups are in one report, at the end")];
-
-const CHARTS: Modes = &[WHOLE_REPORT[0], WHOLE_REPORT[1]];
-
-const WINDOWS: Modes = &[WHOLE_REPORT[1], WHOLE_REPORT[2]];
-
 /// The command line.
 pub static SPEC: Spec<Options> = Spec {
     name: "trace-stats",
@@ -242,6 +188,10 @@ const CACHES: &[Opt<Options>] = &[
     opt("ttl").not_with(ONE_RUN_AND_REPORT).value(|o, v| v.add_new_to(&mut o.ttls, Value::duration_ms)),
     opt("warmup").not_with(ONE_RUN).value(|o, v| warmup(v).map(|warmup| o.warmup = warmup)),
     opt("hits").not_with(A_REPORT).choice::<_, HitRule>(|o, v| v.pick().map(|rule| o.hit_rule = Some(rule))),
+    opt("hit-unit").not_with(A_REPORT).value(|o, v| {
+        v.positive().map(|tokens| (o.hit_unit.tokens, o.hit_unit.has_groups) = (Some(tokens), true))
+    }),
+    opt("drop-last-unit").not_with(A_REPORT).flag(|o| o.hit_unit.is_last_dropped = true),
     opt("outputs")
         .not_with(ONE_RUN)
         .choice::<_, Answers>(|o, v| v.pick().map(|answers| o.answers = Some(answers))),
@@ -305,7 +255,10 @@ const RULES: &[Rule<Options>] = &[
         "--prompt-length is that of the prompts in the cache of --model-config: name the model's config.json",
     ),
     (
-        |o| o.has_kv_bytes() && !o.has_caches() && !o.has_picture() && !o.has_answer(),
+        |o| {
+            let is_for_the_unit = o.model.path.is_some() && o.hit_rule() == HitRule::Engine;
+            o.has_kv_bytes() && !o.has_caches() && !o.has_picture() && !o.has_answer() && !is_for_the_unit
+        },
         "--kv-bytes-per-token and --model-config size the caches of --capacity, --curve and --target: name one",
     ),
     (
@@ -378,6 +331,10 @@ const RULES: &[Rule<Options>] = &[
         "--outputs is for engines, since only they keep answers: give --hits engine or --policy vllm",
     ),
     (
+        |o| o.hit_unit != HitUnit::default() && o.hit_rule() == HitRule::Reference,
+        "--hit-unit and --drop-last-unit are for hits as engines count them: leave out --hits reference",
+    ),
+    (
         |o| o.policies.contains(&Policy::Opt) && (o.window.is_some() || o.every.is_some()),
         "--policy opt looks back from the end of the input: it goes neither with --window nor with --every",
     ),
@@ -389,7 +346,7 @@ const RULES: &[Rule<Options>] = &[
         "--approx estimates LRU and infinite caches, in one report or with --every",
     ),
     (
-        |o| !o.has_kv_bytes() && o.capacities.iter().any(|c| matches!(c, Capacity::Bytes(_))),
+        |o| !o.has_kv_bytes() && o.has_bytes(),
         "a --capacity in bytes needs --kv-bytes-per-token or --model-config",
     ),
 ];
@@ -416,9 +373,19 @@ impl Options {
         self.policies.iter().any(|policy| policy.is_engine())
     }
 
-    /// Which cached blocks count: those of engines, if one is simulated.
+    /// Which cached blocks count: those of engines, if one is simulated or has a unit.
     fn hit_rule(&self) -> HitRule {
-        self.hit_rule.unwrap_or(if self.has_engine() { HitRule::Engine } else { HitRule::Reference })
+        let is_engine = self.has_engine() || self.hit_unit != HitUnit::default();
+        self.hit_rule.unwrap_or(if is_engine { HitRule::Engine } else { HitRule::Reference })
+    }
+
+    /// In what multiples hits are counted: as typed, or else as the model decides.
+    fn hit_unit(&self) -> Result<HitUnit> {
+        let mut unit = self.hit_unit;
+        if unit.tokens.is_none() && self.hit_rule() == HitRule::Engine {
+            (unit.tokens, unit.has_groups) = self.model.hit_unit()?;
+        }
+        Ok(unit)
     }
 
     /// How the report is written.
@@ -433,7 +400,14 @@ impl Options {
 
     /// Bytes of KV cache per token, if they are known. Reads the configuration of the model.
     fn kv_bytes(&self) -> Result<Option<u64>> {
-        Ok(self.kv_bytes_per_token.or(self.model.kv_bytes()?))
+        // A model whose size depends on prompts may be named for its unit alone.
+        let is_needed = self.hit_rule() == HitRule::Reference || self.has_bytes();
+        Ok(self.kv_bytes_per_token.or(self.model.kv_bytes(is_needed)?))
+    }
+
+    /// Whether a capacity is in bytes.
+    fn has_bytes(&self) -> bool {
+        self.capacities.iter().any(|capacity| matches!(capacity, Capacity::Bytes(_)))
     }
 
     /// What is worth knowing of the model, after the run.
@@ -519,6 +493,7 @@ impl Options {
     fn analysis(&self) -> Result<AnalysisOptions> {
         Ok(AnalysisOptions {
             hit_rule: self.hit_rule(),
+            hit_unit: self.hit_unit()?,
             caches: CacheOptions {
                 policies: self.policies.clone(),
                 curve: self.curve,

@@ -58,6 +58,7 @@ pub(super) fn totals(report: &Report) -> Vec<(&'static str, Number)> {
     let count = |n: u64| Some(Number::Count(n.into()));
     let real = |x: Option<f64>| x.map(Number::Real);
     let (arrivals, bound) = (report.arrivals.as_ref(), report.bound.as_ref());
+    let unit = report.hit_unit.value;
     let list = [
         ("requests", count(report.requests)),
         ("requests_without_ids", count(report.requests_without_ids)),
@@ -71,6 +72,9 @@ pub(super) fn totals(report: &Report) -> Vec<(&'static str, Number)> {
         ("cached_tokens", Some(Number::Count(report.cached_tokens.value))),
         ("token_hit_rate", real(report.token_hit_rate.value)),
         ("block_hit_rate", real(report.block_hit_rate.value)),
+        ("hit_unit_tokens", unit.and_then(|unit| count(unit.tokens))),
+        ("shared_tokens", unit.map(|unit| Number::Count(unit.shared_tokens))),
+        ("below_unit_share", real(unit.and_then(|unit| unit.below_share))),
         ("recorded_requests", report.recorded.and_then(|r| count(r.requests))),
         ("recorded_cached_tokens", report.recorded.map(|r| Number::Count(r.cached_tokens))),
         ("recorded_token_hit_rate", real(report.recorded.and_then(|r| r.token_hit_rate))),

@@ -171,6 +171,13 @@ fn totals(report: &Report, digits: Digits) -> Vec<(&'static str, String)> {
     if report.hit_rule == HitRule::Engine {
         lines.push(("Hits", "full blocks only, the last token always computed".into()));
     }
+    if let Some(unit) = report.hit_unit.value {
+        let last = if unit.is_last_dropped { ", and the last one found is computed again" } else { "" };
+        lines.push(("Hit unit", format!("{} tokens{last}", digits.count(unit.tokens))));
+        let share = unit.below_share.map_or_else(|| "-".into(), |share| format!("{:.1} %", share * 100.0));
+        let mark = mark(report.hit_unit.accuracy);
+        lines.push(("Below one unit", format!("{mark}{share} of what is shared")));
+    }
     if let Some(inferred) = report.inferred_answers {
         lines.push(("Answers", format!("of {inferred} requests inferred from prompts that quote them")));
     }

@@ -7,7 +7,7 @@ use crate::stats::accuracy::{Accuracy, Figure};
 use crate::stats::cache::{CacheFigures, CapacityRow, TargetRow, TtlRow};
 use crate::stats::correlation::Correlations;
 use crate::stats::hit_check::HitCheck;
-use crate::stats::seen::HitRule;
+use crate::stats::hit_count::HitRule;
 use crate::stats::server::ServerHits;
 use crate::stats::summary::Summary;
 
@@ -45,6 +45,9 @@ pub struct Report {
     pub token_hit_rate: Figure<Option<f64>>,
     /// Blocks found in the infinite cache over all block references.
     pub block_hit_rate: Figure<Option<f64>>,
+    /// In what hits are counted and what that leaves out; absent where it is a block.
+    #[serde(skip_serializing_if = "Figure::is_none")]
+    pub hit_unit: Figure<Option<HitUnitFigures>>,
     /// What the server's own cache served, as the records say; absent where none does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recorded: Option<RecordedFigures>,
@@ -107,6 +110,12 @@ impl<T> Figure<Vec<T>> {
     }
 }
 
+impl<T> Figure<Option<T>> {
+    fn is_none(&self) -> bool {
+        self.value.is_none()
+    }
+}
+
 impl Report {
     /// The names of the figures of an accuracy, of those that memory limits.
     pub(super) fn names_of(&self, accuracy: Accuracy) -> Vec<&'static str> {
@@ -120,6 +129,7 @@ impl Report {
             ("cached_tokens", self.cached_tokens.accuracy),
             ("token_hit_rate", self.token_hit_rate.accuracy),
             ("block_hit_rate", self.block_hit_rate.accuracy),
+            ("hit_unit", self.hit_unit.accuracy),
             ("hit_rate", self.hit_rate.accuracy),
             ("cached_length", self.cached_length.accuracy),
             ("ttl", self.ttls.accuracy),
@@ -128,6 +138,20 @@ impl Report {
         ];
         all.into_iter().filter(|&(_, of)| of == accuracy).map(|(name, _)| name).collect()
     }
+}
+
+/// Hits in units of several blocks, or without the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct HitUnitFigures {
+    /// Tokens of a unit.
+    pub tokens: u64,
+    /// Whether the last unit that is found is computed again.
+    pub is_last_dropped: bool,
+    /// Prompt tokens in full blocks that an infinite cache holds, whether they make a unit or not.
+    pub shared_tokens: u128,
+    /// Share of these that is not served, since it is no whole unit or the last one.
+    pub below_share: Option<f64>,
 }
 
 /// What the server recorded of its own cache.

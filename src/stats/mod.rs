@@ -16,6 +16,7 @@ mod fenwick;
 mod figures;
 mod groups;
 mod hit_check;
+mod hit_count;
 mod infinite;
 mod lengths;
 mod memory;
@@ -51,17 +52,18 @@ pub use correlation::Correlations;
 pub use distribution::{Distribution, EXACT_BELOW};
 pub use engine::Answers;
 pub use figures::{
-    ArrivalFigures, Bound, Bucket, PrefixFigures, PrefixRow, RecordedFigures, Report, RunningFigures,
-    SampleFigures, StandardErrors, TimelineFigures, WindowFigures, WindowReport,
+    ArrivalFigures, Bound, Bucket, HitUnitFigures, PrefixFigures, PrefixRow, RecordedFigures, Report,
+    RunningFigures, SampleFigures, StandardErrors, TimelineFigures, WindowFigures, WindowReport,
 };
 pub use groups::{GroupReport, Groups, MAX_GROUPS, NO_VALUE, OTHERS, label, value_of};
 pub use hit_check::HitCheck;
+pub use hit_count::{HitRule, HitUnit};
 pub use infinite::{InfiniteCache, Lookup};
 pub use pieces::{Merger, PartialWriter, Piece};
 pub use rates::RateDistribution;
 pub use requests::RequestReport;
 pub use run::{Capacity, Mode, Render, Task, Warmup, run};
-pub use seen::{HitRule, Served};
+pub use seen::Served;
 pub use server::ServerHits;
 pub use statistics::AnalysisOptions;
 pub use summary::{Bin, Summary, percentile_name};

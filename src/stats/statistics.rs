@@ -2,13 +2,14 @@
 
 use crate::error::Invalid;
 use crate::stats::arrivals::Arrivals;
-use crate::stats::cache::{CacheOptions, Caches};
+use crate::stats::cache::{CacheOptions, Caches, Policy};
 use crate::stats::distribution::Distribution;
+use crate::stats::hit_count::{HitCount, HitRule, HitUnit};
 use crate::stats::lengths::Lengths;
 use crate::stats::prefixes::Prefixes;
 use crate::stats::recorded::Recorded;
 use crate::stats::sample::Sample;
-use crate::stats::seen::{HitCount, HitRule, Seen};
+use crate::stats::seen::Seen;
 use crate::stats::server::ServerHits;
 use crate::stats::sharing::Sharing;
 use crate::stats::statistic::{Bytes, Forgetting, Known, Statistic};
@@ -23,6 +24,8 @@ use crate::stats::{Bound, Report};
 pub struct AnalysisOptions {
     /// Which cached blocks count as hits.
     pub hit_rule: HitRule,
+    /// In what multiples engines find prefixes.
+    pub hit_unit: HitUnit,
     /// Which finite caches to study.
     pub caches: CacheOptions,
     /// Estimate hits from a sample of at most this many blocks in place of keeping them all.
@@ -41,6 +44,33 @@ pub struct AnalysisOptions {
     pub budget: Option<usize>,
     /// What servers counted, to stand beside what is predicted.
     pub servers: Vec<ServerHits>,
+}
+
+impl AnalysisOptions {
+    /// Refuses what cannot be counted in units of several blocks.
+    ///
+    /// # Errors
+    /// When a unit is not made of whole blocks, or caches are asked for whose hits are found block by block.
+    pub(super) fn check_hit_unit(&self, block_size: u64) -> Result<(), Invalid> {
+        if self.hit_rule == HitRule::Reference {
+            return Ok(());
+        }
+        self.hit_unit.check(block_size)?;
+        let Some(unit) = HitCount::new(block_size, self.hit_rule, self.hit_unit).unit else { return Ok(()) };
+        let units = if unit.is_last_dropped { "without the last unit" } else { "in units of several blocks" };
+        let blocks = |policy: &&Policy| policy.is_engine() || **policy == Policy::Opt;
+        if let Some(policy) = self.caches.policies.iter().find(blocks) {
+            let name = policy.name();
+            return Err(Invalid::value(format!(
+                "`policy` {name} is for prefixes that are found block by block, and here they are found {units}: \
+                 take lru with `hits` engine, or set `hit_unit` to {block_size} to count blocks"
+            )));
+        }
+        if self.approx.is_some() {
+            return Err(Invalid::value(format!("`approx` estimates hits of blocks, and not {units}")));
+        }
+        Ok(())
+    }
 }
 
 /// What statistics are made for.
@@ -112,7 +142,7 @@ macro_rules! statistics {
 }
 
 statistics! { |purpose|
-    totals: Totals = Totals::default(),
+    totals: Totals = Totals::new(purpose.count.unit),
     lengths: Lengths = Lengths::new(purpose.distribution, purpose.budget),
     arrivals: Arrivals = Arrivals::default(),
     recorded: Recorded = Recorded::default(),

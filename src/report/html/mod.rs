@@ -104,6 +104,15 @@ fn notes(report: &Report) -> Vec<String> {
             "Hits are counted as engines do: full blocks only, the last token always computed.".to_owned(),
         );
     }
+    if let Some(unit) = report.hit_unit.value {
+        let last = if unit.is_last_dropped { ", and the last one found is computed again" } else { "" };
+        let share = unit.below_share.map_or_else(String::new, |share| {
+            let mark = cells::mark(report.hit_unit.accuracy);
+            format!(" Below one unit: {mark}{:.1} % of what is shared.", share * 100.0)
+        });
+        let tokens = grouped(unit.tokens.into());
+        notes.push(format!("Prefixes are found in multiples of {tokens} tokens{last}.{share}"));
+    }
     notes
 }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use crate::error::Invalid;
 use crate::stats::cache::policy::{Point, Study};
 use crate::stats::cache::stack::{LruStack, Retained, StackRun};
+use crate::stats::hit_count::{HitCount, HitRule, Unit};
 use crate::stats::recency::reserve;
-use crate::stats::seen::{Cached, HitCount, HitRule, Seen};
+use crate::stats::seen::{Cached, Seen};
 use crate::stats::statistic::Bytes;
 
 /// LRU caches of all capacities. Memory: that of the stack, and 8 bytes per stack distance that occurs.
@@ -35,7 +36,10 @@ impl Lru {
         self.stack.retain(keep)
     }
 
-    fn measure(&mut self, cached: &Cached, runs: &[StackRun]) {
+    fn measure(&mut self, cached: &Cached, length: u64, runs: &[StackRun]) {
+        if let Some(unit) = self.count.unit {
+            return self.measure_units(unit, length, runs);
+        }
         let (mut rest, mut distance) = (cached.blocks, 0);
         for run in runs {
             let len = run.len.min(rest);
@@ -57,8 +61,29 @@ impl Lru {
         }
     }
 
+    /// The same where hits are counted in units of several blocks: one counts where its last block, and so all
+    /// before it, is there. Where the last unit that is found is dropped, the others count one unit later.
+    fn measure_units(&mut self, unit: Unit, length: u64, runs: &[StackRun]) {
+        let per_unit = (unit.tokens / self.count.block_size).max(1);
+        let known = runs.iter().map(|run| u64::from(run.len)).sum();
+        let last = self.count.units(known, length) * per_unit;
+        let mut end = per_unit * (1 + unit.dropped());
+        let (mut before, mut distance) = (0, 0);
+        for run in runs {
+            distance = run.distance.max(distance);
+            while end <= last.min(before + u64::from(run.len)) {
+                let at = distance + (end - before - 1) as u32;
+                self.step(at, unit.tokens as i64);
+                self.step(at + 1, -(unit.tokens as i64));
+                end += per_unit;
+            }
+            before += u64::from(run.len);
+            distance += run.len - 1;
+        }
+    }
+
     /// Tokens that the last request finds in a cache of so many blocks.
-    pub(super) fn last_hit(&self, capacity: u64, cached: &Cached, length: u64) -> u64 {
+    pub(super) fn last_hit(&self, capacity: u64, length: u64) -> u64 {
         let (mut blocks, mut distance) = (0, 0);
         for run in &self.runs {
             distance = run.distance.max(distance);
@@ -69,7 +94,7 @@ impl Lru {
             }
             distance += run.len - 1;
         }
-        self.count.tokens(blocks.min(u64::from(cached.blocks)), length)
+        self.count.tokens(blocks, length)
     }
 
     fn step(&mut self, distance: u32, change: i64) {
@@ -131,7 +156,7 @@ impl Study for Lru {
             }
         }
         if seen.is_measured {
-            self.measure(cached, &runs);
+            self.measure(cached, seen.input_length, &runs);
         }
         self.runs = runs;
         Ok(())

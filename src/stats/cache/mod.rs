@@ -37,9 +37,10 @@ use vllm::{Sequential, Together};
 use crate::error::Invalid;
 use crate::stats::accuracy::Accuracy;
 use crate::stats::hit_check::HitChecks;
+use crate::stats::hit_count::{HitCount, HitRule};
 use crate::stats::recency::Kept;
 use crate::stats::requests::{RequestHits, RequestReport, Requests};
-use crate::stats::seen::{HitCount, HitRule, Seen};
+use crate::stats::seen::Seen;
 use crate::stats::statistic::{Bytes, Known, Statistic};
 use crate::stats::{Bound, Report};
 
@@ -160,7 +161,7 @@ impl Caches {
         requests.note(all, hits(0, Some(cached.tokens)));
         for (place, _) in self.studies.iter().enumerate().filter(|(_, study)| study.is_none()) {
             for (column, &capacity) in (place * capacities.len()..).zip(capacities) {
-                let tokens = self.lru.last_hit(capacity, cached, seen.input_length);
+                let tokens = self.lru.last_hit(capacity, seen.input_length);
                 requests.note(column, hits(capacity, Some(tokens)));
             }
         }

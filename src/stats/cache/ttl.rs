@@ -2,7 +2,8 @@
 
 use crate::stats::cache::figures::{Hits, TtlRow};
 use crate::stats::cache::stack::{Retained, StackRun};
-use crate::stats::seen::{HitCount, Seen};
+use crate::stats::hit_count::HitCount;
+use crate::stats::seen::Seen;
 
 /// Hits by time to live. Memory: 8 bytes per request.
 pub(super) struct TimesToLive {
