@@ -190,7 +190,7 @@ fn engines_hashes_are_their_own() {
     let dynamo = run("trace-hash", &["-b", "4", "--ids", "dynamo"], input).ok();
     let expected = [14_643_705_804_678_351_452, 4_945_711_292_740_353_085, 12_583_592_247_330_656_132];
     assert_eq!(ids(&lines(&dynamo)[0]), expected);
-    assert_eq!(lines(&dynamo)[0]["input_length"], 12);
+    assert_eq!(lines(&dynamo)[0]["input_length"], 13);
     let with_tail = run("trace-hash", &["-b", "4", "--ids", "dynamo", "--partial", "keep"], input).ok();
     assert_eq!(ids(&lines(&with_tail)[0])[..3], expected);
     assert_eq!(lines(&with_tail)[0]["input_length"], 13);
@@ -599,4 +599,27 @@ fn a_reader_that_leaves_ends_a_run_that_waits() {
     assert_eq!((ran.status, &*ran.stderr), (Some(0), ""));
     assert!(started.elapsed() < Duration::from_secs(5));
     drop(stdin);
+}
+
+#[test]
+fn what_has_no_block_counts_all_the_same() {
+    let prompts = "{\"prompt_token_ids\": [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18]}\n".repeat(2);
+    let trace = run("trace-hash", &["-b", "16", "--partial", "drop"], &prompts).ok();
+    for line in lines(&trace) {
+        assert_eq!((&line["input_length"], ids(&line)), (&serde_json::json!(18), vec![0]));
+    }
+    // As vLLM counts it: 16 of 36 tokens.
+    for args in [&["--hits=engine"][..], &["--policy=vllm", "-c9"], &[]] {
+        let report = run("trace-stats", &[args, &["-f", "json"]].concat(), &trace).ok();
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        assert_eq!((&report["cached_tokens"], &report["input_tokens"]), (&16.into(), &36.into()), "{args:?}");
+    }
+    // The other filters take it as it is.
+    assert_eq!(run("trace-cat", &["--check"], &trace).status, Some(0));
+    assert_eq!(run("trace-cat", &["--renumber"], &trace).ok(), trace);
+    let pieces = run("trace-stats", &["--partial"], &trace).ok();
+    let merged = run("trace-stats", &["--merge", "-f", "json"], &pieces).ok();
+    assert_eq!(merged, run("trace-stats", &["-f", "json"], &trace).ok());
+    let synthetic = run("trace-synth", &["-n", "20", "--seed", "1"], &trace).ok();
+    assert_eq!(run("trace-cat", &["--check"], &synthetic).status, Some(0));
 }
