@@ -195,7 +195,7 @@ fn a_model_gives_its_unit_and_every_format_says_so() {
     for (format, said) in [
         ("json", "\"hit_unit\": {"),
         ("json", "\"shared_tokens\": 54720"),
-        ("csv", "hit_unit_tokens,,1056"),
+        ("csv", "hit_unit_tokens,1056"),
         ("markdown", "| hit_unit_tokens | 1056 |"),
         ("prometheus", "kvtrace_hit_unit_tokens 1056"),
         ("html", "Prefixes are found in multiples of 1,056 tokens."),
