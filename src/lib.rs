@@ -7,6 +7,7 @@
 //! * [`io`]: bytes in (files, pipes, gzip, zstd, lines) and bytes out (atomic files, closed pipes)
 //! * [`record`]: trace records, prompts, other formats
 //! * [`tokens`], [`blocks`]: tokenizers and chat templates; cutting into blocks, chained hashes, numbering
+//! * [`fleet`]: replicas behind a router
 //! * [`hash`], [`stats`], [`cat`]: what the filters do
 //! * [`synth`]: the same for `trace-synth`, which uses [`stats`]
 //! * [`report`]: figures as tables, JSON, charts
@@ -137,7 +138,7 @@
 //! # Features
 //!
 //! All are on by default. With `default-features = false` there are [`error`], [`io`], [`record`],
-//! [`blocks`], [`stats`] and [`cat`], and a third of the crates to build; `hash` adds [`tokens`], [`hash`]
+//! [`blocks`], [`fleet`], [`stats`] and [`cat`], and a third of the crates to build; `hash` adds [`tokens`], [`hash`]
 //! and [`synth`], `report` adds [`report`], `programs` adds [`cli`] and the four programs. `zstd-c`, off by
 //! default, reads Zstandard by the C library, nearly twice as fast as without.
 //!
@@ -161,6 +162,7 @@ pub mod cat;
 #[cfg(feature = "programs")]
 pub mod cli;
 pub mod error;
+pub mod fleet;
 #[cfg(feature = "hash")]
 pub mod hash;
 pub mod io;

@@ -11,6 +11,7 @@ const ORDER: &[&[&str]] = &[
     &["io"],
     &["record"],
     &["tokens", "blocks"],
+    &["fleet"],
     &["hash", "stats", "cat"],
     &["synth"],
     &["report"],

@@ -162,6 +162,8 @@ fn capacities_in_tokens_are_whole_blocks_of_them() {
     let ran = run("trace-stats", &["-c", "511tok"], &trace);
     assert_eq!((ran.status, &*ran.stdout), (Some(2), ""));
     assert!(ran.stderr.contains("--capacity: 511 tokens are no block, which has 512"), "{}", ran.stderr);
+    let ran = run("trace-stats", &["-c", "418,000tok"], &trace);
+    assert!(ran.stderr.contains("commas separate sizes"), "{}", ran.stderr);
     // Sizes and types of a token.
     let in_bytes =
         |args: &[&str]| run("trace-stats", &[&["-f", "json", "-c", "1536tok"], args].concat(), &trace).ok();

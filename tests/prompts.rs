@@ -123,6 +123,20 @@ fn requests_of_the_responses_api_are_prompts() {
 }
 
 #[test]
+fn other_tokens_than_the_servers_counted_are_said() {
+    let record = |tokens: u64| json!({"prompt": "one two three four", "usage": {"prompt_tokens": tokens}});
+    let said = |records: &[Value]| hash(&[], records).stderr;
+    assert_eq!(said(&[record(4), record(4)]), "");
+    let stderr = said(&[record(1), record(2)]);
+    assert!(
+        stderr.contains("the servers counted 3 prompt tokens and 8 were hashed, 167 % more:"),
+        "{stderr}"
+    );
+    let stderr = said(&[record(16), json!({"prompt": "not counted by the server"})]);
+    assert!(stderr.contains("counted 16 prompt tokens and 4 were hashed, 75 % fewer:"), "{stderr}");
+}
+
+#[test]
 fn a_key_with_dots_is_reached() {
     let record = json!({"start_time": "2026-02-25T10:00:00.5", "attributes": {"gen_ai.request.model": "m",
         "gen_ai.usage.input_tokens": 14, "gen_ai.usage.output_tokens": 8,

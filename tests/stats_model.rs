@@ -6,7 +6,7 @@ mod support;
 
 use kvtrace::record::Record;
 use kvtrace::stats::{
-    Analysis, AnalysisOptions, CapacityRow, HitRule, Merger, PartialWriter, Policy, Report, Summary,
+    Analysis, AnalysisOptions, CapacityRow, HitRule, Merger, PartialWriter, Policy, Report, Summary, Ttl,
 };
 use proptest::prelude::*;
 use support::naive::{self, Request};
@@ -108,7 +108,7 @@ fn bounded(requests: &[Request], budget: usize) -> Result<(), TestCaseError> {
     let capacities: Vec<u64> = (0..=requests.len() as u64 * 2).collect();
     let options = analysis(|o| {
         o.caches.capacities = capacities;
-        o.caches.ttls = vec![1000];
+        o.caches.ttls = vec![Ttl::Sliding(1000)];
         o.budget = Some(budget);
     });
     let found = report_with(requests, &[], options);
@@ -175,7 +175,7 @@ fn same_caches(requests: &[Request], warmup: usize, hit_rule: HitRule) -> Result
     let options = analysis(|o| {
         o.caches.capacities.clone_from(&capacities);
         o.caches.targets = vec![0.5, 0.9, 1.0];
-        o.caches.ttls.clone_from(&ttls);
+        o.caches.ttls = ttls.iter().map(|&ttl| Ttl::Sliding(ttl)).collect();
         o.caches.warmup = warmup as u64;
         o.hit_rule = hit_rule;
     });
@@ -197,9 +197,17 @@ fn same_caches(requests: &[Request], warmup: usize, hit_rule: HitRule) -> Result
         prop_assert!(capacity == 0 || (naive(capacity - 1) as f64) < wanted);
     }
     if warmup == 0 && !engine {
-        for (row, ttl) in report.ttls.value.iter().zip(ttls) {
+        let mut rows = report.ttls.value.iter();
+        for ttl in ttls {
             let expected = naive::expiring(requests, &times, ttl as f64, BLOCK);
+            let row = rows.next().unwrap();
+            prop_assert_eq!((row.ttl_ms, row.capacity_blocks), (ttl, None));
             prop_assert_eq!(row.hits.hit_tokens, u128::from(expected), "ttl {}", ttl);
+            for &capacity in &capacities {
+                let row = rows.next().unwrap();
+                prop_assert_eq!((row.ttl_ms, row.capacity_blocks), (ttl, Some(capacity)));
+                prop_assert!(row.hits.hit_tokens <= u128::from(expected).min(naive(capacity as usize)));
+            }
         }
     }
     Ok(())

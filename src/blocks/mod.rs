@@ -2,6 +2,7 @@
 
 mod chain;
 mod encode;
+mod grow;
 mod numbering;
 mod state;
 mod table;
@@ -10,6 +11,7 @@ pub use chain::{
     BlockChain, BlockHash, BlockKey, Encoding, ExtraKeys, Partial, Scheme, VLLM_SEED, VllmDigest,
 };
 pub(crate) use encode::MAX_PICKLED;
+pub(crate) use grow::reserve;
 pub use numbering::{BlockNumber, NumberRun, Numbering};
 pub(crate) use state::StateFile;
 pub use state::StateHeader;

@@ -10,11 +10,13 @@ use std::ops::Range;
 
 use memchr::memmem;
 
+use crate::cat::dispatch::{Dispatcher, Sent};
 use crate::cat::entry::SourceRecord;
 use crate::cat::ids::{Group, IdChange, IdMap, reblock, reblock_answer};
 use crate::cat::select::{Selection, Selector};
 use crate::cat::times::{Retimer, TimeChange};
 use crate::error::Invalid;
+use crate::fleet::Fleet;
 use crate::record::Sessions;
 use crate::record::edit::LineEdits;
 use crate::record::formats::{Target, TargetWriter};
@@ -46,6 +48,8 @@ pub struct Plan {
     pub mixed: bool,
     /// The format to be written.
     pub target: Target,
+    /// Replicas of which one gets each record, which is written into its line, in the Mooncake format alone.
+    pub fleet: Option<Fleet>,
     /// Memory for what must be held: the last records, sessions.
     pub max_memory: usize,
     /// Memory for the numbers of blocks.
@@ -87,6 +91,7 @@ pub(super) struct Transformer {
     new_output_ids: Vec<u64>,
     /// How many records have lost the ids of their answers.
     lost_answers: u64,
+    dispatcher: Option<Dispatcher>,
     edits: LineEdits,
     tails: FreshIds,
 }
@@ -117,6 +122,7 @@ impl Transformer {
             ids,
             mixed,
             target,
+            fleet,
             max_memory,
             max_ids_memory,
         } = plan;
@@ -128,6 +134,7 @@ impl Transformer {
             && selection.is_all()
             && turns.is_none()
             && reblock.is_none()
+            && fleet.is_none()
             && ids == IdChange::Keep
             && target == Target::Mooncake;
         Self {
@@ -151,6 +158,7 @@ impl Transformer {
             new_ids: Vec::new(),
             new_output_ids: Vec::new(),
             lost_answers: 0,
+            dispatcher: fleet.map(|fleet| Dispatcher::new(fleet, max_ids_memory)),
             edits: LineEdits::default(),
             tails: FreshIds::default(),
         }
@@ -329,9 +337,15 @@ impl Transformer {
         }
         self.map_ids(group)?;
         let time = time.map(|time| self.retimer.finish(time)).transpose()?;
-        self.count(time.map(Millis::as_f64).or(record.timestamp));
+        let written_time = time.map(Millis::as_f64).or(record.timestamp);
+        self.count(written_time);
         if self.target == Target::Mooncake {
-            return self.mooncake(line, record, &new, time, size, out);
+            let start = out.len();
+            self.mooncake(line, record, &new, time, size, out)?;
+            let Some(dispatcher) = &mut self.dispatcher else { return Ok(()) };
+            let ids = if new.has_ids { &self.new_ids[..] } else { &[] };
+            let (input_length, time) = (new.input_length, written_time);
+            return dispatcher.send(&Sent { ids, input_length, time, block_size: size }, start, out);
         }
         let name = if self.target.holds_session(self.increments) {
             let name = session.map(|session| session_name(line, session, new.restarts));

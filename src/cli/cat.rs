@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::choice::{Choice, NamedValues};
 use super::common::{Common, CommonOptions, HasCommon};
+use super::fleet::{replicas, route};
 use super::memory::default_max_memory;
 use super::spec::{Group, Opt, Rule, Spec, opt};
 use super::value::Value;
@@ -11,6 +12,7 @@ use crate::cat::{
     Action, DEFAULT_CHECK_MEMORY, DEFAULT_MEMORY, IdChange, IdsScope, Order, Plan, ReadOptions, Sample,
     SampleBy, Selection, SortOptions, Task, TimeChange, Turns,
 };
+use crate::fleet::{Fleet, Route};
 use crate::io::Compression;
 use crate::record::formats::{Format, Target};
 use crate::record::time::{Millis, Unit};
@@ -40,6 +42,8 @@ pub struct Options {
     sample_by: Option<SampleBy>,
     prefix_blocks: Option<usize>,
     seed: Option<u64>,
+    replicas: Option<u32>,
+    route: Option<Route>,
     check: bool,
     pace: bool,
     compress: Option<Compression>,
@@ -134,6 +138,8 @@ const CHANGES: &[Opt<Options>] = &[
     opt("reblock").value(|o, v| v.block_size().map(|size| o.reblock = Some(size))),
     opt("rebase").daily().flag(|o| o.times.rebase = true),
     opt("speedup-ratio").value(|o, v| v.pace().map(|ratio| o.times.speedup = ratio)),
+    opt("replicas").daily().value(|o, v| replicas(v).map(|n| o.replicas = Some(n))),
+    opt("route").value(|o, v| route(v).map(|route| o.route = Some(route))),
 ];
 
 const OUTPUT: &[Opt<Options>] = &[
@@ -168,6 +174,14 @@ const RULES: &[Rule<Options>] = &[
     (
         |o| o.sample.is_none() && (o.sample_by.is_some() || o.seed.is_some()),
         "--sample-by and --seed go with --sample",
+    ),
+    (
+        |o| o.route.is_some() && o.replicas.is_none(),
+        "--route is the way to one of several replicas: say how many with --replicas",
+    ),
+    (
+        |o| o.replicas.is_some() && o.target() != Target::Mooncake,
+        "--replicas adds a field to lines in the format of Mooncake: it goes without --to-format",
     ),
     (
         |o| o.prefix_blocks.is_some() && o.sample_by != Some(SampleBy::Prefix),
@@ -219,6 +233,7 @@ impl Options {
             || self.reblock.is_some()
             || self.turns.is_some()
             || self.sample.is_some()
+            || self.replicas.is_some()
             || self.pace
             || self.compress.is_some()
             || !self.times.is_none()
@@ -280,6 +295,7 @@ impl Options {
             ids,
             mixed: self.merge || self.sort,
             target: self.target(),
+            fleet: self.replicas.map(|replicas| Fleet { replicas, route: self.route.unwrap_or_default() }),
             max_memory: self.max_memory(DEFAULT_MEMORY),
             max_ids_memory: self.max_memory(u64::MAX),
         }

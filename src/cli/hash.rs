@@ -11,14 +11,19 @@ use super::spec::{Group, Opt, Rule, Spec, opt};
 use super::value::Value;
 use crate::blocks::{Encoding, ExtraKeys, MAX_PICKLED, Partial, Scheme, StateHeader, VLLM_SEED, VllmDigest};
 use crate::error::{Error, Result};
-use crate::hash::{DEFAULT_REUSE, HashOptions, IdForm, IdSource, Outcome, Task, WriteOptions};
+use crate::hash::{
+    BreakReport, DEFAULT_REUSE, ExplainOptions, HashOptions, IdForm, IdSource, Outcome, Shown, Task,
+    WriteOptions,
+};
 use crate::io::InputOptions;
 use crate::record::line::OWN_NAMES;
 use crate::record::prompt::{PromptOptions, Turns};
 use crate::record::time::{TimeForm, Unit};
 use crate::record::{DEFAULT_BLOCK_SIZE, MAX_LENGTH};
+use crate::report::breaks;
+use crate::report::numbers::grouped;
 use crate::tokens::template::{ContentFormat, Template};
-use crate::tokens::{FILE_NAME, Tokenizer, find_model};
+use crate::tokens::{Decoder, FILE_NAME, Tokenizer, find_model};
 
 /// What the user has typed.
 #[derive(Default)]
@@ -47,6 +52,10 @@ pub struct Options {
     emit_block_size: bool,
     reuse: Option<usize>,
     jobs: Option<usize>,
+    explain: Option<Explain>,
+    top: Option<usize>,
+    excerpt: Option<usize>,
+    format: Option<BreakFormat>,
 }
 
 impl HasCommon for Options {
@@ -101,6 +110,31 @@ impl Choice for HashBits {
     const NAMES: NamedValues<Self> = &[("53", Self(53)), ("64", Self(64))];
 }
 
+/// What is said of the places where prompts part from earlier ones.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Explain {
+    Rows,
+    Top,
+}
+
+impl Choice for Explain {
+    const NAMES: NamedValues<Self> = &[("rows", Self::Rows), ("top", Self::Top)];
+}
+
+/// How the sums of these places are written.
+#[derive(Clone, Copy, Default)]
+enum BreakFormat {
+    #[default]
+    Table,
+    Json,
+    Markdown,
+}
+
+impl Choice for BreakFormat {
+    const NAMES: NamedValues<Self> =
+        &[("table", Self::Table), ("json", Self::Json), ("markdown", Self::Markdown)];
+}
+
 impl Choice for Partial {
     const NAMES: NamedValues<Self> = &[("keep", Self::Keep), ("drop", Self::Drop)];
 }
@@ -141,6 +175,7 @@ const OPTIONS: &[Group<Options>] = &[
     ("Prompts", PROMPTS),
     ("Blocks and ids", BLOCKS),
     ("Times and lengths", TIMES),
+    ("Why prompts miss", EXPLAIN),
     ("Output", OUTPUT),
     ("Speed and memory", SPEED),
 ];
@@ -185,6 +220,13 @@ const TIMES: &[Opt<Options>] = &[
     opt("output-length").value(|o, v| output_length(v).map(|length| o.output_length = Some(length))),
 ];
 
+const EXPLAIN: &[Opt<Options>] = &[
+    opt("explain").daily().maybe::<_, Explain>(|o, v| v.pick_or_first().map(|it| o.explain = Some(it))),
+    opt("top").value(|o, v| v.positive().map(|most| o.top = Some(most as usize))),
+    opt("excerpt").value(|o, v| v.count().map(|most| o.excerpt = Some(most.min(1000) as usize))),
+    opt("format").choice::<_, BreakFormat>(|o, v| v.pick().map(|format| o.format = Some(format))),
+];
+
 const OUTPUT: &[Opt<Options>] = &[
     opt("keep").daily().value(|o, v| v.add_to(&mut o.prompts.keep, kept_field)),
     opt("emit-block-size").flag(|o| o.emit_block_size = true),
@@ -198,6 +240,24 @@ const SPEED: &[Opt<Options>] = &[
 ];
 
 const RULES: &[Rule<Options>] = &[
+    (
+        |o| o.explain == Some(Explain::Rows) && o.top.is_some(),
+        "--top sums up what --explain=rows lists: give one of them",
+    ),
+    (|o| o.format.is_some() && o.shown() != Some(Explain::Top), "--format is for --explain=top"),
+    (|o| o.excerpt.is_some() && o.shown().is_none(), "--excerpt is for --explain and --top"),
+    (
+        |o| o.shown().is_some() && (o.hashes() || o.state.is_some() || o.salt.is_some() || o.prompts.answers),
+        "--explain and --top write no ids: they go neither with --ids, --state and --salt nor with --outputs",
+    ),
+    (
+        |o| o.shown().is_some() && (o.names_times() || o.write.rebase || o.write.rate.is_some()),
+        "--explain and --top write no times: they do not go with --timestamp-field, --timestamp-unit, --rebase or --rate",
+    ),
+    (
+        |o| o.shown() == Some(Explain::Top) && !o.prompts.keep.is_empty(),
+        "--keep adds fields to the lines of --explain, which --top sums up",
+    ),
     (
         |o| !o.hashes() && (o.hash_bits.is_some() || o.ids_as == IdsAs::Text),
         "--hash-bits and --ids-as need --ids hash, vllm, its variants or dynamo",
@@ -271,6 +331,34 @@ impl Options {
         matches!(self.ids, IdKind::Vllm(..))
     }
 
+    /// What is said of the places where prompts part.
+    fn shown(&self) -> Option<Explain> {
+        self.top.map(|_| Explain::Top).or(self.explain)
+    }
+
+    /// How they are explained, if they are. Reads the file of the tokenizer.
+    fn explain_options(&self, hash: &HashOptions) -> Result<Option<ExplainOptions>> {
+        const TOP: usize = 10;
+        let Some(shown) = self.shown() else { return Ok(None) };
+        let decoder = match self.tokenizer_file()? {
+            Some(path) => Decoder::load(&path)?,
+            None => Decoder::of(&hash.tokenizer),
+        };
+        let memory = self.write_options().max_memory.unwrap_or(1 << 30);
+        let mut options = ExplainOptions::new(Arc::new(decoder), memory);
+        options.excerpt = self.excerpt.unwrap_or(options.excerpt);
+        let write: fn(&BreakReport, &mut Vec<u8>) = match self.format.unwrap_or_default() {
+            BreakFormat::Table => breaks::table,
+            BreakFormat::Json => breaks::json,
+            BreakFormat::Markdown => breaks::markdown,
+        };
+        options.shown = match shown {
+            Explain::Rows => Shown::Rows,
+            Explain::Top => Shown::Top(self.top.unwrap_or(TOP), write),
+        };
+        Ok(Some(options))
+    }
+
     /// Whether something is said about where times are in a record.
     fn names_times(&self) -> bool {
         self.prompts.timestamp_field.is_some() || self.times.is_some()
@@ -289,6 +377,7 @@ impl Options {
         let output = &self.common.output;
         self.common.refuse_as_output("--state", self.state.as_deref())?;
         let hash = self.hash_options()?;
+        let explain = self.explain_options(&hash)?;
         let ids = match (self.ids, &self.state) {
             (IdKind::Dense, None) => IdSource::Numbers,
             (IdKind::Dense, Some(path)) => IdSource::State(path.clone(), state_header(&hash)),
@@ -303,12 +392,13 @@ impl Options {
             ids,
             write: self.write_options(),
             workers: self.jobs.unwrap_or_else(cores),
+            explain,
         })
     }
 
     /// What makes one doubt whether the options left to their defaults suit the input.
     pub fn warnings(&self, outcome: &Outcome) -> Vec<String> {
-        let mut warnings = remarks(outcome, self.turns.is_none());
+        let mut warnings = remarks(outcome, self.turns.is_none(), self.shown().is_none());
         if let Some((words, name)) = outcome.likely_unit.filter(|_| self.times.is_none()).map(Unit::names) {
             warnings.push(format!(
                 "times look like {words} since 1970, but count as milliseconds: use --timestamp-unit {name}"
@@ -364,13 +454,10 @@ impl Options {
 
     /// The tokenizer, and the folder that it was found in if one was named.
     fn tokenizer(&self) -> Result<(Tokenizer, Option<PathBuf>)> {
-        let Some(path) = &self.tokenizer else { return Ok((Tokenizer::default(), None)) };
-        if let Some(tokenizer) = named(path) {
-            return Ok((tokenizer, None));
-        }
-        let known = |name| find_model(name, FILE_NAME);
-        let cached = if path.exists() { None } else { path.to_str().and_then(known).transpose()? };
-        let path = cached.as_ref().unwrap_or(path);
+        let Some(path) = &self.tokenizer_file()? else {
+            let embedded = self.tokenizer.as_deref().and_then(named);
+            return Ok((embedded.unwrap_or_default(), None));
+        };
         let is_name = path.components().count() == 1 && path.extension().is_none();
         if is_name && !path.exists() {
             return Err(Error::Usage(format!(
@@ -381,6 +468,16 @@ impl Options {
         let tokenizer = Tokenizer::load(path, self.special_tokens)?;
         let folder = if path.is_dir() { path.as_path() } else { path.parent().unwrap_or(Path::new("")) };
         Ok((tokenizer, Some(folder.to_owned())))
+    }
+
+    /// The file or folder of the tokenizer, unless it is an embedded one.
+    fn tokenizer_file(&self) -> Result<Option<PathBuf>> {
+        let Some(path) = self.tokenizer.as_ref().filter(|path| named(path).is_none()) else {
+            return Ok(None);
+        };
+        let known = |name| find_model(name, FILE_NAME);
+        let cached = if path.exists() { None } else { path.to_str().and_then(known).transpose()? };
+        Ok(Some(cached.unwrap_or_else(|| path.clone())))
     }
 
     /// How hashes are written as ids.
@@ -407,10 +504,10 @@ impl Options {
 }
 
 /// What is said about the records at the end.
-fn remarks(outcome: &Outcome, turns_left_open: bool) -> Vec<String> {
+fn remarks(outcome: &Outcome, turns_left_open: bool, of_trace_lines: bool) -> Vec<String> {
     let counts = &outcome.counts;
     // What all requests lack is no surprise.
-    let some = |count: u64| if count < outcome.requests { count } else { 0 };
+    let of_trace = |count: u64| if of_trace_lines && count < outcome.requests { count } else { 0 };
     let remarks = [
         (
             counts.taken_as_requests,
@@ -452,12 +549,14 @@ fn remarks(outcome: &Outcome, turns_left_open: bool) -> Vec<String> {
             "request goes on from a response whose turns are not in the log (previous_response_id)",
             "requests go on from responses whose turns are not in the log (previous_response_id)",
         ),
-        (some(counts.without_time), "request has no time", "requests have no time"),
-        (some(counts.without_output), "request has no output length", "requests have no output length"),
+        (of_trace(counts.without_time), "request has no time", "requests have no time"),
+        (of_trace(counts.without_output), "request has no output length", "requests have no output length"),
         (
             counts.unlike_answers,
-            "answer has no output_hash_ids: its server counted other tokens than its text has (--tokenizer)",
-            "answers have no output_hash_ids: their servers counted other tokens than their text has (--tokenizer)",
+            "answer has no output_hash_ids: its server counted other tokens than its text has, so it was cut by \
+             another tokenizer (--tokenizer), or the text is not all of it",
+            "answers have no output_hash_ids: their servers counted other tokens than their text has, so they \
+             were cut by another tokenizer (--tokenizer), or the text is not all of them",
         ),
         (
             counts.without_answer,
@@ -465,13 +564,35 @@ fn remarks(outcome: &Outcome, turns_left_open: bool) -> Vec<String> {
             "requests have no output_hash_ids: their answers are not known",
         ),
         (
-            counts.limits,
+            if of_trace_lines { counts.limits } else { 0 },
             "request does not say how long its output was: the most allowed is taken",
             "requests do not say how long their output was: the most allowed is taken",
         ),
     ];
     let said = remarks.into_iter().filter(|(count, ..)| *count > 0);
-    said.map(|(count, one, several)| format!("{count} {}", if count == 1 { one } else { several })).collect()
+    said.map(|(count, one, several)| format!("{count} {}", if count == 1 { one } else { several }))
+        .chain(other_tokens(outcome))
+        .collect()
+}
+
+/// The share by which the tokens of servers and ours may differ without a word: templates of about the same
+/// length differ by less.
+const ALIKE: f64 = 0.05;
+
+/// What is said where servers counted other tokens than were hashed.
+fn other_tokens(outcome: &Outcome) -> Option<String> {
+    let (recorded, hashed) = (outcome.counts.recorded_tokens, outcome.counts.hashed_tokens);
+    let more = hashed as f64 / recorded as f64 - 1.0;
+    (recorded > 0 && more.abs() > ALIKE).then(|| {
+        let than = if more > 0.0 { "more" } else { "fewer" };
+        format!(
+            "the servers counted {} prompt tokens and {} were hashed, {:.0} % {than}: the figures are not those \
+             of the servers until tokenizer, template and tools are theirs (--tokenizer, --chat-template)",
+            grouped(recorded),
+            grouped(hashed),
+            more.abs() * 100.0,
+        )
+    })
 }
 
 /// The tokenizer that is part of the program under this name.

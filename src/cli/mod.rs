@@ -12,6 +12,7 @@ mod completions;
 mod console;
 mod datagen;
 mod elsewhere;
+mod fleet;
 pub mod hash;
 mod help;
 mod load;

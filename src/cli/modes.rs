@@ -1,4 +1,4 @@
-//! What `trace-stats` does besides one report, and why options do not go with it.
+//! With which other modes of `trace-stats` an option does not go.
 
 /// Options that choose another mode, with which an option does not go, and why.
 pub(super) type Modes = &'static [(&'static str, &'static str)];
@@ -58,3 +58,11 @@ pub(super) const GROUPS: Modes =
 pub(super) const CHARTS: Modes = &[WHOLE_REPORT[0], WHOLE_REPORT[1]];
 
 pub(super) const WINDOWS: Modes = &[WHOLE_REPORT[1], WHOLE_REPORT[2]];
+
+pub(super) const FLEETS: Modes = &[
+    ONE_RUN[0],
+    ONE_RUN[1],
+    ("window", "lines of --window have --capacity and --curve of one cache only"),
+    ("approx", "replicas hold what they have got, and a sample has only some of it"),
+    ("per-request", "the hits of single requests are those of one cache"),
+];

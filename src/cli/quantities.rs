@@ -2,7 +2,7 @@
 
 use super::value::Value;
 use crate::blocks::BlockNumber;
-use crate::stats::{Capacity, Piece, ServerHits, Warmup, WindowSize};
+use crate::stats::{Capacity, Piece, ServerHits, Ttl, Warmup, WindowSize};
 
 pub(super) fn percentile(value: &Value) -> Result<f64, String> {
     let p = value.number()?;
@@ -12,6 +12,11 @@ pub(super) fn percentile(value: &Value) -> Result<f64, String> {
 
 pub(super) fn capacity(value: &Value) -> Result<Capacity, String> {
     let text = value.text()?;
+    if text.starts_with('0') && text[1..].starts_with(|c: char| c.is_ascii_digit()) {
+        return Err(format!(
+            "'{text}' begins with a zero; commas separate sizes, so write 418000tok for 418,000tok"
+        ));
+    }
     if let Some(tokens) = ["tokens", "token", "tok"].iter().find_map(|unit| text.strip_suffix(unit)) {
         return Value::new(tokens.trim_end()).positive().map(Capacity::Tokens);
     }
@@ -25,6 +30,14 @@ pub(super) fn capacity(value: &Value) -> Result<Capacity, String> {
         ));
     }
     Ok(Capacity::Blocks(number))
+}
+
+/// `5m`: since the last use; `fixed:5m`: since the write.
+pub(super) fn ttl(value: &Value) -> Result<Ttl, String> {
+    match value.text()?.strip_prefix("fixed:") {
+        Some(time) => Value::new(time).duration_ms().map(Ttl::Fixed),
+        None => value.duration_ms().map(Ttl::Sliding),
+    }
 }
 
 /// A share of hits for which there is a smallest cache.

@@ -2,14 +2,15 @@
 
 use super::choice::{Choice, NamedValues};
 use super::common::{Common, CommonOptions, HasCommon};
+use super::fleet::{FleetOptions, replicas, route};
 use super::load::{LoadOptions, service};
 use super::memory::default_max_memory;
 use super::model::{KvType, ModelOptions};
 use super::modes::{
-    A_REPORT, CHARTS, FORMATS, GROUPS, ONE_CHECK, ONE_ENGINE, ONE_LIST, ONE_RUN, ONE_RUN_AND_REPORT,
+    A_REPORT, CHARTS, FLEETS, FORMATS, GROUPS, ONE_CHECK, ONE_ENGINE, ONE_LIST, ONE_RUN, ONE_RUN_AND_REPORT,
     WHOLE_REPORT, WINDOWS,
 };
-use super::quantities::{capacity, percentile, piece, sample_size, scrape, share, warmup, window};
+use super::quantities::{capacity, percentile, piece, sample_size, scrape, share, ttl, warmup, window};
 use super::spec::{Group, Opt, Rule, Spec, opt};
 use super::terminal::{columns, known_columns, locale_is_unicode};
 use super::value::Value;
@@ -18,7 +19,7 @@ use crate::record::formats::Format as TraceFormat;
 use crate::report::{Canvas, ENOUGH, Format, Style};
 use crate::stats::{
     AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, HitUnit, Mode, Piece, Policy, RequestUse,
-    ServerHits, Task, Warmup, WindowSize,
+    ServerHits, Task, Ttl, Warmup, WindowSize,
 };
 
 /// What the user has typed.
@@ -38,7 +39,8 @@ pub struct Options {
     exact: bool,
     plot: Option<Letters>,
     targets: Vec<f64>,
-    ttls: Vec<u64>,
+    ttls: Vec<Ttl>,
+    fleet: FleetOptions,
     warmup: Warmup,
     load: LoadOptions,
     answers: Option<Answers>,
@@ -185,7 +187,9 @@ const CACHES: &[Opt<Options>] = &[
         .daily()
         .not_with(ONE_RUN)
         .list::<_, Policy>(|o, v| v.add_new_to(&mut o.policies, Value::pick)),
-    opt("ttl").not_with(ONE_RUN_AND_REPORT).value(|o, v| v.add_new_to(&mut o.ttls, Value::duration_ms)),
+    opt("ttl").not_with(ONE_RUN_AND_REPORT).value(|o, v| v.add_new_to(&mut o.ttls, ttl)),
+    opt("replicas").daily().not_with(FLEETS).value(|o, v| v.add_new_to(&mut o.fleet.replicas, replicas)),
+    opt("route").not_with(FLEETS).value(|o, v| v.add_new_to(&mut o.fleet.routes, route)),
     opt("warmup").not_with(ONE_RUN).value(|o, v| warmup(v).map(|warmup| o.warmup = warmup)),
     opt("hits").not_with(A_REPORT).choice::<_, HitRule>(|o, v| v.pick().map(|rule| o.hit_rule = Some(rule))),
     opt("hit-unit").not_with(A_REPORT).value(|o, v| {
@@ -346,6 +350,18 @@ const RULES: &[Rule<Options>] = &[
         "--approx estimates LRU and infinite caches, in one report or with --every",
     ),
     (
+        |o| o.fleet.replicas.is_empty() && !o.fleet.routes.is_empty(),
+        "--route is the way to one of several replicas: say how many with --replicas",
+    ),
+    (
+        |o| !o.fleet.replicas.is_empty() && o.ttls.iter().any(|ttl| ttl.is_fixed()),
+        "--ttl fixed: is for one cache: of --replicas, blocks expire after their last use",
+    ),
+    (
+        |o| !o.fleet.replicas.is_empty() && o.policies.iter().any(|policy| *policy != Policy::Lru),
+        "--replicas have LRU caches: they go with --policy lru alone",
+    ),
+    (
         |o| !o.has_kv_bytes() && o.has_bytes(),
         "a --capacity in bytes needs --kv-bytes-per-token or --model-config",
     ),
@@ -421,7 +437,8 @@ impl Options {
             || !(self.policies.is_empty()
                 && self.capacities.is_empty()
                 && self.targets.is_empty()
-                && self.ttls.is_empty())
+                && self.ttls.is_empty()
+                && self.fleet.replicas.is_empty())
     }
 
     /// Whether there are sizes at which policies differ.
@@ -501,6 +518,7 @@ impl Options {
                 targets: self.targets.clone(),
                 enough: self.has_answer().then_some(ENOUGH),
                 ttls: self.ttls.clone(),
+                fleets: self.fleet.fleets(),
                 kv_bytes_per_token: self.kv_bytes()?,
                 load: self.load.load(),
                 answers: self.answers.unwrap_or_default(),

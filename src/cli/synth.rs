@@ -9,7 +9,7 @@ use super::spec::{Group, Opt, Rule, Spec, opt};
 use super::value::Value;
 use crate::error::{Error, Result};
 use crate::record::formats::Format;
-use crate::synth::{End, Knobs, MAX_FACTOR, ModelKind, Source, Task, Vocabulary};
+use crate::synth::{End, Knobs, MAX_FACTOR, ModelKind, ModelOptions, Source, Task, Vocabulary};
 use crate::tokens::Words;
 
 /// What the user has typed.
@@ -32,6 +32,7 @@ pub struct Options {
     vocabulary_size: Option<u32>,
     pace: bool,
     max_memory: Option<u64>,
+    min_count: Option<u64>,
     save_model: Option<PathBuf>,
     model_file: Option<PathBuf>,
 }
@@ -62,8 +63,12 @@ impl Choice for WordSource {
 }
 
 impl Choice for ModelKind {
-    const NAMES: NamedValues<Self> = &[("sessions", Self::Sessions), ("tree", Self::Tree)];
+    const NAMES: NamedValues<Self> =
+        &[("sessions", Self::Sessions), ("replay", Self::Replay), ("tree", Self::Tree)];
 }
+
+/// The smallest part of the users.
+const MIN_USERS: f64 = 0.001;
 
 /// Vocabulary size where the user names none: ids that every current model knows.
 const DEFAULT_VOCABULARY_SIZE: u32 = 32_000;
@@ -89,6 +94,7 @@ const LENGTH: &[Opt<Options>] = &[
 
 const MODEL: &[Opt<Options>] = &[
     opt("model").choice::<_, ModelKind>(|o, v| v.pick().map(|kind| o.model = Some(kind))),
+    opt("min-count").value(|o, v| v.positive().map(|count| o.min_count = Some(count))),
     opt("save-model").daily().file(|o, v| v.own_file().map(|path| o.save_model = Some(path))),
     opt("model-file").daily().file(|o, v| v.file().map(|path| o.model_file = Some(path))),
     opt("from-format")
@@ -99,6 +105,7 @@ const MODEL: &[Opt<Options>] = &[
 ];
 
 const CHANGES: &[Opt<Options>] = &[
+    opt("users").daily().value(|o, v| users(v).map(|x| o.knobs.users = x)),
     opt("speedup-ratio").daily().value(|o, v| v.pace().map(|ratio| o.knobs.speedup = ratio)),
     opt("rate").daily().value(|o, v| v.pace().map(|rate| o.knobs.rate = Some(rate))),
     opt("target-hit-rate").daily().value(|o, v| v.share().map(|rate| o.knobs.hit_rate = Some(rate))),
@@ -146,7 +153,7 @@ const RULES: &[Rule<Options>] = &[
     ),
     (
         |o| o.knobs.hit_rate.is_some() && o.model == Some(ModelKind::Tree),
-        "--target-hit-rate needs --model sessions",
+        "--target-hit-rate needs --model replay",
     ),
     (
         |o| o.max_memory.is_some() && o.model_file.is_some(),
@@ -172,7 +179,7 @@ impl Options {
             Some(file) => Source::Saved { file: file.clone(), model: self.model },
             None => Source::Trace {
                 files: files.clone(),
-                model: self.model.unwrap_or_default(),
+                model: self.model_options(),
                 max_memory: self.max_memory.or_else(default_max_memory).unwrap_or(u64::MAX),
                 compare: self.report,
             },
@@ -191,6 +198,13 @@ impl Options {
             annotate: self.annotate,
             pace: self.pace,
         })
+    }
+
+    /// How the trace is modelled.
+    fn model_options(&self) -> ModelOptions {
+        let mut options = ModelOptions::from(self.model.unwrap_or_default());
+        options.min_count = self.min_count.unwrap_or(options.min_count);
+        options
     }
 
     /// What prompts are made of, if they are asked for.
@@ -216,6 +230,15 @@ fn factor(value: &Value) -> Result<f64, String> {
     }
     if number > MAX_FACTOR {
         return Err(format!("'{}' is more than {MAX_FACTOR}, the largest factor", value.text()?));
+    }
+    Ok(number)
+}
+
+/// Times as many users.
+fn users(value: &Value) -> Result<f64, String> {
+    let number = value.number()?;
+    if !(MIN_USERS..=MAX_FACTOR).contains(&number) {
+        return Err(format!("'{}' is not between {MIN_USERS} and {MAX_FACTOR}", value.text()?));
     }
     Ok(number)
 }

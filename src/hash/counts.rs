@@ -32,6 +32,10 @@ pub struct Counts {
     pub without_answer: u64,
     /// The same where a server reports another number of tokens than the answer has.
     pub unlike_answers: u64,
+    /// Tokens that servers counted in prompts.
+    pub recorded_tokens: u128,
+    /// Tokens that were hashed of the same prompts.
+    pub hashed_tokens: u128,
 }
 
 impl Counts {
@@ -61,5 +65,13 @@ impl Counts {
         self.unasked += other.unasked;
         self.without_answer += other.without_answer;
         self.unlike_answers += other.unlike_answers;
+        self.recorded_tokens += other.recorded_tokens;
+        self.hashed_tokens += other.hashed_tokens;
+    }
+
+    /// Notes how many tokens the server counted in a prompt of which so many were hashed.
+    pub(super) fn compare(&mut self, recorded: u64, hashed: u64) {
+        self.recorded_tokens += u128::from(recorded);
+        self.hashed_tokens += u128::from(hashed);
     }
 }

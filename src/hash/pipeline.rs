@@ -11,9 +11,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::decision::Decision;
+use super::hashed::Hashed;
 use super::options::HashOptions;
-use super::worker::{Hashed, Worker};
-use super::write::{Refusal, TraceWriter};
+use super::worker::Worker;
 use crate::error::{Error, Result};
 use crate::io::{Input, Status, signals};
 
@@ -23,19 +23,42 @@ const BATCH: usize = 256 << 10;
 /// Time that the writer has to finish after a signal.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Lines of one file, without their ends.
-#[derive(Default)]
-struct Batch {
-    bytes: Vec<u8>,
-    lines: Vec<Line>,
-    file: String,
+/// What becomes of the requests, in the order of the input.
+pub(super) trait Sink: Send {
+    /// Nothing follows for a while.
+    ///
+    /// # Errors
+    /// Those of writing.
+    fn flush(&mut self) -> Result<()>;
+
+    /// Takes the requests of a batch up to the first that it refuses; `from` is the first to take.
+    ///
+    /// # Errors
+    /// Why that request is refused.
+    fn write(&mut self, batch: &Batch, hashed: &Hashed, from: usize) -> Result<(), Refusal>;
 }
 
-struct Line {
+/// Why a request is refused.
+pub(super) enum Refusal {
+    /// Its record is bad: this line of the batch, and why.
+    Record(usize, String),
+    /// The run is over.
+    Run(Error),
+}
+
+/// Lines of one file, without their ends.
+#[derive(Default)]
+pub(super) struct Batch {
+    bytes: Vec<u8>,
+    lines: Vec<Line>,
+    pub(super) file: String,
+}
+
+pub(super) struct Line {
     range: Range<usize>,
-    number: u64,
+    pub(super) number: u64,
     /// The same over all files.
-    total: u64,
+    pub(super) total: u64,
 }
 
 impl Batch {
@@ -47,6 +70,12 @@ impl Batch {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(input.line());
         self.lines.push(Line { range: start..self.bytes.len(), number, total: input.lines_read() });
+    }
+
+    /// A line and its bytes.
+    pub(super) fn line(&self, index: usize) -> (&Line, &[u8]) {
+        let line = &self.lines[index];
+        (line, &self.bytes[line.range.clone()])
     }
 
     fn is_full(&self) -> bool {
@@ -69,9 +98,9 @@ struct Job {
 }
 
 /// How a run ended.
-pub(super) struct Ended {
+pub(super) struct Ended<S> {
     /// The writer, with all that was written.
-    pub(super) writer: TraceWriter,
+    pub(super) writer: S,
     /// Success, or why the run is over.
     pub(super) result: Result<()>,
 }
@@ -83,16 +112,16 @@ struct Skipped {
     first: Option<(u64, Error)>,
 }
 
-/// Turns all prompts of `input` into trace lines, with `workers` threads beside this one.
+/// Hashes all prompts of `input` with `workers` threads beside this one, and hands them to `writer`.
 ///
 /// `idle` runs before every read from the system.
-pub(super) fn hash_lines(
+pub(super) fn hash_lines<S: Sink>(
     input: &mut Input,
     options: &HashOptions,
     workers: usize,
-    writer: TraceWriter,
+    writer: S,
     idle: impl FnMut(Status) -> Result<()>,
-) -> Ended {
+) -> Ended<S> {
     let skip = input.skips_invalid();
     let (jobs, jobs_out) = sync_channel::<Job>(workers);
     let (order, order_out) = sync_channel::<Receiver<Done>>(2 * workers + 1);
@@ -130,10 +159,7 @@ pub(super) fn hash_lines(
 }
 
 /// The writer's report. After a signal it is not waited for without end: its reader may be stuck.
-fn wait(
-    ended: &Receiver<(TraceWriter, Skipped, Result<()>)>,
-    read: &Result<()>,
-) -> (TraceWriter, Skipped, Result<()>) {
+fn wait<S>(ended: &Receiver<(S, Skipped, Result<()>)>, read: &Result<()>) -> (S, Skipped, Result<()>) {
     let stuck = || -> ! { signals::give_up() };
     if matches!(read, Err(Error::Signal(_))) {
         return match ended.recv_timeout(PATIENCE) {
@@ -224,7 +250,7 @@ fn work(new: impl FnOnce() -> Worker, jobs: &Mutex<Receiver<Job>>, decision: &De
 
 /// Writes the batches in order; flushes whenever the next one is not there yet.
 fn write(
-    writer: &mut TraceWriter,
+    writer: &mut impl Sink,
     order: &Receiver<Receiver<Done>>,
     skip: bool,
     skipped: &mut Skipped,
@@ -246,7 +272,7 @@ fn write(
 }
 
 fn write_batch(
-    writer: &mut TraceWriter,
+    writer: &mut impl Sink,
     batch: &Batch,
     hashed: &Hashed,
     skip: bool,
@@ -265,7 +291,7 @@ fn write_batch(
         Ok(())
     };
     let mut from = 0;
-    while let Err(refusal) = writer.write(hashed, from) {
+    while let Err(refusal) = writer.write(batch, hashed, from) {
         match refusal {
             Refusal::Run(error) => return Err(error),
             Refusal::Record(line, message) => {

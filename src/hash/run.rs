@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::counts::Counts;
+use super::explain::{ExplainOptions, Explainer};
 use super::options::HashOptions;
 use super::pipeline::{Ended, hash_lines};
 use super::write::{IdForm, Ids, TraceWriter, WriteOptions};
@@ -29,6 +30,8 @@ pub struct Task {
     pub write: WriteOptions,
     /// Threads that hash.
     pub workers: usize,
+    /// How requests are explained, in place of trace lines.
+    pub explain: Option<ExplainOptions>,
 }
 
 impl Task {
@@ -42,6 +45,7 @@ impl Task {
             ids: IdSource::Numbers,
             write: WriteOptions::default(),
             workers: 1,
+            explain: None,
         }
     }
 }
@@ -72,7 +76,7 @@ pub struct Outcome {
     pub skipped: Option<String>,
 }
 
-/// Reads the prompts of `task` and writes a trace line for each.
+/// Reads the prompts of `task` and writes a trace line for each, or why it is not like earlier ones.
 ///
 /// # Errors
 /// Those of reading and writing, a signal, a damaged state file and a lack of memory for numbers.
@@ -80,6 +84,9 @@ pub fn run(task: Task, observer: &mut dyn Observer) -> Result<Outcome> {
     let mut input = Input::new(&task.files, task.input.clone())?;
     observer.begin(input.total_size());
     let output = Output::named(task.output.as_deref())?;
+    if let Some(options) = &task.explain {
+        return explain(&task, options, input, output, observer);
+    }
     let mut state = None;
     let ids = match &task.ids {
         IdSource::Numbers => Ids::Dense(KeyTable::default()),
@@ -112,4 +119,29 @@ pub fn run(task: Task, observer: &mut dyn Observer) -> Result<Outcome> {
     }
     output.finish()?;
     Ok(Outcome { requests, counts, likely_unit, skipped: input.skipped(requests)? })
+}
+
+/// Writes why prompts are not like earlier ones.
+fn explain(
+    task: &Task,
+    options: &ExplainOptions,
+    mut input: Input,
+    output: Output,
+    observer: &mut dyn Observer,
+) -> Result<Outcome> {
+    let mut hash = task.hash.clone();
+    hash.prompts.places = true;
+    let explainer = Explainer::new(output, options.clone(), hash.block_size, task.files.len());
+    let Ended { writer, result } = hash_lines(&mut input, &hash, task.workers, explainer, |status| {
+        observer.progress(status);
+        Ok(())
+    });
+    observer.end();
+    let (requests, counts) = (writer.requests(), writer.counts());
+    if let Err(error) = result {
+        writer.into_output().abandon();
+        return Err(error);
+    }
+    writer.finish()?;
+    Ok(Outcome { requests, counts, skipped: input.skipped(requests)?, ..Outcome::default() })
 }

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::civil::DateTime;
 
-use super::counts::Counts;
 use super::decision::Decision;
+use super::hashed::{Fields, Hashed, Request};
 use super::options::HashOptions;
 use super::output::{Answer, Output};
 use super::prefixes::Prefixes;
+use super::prompt::{Layout, Prompt, Source, Turn as Part};
 use crate::blocks::{BlockChain, BlockHash};
 use crate::error::Invalid;
 use crate::record::formats::Format;
@@ -21,45 +22,6 @@ use crate::record::recent::Recent;
 use crate::tokens::chat::{self, Turn};
 use crate::tokens::template::{AnswerForm, Conversation, SeenMessages, TODAY, Template};
 use crate::tokens::{Encoder, GrowingPrompt};
-
-/// The requests of a batch of lines.
-#[derive(Default)]
-pub(super) struct Hashed {
-    pub(super) records: Vec<Fields>,
-    pub(super) requests: Vec<Request>,
-    pub(super) hashes: Vec<BlockHash>,
-    /// Bad lines: which of the batch, and why.
-    pub(super) rejected: Vec<(usize, String)>,
-    /// What was remarkable about the records.
-    pub(super) counts: Counts,
-}
-
-/// The fields of a record that each of its requests gets.
-pub(super) struct Fields {
-    pub(super) timestamp: Option<Timestamp>,
-    pub(super) cached_tokens: Option<u64>,
-    pub(super) recorded_input_length: Option<u64>,
-    pub(super) kept: Vec<(String, String)>,
-}
-
-/// One request: its record, how many of its first hashes are those of the request before, where the
-/// others end in [`Hashed::hashes`], and those of its answer, if that is known.
-pub(super) struct Request {
-    pub(super) record: usize,
-    pub(super) line: usize,
-    pub(super) input_length: u64,
-    pub(super) output_length: Option<u64>,
-    pub(super) shared: usize,
-    pub(super) hashes_end: usize,
-    pub(super) answer_end: Option<usize>,
-}
-
-impl Request {
-    /// Where its last hash is.
-    pub(super) fn end(&self) -> usize {
-        self.answer_end.unwrap_or(self.hashes_end)
-    }
-}
 
 /// What is wrong with a line; where it is of a trace, that comes first.
 #[cold]
@@ -101,6 +63,8 @@ pub(super) struct Worker {
     answer: Answer,
     kept: Vec<u32>,
     middle: Option<Range<usize>>,
+    /// What the tokens are of, where prompts are to be explained.
+    layout: Layout,
 }
 
 impl Worker {
@@ -136,6 +100,7 @@ impl Worker {
             answer: Answer::default(),
             kept: Vec::new(),
             middle: None,
+            layout: Layout::Ids,
         }
     }
 
@@ -169,24 +134,30 @@ impl Worker {
             keys,
             kept,
             remarks,
+            places,
         } = record;
         self.chain.set_keys(&keys);
         let output = self.output(&output)?;
         self.recorded_answer(answer, &mut content)?;
         let now = timestamp.as_ref().and_then(Timestamp::date).unwrap_or(TODAY);
-        out.records.push(Fields { timestamp, cached_tokens, recorded_input_length, kept });
+        let source = self.explains().then(|| Source::new(keys.clone(), places, &content));
+        out.records.push(Fields { timestamp, cached_tokens, recorded_input_length, kept, source });
         out.counts.add(&remarks);
         if matches!(content, Content::Chat(_)) && self.options.template.is_none() {
             out.counts.without_template += u64::from(self.encoder.tokenizer().is_of_model());
         }
         match &content {
             Content::Texts(texts) => {
-                for text in texts {
+                for (item, text) in texts.iter().enumerate() {
                     self.text(text)?;
+                    if self.explains() {
+                        self.layout = Layout::Text { text: text.clone(), item };
+                    }
                     self.request(0, output, line, out);
                 }
             }
             Content::Tokens(lists) => {
+                self.layout = Layout::Ids;
                 for tokens in lists {
                     self.tokens.clone_from(tokens);
                     self.request(0, output, line, out);
@@ -282,10 +253,12 @@ impl Worker {
         out: &mut Hashed,
     ) -> Result<(), Invalid> {
         self.tokens.clear();
+        self.layout = Layout::Turns(Vec::new());
         self.chain.begin();
         let mut prefix = Some(self.prefixes.empty(keys));
         if let Some(tools) = &chat.tools {
             self.known_turn(tools.id, || Ok(Turn::of_tools(tools)))?;
+            self.part(Part::Tools);
             self.prefix(&mut prefix, tools.id);
         }
         let (mut done, mut known, mut begun) = (0, 0, true);
@@ -301,6 +274,7 @@ impl Worker {
                     self.known_turn(message.id, || Turn::of_message(message))?;
                 }
                 self.prefix(&mut prefix, message.id);
+                self.part(Part::Message(i));
             }
             done = request;
             let past = self.tokens.len();
@@ -309,6 +283,7 @@ impl Worker {
                     self.encoder.encode(chat::INVITATION, &mut self.invitation)?;
                 }
                 self.tokens.extend_from_slice(&self.invitation);
+                self.part(Part::Invitation);
             }
             answer = chat.answer(request).map(Turn::of_message).transpose()?;
             let counted = match &answer {
@@ -323,6 +298,9 @@ impl Worker {
             let output = counted.filter(|_| output.yields(chat)).map_or(output, Output::Counted);
             let hashed = if std::mem::take(&mut begun) { self.chain.hashed() } else { known };
             self.request_after(known, hashed, output, line, out);
+            if let Layout::Turns(parts) = &mut self.layout {
+                parts.pop_if(|(_, part)| *part == Part::Invitation);
+            }
             // Other blocks have been hashed than those of the messages alone.
             prefix = None;
             self.tokens.truncate(past);
@@ -448,6 +426,7 @@ impl Worker {
             self.tokens.clear();
             self.encoder.encode(&self.text, &mut self.tokens)?;
             let output = self.answer(chat, request, output)?;
+            self.keep_text(request);
             self.request(0, output, line, out);
         }
         Ok(())
@@ -481,6 +460,7 @@ impl Worker {
             }
             let output = self.answer(chat, request, output)?;
             self.as_generated(chat, &conversation, template, request, now)?;
+            self.keep_text(request);
             self.request(known, output, line, out);
         }
         Ok(())
@@ -555,7 +535,29 @@ impl Worker {
             shared,
             hashes_end,
             answer_end: answered.map(|_| out.hashes.len()),
+            prompt: self
+                .explains()
+                .then(|| Prompt { tokens: self.tokens.clone(), layout: self.layout.clone() }),
         });
+    }
+
+    /// Whether prompts are to be explained.
+    fn explains(&self) -> bool {
+        self.options.prompts.places
+    }
+
+    /// The tokens up to here are those of `part`.
+    fn part(&mut self, part: Part) {
+        if let (true, Layout::Turns(parts)) = (self.options.prompts.places, &mut self.layout) {
+            parts.push((self.tokens.len(), part));
+        }
+    }
+
+    /// The tokens are those of the text, which has so many messages.
+    fn keep_text(&mut self, messages: usize) {
+        if self.explains() {
+            self.layout = Layout::Chat { text: self.text.clone(), messages };
+        }
     }
 
     /// Appends the hashes of the blocks that become full with the answer, which is so long. Its last token is

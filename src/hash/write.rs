@@ -1,7 +1,8 @@
 //! What depends on the order of the requests: their numbers, their times, their lines.
 
 use super::counts::Counts;
-use super::worker::{Fields, Hashed, Request};
+use super::hashed::{Fields, Hashed, Request};
+use super::pipeline::{Batch, Refusal, Sink};
 use crate::blocks::{BlockHash, BlockKey, KeyTable, Scheme};
 use crate::error::{Error, Invalid, Result};
 use crate::io::Output;
@@ -103,14 +104,6 @@ pub struct TraceWriter {
     answer: Vec<u8>,
 }
 
-/// Why a request cannot be written.
-pub(super) enum Refusal {
-    /// Its record is bad: this line of the batch, and why.
-    Record(usize, String),
-    /// The run is over.
-    Run(Error),
-}
-
 impl TraceWriter {
     /// A writer to `output`.
     pub fn new(output: Output, ids: Ids, scheme: Scheme, options: WriteOptions) -> Self {
@@ -152,15 +145,7 @@ impl TraceWriter {
         (self.output, self.ids)
     }
 
-    pub(super) fn flush(&mut self) -> Result<()> {
-        self.output.flush()
-    }
-
-    /// Writes the requests of a batch up to the first that cannot be; `from` is the first to write.
-    ///
-    /// # Errors
-    /// Why that request cannot be written.
-    pub(super) fn write(&mut self, hashed: &Hashed, from: usize) -> Result<(), Refusal> {
+    fn requests_from(&mut self, hashed: &Hashed, from: usize) -> Result<(), Refusal> {
         if from == 0 {
             self.counts.add_all(&hashed.counts);
         }
@@ -205,6 +190,9 @@ impl TraceWriter {
             line.list(line::OUTPUT_HASH_IDS, |out| out.extend_from_slice(answer_text));
         }
         line.optional(line::CACHED_TOKENS, fields.cached_tokens);
+        if let Some(recorded) = fields.recorded_input_length {
+            counts.compare(recorded, request.input_length);
+        }
         let recorded = fields.recorded_input_length.filter(|&length| length != request.input_length);
         line.optional(line::RECORDED_INPUT_LENGTH, recorded);
         for (name, value) in &fields.kept {
@@ -260,6 +248,16 @@ impl TraceWriter {
         }
         let first = *self.first_time.get_or_insert(time);
         Ok(Some(Arrival::At(time - first)))
+    }
+}
+
+impl Sink for TraceWriter {
+    fn flush(&mut self) -> Result<()> {
+        self.output.flush()
+    }
+
+    fn write(&mut self, _: &Batch, hashed: &Hashed, from: usize) -> Result<(), Refusal> {
+        self.requests_from(hashed, from)
     }
 }
 

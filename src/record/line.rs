@@ -38,6 +38,8 @@ field_keys! {
     SESSION_ID = "session_id";
     /// The conversation that began the one of the request.
     PARENT_SESSION_ID = "parent_session_id";
+    /// The replica that a router sends a request to, from 0.
+    REPLICA = "replica";
     /// How long after the end of the request before it in its session a request is sent.
     DELAY = "delay";
     /// The most tokens that an answer may have, beside a prompt.

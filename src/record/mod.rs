@@ -25,7 +25,7 @@ pub mod turns;
 use crate::error::Invalid;
 pub use block_size::BlockSize;
 pub use reader::TraceReader;
-pub(crate) use sessions::Sessions;
+pub(crate) use sessions::{Sessions, affinity};
 pub(crate) use trace_record::first_bits;
 pub use trace_record::{
     DEFAULT_BLOCK_SIZE, LengthRange, MAX_BLOCK_SIZE, MAX_LENGTH, MAX_NEW_BLOCKS, MAX_TIME, Record,

@@ -10,7 +10,7 @@ use crate::record::formats::{
 };
 use crate::record::general;
 use crate::record::scan::{scan, scan_line};
-use crate::record::sessions::Sessions;
+use crate::record::sessions::{Sessions, affinity};
 use crate::record::trace_record::Record;
 
 /// The records of an input whose files may be in different formats.
@@ -50,7 +50,11 @@ pub struct TraceReader {
     scanned: bool,
     /// What tells the sessions of records, if that is asked for.
     sessions: Option<Sessions>,
+    /// What tells the affinity of records, if that is asked for.
+    affinity: Option<FindAffinity>,
 }
+
+type FindAffinity = fn(&[u8]) -> Option<u64>;
 
 impl TraceReader {
     /// Reads records from `input`. Without a `format` each file's first line decides. `block_size` is what
@@ -76,6 +80,7 @@ impl TraceReader {
             again: false,
             scanned: false,
             sessions: None,
+            affinity: None,
         }
     }
 
@@ -105,6 +110,13 @@ impl TraceReader {
     #[must_use]
     pub fn with_sessions(mut self, max_bytes: usize) -> Self {
         self.sessions = Some(Sessions::new(max_bytes));
+        self
+    }
+
+    /// The same, where records are to have what a router may keep in one place.
+    #[must_use]
+    pub fn with_affinity(mut self) -> Self {
+        self.affinity = Some(affinity);
         self
     }
 
@@ -293,7 +305,7 @@ impl TraceReader {
     fn check(&mut self) -> Result<(), Invalid> {
         self.record.line = self.input.lines_read();
         let mut checked = self.block_size.check(&self.record);
-        if checked.is_ok() && self.sessions.is_some() {
+        if checked.is_ok() && (self.sessions.is_some() || self.affinity.is_some()) {
             checked = self.find_session();
         }
         self.valid += u64::from(checked.is_ok());
@@ -308,6 +320,9 @@ impl TraceReader {
         };
         if let Some(sessions) = &mut self.sessions {
             self.record.session = sessions.key(line)?;
+        }
+        if let Some(affinity) = self.affinity {
+            self.record.affinity = affinity(line);
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
+use serde_json::Value;
 
 use crate::error::Invalid;
 use crate::record::json::RawObject;
@@ -53,6 +54,20 @@ impl Sessions {
     }
 }
 
+/// Names of the field by which a router may keep requests in one place.
+const AFFINITY: [&str; 3] = ["session_id", "conversation_id", "chat_id"];
+
+/// What a router may keep in one place: the value of the first of those fields that a line has, whatever its type,
+/// as a hash. 1 and "1" differ; which field it is does not count.
+pub(crate) fn affinity(line: &[u8]) -> Option<u64> {
+    let object = RawObject::parse(line).ok()?;
+    let value = AFFINITY.iter().find_map(|name| object.get(name))?.get();
+    // Equal values may be written differently.
+    let equal =
+        serde_json::from_str::<Value>(value).map_or_else(|_| value.to_owned(), |value| value.to_string());
+    Some(hash(&equal))
+}
+
 fn hash(name: &str) -> Session {
     first_bits(blake3::hash(name.as_bytes()).as_bytes())
 }
@@ -75,5 +90,25 @@ mod tests {
         assert_eq!(sessions.key(br#"{"input_length": 1}"#), Ok(None));
         let named = |line: &[u8]| Sessions::new(0).key(line);
         assert_eq!(named(br#"{"session_id": 7}"#), named(br#"{"x": 1, "session_id": "7"}"#));
+    }
+    #[test]
+    fn a_router_keeps_equal_values_of_the_first_field_together() {
+        let classes: [&[&str]; 5] = [
+            &[
+                r#"{"session_id": 1}"#,
+                r#"{"chat_id": 1}"#,
+                r#"{"session_id": null, "conversation_id": 1, "chat_id": 2}"#,
+            ],
+            &[r#"{"session_id": "1"}"#, r#"{"chat_id":"\u0031"}"#],
+            &[r#"{"session_id": 1.0}"#],
+            &[r#"{"session_id": {"a": [1]}}"#, r#"{"session_id": {"a":[1]}, "chat_id": 1}"#],
+            &[r#"{"session_id": null}"#, r#"{"session": 1}"#],
+        ];
+        let keys =
+            classes.map(|lines| lines.iter().map(|line| affinity(line.as_bytes())).collect::<Vec<_>>());
+        for (at, class) in keys.iter().enumerate() {
+            assert!(class.iter().all(|key| *key == class[0] && key.is_none() == (at == 4)), "{at}");
+            assert!(keys[..at].iter().all(|other| other[0] != class[0]), "{at}");
+        }
     }
 }

@@ -49,6 +49,9 @@ pub struct Record {
     pub output_hash_ids: Vec<u64>,
     /// The session that it belongs to, as a number, where the reader was asked for it.
     pub session: Option<u64>,
+    /// What a router may keep in one place, as a number, where the reader was asked for it: the value of the first
+    /// of `session_id`, `conversation_id` and `chat_id` that the line has.
+    pub affinity: Option<u64>,
     /// Whether known fields have other names in the line than those that are written.
     pub has_synonyms: bool,
     /// Where in the line the list of ids stands, brackets included.

@@ -1,7 +1,9 @@
 //! The tables of a report as cells of text, header first, whatever draws them.
 
 use crate::report::numbers::{bytes, grouped, rounded};
-use crate::stats::{Accuracy, CapacityRow, Figure, Hits, PrefixRow, Report, Summary, percentile_name};
+use crate::stats::{
+    Accuracy, CapacityRow, Figure, Hits, PrefixRow, Report, Summary, TtlRow, percentile_name,
+};
 
 /// A table: the first row is the header.
 pub(super) type Cells = Vec<Vec<String>>;
@@ -28,7 +30,7 @@ impl Digits {
     }
 
     /// A number of which that many decimals are enough even for a machine.
-    fn decimals(self, value: f64, decimals: usize) -> String {
+    pub(super) fn decimals(self, value: f64, decimals: usize) -> String {
         if self == Self::All { format!("{value:.decimals$}") } else { rounded(value) }
     }
 }
@@ -176,7 +178,7 @@ pub(super) fn caches(report: &Report, digits: Digits) -> Vec<Cells> {
             Digits::Few => bytes(size),
         }));
         let worst = if size == Accuracy::Neither { size } else { row.accuracy };
-        cells.extend(hits(row.hits, worst, digits));
+        cells.extend(hit_cells(row.hits, worst, digits));
         cells.extend(row.accuracy.standard_error().map(|error| digits.decimals(error, 6)));
         cells
     };
@@ -194,20 +196,29 @@ pub(super) fn caches(report: &Report, digits: Digits) -> Vec<Cells> {
         }));
         tables.push(targets);
     }
-    if !report.ttls.value.is_empty() {
-        let header = ["Time to Live", "Hit Tokens", "Token Hit Rate", "Prefill Saving"];
-        let mut ttls = vec![header.map(str::to_owned).to_vec()];
-        ttls.extend(report.ttls.value.iter().map(|ttl| {
-            let mut cells = vec![format!("{} s", ttl.ttl_ms as f64 / 1000.0)];
-            cells.extend(hits(ttl.hits, report.ttls.accuracy, digits));
-            cells
-        }));
-        tables.push(ttls);
-    }
+    tables.extend(ttls(report, digits));
     tables.extend(engines(report, digits));
     tables.extend(checks(report));
     tables.extend(servers(report));
     tables
+}
+
+/// The table of caches whose blocks expire, if asked for.
+fn ttls(report: &Report, digits: Digits) -> Option<Cells> {
+    let rows = &report.ttls.value;
+    rows.first()?;
+    let has_sizes = rows.iter().any(|row| row.capacity_blocks.is_some());
+    let header = ["Time to Live"].into_iter().chain(has_sizes.then_some("Blocks"));
+    let header = header.chain(["Hit Tokens", "Token Hit Rate", "Prefill Saving"]);
+    let mut cells = vec![header.map(str::to_owned).collect::<Vec<_>>()];
+    cells.extend(rows.iter().map(|row| {
+        let mut cells = vec![row.ttl().to_string()];
+        let blocks = row.capacity_blocks.map_or_else(|| "no limit".into(), |blocks| digits.count(blocks));
+        cells.extend(has_sizes.then_some(blocks));
+        cells.extend(hit_cells(row.hits, report.ttls.accuracy, digits));
+        cells
+    }));
+    Some(cells)
 }
 
 /// The table of what else happened in the caches of engines, if there are any.
@@ -227,7 +238,7 @@ fn engines(report: &Report, digits: Digits) -> Option<Cells> {
             cells.extend([digits.count(load.preempted_requests), digits.count(load.preempted_hit_tokens)]);
             let alone = Hits { hit_tokens: load.sequential_hit_tokens, ..row.hits };
             cells.extend([
-                hits(alone, row.accuracy, digits)[1].clone(),
+                hit_cells(alone, row.accuracy, digits)[1].clone(),
                 digits.decimals(load.mean_running, 2),
             ]);
         } else {
@@ -362,8 +373,15 @@ pub(super) fn served(report: &Report) -> Vec<Served> {
     let targets = report.targets.value.iter();
     let targets =
         targets.map(|t| ("target", format!("{}={}", t.share, name(&t.row)), t.row.hits, error(&t.row)));
-    let ttls = report.ttls.value.iter().map(|t| ("ttl", format!("{}ms", t.ttl_ms), t.hits, None));
+    let ttls = report.ttls.value.iter().map(|t| ("ttl", ttl_name(t), t.hits, None));
     capacity.chain(targets).chain(ttls).collect()
+}
+
+/// `60000ms`, `fixed:60000ms`, `60000ms:1000`.
+fn ttl_name(row: &TtlRow) -> String {
+    let fixed = if row.fixed { "fixed:" } else { "" };
+    let capacity = row.capacity_blocks.map_or_else(String::new, |blocks| format!(":{blocks}"));
+    format!("{fixed}{}ms{capacity}", row.ttl_ms)
 }
 
 /// What precedes a number that is not exact.
@@ -375,7 +393,7 @@ pub(super) fn mark(accuracy: Accuracy) -> &'static str {
 }
 
 /// Hit tokens, rate and saving; marked where they are lower bounds.
-fn hits(hits: Hits, accuracy: Accuracy, digits: Digits) -> [String; 3] {
+pub(super) fn hit_cells(hits: Hits, accuracy: Accuracy, digits: Digits) -> [String; 3] {
     let mark = mark(accuracy);
     let number = |x: Option<f64>, decimals| {
         x.map_or_else(|| "-".into(), |x| format!("{mark}{}", digits.decimals(x, decimals)))

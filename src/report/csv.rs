@@ -1,6 +1,7 @@
 //! Comma-separated values: one figure per row, under the names of the JSON report.
 
 use crate::report::cells::{self, Number};
+use crate::report::fleets;
 use crate::stats::{Accuracy, Bound, Hits, Report, Summary, WindowReport};
 
 /// Appends a header and the rows `section,item,figure,value`.
@@ -33,6 +34,11 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
         if let Some(error) = error {
             row(section, &item, "standard_error", Number::Real(error));
         }
+    }
+    for figure in fleets::figures(report) {
+        let cache = figure.cache.map_or_else(String::new, |cache| format!(":{cache}"));
+        let item = format!("{}:{}{cache}", figure.fleet.replicas, figure.fleet.route);
+        row(figure.section, &item, figure.name, figure.value);
     }
     for (bound, figures) in report.bound.iter().flat_map(Bound::figures) {
         figures.iter().for_each(|figure| row("bound", figure, bound, Number::Count(1)));

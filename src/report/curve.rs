@@ -2,13 +2,17 @@
 
 use crate::error::printable;
 use crate::report::numbers::{bytes, short};
-use crate::stats::{Accuracy, CapacityRow, GroupReport, Report};
+use crate::stats::{Accuracy, CapacityRow, FleetCapacity, FleetRow, GroupReport, Report};
 
 /// What the infinite cache is called.
 pub(super) const INFINITE: &str = "infinite cache";
 
 /// The classes of the lines of groups.
 const GROUP_CLASSES: [&str; 8] = ["g1", "g2", "g3", "g4", "g5", "g6", "g7", "g8"];
+
+/// The classes of the lines of fleets: the same colours twice, with other strokes.
+const FLEET_CLASSES: [&str; 16] =
+    ["g1", "g2", "g3", "g4", "g5", "g6", "g7", "g8", "g9", "g10", "g11", "g12", "g13", "g14", "g15", "g16"];
 
 /// A measured cache.
 #[derive(Clone, Copy, Debug)]
@@ -120,6 +124,35 @@ impl Curve {
         };
         let lines = GROUP_CLASSES.iter().zip(curves).filter_map(line).collect();
         Some((Self { lines, infinite: None, named: Vec::new(), block_bytes }, left_out))
+    }
+
+    /// The caches of each fleet, by the capacity of each replica: a line for each, and one for all fleets of one
+    /// replica; how many are left out. The ceiling is one cache without limit for all.
+    pub(super) fn of_fleets(report: &Report) -> Option<(Self, usize)> {
+        let infinite = Self::of(report)?.infinite;
+        let mut fleets: Vec<&FleetRow> = Vec::new();
+        for fleet in &report.fleets {
+            // Of one replica, all routes are the same.
+            if fleet.replicas > 1 || fleets.iter().all(|known| known.replicas > 1) {
+                fleets.push(fleet);
+            }
+        }
+        let line = |(class, fleet): (&&'static str, &&FleetRow)| {
+            let rows = fleet.curve.iter().filter(|row| row.capacity_blocks > 0);
+            let point = |row: &FleetCapacity| {
+                let blocks = row.capacity_blocks as f64;
+                Some(Point { blocks, rate: row.hits.rate()?, error: None, at_least: false })
+            };
+            let points: Vec<_> = rows.filter_map(point).collect();
+            let name = if fleet.replicas == 1 { "1 replica".to_owned() } else { fleet.name() };
+            (!points.is_empty()).then_some(Line { class, name, points })
+        };
+        let lines: Vec<_> = FLEET_CLASSES.iter().zip(&fleets).filter_map(line).collect();
+        let first =
+            report.fleets.iter().flat_map(|fleet| &fleet.curve).find(|row| row.capacity_blocks > 0)?;
+        let block_bytes = first.capacity_bytes.map(|size| size as f64 / first.capacity_blocks as f64);
+        let left_out = fleets.len().saturating_sub(FLEET_CLASSES.len());
+        (!lines.is_empty()).then_some((Self { lines, infinite, named: Vec::new(), block_bytes }, left_out))
     }
 
     /// The largest capacity that is drawn.

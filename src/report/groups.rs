@@ -2,19 +2,31 @@
 
 use crate::report::cells::{Cells, Digits, limit};
 use crate::report::numbers::{bytes, rounded};
-use crate::stats::{Accuracy, CapacityRow, GroupReport, OTHERS, Report, Summary, TargetRow};
+use crate::stats::{Accuracy, CapacityRow, GroupReport, OTHERS, Report, SeparateCaches, Summary, TargetRow};
 
 /// Characters of a value that a table has room for.
 const LONGEST: usize = 40;
 
-/// Tables with titles: what matters of each group, and what is asked for of caches. `text` makes a value
+/// The names of the rows of all groups.
+pub(super) const ALL_NAMES: [&str; 2] = ["(all, separate caches)", "(all, one cache)"];
+
+/// The groups, and then all of them with a cache each, and in one cache.
+pub(super) fn with_all(all: &Report, groups: &[GroupReport]) -> Vec<GroupReport> {
+    let sums = [SeparateCaches::of(groups).report(), all.clone()];
+    let sums = ALL_NAMES.into_iter().map(|name| Some(name.to_owned())).zip(sums);
+    groups.iter().cloned().chain(sums).collect()
+}
+
+/// Tables with titles: what matters of each group and of all, and what is asked for of caches. `text` makes a value
 /// harmless.
 pub(super) fn tables(
     field: &str,
+    all: &Report,
     groups: &[GroupReport],
     digits: Digits,
     text: fn(&str) -> String,
 ) -> Vec<(String, Cells)> {
+    let groups = &with_all(all, groups)[..];
     let names: Vec<String> = groups.iter().map(|(value, _)| name(value.as_deref(), text)).collect();
     // A table of the columns that each have a header, and a cell for each group.
     let table = |columns: Vec<(String, Vec<String>)>| -> Cells {
@@ -102,8 +114,13 @@ fn cache_columns(groups: &[GroupReport], digits: Digits) -> Vec<(String, Vec<Str
     });
     let ttls = groups.first().map_or(&[][..], |(_, report)| &report.ttls.value[..]);
     let expiring = ttls.iter().enumerate().filter_map(|(place, ttl)| {
-        column(format!("{} s", rounded(ttl.ttl_ms as f64 / 1000.0)), groups, |report| {
-            marked(report.ttls.value.get(place)?.hits.rate(), report.ttls.accuracy, digits)
+        let size =
+            ttl.capacity_blocks.map_or_else(String::new, |blocks| format!(", {}", digits.count(blocks)));
+        column(format!("{}{size}", ttl.ttl()), groups, |report| {
+            // With a curve, each group has sizes of its own.
+            let row =
+                report.ttls.value.get(place).filter(|row| row.capacity_blocks == ttl.capacity_blocks)?;
+            marked(row.hits.rate(), report.ttls.accuracy, digits)
         })
     });
     sized.chain(expiring).collect()

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::printable_json;
-use crate::stats::{GroupReport, Report, RequestReport, WindowReport, value_of};
+use crate::stats::{GroupReport, Report, RequestReport, SeparateCaches, WindowReport, value_of};
 
 /// Appends the report as an indented object.
 pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
@@ -21,6 +21,8 @@ pub(super) fn write_groups(report: &Report, field: &str, groups: &[GroupReport],
         all: &'a Report,
         by: &'a str,
         groups: Vec<OneGroup<'a>>,
+        /// All groups with a cache each.
+        separate: SeparateCaches,
     }
     #[derive(Serialize)]
     struct OneGroup<'a> {
@@ -33,11 +35,12 @@ pub(super) fn write_groups(report: &Report, field: &str, groups: &[GroupReport],
         #[serde(flatten)]
         report: &'a Report,
     }
+    let separate = SeparateCaches::of(groups);
     let groups = groups.iter().map(|(label, report)| {
         let value = label.as_deref().map(value_of);
         OneGroup { other: value.is_none(), value, report }
     });
-    let grouped = Grouped { all: report, by: field, groups: groups.collect() };
+    let grouped = Grouped { all: report, by: field, groups: groups.collect(), separate };
     // Writing plain numbers into memory cannot fail.
     let json = serde_json::to_string_pretty(&grouped).unwrap_or_default();
     out.extend_from_slice(printable_json(&json).as_bytes());

@@ -2,7 +2,7 @@
 
 use crate::error::printable;
 use crate::report::cells::{self, Cells, Digits};
-use crate::report::groups;
+use crate::report::{fleets, groups};
 use crate::stats::{GroupReport, Report};
 
 /// Appends the totals and every table of the report.
@@ -14,15 +14,17 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
     draw(&totals, out);
     out.push(b'\n');
     draw(&cells::lengths(report, Digits::All), out);
-    for table in cells::caches(report, Digits::All).into_iter().chain(cells::prefixes(report, Digits::All)) {
+    let caches = cells::caches(report, Digits::All).into_iter();
+    for table in caches.chain(fleets::tables(report, Digits::All)).chain(cells::prefixes(report, Digits::All))
+    {
         out.push(b'\n');
         draw(&table, out);
     }
 }
 
 /// Appends what is to be said of the groups by the value of `field`, a row for each.
-pub(super) fn write_groups(field: &str, groups: &[GroupReport], out: &mut Vec<u8>) {
-    for (title, table) in groups::tables(field, groups, Digits::All, |value| text(&printable(value))) {
+pub(super) fn write_groups(all: &Report, field: &str, groups: &[GroupReport], out: &mut Vec<u8>) {
+    for (title, table) in groups::tables(field, all, groups, Digits::All, |value| text(&printable(value))) {
         out.extend_from_slice(format!("\n## {}\n\n", text(&printable(&title))).as_bytes());
         draw(&table, out);
     }

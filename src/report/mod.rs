@@ -2,15 +2,18 @@
 
 mod answer;
 mod axis;
+#[cfg(feature = "hash")]
+pub mod breaks;
 mod cells;
 mod csv;
 mod curve;
 mod curve_chart;
+mod fleets;
 mod groups;
 mod html;
 mod json;
 mod markdown;
-mod numbers;
+pub(crate) mod numbers;
 mod plot;
 mod prometheus;
 mod svg;
@@ -81,11 +84,11 @@ impl Render for Style {
             Format::Prometheus => prometheus::write_groups(report, field, groups, out),
             Format::Markdown => {
                 markdown::write(report, out);
-                markdown::write_groups(field, groups, out);
+                markdown::write_groups(report, field, groups, out);
             }
             _ => {
                 write(self, report, out);
-                table::write_groups(field, groups, self.look(), out);
+                table::write_groups(report, field, groups, self.look(), out);
             }
         }
     }

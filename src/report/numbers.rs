@@ -26,7 +26,7 @@ fn digits(value: f64) -> String {
 }
 
 /// A count with commas between thousands.
-pub(super) fn grouped(value: u128) -> String {
+pub(crate) fn grouped(value: u128) -> String {
     separated(&value.to_string())
 }
 

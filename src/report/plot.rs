@@ -29,8 +29,8 @@ const MARGIN: usize = 8;
 struct Pen {
     /// A cell filled from below, in equal steps; the first is empty.
     fill: &'static [char],
-    /// Marks of the policies after the first.
-    marks: [char; 3],
+    /// Marks of the lines after the first.
+    marks: &'static [char],
     ceiling: char,
     side: char,
     corner: char,
@@ -41,7 +41,7 @@ struct Pen {
 
 const UNICODE: Pen = Pen {
     fill: &[' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'],
-    marks: ['○', '◆', '×'],
+    marks: &['○', '◆', '×', '▲', '◇', '●', '+', '□', '▽', '■', '△', '▼', '☆', '◉', '◐', '★'],
     ceiling: '╌',
     side: '│',
     corner: '└',
@@ -52,7 +52,7 @@ const UNICODE: Pen = Pen {
 
 const ASCII: Pen = Pen {
     fill: &[' ', '.', '#'],
-    marks: ['o', '*', 'x'],
+    marks: &['o', '*', 'x', '+', '@', '%', '&', '=', '$', '~', 'A', 'B', 'C', 'D', 'E', 'F'],
     ceiling: '-',
     side: '|',
     corner: '+',
@@ -67,7 +67,14 @@ pub(super) fn write(report: &Report, canvas: Canvas, out: &mut Vec<u8>) {
     let columns = canvas.columns.clamp(LEAST_COLUMNS, 400) - MARGIN - 1;
     let mut text = String::new();
     if let Some(curve) = Curve::of(report) {
-        draw_curve(&curve, &pen, columns, &mut text);
+        draw_curve(&curve, "Token Hit Rate by cache capacity", &pen, columns, &mut text);
+    }
+    if let Some((curve, left_out)) = Curve::of_fleets(report) {
+        let all = curve.lines.len() + left_out;
+        let some = curve.lines.len().min(pen.marks.len() + 1);
+        let title = "Token Hit Rate by cache capacity of each replica";
+        let title = if some < all { format!("{title}, {some} of {all}") } else { title.to_owned() };
+        draw_curve(&Curve { lines: curve.lines[..some].to_vec(), ..curve }, &title, &pen, columns, &mut text);
     }
     let charts = [
         ("Input Length", &report.input_length),
@@ -148,7 +155,7 @@ fn write_labels(labels: &[(f64, String)], columns: usize, unit: &str, out: &mut 
 }
 
 /// The first policy as an area, the others as marks in front of it.
-fn draw_curve(curve: &Curve, pen: &Pen, columns: usize, out: &mut String) {
+fn draw_curve(curve: &Curve, title: &str, pen: &Pen, columns: usize, out: &mut String) {
     let from = curve.lines.iter().filter_map(|line| line.points.first()).map(|point| point.blocks);
     let x = Axis::log(from.fold(f64::INFINITY, f64::min), curve.largest());
     let y = Axis::up_to(curve.highest().max(1e-6), 4);
@@ -157,6 +164,7 @@ fn draw_curve(curve: &Curve, pen: &Pen, columns: usize, out: &mut String) {
     let ceiling = grid.row(y.place(infinite.rate));
     grid.cells[ceiling].fill(pen.ceiling);
     let capacity = |column: usize| x.at((column as f64 + 0.5) / columns as f64);
+    let apart = curve.lines.len().max(4);
     for (index, line) in curve.lines.iter().enumerate() {
         for column in 0..columns {
             let share = y.place(line.at(capacity(column)));
@@ -169,7 +177,7 @@ fn draw_curve(curve: &Curve, pen: &Pen, columns: usize, out: &mut String) {
                     }
                 }
                 // Marks of one line stand apart, beside those of the others.
-                Some(&mark) if column % 4 == index => {
+                Some(&mark) if column % apart == index => {
                     let row = grid.row(share);
                     grid.cells[row][column] = mark;
                 }
@@ -189,7 +197,7 @@ fn draw_curve(curve: &Curve, pen: &Pen, columns: usize, out: &mut String) {
     }
     let estimate = if curve.is_estimate() { ", an estimate" } else { "" };
     let bounds = if curve.has_bounds() && !infinite.at_least { ", partly at least" } else { "" };
-    out.push_str(&format!("\nToken Hit Rate by cache capacity{estimate}{bounds}\n"));
+    out.push_str(&format!("\n{title}{estimate}{bounds}\n"));
     names.push(format!("{0}{0} {INFINITE} {1}", pen.ceiling, rate(infinite)));
     let mut legend = String::new();
     for name in names {

@@ -5,10 +5,12 @@
 
 use crate::error::printable;
 use crate::report::cells::{self, Number};
-use crate::stats::{GroupReport, OTHERS, Report, WindowReport};
+use crate::report::fleets;
+use crate::stats::{GroupReport, OTHERS, Report, SeparateCaches, WindowReport};
 
 /// Labels of this file's own: a field of that name gets another one.
-const LABELS: [&str; 9] = ["stat", "pair", "kind", "cache", "share", "figure", "bound", "rank", "id"];
+const LABELS: [&str; 11] =
+    ["stat", "pair", "kind", "cache", "share", "figure", "bound", "rank", "id", "replicas", "route"];
 
 /// A label and its value.
 type Label<'a> = (&'a str, &'a str);
@@ -28,6 +30,15 @@ pub(super) fn write_groups(report: &Report, field: &str, groups: &[GroupReport],
     for (value, report) in groups {
         let value = value.as_deref().map_or_else(|| OTHERS.to_owned(), printable);
         families.report(report, Some((&label, &value)));
+    }
+    let separate = SeparateCaches::of(groups);
+    families.optional("separate_cached_tokens", Some(Number::Count(separate.cached_tokens.value)), None);
+    families.optional("separate_token_hit_rate", separate.token_hit_rate.value.map(Number::Real), None);
+    for (kind, cache, hits, _) in cells::served(&separate.report()) {
+        let labels = [("kind", kind), ("cache", stable(kind, &cache))];
+        if let Some(rate) = hits.rate() {
+            families.add("separate_cache_token_hit_rate", &labels, None, &format!("{rate:?}"));
+        }
     }
     families.write(out);
 }
@@ -111,8 +122,42 @@ fn help(name: &str) -> &'static str {
         "cached_length" => "Prompt tokens of a request that a cache without limit holds when it arrives.",
         "correlation" => "Pearson correlation of two lengths over the requests.",
         "cache_token_hit_rate" => "Share of the prompt tokens that a cache serves.",
+        "separate_cached_tokens" => "Prompt tokens that caches without limit serve, one for each group.",
+        "separate_token_hit_rate" => "Their share of the prompt tokens.",
+        "separate_cache_token_hit_rate" => {
+            "Share of the prompt tokens that caches of a size serve, one for each group."
+        }
         "target_blocks" => "Size in blocks of the smallest LRU cache that gives this share of all hits.",
         "target_bytes" => "The same in bytes.",
+        "fleet_infinite_hit_tokens" => "Prompt tokens that replicas with caches without limit serve.",
+        "fleet_infinite_token_hit_rate" => {
+            "Share of the prompt tokens that replicas with caches without limit serve."
+        }
+        "fleet_requests_max" => "Most requests that one replica gets.",
+        "fleet_request_imbalance" => "Requests of the busiest replica over the mean.",
+        "fleet_work_max_tokens" => "Prompt tokens that the busiest replica computes.",
+        "fleet_work_imbalance" => "The same over the mean of all replicas.",
+        "fleet_peak_second_tokens" => "The most of them that come in one second.",
+        "fleet_capacity_tokens" | "fleet_target_tokens" | "fleet_ttl_tokens" => {
+            "Prompt tokens of requests with blocks."
+        }
+        "fleet_capacity_prefill_saving" | "fleet_target_prefill_saving" | "fleet_ttl_prefill_saving" => {
+            "How many times the work without these caches is that with them."
+        }
+        "fleet_capacity_hit_tokens" => "Prompt tokens that replicas with caches of this size serve.",
+        "fleet_capacity_token_hit_rate" => {
+            "Share of the prompt tokens that replicas with caches of this size serve."
+        }
+        "fleet_capacity_shared_token_hit_rate" => {
+            "Share that one cache of the size of all of them, shared by all, serves."
+        }
+        "fleet_target_capacity_blocks" => {
+            "Size in blocks of the smallest caches that give this share of the hits of those without limit."
+        }
+        "fleet_target_hit_tokens" => "Prompt tokens that they serve.",
+        "fleet_target_token_hit_rate" => "Share of the prompt tokens that they serve.",
+        "fleet_ttl_hit_tokens" => "Prompt tokens that replicas with caches whose blocks expire serve.",
+        "fleet_ttl_token_hit_rate" => "Share that replicas with caches whose blocks expire serve.",
         "bound" => "Figures that are bounds, since blocks have been forgotten.",
         "window_start_timestamp_ms" => "Time at which the latest window begins, on the clock of the trace.",
         "window_requests" => "Requests in the latest window.",
@@ -175,6 +220,7 @@ impl Families {
                 self.add("target_bytes", &[("share", &share)], group, &bytes.to_string());
             }
         }
+        self.fleets(report, group);
         self.bound(report.bound.as_ref(), group);
         for (rank, (id, figures)) in cells::prefix_rows(report).into_iter().enumerate() {
             let (rank, id) = ((rank + 1).to_string(), id.to_string());
@@ -183,6 +229,17 @@ impl Families {
                 let (name, value) = (format!("prefix_{name}"), value);
                 self.number(&name, &[("rank", &rank)], &value, group);
             }
+        }
+    }
+
+    fn fleets(&mut self, report: &Report, group: Option<Label>) {
+        for figure in fleets::figures(report) {
+            let replicas = figure.fleet.replicas.to_string();
+            let route = figure.fleet.route.to_string();
+            let mut labels = vec![("replicas", &*replicas), ("route", &*route)];
+            let key = if figure.section == "fleet_target" { "share" } else { "cache" };
+            labels.extend(figure.cache.as_deref().map(|cache| (key, cache)));
+            self.number(&format!("{}_{}", figure.section, figure.name), &labels, &figure.value, group);
         }
     }
 

@@ -3,8 +3,8 @@
 use crate::error::printable;
 use crate::report::answer;
 use crate::report::cells::{self, Cells, Digits};
-use crate::report::groups;
 use crate::report::numbers::{rounded, time_unit};
+use crate::report::{fleets, groups};
 use crate::stats::{Accuracy, ArrivalFigures, Figure, GroupReport, HitRule, Report, Thrashing};
 
 /// Columns that a table for people takes at most, and those that it takes in any case.
@@ -38,15 +38,16 @@ pub(super) fn write(report: &Report, look: Look, out: &mut Vec<u8>) {
         out.extend_from_slice(format!("{:<17}{value}\n", format!("{name}:")).as_bytes());
     }
     let lengths = [cells::lengths(report, digits)].into_iter();
-    for table in lengths.chain(cells::caches(report, digits)).chain(cells::prefixes(report, digits)) {
+    let caches = lengths.chain(cells::caches(report, digits)).chain(fleets::tables(report, digits));
+    for table in caches.chain(cells::prefixes(report, digits)) {
         out.push(b'\n');
         draw(&table, look, out);
     }
 }
 
 /// Appends what is to be said of the groups by the value of `field`, a row for each.
-pub(super) fn write_groups(field: &str, groups: &[GroupReport], look: Look, out: &mut Vec<u8>) {
-    for (title, table) in groups::tables(field, groups, look.digits, printable) {
+pub(super) fn write_groups(all: &Report, field: &str, groups: &[GroupReport], look: Look, out: &mut Vec<u8>) {
+    for (title, table) in groups::tables(field, all, groups, look.digits, printable) {
         out.extend_from_slice(format!("\n{}:\n", printable(&title)).as_bytes());
         draw(&table, look, out);
     }

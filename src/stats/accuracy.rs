@@ -29,6 +29,17 @@ impl Accuracy {
         Self::Estimate { standard_error: Some(standard_error) }
     }
 
+    /// What a sum of two figures is worth.
+    #[must_use]
+    pub(super) fn worse(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Exact, other) => other,
+            (this, Self::Exact) => this,
+            (this, other) if this == other && this.standard_error().is_none() => this,
+            _ => Self::Neither,
+        }
+    }
+
     /// The standard error of an estimate, where it is known.
     pub fn standard_error(self) -> Option<f64> {
         match self {

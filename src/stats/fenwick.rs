@@ -1,7 +1,7 @@
 //! Sums over the beginnings of a list whose numbers change (Fenwick: A new data structure for cumulative
 //! frequency tables, Software: Practice and Experience 24(3), 1994).
 
-use crate::stats::recency::reserve;
+use crate::blocks::reserve;
 
 /// Sums over a growing list of numbers.
 #[derive(Default)]

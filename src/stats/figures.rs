@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::stats::accuracy::{Accuracy, Figure};
-use crate::stats::cache::{CacheFigures, CapacityRow, TargetRow, TtlRow};
+use crate::stats::cache::{CacheFigures, CapacityRow, FleetRow, TargetRow, TtlRow};
 use crate::stats::correlation::Correlations;
 use crate::stats::hit_check::HitCheck;
 use crate::stats::hit_count::HitRule;
@@ -39,6 +39,9 @@ pub struct Report {
     pub input_tokens: u128,
     /// Sum of the output lengths, in tokens.
     pub output_tokens: u128,
+    /// Input tokens of the requests with ids.
+    #[serde(skip)]
+    pub tokens_with_ids: u128,
     /// Prompt tokens that an infinite cache would have served.
     pub cached_tokens: Figure<u128>,
     /// `cached_tokens` over the input tokens of the requests with ids.
@@ -84,6 +87,9 @@ pub struct Report {
     /// One row per time to live asked for.
     #[serde(rename = "ttl", skip_serializing_if = "Figure::is_empty")]
     pub ttls: Figure<Vec<TtlRow>>,
+    /// Replicas behind routers, one row for each number and route asked for.
+    #[serde(rename = "fleet", skip_serializing_if = "Vec::is_empty")]
+    pub fleets: Vec<FleetRow>,
     /// What servers counted since they were started, if that is given.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub servers: Vec<ServerHits>,

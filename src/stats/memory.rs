@@ -95,9 +95,8 @@ impl State {
     /// # Errors
     /// When it cannot.
     pub(super) fn can_forget(&self, budget: usize, simulated: usize) -> Result<(), Invalid> {
-        if let Some(policy) = self.statistics.caches.as_ref().and_then(Caches::needs_all_blocks) {
-            let name = policy.name();
-            let message = format!("`policy` {name} needs all of the trace, which is more than `max_memory`");
+        if let Some(setting) = self.statistics.caches.as_ref().and_then(Caches::needs_all_blocks) {
+            let message = format!("{setting} needs all of the trace, which is more than `max_memory`");
             return Err(Invalid::over_limit(message));
         }
         if simulated > budget / 2 {
@@ -176,11 +175,12 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::{Analysis, AnalysisOptions, CacheOptions};
+    use crate::stats::{Analysis, AnalysisOptions, CacheOptions, Ttl};
 
     #[test]
     fn forgetting_makes_room_for_a_while_whatever_takes_the_memory() {
-        let caches = CacheOptions { capacities: vec![100], ttls: vec![1000], ..CacheOptions::default() };
+        let caches =
+            CacheOptions { capacities: vec![100], ttls: vec![Ttl::Sliding(1000)], ..CacheOptions::default() };
         let budget = 1 << 20;
         let options = AnalysisOptions { caches, budget: Some(budget), ..AnalysisOptions::default() };
         let mut analysis = Analysis::new(1, options);

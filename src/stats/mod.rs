@@ -32,6 +32,7 @@ mod requests;
 mod run;
 mod sample;
 mod seen;
+mod separate;
 mod server;
 mod sharing;
 mod statistic;
@@ -45,8 +46,8 @@ mod window;
 pub use accuracy::{Accuracy, Figure};
 pub use analysis::Analysis;
 pub use cache::{
-    CacheFigures, CacheOptions, CapacityRow, Hits, Load, LoadFigures, Policy, RequestUse, Service, TargetRow,
-    TtlRow,
+    CacheFigures, CacheOptions, CapacityRow, FleetCapacity, FleetRow, FleetTarget, FleetTtl, Hits, Load,
+    LoadFigures, Policy, RequestUse, Service, TargetRow, Ttl, TtlRow,
 };
 pub use correlation::Correlations;
 pub use distribution::{Distribution, EXACT_BELOW};
@@ -64,6 +65,7 @@ pub use rates::RateDistribution;
 pub use requests::RequestReport;
 pub use run::{Capacity, Mode, Render, Task, Warmup, run};
 pub use seen::Served;
+pub use separate::SeparateCaches;
 pub use server::ServerHits;
 pub use statistics::AnalysisOptions;
 pub use summary::{Bin, Summary, percentile_name};

@@ -13,11 +13,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::blocks::{BlockNumber, NumberRun, Numbering};
+use crate::blocks::{BlockNumber, NumberRun, Numbering, reserve};
 use crate::error::Invalid;
 use crate::stats::accuracy::Accuracy;
 use crate::stats::figures::{Bound, PrefixFigures, PrefixRow, Report};
-use crate::stats::recency::{Kept, reserve};
+use crate::stats::recency::Kept;
 use crate::stats::seen::Seen;
 use crate::stats::statistic::{Bytes, Forgetting, Known, Statistic};
 

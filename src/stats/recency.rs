@@ -3,7 +3,7 @@
 //!
 //! Forgetting takes place when memory is short, so it does with few bits per block beyond that.
 
-use crate::blocks::{BlockNumber, NumberRun};
+use crate::blocks::{BlockNumber, NumberRun, reserve};
 use crate::stats::bitmap::Bitmap;
 
 /// Times of last use, counted in requests since the count began.
@@ -81,15 +81,6 @@ impl Kept {
             list[new] = list[old as usize];
         }
         list.truncate(self.len() as usize);
-    }
-}
-
-/// Makes room for so many `more` items, and for an eighth of the list if that is more: a list that
-/// doubles when it is full takes up to three times the memory in use.
-#[inline]
-pub(super) fn reserve<T>(list: &mut Vec<T>, more: usize) {
-    if list.capacity() - list.len() < more {
-        list.reserve_exact(more.max(list.len() / 8));
     }
 }
 

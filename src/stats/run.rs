@@ -409,8 +409,9 @@ impl Task {
         let reader = TraceReader::new(input, self.format, self.block_size)
             .with_times_from_zero()
             .with_session_memory(max_bytes);
-        let has_sessions = self.analysis.caches.load.sessions;
-        Ok(if has_sessions { reader.with_sessions(max_bytes) } else { reader })
+        let caches = &self.analysis.caches;
+        let reader = if caches.load.sessions { reader.with_sessions(max_bytes) } else { reader };
+        Ok(if caches.wants_affinity() { reader.with_affinity() } else { reader })
     }
 
     /// The block size of a trace without records.

@@ -17,6 +17,8 @@ pub(super) struct Seen<'a> {
     pub(super) line: u64,
     /// Its session, where that was asked for.
     pub(super) session: Option<u64>,
+    /// What a router may keep in one place, where that was asked for.
+    pub(super) affinity: Option<u64>,
     /// Prompt tokens.
     pub(super) input_length: u64,
     /// Generated tokens.
@@ -132,7 +134,8 @@ impl Intake {
     #[inline(always)]
     pub(super) fn record<'a>(&'a mut self, record: &'a Record) -> Result<Seen<'a>, Invalid> {
         let seen = self.begin(record.input_length, record.output_length, record.timestamp);
-        let seen = Seen { line: record.line, session: record.session, recorded: record.recorded(), ..seen };
+        let (session, affinity) = (record.session, record.affinity);
+        let seen = Seen { line: record.line, session, affinity, recorded: record.recorded(), ..seen };
         let Some(ids) = record.ids() else { return Ok(seen) };
         let mut cached = None;
         if record.has_output_ids && self.engine.is_none() {
@@ -193,6 +196,7 @@ impl Intake {
             index: self.requests - 1,
             line: 0,
             session: None,
+            affinity: None,
             input_length,
             output_length,
             recorded: None,

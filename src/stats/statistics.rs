@@ -66,6 +66,9 @@ impl AnalysisOptions {
                  take lru with `hits` engine, or set `hit_unit` to {block_size} to count blocks"
             )));
         }
+        if !self.caches.fleets.is_empty() {
+            return Err(Invalid::value(format!("`replicas` find prefixes block by block, and not {units}")));
+        }
         if self.approx.is_some() {
             return Err(Invalid::value(format!("`approx` estimates hits of blocks, and not {units}")));
         }

@@ -72,6 +72,7 @@ impl Statistic for Totals {
         report.requests = self.requests;
         report.requests_without_ids = self.requests_without_ids;
         report.blocks = self.blocks;
+        report.tokens_with_ids = self.tokens_with_ids;
         report.unique_blocks.value = known.unique_blocks;
         report.cached_tokens.value = self.cached_tokens;
         report.token_hit_rate.value = self.token_hit_rate();

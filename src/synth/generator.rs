@@ -5,8 +5,9 @@ use fastrand::Rng;
 use super::draw::exponential;
 use super::knobs::Knobs;
 use super::model::{Body, Model};
+use super::replay::{Drawing, ReplayGenerator};
 use super::request::SyntheticRequest;
-use super::sessions::{Drawing, SessionsGenerator};
+use super::sessions::SessionsGenerator;
 use super::tree::TreeGenerator;
 use crate::error::Invalid;
 use crate::record::time;
@@ -20,11 +21,14 @@ pub struct Generator {
     clock: ArrivalClock,
     now: f64,
     first: bool,
+    /// Time of the last request in the model, in milliseconds.
+    model_time: f64,
     source: RequestSource,
 }
 
 enum RequestSource {
     Sessions(Box<SessionsGenerator>),
+    Replay(Box<ReplayGenerator>),
     Tree(Box<TreeGenerator>),
 }
 
@@ -47,7 +51,7 @@ impl Generator {
     pub fn new(model: Model, knobs: Knobs, seed: u64, count: Option<u64>) -> Result<Self, Invalid> {
         const MOST_RUNS: u64 = 1 << 27;
         let clock = match (knobs.rate, model.mean_gap()) {
-            (Some(rate), Some(mean)) => ArrivalClock::Model(1000.0 / rate / mean),
+            (Some(rate), Some(mean)) => ArrivalClock::Model(1000.0 / rate / mean * knobs.users),
             (Some(rate), None) => ArrivalClock::Poisson(1000.0 / rate),
             (None, _) if model.header.has_times => ArrivalClock::Model(1.0 / knobs.speedup),
             (None, _) => ArrivalClock::None,
@@ -59,8 +63,17 @@ impl Generator {
             let message = format!("{copies} copies of {runs} shared prefixes are too many to keep in memory");
             return Err(Invalid::value(message));
         }
+        let requests = model.header.requests;
+        let mut rng = Rng::with_seed(seed);
+        if knobs.users != 1.0 && !matches!(model.body, Body::Sessions(_)) {
+            return Err(Invalid::value("only the model sessions can have another number of `users`"));
+        }
         let source = match model.body {
-            Body::Sessions(mut model) => {
+            Body::Sessions(model) => {
+                let sessions = SessionsGenerator::new(*model, size, &knobs, count, requests, &mut rng)?;
+                RequestSource::Sessions(Box::new(sessions))
+            }
+            Body::Replay(mut model) => {
                 model.scale(knobs.prefix_len, knobs.prompt_len, size);
                 if let Some(target) = knobs.hit_rate {
                     if !has_ids {
@@ -68,7 +81,7 @@ impl Generator {
                     }
                     Drawing { knobs: &knobs, block_size: size, seed, count }.reach(&mut model, target)?;
                 }
-                RequestSource::Sessions(Box::new(SessionsGenerator::new(model, size, copies)))
+                RequestSource::Replay(Box::new(ReplayGenerator::new(model, size, copies)))
             }
             Body::Tree(_) if knobs.hit_rate.is_some() => {
                 return Err(Invalid::value("only the model sessions can be given another hit rate"));
@@ -78,7 +91,7 @@ impl Generator {
                 RequestSource::Tree(Box::new(TreeGenerator::new(model, size, copies)))
             }
         };
-        Ok(Self { block_size: size, rng: Rng::with_seed(seed), knobs, clock, now: 0.0, first: true, source })
+        Ok(Self { block_size: size, rng, knobs, clock, now: 0.0, first: true, model_time: 0.0, source })
     }
 
     /// Draws the next request.
@@ -88,6 +101,12 @@ impl Generator {
     pub fn next(&mut self, request: &mut SyntheticRequest) -> Result<(), Invalid> {
         let (rng, limits) = (&mut self.rng, self.knobs.input);
         let first = std::mem::take(&mut self.first);
+        let mut gap_of_session = 0.0;
+        if let RequestSource::Sessions(sessions) = &mut self.source {
+            let time = sessions.draw(rng, request)?;
+            gap_of_session = if first { 0.0 } else { time - self.model_time };
+            self.model_time = time;
+        }
         let gap = match &self.clock {
             ArrivalClock::None => None,
             ArrivalClock::Poisson(mean) if !first => Some(exponential(rng, *mean)),
@@ -96,21 +115,25 @@ impl Generator {
                 let gap = match &mut self.source {
                     // The first batch starts the clock, and so does the first request.
                     RequestSource::Tree(tree) => tree.draw_gap(rng),
-                    RequestSource::Sessions(_) if first => 0.0,
-                    RequestSource::Sessions(sessions) => sessions.draw_gap(rng),
+                    RequestSource::Sessions(_) => gap_of_session,
+                    RequestSource::Replay(_) if first => 0.0,
+                    RequestSource::Replay(replay) => replay.draw_gap(rng),
                 };
                 Some(if first { 0.0 } else { gap * factor })
             }
         };
         match &mut self.source {
-            RequestSource::Sessions(sessions) => sessions.draw(rng, limits, request)?,
+            RequestSource::Sessions(_) => {}
+            RequestSource::Replay(replay) => replay.draw(rng, limits, request)?,
             RequestSource::Tree(tree) => tree.draw(rng, limits, request)?,
         }
         request.check_length(self.block_size)?;
         self.now += gap.unwrap_or(0.0);
         time::check_clock(self.now)?;
         request.timestamp = gap.map(|_| self.now);
-        request.output_length = request.output_length.map(|length| self.knobs.output(length));
+        if !matches!(self.source, RequestSource::Sessions(_)) {
+            request.output_length = request.output_length.map(|length| self.knobs.output(length));
+        }
         Ok(())
     }
 }

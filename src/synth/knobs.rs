@@ -10,7 +10,9 @@ pub const MAX_FACTOR: f64 = 1000.0;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Knobs {
-    /// Time passes this much faster.
+    /// Times as many sessions, each at its own pace; for the model `sessions` only.
+    pub users: f64,
+    /// Time passes this much faster, think times included.
     pub speedup: f64,
     /// Mean arrivals per second to which time is rescaled.
     pub rate: Option<f64>,
@@ -33,6 +35,7 @@ pub struct Knobs {
 impl Default for Knobs {
     fn default() -> Self {
         Self {
+            users: 1.0,
             speedup: 1.0,
             rate: None,
             prefix_len: 1.0,

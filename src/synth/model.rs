@@ -4,9 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::core::Core;
 use super::forest::Forest;
-use super::sessions::SessionsModel;
+use super::replay::ReplayModel;
+use super::sessions::{self, SessionsModel};
 use super::tree::TreeModel;
 use super::write::WriteOptions;
+use crate::error::Invalid;
 use crate::record::DEFAULT_BLOCK_SIZE;
 
 /// How a trace is modelled.
@@ -14,14 +16,38 @@ use crate::record::DEFAULT_BLOCK_SIZE;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ModelKind {
-    /// Whole sessions, redrawn.
+    /// New sessions, drawn from distributions.
     #[default]
     Sessions,
+    /// The sessions of the trace itself, moved in time: copies in all but their ids.
+    Replay,
     /// The prefix tree of NVIDIA Dynamo's `datagen`.
     Tree,
 }
 
-/// What has been learnt of a trace. It holds neither ids nor timestamps.
+/// How a trace is to be modelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ModelOptions {
+    /// Which model.
+    pub kind: ModelKind,
+    /// The model `sessions` keeps nothing that tells of fewer sessions than this.
+    pub min_count: u64,
+}
+
+impl Default for ModelOptions {
+    fn default() -> Self {
+        Self { kind: ModelKind::default(), min_count: 5 }
+    }
+}
+
+impl From<ModelKind> for ModelOptions {
+    fn from(kind: ModelKind) -> Self {
+        Self { kind, ..Self::default() }
+    }
+}
+
+/// What has been learnt of a trace.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     pub(super) header: ModelHeader,
@@ -49,11 +75,12 @@ pub(super) struct ModelHeader {
 }
 
 /// Version of the file format that is written and read.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Body {
-    Sessions(SessionsModel),
+    Sessions(Box<SessionsModel>),
+    Replay(ReplayModel),
     Tree(TreeModel),
 }
 
@@ -61,6 +88,7 @@ impl Body {
     pub(super) fn core(&self) -> &Core {
         match self {
             Self::Sessions(model) => &model.core,
+            Self::Replay(model) => &model.core,
             Self::Tree(model) => &model.core,
         }
     }
@@ -68,14 +96,22 @@ impl Body {
 
 impl Model {
     /// The model of what has been learnt.
-    pub fn new(kind: ModelKind, forest: &Forest) -> Self {
+    ///
+    /// # Errors
+    /// When there are fewer sessions than anything that is kept must tell of.
+    pub fn new(options: impl Into<ModelOptions>, forest: &Forest) -> Result<Self, Invalid> {
+        let ModelOptions { kind, min_count } = options.into();
         let body = match kind {
-            ModelKind::Sessions => Body::Sessions(SessionsModel::new(forest)),
+            ModelKind::Sessions => {
+                let min_count = usize::try_from(min_count.max(1)).unwrap_or(usize::MAX);
+                Body::Sessions(Box::new(sessions::learn(forest, min_count)?))
+            }
+            ModelKind::Replay => Body::Replay(ReplayModel::new(forest)),
             ModelKind::Tree => Body::Tree(TreeModel::new(forest)),
         };
         let window = match &body {
-            Body::Sessions(model) => Some(model.window),
-            Body::Tree(_) => None,
+            Body::Replay(model) => Some(model.window),
+            Body::Sessions(_) | Body::Tree(_) => None,
         };
         let header = ModelHeader {
             kind,
@@ -87,7 +123,7 @@ impl Model {
             requests: forest.requests.len() as u64,
             window,
         };
-        Self { header, body }
+        Ok(Self { header, body })
     }
 
     /// How many requests it was learnt from.
@@ -120,6 +156,21 @@ impl Model {
         }
     }
 
+    /// What somebody who reads the saved model learns of the trace beyond distributions, if anything.
+    pub fn disclosure(&self) -> Option<&'static str> {
+        match &self.body {
+            Body::Sessions(_) => None,
+            Body::Replay(_) => Some(
+                "a saved model `replay` is the trace itself: lengths, times and shared prefixes of every request can \
+                 be rebuilt from it",
+            ),
+            Body::Tree(_) => Some(
+                "a saved model `tree` holds every length and every pause with its count, and all prefixes that two \
+                 requests share",
+            ),
+        }
+    }
+
     /// Which of the models it is.
     pub fn kind(&self) -> ModelKind {
         self.header.kind
@@ -128,7 +179,8 @@ impl Model {
     /// Mean milliseconds between requests, if it knows about time and time passed.
     pub(super) fn mean_gap(&self) -> Option<f64> {
         let mean = match &self.body {
-            Body::Sessions(model) => model.gaps.iter().sum::<f64>() / model.gaps.len() as f64,
+            Body::Sessions(model) => model.parts.span() * 1000.0 / self.header.requests as f64,
+            Body::Replay(model) => model.gaps.iter().sum::<f64>() / model.gaps.len() as f64,
             Body::Tree(model) => model.gaps.mean()? / model.batches.mean()?,
         };
         (self.header.has_times && mean.is_finite() && mean > 0.0).then_some(mean)

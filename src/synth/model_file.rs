@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::core::{CoreRun, RunIndex, TOP, none_is_max};
 use super::draw::Observed;
 use super::model::{Body, Model, ModelHeader, ModelKind, VERSION};
+use super::replay::{ReplayModel, Session, SessionTurn};
 use super::request::NO_OUTPUT;
-use super::sessions::{Session, SessionTurn, SessionsModel};
+use super::sessions::{self, Part, PrefixEnd, SessionsModel};
 use super::tree::{Stop, TreeModel};
 use crate::error::Invalid;
 use crate::record::{MAX_BLOCK_SIZE, MAX_LENGTH};
@@ -28,6 +29,14 @@ const MOST: u64 = 1 << 28;
 enum ModelLine<'a> {
     /// A run of the core; the first line is run 0.
     Core(CoreRun),
+    /// Where sessions leave the core.
+    End(PrefixEnd),
+    /// What else the model `sessions` holds.
+    Clock(Cow<'a, sessions::Clock>),
+    Rate(Cow<'a, sessions::Rate>),
+    Sums(Cow<'a, sessions::Sums>),
+    Number(Cow<'a, sessions::Number>),
+    Chance(Cow<'a, sessions::Chance>),
     /// Where requests stop in the core.
     Stop(Stop),
     /// A session.
@@ -65,6 +74,17 @@ impl Model {
         }
         match &self.body {
             Body::Sessions(model) => {
+                model.ends.iter().try_for_each(|end| lines.write(&ModelLine::End(*end)))?;
+                let parts = &model.parts;
+                lines.write(&ModelLine::Clock(Cow::Borrowed(&parts.clock)))?;
+                lines.write(&ModelLine::Rate(Cow::Borrowed(&parts.rate)))?;
+                lines.write(&ModelLine::Sums(Cow::Borrowed(&parts.sums)))?;
+                let mut numbers = parts.numbers.iter();
+                numbers.try_for_each(|part| lines.write(&ModelLine::Number(Cow::Borrowed(part))))?;
+                let mut chances = parts.chances.iter();
+                chances.try_for_each(|part| lines.write(&ModelLine::Chance(Cow::Borrowed(part))))
+            }
+            Body::Replay(model) => {
                 for (i, session) in model.sessions.iter().enumerate() {
                     let requests = Cow::from(model.turns_of(i));
                     let line = SessionLine { wait: session.wait, core: session.run, requests };
@@ -127,6 +147,7 @@ impl ModelReader {
     /// What is wrong with it, without its place.
     pub fn line(&mut self, line: &[u8]) -> Result<(), Invalid> {
         let Some(model) = &mut self.model else {
+            refuse_old(line)?;
             let header: ModelHeader = serde_json::from_slice(line).map_err(|error| {
                 Invalid::malformed(format!("no model of trace-synth: {}", reason(&error)))
             })?;
@@ -137,6 +158,18 @@ impl ModelReader {
         let line = serde_json::from_slice(line).map_err(|error| Invalid::malformed(reason(&error)))?;
         match (line, &mut model.body) {
             (ModelLine::Core(run), Body::Sessions(model)) => {
+                check(model.ends.is_empty(), "a core run after its uses")?;
+                check(u64::from(run.tail) == size, "a partial block that goes on")?;
+                add_run(&mut model.core.runs, run, size)
+            }
+            (ModelLine::End(end), Body::Sessions(model)) => {
+                tail_of(&model.core.runs, end.run, size)?;
+                check(end.sessions <= MOST, "too many sessions")?;
+                model.ends.push(end);
+                Ok(())
+            }
+            (line, Body::Sessions(model)) => take_part(model, line),
+            (ModelLine::Core(run), Body::Replay(model)) => {
                 check(model.sessions.is_empty(), "a core run after its uses")?;
                 add_run(&mut model.core.runs, run, size)
             }
@@ -144,8 +177,8 @@ impl ModelReader {
                 check(model.stops.is_empty(), "a core run after its uses")?;
                 add_run(&mut model.core.runs, run, size)
             }
-            (ModelLine::Session(line), Body::Sessions(model)) => add_session(model, &line, size),
-            (ModelLine::Gaps(gaps), Body::Sessions(model)) => {
+            (ModelLine::Session(line), Body::Replay(model)) => add_session(model, &line, size),
+            (ModelLine::Gaps(gaps), Body::Replay(model)) => {
                 gaps.iter().try_for_each(|&gap| check_time(gap))?;
                 model.gaps.extend_from_slice(&gaps);
                 Ok(())
@@ -173,7 +206,7 @@ impl ModelReader {
                 expand(&mut model.batches, &part, most, |batch| check(batch >= 1, "an empty batch"))
             }
             (ModelLine::Waits(part), Body::Tree(model)) => expand(&mut model.gaps, &part, most, check_time),
-            _ => Err(Invalid::conflict("a line of the other kind of model")),
+            _ => Err(other_kind()),
         }
     }
 
@@ -185,7 +218,8 @@ impl ModelReader {
         let mut model = self.model.ok_or_else(|| Invalid::malformed("an empty file is no model"))?;
         let has_times = model.header.has_times;
         let found = match &model.body {
-            Body::Sessions(model) => model.turns.len() as u64,
+            Body::Sessions(_) => model.header.requests,
+            Body::Replay(model) => model.turns.len() as u64,
             Body::Tree(_) => self.stopped,
         };
         if found != model.header.requests {
@@ -194,6 +228,10 @@ impl ModelReader {
         }
         match &mut model.body {
             Body::Sessions(model) => {
+                check(model.ends.iter().any(|end| end.sessions > 0), "no sessions")?;
+                check(model.parts.missing().is_none(), model.parts.missing().unwrap_or_default())?;
+            }
+            Body::Replay(model) => {
                 check(!has_times || model.gaps.len() as u64 + 1 == found, "the number of gaps is wrong")?;
                 let starts: u64 = model.sessions.iter().map(|session| u64::from(session.wait)).sum();
                 check(starts < MOST, "sessions wait too long")?;
@@ -210,6 +248,23 @@ impl ModelReader {
     }
 }
 
+/// Refuses a header of version 1, whatever else it says.
+fn refuse_old(line: &[u8]) -> Result<(), Invalid> {
+    #[derive(Deserialize)]
+    struct AnyHeader {
+        #[serde(rename = "kvtrace_model")]
+        _kind: serde::de::IgnoredAny,
+        version: u32,
+    }
+    match serde_json::from_slice::<AnyHeader>(line) {
+        Ok(AnyHeader { version: 1, .. }) => Err(Invalid::malformed(
+            "a model of version 1 of the format, from which the trace can be rebuilt (all requests, the pauses between \
+             them, what they share): treat it like the trace, and learn a new model",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// The model that a header announces, without its parts.
 fn empty_model(header: ModelHeader) -> Result<Model, Invalid> {
     if header.version != VERSION {
@@ -221,10 +276,28 @@ fn empty_model(header: ModelHeader) -> Result<Model, Invalid> {
     check(header.window.is_none_or(|window| window.is_finite() && window >= 0.0), "window is no number")?;
     let window = header.window.unwrap_or(0.0);
     let body = match header.kind {
-        ModelKind::Sessions => Body::Sessions(SessionsModel { window, ..SessionsModel::default() }),
+        ModelKind::Sessions => Body::Sessions(Box::default()),
+        ModelKind::Replay => Body::Replay(ReplayModel { window, ..ReplayModel::default() }),
         ModelKind::Tree => Body::Tree(TreeModel::default()),
     };
     Ok(Model { header, body })
+}
+
+/// Takes a line of the model `sessions` that is not about its core.
+fn take_part(model: &mut SessionsModel, line: ModelLine<'_>) -> Result<(), Invalid> {
+    let part = match line {
+        ModelLine::Clock(part) => Part::Clock(part.into_owned()),
+        ModelLine::Rate(part) => Part::Rate(part.into_owned()),
+        ModelLine::Sums(part) => Part::Sums(part.into_owned()),
+        ModelLine::Number(part) => Part::Number(part.into_owned()),
+        ModelLine::Chance(part) => Part::Chance(part.into_owned()),
+        _ => return Err(other_kind()),
+    };
+    model.parts.take(part).map_err(Invalid::value)
+}
+
+fn other_kind() -> Invalid {
+    Invalid::conflict("a line of the other kind of model")
 }
 
 fn add_run(runs: &mut Vec<CoreRun>, run: CoreRun, size: u64) -> Result<(), Invalid> {
@@ -247,7 +320,7 @@ fn tail_of(runs: &[CoreRun], run: RunIndex, size: u64) -> Result<u64, Invalid> {
     Ok(u64::from(run.tail))
 }
 
-fn add_session(model: &mut SessionsModel, line: &SessionLine<'_>, size: u64) -> Result<(), Invalid> {
+fn add_session(model: &mut ReplayModel, line: &SessionLine<'_>, size: u64) -> Result<(), Invalid> {
     let SessionLine { wait, core, ref requests } = *line;
     let core_tail = tail_of(&model.core.runs, core, size)?;
     let first = model.turns.len();

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::fidelity::Figures;
 use super::{
-    Generator, Knobs, Learner, Model, ModelKind, ModelReader, RequestWriter, SyntheticRequest, Vocabulary,
+    Generator, Knobs, Learner, Model, ModelKind, ModelOptions, ModelReader, RequestWriter, SyntheticRequest,
+    Vocabulary,
 };
 use crate::error::{Error, Invalid, InvalidKind, Result};
 use crate::io::{Input, InputOptions, Observer, Output, Pacer, signals};
@@ -69,7 +70,7 @@ pub enum Source {
         /// The inputs in order; none is standard input.
         files: Vec<PathBuf>,
         /// How the trace is modelled.
-        model: ModelKind,
+        model: ModelOptions,
         /// The most bytes of memory that learning may take.
         max_memory: u64,
         /// Whether the output is compared with the trace.
@@ -108,7 +109,7 @@ pub fn run(task: Task, observer: &mut dyn Observer) -> Result<Option<String>> {
             let learner = learn(&task, files, *max_memory, *compare, observer)?;
             let forest = learner.finish()?;
             let figures = compare.then(|| Figures::of_learnt(&forest)).transpose()?;
-            (Model::new(*model, &forest), figures)
+            (Model::new(*model, &forest)?, figures)
         }
     };
     let needs_time = task.end.time.is_some() || task.pace;
@@ -116,6 +117,7 @@ pub fn run(task: Task, observer: &mut dyn Observer) -> Result<Option<String>> {
         return Err(Error::Failed("the trace has no times; give it arrivals with `rate`".into()));
     }
     if let Some(path) = &task.save_model {
+        model.disclosure().into_iter().for_each(|what| observer.note(what));
         save(&model, path)?;
     }
     let mut output = Output::named(task.output.as_deref())?;
@@ -220,7 +222,8 @@ fn advise(error: Invalid) -> Error {
 fn generate(task: Task, model: Model, output: &mut Output, mut figures: Option<&mut Figures>) -> Result<()> {
     let End { requests, time, never } = task.end;
     let unlimited = never || time.is_some();
-    let default = if unlimited { u64::MAX } else { model.requests() };
+    let once = (model.requests() as f64 * task.knobs.users).round() as u64;
+    let default = if unlimited { u64::MAX } else { once };
     let count = requests.unwrap_or(default);
     let end = time.map_or(f64::INFINITY, |time| time as f64);
     let mut write = model.write_options();

@@ -487,7 +487,7 @@ struct Model<'a> {
 
 /// Appends the bytes that a token's text stands for: each byte has a visible character, its own if it
 /// is visible in Latin-1, else one from U+0100 on. False if it has other characters.
-fn to_bytes(text: &str, out: &mut Vec<u8>) -> bool {
+pub(super) fn to_bytes(text: &str, out: &mut Vec<u8>) -> bool {
     for c in text.chars() {
         let byte = match c {
             '!'..='~' | '\u{a1}'..='\u{ac}' | '\u{ae}'..='\u{ff}' => c as u8,

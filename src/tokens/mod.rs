@@ -17,6 +17,7 @@ mod bpe;
 mod characters;
 pub mod chat;
 mod chunk_cache;
+mod decoder;
 mod embedded;
 mod encoder;
 mod file;
@@ -32,6 +33,7 @@ mod unicode_patch;
 mod vocabulary;
 mod words;
 
+pub use decoder::Decoder;
 pub use encoder::Encoder;
 pub use growing_prompt::GrowingPrompt;
 pub use hub::{find_model, is_model_name};

@@ -306,6 +306,11 @@ fn lengths_are_those_that_the_server_reports() {
             json!({"prompt_tokens": 10, "completion_tokens": 3, "num_cached_tokens": 4}),
             (Some(10), Some(4), 3),
         ),
+        (
+            json!({"usageDetails": {"input": 6, "input_cached_tokens": 4, "output": 1, "output_reasoning": 2,
+            "total": 13}}),
+            (Some(10), Some(4), 3),
+        ),
         (json!({"gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 3}), (Some(10), None, 3)),
         (
             json!({"response_json": "{\"usage\": {\"prompt_tokens\": 10, \"completion_tokens\": 3}}"}),

@@ -1,16 +1,15 @@
 //! Exports of Langfuse: observations, or traces with their observations.
 //!
 //! Source: Langfuse's documentation of its data model and API. An observation of the type `GENERATION` is a
-//! call: `startTime`, `model`, and `usageDetails`, in which all keys that contain "input" are tokens of the
-//! prompt and all that contain "output" are tokens of the answer, so the keys of Langfuse's own integrations
-//! leave cached tokens out of `input`. Older exports have `usage` with `input` and `output`, or
+//! call: `startTime`, `model`, and `usageDetails` (see [`langfuse_details`]). Older exports have `usage` with `input` and `output`, or
 //! `promptTokens` and `completionTokens`. The session is `sessionId`, else the trace. Nothing of what was
 //! said is kept.
 
 use super::base::{DecodeObject, FileFacts};
 use super::prefixes::{CachedPrefixes, Call};
 use crate::error::Invalid;
-use crate::record::json::{RawObject, whole_tokens};
+use crate::record::json::RawObject;
+use crate::record::prompt::{LangfuseTokens, langfuse_details};
 
 pub(super) fn is_first(object: &RawObject) -> bool {
     let is_observation = object.has("type") && object.has("startTime") && object.has("traceId");
@@ -61,27 +60,11 @@ fn observation(
     prefixes.push(&call, out)
 }
 
-type Tokens = (u64, Option<u64>, Option<u64>);
-
-/// Tokens of the prompt, of the answer, and of the prompt's part that was in the cache.
-fn tokens(object: &RawObject) -> Result<Option<Tokens>, Invalid> {
-    if let Some(details) = object.get("usageDetails").and_then(RawObject::in_value) {
-        let (mut input, mut output, mut cached) = (None, None, None);
-        let add = |sum: &mut Option<u64>, n: u64| *sum = Some(sum.unwrap_or(0) + n);
-        for (name, value) in details.fields().filter(|(_, value)| value.get() != "null") {
-            let n = whole_tokens(name, value.get())?;
-            if name.contains("input") {
-                add(&mut input, n);
-            } else if name.contains("output") {
-                add(&mut output, n);
-            }
-            if name.contains("cache") && (name.contains("read") || name.contains("cached")) {
-                add(&mut cached, n);
-            }
-        }
-        if let Some(input) = input {
-            return Ok(Some((input, output, cached)));
-        }
+fn tokens(object: &RawObject) -> Result<Option<LangfuseTokens>, Invalid> {
+    if let Some(details) = object.get("usageDetails").and_then(RawObject::in_value)
+        && let Some(tokens) = langfuse_details(&details)?
+    {
+        return Ok(Some(tokens));
     }
     let usage = object.get("usage").and_then(RawObject::in_value);
     for (of, input, output) in

@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 
 use super::answer;
-use super::content::{Chat, Content, Generated, Keys, OutputLength, PromptOptions, PromptRecord, Remarks};
+use super::content::{
+    Chat, Content, Generated, Keys, OutputLength, Places, PromptOptions, PromptRecord, Remarks,
+};
 use super::fields::{decoded, is_string, mismatch, string, whole};
 use super::scope::Scope;
 use super::seen::Seen;
@@ -71,6 +73,7 @@ pub(super) fn record_of(
         keys,
         kept: kept(scope, &options.keep),
         remarks,
+        places: Places { keys: key_places(scope, options), ..Places::default() },
     })
 }
 
@@ -146,6 +149,14 @@ fn keys(scope: &Scope<'_>) -> Keys {
         string(value.json()).ok().filter(|text| !text.is_empty())
     };
     Keys { cache_salt: text(&SALTS), model: text(&MODELS), lora: text(&LORAS), lora_path: text(&LORA_PATHS) }
+}
+
+/// Where model, salt and adapter stand.
+fn key_places(scope: &Scope<'_>, options: &PromptOptions) -> [Option<String>; 3] {
+    if !options.places || options.ignore_keys {
+        return Default::default();
+    }
+    [&MODELS[..], &SALTS, &LORAS].map(|paths| scope.pointer_at(paths))
 }
 
 /// The fields to keep, each on one line: within JSON, control characters are blanks between values.

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 
-use super::content::{Chat, Content, PromptOptions, Remarks, Turns};
+use super::content::{Chat, Content, Places, PromptOptions, Remarks, Turns};
 use super::fields::{decoded, is_empty, is_string, mismatch, without_halves};
 use super::message::Messages;
 use super::scope::Scope;
 use super::seen::Seen;
-use super::tools::tools_of;
+use super::tools::{TOOLS, tools_of};
 use crate::record::json::RawObject;
 use crate::record::raw::{Found, Json};
 
@@ -46,6 +46,12 @@ const OF_REQUESTS: [&str; 16] = [
     "gen_ai.request.model",
 ];
 
+/// What is to be said of a chat beside its messages.
+pub(super) struct Notes {
+    pub(super) remarks: Remarks,
+    pub(super) places: Places,
+}
+
 /// A list of messages in the field `name` of the innermost object.
 pub(super) fn chat_content(
     name: &str,
@@ -53,7 +59,7 @@ pub(super) fn chat_content(
     scope: &Scope<'_>,
     options: &PromptOptions,
     seen: &RefCell<Seen>,
-    remarks: &mut Remarks,
+    notes: &mut Notes,
 ) -> Result<Content, String> {
     seen.borrow_mut().begin();
     let items = seen
@@ -67,6 +73,7 @@ pub(super) fn chat_content(
     let mut messages = Messages::new(seen);
     instructions(scope, &mut messages)?;
     for (i, &item) in items.iter().enumerate() {
+        messages.begin_item(i);
         messages.add(&|| format!("message {} of \"{name}\"", i + 1), item)?;
     }
     messages.close();
@@ -78,7 +85,7 @@ pub(super) fn chat_content(
     let from = |item: &&Json<'_>| memchr::memmem::find(item.get().as_bytes(), b"\"from\"").is_some();
     let first = items.first().filter(from).copied().and_then(RawObject::of_value);
     let of_data_set = first.is_some_and(|message| message.has("from"));
-    finish(messages, scope, options, of_data_set, remarks)
+    finish(messages, scope, options, of_data_set, notes)
 }
 
 /// A text that is sent to the chat template as the message of the user, after the questions and answers of
@@ -89,7 +96,7 @@ pub(super) fn text_chat(
     scope: &Scope<'_>,
     options: &PromptOptions,
     seen: &RefCell<Seen>,
-    remarks: &mut Remarks,
+    notes: &mut Notes,
 ) -> Result<Content, String> {
     let mut messages = Messages::new(seen);
     instructions(scope, &mut messages)?;
@@ -97,7 +104,7 @@ pub(super) fn text_chat(
         messages.add_text(role, said);
     }
     messages.add_text("user", text);
-    finish(messages, scope, options, false, remarks)
+    finish(messages, scope, options, false, notes)
 }
 
 /// What the system says, as the first message.
@@ -112,12 +119,20 @@ fn instructions(scope: &Scope<'_>, messages: &mut Messages<'_>) -> Result<(), St
 }
 
 fn finish(
-    messages: Messages<'_>,
+    mut messages: Messages<'_>,
     scope: &Scope<'_>,
     options: &PromptOptions,
     of_data_set: bool,
-    remarks: &mut Remarks,
+    notes: &mut Notes,
 ) -> Result<Content, String> {
+    let Notes { remarks, places } = notes;
+    if options.places {
+        places.items = messages.items();
+        let of_object = SYSTEM.iter().find(|name| scope.object.first_filled(&[name]).is_some());
+        let beside = || scope.pointer_at(&INSTRUCTIONS);
+        places.instructions = of_object.map(|name| format!("{}/{name}", scope.pointer)).or_else(beside);
+        places.tools = scope.pointer_at(&TOOLS);
+    }
     remarks.stand_ins += messages.stand_ins;
     remarks.continued |= scope.first(&["previous_response_id"]).is_some();
     let seen = messages.seen();

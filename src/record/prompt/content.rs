@@ -28,6 +28,8 @@ pub struct PromptOptions {
     pub ignore_keys: bool,
     /// Whether answers that stand beside prompts are read, and not only their lengths.
     pub answers: bool,
+    /// Whether it is said where in the record the parts of a prompt stand ([`PromptRecord::places`]).
+    pub places: bool,
 }
 
 /// Which requests a chat stands for.
@@ -71,6 +73,25 @@ pub struct PromptRecord {
     pub kept: Vec<(String, String)>,
     /// What the user should know about the way in which it was read.
     pub remarks: Remarks,
+    /// Where its parts stand, if [`PromptOptions::places`] asks for it.
+    pub places: Places,
+}
+
+/// Where the parts of a prompt stand in its record, as JSON Pointers (RFC 6901). A pointer may lead into a string
+/// that holds JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Places {
+    /// The field with the messages, the text, the list of texts or the token ids.
+    pub prompt: String,
+    /// The instructions beside the messages.
+    pub instructions: Option<String>,
+    /// The tools.
+    pub tools: Option<String>,
+    /// Of each message of a chat the item of the list that it is from; none for the instructions.
+    pub items: Vec<Option<usize>>,
+    /// The model, the salt and the adapter.
+    pub keys: [Option<String>; 3],
 }
 
 /// What a record was read with; [`Default`] where nothing was out of the ordinary.

@@ -5,10 +5,10 @@ use std::cell::RefCell;
 use serde::de::IgnoredAny;
 
 use super::beside::record_of;
-use super::chat::{chat_content, text_chat};
-use super::content::{Content, PromptOptions, PromptRecord, Remarks};
+use super::chat::{Notes, chat_content, text_chat};
+use super::content::{Content, Places, PromptOptions, PromptRecord, Remarks};
 use super::fields::{decoded, is_empty, is_string, list, mismatch, string, string_at};
-use super::path::{place, step, up_to_next};
+use super::path::{escaped, place, step, taken, up_to_next};
 use super::scope::Scope;
 use super::seen::Seen;
 use crate::error::{Invalid, InvalidKind};
@@ -60,8 +60,9 @@ pub(super) fn read_record(
     let text = text_of(line)?;
     let known = seen.borrow().object(text);
     let record = known.map_or_else(|| parse_object(text).map_err(Invalid::malformed), Ok)?;
-    let finder = Finder { options, seen, remarks: Remarks::default() };
-    let scope = Scope { object: &record, outer: None };
+    let places = RefCell::default();
+    let finder = Finder { options, seen, places: &places, remarks: Remarks::default() };
+    let scope = Scope { object: &record, outer: None, pointer: String::new() };
     if let Some(path) = &options.field {
         return finder.at_path(&scope, path, path).map_err(Invalid::value);
     }
@@ -123,6 +124,7 @@ fn prompt_path(object: &RawObject<'_>, levels: u32) -> Option<String> {
 struct Finder<'o> {
     options: &'o PromptOptions,
     seen: &'o RefCell<Seen>,
+    places: &'o RefCell<Places>,
     remarks: Remarks,
 }
 
@@ -130,103 +132,117 @@ impl Finder<'_> {
     /// The prompt at `rest`, the end of the path that the user names.
     fn at_path(self, scope: &Scope<'_>, path: &str, rest: &str) -> Result<PromptRecord, String> {
         let found = step(scope.object, rest);
-        let (value, rest) =
+        let (value, after) =
             found.ok_or_else(|| format!("no field \"{}\" (from `field`)", up_to_next(path, rest)))?;
-        self.in_path(scope, path, value, rest)
+        self.in_path(scope, path, value, after, scope.pointer.clone() + &taken(rest, after))
     }
 
-    /// The prompt at `rest` in `value`.
+    /// The prompt at `rest` in `value`, which stands at `pointer`.
     fn in_path(
         self,
         scope: &Scope<'_>,
         path: &str,
         value: Json<'_>,
         rest: Option<&str>,
+        pointer: String,
     ) -> Result<PromptRecord, String> {
-        let Some(rest) = rest else { return self.in_value(path, value, scope) };
+        let Some(rest) = rest else { return self.in_value(path, value, scope, pointer) };
         if let Some(text) = decoded(value) {
-            return self.in_path(scope, path, text.json(), Some(rest));
+            return self.in_path(scope, path, text.json(), Some(rest), pointer);
         }
         if let Some(object) = RawObject::in_value(value) {
-            return self.at_path(&Scope { object: &object, outer: Some(scope) }, path, rest);
+            return self.at_path(&Scope { object: &object, outer: Some(scope), pointer }, path, rest);
         }
         let done = path[..path.len() - rest.len()].trim_end_matches(['.', '/']);
         let items = list(value).map_err(|_| mismatch(&format!("\"{done}\""), "an object", value))?;
         let missing = || format!("no field \"{}\" (from `field`)", up_to_next(path, rest));
-        let (item, rest) = place(&items, rest).ok_or_else(missing)?;
-        self.in_path(scope, path, item, rest)
+        let (item, after) = place(&items, rest).ok_or_else(missing)?;
+        let pointer = pointer + &taken(rest, after);
+        self.in_path(scope, path, item, after, pointer)
     }
 
     /// The prompt of an object, by the names of its fields. An empty field counts where there is no other.
     fn in_object(self, scope: &Scope<'_>) -> Result<Option<PromptRecord>, String> {
         let object = scope.object;
+        let at = |name: &str| scope.pointer.clone() + "/" + &escaped(name);
         if let Some((name, value)) = object.first_filled(&IDS) {
-            return self.record(ids_content(name, value)?, scope).map(Some);
+            return self.record_at(at(name), ids_content(name, value)?, scope).map(Some);
         }
         let instruction = object.string("instruction").filter(|text| !text.is_empty());
         let texts = if instruction.is_some() { &TEXTS[..3] } else { &TEXTS };
         if let Some((name, value)) = object.first_filled(texts) {
-            return self.in_value(name, value, scope).map(Some);
+            return self.in_value(name, value, scope, at(name)).map(Some);
         }
         if let Some(instruction) = instruction {
+            self.places.borrow_mut().prompt = at("instruction");
             return self.alpaca(&instruction, scope).map(Some);
         }
         if let Some((name, value)) = object.first_filled(&CHATS) {
-            return self.in_value(name, value, scope).map(Some);
+            return self.in_value(name, value, scope, at(name)).map(Some);
         }
         for name in WRAPPERS {
             let Some(value) = object.get(name) else { continue };
             if name == "body" && RawObject::in_value(value).is_none() && decoded(value).is_none() {
                 return Err(mismatch("\"body\"", "an object", value));
             }
-            if let Some(found) = self.in_wrapper(value, scope)? {
+            if let Some(found) = self.in_wrapper(value, scope, at(name))? {
                 return Ok(Some(found));
             }
         }
         if let Some((name, value)) = object.first_filled(&CONVERSATIONS) {
-            return self.in_value(name, value, scope).map(Some);
+            return self.in_value(name, value, scope, at(name)).map(Some);
         }
         let names = [&CHATS[..], &CONVERSATIONS, &IDS, &TEXTS].concat();
         match object.first(&names) {
             Some((name, value)) if IDS.contains(&name) => {
-                self.record(ids_content(name, value)?, scope).map(Some)
+                self.record_at(at(name), ids_content(name, value)?, scope).map(Some)
             }
-            Some((name, value)) => self.in_value(name, value, scope).map(Some),
+            Some((name, value)) => self.in_value(name, value, scope, at(name)).map(Some),
             None => Ok(None),
         }
     }
 
     /// The prompt of the object that `value` is, or that it holds as a text.
-    fn in_wrapper(self, value: Json<'_>, scope: &Scope<'_>) -> Result<Option<PromptRecord>, String> {
+    fn in_wrapper(
+        self,
+        value: Json<'_>,
+        scope: &Scope<'_>,
+        pointer: String,
+    ) -> Result<Option<PromptRecord>, String> {
         if let Some(text) = decoded(value) {
-            return self.in_wrapper(text.json(), scope);
+            return self.in_wrapper(text.json(), scope, pointer);
         }
         match RawObject::in_value(value) {
-            Some(object) => self.in_object(&Scope { object: &object, outer: Some(scope) }),
+            Some(object) => self.in_object(&Scope { object: &object, outer: Some(scope), pointer }),
             None => Ok(None),
         }
     }
 
     /// The prompt in a field that may hold any form of it.
-    fn in_value(self, name: &str, value: Json<'_>, scope: &Scope<'_>) -> Result<PromptRecord, String> {
+    fn in_value(
+        self,
+        name: &str,
+        value: Json<'_>,
+        scope: &Scope<'_>,
+        pointer: String,
+    ) -> Result<PromptRecord, String> {
         let expected = "a string, or a list of token ids, strings or messages";
         let field = name.rsplit(['.', '/']).next().unwrap_or(name);
         if is_string(value) {
             if let Some(text) = decoded(value).filter(|text| self.holds_chat(text.json(), name)) {
-                return self.in_value(name, text.json(), scope);
+                return self.in_value(name, text.json(), scope, pointer);
             }
             let asked = field == "contents" || field == "input" && scope.first(&OF_RESPONSES).is_some();
             if asked && !is_empty(value) {
-                let mut remarks = self.remarks;
-                let content = text_chat(&string(value)?, &[], scope, self.options, self.seen, &mut remarks)?;
-                return Self { remarks, ..self }.record(content, scope);
+                self.places.borrow_mut().prompt = pointer;
+                return self.text_chat(&string(value)?, &[], scope);
             }
             if !matches!(field, "messages" | "contents") {
-                return self.record(Content::Texts(vec![string(value)?]), scope);
+                return self.record_at(pointer, Content::Texts(vec![string(value)?]), scope);
             }
         }
         if value.get().starts_with('{') {
-            let inner = self.in_wrapper(value, scope)?;
+            let inner = self.in_wrapper(value, scope, pointer)?;
             let hint = || {
                 let path = RawObject::in_value(value).and_then(|object| prompt_path(&object, LEVELS));
                 path.map_or_else(String::new, |path| format!("; use `field` {name}.{path}"))
@@ -234,7 +250,7 @@ impl Finder<'_> {
             return inner.ok_or_else(|| mismatch(&format!("\"{name}\""), expected, value) + &hint());
         }
         if CHATS.contains(&field) || CONVERSATIONS.contains(&field) {
-            return self.chat(name, value, scope);
+            return self.chat(name, value, scope, pointer);
         }
         if !value.get().starts_with('[') {
             return Err(mismatch(&format!("\"{name}\""), expected, value));
@@ -243,10 +259,10 @@ impl Finder<'_> {
             Some('"') => {
                 let item = |(i, item)| string_at(&format!("item {} of \"{name}\"", i + 1), item);
                 let texts = list(value)?.into_iter().enumerate().map(item).collect::<Result<_, _>>()?;
-                self.record(Content::Texts(texts), scope)
+                self.record_at(pointer, Content::Texts(texts), scope)
             }
-            Some('{') => self.chat(name, value, scope),
-            Some('[' | ']' | '-' | '0'..='9') => self.record(ids_content(name, value)?, scope),
+            Some('{') => self.chat(name, value, scope, pointer),
+            Some('[' | ']' | '-' | '0'..='9') => self.record_at(pointer, ids_content(name, value)?, scope),
             _ => {
                 let items = list(value)?;
                 let first = items.first().copied().unwrap_or(value);
@@ -272,10 +288,17 @@ impl Finder<'_> {
     }
 
     /// A list of messages.
-    fn chat(self, name: &str, value: Json<'_>, scope: &Scope<'_>) -> Result<PromptRecord, String> {
-        let mut remarks = self.remarks;
-        let content = chat_content(name, value, scope, self.options, self.seen, &mut remarks)?;
-        Self { remarks, ..self }.record(content, scope)
+    fn chat(
+        self,
+        name: &str,
+        value: Json<'_>,
+        scope: &Scope<'_>,
+        pointer: String,
+    ) -> Result<PromptRecord, String> {
+        let mut notes =
+            Notes { remarks: self.remarks, places: Places { prompt: pointer, ..Places::default() } };
+        let content = chat_content(name, value, scope, self.options, self.seen, &mut notes)?;
+        self.noted(notes).record(content, scope)
     }
 
     /// An instruction, and an input for it, as Alpaca and the data sets after it have them: one message of
@@ -288,14 +311,33 @@ impl Finder<'_> {
             list(pair)?.into_iter().map(|text| string_at("a text of \"history\"", text)).collect()
         };
         let history = history.into_iter().map(pair).collect::<Result<Vec<_>, _>>()?.concat();
-        let mut remarks = self.remarks;
-        let content = text_chat(&text, &history, scope, self.options, self.seen, &mut remarks)?;
-        Self { remarks, ..self }.record(content, scope)
+        self.text_chat(&text, &history, scope)
+    }
+
+    /// A text that is the message of a user, after those of `history`.
+    fn text_chat(self, text: &str, history: &[String], scope: &Scope<'_>) -> Result<PromptRecord, String> {
+        let mut notes = Notes { remarks: self.remarks, places: self.places.take() };
+        let content = text_chat(text, history, scope, self.options, self.seen, &mut notes)?;
+        self.noted(notes).record(content, scope)
+    }
+
+    fn noted(self, notes: Notes) -> Self {
+        *self.places.borrow_mut() = notes.places;
+        Self { remarks: notes.remarks, ..self }
+    }
+
+    /// The record whose prompts are `content`, which stands at `pointer`.
+    fn record_at(self, pointer: String, content: Content, scope: &Scope<'_>) -> Result<PromptRecord, String> {
+        self.places.borrow_mut().prompt = pointer;
+        self.record(content, scope)
     }
 
     /// The record whose prompts are `content`.
     fn record(self, content: Content, scope: &Scope<'_>) -> Result<PromptRecord, String> {
-        record_of(content, self.remarks, scope, self.options, self.seen)
+        let mut record = record_of(content, self.remarks, scope, self.options, self.seen)?;
+        let keys = std::mem::take(&mut record.places.keys);
+        record.places = Places { keys, ..self.places.take() };
+        Ok(record)
     }
 }
 

@@ -47,6 +47,11 @@ pub(super) struct Messages<'s> {
     pub(super) filled: bool,
     /// A message of the assistant that the next item may add to.
     open: Option<Draft>,
+    /// The item that is read, and the one that began the open message; none for what is no item.
+    item: Option<usize>,
+    open_from: Option<usize>,
+    /// Of each message the item that it is from, where that has been noted yet.
+    from: Vec<Option<usize>>,
 }
 
 /// A message that is being put together.
@@ -127,7 +132,37 @@ fn only_text<'a>(item: &RawObject<'a>) -> Option<Json<'a>> {
 
 impl<'s> Messages<'s> {
     pub(super) fn new(seen: &'s RefCell<Seen>) -> Self {
-        Self { seen, list: Vec::new(), stand_ins: 0, filled: false, open: None }
+        Self {
+            seen,
+            list: Vec::new(),
+            stand_ins: 0,
+            filled: false,
+            open: None,
+            item: None,
+            open_from: None,
+            from: Vec::new(),
+        }
+    }
+
+    /// What is read next is item `item` of the list.
+    pub(super) fn begin_item(&mut self, item: usize) {
+        self.note_items();
+        self.item = Some(item);
+    }
+
+    /// Notes the item of each new message.
+    fn note_items(&mut self) {
+        let new = self.list.len() - self.from.len();
+        let (item, began) = (self.item, self.open_from.take());
+        // The message that was open when the item came is the first to be complete.
+        self.from.extend((0..new).map(|i| began.filter(|_| i == 0).or(item)));
+        self.open_from = self.open.as_ref().and(if new == 0 { began.or(item) } else { item });
+    }
+
+    /// The item that each message is from.
+    pub(super) fn items(&mut self) -> Vec<Option<usize>> {
+        self.note_items();
+        std::mem::take(&mut self.from)
     }
 
     /// What was read before.

@@ -31,12 +31,14 @@ mod usage;
 
 pub use chat::VARIABLES;
 pub use content::{
-    Answer, Chat, Content, Generated, Keys, Message, OutputLength, PromptOptions, PromptRecord, Remarks,
-    Timestamp, Turns,
+    Answer, Chat, Content, Generated, Keys, Message, OutputLength, Places, PromptOptions, PromptRecord,
+    Remarks, Timestamp, Turns,
 };
 
 pub(crate) use fields::{is_string, list, string, whole};
+pub(crate) use path::{escaped, value_at};
 pub(crate) use report::{Reported, reported};
+pub(crate) use usage::{LangfuseTokens, langfuse_details};
 
 use std::cell::RefCell;
 
@@ -85,6 +87,7 @@ impl PromptReader {
             keys: Keys::default(),
             kept: Vec::new(),
             remarks: Remarks::default(),
+            places: Places::default(),
         })
     }
 }

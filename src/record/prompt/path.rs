@@ -11,9 +11,39 @@ use crate::record::json::RawObject;
 use crate::record::raw::{Found, Json};
 
 /// The value at `path` in `object`, unless there is none or it is `null`.
-pub(super) fn value_at<'a>(object: &RawObject<'a>, path: &str) -> Option<Found<'a>> {
+pub(crate) fn value_at<'a>(object: &RawObject<'a>, path: &str) -> Option<Found<'a>> {
     let (value, rest) = step(object, path)?;
     rest.map_or(Some(Found::part(value)), |rest| inside(value, rest))
+}
+
+/// The JSON Pointer from `object` to the value at `path`, unless there is none or it is `null`.
+pub(super) fn pointer_to(object: &RawObject<'_>, path: &str) -> Option<String> {
+    value_at(object, path)?;
+    let (value, rest) = step(object, path)?;
+    let name = taken(path, rest);
+    let Some(rest) = rest else { return Some(name) };
+    let rest = match RawObject::in_value(value) {
+        Some(inner) => pointer_to(&inner, rest),
+        // A list, or JSON in a string, whose steps are their own names.
+        None if rest.starts_with('/') => Some(rest.to_owned()),
+        None => Some(rest.split('.').map(|name| format!("/{}", escaped(name))).collect()),
+    };
+    rest.map(|rest| name + &rest)
+}
+
+/// The step of a path that leads to where `rest` goes on, as a JSON Pointer.
+pub(super) fn taken(path: &str, rest: Option<&str>) -> String {
+    let end = path.len() - rest.map_or(0, str::len);
+    if path.starts_with('/') {
+        return path[..end].to_owned();
+    }
+    let name = &path[..end];
+    format!("/{}", escaped(if rest.is_some() { name.strip_suffix('.').unwrap_or(name) } else { name }))
+}
+
+/// A name as JSON Pointers have it.
+pub(crate) fn escaped(name: &str) -> Cow<'_, str> {
+    if name.contains(['~', '/']) { name.replace('~', "~0").replace('/', "~1").into() } else { name.into() }
 }
 
 /// The value at `path` in `value`.

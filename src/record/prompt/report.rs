@@ -20,7 +20,7 @@ pub(crate) struct Reported {
 
 /// What a record reports, by any of the names that servers and gateways have for it.
 pub(crate) fn reported(object: &RawObject) -> Reported {
-    let scope = Scope { object, outer: None };
+    let scope = Scope { object, outer: None, pointer: String::new() };
     let response = object.get("response").and_then(RawObject::in_value);
     let usage = usage::of_record(&scope, response.as_ref());
     let time = timestamp(&scope, &PromptOptions::default()).ok().flatten();

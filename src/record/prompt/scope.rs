@@ -1,6 +1,6 @@
 //! Objects one inside the other, and the fields that they have.
 
-use super::path::value_at;
+use super::path::{pointer_to, value_at};
 use crate::record::json::RawObject;
 use crate::record::raw::{Found, Json};
 
@@ -8,6 +8,8 @@ use crate::record::raw::{Found, Json};
 pub(super) struct Scope<'a> {
     pub(super) object: &'a RawObject<'a>,
     pub(super) outer: Option<&'a Scope<'a>>,
+    /// Where the object stands in the record, as a JSON Pointer.
+    pub(super) pointer: String,
 }
 
 impl<'a> Scope<'a> {
@@ -28,6 +30,13 @@ impl<'a> Scope<'a> {
     /// The value at the first of `paths` that leads somewhere.
     pub(super) fn at<'n>(&self, paths: &[&'n str]) -> Option<(&'n str, Found<'a>)> {
         self.find(&mut |object| paths.iter().find_map(|&path| Some((path, value_at(object, path)?))))
+    }
+
+    /// Where the value is that [`Scope::at`] finds, as a JSON Pointer.
+    pub(super) fn pointer_at(&self, paths: &[&str]) -> Option<String> {
+        let outer = self.outer.and_then(|outer| outer.pointer_at(paths));
+        let inner = || paths.iter().find_map(|path| pointer_to(self.object, path));
+        outer.or_else(|| inner().map(|rest| self.pointer.clone() + &rest))
     }
 
     /// The value at the path in the field `setting` of the options.

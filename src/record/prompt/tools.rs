@@ -11,7 +11,7 @@ use crate::record::json::RawObject;
 use crate::record::raw::Json;
 
 /// Where APIs have their tools.
-const TOOLS: [&str; 10] = [
+pub(super) const TOOLS: [&str; 10] = [
     "tools",
     "functions",
     "toolConfig.tools",

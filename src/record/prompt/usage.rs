@@ -3,7 +3,8 @@
 use super::fields::whole;
 use super::path::value_at;
 use super::scope::Scope;
-use crate::record::json::RawObject;
+use crate::error::Invalid;
+use crate::record::json::{RawObject, whole_tokens};
 use crate::record::raw::Found;
 
 /// Where the report is, in the record.
@@ -110,7 +111,7 @@ pub(super) struct Usage {
 
 /// What the record says about tokens; `response` is that of the server in it.
 pub(super) fn usage(scope: &Scope<'_>, response: Option<&RawObject<'_>>) -> Usage {
-    in_reports(scope, response).or(flat(scope))
+    in_reports(scope, response).or(in_details(scope)).or(flat(scope))
 }
 
 /// The same of a record that may be a report itself.
@@ -133,6 +134,40 @@ fn in_reports(scope: &Scope<'_>, response: Option<&RawObject<'_>>) -> Usage {
         }
     }
     usage
+}
+
+fn in_details(scope: &Scope<'_>) -> Usage {
+    let Some((_, details)) = scope.at(&["usageDetails"]) else { return Usage::default() };
+    let details = RawObject::in_value(details.json());
+    match details.and_then(|details| langfuse_details(&details).ok().flatten()) {
+        Some((input, output, cached)) => Usage { input: Some(input), cached, output },
+        None => Usage::default(),
+    }
+}
+
+/// Tokens of the prompt, of the answer, and of the prompt's part that was in the cache.
+pub(crate) type LangfuseTokens = (u64, Option<u64>, Option<u64>);
+
+/// Reads `usageDetails` as Langfuse adds them up: all keys that contain "input" are tokens of the prompt, all
+/// that contain "output" are tokens of the answer, so its own integrations leave cached tokens out of `input`.
+///
+/// # Errors
+/// A value that is no number of tokens.
+pub(crate) fn langfuse_details(details: &RawObject) -> Result<Option<LangfuseTokens>, Invalid> {
+    let (mut input, mut output, mut cached) = (None, None, None);
+    let add = |sum: &mut Option<u64>, n: u64| *sum = Some(sum.unwrap_or(0) + n);
+    for (name, value) in details.fields().filter(|(_, value)| value.get() != "null") {
+        let n = whole_tokens(name, value.get())?;
+        if name.contains("input") {
+            add(&mut input, n);
+        } else if name.contains("output") {
+            add(&mut output, n);
+        }
+        if name.contains("cache") && (name.contains("read") || name.contains("cached")) {
+            add(&mut cached, n);
+        }
+    }
+    Ok(input.map(|input| (input, output, cached)))
 }
 
 impl Usage {

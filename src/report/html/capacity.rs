@@ -114,15 +114,21 @@ fn rows_table(
 
 fn ttl_table(report: &Report) -> Markup {
     let mark = cells::limit(report.ttls.accuracy, "≥ ", "≤ ");
+    let has_sizes = report.ttls.value.iter().any(|ttl| ttl.capacity_blocks.is_some());
     let body = html! {
         @for ttl in &report.ttls.value {
             tr {
-                th scope="row" { (plain(ttl.ttl_ms as f64 / 1000.0)) " s" }
+                th scope="row" {
+                    @if ttl.fixed { "fixed " }
+                    (plain(ttl.ttl_ms as f64 / 1000.0)) " s"
+                }
+                @if has_sizes { td { (ttl.capacity_blocks.map_or_else(|| html! { "no limit" }, count)) } }
                 td { (mark) (count(ttl.hits.hit_tokens)) }
                 td { (mark) (rate(ttl.hits.rate())) }
                 td { (mark) (ttl.hits.prefill_saving().map_or_else(|| html! { "–" }, plain)) }
             }
         }
     };
-    table(&["Time to live", "Hit tokens", "Token hit rate", "Prefill saving"], &body)
+    let names = ["Time to live"].into_iter().chain(has_sizes.then_some("Blocks"));
+    table(&names.chain(["Hit tokens", "Token hit rate", "Prefill saving"]).collect::<Vec<_>>(), &body)
 }

@@ -7,17 +7,17 @@ use super::parts::{count, plain, rate, scrolling, size, table};
 use crate::error::printable;
 use crate::report::cells::limit;
 use crate::report::curve::Curve;
-use crate::report::groups::enough;
+use crate::report::groups::{enough, with_all};
 use crate::report::numbers::grouped;
-use crate::stats::{GroupReport, Summary};
+use crate::stats::{GroupReport, Report, Summary};
 
 /// The values of a field side by side.
-pub(super) fn section(field: &str, groups: &[GroupReport]) -> Markup {
+pub(super) fn section(report: &Report, field: &str, groups: &[GroupReport]) -> Markup {
     html! {
         section {
             h2 { "By " (field) }
             p.quiet { "Each value as a trace of its own, with caches of its own." }
-            (scrolling("Groups", groups.len() > 24, &group_table(field, groups)))
+            (scrolling("Groups", groups.len() > 24, &group_table(field, &with_all(report, groups))))
             @if let Some((curve, left_out)) = Curve::of_groups(groups).filter(|(curve, _)| !curve.lines.is_empty()) {
                 h3.table { "Hit rate against cache capacity, by " (field) }
                 @if left_out > 0 {

@@ -4,6 +4,7 @@
 
 mod capacity;
 mod charts;
+mod fleets;
 mod groups;
 mod parts;
 
@@ -55,8 +56,9 @@ pub(super) fn write(report: &Report, origin: &Origin, by: Option<(&str, &[GroupR
                     (answer_tiles(report))
                     (tiles(report))
                     (capacity::section(report))
+                    (fleets::section(report))
                     @if let Some((field, groups)) = by {
-                        (groups::section(field, groups))
+                        (groups::section(report, field, groups))
                     }
                     (prefixes(report))
                     (statistics(report))

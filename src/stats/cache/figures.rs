@@ -4,6 +4,7 @@ use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 use crate::stats::accuracy::Accuracy;
+use crate::stats::cache::lifetime::Ttl;
 use crate::stats::cache::load::LoadFigures;
 
 /// Hits of a cache over the measured requests.
@@ -17,6 +18,12 @@ pub struct Hits {
 }
 
 impl Hits {
+    /// Those of two caches.
+    #[must_use]
+    pub(in crate::stats) fn plus(self, other: Self) -> Self {
+        Self { hit_tokens: self.hit_tokens + other.hit_tokens, tokens: self.tokens + other.tokens }
+    }
+
     /// Share of the prompt tokens that are served, or `None` without any.
     pub fn rate(self) -> Option<f64> {
         (self.tokens > 0).then(|| self.hit_tokens as f64 / self.tokens as f64)
@@ -85,15 +92,30 @@ pub struct TargetRow {
     pub row: CapacityRow,
 }
 
-/// Hits of a cache without limit whose blocks expire.
+/// Hits of a cache whose blocks expire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct TtlRow {
-    /// Time since its last use after which a block is gone, in milliseconds.
+    /// Time after which a block is gone, in milliseconds: since its last use, or since its write.
     pub ttl_ms: u64,
+    /// Whether that is since its write.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub fixed: bool,
+    /// Blocks that the cache holds; `None` without a limit.
+    pub capacity_blocks: Option<u64>,
+    /// The same in bytes, where the size of a token is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity_bytes: Option<u128>,
     /// What it served.
     #[serde(flatten)]
     pub hits: Hits,
+}
+
+impl TtlRow {
+    /// The time to live that was asked for.
+    pub fn ttl(&self) -> Ttl {
+        if self.fixed { Ttl::Fixed(self.ttl_ms) } else { Ttl::Sliding(self.ttl_ms) }
+    }
 }
 
 /// Figures of finite caches.

@@ -3,10 +3,9 @@
 //! It uses blocks from first to last, so a parent leaves before its children, and lets a prompt be served
 //! as a whole. (`LMCache` itself uses them from last to first.)
 
-use crate::blocks::BlockNumber;
+use crate::blocks::{BlockNumber, reserve};
 use crate::stats::cache::served::Server;
 use crate::stats::engine::EngineRequest;
-use crate::stats::recency::reserve;
 
 /// No block.
 const NONE: BlockNumber = BlockNumber::MAX;

@@ -1,9 +1,13 @@
 //! Hit rates of finite caches: LRU at every capacity, caches with a time to live, and other policies
 //! at chosen capacities, all in the one pass.
 
+mod distances;
 mod fifo;
 mod figures;
+mod fleet_figures;
+mod fleets;
 mod lfu;
+mod lifetime;
 mod lmcache;
 mod load;
 mod lru;
@@ -18,11 +22,14 @@ mod ttl;
 mod vllm;
 
 pub use figures::{CacheFigures, CapacityRow, Hits, TargetRow, TtlRow};
+pub use fleet_figures::{FleetCapacity, FleetRow, FleetTarget, FleetTtl};
+pub use lifetime::Ttl;
 pub use load::{Load, LoadFigures, Service};
 pub use options::{CacheOptions, RequestUse};
 pub use policy::Policy;
 
 use fifo::Fifo;
+use fleets::FleetStudy;
 use lfu::Lfu;
 use lmcache::Lmcache;
 use lru::Lru;
@@ -54,6 +61,8 @@ pub(super) struct Caches {
     infinite: Hits,
     lru: Lru,
     ttls: TimesToLive,
+    /// Replicas behind routers, if any are asked for.
+    fleets: Option<FleetStudy>,
     /// One per policy; none for LRU.
     studies: Vec<Option<Box<dyn Study>>>,
     /// The hits of each request, if wanted.
@@ -112,16 +121,20 @@ impl Caches {
             lru: Lru::new(count),
             checks: options.requests.checked.then(HitChecks::default),
             requests: options.wants_requests().then(|| Requests::new(columns(&options))),
-            ttls: TimesToLive::new(&options.ttls, count),
+            ttls: TimesToLive::new(&options, count),
+            fleets: (!options.fleets.is_empty()).then(|| FleetStudy::new(&options, count)),
             options,
         })
     }
 
-    /// The policy that needs every block that there ever was, if one does.
-    pub(super) fn needs_all_blocks(&self) -> Option<Policy> {
+    /// The setting that needs every block that there ever was, if one does.
+    pub(super) fn needs_all_blocks(&self) -> Option<String> {
+        if self.fleets.is_some() {
+            return Some("`replicas`".into());
+        }
         let needs_all = |study: &Option<Box<dyn Study>>| study.as_ref().is_some_and(|s| s.needs_all_blocks());
         let at = self.studies.iter().position(needs_all)?;
-        self.options.policies.get(at).copied()
+        Some(format!("`policy` {}", self.options.policies.get(at)?.name()))
     }
 
     /// Whether some cache asks for the number of every block.
@@ -202,11 +215,15 @@ impl Caches {
         }
     }
 
+    /// How many blocks a cache without limit holds, where so many distinct ones are in prompts.
+    fn working_set(&self, unique_blocks: u64) -> u64 {
+        // Those of answers take room too.
+        unique_blocks.max(if self.names_blocks { self.lru.blocks() } else { 0 })
+    }
+
     /// The figures so far, with `unique_blocks` distinct blocks of prompts seen.
     pub(super) fn figures(&self, unique_blocks: u64, bound: Option<&Bound>) -> CacheFigures {
-        // Those of answers take room too.
-        let named = if self.names_blocks { self.lru.blocks() } else { 0 };
-        let working_set = unique_blocks.max(named);
+        let working_set = self.working_set(unique_blocks);
         let capacities = self.options.all_capacities(working_set);
         let mut rows = Vec::new();
         for (policy, study) in self.options.policies.iter().zip(&self.studies) {
@@ -231,12 +248,15 @@ impl Caches {
 
 impl Statistic for Caches {
     fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
+        if let Some(fleets) = &mut self.fleets {
+            fleets.access(seen);
+        }
         let Some(cached) = &seen.cached else {
             self.begin_request(seen);
             return Ok(());
         };
         self.lru.access(seen)?;
-        self.ttls.access(seen, self.lru.last_runs());
+        self.ttls.access(seen, self.lru.blocks_of(seen), self.lru.last_runs(), self.lru.blocks());
         if seen.is_measured {
             self.infinite.tokens += u128::from(seen.input_length);
             self.infinite.hit_tokens += u128::from(cached.tokens);
@@ -252,6 +272,10 @@ impl Statistic for Caches {
     fn bytes(&self) -> Bytes {
         let mut bytes = self.lru.bytes();
         bytes.blocks += self.ttls.bytes();
+        bytes.curve += self.ttls.curve_bytes();
+        if let Some(fleets) = &self.fleets {
+            bytes += fleets.bytes();
+        }
         bytes.simulated += self.requests.as_ref().map_or(0, Requests::bytes);
         self.studies.iter().flatten().for_each(|study| bytes += study.bytes());
         bytes
@@ -273,6 +297,13 @@ impl Statistic for Caches {
             self.options.targets.iter().map(|&share| self.target(share, known.bound)).collect();
         report.checks = self.checks.iter().flat_map(HitChecks::rows).cloned().collect();
         report.enough.value = self.options.enough.map(|share| self.target(share, known.bound));
-        report.ttls.value = self.ttls.rows(self.infinite.tokens);
+        let listed = self.options.listed_capacities(self.working_set(known.unique_blocks));
+        let size = |capacity| self.options.bytes(capacity, self.block_size);
+        report.ttls.value = self.ttls.rows(self.infinite.tokens, &listed, size);
+        if let Some(fleets) = &self.fleets {
+            let working_set = self.working_set(known.unique_blocks);
+            report.fleets =
+                fleets.rows(&self.options, working_set, |capacities| self.lru.hits_at(capacities));
+        }
     }
 }

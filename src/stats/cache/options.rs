@@ -1,6 +1,8 @@
 //! Which finite caches are studied, and how their figures are put together.
 
+use crate::fleet::{Fleet, Route};
 use crate::stats::cache::figures::{CacheFigures, CapacityRow};
+use crate::stats::cache::lifetime::Ttl;
 use crate::stats::cache::load::Load;
 use crate::stats::cache::policy::Policy;
 use crate::stats::engine::Answers;
@@ -30,8 +32,10 @@ pub struct CacheOptions {
     pub targets: Vec<f64>,
     /// A share of the same for [`Report::enough`](crate::stats::Report::enough), apart from the targets.
     pub enough: Option<f64>,
-    /// Times to live of otherwise unbounded caches, in milliseconds.
-    pub ttls: Vec<u64>,
+    /// Times to live, of caches without limit and of those of all capacities.
+    pub ttls: Vec<Ttl>,
+    /// Replicas behind routers, each with a cache of every capacity.
+    pub fleets: Vec<Fleet>,
     /// Requests that fill the caches before the measure begins.
     pub warmup: u64,
     /// Bytes of KV cache per token, to give capacities in bytes.
@@ -47,7 +51,11 @@ pub struct CacheOptions {
 impl CacheOptions {
     /// Whether any finite cache is asked for.
     pub(in crate::stats) fn is_asked_for(&self) -> bool {
-        self.picture || self.enough.is_some() || self.wants_requests() || self.has_rows()
+        self.picture
+            || self.enough.is_some()
+            || self.wants_requests()
+            || self.has_rows()
+            || !self.fleets.is_empty()
     }
 
     /// Whether the hits of single requests are of use.
@@ -60,12 +68,22 @@ impl CacheOptions {
         self.policies.iter().any(|policy| policy.is_engine())
     }
 
+    /// Whether some router asks for the session of a request.
+    pub(in crate::stats) fn wants_affinity(&self) -> bool {
+        self.fleets.iter().any(|fleet| fleet.route == Route::Session)
+    }
+
     /// Whether there is more than a picture.
     fn has_rows(&self) -> bool {
         self.curve || !self.capacities.is_empty() || !self.targets.is_empty() || !self.ttls.is_empty()
     }
 
-    /// The capacities asked for and those of the curve, rising.
+    /// The capacities asked for and those of the curve, rising, without those of a picture.
+    pub(in crate::stats) fn listed_capacities(&self, working_set: u64) -> Vec<u64> {
+        Self { picture: false, ..self.clone() }.all_capacities(working_set)
+    }
+
+    /// The capacities asked for and those of the curve or the picture, rising.
     pub(in crate::stats) fn all_capacities(&self, working_set: u64) -> Vec<u64> {
         let mut capacities = self.capacities.clone();
         if self.curve || self.picture {

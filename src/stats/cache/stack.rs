@@ -22,9 +22,9 @@
 //! the stack is rebuilt with one place per block, in the order that it has by then, and goes on
 //! exactly, at a logarithm per block.
 
-use crate::blocks::BlockNumber;
+use crate::blocks::{BlockNumber, reserve};
 use crate::stats::fenwick::Fenwick;
-use crate::stats::recency::{Kept, reserve};
+use crate::stats::recency::Kept;
 
 /// Consecutive blocks of a path that have consecutive stack distances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

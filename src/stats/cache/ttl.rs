@@ -1,56 +1,213 @@
-//! Caches without a limit whose blocks expire when they have not been used for some time.
+//! Caches whose blocks expire, without a limit or with one.
+//!
+//! Where the time to live counts from the last use, blocks expire from the bottom of the LRU stack: a cache of C
+//! blocks has those with a distance below C whose last use is not too long ago. So all capacities come from one
+//! pass, for each time to live.
+//!
+//! Where it counts from the write, a block lives no longer however often it is used: a prefix is found as far as
+//! its blocks are there and none has expired; the rest is computed and written anew. When a block was written
+//! depends on what was found before, so each time and capacity has times of its own for all blocks.
 
+use crate::blocks::{BlockNumber, reserve};
+use crate::fleet::Run;
+use crate::stats::cache::distances::HitsByDistance;
 use crate::stats::cache::figures::{Hits, TtlRow};
+use crate::stats::cache::lifetime::Ttl;
+use crate::stats::cache::options::CacheOptions;
 use crate::stats::cache::stack::{Retained, StackRun};
 use crate::stats::hit_count::HitCount;
 use crate::stats::seen::Seen;
 
-/// Hits by time to live. Memory: 8 bytes per request.
+/// Hits of caches of all sizes whose blocks expire some time after their last use.
+pub(super) struct Expiring {
+    ttl: u64,
+    /// Without a limit.
+    hit_tokens: u128,
+    /// With one, if any is asked for.
+    by_distance: Option<HitsByDistance>,
+}
+
+impl Expiring {
+    /// No request yet. Only times to live that count from the last use are of this kind.
+    pub(super) fn all(options: &CacheOptions) -> Vec<Self> {
+        let has_sizes = options.curve || !options.capacities.is_empty();
+        let by_distance = || has_sizes.then(|| HitsByDistance::new(&options.capacities, options.curve));
+        let sliding = options.ttls.iter().filter(|ttl| !ttl.is_fixed());
+        sliding.map(|ttl| Self { ttl: ttl.ms(), hit_tokens: 0, by_distance: by_distance() }).collect()
+    }
+
+    /// Counts the hits of a request of `length` tokens at `now`, whose known prefix falls into `runs`.
+    pub(super) fn measure(
+        &mut self,
+        runs: impl Iterator<Item = Run> + Clone,
+        now: f64,
+        length: u64,
+        count: HitCount,
+    ) {
+        let alive = runs.take_while(|run| now - run.used <= self.ttl as f64);
+        let blocks: u64 = alive.clone().map(|run| u64::from(run.len)).sum();
+        let tokens = count.tokens(blocks, length);
+        let units = count.units(blocks, length);
+        let blocks = blocks.min(count.limit(length));
+        self.hit_tokens += u128::from(tokens);
+        if let Some(by_distance) = &mut self.by_distance {
+            let distances = alive.map(|run| (run.len, run.distance));
+            match count.unit {
+                None => by_distance.measure(distances, blocks as u32, tokens, count.block_size),
+                Some(unit) => by_distance.measure_units(distances, units, unit, count.block_size),
+            }
+        }
+    }
+
+    /// Bytes of hits by distance.
+    pub(super) fn bytes(&self) -> usize {
+        self.by_distance.as_ref().map_or(0, HitsByDistance::bytes)
+    }
+
+    /// What a cache without a limit served, and then those of the capacities.
+    pub(super) fn rows(&self, capacities: &[u64]) -> impl Iterator<Item = (Option<u64>, u128)> {
+        let limited = self.by_distance.as_ref().map_or_else(Vec::new, |hits| hits.at(capacities));
+        let limited = capacities.iter().copied().map(Some).zip(limited).collect::<Vec<_>>();
+        std::iter::once((None, self.hit_tokens)).chain(limited)
+    }
+}
+
+/// A cache whose blocks expire some time after their write.
+struct Written {
+    ttl: u64,
+    capacity: Option<u64>,
+    hit_tokens: u128,
+    /// When each block was written.
+    times: Vec<f64>,
+}
+
+impl Written {
+    /// How many of the first blocks are found, of which `distances` are known. All others are written.
+    fn access(&mut self, blocks: &[BlockNumber], distances: impl Iterator<Item = u32>, now: f64) -> u64 {
+        let is_there = |&(&block, distance): &(&BlockNumber, u32)| {
+            let is_held = self.capacity.is_none_or(|capacity| u64::from(distance) < capacity);
+            is_held && now - self.times[block as usize] <= self.ttl as f64
+        };
+        let found = blocks.iter().zip(distances).take_while(is_there).count();
+        for &block in &blocks[found..] {
+            self.times[block as usize] = now;
+        }
+        found as u64
+    }
+}
+
+/// Hits by time to live. Memory: 8 bytes per request, and 8 per block for each time to live from the write and
+/// each capacity with it.
 pub(super) struct TimesToLive {
     count: HitCount,
-    /// In milliseconds.
-    ttls: Vec<u64>,
-    hit_tokens: Vec<u128>,
+    /// As asked for.
+    ttls: Vec<Ttl>,
+    expiring: Vec<Expiring>,
+    /// By time to live, then by capacity.
+    written: Vec<Written>,
     /// Arrival of each request in the numbering of the LRU stack.
     times: Vec<f64>,
 }
 
 impl TimesToLive {
     /// No request yet.
-    pub(super) fn new(ttls: &[u64], count: HitCount) -> Self {
-        Self { count, ttls: ttls.to_vec(), hit_tokens: vec![0; ttls.len()], times: Vec::new() }
+    pub(super) fn new(options: &CacheOptions, count: HitCount) -> Self {
+        let capacities: Vec<_> =
+            std::iter::once(None).chain(options.capacities.iter().copied().map(Some)).collect();
+        let written = |ttl: &Ttl| {
+            let cache = |&capacity| Written { ttl: ttl.ms(), capacity, hit_tokens: 0, times: Vec::new() };
+            capacities.iter().map(cache).collect::<Vec<_>>()
+        };
+        Self {
+            count,
+            ttls: options.ttls.clone(),
+            expiring: Expiring::all(options),
+            written: options.ttls.iter().filter(|ttl| ttl.is_fixed()).flat_map(written).collect(),
+            times: Vec::new(),
+        }
     }
 
-    /// Takes the next request, whose known prefix falls into `runs`.
-    pub(super) fn access(&mut self, seen: &Seen, runs: &[StackRun]) {
+    /// Takes the next request, whose blocks are these and whose known prefix falls into `runs`; there are `all`
+    /// blocks by now.
+    pub(super) fn access(&mut self, seen: &Seen, blocks: &[BlockNumber], runs: &[StackRun], all: u64) {
         if self.ttls.is_empty() {
             return;
         }
+        // Trace time never is less than zero, as for routers.
+        let now = seen.now.max(0.0);
         if seen.is_measured {
-            for (&ttl, hits) in self.ttls.iter().zip(&mut self.hit_tokens) {
-                let alive = |run: &&StackRun| seen.now - self.times[run.request as usize] <= ttl as f64;
-                let blocks: u64 = runs.iter().take_while(alive).map(|run| u64::from(run.len)).sum();
-                *hits += u128::from(self.count.tokens(blocks, seen.input_length));
+            let runs =
+                runs.iter().map(|run| Run::new(run.len, run.distance, self.times[run.request as usize]));
+            for expiring in &mut self.expiring {
+                expiring.measure(runs.clone(), now, seen.input_length, self.count);
             }
         }
-        self.times.push(seen.now);
+        for cache in &mut self.written {
+            let distances = runs.iter().flat_map(|run| run.distance..run.distance + run.len);
+            // A block behind one that is gone is no hit.
+            let distances = distances.scan(0, |most, distance| {
+                *most = distance.max(*most);
+                Some(*most)
+            });
+            let more = (all as usize).saturating_sub(cache.times.len());
+            reserve(&mut cache.times, more);
+            cache.times.resize(all as usize, 0.0);
+            let found = cache.access(blocks, distances, now);
+            if seen.is_measured {
+                cache.hit_tokens += u128::from(self.count.tokens(found, seen.input_length));
+            }
+        }
+        self.times.push(now);
     }
 
-    /// Goes on with the requests that are kept.
+    /// Goes on with the blocks and requests that are kept.
     pub(super) fn retain(&mut self, retained: &Retained) {
         if !self.ttls.is_empty() {
             retained.requests.compact(&mut self.times);
         }
+        self.written.iter_mut().for_each(|cache| retained.blocks.compact(&mut cache.times));
     }
 
-    /// Bytes in use.
+    /// Bytes in use for blocks and requests.
     pub(super) fn bytes(&self) -> usize {
-        8 * self.times.len()
+        8 * (self.times.len() + self.written.iter().map(|cache| cache.times.len()).sum::<usize>())
     }
 
-    /// The hits so far, of `tokens` in all.
-    pub(super) fn rows(&self, tokens: u128) -> Vec<TtlRow> {
-        let hits = self.ttls.iter().zip(&self.hit_tokens);
-        hits.map(|(&ttl_ms, &hit_tokens)| TtlRow { ttl_ms, hits: Hits { hit_tokens, tokens } }).collect()
+    /// Bytes of hits by distance.
+    pub(super) fn curve_bytes(&self) -> usize {
+        self.expiring.iter().map(Expiring::bytes).sum()
+    }
+
+    /// The hits so far, of `tokens` in all: for each time to live those of a cache without limit, and then at rising
+    /// capacities.
+    pub(super) fn rows(
+        &self,
+        tokens: u128,
+        capacities: &[u64],
+        bytes: impl Fn(u64) -> Option<u128>,
+    ) -> Vec<TtlRow> {
+        let (mut expiring, mut written) = (self.expiring.iter(), self.written.iter().peekable());
+        let mut rows = Vec::new();
+        for &ttl in &self.ttls {
+            let mut row = |capacity: Option<u64>, hit_tokens| {
+                rows.push(TtlRow {
+                    ttl_ms: ttl.ms(),
+                    fixed: ttl.is_fixed(),
+                    capacity_blocks: capacity,
+                    capacity_bytes: capacity.and_then(&bytes),
+                    hits: Hits { hit_tokens, tokens },
+                });
+            };
+            if ttl.is_fixed() {
+                let mut is_first = true;
+                while let Some(cache) = written.next_if(|c| is_first || c.capacity.is_some()) {
+                    row(cache.capacity, cache.hit_tokens);
+                    is_first = false;
+                }
+            } else if let Some(expiring) = expiring.next() {
+                expiring.rows(capacities).for_each(|(capacity, tokens)| row(capacity, tokens));
+            }
+        }
+        rows
     }
 }

@@ -1,46 +1,242 @@
-//! Drawing the requests of sessions.
+//! Sessions as requests in the order of their times.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use fastrand::Rng;
 
-use super::model::{Session, SessionTurn, SessionsModel};
-use super::siblings::Siblings;
+use super::draws::Deck;
+use super::engine::{Engine, Plan};
+use super::model::SessionsModel;
+use super::quantiles::Quantiles;
+use super::scale::{Scale, Turn};
+use super::spawn::Drawn;
 use crate::error::Invalid;
-use crate::record::LengthRange;
-use crate::synth::core::BlockIds;
-use crate::synth::knobs::unreachable;
-use crate::synth::request::{NO_OUTPUT, Span, SyntheticRequest};
-use crate::synth::shuffle::{LocalShuffle, UNIT};
+use crate::synth::core::{BlockIds, Core, RunIndex};
+use crate::synth::knobs::{Knobs, unreachable};
+use crate::synth::request::{Span, SyntheticRequest};
 
-/// So many consecutive gaps between arrivals stay together as a group.
-const GAP_BLOCK: usize = 50;
+/// Requests in a row that may be left out for their length, beside those of two passes.
+const MOST_LEFT_OUT: u64 = 10_000;
 
-/// Most requests in a row that come in the original's order and unchanged.
-const LONGEST_RUN: u32 = 15;
-
-/// How many places a group of gaps may move.
-const GAP_WINDOW: f64 = 2.0;
-
-/// A drawn session that has turns to come.
+/// A session that has requests to come.
 #[derive(Default)]
 struct Open {
-    session: u32,
+    turns: Vec<Turn>,
+    run: RunIndex,
+    core: u64,
     copy: u32,
-    /// Index of the next turn, and its place in the original.
-    next: u32,
-    original: u32,
-    /// The first blocks that each past turn has added, as far as any request that was wanted had them.
+    /// Requests to come.
+    left: usize,
+    /// The first blocks that each request has added, as far as any request that was written had them.
     shown: Vec<Span>,
-    /// Further ones of a turn, where more were had later.
+    /// Further ones, where more were had later.
     more: Vec<(u32, Span)>,
-    /// Number of the turn whose content each turn has; empty if each has its own.
-    sources: Vec<u32>,
+}
+
+/// Time, a random number, session, request: time as its bits, which have the order of times.
+type Waiting = Reverse<(u64, u32, u32, u32)>;
+
+/// Draws requests.
+///
+/// Memory: some 200 bytes for each request of the sessions that are open at one time, which includes those of
+/// a pass over the trace if sessions have a rate of their own.
+pub(in crate::synth) struct SessionsGenerator {
+    engine: Engine,
+    scale: Scale,
+    core: Core,
+    /// Run and depth of each prefix, and its depth as changed.
+    prefixes: Vec<(RunIndex, u64, u64)>,
+    ids: BlockIds,
+    waiting: BinaryHeap<Waiting>,
+    open: Vec<Open>,
+    free: Vec<u32>,
+    /// All requests before this moment are waiting.
+    drawn_until: f64,
+    tick: Option<Tick>,
+    whole_milliseconds: bool,
+    has_outputs: bool,
+    most_left_out: u64,
+    /// Requests, and the blocks of their own that the current request has.
+    reversed: Vec<(u32, u64)>,
+    drawn: Vec<Drawn>,
+}
+
+/// By how much requests come after their tick: all of one tick by the same time.
+struct Tick {
+    seconds: f64,
+    after: Quantiles,
+    deck: Deck,
+    last: (u64, f64),
+}
+
+impl Tick {
+    fn after(&mut self, time: f64, rng: &mut Rng) -> f64 {
+        let number = (time / self.seconds).round() as u64;
+        if self.last.0 != number {
+            self.last = (number, f64::from(self.after.value(self.deck.draw(rng))));
+        }
+        (time + self.last.1).max(0.0)
+    }
+}
+
+impl SessionsGenerator {
+    /// A generator of `count` requests, if that is known; the model was learnt from `requests`.
+    ///
+    /// # Errors
+    /// When the model is not complete.
+    pub(in crate::synth) fn new(
+        model: SessionsModel,
+        block_size: u64,
+        knobs: &Knobs,
+        count: Option<u64>,
+        requests: u64,
+        rng: &mut Rng,
+    ) -> Result<Self, Invalid> {
+        let passes = count.map(|count| count as f64 / (requests as f64 * knobs.users));
+        let plan = Plan {
+            users: knobs.users,
+            share: passes.unwrap_or(1.0).clamp(1e-6, 1.0),
+            one_pass: passes.is_some_and(|passes| passes <= 1.0),
+            ..Plan::default()
+        };
+        let clock = &model.parts.clock;
+        let tick = clock.after_tick.as_ref().filter(|_| clock.delays.tick > 0.0).map(|groups| Tick {
+            seconds: clock.delays.tick,
+            after: Quantiles::new(groups),
+            deck: Deck::default(),
+            last: (u64::MAX, 0.0),
+        });
+        let scale =
+            Scale { knobs: knobs.clone(), block_size, per_output_token: clock.delays.per_output_token };
+        let mut core = model.core.clone();
+        core.scale(knobs.prefix_len);
+        let depths = [model.core.depths(), core.depths()];
+        let depth = |which: usize, run: RunIndex| depths[which].get(run as usize).copied().unwrap_or(0);
+        let prefixes = model.ends.iter().map(|end| (end.run, depth(0, end.run), depth(1, end.run)));
+        Ok(Self {
+            scale,
+            prefixes: prefixes.collect(),
+            ids: BlockIds::new(&core, knobs.prefix_root),
+            core,
+            waiting: BinaryHeap::new(),
+            open: Vec::new(),
+            free: Vec::new(),
+            drawn_until: 0.0,
+            tick,
+            whole_milliseconds: clock.whole_milliseconds,
+            has_outputs: clock.has_outputs,
+            most_left_out: MOST_LEFT_OUT + 2 * requests,
+            reversed: Vec::new(),
+            drawn: Vec::new(),
+            engine: Engine::new(model, block_size, plan, rng)?,
+        })
+    }
+
+    /// Draws requests until one has a length that is wanted; returns its time in milliseconds. Those that are
+    /// left out take their places in their sessions, and no ids.
+    ///
+    /// # Errors
+    /// When no request of a wanted length comes.
+    pub(in crate::synth) fn draw(
+        &mut self,
+        rng: &mut Rng,
+        request: &mut SyntheticRequest,
+    ) -> Result<f64, Invalid> {
+        let limits = self.scale.knobs.input;
+        for _ in 0..self.most_left_out {
+            let (time, session, turn) = self.next(rng);
+            let wanted = limits.contains(self.open[session as usize].turns[turn as usize].input);
+            if wanted {
+                self.emit(session, turn, request);
+            }
+            let open = &mut self.open[session as usize];
+            open.left -= 1;
+            if open.left == 0 {
+                self.free.push(session);
+            }
+            if wanted {
+                return Ok(self.milliseconds(time, rng));
+            }
+        }
+        Err(unreachable(limits, self.most_left_out as u32))
+    }
+
+    /// The next request in time.
+    fn next(&mut self, rng: &mut Rng) -> (f64, u32, u32) {
+        loop {
+            if let Some(&Reverse((time, _, session, turn))) = self.waiting.peek()
+                && f64::from_bits(time) < self.drawn_until
+            {
+                self.waiting.pop();
+                return (f64::from_bits(time), session, turn);
+            }
+            let mut drawn = std::mem::take(&mut self.drawn);
+            drawn.clear();
+            self.drawn_until = self.engine.next_piece(rng, &mut |session| drawn.push(session.clone()));
+            drawn.iter().for_each(|session| self.admit(session, rng));
+            self.drawn = drawn;
+        }
+    }
+
+    /// Takes a session whose requests will come.
+    fn admit(&mut self, drawn: &Drawn, rng: &mut Rng) {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.open.push(Open::default());
+            self.open.len() as u32 - 1
+        });
+        let open = &mut self.open[slot as usize];
+        let (run, depth, changed_depth) = self.prefixes[drawn.prefix];
+        self.scale.apply(&drawn.nodes, depth, changed_depth, &mut open.turns);
+        (open.run, open.core, open.copy) = (run, changed_depth, self.ids.draw_copy(rng));
+        open.left = open.turns.len();
+        open.shown.clear();
+        open.shown.resize(open.turns.len(), Span { start: 0, len: 0 });
+        open.more.clear();
+        for (turn, number) in open.turns.iter().zip(0..) {
+            self.waiting.push(Reverse((turn.time.to_bits(), rng.u32(..), slot, number)));
+        }
+    }
+
+    fn milliseconds(&mut self, time: f64, rng: &mut Rng) -> f64 {
+        let time = self.tick.as_mut().map_or(time, |tick| tick.after(time, rng));
+        let milliseconds = time * 1000.0;
+        if self.whole_milliseconds { milliseconds.round() } else { (milliseconds * 1000.0).round() / 1000.0 }
+    }
+
+    /// Writes a request with its blocks.
+    fn emit(&mut self, session: u32, number: u32, request: &mut SyntheticRequest) {
+        let block_size = self.scale.block_size;
+        let open = &mut self.open[session as usize];
+        let turn = open.turns[number as usize];
+        request.timestamp = None;
+        request.input_length = turn.input;
+        request.output_length = self.has_outputs.then_some(turn.output);
+        request.context_length = (turn.shared * block_size).min(turn.input);
+        request.spans.clear();
+        self.ids.core_path(&self.core, open.run, open.copy, request);
+        // Up the requests before, each of which has added a part of what is shared.
+        let mut left = turn.input.div_ceil(block_size);
+        let mut at = number;
+        while left > open.core {
+            let here = open.turns[at as usize];
+            if left > here.shared {
+                self.reversed.push((at, left - here.shared));
+                left = here.shared;
+            }
+            if here.before == at {
+                break;
+            }
+            at = here.before;
+        }
+        for (at, len) in self.reversed.drain(..).rev() {
+            open.push_shown(at, len as u32, &mut self.ids, request);
+        }
+    }
 }
 
 impl Open {
-    /// Appends the first `len` blocks that a past turn has added, with new ids as far as none were given.
+    /// Appends the first `len` blocks that a request has added, with new ids as far as none were given.
     fn push_shown(&mut self, turn: u32, len: u32, ids: &mut BlockIds, request: &mut SyntheticRequest) {
         let mut left = len;
         let more = self.more.iter().filter(|(of, _)| *of == turn).map(|(_, span)| *span);
@@ -56,253 +252,5 @@ impl Open {
                 _ => self.more.push((turn, span)),
             }
         }
-    }
-}
-
-/// Place of the next turn in parts of a place, order of entry, slot in the list of open sessions.
-type Waiting = Reverse<(i64, u64, u32)>;
-
-/// Draws requests of the model.
-///
-/// Memory: that of the open sessions, 16 bytes for each of their turns.
-pub(in crate::synth) struct SessionsGenerator {
-    model: SessionsModel,
-    block_size: u64,
-    depths: Vec<u64>,
-    /// Place in the original where each session starts.
-    originals: Vec<u32>,
-    ids: BlockIds,
-    starts: LocalShuffle,
-    /// Sessions started so far, and the next one with its place.
-    started: usize,
-    next_start: Option<(u32, i64)>,
-    waiting: BinaryHeap<Waiting>,
-    entries: u64,
-    open: Vec<Open>,
-    free: Vec<u32>,
-    gaps: GapShuffle,
-    siblings: Siblings,
-    /// Place in the original of the last request, and how many came in the original's order.
-    last_original: u32,
-    in_order: u32,
-    /// Turns, each with how many blocks of its own the current request has.
-    reversed: Vec<(u32, u32)>,
-}
-
-impl SessionsGenerator {
-    pub(in crate::synth) fn new(model: SessionsModel, block_size: u64, copies: u32) -> Self {
-        let mut original = 0;
-        let place = |session: &Session| {
-            original += session.wait;
-            original
-        };
-        Self {
-            block_size,
-            depths: model.core.depths(),
-            originals: model.sessions.iter().map(place).collect(),
-            ids: BlockIds::new(&model.core, copies),
-            starts: LocalShuffle::new(model.sessions.len() as u32, model.window),
-            started: 0,
-            next_start: None,
-            waiting: BinaryHeap::new(),
-            entries: 0,
-            open: Vec::new(),
-            free: Vec::new(),
-            gaps: GapShuffle::new(&model.gaps, model.window),
-            siblings: Siblings::of(&model),
-            last_original: 0,
-            in_order: 0,
-            reversed: Vec::new(),
-            model,
-        }
-    }
-
-    /// Milliseconds from the request before to the next one.
-    pub(in crate::synth) fn draw_gap(&mut self, rng: &mut Rng) -> f64 {
-        self.gaps.draw(&self.model.gaps, rng)
-    }
-
-    /// Draws requests, without their arrival, until the length of one is within the limits.
-    pub(in crate::synth) fn draw(
-        &mut self,
-        rng: &mut Rng,
-        limits: LengthRange,
-        request: &mut SyntheticRequest,
-    ) -> Result<(), Invalid> {
-        // If two passes have none, in whatever order, there is none.
-        for _ in 0..=2 * self.model.turns.len() {
-            self.step(rng, limits, request);
-            if limits.contains(request.input_length) {
-                return Ok(());
-            }
-        }
-        Err(unreachable(limits, 2 * self.model.turns.len() as u32))
-    }
-
-    /// The next request, without blocks if its length is not within the limits.
-    fn step(&mut self, rng: &mut Rng, limits: LengthRange, request: &mut SyntheticRequest) {
-        let Self { starts, model, .. } = self;
-        let (session, start) = *self
-            .next_start
-            .get_or_insert_with(|| starts.draw(rng, |session| model.sessions[session as usize].wait));
-        // A pass begins when the one before it is complete: each holds every request once.
-        let between = self.started.is_multiple_of(self.model.sessions.len());
-        if self.waiting.peek().is_none_or(|&Reverse((place, ..))| !between && place > start) {
-            self.next_start = None;
-            self.start(session, start, rng);
-        }
-        let Some(Reverse((place, _, slot))) = self.waiting.pop() else { return };
-        self.emit(slot, rng, limits, request);
-        let open = &mut self.open[slot as usize];
-        open.next += 1;
-        match self.model.turns_of(open.session as usize).get(open.next as usize) {
-            Some(next) => {
-                open.original += next.wait;
-                self.wait(place + i64::from(next.wait) * UNIT, slot);
-            }
-            None => self.free.push(slot),
-        }
-    }
-
-    fn wait(&mut self, place: i64, slot: u32) {
-        self.waiting.push(Reverse((place, self.entries, slot)));
-        self.entries += 1;
-    }
-
-    fn start(&mut self, session: u32, place: i64, rng: &mut Rng) {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.open.push(Open::default());
-            self.open.len() as u32 - 1
-        });
-        let open = &mut self.open[slot as usize];
-        (open.session, open.copy) = (session, self.ids.draw_copy(rng));
-        (open.next, open.original) = (0, self.originals[session as usize]);
-        open.shown.clear();
-        open.more.clear();
-        let turns = self.model.turns_of(session as usize).len();
-        open.sources.clear();
-        if turns > 1 {
-            self.siblings.draw(session, turns, rng, &mut open.sources);
-        }
-        self.started += 1;
-        self.wait(place, slot);
-    }
-
-    /// Writes the next turn of an open session into `request`. If its length is not within the limits, it
-    /// gets no blocks, so that no ids are spent on it.
-    fn emit(&mut self, slot: u32, rng: &mut Rng, limits: LengthRange, request: &mut SyntheticRequest) {
-        let open = &mut self.open[slot as usize];
-        let turns = self.model.turns_of(open.session as usize);
-        let run = self.model.sessions[open.session as usize].run;
-        let source = open.sources.get(open.next as usize).copied().unwrap_or(open.next);
-        let own = turns[open.next as usize];
-        // A sibling's content continues the same block.
-        let SessionTurn { new, tail, output, .. } = turns[source as usize];
-        let mut turn = SessionTurn { new, tail, output, ..own };
-        let follows = source == open.next && open.original == self.last_original.wrapping_add(1);
-        self.last_original = open.original;
-        self.in_order = if follows { self.in_order + 1 } else { 1 };
-        if self.in_order > LONGEST_RUN
-            && vary(&mut turn, open.next, turns, &self.model.turns, self.block_size, rng)
-        {
-            self.in_order = 0;
-        }
-        let depth = self.depths.get(run as usize).copied().unwrap_or(0);
-        let old = depth + u64::from(turn.shared);
-        request.start(old, turn.new, turn.tail, turn.output, self.block_size);
-        if !limits.contains(request.input_length) {
-            return open.shown.push(Span { start: 0, len: 0 });
-        }
-        self.ids.core_path(&self.model.core, run, open.copy, request);
-        // Up the parents, each of which has added a part of what is shared.
-        let (mut left, mut at) = (turn.shared, turn.parent);
-        while left > 0 {
-            let parent = turns[at as usize];
-            if left > parent.shared {
-                self.reversed.push((at, left - parent.shared));
-                left = parent.shared;
-            }
-            at = parent.parent;
-        }
-        for (turn, len) in self.reversed.drain(..).rev() {
-            open.push_shown(turn, len, &mut self.ids, request);
-        }
-        let start = self.ids.fresh(turn.new, request);
-        open.shown.push(Span { start, len: turn.new });
-    }
-}
-
-/// Makes a request differ from its original, after too many that came in the original's order: it gets
-/// the output length and the number of tokens in the last block of other requests. If neither can change,
-/// it gets one more block. `turn` is number `index` of its session's `turns`. Returns whether it differs.
-fn vary(
-    turn: &mut SessionTurn,
-    index: u32,
-    turns: &[SessionTurn],
-    all: &[SessionTurn],
-    block_size: u64,
-    rng: &mut Rng,
-) -> bool {
-    let original = *turn;
-    let output = |other: &SessionTurn| ![NO_OUTPUT, original.output].contains(&other.output);
-    if turn.output != NO_OUTPUT
-        && let Some(other) = donor(all, rng, output)
-    {
-        turn.output = other.output;
-    }
-    // The last block must keep its tokens if a later turn has it too.
-    let mut later = turns.iter().skip(index as usize + 1).filter(|later| later.parent == index);
-    let repeated = turn.new == 0 || later.any(|later| later.shared == turn.shared + turn.new);
-    let partial = |tail: u32| tail > 0 && u64::from(tail) < block_size;
-    if !repeated
-        && partial(turn.tail)
-        && let Some(other) = donor(all, rng, |other| partial(other.tail) && other.tail != original.tail)
-    {
-        turn.tail = other.tail;
-    }
-    if *turn == original && (!repeated || u64::from(turn.tail) == block_size) {
-        turn.new += 1;
-    }
-    *turn != original
-}
-
-/// A random request for which `wanted` holds, if a few tries find one.
-fn donor(all: &[SessionTurn], rng: &mut Rng, wanted: impl Fn(&SessionTurn) -> bool) -> Option<SessionTurn> {
-    const TRIES: usize = 10;
-    (0..TRIES).map(|_| all[rng.usize(..all.len())]).find(|turn| wanted(turn))
-}
-
-/// The times between arrivals, in groups that are shuffled locally.
-struct GapShuffle {
-    /// Where groups begin, and the end of the last.
-    bounds: Vec<usize>,
-    order: LocalShuffle,
-    next: usize,
-    end: usize,
-}
-
-impl GapShuffle {
-    fn new(gaps: &[f64], window: f64) -> Self {
-        let block = ((window / GAP_WINDOW) as usize).clamp(1, GAP_BLOCK);
-        let mut bounds = vec![0];
-        for (i, &gap) in gaps.iter().enumerate() {
-            // Requests that arrive together stay together, if they are not too many.
-            let len = i - bounds[bounds.len() - 1];
-            if len >= block && (gap > 0.0 || len >= 4 * GAP_BLOCK) {
-                bounds.push(i);
-            }
-        }
-        bounds.push(gaps.len());
-        let order = LocalShuffle::new(bounds.len() as u32 - 1, GAP_WINDOW);
-        Self { bounds, order, next: 0, end: 0 }
-    }
-
-    fn draw(&mut self, gaps: &[f64], rng: &mut Rng) -> f64 {
-        if self.next >= self.end {
-            let block = self.order.draw(rng, |_| 1).0 as usize;
-            (self.next, self.end) = (self.bounds[block], self.bounds[block + 1]);
-        }
-        self.next += 1;
-        gaps.get(self.next - 1).copied().unwrap_or(0.0)
     }
 }

@@ -1,110 +1,429 @@
-//! From the forest of a trace to its sessions.
+//! From the forest of a trace to distributions.
 
-use super::model::{Session, SessionTurn, SessionsModel};
-use super::window;
-use crate::synth::core::CoreMap;
-use crate::synth::forest::{Forest, ROOT};
+use fastrand::Rng;
+
+use super::arrivals::{CELLS_PER_REQUEST, Rate};
+use super::balance::{SUMS, Sums};
+use super::draws::{Chances, Conditional};
+use super::engine::Engine;
+use super::links::{Linked, Links, NONE, growth, link};
+use super::model::{Chance, Clock, Number, Parts, PrefixEnd, Quantity, SessionsModel};
+use super::quantiles::{Groups, Weighted, rounded, sessions_up_to};
+use super::spawn::growth_value;
+use super::state::{FEATURES, Kind, log, signed_log};
+use super::tree::{Growth, Rows};
+use crate::error::Invalid;
+use crate::synth::forest::Forest;
 use crate::synth::request::NO_OUTPUT;
 
-/// A block is core if so many requests branch off at it, and the first and the last of them are so far
-/// apart, as a share of the trace. On real traces most blocks that are used again are used only for a
-/// while, however often: those belong to a session. Of the blocks that pass both bounds in the first half
-/// of a trace nearly all are used again in the second.
-const CORE_USES: usize = 3;
-const CORE_SPAN: f64 = 0.1;
+/// Rows of a leaf, at least, of distributions and of chances; leaves of a tree and groups of a leaf, at most.
+const LEAF_ROWS: usize = 40;
+const CHANCE_ROWS: usize = 60;
+const LEAVES: usize = 96;
+const KNOTS: usize = 40;
 
-/// A session while its requests are gathered.
-struct Gathered {
-    turns: u32,
-    /// Place of its last request.
-    last: u32,
-    /// Depth of the core that it continues.
-    depth: u32,
+/// What followed too late to be in the trace is made up for by what came as late as this, up to this factor.
+const MOST_CENSORED: f32 = 1.25;
+
+/// Trial runs that find the factors of the chances, and the seed of the first.
+const TRIALS: u64 = 6;
+const TRIAL_SEED: u64 = 100;
+
+/// The model of a trace, of which nothing tells about fewer than `min_count` sessions.
+///
+/// # Errors
+/// When there are fewer sessions than that.
+pub(in crate::synth) fn learn(forest: &Forest, min_count: usize) -> Result<SessionsModel, Invalid> {
+    let links = link(forest, min_count);
+    let sessions = links.requests.iter().filter(|request| request.before == NONE).count();
+    if sessions < min_count {
+        return Err(Invalid::value(format!(
+            "the trace has {sessions} sessions, and of fewer than `min_count` ({min_count}) nothing is learnt: give a \
+             longer trace, or a smaller `min_count`"
+        )));
+    }
+    let learner = Learner::new(forest, &links, min_count);
+    let ends = links.prefixes.ends.iter().map(|&(run, sessions)| PrefixEnd { run, sessions }).collect();
+    let mut model = SessionsModel { core: links.prefixes.core.clone(), ends, parts: learner.parts() };
+    find_factors(&mut model, &links, forest.block_size);
+    Ok(model)
 }
 
-impl SessionsModel {
-    /// The model of a trace.
-    pub(in crate::synth) fn new(forest: &Forest) -> Self {
-        let shared = core_blocks(forest);
-        let map = CoreMap::new(forest, &shared);
-        let mut model = Self { gaps: forest.gaps.get(1..).unwrap_or(&[]).to_vec(), ..Self::default() };
-        let (places, gathered) = model.gather(forest, &shared, &map);
-        model.fill(forest, &shared, &places, gathered);
-        model.core = map.core;
-        model.window = window::find(&model, forest);
-        model
+/// What is learnt from.
+struct Learner<'a> {
+    forest: &'a Forest,
+    links: &'a Links,
+    min_count: usize,
+    clock: Clock,
+    /// Features of each request.
+    features: Vec<f32>,
+    /// What each request counts for among those that follow others as late.
+    weights: Vec<f32>,
+    /// Which requests are left for another branch.
+    branches: Vec<f32>,
+}
+
+/// Rows of features with their values.
+struct Table {
+    width: usize,
+    features: Vec<f32>,
+    values: Vec<f32>,
+    weights: Vec<f32>,
+    sessions: Vec<u32>,
+}
+
+impl Table {
+    fn new(width: usize) -> Self {
+        Self { width, features: Vec::new(), values: Vec::new(), weights: Vec::new(), sessions: Vec::new() }
     }
 
-    /// Finds the sessions; returns the session of each request and its number within it.
-    fn gather(&mut self, forest: &Forest, shared: &[u32], map: &CoreMap) -> (Vec<(u32, u32)>, Vec<Gathered>) {
-        let mut places: Vec<(u32, u32)> = Vec::with_capacity(forest.requests.len());
-        let mut gathered: Vec<Gathered> = Vec::new();
-        let mut last_start = 0;
-        for ((request, &own), i) in forest.requests.iter().zip(shared).zip(0..) {
-            let owner = (request.parent != ROOT).then(|| forest.owner(request.parent));
-            // Whoever continues blocks of a session belongs to it; whoever continues the core does not.
-            let inside =
-                owner.filter(|&owner| request.parent - forest.requests[owner].first_new >= shared[owner]);
-            if let Some(owner) = inside {
-                let session = places[owner].0;
-                let turns = &mut gathered[session as usize].turns;
-                places.push((session, *turns));
-                *turns += 1;
-            } else {
-                let run = map.run_at(request.block_after(own));
-                places.push((self.sessions.len() as u32, 0));
-                self.sessions.push(Session { wait: i - last_start, run, first: 0 });
-                gathered.push(Gathered { turns: 1, last: i, depth: map.depth(run) });
-                last_start = i;
+    fn push(&mut self, features: &[f32], more: &[f32], value: f32, weight: f32, session: u32) {
+        self.features.extend_from_slice(features);
+        self.features.extend_from_slice(more);
+        self.values.push(value);
+        self.weights.push(weight);
+        self.sessions.push(session);
+    }
+
+    fn rows(&self) -> Rows<'_> {
+        let Self { width, features, values, weights, sessions } = self;
+        Rows { features, width: *width, values, weights, sessions }
+    }
+}
+
+impl<'a> Learner<'a> {
+    fn new(forest: &'a Forest, links: &'a Links, min_count: usize) -> Self {
+        let requests = &links.requests;
+        let end = requests.last().map_or(0.0, |last| last.state.time);
+        let count = requests.len() as f64;
+        let span = if end > 0.0 { end * (1.0 + 1.0 / count) } else { 1.0 };
+        let whole = |gap: &f64| gap.fract() == 0.0;
+        let clock = Clock {
+            min_count: min_count as u64,
+            span,
+            whole_milliseconds: forest.gaps.iter().all(whole),
+            delays: links.delays,
+            after_tick: None,
+            whole_growth: whole_growth(requests),
+            has_outputs: forest.requests.iter().any(|request| request.output != NO_OUTPUT),
+        };
+        let features = requests
+            .iter()
+            .flat_map(|request| request.state.features(forest.block_size, (request.state.time / span) as f32))
+            .collect();
+        // How many requests have at least so much of the trace before them.
+        let mut left: Vec<f64> = requests.iter().map(|request| end - request.state.time).collect();
+        left.reverse();
+        let weight = |request: &Linked| {
+            let could = requests.len() - left.partition_point(|&left| left < request.delay);
+            (requests.len() as f32 / could.max(1) as f32).min(MOST_CENSORED)
+        };
+        let weights = requests.iter().map(|r| if r.before == NONE { 1.0 } else { weight(r) }).collect();
+        let mut branches = vec![0.0; requests.len()];
+        for request in requests {
+            if matches!(request.state.kind, Kind::Document | Kind::Fork) {
+                branches[request.before as usize] = 1.0;
             }
         }
-        (places, gathered)
+        Self { forest, links, min_count, clock, features, weights, branches }
     }
 
-    /// Puts the requests of each session together.
-    fn fill(&mut self, forest: &Forest, shared: &[u32], places: &[(u32, u32)], mut gathered: Vec<Gathered>) {
-        let mut first = 0;
-        for (session, gathered) in self.sessions.iter_mut().zip(&gathered) {
-            session.first = first;
-            first += gathered.turns;
+    fn parts(mut self) -> Parts {
+        let rate = self.rate();
+        self.clock.after_tick = self.after_tick();
+        let sums = self.sums();
+        let mut numbers = self.start_numbers();
+        let mut chances = Vec::new();
+        for kind in &Kind::ALL[1..] {
+            // Without one of them the kind cannot be drawn.
+            if let Some((chance, of_kind)) = self.chance(*kind).zip(self.numbers(*kind)) {
+                chances.push(chance);
+                numbers.extend(of_kind);
+            }
         }
-        let nothing = SessionTurn { wait: 0, parent: 0, shared: 0, new: 0, tail: 0, output: NO_OUTPUT };
-        self.turns = vec![nothing; forest.requests.len()];
-        for ((request, &(session, turn)), i) in forest.requests.iter().zip(places).zip(0..) {
-            let gathered = &mut gathered[session as usize];
-            let is_first = turn == 0;
-            self.turns[(self.sessions[session as usize].first + turn) as usize] = SessionTurn {
-                wait: i - gathered.last,
-                parent: if is_first { 0 } else { places[forest.owner(request.parent)].1 },
-                shared: if is_first { 0 } else { request.known - gathered.depth },
-                new: request.new - shared[i as usize],
-                tail: request.tail,
-                output: request.output,
+        Parts { clock: self.clock, rate, sums, numbers, chances }
+    }
+
+    fn growth(&self, min_rows: usize) -> Growth {
+        Growth { min_rows, min_count: self.min_count, max_leaves: LEAVES }
+    }
+
+    fn features(&self, request: u32) -> &[f32] {
+        &self.features[request as usize * FEATURES..(request as usize + 1) * FEATURES]
+    }
+
+    /// Requests of a kind, with their numbers.
+    fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (usize, &Linked)> {
+        self.links.requests.iter().enumerate().filter(move |(_, request)| request.state.kind == kind)
+    }
+
+    fn number(&self, what: Quantity, of: Kind, table: &Table) -> Option<Number> {
+        let given = Conditional::learn(&table.rows(), self.growth(LEAF_ROWS), KNOTS)?;
+        Some(Number { what, of, given })
+    }
+
+    /// Lengths of requests that begin sessions.
+    fn start_numbers(&self) -> Vec<Number> {
+        let (mut tokens, mut output) = (Table::new(2), Table::new(3));
+        for (i, request) in self.of_kind(Kind::Start) {
+            let state = &request.state;
+            let phase = self.features(i as u32)[FEATURES - 1];
+            let seen = [state.core as f32, phase];
+            let new = signed_log(state.new_tokens(self.forest.block_size));
+            tokens.push(&seen, &[], new, 1.0, request.session);
+            output.push(&seen, &[log(state.input)], log(state.output), 1.0, request.session);
+        }
+        let tokens = self.number(Quantity::Tokens, Kind::Start, &tokens);
+        tokens.into_iter().chain(self.number(Quantity::Output, Kind::Start, &output)).collect()
+    }
+
+    /// Whether a request of a kind follows.
+    fn chance(&self, kind: Kind) -> Option<Chance> {
+        let requests = &self.links.requests;
+        let mut counts = vec![0_u32; requests.len()];
+        let mut has = vec![0.0_f32; requests.len()];
+        let matches = |request: &Linked| match kind {
+            Kind::Next => request.state.kind.continues(),
+            kind => request.state.kind == kind,
+        };
+        let mut sessions = Vec::new();
+        for (request, &weight) in requests.iter().zip(&self.weights).filter(|(request, _)| matches(request)) {
+            let before = request.before as usize;
+            counts[before] += 1;
+            has[before] = has[before].max(weight);
+            sessions.push(request.session);
+        }
+        if sessions_up_to(self.min_count, sessions.into_iter()) < self.min_count {
+            return None;
+        }
+        let mut table = Table::new(super::model::chance_width(kind));
+        if kind == Kind::Repeat {
+            for request in requests.iter().filter(|request| request.state.kind.continues()) {
+                let repeats = f32::from(u8::from(request.state.kind == Kind::Repeat));
+                table.push(self.features(request.before), &[], repeats, 1.0, request.session);
+            }
+        } else {
+            for (i, request) in requests.iter().enumerate() {
+                let branches = match kind {
+                    Kind::Fork => &[][..],
+                    Kind::Document => &[self.forked(i)],
+                    _ => &self.branches[i..=i],
+                };
+                table.push(self.features(i as u32), branches, has[i], 1.0, request.session);
+            }
+        }
+        let given = Chances::learn(&table.rows(), self.growth(CHANCE_ROWS))?;
+        let followed: Vec<usize> = (0..requests.len()).filter(|&i| counts[i] > 0).collect();
+        let several = followed.iter().filter(|&&i| counts[i] > 1).map(|&i| requests[i].session);
+        let tells = sessions_up_to(self.min_count, several) >= self.min_count;
+        let more: u32 = followed.iter().map(|&i| counts[i] - 1).sum();
+        let more = if tells { rounded(f64::from(more) / followed.len() as f64) } else { 0.0 };
+        Some(Chance { of: kind, factor: 1.0, more, given })
+    }
+
+    /// Whether a request is left for a fork.
+    fn forked(&self, request: usize) -> f32 {
+        self.branches[request]
+    }
+
+    /// What is drawn of a request that follows.
+    fn numbers(&self, kind: Kind) -> Option<Vec<Number>> {
+        let width = |what| super::model::width(what, kind);
+        let mut delays = Table::new(width(Quantity::Delay));
+        let mut depths = Table::new(width(Quantity::Depth));
+        let mut tokens = Table::new(width(Quantity::Tokens));
+        let mut outputs = Table::new(width(Quantity::Output));
+        let (requests, block_size) = (&self.links.requests, self.forest.block_size);
+        for (i, request) in self.of_kind(kind) {
+            let (state, before) = (&request.state, &requests[request.before as usize].state);
+            let (features, weight) = (self.features(request.before), self.weights[i]);
+            let push = |table: &mut Table, more: &[f32], value| {
+                table.push(features, more, value, weight, request.session);
             };
-            gathered.last = i;
+            push(&mut delays, &[self.branches[request.before as usize]], state.log_delay);
+            let full = (before.input / block_size) as f32;
+            let mut more = vec![state.log_delay];
+            if kind == Kind::Fork {
+                let shared = state.shared as f32;
+                let odds = (shared - before.core as f32 + 0.5) / (full - shared + 0.5).max(0.5);
+                push(&mut depths, &more, odds.ln());
+                more.extend([shared, full - shared]);
+            }
+            let drawn = match kind {
+                Kind::Next => growth_value(growth(requests, request), before.output, self.clock.whole_growth),
+                Kind::Repeat => 0.0,
+                _ => signed_log(state.new_tokens(block_size)),
+            };
+            push(&mut tokens, &more, drawn);
+            more.extend([drawn, log(state.input)]);
+            push(&mut outputs, &more, log(state.output));
         }
+        let mut numbers = vec![
+            self.number(Quantity::Delay, kind, &delays)?,
+            self.number(Quantity::Output, kind, &outputs)?,
+        ];
+        if kind != Kind::Repeat {
+            numbers.push(self.number(Quantity::Tokens, kind, &tokens)?);
+        }
+        if kind == Kind::Fork {
+            numbers.push(self.number(Quantity::Depth, kind, &depths)?);
+        }
+        Some(numbers)
+    }
+
+    /// The rate of arrivals.
+    fn rate(&self) -> Rate {
+        let requests = &self.links.requests;
+        let tick = self.links.delays.tick;
+        let (cell, cells) = if tick > 0.0 {
+            (tick, (self.clock.span / tick).round() as u64 + 1)
+        } else {
+            let cells = (requests.len() as f64 * CELLS_PER_REQUEST) as u64;
+            (self.clock.span / cells as f64, cells)
+        };
+        let of_all = self.make_room();
+        let arrivals: Vec<(u64, u32)> = requests
+            .iter()
+            .filter(|request| of_all || request.before == NONE)
+            .map(|request| {
+                let at = (request.state.time + tick / 2.0) / cell + 1e-9;
+                ((at as u64).min(cells - 1), request.session)
+            })
+            .collect();
+        Rate::learn(cell, cells, &arrivals, self.min_count, of_all)
+    }
+
+    /// Whether sessions begin where fewer requests follow others, as if all had to share a given rate.
+    fn make_room(&self) -> bool {
+        let correlation = |parts: usize| {
+            let mut counts = [vec![0.0; parts], vec![0.0; parts]];
+            for request in &self.links.requests {
+                let part = (request.state.time / self.clock.span * parts as f64) as usize;
+                counts[usize::from(request.before == NONE)][part.min(parts - 1)] += 1.0;
+            }
+            let [a, b] = counts;
+            let mean = |values: &[f64]| values.iter().sum::<f64>() / parts as f64;
+            let (mean_a, mean_b) = (mean(&a), mean(&b));
+            let product = |x: &[f64], y: &[f64], mx: f64, my: f64| -> f64 {
+                x.iter().zip(y).map(|(x, y)| (x - mx) * (y - my)).sum()
+            };
+            let spread = product(&a, &a, mean_a, mean_a) * product(&b, &b, mean_b, mean_b);
+            if spread > 0.0 { product(&a, &b, mean_a, mean_b) / spread.sqrt() } else { 0.0 }
+        };
+        [65, 13].into_iter().all(|parts| correlation(parts) < -0.1)
+    }
+
+    /// By how much requests come after their tick.
+    fn after_tick(&self) -> Option<Groups> {
+        let tick = self.links.delays.tick;
+        let off = |request: &Linked| Weighted {
+            value: (request.state.time - (request.state.time / tick).round() * tick) as f32,
+            weight: 1.0,
+            session: request.session,
+        };
+        if tick == 0.0 {
+            return None;
+        }
+        Groups::of(&mut self.links.requests.iter().map(off).collect::<Vec<_>>(), self.min_count, 13)
+    }
+
+    /// The sums that are kept to.
+    fn sums(&self) -> Sums {
+        let requests = &self.links.requests;
+        let bounds = |groups: usize, kinds: &[Kind], value: &dyn Fn(&Linked) -> f32| {
+            let mut values: Vec<Weighted> = requests
+                .iter()
+                .filter(|request| kinds.contains(&request.state.kind))
+                .map(|request| Weighted { value: value(request), weight: 1.0, session: request.session })
+                .collect();
+            let parts = Groups::of(&mut values, self.min_count, groups).unwrap_or_default();
+            let step = parts.means.len().div_ceil(groups).max(1);
+            let between = |pair: &[f32]| rounded(f64::from(f32::midpoint(pair[0], pair[1])));
+            parts.means.windows(2).skip(step - 1).step_by(step).map(between).take(groups - 1).collect()
+        };
+        let mut sums = Sums {
+            bounds: [
+                bounds(12, &Kind::ALL, &|request| log(request.state.input)),
+                bounds(8, &Kind::ALL, &|request| log(request.state.output)),
+                bounds(12, &Kind::ALL[1..], &|request| request.state.log_delay),
+                bounds(8, &[Kind::Next], &|request| signed_log(request.state.growth_less_output)),
+            ],
+            per_session: Vec::new(),
+        };
+        let mut totals = vec![0.0_f64; SUMS];
+        // Which sessions each sum is of, up to as many as matter.
+        let mut of: Vec<Vec<u32>> = vec![Vec::new(); SUMS];
+        let ranks = ranks(&self.links.prefixes.ends);
+        let mut one = vec![0.0; SUMS];
+        for request in requests {
+            one.fill(0.0);
+            let place = request.state.time / self.clock.span;
+            sums.add(&request.state, self.forest.block_size, place, ranks[request.prefix as usize], &mut one);
+            for (i, &value) in one.iter().enumerate().filter(|(_, value)| **value != 0.0) {
+                totals[i] += f64::from(value);
+                if of[i].len() < self.min_count && !of[i].contains(&request.session) {
+                    of[i].push(request.session);
+                }
+            }
+        }
+        let sessions = requests.iter().filter(|request| request.before == NONE).count() as f64;
+        let kept = |(total, of): (&f64, &Vec<u32>)| {
+            if of.len() < self.min_count { 0.0 } else { rounded(total / sessions) }
+        };
+        sums.per_session = totals.iter().zip(&of).map(kept).collect();
+        sums
     }
 }
 
-/// Of the new blocks of each request, how many are core.
-fn core_blocks(forest: &Forest) -> Vec<u32> {
-    let requests = || forest.requests.iter().zip(0..);
-    let mut uses: Vec<(u32, u32)> = requests().map(|(request, i)| (request.parent, i)).collect();
-    uses.retain(|&(parent, _)| parent != ROOT);
-    uses.sort_unstable();
-    let mut shared = vec![0; forest.requests.len()];
-    let span = CORE_SPAN * forest.requests.len() as f64;
-    for group in uses.chunk_by(|a, b| a.0 == b.0) {
-        let (first, last) = (group[0], group[group.len() - 1]);
-        if group.len() >= CORE_USES && f64::from(last.1 - first.1) >= span {
-            forest.share(first.0, &mut shared);
+/// The rank of each prefix by how many sessions have it.
+fn ranks(ends: &[(u32, u64)]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..ends.len()).collect();
+    order.sort_by_key(|&i| std::cmp::Reverse(ends[i].1));
+    let mut ranks = vec![0; ends.len()];
+    order.into_iter().enumerate().for_each(|(rank, i)| ranks[i] = rank);
+    ranks
+}
+
+/// Whether growth is spread less than what exceeds the output before it.
+fn whole_growth(requests: &[Linked]) -> bool {
+    let next = || requests.iter().filter(|request| request.state.kind == Kind::Next);
+    let spread = |whole: bool| -> f64 {
+        let value = |request: &Linked| {
+            let before = requests[request.before as usize].state.output;
+            f64::from(growth_value(growth(requests, request), before, whole).abs())
+        };
+        next().map(value).sum()
+    };
+    next().next().is_some() && spread(true) < spread(false)
+}
+
+/// Finds the factors with which trial runs have the kinds of requests as often as the trace: near the point
+/// where sessions never end, small errors of the chances add up.
+fn find_factors(model: &mut SessionsModel, links: &Links, block_size: u64) {
+    let count = links.requests.len() as f64;
+    let mut wanted = [0.0; 5];
+    for request in &links.requests {
+        wanted[request.state.kind as usize] += 1.0 / count;
+    }
+    let next = Kind::Next as usize;
+    let repeat = Kind::Repeat as usize;
+    for trial in 0..TRIALS {
+        let mut rng = Rng::with_seed(TRIAL_SEED + trial);
+        let found = Engine::shares_of_kinds(model, block_size, &mut rng);
+        let starts = wanted[Kind::Start as usize];
+        for chance in &mut model.parts.chances {
+            let kind = chance.of as usize;
+            let (found, wanted, power) = if chance.of == Kind::Next {
+                (found[next] + found[repeat], wanted[next] + wanted[repeat], starts)
+            } else {
+                (found[kind], wanted[kind], 0.6)
+            };
+            // Of few requests the share says little.
+            if wanted * count > 30.0 {
+                let ratio = (found / wanted).max(0.2);
+                let factor = f64::from(chance.factor) * (1.0 / ratio).clamp(0.7, 1.4).powf(power);
+                chance.factor = rounded(factor);
+            }
         }
     }
-    // The parents of core blocks are core; whoever added a parent stands before its children.
-    for i in (0..forest.requests.len()).rev() {
-        if shared[i] > 0 {
-            forest.share(forest.requests[i].parent, &mut shared);
-        }
-    }
-    shared
 }

@@ -1,25 +1,35 @@
-//! The model `sessions`: whole conversations of the original, redrawn.
+//! The model `sessions`: new sessions, drawn request by request from distributions.
 //!
-//! A finite cache cares about *when* a prefix comes back, and that is decided within conversations: a
-//! turn continues the turn before it, after a while, by so many tokens. So what is drawn here is a
-//! *session*: a tree of requests of the original, with the places where they continue one another, the
-//! lengths of their new parts, and how many requests arrive between them. Each time a session is drawn it
-//! gets fresh blocks. Blocks that are continued again and again, by requests that have nothing else
-//! in common (system prompts, tools, documents), form the core, which stays the same.
+//! A finite cache cares about *when* a prefix comes back, and that is decided within sessions: a turn
+//! continues the turn before it, after a while, by so many tokens. So a synthetic session is a branching
+//! process in seconds. A first request begins below a shared prefix ([`prefixes`]) at a moment that follows
+//! the trace's rate and its bursts ([`arrivals`]). Every request then draws what follows it, given its own
+//! [`state`]: whether it is continued, repeated, or left for another branch, after how long, by how many
+//! tokens, with how long an answer.
 //!
-//! Sessions come in the order of the original but for a local shuffle (see
-//! [`LocalShuffle`](super::shuffle::LocalShuffle)), and so do the times between arrivals, in groups. That
-//! keeps slow changes over the day, and the hit rate of a cache that fills; the neighbours of a request
-//! are new each time. Places count in requests, not in milliseconds: then traces without times are
-//! modelled the same way.
+//! Each of these is a distribution given the state: a regression tree ([`tree`]) whose leaves hold quantiles
+//! ([`quantiles`]). Nothing that is kept describes fewer than `min_count` sessions. Draws are stratified
+//! ([`draws`]), and of several candidates for a session the one is taken that keeps the sums of the output
+//! nearest to those of the model ([`balance`]): that takes away most of the chance between seeds.
 
+mod arrivals;
+mod balance;
+mod draws;
+mod engine;
 mod generator;
-mod hit_rate;
 mod learn;
+mod links;
 mod model;
-mod siblings;
-mod window;
+mod prefixes;
+mod quantiles;
+mod random;
+mod scale;
+mod spawn;
+mod state;
+mod tree;
 
+pub(super) use arrivals::Rate;
+pub(super) use balance::Sums;
 pub(super) use generator::SessionsGenerator;
-pub(super) use hit_rate::Drawing;
-pub(super) use model::{Session, SessionTurn, SessionsModel};
+pub(super) use learn::learn;
+pub(super) use model::{Chance, Clock, Number, Part, PrefixEnd, SessionsModel};

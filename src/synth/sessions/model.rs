@@ -1,104 +1,200 @@
-//! The sessions of a trace, and what their requests share.
-
-use std::ops::Range;
+//! What is kept of a trace: distributions.
 
 use serde::{Deserialize, Serialize};
 
-use crate::synth::core::{Core, RunIndex, none_is_max};
-use crate::synth::draw::{MOST_SCALED, scaled_blocks};
-
-/// A request of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(in crate::synth) struct SessionTurn {
-    /// Requests of the trace from the session's previous turn to this one; 0 for the first.
-    pub(in crate::synth) wait: u32,
-    /// The turn that it continues, counted within the session; 0 for the first.
-    pub(in crate::synth) parent: u32,
-    /// Blocks below the core that it has in common with its parent.
-    pub(in crate::synth) shared: u32,
-    /// Blocks that it adds.
-    pub(in crate::synth) new: u32,
-    /// Tokens in its last block.
-    #[serde(rename = "last_block_tokens")]
-    pub(in crate::synth) tail: u32,
-    /// Tokens generated, or [`NO_OUTPUT`](crate::synth::request::NO_OUTPUT).
-    #[serde(default = "none_is_max::none", with = "none_is_max")]
-    pub(in crate::synth) output: u32,
-}
-
-/// A tree of requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::synth) struct Session {
-    /// Requests of the trace from the start of the session before to the start of this one.
-    pub(in crate::synth) wait: u32,
-    /// The core run that its first request continues.
-    pub(in crate::synth) run: RunIndex,
-    /// Index of its first turn; its last is before the first of the next session.
-    pub(in crate::synth) first: u32,
-}
+use super::arrivals::Rate;
+use super::balance::Sums;
+use super::draws::{Chances, Conditional};
+use super::quantiles::Groups;
+use super::state::{Delays, FEATURES, Kind};
+use crate::synth::core::{Core, RunIndex};
 
 /// The model.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::synth) struct SessionsModel {
     pub(in crate::synth) core: Core,
-    pub(in crate::synth) sessions: Vec<Session>,
-    pub(in crate::synth) turns: Vec<SessionTurn>,
-    /// Milliseconds between consecutive requests, one fewer than requests; none without times.
-    pub(in crate::synth) gaps: Vec<f64>,
-    /// How many places a session may move.
-    pub(in crate::synth) window: f64,
+    /// Where sessions leave the core, and how many do at each place; the first place is before it.
+    pub(in crate::synth) ends: Vec<PrefixEnd>,
+    pub(in crate::synth) parts: Parts,
 }
 
-impl SessionsModel {
-    /// The turns of a session.
-    pub(in crate::synth) fn turns_of(&self, session: usize) -> &[SessionTurn] {
-        &self.turns[self.range(session)]
-    }
+/// How many sessions leave the core after a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::synth) struct PrefixEnd {
+    #[serde(with = "crate::synth::core::none_is_max")]
+    pub(in crate::synth) run: RunIndex,
+    pub(in crate::synth) sessions: u64,
+}
 
-    /// Where the turns of a session are.
-    pub(in crate::synth) fn range(&self, session: usize) -> Range<usize> {
-        let end = self.sessions.get(session + 1).map_or(self.turns.len(), |next| next.first as usize);
-        self.sessions[session].first as usize..end
-    }
+/// All but the core.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(in crate::synth) struct Parts {
+    pub(in crate::synth) clock: Clock,
+    pub(in crate::synth) rate: Rate,
+    pub(in crate::synth) sums: Sums,
+    pub(in crate::synth) numbers: Vec<Number>,
+    pub(in crate::synth) chances: Vec<Chance>,
+}
 
-    /// Scales the core by one factor and the blocks of the sessions by another.
-    pub(in crate::synth) fn scale(&mut self, prefix: f64, prompt: f64, block_size: u64) {
-        self.core.scale(prefix);
-        if prompt == 1.0 {
-            return;
-        }
-        for session in 0..self.sessions.len() {
-            let range = self.range(session);
-            scale_turns(&mut self.turns[range], prompt, block_size);
-        }
+/// How time passes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::synth) struct Clock {
+    /// Sessions of which anything that is kept tells, at least.
+    pub(super) min_count: u64,
+    /// Seconds that the trace lasts.
+    pub(super) span: f64,
+    /// Whether all times are whole milliseconds.
+    pub(super) whole_milliseconds: bool,
+    pub(super) delays: Delays,
+    /// Seconds by which requests come after their tick.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) after_tick: Option<Groups>,
+    /// Whether a next turn's growth is drawn whole, and not what exceeds the output before it.
+    pub(super) whole_growth: bool,
+    pub(super) has_outputs: bool,
+}
+
+/// What is drawn as a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Quantity {
+    /// Seconds since the request before, as logarithm.
+    Delay,
+    /// Tokens that a start, a document's or a fork's prompt adds, or by which a next turn's grows.
+    Tokens,
+    /// Output tokens.
+    Output,
+    /// Where a fork leaves the prompt before it, as logarithm of the odds.
+    Depth,
+}
+
+/// A number of requests of a kind, given the state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::synth) struct Number {
+    pub(super) what: Quantity,
+    pub(super) of: Kind,
+    pub(super) given: Conditional,
+}
+
+/// Whether a request is followed by one of a kind, given the state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::synth) struct Chance {
+    pub(super) of: Kind,
+    /// Factor for the chance, with which the kinds are as frequent as in the trace.
+    pub(super) factor: f32,
+    /// How many more such requests follow, on average, if one does.
+    pub(super) more: f32,
+    pub(super) given: Chances,
+}
+
+/// How many numbers a draw is given: the features of the state, and what has been drawn before.
+pub(super) fn width(what: Quantity, of: Kind) -> usize {
+    let fork = if of == Kind::Fork { 2 } else { 0 };
+    match (what, of) {
+        (Quantity::Output, Kind::Start) => 3,
+        (_, Kind::Start) => 2,
+        (Quantity::Delay | Quantity::Depth, _) => FEATURES + 1,
+        (Quantity::Tokens, _) => FEATURES + 1 + fork,
+        (Quantity::Output, _) => FEATURES + 3 + fork,
     }
 }
 
-/// Scales the chains of blocks of a session: what each turn adds, and how much of that a later turn
-/// has in common with it.
-fn scale_turns(turns: &mut [SessionTurn], factor: f64, block_size: u64) {
-    let old: Vec<SessionTurn> = turns.to_vec();
-    for (i, turn) in old.iter().enumerate() {
-        let mut new = scaled_blocks(turn.new, factor);
-        let mut shared = 0;
-        if i > 0 {
-            let (parent, scaled) = (&old[turn.parent as usize], &turns[turn.parent as usize]);
-            let common = turn.shared - parent.shared;
-            shared = scaled.shared
-                + if common == parent.new {
-                    scaled.new
-                } else {
-                    // The last block of the parent may be partial, and then it ends there.
-                    let most = scaled.new - u32::from(u64::from(scaled.tail) < block_size);
-                    scaled_blocks(common, factor).min(most)
-                };
-            // Scaled down to nothing: such a turn keeps a block.
-            if shared == 0 && new == 0 {
-                new = 1;
+/// How many numbers a chance is given.
+pub(super) fn chance_width(of: Kind) -> usize {
+    if matches!(of, Kind::Next | Kind::Document) { FEATURES + 1 } else { FEATURES }
+}
+
+/// A part of the model, as a line of its file holds it.
+#[derive(Debug)]
+pub(in crate::synth) enum Part {
+    /// How time passes.
+    Clock(Clock),
+    /// When sessions arrive.
+    Rate(Rate),
+    /// Sums that are kept to.
+    Sums(Sums),
+    /// A conditional distribution.
+    Number(Number),
+    /// A conditional chance.
+    Chance(Chance),
+}
+
+impl Parts {
+    /// Takes a part that was read; says what is wrong with it.
+    pub(in crate::synth) fn take(&mut self, part: Part) -> Result<(), &'static str> {
+        match part {
+            Part::Clock(clock) => {
+                let Delays { tick, unit, per_output_token } = clock.delays;
+                let fine = |value: f64, most: f64| value.is_finite() && (0.0..=most).contains(&value);
+                if !(fine(clock.span, 1e12)
+                    && fine(tick, 1e6)
+                    && fine(unit, 1e6)
+                    && fine(per_output_token, 1e6))
+                {
+                    return Err("no times");
+                }
+                if clock.after_tick.as_ref().is_some_and(|groups| !groups.is_valid()) {
+                    return Err("no distribution");
+                }
+                self.clock = clock;
+            }
+            Part::Rate(rate) => {
+                if !rate.is_valid() {
+                    return Err("no rate of arrivals");
+                }
+                self.rate = rate;
+            }
+            Part::Sums(sums) => {
+                if !sums.is_valid() {
+                    return Err("no sums");
+                }
+                self.sums = sums;
+            }
+            Part::Number(number) => {
+                if !number.given.is_valid(width(number.what, number.of)) {
+                    return Err("no distribution given a state");
+                }
+                self.numbers.push(number);
+            }
+            Part::Chance(chance) => {
+                let fine = |value: f32| value.is_finite() && (0.0..=100.0).contains(&value);
+                if !(fine(chance.factor)
+                    && fine(chance.more)
+                    && chance.given.is_valid(chance_width(chance.of)))
+                {
+                    return Err("no chance given a state");
+                }
+                self.chances.push(chance);
             }
         }
-        turns[i].shared = shared.min(MOST_SCALED);
-        turns[i].new = new;
+        Ok(())
+    }
+
+    /// What is missing after all parts have been read.
+    pub(in crate::synth) fn missing(&self) -> Option<&'static str> {
+        let has = |what| self.number(what, Kind::Start).is_some();
+        if self.rate.pieces.is_empty() {
+            Some("the rate of arrivals is missing")
+        } else if !has(Quantity::Tokens) || !has(Quantity::Output) {
+            Some("the lengths of first requests are missing")
+        } else if !self.sums.is_valid() {
+            Some("the sums are missing")
+        } else {
+            None
+        }
+    }
+
+    /// The distribution of a quantity.
+    pub(super) fn number(&self, what: Quantity, of: Kind) -> Option<&Conditional> {
+        self.numbers.iter().find(|number| number.what == what && number.of == of).map(|number| &number.given)
+    }
+
+    /// Seconds that the trace lasts.
+    pub(in crate::synth) fn span(&self) -> f64 {
+        self.clock.span
     }
 }

@@ -121,7 +121,7 @@ impl Pool {
         let wanted = name as usize + 1;
         if self.oldest_of.len() < wanted {
             let more = wanted - self.oldest_of.len();
-            crate::stats::recency::reserve(&mut self.oldest_of, more);
+            crate::blocks::reserve(&mut self.oldest_of, more);
             self.oldest_of.resize(wanted, NONE);
         }
         self.blocks[slot as usize].name = name;

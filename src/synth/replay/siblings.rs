@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use fastrand::Rng;
 use foldhash::fast::RandomState;
 
-use super::model::{SessionTurn, SessionsModel};
+use super::model::{ReplayModel, SessionTurn};
 
 /// Fewer than this may be retries of one request, whose order means something.
 const LEAST: usize = 4;
@@ -24,7 +24,7 @@ pub(super) struct Siblings {
 }
 
 impl Siblings {
-    pub(super) fn of(model: &SessionsModel) -> Self {
+    pub(super) fn of(model: &ReplayModel) -> Self {
         let mut siblings = Self::default();
         for session in 0..model.sessions.len() {
             let groups = groups(model.turns_of(session));

@@ -10,8 +10,8 @@
 
 use fastrand::Rng;
 
-use super::generator::SessionsGenerator;
-use super::model::{Session, SessionTurn, SessionsModel};
+use super::generator::ReplayGenerator;
+use super::model::{ReplayModel, Session, SessionTurn};
 use crate::error::Invalid;
 use crate::stats::InfiniteCache;
 use crate::synth::core::TOP;
@@ -46,7 +46,7 @@ impl Drawing<'_> {
     ///
     /// # Errors
     /// When it cannot be, with the rates that can.
-    pub(in crate::synth) fn reach(&self, model: &mut SessionsModel, target: f64) -> Result<(), Invalid> {
+    pub(in crate::synth) fn reach(&self, model: &mut ReplayModel, target: f64) -> Result<(), Invalid> {
         let plain = self.rate(model)?;
         if (plain - target).abs() <= TOLERANCE / 4.0 {
             return Ok(());
@@ -95,10 +95,10 @@ impl Drawing<'_> {
     }
 
     /// Share of the prompt tokens that an infinite cache serves.
-    fn rate(&self, model: &SessionsModel) -> Result<f64, Invalid> {
+    fn rate(&self, model: &ReplayModel) -> Result<f64, Invalid> {
         let count = self.count.unwrap_or(model.turns.len() as u64).min(SAMPLE);
         let mut rng = Rng::with_seed(self.seed);
-        let mut generator = SessionsGenerator::new(model.clone(), self.block_size, self.knobs.prefix_root);
+        let mut generator = ReplayGenerator::new(model.clone(), self.block_size, self.knobs.prefix_root);
         let mut request = SyntheticRequest::default();
         let (mut cache, mut ids) = (InfiniteCache::default(), Vec::new());
         let (mut cached, mut tokens) = (0, 0);
@@ -119,7 +119,7 @@ impl Drawing<'_> {
 }
 
 /// Lets a share of the turns continue nothing, and a share of the sessions use no core.
-fn share_less(model: &mut SessionsModel, share: f64) {
+fn share_less(model: &mut ReplayModel, share: f64) {
     let mut rng = Rng::with_seed(SHARE_SEED);
     let depths = model.core.depths();
     for index in 0..model.sessions.len() {
@@ -160,7 +160,7 @@ struct Placed {
 
 /// Lets a share of the requests continue another one behind the same core, one that came about as long
 /// before as requests of the original wait to be continued.
-fn share_more(model: &mut SessionsModel, share: f64, block_size: u64) {
+fn share_more(model: &mut ReplayModel, share: f64, block_size: u64) {
     let mut rng = Rng::with_seed(SHARE_SEED);
     let mut placed = places(model);
     let mut groups = DisjointSets::new(model.sessions.len());
@@ -207,7 +207,7 @@ fn share_more(model: &mut SessionsModel, share: f64, block_size: u64) {
 }
 
 /// All turns, with their places in the original.
-fn places(model: &SessionsModel) -> Vec<Placed> {
+fn places(model: &ReplayModel) -> Vec<Placed> {
     let mut placed = Vec::with_capacity(model.turns.len());
     let mut start = 0;
     for (session, i) in model.sessions.iter().zip(0..) {
@@ -223,7 +223,7 @@ fn places(model: &SessionsModel) -> Vec<Placed> {
 
 /// Makes one session of all that continue one another. `placed` is in the order of places, `turns` in
 /// that of the model.
-fn regroup(model: &mut SessionsModel, placed: &[Placed], turns: &[Placed], groups: &mut DisjointSets) {
+fn regroup(model: &mut ReplayModel, placed: &[Placed], turns: &[Placed], groups: &mut DisjointSets) {
     // Members of each group, in order; groups in the order of their first members.
     let mut members: Vec<Vec<u32>> = Vec::new();
     let mut number: Vec<Option<u32>> = vec![None; model.sessions.len()];

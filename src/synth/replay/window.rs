@@ -13,8 +13,8 @@
 
 use fastrand::Rng;
 
-use super::generator::SessionsGenerator;
-use super::model::SessionsModel;
+use super::generator::ReplayGenerator;
+use super::model::ReplayModel;
 use crate::record::LengthRange;
 use crate::synth::forest::Forest;
 use crate::synth::request::{Span, SyntheticRequest};
@@ -45,7 +45,7 @@ const TRIAL_SEED: u64 = 1;
 
 /// The widest window, in places, whose traces cannot be told from the original; if there is none, the
 /// widest that is nearly as good as the best.
-pub(super) fn find(model: &SessionsModel, forest: &Forest) -> f64 {
+pub(super) fn find(model: &ReplayModel, forest: &Forest) -> f64 {
     let requests = model.turns.len() as f64;
     if !forest.has_ids() {
         return SHARES[0] * requests;
@@ -95,13 +95,13 @@ impl Profile {
         profile
     }
 
-    fn of_synthetic(model: SessionsModel, forest: &Forest) -> Self {
+    fn of_synthetic(model: ReplayModel, forest: &Forest) -> Self {
         let mut profile = Self::default();
         let mut rng = Rng::with_seed(TRIAL_SEED);
         let (mut request, limits) = (SyntheticRequest::default(), LengthRange::default());
         let mut now = 0.0;
         let timed = !model.gaps.is_empty();
-        let mut generator = SessionsGenerator::new(model, forest.block_size, 1);
+        let mut generator = ReplayGenerator::new(model, forest.block_size, 1);
         for _ in 0..forest.requests.len().min(SAMPLE) {
             now += if timed { generator.draw_gap(&mut rng) } else { 1.0 };
             // Without limits there is always a request.

@@ -1,0 +1,353 @@
+//! Several fleets that get the same requests, in one pass.
+
+use crate::blocks::{BlockNumber, NumberRun};
+use crate::fleet::router::{Fleet, Question, Route, Router};
+use crate::fleet::segments::Segments;
+use crate::fleet::slots::Slots;
+use crate::fleet::tree::Tree;
+
+/// A request on its way to a replica.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
+    /// The numbers of its blocks, in the order of their first appearance; each run is new or known as a whole.
+    pub runs: &'a [NumberRun],
+    /// Numbers from this one on are new.
+    pub first_new: BlockNumber,
+    /// Prompt tokens.
+    pub tokens: u64,
+    /// Trace time in milliseconds, never falling.
+    pub now: f64,
+    /// What its session is known by, if it has one.
+    pub session: Option<u64>,
+}
+
+impl Arrival<'_> {
+    /// The block at a place, the last one where there are fewer.
+    fn block(&self, place: u32) -> Option<u64> {
+        let mut before = 0;
+        let at = self.runs.iter().find_map(|run| {
+            let at = (place - before < run.len).then(|| run.start + (place - before));
+            before += run.len;
+            at
+        });
+        at.or(self.runs.last().map(|run| run.end() - 1)).map(u64::from)
+    }
+}
+
+/// What a fleet did with a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Choice {
+    /// The replica that got it.
+    pub replica: u32,
+    /// How many of its first blocks that replica has ever had.
+    pub known: u32,
+}
+
+/// Known blocks of a request with consecutive distances in the stack of its replica.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Run {
+    /// How many.
+    pub len: u32,
+    /// How many other blocks the replica has used since it used the first one; each further one has one more.
+    pub distance: u32,
+    /// When it used them last, if that is of interest.
+    pub used: f64,
+}
+
+impl Run {
+    /// So many blocks at this distance, used at that time.
+    pub fn new(len: u32, distance: u32, used: f64) -> Self {
+        Self { len, distance, used }
+    }
+}
+
+/// What fleets remember.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Depth {
+    /// Which blocks each replica has ever had.
+    #[default]
+    Known,
+    /// The stack of each replica too.
+    Stacks,
+    /// The same with the time at which each block was used last.
+    Times,
+}
+
+/// Fleets of replicas behind routers, all of which get the same requests.
+///
+/// Each replica has a cache without limit, and, if asked for, its LRU stack. Memory: 8 bytes for each fleet and
+/// run of blocks that requests never part, 4 to 5 for each fleet and request some of whose blocks nobody used
+/// since, 17 for each session or prefix that stays somewhere, and 20 for the runs themselves.
+pub struct Fleets {
+    block_size: u64,
+    routers: Vec<Router>,
+    shape: Shape,
+    slots: Slots,
+    /// The stacks of the replicas of each fleet, if there are any.
+    stacks: Vec<Vec<Segments>>,
+    choices: Vec<Choice>,
+    runs: Vec<Vec<Run>>,
+    /// The nodes of the current request.
+    path: Vec<u32>,
+    blocks: BlockNumber,
+    /// Bytes in use as of the last count, and how many requests and nodes ago that was.
+    bytes: (usize, usize),
+}
+
+/// So many requests and nodes may go by until bytes are counted again.
+const UNCOUNTED: usize = 256;
+
+/// What nodes are.
+enum Shape {
+    /// Runs of blocks in a tree.
+    Forest(Tree),
+    /// Single blocks, by their number: a block has followed two different ones.
+    Blocks,
+}
+
+impl Shape {
+    #[inline]
+    fn len(&self, node: u32) -> u32 {
+        match self {
+            Self::Forest(tree) => tree.len(node),
+            Self::Blocks => 1,
+        }
+    }
+}
+
+impl Fleets {
+    /// Fleets that have had no request, of blocks of `block_size` tokens.
+    pub fn new(fleets: &[Fleet], block_size: u64, depth: Depth) -> Self {
+        let has_stacks = depth != Depth::Known;
+        let stacks = |fleet: &Fleet| {
+            (0..fleet.replicas).map(|_| Segments::new(depth == Depth::Times)).collect::<Vec<_>>()
+        };
+        Self {
+            block_size,
+            routers: fleets.iter().map(|&fleet| Router::new(fleet)).collect(),
+            shape: Shape::Forest(Tree::default()),
+            slots: Slots::new(fleets.iter().map(|fleet| fleet.replicas)),
+            stacks: if has_stacks { fleets.iter().map(stacks).collect() } else { Vec::new() },
+            choices: vec![Choice::default(); fleets.len()],
+            runs: vec![Vec::new(); fleets.len()],
+            path: Vec::new(),
+            blocks: 0,
+            bytes: (0, 0),
+        }
+    }
+
+    /// Sends the next request where each fleet's router says.
+    pub fn send(&mut self, arrival: &Arrival) {
+        let known = self.take(arrival.runs, arrival.first_new);
+        for fleet in 0..self.routers.len() {
+            let (slots, path) = (&self.slots, &self.path);
+            let last_user = || {
+                let (node, blocks) = known?;
+                let covered = 2 * u128::from(blocks) * u128::from(self.block_size);
+                (covered >= arrival.tokens.into()).then(|| slots.last(path[node], fleet))
+            };
+            let block = |place| arrival.block(place);
+            let question =
+                Question { now: arrival.now, session: arrival.session, block: &block, last_user: &last_user };
+            let replica = self.routers[fleet].choose(&question);
+            self.use_path(fleet, replica, arrival.now);
+            let work = self.work(self.choices[fleet], arrival.tokens);
+            self.routers[fleet].sent(arrival.now, replica, work);
+        }
+    }
+
+    /// Takes a request whose replicas are known.
+    pub fn follow(&mut self, runs: &[NumberRun], first_new: BlockNumber, now: f64, choices: &[Choice]) {
+        self.take(runs, first_new);
+        for (fleet, choice) in choices.iter().enumerate() {
+            self.use_path(fleet, choice.replica, now);
+        }
+    }
+
+    /// Where the request went, in each fleet.
+    pub fn choices(&self) -> &[Choice] {
+        &self.choices
+    }
+
+    /// The prompt tokens that a replica had to compute with a cache without limit.
+    pub fn work(&self, choice: Choice, tokens: u64) -> u64 {
+        tokens - u64::from(choice.known).saturating_mul(self.block_size).min(tokens)
+    }
+
+    /// Where the blocks of the request that its replica knows were in its stack, in the order of the prompt.
+    /// Distances rise from run to run if ids are a forest.
+    pub fn runs(&self, fleet: usize) -> &[Run] {
+        &self.runs[fleet]
+    }
+
+    /// Bytes in use, as of a short time ago.
+    pub fn bytes(&self) -> usize {
+        self.bytes.0
+    }
+
+    fn count_bytes(&self) -> usize {
+        let tree = match &self.shape {
+            Shape::Forest(tree) => tree.bytes(),
+            Shape::Blocks => 0,
+        };
+        let routers: usize = self.routers.iter().map(Router::bytes).sum();
+        let stacks: usize = self.stacks.iter().flatten().map(Segments::bytes).sum();
+        tree + self.slots.bytes() + routers + stacks
+    }
+
+    /// Finds the nodes of a request. Gives the last one of its longest known prefix, as its place in the path, and
+    /// how many blocks that has.
+    fn take(&mut self, runs: &[NumberRun], first_new: BlockNumber) -> Option<(usize, u32)> {
+        self.path.clear();
+        let known = runs.iter().take_while(|run| run.start < first_new).map(|run| run.len).sum();
+        let end = runs.iter().map(|run| run.end()).max().map_or(first_new, |end| end.max(first_new));
+        let is_path = match &mut self.shape {
+            Shape::Forest(tree) => tree.path(runs, first_new, &mut self.slots, &mut self.path),
+            Shape::Blocks => false,
+        };
+        let nodes = if is_path {
+            self.path.len() - usize::from(end > first_new)
+        } else {
+            self.fall_back();
+            self.path.clear();
+            self.path.extend(runs.iter().flat_map(|run| run.blocks()));
+            self.slots.push((end - first_new) as usize);
+            known as usize
+        };
+        self.blocks = end;
+        self.bytes.1 += 1 + self.path.len();
+        if self.bytes.1 >= UNCOUNTED {
+            self.bytes = (self.count_bytes(), 0);
+        }
+        Some((nodes.checked_sub(1)?, known))
+    }
+
+    /// From now on, every block is a node of its own.
+    fn fall_back(&mut self) {
+        let Shape::Forest(tree) = &self.shape else { return };
+        let slots = std::mem::replace(&mut self.slots, Slots::new(std::iter::empty()));
+        self.slots = slots.spread(self.blocks as usize, tree.blocks());
+        self.shape = Shape::Blocks;
+        for (fleet, stacks) in self.stacks.iter_mut().enumerate() {
+            // The next free place of each segment, of each replica.
+            let mut places: Vec<Vec<u32>> = Vec::with_capacity(stacks.len());
+            let mut times: Vec<Option<Vec<f64>>> = Vec::with_capacity(stacks.len());
+            for stack in &*stacks {
+                let ends = stack.counts().iter().scan(0, |end, &count| {
+                    *end += count;
+                    Some(*end - count)
+                });
+                places.push(ends.collect());
+                let of =
+                    |(segment, &count): (u32, &u32)| std::iter::repeat_n(stack.time(segment), count as usize);
+                times.push(stack.has_times().then(|| (0..).zip(stack.counts()).flat_map(of).collect()));
+            }
+            // Along a path, numbers rise, and the last block is the least recent one.
+            self.slots.renumber(fleet, |replica, segment| {
+                let place = &mut places[replica as usize][segment as usize];
+                *place += 1;
+                *place - 1
+            });
+            for (stack, times) in stacks.iter_mut().zip(times) {
+                let blocks = stack.counts().iter().sum::<u32>();
+                *stack = Segments::ones(blocks as usize, times);
+            }
+        }
+    }
+
+    /// A replica of a fleet uses the blocks of the request.
+    #[inline]
+    fn use_path(&mut self, fleet: usize, replica: u32, now: f64) {
+        self.runs[fleet].clear();
+        let known = match &self.shape {
+            _ if self.stacks.is_empty() => self.note_nodes(fleet, replica),
+            Shape::Forest(_) => self.use_nodes(fleet, replica, now),
+            Shape::Blocks => self.use_blocks(fleet, replica, now),
+        };
+        self.choices[fleet] = Choice { replica, known };
+    }
+
+    /// The same without a stack.
+    fn note_nodes(&mut self, fleet: usize, replica: u32) -> u32 {
+        let nodes = self.path.iter();
+        let had = nodes.take_while(|&&node| self.slots.segment(node, fleet, replica).is_some());
+        let known = had.map(|&node| self.shape.len(node)).sum();
+        self.path.iter().for_each(|&node| self.slots.set(node, fleet, replica, 0));
+        known
+    }
+
+    /// The same in a forest: nodes of one segment are one run.
+    fn use_nodes(&mut self, fleet: usize, replica: u32, now: f64) -> u32 {
+        let Shape::Forest(tree) = &self.shape else { return 0 };
+        let stack = &mut self.stacks[fleet][replica as usize];
+        let (mut known, mut at) = (0, 0);
+        let segment = |at: usize| self.slots.segment(*self.path.get(at)?, fleet, replica);
+        let mut next = segment(0);
+        while let Some(of) = next {
+            let mut len = 0;
+            while next == Some(of) {
+                len += tree.len(self.path[at]);
+                at += 1;
+                next = segment(at);
+            }
+            // What this request has taken from newer segments is above it too.
+            let distance = stack.after(of) + known;
+            self.runs[fleet].push(Run { len, distance, used: stack.time(of) });
+            stack.subtract(of, len);
+            known += len;
+        }
+        let blocks = known + self.path[at..].iter().map(|&node| tree.len(node)).sum::<u32>();
+        if blocks > 0 {
+            let newest = stack.len() as u32;
+            stack.push(blocks, now);
+            self.path.iter().for_each(|&node| self.slots.set(node, fleet, replica, newest));
+            self.compact(fleet);
+        }
+        known
+    }
+
+    /// The same where every block is a node: each use is a segment.
+    fn use_blocks(&mut self, fleet: usize, replica: u32, now: f64) -> u32 {
+        let stack = &mut self.stacks[fleet][replica as usize];
+        let segments = self.path.iter().map_while(|&block| self.slots.segment(block, fleet, replica));
+        self.runs[fleet].extend(segments.map(|of| Run {
+            len: 1,
+            distance: stack.after(of),
+            used: stack.time(of),
+        }));
+        for &block in self.path.iter().rev() {
+            if let Some(segment) = self.slots.segment(block, fleet, replica) {
+                stack.subtract(segment, 1);
+            }
+            let newest = stack.len() as u32;
+            stack.push(1, now);
+            self.slots.set(block, fleet, replica, newest);
+        }
+        self.compact(fleet);
+        self.runs[fleet].len() as u32
+    }
+
+    /// Drops empty segments once they are more than the others.
+    #[inline]
+    fn compact(&mut self, fleet: usize) {
+        let stacks = &mut self.stacks[fleet];
+        let all: usize = stacks.iter().map(Segments::len).sum();
+        let empty: usize = stacks.iter().map(Segments::empty).sum();
+        if 2 * empty > all + 2048 {
+            let numbers: Vec<Vec<u32>> = stacks.iter_mut().map(Segments::compact).collect();
+            self.slots.renumber(fleet, |replica, segment| numbers[replica as usize][segment as usize]);
+        }
+    }
+}
+
+/// A fleet of one replica needs no router.
+impl Fleet {
+    /// The same with the route that decides: of one replica none does.
+    #[must_use]
+    pub fn simplest(self) -> Self {
+        if self.replicas == 1 { Self { route: Route::RoundRobin, ..self } } else { self }
+    }
+}

@@ -1,0 +1,174 @@
+//! Which replica a request goes to.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+
+use foldhash::fast::RandomState;
+
+/// How a router chooses a replica.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Route {
+    /// The i-th request goes to replica i mod N.
+    #[default]
+    RoundRobin,
+    /// A session stays where its first request was sent.
+    Session,
+    /// So do all requests with the same so many first blocks, unless their replica is overloaded.
+    Prefix(u32),
+    /// The replica that used the longest known prefix last, if that is half of the prompt and the replica is
+    /// not overloaded.
+    Cache,
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RoundRobin => f.write_str("round-robin"),
+            Self::Session => f.write_str("session"),
+            Self::Prefix(blocks) => write!(f, "prefix={blocks}"),
+            Self::Cache => f.write_str("cache"),
+        }
+    }
+}
+
+/// A number of replicas behind a router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fleet {
+    /// How many replicas there are, at least one.
+    pub replicas: u32,
+    /// Which one gets a request.
+    pub route: Route,
+}
+
+/// Where requests have been sent lately counts as load, for so many milliseconds.
+const WINDOW_MS: f64 = 60_000.0;
+
+/// The work of a replica that it got at one time.
+struct Sent {
+    time: f64,
+    replica: u32,
+    work: u64,
+}
+
+/// What each replica has to do.
+struct Loads {
+    loads: Vec<u128>,
+    sum: u128,
+    /// Oldest first; one for each time and replica.
+    recent: VecDeque<Sent>,
+}
+
+impl Loads {
+    fn new(replicas: u32) -> Self {
+        Self { loads: vec![0; replicas as usize], sum: 0, recent: VecDeque::new() }
+    }
+
+    /// Forgets what was sent too long ago.
+    fn advance(&mut self, now: f64) {
+        while let Some(sent) = self.recent.front().filter(|sent| sent.time <= now - WINDOW_MS) {
+            self.loads[sent.replica as usize] -= u128::from(sent.work);
+            self.sum -= u128::from(sent.work);
+            self.recent.pop_front();
+        }
+    }
+
+    fn least(&self) -> u32 {
+        (0..)
+            .zip(&self.loads)
+            .min_by_key(|&(replica, load)| (load, replica))
+            .map_or(0, |(replica, _)| replica)
+    }
+
+    /// Whether a replica has more than 1.25 times the mean.
+    fn is_over(&self, replica: u32) -> bool {
+        4 * self.loads.len() as u128 * self.loads[replica as usize] > 5 * self.sum
+    }
+
+    fn add(&mut self, time: f64, replica: u32, work: u64) {
+        if work == 0 {
+            return;
+        }
+        self.loads[replica as usize] += u128::from(work);
+        self.sum += u128::from(work);
+        // Without times, all would be kept to the end.
+        let mut same = self.recent.iter_mut().rev().take_while(|sent| sent.time >= time);
+        match same
+            .find(|sent| sent.replica == replica)
+            .and_then(|sent| Some((sent.work.checked_add(work)?, sent)))
+        {
+            Some((work, sent)) => sent.work = work,
+            None => self.recent.push_back(Sent { time, replica, work }),
+        }
+    }
+}
+
+/// What a router looks at.
+pub(super) struct Question<'a> {
+    /// Milliseconds, never falling.
+    pub(super) now: f64,
+    /// The session of the request, if it has one.
+    pub(super) session: Option<u64>,
+    /// The block at a place of its prompt, if it has any: the last one where it ends before that.
+    pub(super) block: &'a dyn Fn(u32) -> Option<u64>,
+    /// The replica that used the longest known prefix last, where that is at least half of the prompt.
+    pub(super) last_user: &'a dyn Fn() -> Option<u32>,
+}
+
+/// The router of one fleet.
+pub(super) struct Router {
+    fleet: Fleet,
+    next: u32,
+    /// None if nothing depends on them.
+    loads: Option<Loads>,
+    /// Where sessions or prefixes stay.
+    homes: HashMap<u64, u32, RandomState>,
+}
+
+impl Router {
+    /// Nothing has been sent yet.
+    pub(super) fn new(fleet: Fleet) -> Self {
+        let has_loads = fleet.replicas > 1 && fleet.route != Route::RoundRobin;
+        let loads = has_loads.then(|| Loads::new(fleet.replicas));
+        Self { fleet, next: 0, loads, homes: HashMap::default() }
+    }
+
+    /// Chooses the replica of the next request.
+    #[inline]
+    pub(super) fn choose(&mut self, question: &Question) -> u32 {
+        let Some(loads) = &mut self.loads else {
+            let replica = self.next;
+            self.next = if replica + 1 == self.fleet.replicas { 0 } else { replica + 1 };
+            return replica;
+        };
+        loads.advance(question.now);
+        let mut home = |key: Option<u64>| {
+            let key = key?;
+            Some(*self.homes.entry(key).or_insert_with(|| loads.least()))
+        };
+        let replica = match self.fleet.route {
+            Route::RoundRobin => None,
+            Route::Session => return home(question.session).unwrap_or_else(|| loads.least()),
+            Route::Prefix(blocks) => home((question.block)(blocks - 1)),
+            Route::Cache => (question.last_user)(),
+        };
+        replica.filter(|&replica| !loads.is_over(replica)).unwrap_or_else(|| loads.least())
+    }
+
+    /// Notes how much work the request is where it went.
+    #[inline]
+    pub(super) fn sent(&mut self, now: f64, replica: u32, work: u64) {
+        if let Some(loads) = &mut self.loads {
+            loads.add(now, replica, work);
+        }
+    }
+
+    /// Bytes in use.
+    pub(super) fn bytes(&self) -> usize {
+        let loads = self
+            .loads
+            .as_ref()
+            .map_or(0, |loads| 16 * loads.loads.len() + size_of::<Sent>() * loads.recent.capacity());
+        loads + 17 * self.homes.capacity() * 8 / 7
+    }
+}

@@ -1,0 +1,241 @@
+//! What two prompts have in common behind the place where they part, wherever it stands.
+//!
+//! A *run* is a sequence of tokens that both have, at least [`LEAST`] long. A token of the later prompt counts as
+//! had by the earlier one too if it is in such a run. Finding all runs takes the product of the lengths; here the
+//! earlier tokens are looked up by the hash of a window at every [`WINDOW`]th place, which each run of `LEAST`
+//! tokens contains. What is found is a run, so the count is never too high; it is too low by less than `LEAST`
+//! tokens for each place where runs overlap in the later prompt, and where a window comes more than [`MOST`] times.
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use super::tree::common_prefix;
+
+/// Tokens of the shortest run that counts.
+pub(super) const LEAST: usize = 32;
+
+/// Tokens of a window that is looked up.
+const WINDOW: usize = 16;
+
+/// How often an equal window is looked at.
+const MOST: usize = 8;
+
+/// One window in so many is remembered for finding prompts.
+const SAMPLED: u64 = 64;
+
+/// A sequence of tokens that both have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    /// Where it begins in the earlier and in the later prompt.
+    pub(super) earlier: usize,
+    pub(super) later: usize,
+    pub(super) length: usize,
+}
+
+/// The runs of two lists of tokens, in the order of the later one.
+#[derive(Default)]
+pub(super) struct Common {
+    pub(super) runs: Vec<Run>,
+    /// Tokens of the later list in them; at most the length of the earlier one.
+    pub(super) tokens: usize,
+}
+
+/// The base of the rolling hash, and its power for the token that leaves the window.
+const BASE: u64 = 0x9e37_79b9_7f4a_7c15;
+const LEAVING: u64 = BASE.wrapping_pow(WINDOW as u32 - 1);
+
+/// The hash of a window that moves on.
+struct Rolling<'t> {
+    tokens: &'t [u32],
+    at: usize,
+    sum: u64,
+}
+
+impl<'t> Rolling<'t> {
+    /// The window at `at`, if the tokens are enough.
+    fn new(tokens: &'t [u32], at: usize) -> Option<Self> {
+        let window = tokens.get(at..at + WINDOW)?;
+        let add = |sum: u64, &token: &u32| sum.wrapping_mul(BASE).wrapping_add(u64::from(token) + 1);
+        Some(Self { tokens, at, sum: window.iter().fold(0, add) })
+    }
+
+    fn hash(&self) -> u64 {
+        let mixed = (self.sum ^ (self.sum >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed ^ (mixed >> 32)
+    }
+
+    /// Moves on by one token.
+    fn step(&mut self) -> Option<()> {
+        let new = *self.tokens.get(self.at + WINDOW)?;
+        let old = u64::from(self.tokens[self.at]) + 1;
+        let rest = self.sum.wrapping_sub(old.wrapping_mul(LEAVING));
+        self.sum = rest.wrapping_mul(BASE).wrapping_add(u64::from(new) + 1);
+        self.at += 1;
+        Some(())
+    }
+}
+
+/// The hashes of some windows of `tokens`: the same ones wherever they stand.
+pub(super) fn sample(tokens: &[u32]) -> Vec<u64> {
+    let mut sample = Vec::new();
+    let Some(mut window) = Rolling::new(tokens, 0) else { return sample };
+    loop {
+        let hash = window.hash();
+        if hash % SAMPLED == 0 {
+            sample.push(hash);
+        }
+        if window.step().is_none() {
+            return sample;
+        }
+    }
+}
+
+/// Finds the runs.
+pub(super) fn common(earlier: &[u32], later: &[u32]) -> Common {
+    let mut found = Common::default();
+    if earlier.len() < LEAST || later.len() < LEAST {
+        return found;
+    }
+    let places = Places::of(earlier);
+    let (mut at, mut done) = (0, 0);
+    while let Some(mut window) = Rolling::new(later, at) {
+        let run = loop {
+            if let Some(run) = places.longest(earlier, later, &window) {
+                break run;
+            }
+            if window.step().is_none() {
+                return found;
+            }
+        };
+        let end = run.later + run.length;
+        found.tokens = (found.tokens + end - done.max(run.later).min(end)).min(earlier.len());
+        found.runs.push(run);
+        done = end;
+        // What overlaps with this run may go on.
+        at = (end + 1 - WINDOW).max(window.at + 1);
+    }
+    found
+}
+
+/// The windows of a list, by their hashes.
+struct Places {
+    first: HashMap<u64, u32, FixedState>,
+    /// For each place the one before it with an equal window.
+    before: Vec<u32>,
+}
+
+impl Places {
+    fn of(tokens: &[u32]) -> Self {
+        let count = tokens.len() / WINDOW;
+        let mut places = Self {
+            first: HashMap::with_capacity_and_hasher(count, FixedState::default()),
+            before: Vec::new(),
+        };
+        for at in 0..count {
+            let Some(window) = Rolling::new(tokens, at * WINDOW) else { break };
+            let before = places.first.insert(window.hash(), at as u32);
+            places.before.push(before.unwrap_or(u32::MAX));
+        }
+        places
+    }
+
+    /// The longest run around a window of the later list, if it is long enough.
+    fn longest(&self, earlier: &[u32], later: &[u32], window: &Rolling<'_>) -> Option<Run> {
+        let mut place = *self.first.get(&window.hash())?;
+        let mut longest: Option<Run> = None;
+        for _ in 0..MOST {
+            let (a, b) = (place as usize * WINDOW, window.at);
+            let ahead = common_prefix(&earlier[a..], &later[b..]);
+            if ahead >= WINDOW {
+                let back = earlier[..a]
+                    .iter()
+                    .rev()
+                    .zip(later[..b].iter().rev())
+                    .take_while(|(a, b)| a == b)
+                    .count();
+                let run = Run { earlier: a - back, later: b - back, length: back + ahead };
+                if longest.is_none_or(|known| run.later + run.length > known.later + known.length) {
+                    longest = Some(run);
+                }
+            }
+            place = self.before[place as usize];
+            if place == u32::MAX {
+                break;
+            }
+        }
+        longest.filter(|run| run.length >= LEAST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tokens of `later` that are in a run, by looking at all pairs of places.
+    fn naive(earlier: &[u32], later: &[u32]) -> usize {
+        let mut covered = vec![false; later.len()];
+        for i in 0..earlier.len() {
+            for j in 0..later.len() {
+                let length = earlier[i..].iter().zip(&later[j..]).take_while(|(a, b)| a == b).count();
+                if length >= LEAST {
+                    covered[j..j + length].fill(true);
+                }
+            }
+        }
+        covered.iter().filter(|covered| **covered).count().min(earlier.len())
+    }
+
+    #[test]
+    fn the_tokens_in_common_are_those_of_the_definition_within_its_bounds() {
+        let mut random = fastrand::Rng::with_seed(3);
+        let mut exact = 0;
+        for round in 0..300 {
+            let alphabet = if round % 3 == 0 { 4 } else { 5000 };
+            let mut piece = |most: usize| -> Vec<u32> {
+                (0..random.usize(0..most)).map(|_| random.u32(..alphabet)).collect()
+            };
+            let pieces: Vec<Vec<u32>> = (0..6).map(|_| piece(120)).collect();
+            let news: Vec<Vec<u32>> = (0..6).map(|_| piece(30)).collect();
+            let earlier = pieces.concat();
+            let mut later = Vec::new();
+            for new in &news {
+                later.extend_from_slice(new);
+                later.extend_from_slice(&pieces[random.usize(..6)]);
+            }
+            let (expected, found) = (naive(&earlier, &later), common(&earlier, &later));
+            let bound = LEAST * (found.runs.len() + 1);
+            assert!(found.tokens <= expected && expected <= found.tokens + bound, "{round}");
+            exact += usize::from(found.tokens == expected);
+            for run in &found.runs {
+                let range = |at: usize| at..at + run.length;
+                assert_eq!(earlier[range(run.earlier)], later[range(run.later)]);
+            }
+        }
+        assert!(exact > 250, "{exact}");
+    }
+
+    #[test]
+    fn every_run_of_enough_tokens_between_new_ones_is_found() {
+        let mut random = fastrand::Rng::with_seed(4);
+        for _ in 0..500 {
+            let earlier: Vec<u32> = (0..400).map(|i| i + 10).collect();
+            let start = random.usize(..300);
+            let length = random.usize(LEAST..100);
+            let mut later: Vec<u32> = (0..random.u32(..90)).map(|i| i + 100_000).collect();
+            let at = later.len();
+            later.extend_from_slice(&earlier[start..start + length]);
+            later.extend(200_000..200_000 + random.u32(..90));
+            let found = common(&earlier, &later);
+            assert_eq!(found.runs, [Run { earlier: start, later: at, length }]);
+            assert_eq!(found.tokens, length);
+        }
+    }
+
+    #[test]
+    fn the_sample_of_a_text_is_that_of_its_parts() {
+        let tokens: Vec<u32> = (0..5000_u32).map(|i| i.wrapping_mul(2_654_435_761) >> 12).collect();
+        let whole = sample(&tokens);
+        assert!((40..130).contains(&whole.len()));
+        assert!(sample(&tokens[1000..]).iter().all(|hash| whole.contains(hash)));
+    }
+}

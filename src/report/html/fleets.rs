@@ -1,0 +1,138 @@
+//! Replicas behind routers: a chart with a line for each, and their tables.
+
+use maud::{Markup, html};
+
+use super::capacity;
+use super::parts::{count, plain, rate, scrolling, size, table};
+use crate::report::curve::Curve;
+use crate::report::numbers::short;
+use crate::stats::{FleetCapacity, FleetRow, Report};
+
+/// More rows than these scroll.
+const MOST: usize = 24;
+
+/// All fleets.
+pub(super) fn section(report: &Report) -> Markup {
+    if report.fleets.is_empty() {
+        return Markup::default();
+    }
+    let capacities = |fleet: &FleetRow| fleet.capacity.iter().map(|row| (None, *row)).collect();
+    let share = |share: f64| format!("{} %", short(share * 100.0));
+    let targets = |fleet: &FleetRow| fleet.targets.iter().map(|t| (Some(share(t.share)), t.row)).collect();
+    html! {
+        section {
+            h2 { "Replicas" }
+            p.quiet { "Each with a cache of its own, behind a router." }
+            (scrolling("Replicas", report.fleets.len() > MOST, &summary(report)))
+            @if let Some((curve, left_out)) = Curve::of_fleets(report) {
+                h3.table { "Hit rate against cache capacity of each replica" }
+                @if left_out > 0 {
+                    p.quiet { "The first " (curve.lines.len()) " of " (curve.lines.len() + left_out) "." }
+                }
+                (capacity::chart(&curve, "fleets", "Hit rate against cache capacity of each replica", &drawn(report)))
+            }
+            (sizes("Caches asked for, one for each replica", report, None, capacities))
+            (sizes("Smallest caches for a share of all hits", report, Some("Share"), targets))
+            (ttls(report))
+        }
+    }
+}
+
+fn summary(report: &Report) -> Markup {
+    let names = [
+        "Replicas",
+        "Hit tokens, no limit",
+        "Token hit rate",
+        "Most requests",
+        "Requests of the busiest / mean",
+        "Work of the busiest / mean",
+        "Its peak second",
+    ];
+    let rows = html! {
+        @for fleet in &report.fleets {
+            tr data-fleet=(fleet.name()) {
+                th scope="row" { (fleet.name()) }
+                td { (count(fleet.infinite_hit_tokens)) }
+                td { (rate(fleet.infinite_token_hit_rate)) }
+                td { (count(fleet.requests_max)) }
+                td { (plain(fleet.request_imbalance)) }
+                td { (plain(fleet.work_imbalance)) }
+                td { (fleet.peak_second_tokens.map_or_else(|| html! { "–" }, |tokens| html! { (count(tokens)) " tokens" })) }
+            }
+        }
+    };
+    table(&names, &rows)
+}
+
+/// Caches of a fleet, each perhaps with what it was asked for as.
+type Asked = Vec<(Option<String>, FleetCapacity)>;
+
+/// A table of caches of some sizes, unless there are none.
+fn sizes(
+    title: &str,
+    report: &Report,
+    first: Option<&'static str>,
+    of: impl Fn(&FleetRow) -> Asked,
+) -> Markup {
+    let rows: Vec<_> = report.fleets.iter().map(|fleet| (fleet, of(fleet))).collect();
+    let many = rows.iter().map(|(_, rows)| rows.len()).sum::<usize>();
+    if many == 0 {
+        return Markup::default();
+    }
+    let table = scrolling(title, many > MOST, &size_table(&rows, first));
+    html! {
+        h3.table { (title) }
+        @if many > MOST { details { summary { (many) " caches" } (table) } } @else { (table) }
+    }
+}
+
+fn drawn(report: &Report) -> Markup {
+    let rows = |fleet| (fleet, FleetRow::clone(fleet).curve.into_iter().map(|row| (None, row)).collect());
+    size_table(&report.fleets.iter().map(rows).collect::<Vec<_>>(), None)
+}
+
+fn size_table(fleets: &[(&FleetRow, Asked)], first: Option<&'static str>) -> Markup {
+    let in_bytes = fleets.iter().flat_map(|(_, rows)| rows).any(|(_, row)| row.capacity_bytes.is_some());
+    let names =
+        ["Replicas"].into_iter().chain(first).chain(["Blocks each"]).chain(in_bytes.then_some("Size"));
+    let names = names.chain(["Blocks in all", "Hit tokens", "Token hit rate", "One cache of that size"]);
+    let body = html! {
+        @for (fleet, rows) in fleets {
+            @for (asked, row) in rows {
+                tr {
+                    th scope="row" { (fleet.name()) }
+                    @if let Some(asked) = asked { td { (asked) } }
+                    td { (count(row.capacity_blocks)) }
+                    @if let Some(bytes) = row.capacity_bytes { td { (size(bytes)) } }
+                    td { (count(row.total_blocks)) }
+                    td { (count(row.hits.hit_tokens)) }
+                    td { (rate(row.hits.rate())) }
+                    td { (rate(row.shared_token_hit_rate)) }
+                }
+            }
+        }
+    };
+    table(&names.collect::<Vec<_>>(), &body)
+}
+
+fn ttls(report: &Report) -> Markup {
+    if report.fleets.iter().all(|fleet| fleet.ttls.is_empty()) {
+        return Markup::default();
+    }
+    let body = html! {
+        @for fleet in &report.fleets {
+            @for ttl in &fleet.ttls {
+                tr {
+                    th scope="row" { (fleet.name()) }
+                    td { (plain(ttl.ttl_ms as f64 / 1000.0)) " s" }
+                    td { (ttl.capacity_blocks.map_or_else(|| html! { "no limit" }, count)) }
+                    td { (count(ttl.hits.hit_tokens)) }
+                    td { (rate(ttl.hits.rate())) }
+                }
+            }
+        }
+    };
+    let names = ["Replicas", "Time to live", "Blocks each", "Hit tokens", "Token hit rate"];
+    let title = "Replicas whose blocks expire";
+    html! { h3.table { (title) } (scrolling(title, true, &table(&names, &body))) }
+}

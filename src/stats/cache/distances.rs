@@ -1,0 +1,196 @@
+//! Hit tokens at many capacities, from the stack distances of the blocks that are asked for again.
+
+use crate::blocks::reserve;
+use crate::stats::hit_count::Unit;
+
+/// Hit tokens by capacity. A cache of C blocks serves the blocks with a distance below C, up to the first
+/// one that is not.
+pub(super) enum HitsByDistance {
+    /// At every capacity: the change of the hit tokens from one distance to the next. 8 bytes per distance up to
+    /// the largest that has occurred.
+    Every(Vec<i64>),
+    /// At rising capacities: of each the tokens that it serves beyond those of the one before.
+    At(Vec<(u64, i128)>),
+}
+
+impl HitsByDistance {
+    /// None yet: at these capacities, or at all of them.
+    pub(super) fn new(capacities: &[u64], at_all: bool) -> Self {
+        if at_all {
+            return Self::Every(Vec::new());
+        }
+        let mut at: Vec<_> = capacities.iter().map(|&capacity| (capacity, 0)).collect();
+        at.sort_unstable();
+        at.dedup();
+        Self::At(at)
+    }
+
+    /// Counts the hits of a request: `tokens` in its first `blocks` blocks, of which `runs` say how many have
+    /// consecutive distances, and the first of these.
+    #[inline]
+    pub(super) fn measure(
+        &mut self,
+        runs: impl Iterator<Item = (u32, u32)>,
+        blocks: u32,
+        tokens: u64,
+        block_size: u64,
+    ) {
+        let (mut rest, mut distance) = (blocks, 0);
+        for (len, first) in runs {
+            let len = len.min(rest);
+            if len == 0 {
+                break;
+            }
+            // A block behind one that is gone is no hit, so it counts at the largest distance so far.
+            distance = first.max(distance);
+            self.add(distance, len, block_size as i64);
+            rest -= len;
+            distance += len - 1;
+        }
+        // The last block may be partial.
+        let missing = u64::from(blocks) * block_size - tokens;
+        if missing > 0 {
+            self.add(distance, 1, -(missing as i64));
+        }
+    }
+
+    /// The same where hits are counted in units: one counts where its last block, and so all before it, is
+    /// there. Where the last unit that is found is dropped, the others count one unit later. `found` units are
+    /// found in the cache without limit.
+    pub(super) fn measure_units(
+        &mut self,
+        runs: impl Iterator<Item = (u32, u32)>,
+        found: u64,
+        unit: Unit,
+        block_size: u64,
+    ) {
+        let per_unit = (unit.tokens / block_size).max(1);
+        let last = found * per_unit;
+        let mut end = per_unit * (1 + unit.dropped());
+        let (mut before, mut distance) = (0, 0);
+        for (len, first) in runs {
+            distance = first.max(distance);
+            while end <= last.min(before + u64::from(len)) {
+                self.add(distance + (end - before - 1) as u32, 1, unit.tokens as i64);
+                end += per_unit;
+            }
+            before += u64::from(len);
+            distance += len - 1;
+        }
+    }
+
+    /// Adds so many tokens for each of `len` blocks, the first one at `distance`.
+    #[inline]
+    fn add(&mut self, distance: u32, len: u32, tokens: i64) {
+        match self {
+            Self::Every(steps) => {
+                let (start, end) = (distance as usize, distance as usize + len as usize);
+                let more = (end + 1).saturating_sub(steps.len());
+                if more > 0 {
+                    reserve(steps, more);
+                    steps.resize(end + 1, 0);
+                }
+                steps[start] += tokens;
+                steps[end] -= tokens;
+            }
+            Self::At(at) => {
+                let (mut start, end) = (u64::from(distance), u64::from(distance) + u64::from(len));
+                let first = at.partition_point(|&(capacity, _)| capacity <= start);
+                for (capacity, sum) in &mut at[first..] {
+                    if start >= end {
+                        break;
+                    }
+                    *sum += i128::from(tokens) * i128::from((*capacity).min(end) - start);
+                    start = *capacity;
+                }
+            }
+        }
+    }
+
+    /// Capacities that are known with their hit tokens, rising: all of them, from 1 on, or those asked for.
+    fn totals(&self) -> Box<dyn Iterator<Item = (u64, u128)> + '_> {
+        let whole = |tokens: i128| u128::try_from(tokens).unwrap_or(0);
+        match self {
+            Self::Every(steps) => {
+                Box::new((1..).zip(steps.iter().scan((0_i128, 0_i128), move |sums, &step| {
+                    sums.0 += i128::from(step);
+                    sums.1 += sums.0;
+                    Some(whole(sums.1))
+                })))
+            }
+            Self::At(at) => Box::new(at.iter().scan(0_i128, move |total, &(capacity, tokens)| {
+                *total += tokens;
+                Some((capacity, whole(*total)))
+            })),
+        }
+    }
+
+    /// The hit tokens at rising capacities, which are known.
+    pub(super) fn at(&self, capacities: &[u64]) -> Vec<u128> {
+        let mut totals = self.totals().peekable();
+        let mut tokens = 0;
+        let mut at = |capacity: u64| {
+            while let Some((_, total)) = totals.next_if(|&(known, _)| known <= capacity) {
+                tokens = total;
+            }
+            tokens
+        };
+        capacities.iter().map(|&capacity| at(capacity)).collect()
+    }
+
+    /// The smallest capacity that serves at least so many tokens, and what it serves.
+    pub(super) fn smallest(&self, wanted: f64) -> Option<(u64, u128)> {
+        std::iter::once((0, 0)).chain(self.totals()).find(|&(_, tokens)| tokens as f64 >= wanted)
+    }
+
+    /// How many distances have occurred, or could have below the largest one.
+    pub(super) fn distances(&self) -> u64 {
+        match self {
+            Self::Every(steps) => steps.len() as u64,
+            Self::At(_) => 0,
+        }
+    }
+
+    /// Bytes in use.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Every(steps) => size_of::<i64>() * steps.len(),
+            Self::At(at) => size_of::<(u64, i128)>() * at.len(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn listed_capacities_have_what_all_of_them_have(
+            requests in prop::collection::vec(
+                (prop::collection::vec((1..5_u32, 0..30_u32), 0..5), 0..4_u64), 0..30
+            ),
+            mut capacities in prop::collection::vec(0..60_u64, 0..7),
+        ) {
+            let (mut every, mut listed) = (HitsByDistance::new(&[], true), HitsByDistance::new(&capacities, false));
+            let mut naive = vec![0_u128; 100];
+            for (runs, cut) in requests {
+                let blocks: u32 = runs.iter().map(|(len, _)| len).sum();
+                let tokens = (u64::from(blocks) * 4).saturating_sub(cut);
+                every.measure(runs.iter().copied(), blocks, tokens, 4);
+                listed.measure(runs.iter().copied(), blocks, tokens, 4);
+                let distances: Vec<u32> = runs.iter().flat_map(|&(len, first)| first..first + len).collect();
+                for (capacity, sum) in naive.iter_mut().enumerate() {
+                    let held = distances.iter().take_while(|&&distance| (distance as usize) < capacity).count();
+                    *sum += u128::from((held as u64 * 4).min(tokens));
+                }
+            }
+            capacities.sort_unstable();
+            let expected: Vec<u128> = capacities.iter().map(|&capacity| naive[capacity as usize]).collect();
+            prop_assert_eq!(&every.at(&capacities), &expected);
+            prop_assert_eq!(&listed.at(&capacities), &expected);
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Replicas behind routers, each with an LRU cache of every capacity.
+
+use crate::blocks::{BlockNumber, NumberRun};
+use crate::fleet::{Arrival, Choice, Depth, Fleet, Fleets};
+use crate::stats::cache::distances::HitsByDistance;
+use crate::stats::cache::figures::Hits;
+use crate::stats::cache::fleet_figures::{FleetCapacity, FleetRow, FleetTarget, FleetTtl};
+use crate::stats::cache::options::CacheOptions;
+use crate::stats::cache::ttl::Expiring;
+use crate::stats::hit_count::{HitCount, HitRule};
+use crate::stats::seen::Seen;
+use crate::stats::statistic::Bytes;
+
+/// What a replica has got.
+#[derive(Clone, Copy, Default)]
+struct Replica {
+    requests: u64,
+    /// Prompt tokens that it computes with a cache without limit.
+    work: u128,
+    /// The second of its last work, and how much of it came in it.
+    second: (u64, u128),
+    /// The most that came in one second.
+    peak: u128,
+}
+
+impl Replica {
+    fn add(&mut self, work: u64, now: f64) {
+        self.requests += 1;
+        self.work += u128::from(work);
+        let second = (now / 1000.0).floor() as u64;
+        let before = if self.second.0 == second { self.second.1 } else { 0 };
+        self.second = (second, before + u128::from(work));
+        self.peak = self.peak.max(self.second.1);
+    }
+}
+
+/// What is counted of a fleet.
+struct Counters {
+    replicas: Vec<Replica>,
+    infinite_hit_tokens: u128,
+    hits: HitsByDistance,
+    expiring: Vec<Expiring>,
+}
+
+/// All fleets that are asked for.
+pub(super) struct FleetStudy {
+    count: HitCount,
+    /// Each fleet, and which of those simulated it is: of one replica all routes are the same.
+    asked: Vec<(Fleet, usize)>,
+    /// They choose, by what prompts share.
+    fleets: Fleets,
+    /// The same replicas with the blocks that engines keep, if that is how hits are counted.
+    engines: Option<Fleets>,
+    counters: Vec<Counters>,
+    /// Prompt tokens of measured requests that have blocks.
+    tokens: u128,
+    has_times: bool,
+}
+
+impl FleetStudy {
+    /// No request yet.
+    pub(super) fn new(options: &CacheOptions, count: HitCount) -> Self {
+        let (mut asked, mut simulated) = (Vec::new(), Vec::new());
+        for &fleet in &options.fleets {
+            let place = simulated.iter().position(|known| *known == fleet.simplest()).unwrap_or_else(|| {
+                simulated.push(fleet.simplest());
+                simulated.len() - 1
+            });
+            asked.push((fleet, place));
+        }
+        let every = options.curve || options.picture || !options.targets.is_empty();
+        let counters = |fleet: &Fleet| Counters {
+            replicas: vec![Replica::default(); fleet.replicas as usize],
+            infinite_hit_tokens: 0,
+            hits: HitsByDistance::new(&options.capacities, every),
+            expiring: Expiring::all(options),
+        };
+        let depth = if options.ttls.is_empty() { Depth::Stacks } else { Depth::Times };
+        let has_engines = count.rule == HitRule::Engine;
+        let new = |depth| Fleets::new(&simulated, count.block_size, depth);
+        Self {
+            count,
+            asked,
+            fleets: new(if has_engines { Depth::Known } else { depth }),
+            engines: has_engines.then(|| new(depth)),
+            counters: simulated.iter().map(counters).collect(),
+            tokens: 0,
+            has_times: false,
+        }
+    }
+
+    /// Sends the next request to a replica of each fleet.
+    pub(super) fn access(&mut self, seen: &Seen) {
+        let now = seen.now.max(0.0);
+        self.has_times |= seen.timestamp.is_some();
+        let lookup = seen.cached.as_ref().map(|cached| cached.lookup).unwrap_or_default();
+        self.fleets.send(&Arrival {
+            runs: lookup.runs,
+            first_new: lookup.first_new,
+            tokens: seen.input_length,
+            now,
+            session: seen.affinity,
+        });
+        if let Some(engines) = &mut self.engines {
+            let runs = seen.engine.map_or_else(Vec::new, |engine| runs_of(engine.names, engine.first_new));
+            let first_new = seen.engine.map_or(0, |engine| engine.first_new);
+            engines.follow(&runs, first_new, now, self.fleets.choices());
+        }
+        if seen.is_measured {
+            self.measure(seen, now, !lookup.runs.is_empty());
+        }
+    }
+
+    fn measure(&mut self, seen: &Seen, now: f64, has_blocks: bool) {
+        let (length, count) = (seen.input_length, self.count);
+        self.tokens += if has_blocks { u128::from(length) } else { 0 };
+        let found = self.engines.as_ref().unwrap_or(&self.fleets);
+        for (place, (counters, choice)) in self.counters.iter_mut().zip(found.choices()).enumerate() {
+            let Choice { replica, known, .. } = *choice;
+            let blocks = u64::from(known).min(count.limit(length));
+            let tokens = count.tokens(blocks, length);
+            counters.replicas[replica as usize].add(length - tokens, now);
+            if blocks == 0 {
+                continue;
+            }
+            counters.infinite_hit_tokens += u128::from(tokens);
+            let runs = found.runs(place).iter();
+            let distances = runs.clone().map(|run| (run.len, run.distance));
+            counters.hits.measure(distances, blocks as u32, tokens, count.block_size);
+            for expiring in &mut counters.expiring {
+                expiring.measure(runs.clone().copied(), now, length, count);
+            }
+        }
+    }
+
+    /// Bytes in use.
+    pub(super) fn bytes(&self) -> Bytes {
+        let curve = |counters: &Counters| {
+            counters.hits.bytes() + counters.expiring.iter().map(Expiring::bytes).sum::<usize>()
+        };
+        Bytes {
+            blocks: self.fleets.bytes() + self.engines.as_ref().map_or(0, Fleets::bytes),
+            curve: self.counters.iter().map(curve).sum(),
+            ..Bytes::default()
+        }
+    }
+
+    /// The figures so far. `working_set` are the blocks of one cache without limit, and `shared` gives the hit tokens
+    /// of one cache at rising capacities.
+    pub(super) fn rows(
+        &self,
+        options: &CacheOptions,
+        working_set: u64,
+        shared: impl Fn(&[u64]) -> Vec<u128>,
+    ) -> Vec<FleetRow> {
+        let listed = options.listed_capacities(working_set);
+        let drawn = if options.picture { options.all_capacities(working_set) } else { Vec::new() };
+        let row = |&(fleet, place): &(Fleet, usize)| {
+            let counters = &self.counters[place];
+            let at = |capacities: &[u64]| {
+                let hits = counters.hits.at(capacities);
+                self.capacities(fleet, options, capacities, &hits, &shared)
+            };
+            let targets = options.targets.iter().flat_map(|&share| {
+                let wanted = share * counters.infinite_hit_tokens as f64;
+                let all = (counters.hits.distances(), counters.infinite_hit_tokens);
+                let (capacity, tokens) = counters.hits.smallest(wanted).unwrap_or(all);
+                let rows = self.capacities(fleet, options, &[capacity], &[tokens], &shared);
+                rows.into_iter().map(move |row| FleetTarget { share, row })
+            });
+            let ttls = options.ttls.iter().filter(|ttl| !ttl.is_fixed()).zip(&counters.expiring);
+            let ttls = ttls.flat_map(|(ttl, expiring)| {
+                expiring.rows(&listed).map(|(capacity_blocks, hit_tokens)| FleetTtl {
+                    ttl_ms: ttl.ms(),
+                    capacity_blocks,
+                    hits: Hits { hit_tokens, tokens: self.tokens },
+                })
+            });
+            self.summary(
+                fleet,
+                counters,
+                FleetRow {
+                    capacity: at(&listed),
+                    targets: targets.collect(),
+                    ttls: ttls.collect(),
+                    curve: at(&drawn),
+                    ..FleetRow::of(fleet)
+                },
+            )
+        };
+        self.asked.iter().map(row).collect()
+    }
+
+    /// The same row with what does not depend on capacities.
+    fn summary(&self, fleet: Fleet, counters: &Counters, row: FleetRow) -> FleetRow {
+        let replicas = &counters.replicas;
+        let none = Replica::default();
+        // Of equal ones the first.
+        let busiest = replicas.iter().rev().max_by_key(|replica| replica.work).unwrap_or(&none);
+        let over_mean = |most: u128, all: u128| {
+            if all == 0 { 0.0 } else { (most * u128::from(fleet.replicas)) as f64 / all as f64 }
+        };
+        let hits = Hits { hit_tokens: counters.infinite_hit_tokens, tokens: self.tokens };
+        let requests = replicas.iter().map(|replica| u128::from(replica.requests)).sum();
+        FleetRow {
+            tokens: self.tokens,
+            infinite_hit_tokens: hits.hit_tokens,
+            infinite_token_hit_rate: hits.rate(),
+            requests_max: replicas.iter().map(|replica| replica.requests).max().unwrap_or(0),
+            request_imbalance: over_mean(busiest.requests.into(), requests),
+            work_max_tokens: busiest.work,
+            work_imbalance: over_mean(busiest.work, replicas.iter().map(|replica| replica.work).sum()),
+            peak_second_tokens: self.has_times.then_some(busiest.peak),
+            ..row
+        }
+    }
+
+    /// Caches of these capacities, which serve so many tokens.
+    fn capacities(
+        &self,
+        fleet: Fleet,
+        options: &CacheOptions,
+        capacities: &[u64],
+        hits: &[u128],
+        shared: &impl Fn(&[u64]) -> Vec<u128>,
+    ) -> Vec<FleetCapacity> {
+        let total = |&capacity: &u64| capacity.saturating_mul(fleet.replicas.into());
+        let totals: Vec<u64> = capacities.iter().map(total).collect();
+        let size = |blocks| options.bytes(blocks, self.count.block_size);
+        let row = |(((&capacity_blocks, &hit_tokens), &total_blocks), shared_hit_tokens)| {
+            let one = Hits { hit_tokens: shared_hit_tokens, tokens: self.tokens };
+            FleetCapacity {
+                capacity_blocks,
+                capacity_bytes: size(capacity_blocks),
+                total_blocks,
+                total_bytes: size(total_blocks),
+                hits: Hits { hit_tokens, tokens: self.tokens },
+                shared_hit_tokens,
+                shared_token_hit_rate: one.rate(),
+            }
+        };
+        capacities.iter().zip(hits).zip(&totals).zip(shared(&totals)).map(row).collect()
+    }
+}
+
+/// The runs of a list of numbers, each new or known as a whole.
+fn runs_of(numbers: &[BlockNumber], first_new: BlockNumber) -> Vec<NumberRun> {
+    let mut runs: Vec<NumberRun> = Vec::new();
+    let mut next = first_new;
+    for &number in numbers {
+        let is_new = number == next;
+        next += u32::from(is_new);
+        match runs.last_mut() {
+            Some(last) if last.end() == number && (last.start >= first_new) == is_new => last.len += 1,
+            _ => runs.push(NumberRun { start: number, len: 1 }),
+        }
+    }
+    runs
+}

@@ -1,0 +1,157 @@
+//! Keeping sums near those of the model.
+//!
+//! Of several candidates for a session, the one is taken after which the sums of what has been drawn are
+//! nearest to as many mean sessions (herding, Welling 2009). The sums count requests by length, output, kind,
+//! turn, growth, delay and prefix, and tokens by delay.
+
+use serde::{Deserialize, Serialize};
+
+use super::state::{Kind, State, log, signed_log};
+
+/// Groups of sums: by input length, output length, kind, turn, growth less output; cached tokens and requests
+/// by delay; all tokens and new tokens; requests and tokens by place in the pass; requests by prefix.
+const SIZES: [usize; 11] = [12, 8, 5, 6, 8, 12, 12, 1, 1, PLACES, PLACES];
+const PLACES: usize = 20;
+const PREFIXES: usize = 64;
+/// Sums without those by place, and all of them.
+const UNTIMED_END: usize = 65;
+pub(super) const SUMS: usize = 105 + PREFIXES;
+
+/// Turns at which groups of turns begin.
+const TURNS: [u32; 5] = [2, 3, 4, 7, 16];
+
+/// What is kept of the sums.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::synth) struct Sums {
+    /// Bounds of the groups by input, output, delay, growth less output; logarithms.
+    pub(super) bounds: [Vec<f32>; 4],
+    /// The sums of the trace per session; 0 where they would tell of few sessions.
+    pub(super) per_session: Vec<f32>,
+}
+
+impl Sums {
+    pub(super) fn is_valid(&self) -> bool {
+        let most = [12, 8, 12, 8];
+        self.bounds.iter().zip(most).all(|(bounds, most)| bounds.len() < most)
+            && self.per_session.len() == SUMS
+            && self.per_session.iter().all(|sum| sum.is_finite() && *sum >= 0.0)
+    }
+
+    /// Adds a request to the sums of its session. `place` is the part of the pass in which it comes, from 0 to
+    /// 1, and `prefix` the rank of its prefix.
+    pub(super) fn add(&self, state: &State, block_size: u64, place: f64, prefix: usize, sums: &mut [f32]) {
+        let group = |bounds: &[f32], value: f32| bounds.partition_point(|&bound| bound < value);
+        let [inputs, outputs, delays, growths] = &self.bounds;
+        let mut start = 0;
+        let mut next = |size: usize| {
+            start += size;
+            start - size
+        };
+        let starts: [usize; 11] = std::array::from_fn(|i| next(SIZES[i]));
+        let blocks = block_size as f32;
+        let cached = (u64::from(state.shared) * block_size).min(state.input) as f32 / blocks;
+        sums[starts[0] + group(inputs, log(state.input))] += 1.0;
+        sums[starts[1] + group(outputs, log(state.output))] += 1.0;
+        sums[starts[2] + state.kind as usize] += 1.0;
+        if !matches!(state.kind, Kind::Document | Kind::Fork) {
+            sums[starts[3] + TURNS.partition_point(|&turn| turn <= state.turn)] += 1.0;
+        }
+        if state.kind == Kind::Next {
+            sums[starts[4] + group(growths, signed_log(state.growth_less_output))] += 1.0;
+        }
+        if state.kind != Kind::Start {
+            let delay = group(delays, state.log_delay);
+            sums[starts[5] + delay] += cached;
+            sums[starts[6] + delay] += 1.0;
+        }
+        sums[starts[7]] += state.input as f32 / blocks;
+        sums[starts[8]] += state.new_tokens(block_size).max(0) as f32 / blocks;
+        let place = ((place * PLACES as f64) as usize).min(PLACES - 1);
+        sums[starts[9] + place] += 1.0;
+        sums[starts[10] + place] += state.input as f32 / blocks;
+        if prefix < PREFIXES {
+            sums[UNTIMED_END + 2 * PLACES + prefix] += 1.0;
+        }
+    }
+}
+
+/// Chooses among candidates.
+pub(super) struct Balance {
+    /// Mean sums per session: those of the trace, or of all candidates so far.
+    mean: Vec<f64>,
+    /// One over the standard deviation of each sum.
+    scale: Vec<f64>,
+    /// Sums of what was chosen less as many means.
+    ahead: Vec<f64>,
+    chosen: f64,
+    /// Sums of all candidates, and their number, where they tell the mean.
+    seen: Option<(Vec<f64>, f64)>,
+}
+
+impl Balance {
+    /// Learns from trial candidates how much each sum varies. The mean is that of `per_session`, or, without,
+    /// that of the candidates; then sums by place do not matter.
+    pub(super) fn new(per_session: Option<&[f32]>, trials: &[Vec<f32>]) -> Self {
+        let count = trials.len().max(1) as f64;
+        let mut sums = vec![0.0; SUMS];
+        let mut squares = vec![0.0; SUMS];
+        for trial in trials {
+            for ((sum, square), &value) in sums.iter_mut().zip(&mut squares).zip(trial) {
+                *sum += f64::from(value);
+                *square += f64::from(value) * f64::from(value);
+            }
+        }
+        let own_mean: Vec<f64> = sums.iter().map(|sum| sum / count).collect();
+        let mean =
+            per_session.map_or_else(|| own_mean.clone(), |sums| sums.iter().map(|&s| f64::from(s)).collect());
+        let mut scale: Vec<f64> = squares
+            .iter()
+            .zip(&own_mean)
+            .map(|(square, mean)| {
+                let variance = square / count - mean * mean;
+                if variance > 1e-9 { 1.0 / variance.sqrt() } else { 0.0 }
+            })
+            .collect();
+        for (i, scale) in scale.iter_mut().enumerate() {
+            let timed = (UNTIMED_END..UNTIMED_END + 2 * PLACES).contains(&i);
+            if per_session.is_some_and(|sums| sums[i] <= 0.0) || (timed && per_session.is_none()) {
+                *scale = 0.0;
+            }
+        }
+        let seen = per_session.is_none().then(|| (sums, count));
+        Self { mean, scale, ahead: vec![0.0; SUMS], chosen: 0.0, seen }
+    }
+
+    /// The number of the candidate with the best sums.
+    pub(super) fn choose(&mut self, candidates: &[Vec<f32>]) -> usize {
+        if let Some((sums, count)) = &mut self.seen {
+            for candidate in candidates {
+                sums.iter_mut().zip(candidate).for_each(|(sum, &value)| *sum += f64::from(value));
+            }
+            *count += candidates.len() as f64;
+            for ((mean, sum), ahead) in self.mean.iter_mut().zip(sums).zip(&mut self.ahead) {
+                let new = *sum / *count;
+                *ahead += (*mean - new) * self.chosen;
+                *mean = new;
+            }
+        }
+        let mut best = (f64::INFINITY, 0);
+        for (i, candidate) in candidates.iter().enumerate() {
+            let mut distance = 0.0;
+            for j in 0..SUMS {
+                let off = (self.ahead[j] + f64::from(candidate[j]) - self.mean[j]) * self.scale[j];
+                distance += off * off;
+            }
+            if distance < best.0 {
+                best = (distance, i);
+            }
+        }
+        let chosen = &candidates[best.1];
+        for ((ahead, &value), mean) in self.ahead.iter_mut().zip(chosen).zip(&self.mean) {
+            *ahead += f64::from(value) - mean;
+        }
+        self.chosen += 1.0;
+        best.1
+    }
+}

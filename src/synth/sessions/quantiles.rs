@@ -1,0 +1,234 @@
+//! A distribution that tells nothing about fewer than so many sessions.
+//!
+//! Values in rising order are cut into groups of at least `min_count` sessions. Kept are, of each group, its
+//! mean and its share. A value that many requests of many sessions have stays what it is, an *atom*. Between
+//! means the quantile function is linear; the first and the last group have exponential ends, as long as
+//! their means say.
+
+use serde::{Deserialize, Serialize};
+
+/// An observed value with what it counts for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Weighted {
+    pub(super) value: f32,
+    pub(super) weight: f32,
+    pub(super) session: u32,
+}
+
+/// The distribution as it is kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Groups {
+    /// Mean of each group, rising.
+    pub(super) means: Vec<f32>,
+    /// Share of the values up to the end of each group, rising to 1.
+    pub(super) shares: Vec<f32>,
+    /// Which groups are a single value.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) atoms: Vec<u32>,
+}
+
+/// Five digits: no more than a mean of a few values is worth.
+pub(super) fn rounded(value: f64) -> f32 {
+    if value == 0.0 || !value.is_finite() {
+        return 0.0;
+    }
+    let scale = 10_f64.powi(4 - value.abs().log10().floor() as i32);
+    ((value * scale).round() / scale) as f32
+}
+
+/// Groups while they are gathered.
+struct Gathering {
+    min_count: usize,
+    groups: Vec<(f64, f64, bool)>,
+    sum: f64,
+    weight: f64,
+    count: usize,
+    sessions: Vec<u32>,
+    /// Weight that waits for a group that may be kept.
+    waiting: f64,
+}
+
+impl Gathering {
+    fn add(&mut self, value: &Weighted) {
+        self.sum += f64::from(value.value) * f64::from(value.weight);
+        self.weight += f64::from(value.weight);
+        self.count += 1;
+        if self.sessions.len() < self.min_count && !self.sessions.contains(&value.session) {
+            self.sessions.push(value.session);
+        }
+    }
+
+    fn is_large_enough(&self) -> bool {
+        self.sessions.len() >= self.min_count
+    }
+
+    /// Ends the group. If it is too small, its neighbour gets its weight, and its values are forgotten.
+    fn close(&mut self) {
+        if self.count > 0 {
+            if self.is_large_enough() {
+                let weight = self.weight + std::mem::take(&mut self.waiting);
+                self.groups.push((self.sum / self.weight, weight, false));
+            } else if let Some(last) = self.groups.last_mut() {
+                last.1 += self.weight;
+            } else {
+                self.waiting += self.weight;
+            }
+        }
+        (self.sum, self.weight, self.count) = (0.0, 0.0, 0);
+        self.sessions.clear();
+    }
+
+    fn push_atom(&mut self, value: f32, weight: f64) {
+        self.close();
+        let weight = weight + std::mem::take(&mut self.waiting);
+        self.groups.push((f64::from(value), weight, true));
+    }
+}
+
+/// How many of the values belong to different sessions, counted up to `most`.
+pub(super) fn sessions_up_to(most: usize, sessions: impl Iterator<Item = u32>) -> usize {
+    let mut seen: Vec<u32> = Vec::with_capacity(most);
+    for session in sessions {
+        if !seen.contains(&session) {
+            seen.push(session);
+            if seen.len() >= most {
+                break;
+            }
+        }
+    }
+    seen.len()
+}
+
+impl Groups {
+    /// The distribution of values in any order, in about `knots` groups; `None` if they are of fewer than
+    /// `min_count` sessions.
+    pub(super) fn of(values: &mut [Weighted], min_count: usize, knots: usize) -> Option<Self> {
+        if sessions_up_to(min_count, values.iter().map(|value| value.session)) < min_count {
+            return None;
+        }
+        values.sort_by(|a, b| a.value.total_cmp(&b.value));
+        let wanted = (values.len() / knots).max(min_count);
+        let mut gathering = Gathering {
+            min_count,
+            groups: Vec::new(),
+            sum: 0.0,
+            weight: 0.0,
+            count: 0,
+            sessions: Vec::new(),
+            waiting: 0.0,
+        };
+        for equal in values.chunk_by(|a, b| a.value == b.value) {
+            let sessions = || sessions_up_to(min_count, equal.iter().map(|value| value.session));
+            if equal.len() >= 2 * min_count && sessions() >= min_count {
+                gathering.push_atom(equal[0].value, equal.iter().map(|value| f64::from(value.weight)).sum());
+                continue;
+            }
+            for value in equal {
+                gathering.add(value);
+                if gathering.count >= wanted && gathering.is_large_enough() {
+                    gathering.close();
+                }
+            }
+        }
+        gathering.close();
+        if gathering.groups.is_empty() {
+            // Atoms between groups that are too small: one group of all of them.
+            values.iter().for_each(|value| gathering.add(value));
+            gathering.waiting = 0.0;
+            gathering.close();
+        }
+        let total: f64 = gathering.groups.iter().map(|group| group.1).sum();
+        let mut groups = Self::default();
+        let mut sum = 0.0;
+        for (i, &(mean, weight, is_atom)) in gathering.groups.iter().enumerate() {
+            sum += weight;
+            groups.means.push(rounded(mean));
+            groups.shares.push(rounded(sum / total).min(1.0));
+            if is_atom {
+                groups.atoms.push(i as u32);
+            }
+        }
+        if let Some(last) = groups.shares.last_mut() {
+            *last = 1.0;
+        }
+        Some(groups)
+    }
+
+    /// Whether it is one that [`Groups::of`] can make.
+    pub(super) fn is_valid(&self) -> bool {
+        let rising = |values: &[f32]| values.windows(2).all(|pair| pair[0] <= pair[1]);
+        !self.means.is_empty()
+            && self.means.len() == self.shares.len()
+            && self.means.iter().chain(&self.shares).all(|value| value.is_finite())
+            && rising(&self.means)
+            && rising(&self.shares)
+            && self.shares[0] >= 0.0
+            && self.shares.last() == Some(&1.0)
+            && self.atoms.iter().all(|&atom| (atom as usize) < self.means.len())
+    }
+}
+
+/// A distribution ready to draw from.
+#[derive(Clone, Debug)]
+pub(super) struct Quantiles {
+    /// Points of the quantile function.
+    at: Vec<f32>,
+    values: Vec<f32>,
+    /// Share and mean excess of each end; an excess of 0 is no end.
+    ends: [(f32, f32); 2],
+}
+
+/// So many mean excesses beyond the last group no value lies.
+const LONGEST_END: f32 = 3.0;
+
+impl Quantiles {
+    pub(super) fn new(groups: &Groups) -> Self {
+        let Groups { means, shares, atoms } = groups;
+        let last = means.len() - 1;
+        let is_atom = |group: usize| atoms.contains(&(group as u32));
+        let (mut at, mut values) = (Vec::new(), Vec::new());
+        if last == 0 {
+            return Self { at: vec![0.0], values: vec![means[0]], ends: [(0.0, 0.0), (1.0, 0.0)] };
+        }
+        let between = |a: usize| f32::midpoint(means[a], means[a + 1]);
+        let first_excess = if is_atom(0) { 0.0 } else { between(0) - means[0] };
+        let last_excess = if is_atom(last) { 0.0 } else { means[last] - between(last - 1) };
+        for group in 0..=last {
+            let start = if group == 0 { 0.0 } else { shares[group - 1] };
+            if is_atom(group) {
+                at.extend([start, shares[group]]);
+                values.extend([means[group]; 2]);
+            } else if group == 0 {
+                at.push(shares[0]);
+                values.push(between(0));
+            } else if group == last {
+                at.push(start);
+                values.push(between(last - 1));
+            } else {
+                at.push(f32::midpoint(start, shares[group]));
+                values.push(means[group]);
+            }
+        }
+        Self { at, values, ends: [(shares[0], first_excess), (shares[last - 1], last_excess)] }
+    }
+
+    /// The value below which a share `u` of the distribution lies.
+    pub(super) fn value(&self, u: f32) -> f32 {
+        let [(below, first), (above, last)] = self.ends;
+        if u < below && first > 0.0 {
+            return self.values[0] - first * (-(u / below).max(1e-9).ln()).min(LONGEST_END);
+        }
+        if u > above && last > 0.0 {
+            let rest = ((1.0 - u) / (1.0 - above)).max(1e-9);
+            return self.values[self.values.len() - 1] + last * (-rest.ln()).min(LONGEST_END);
+        }
+        let next = self.at.partition_point(|&at| at <= u);
+        if next == 0 {
+            return self.values[0];
+        }
+        let Some(&end) = self.at.get(next) else { return self.values[self.values.len() - 1] };
+        let (start, from, to) = (self.at[next - 1], self.values[next - 1], self.values[next]);
+        if end > start { from + (to - from) * (u - start) / (end - start) } else { to }
+    }
+}

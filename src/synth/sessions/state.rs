@@ -1,0 +1,229 @@
+//! What a request is like, as far as it matters for what follows it.
+
+use serde::{Deserialize, Serialize};
+
+/// How a request continues an earlier one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Kind {
+    /// Not at all: it begins a session.
+    #[default]
+    Start,
+    /// It contains all full blocks of the one before: a next turn.
+    Next,
+    /// It is the same prompt again.
+    Repeat,
+    /// It shares exactly the beginning that its predecessor had not made either, such as a document.
+    Document,
+    /// It shares another part: an edited or a forked history.
+    Fork,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 5] = [Self::Start, Self::Next, Self::Repeat, Self::Document, Self::Fork];
+
+    /// Whether the conversation goes on.
+    pub(super) fn continues(self) -> bool {
+        matches!(self, Self::Next | Self::Repeat)
+    }
+}
+
+/// Number of features of a state.
+pub(super) const FEATURES: usize = 15;
+
+/// Names of the features, as the saved model states them.
+pub(super) const FEATURE_NAMES: [&str; FEATURES] = [
+    "kind",
+    "turn",
+    "branches",
+    "log_input",
+    "log_output",
+    "log_new",
+    "log_delay",
+    "core_blocks",
+    "base_blocks",
+    "log_base_new",
+    "mean_log_output",
+    "mean_log_growth",
+    "mean_log_delay",
+    "log_growth_less_output",
+    "phase",
+];
+
+/// Tokens, blocks and seconds of a request, and what is remembered of its session.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct State {
+    pub(super) kind: Kind,
+    /// Turns since the conversation, or its branch, began; 1 for the first.
+    pub(super) turn: u32,
+    /// Branches on the way to it.
+    pub(super) branches: u32,
+    pub(super) input: u64,
+    pub(super) output: u64,
+    /// Blocks that it shares with its predecessor, or with the core.
+    pub(super) shared: u32,
+    /// Logarithm of the delay after its predecessor, as [`Delays`] counts it.
+    pub(super) log_delay: f32,
+    /// Blocks of the core, and of the core with the document of the session.
+    pub(super) core: u32,
+    pub(super) base: u32,
+    /// Tokens that began the conversation or the branch.
+    pub(super) base_new: i64,
+    mean_output: f32,
+    mean_growth: f32,
+    mean_delay: f32,
+    /// Growth of the prompt since the turn before, less the output of that.
+    pub(super) growth_less_output: i64,
+    /// Seconds since the trace began.
+    pub(super) time: f64,
+}
+
+/// What is drawn of a request that follows another.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step {
+    pub(super) kind: Kind,
+    pub(super) input: u64,
+    pub(super) output: u64,
+    pub(super) shared: u32,
+    pub(super) log_delay: f32,
+    pub(super) time: f64,
+}
+
+impl State {
+    /// Of a request that begins a session behind so many blocks of the core.
+    pub(super) fn start(input: u64, output: u64, core: u32, block_size: u64, time: f64) -> Self {
+        Self {
+            turn: 1,
+            input,
+            output,
+            shared: core,
+            core,
+            base: core,
+            base_new: less(input, u64::from(core) * block_size),
+            mean_output: log(output),
+            time,
+            ..Self::default()
+        }
+    }
+
+    /// Of a request that follows this one.
+    pub(super) fn next(&self, step: Step, block_size: u64) -> Self {
+        let Step { kind, input, output, shared, log_delay, time } = step;
+        let goes_on = kind.continues();
+        let turn = if goes_on { self.turn + 1 } else { 1 };
+        let growth = less(input, self.input);
+        // Means over the last turns.
+        let mean = |mean: f32, value: f32| {
+            if turn <= 2 { value } else { mean + (value - mean) / (turn - 1).min(6) as f32 }
+        };
+        Self {
+            kind,
+            turn,
+            branches: self.branches + u32::from(!goes_on),
+            input,
+            output,
+            shared,
+            log_delay,
+            core: self.core,
+            base: if kind == Kind::Fork { shared } else { self.base },
+            base_new: if goes_on { self.base_new } else { less(input, u64::from(shared) * block_size) },
+            mean_output: self.mean_output + (log(output) - self.mean_output) / turn.clamp(2, 6) as f32,
+            mean_growth: if goes_on { mean(self.mean_growth, signed_log(growth)) } else { 0.0 },
+            mean_delay: if goes_on { mean(self.mean_delay, log_delay) } else { log_delay },
+            growth_less_output: if goes_on { growth - self.output as i64 } else { 0 },
+            time,
+        }
+    }
+
+    /// The state as trees see it. `phase` is the place in the trace, from 0 to 1.
+    pub(super) fn features(&self, block_size: u64, phase: f32) -> [f32; FEATURES] {
+        [
+            self.kind as u8 as f32,
+            self.turn as f32,
+            self.branches as f32,
+            log(self.input),
+            log(self.output),
+            signed_log(self.new_tokens(block_size)),
+            self.log_delay,
+            self.core as f32,
+            self.base.saturating_sub(self.core) as f32,
+            signed_log(self.base_new),
+            self.mean_output,
+            self.mean_growth,
+            self.mean_delay,
+            signed_log(self.growth_less_output),
+            phase,
+        ]
+    }
+
+    /// Tokens that it does not share.
+    pub(super) fn new_tokens(&self, block_size: u64) -> i64 {
+        less(self.input, u64::from(self.shared) * block_size)
+    }
+}
+
+/// The difference of two counts.
+pub(super) fn less(a: u64, b: u64) -> i64 {
+    a as i64 - b as i64
+}
+
+/// Logarithm of a count plus one.
+pub(super) fn log(count: u64) -> f32 {
+    (count as f64).ln_1p() as f32
+}
+
+/// A logarithm of the distance from zero, with its sign.
+pub(super) fn signed_log(value: i64) -> f32 {
+    let log = (value.unsigned_abs() as f64).ln_1p() as f32;
+    if value < 0 { -log } else { log }
+}
+
+/// The nearest whole number with this [`signed_log`].
+pub(super) fn signed_exp(log: f32) -> i64 {
+    let value = (f64::from(log.abs()).exp_m1()).min(1e12).round() as i64;
+    if log < 0.0 { -value } else { value }
+}
+
+/// How delays become numbers to learn and back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Delays {
+    /// Seconds between the ticks at which all requests arrive, or 0.
+    pub(super) tick: f64,
+    /// Seconds of which all delays are multiples, or 0.
+    pub(super) unit: f64,
+    /// Seconds per token of the predecessor's output that a next turn waits at least.
+    pub(super) per_output_token: f64,
+}
+
+impl Delays {
+    /// Seconds that are too short to tell apart.
+    fn least(&self) -> f64 {
+        if self.tick > 0.0 {
+            self.tick / 2.0
+        } else if self.unit > 0.0 {
+            self.unit / 2.0
+        } else {
+            0.01
+        }
+    }
+
+    /// The logarithm of a delay after a request with so many output tokens.
+    pub(super) fn log(&self, seconds: f64, output: u64) -> f32 {
+        let beyond = (seconds - self.per_output_token * output as f64).max(0.0);
+        (beyond + self.least()).ln() as f32
+    }
+
+    /// The delay with this logarithm.
+    pub(super) fn seconds(&self, log: f32, output: u64) -> f64 {
+        let beyond = (f64::from(log.min(30.0)).exp() - self.least()).max(0.0);
+        let seconds = beyond + self.per_output_token * output as f64;
+        if self.tick > 0.0 {
+            (seconds / self.tick).round().max(1.0) * self.tick
+        } else if self.unit > 0.0 {
+            (seconds / self.unit).round() * self.unit
+        } else {
+            seconds
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Regression trees.
+//!
+//! Grown as CART is (Breiman and others, 1984), best split first, on the ranks of the values, so that neither
+//! units nor outliers matter. A split may only separate what differs by a step of [`GRID`], and both sides
+//! have to hold values of `min_count` sessions; so a threshold tells nothing about one of them.
+
+use serde::{Deserialize, Serialize};
+
+use super::quantiles::sessions_up_to;
+
+/// Thresholds are multiples of this: of a logarithm it is three per cent of the value.
+const GRID: f32 = 1.0 / 32.0;
+
+/// Thresholds that are tried per feature, at most.
+const BINS: usize = 64;
+
+/// A place of a tree.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum TreeNode {
+    /// A feature, its threshold, and the place to go on below or at the threshold; above it is the one after.
+    Split(u8, f32, u32),
+    /// Number of a leaf.
+    Leaf(u32),
+}
+
+/// A tree; the first place is its root.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Tree {
+    nodes: Vec<TreeNode>,
+}
+
+impl Tree {
+    /// The leaf of a state.
+    #[inline]
+    pub(super) fn leaf(&self, features: &[f32]) -> usize {
+        let mut at = 0;
+        loop {
+            match self.nodes[at] {
+                TreeNode::Leaf(leaf) => return leaf as usize,
+                TreeNode::Split(feature, threshold, left) => {
+                    at = left as usize + usize::from(features[usize::from(feature)] > threshold);
+                }
+            }
+        }
+    }
+
+    /// Whether every way through it ends at one of so many leaves.
+    pub(super) fn is_valid(&self, leaves: usize, features: usize) -> bool {
+        let fits = |(at, node): (usize, &TreeNode)| match *node {
+            TreeNode::Leaf(leaf) => (leaf as usize) < leaves,
+            TreeNode::Split(feature, threshold, left) => {
+                usize::from(feature) < features
+                    && threshold.is_finite()
+                    && left as usize > at
+                    && (left as usize) < self.nodes.len() - 1
+            }
+        };
+        !self.nodes.is_empty() && self.nodes.iter().enumerate().all(fits)
+    }
+}
+
+/// What a tree is grown from: rows of features, and for each of them a value, a weight and a session.
+pub(super) struct Rows<'a> {
+    /// Features, row by row.
+    pub(super) features: &'a [f32],
+    pub(super) width: usize,
+    pub(super) values: &'a [f32],
+    pub(super) weights: &'a [f32],
+    pub(super) sessions: &'a [u32],
+}
+
+/// How far a tree grows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Growth {
+    /// Rows of a leaf, at least; and the sessions that they are of.
+    pub(super) min_rows: usize,
+    pub(super) min_count: usize,
+    /// Leaves, at most.
+    pub(super) max_leaves: usize,
+}
+
+/// A leaf that may be split, and what that would gain.
+struct Candidate {
+    node: usize,
+    rows: std::ops::Range<usize>,
+    split: Split,
+}
+
+#[derive(Clone, Copy)]
+struct Split {
+    gain: f64,
+    feature: usize,
+    bin: u8,
+}
+
+/// Weight, weighted sum and number of rows of a bin.
+#[derive(Clone, Copy, Default)]
+struct Bin {
+    weight: f64,
+    sum: f64,
+    rows: u32,
+}
+
+impl Bin {
+    fn add(self, other: Self) -> Self {
+        Self { weight: self.weight + other.weight, sum: self.sum + other.sum, rows: self.rows + other.rows }
+    }
+
+    fn without(self, other: Self) -> Self {
+        Self { weight: self.weight - other.weight, sum: self.sum - other.sum, rows: self.rows - other.rows }
+    }
+
+    /// What its mean explains.
+    fn explained(self) -> f64 {
+        if self.weight > 0.0 { self.sum * self.sum / self.weight } else { 0.0 }
+    }
+}
+
+/// Grows a tree; returns it with the rows of each leaf.
+pub(super) fn grow(rows: &Rows<'_>, growth: Growth) -> (Tree, Vec<Vec<u32>>) {
+    let mut grower = Grower::new(rows, growth);
+    let all = 0..rows.values.len();
+    let mut tree = Tree { nodes: vec![TreeNode::Leaf(0)] };
+    let mut leaves = vec![(0, all.clone())];
+    let mut open: Vec<Candidate> = grower.candidate(0, all).into_iter().collect();
+    while leaves.len() < growth.max_leaves {
+        let best = open.iter().enumerate().max_by(|a, b| a.1.split.gain.total_cmp(&b.1.split.gain));
+        let Some((best, _)) = best else { break };
+        let Candidate { node, rows, split } = open.swap_remove(best);
+        let middle = grower.partition(rows.clone(), split);
+        let left = tree.nodes.len();
+        let threshold = grower.edges[split.feature][usize::from(split.bin)];
+        tree.nodes[node] = TreeNode::Split(split.feature as u8, threshold, left as u32);
+        tree.nodes.extend([TreeNode::Leaf(0); 2]);
+        leaves.retain(|leaf| leaf.0 != node);
+        for (node, rows) in [(left, rows.start..middle), (left + 1, middle..rows.end)] {
+            leaves.push((node, rows.clone()));
+            open.extend(grower.candidate(node, rows));
+        }
+    }
+    let mut members = Vec::with_capacity(leaves.len());
+    for (number, (node, rows)) in leaves.into_iter().enumerate() {
+        tree.nodes[node] = TreeNode::Leaf(number as u32);
+        members.push(grower.order[rows].to_vec());
+    }
+    (tree, members)
+}
+
+struct Grower<'a> {
+    rows: &'a Rows<'a>,
+    growth: Growth,
+    /// Thresholds of each feature, rising.
+    edges: Vec<Vec<f32>>,
+    /// Bin of each feature of each row.
+    bins: Vec<u8>,
+    /// Ranks of the values, from 0 to 1.
+    ranks: Vec<f32>,
+    order: Vec<u32>,
+    moved: Vec<u32>,
+    histogram: Vec<[Bin; BINS]>,
+}
+
+impl<'a> Grower<'a> {
+    fn new(rows: &'a Rows<'a>, growth: Growth) -> Self {
+        let (count, width) = (rows.values.len(), rows.width);
+        let column = |feature: usize| (0..count).map(move |row| rows.features[row * width + feature]);
+        let edges: Vec<Vec<f32>> = (0..width).map(|feature| edges(column(feature).collect())).collect();
+        let mut bins = vec![0; count * width];
+        for (row, bins) in bins.chunks_mut(width).enumerate() {
+            for (feature, bin) in bins.iter_mut().enumerate() {
+                let value = rows.features[row * width + feature];
+                *bin = edges[feature].partition_point(|&edge| edge < value) as u8;
+            }
+        }
+        Self {
+            rows,
+            growth,
+            edges,
+            bins,
+            ranks: ranks(rows.values),
+            order: (0..count as u32).collect(),
+            moved: Vec::new(),
+            histogram: vec![[Bin::default(); BINS]; width],
+        }
+    }
+
+    /// The best split of a leaf, if there is one.
+    fn candidate(&mut self, node: usize, range: std::ops::Range<usize>) -> Option<Candidate> {
+        let min_rows = self.growth.min_rows;
+        if range.len() < 2 * min_rows {
+            return None;
+        }
+        self.histogram.iter_mut().for_each(|bins| *bins = [Bin::default(); BINS]);
+        let width = self.rows.width;
+        for &row in &self.order[range.clone()] {
+            let row = row as usize;
+            let weight = f64::from(self.rows.weights[row]);
+            let sum = weight * f64::from(self.ranks[row]);
+            let bins = &self.bins[row * width..(row + 1) * width];
+            for (histogram, &bin) in self.histogram.iter_mut().zip(bins) {
+                let bin = &mut histogram[usize::from(bin) % BINS];
+                bin.weight += weight;
+                bin.sum += sum;
+                bin.rows += 1;
+            }
+        }
+        let mut splits: Vec<Split> = Vec::with_capacity(width);
+        for (feature, bins) in self.histogram.iter().enumerate() {
+            let all = bins.iter().fold(Bin::default(), |all, bin| all.add(*bin));
+            let (mut left, mut best) = (Bin::default(), Split { gain: 0.0, feature, bin: 0 });
+            for (bin, part) in bins.iter().enumerate().take(self.edges[feature].len()) {
+                left = left.add(*part);
+                let right = all.without(left);
+                if (left.rows as usize) < min_rows || (right.rows as usize) < min_rows {
+                    continue;
+                }
+                let gain = left.explained() + right.explained() - all.explained();
+                if gain > best.gain * (1.0 + 1e-12) {
+                    best = Split { gain, feature, bin: bin as u8 };
+                }
+            }
+            if best.gain > 1e-9 {
+                splits.push(best);
+            }
+        }
+        splits.sort_by(|a, b| b.gain.total_cmp(&a.gain));
+        let split = splits.into_iter().find(|split| self.tells_nothing_of_few(range.clone(), *split))?;
+        Some(Candidate { node, rows: range, split })
+    }
+
+    /// Whether both sides of a split are of enough sessions.
+    fn tells_nothing_of_few(&self, range: std::ops::Range<usize>, split: Split) -> bool {
+        let side = |below: bool| {
+            let rows =
+                self.order[range.clone()].iter().filter(move |&&row| self.is_below(row, split) == below);
+            sessions_up_to(self.growth.min_count, rows.map(|&row| self.rows.sessions[row as usize]))
+        };
+        [true, false].into_iter().all(|below| side(below) >= self.growth.min_count)
+    }
+
+    fn is_below(&self, row: u32, split: Split) -> bool {
+        self.bins[row as usize * self.rows.width + split.feature] <= split.bin
+    }
+
+    /// Puts the rows below the threshold before the others, and says where those begin.
+    fn partition(&mut self, range: std::ops::Range<usize>, split: Split) -> usize {
+        let mut moved = std::mem::take(&mut self.moved);
+        moved.clear();
+        let mut end = range.start;
+        for at in range.clone() {
+            let row = self.order[at];
+            if self.is_below(row, split) {
+                self.order[end] = row;
+                end += 1;
+            } else {
+                moved.push(row);
+            }
+        }
+        self.order[end..range.end].copy_from_slice(&moved);
+        self.moved = moved;
+        end
+    }
+}
+
+/// At most `BINS - 1` thresholds on the grid that cut the values into parts of about the same size.
+fn edges(mut values: Vec<f32>) -> Vec<f32> {
+    values.sort_unstable_by(f32::total_cmp);
+    let on_grid = |value: f32| ((value / GRID).floor() + 0.5) * GRID;
+    let Some((first, last)) = values.first().zip(values.last()) else { return Vec::new() };
+    let (first, last) = (on_grid(*first), on_grid(*last));
+    let mut edges: Vec<f32> =
+        (0..BINS - 1).map(|i| on_grid(values[(i + 1) * (values.len() - 1) / BINS])).collect();
+    // The ends of a feature with few values lie between quantiles.
+    edges.push(first);
+    edges.sort_unstable_by(f32::total_cmp);
+    edges.dedup();
+    edges.retain(|&edge| edge < last);
+    edges.truncate(BINS - 1);
+    edges
+}
+
+/// Ranks of values as shares; equal values have the same.
+fn ranks(values: &[f32]) -> Vec<f32> {
+    let mut order: Vec<u32> = (0..values.len() as u32).collect();
+    order.sort_unstable_by(|&a, &b| values[a as usize].total_cmp(&values[b as usize]));
+    let mut ranks = vec![0.0; values.len()];
+    let mut before = 0;
+    for equal in order.chunk_by(|&a, &b| values[a as usize] == values[b as usize]) {
+        let rank = (before as f32 + equal.len() as f32 / 2.0) / values.len() as f32;
+        equal.iter().for_each(|&i| ranks[i as usize] = rank);
+        before += equal.len();
+    }
+    ranks
+}
