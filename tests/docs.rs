@@ -154,7 +154,9 @@ fn every_recipe_shows_its_real_output() {
 
 #[test]
 fn every_example_of_the_other_documents_shows_its_real_output() {
-    for name in ["cache-size", "cluster", "comparison", "concepts", "load", "peers", "servers", "sharing"] {
+    let names =
+        ["cache-size", "cluster", "comparison", "concepts", "load", "peers", "price", "servers", "sharing"];
+    for name in names {
         run_document(&format!("docs/{name}.md"));
     }
 }

@@ -160,11 +160,18 @@ proptest! {
                     prop_assert_eq!(found, rounded, "{}", at);
                 }
             }
-            let args = [&["-q", "--hits=engine", "-f", "json", "-c", &size], &options[..]].concat();
+            let args = [&["-q", "--hits=engine", "-f", "json", "--misses", "-c", &size], &options[..]].concat();
             let report: Value = serde_json::from_str(&run("trace-stats", &args, &trace).ok()).unwrap();
             let policy = cache.split(':').next().unwrap();
             let row = report["capacity"].as_array().unwrap().iter().find(|row| row["policy"] == policy).unwrap();
             prop_assert_eq!(row["hit_tokens"].as_u64().unwrap(), found.iter().sum::<u64>(), "{}", cache);
+            // The same by the fates of tokens, of which nothing else changes what is cold.
+            let held = if policy == "infinite" { Value::Null } else { capacity.into() };
+            let fates = report["misses"].as_array().unwrap().iter().find(|row| row["capacity_blocks"] == held);
+            prop_assert_eq!(&fates.unwrap()["hit"], &row["hit_tokens"], "{}", cache);
+            let in_blocks = run("trace-stats", &args[..7], &trace).ok();
+            let in_blocks: Value = serde_json::from_str(&in_blocks).unwrap();
+            prop_assert_eq!(&fates.unwrap()["cold"], &in_blocks["misses"][0]["cold"]);
             if policy == "infinite" && !drops && blocks > 1 {
                 let of = &report["hit_unit"];
                 prop_assert_eq!(of["shared_tokens"].as_u64().unwrap(), plain.iter().sum::<u64>());
@@ -172,6 +179,18 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn steps_of_whole_blocks_are_units() {
+    let trace = trace(&SHAPES);
+    let all = ["-q", "--hits=engine", "-f", "json", "-c20,300", "--curve", "--ttl=5m", "--misses"];
+    let report = |options: &[&str]| run("trace-stats", &[&all[..], options].concat(), &trace).ok();
+    assert_eq!(report(&["--hit-step=1056"]), report(&["--hit-unit=1056"]));
+    assert_ne!(report(&["--hit-step=1056"]), report(&[]));
+    // A unit is the least hit, so it may be said to be so.
+    let hits = |options: &[&str]| per_request(&trace, options, "infinite");
+    assert_eq!(hits(&["--min-hit=2096", "--hit-step=2096"]), hits(&["--hit-unit=2096"]));
 }
 
 /// Qwen 3.5 35B: states in three of four layers, as large as the keys and values of 1,056 tokens.
@@ -220,6 +239,11 @@ fn what_is_not_counted_in_units_is_refused_by_name() {
         (&["-b", "16", "--drop-last-unit", "--policy=sglang", "-c9"], "--policy sglang is for prefixes"),
         (&["-b", "16", "--hit-unit=32", "--policy=opt", "-c9"], "--policy opt is for prefixes"),
         (&["-b", "16", "--hit-unit=32", "--approx=100"], "--approx estimates hits of blocks"),
+        (&["-b", "16", "--hit-unit=32", "--replicas=2"], "--replicas find prefixes block by block"),
+        (&["-b", "16", "--min-hit=32", "--policy=opt", "-c9"], "leave out --min-hit and --hit-step"),
+        (&["-b", "16", "--min-hit=40", "--top=3"], "--top lists prefixes of whole blocks"),
+        (&["-b", "16", "--min-hit=32", "--drop-last-unit"], "of hosted caches"),
+        (&["-b", "16", "--hit-step=32", "--hit-unit=32"], "of hosted caches"),
         (&["-b", "16", "--hit-unit=32", "--hits=reference"], "leave out --hits reference"),
         (&["-b", "16", "--hit-unit=32", "--partial"], "--partial writes no report"),
     ] {

@@ -113,8 +113,8 @@ fn a_window_and_a_report_replace_the_one_before() {
     run_in(path, "trace-stats", &args, "").ok();
     let found = read();
     assert_eq!(found["kvtrace_window_start_timestamp_seconds"], 40.0);
-    assert_eq!((found["kvtrace_window_requests"], found["kvtrace_requests"]), (10.0, 50.0));
-    assert!(found.contains_key("kvtrace_cache_token_hit_rate{kind=\"capacity\",cache=\"lru:5\"}"));
+    assert_eq!((found["kvtrace_window_requests"], found["kvtrace_running_requests"]), (10.0, 50.0));
+    assert!(found.contains_key("kvtrace_running_cache_token_hit_rate{kind=\"capacity\",cache=\"lru:5\"}"));
     for every in ["7req", "25req"] {
         run_in(path, "trace-stats", &["--every", every, "-o", "k.prom", "trace.jsonl"], "").ok();
         assert_eq!(read()["kvtrace_requests"], 50.0);
@@ -126,8 +126,11 @@ fn a_window_and_a_report_replace_the_one_before() {
     write(path, "cut", cut);
     shell(path, &fed).ok();
     let seen = samples(&std::fs::read_to_string(path.join("seen")).unwrap());
-    assert_eq!((seen["kvtrace_window_start_timestamp_seconds"], seen["kvtrace_requests"]), (20.0, 40.0));
-    assert_eq!(read()["kvtrace_requests"], 41.0);
+    assert_eq!(
+        (seen["kvtrace_window_start_timestamp_seconds"], seen["kvtrace_running_requests"]),
+        (20.0, 40.0)
+    );
+    assert_eq!(read()["kvtrace_running_requests"], 41.0);
     let names: Vec<_> = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(names.iter().all(|name| !name.to_string_lossy().starts_with(".kvtrace")), "{names:?}");
 }

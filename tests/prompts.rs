@@ -123,6 +123,24 @@ fn requests_of_the_responses_api_are_prompts() {
 }
 
 #[test]
+fn how_a_log_spaces_its_json_changes_nothing() {
+    let tool = |text: &str| {
+        format!("{{\"tools\": [{text}], \"messages\": [{{\"role\": \"user\", \"content\": \"hi\"}}]}}\n")
+    };
+    let tight = r#"{"type":"function","function":{"name":"é","parameters":{"n":1e-5}}}"#;
+    let loose = r#"{ "type": "function",  "function": {"name" : "\u00e9", "parameters": {"n": 0.00001} } }"#;
+    let ids = |text: &str| run("trace-hash", &["-b", "1", "--ids", "hash"], tool(text)).ok();
+    assert_eq!(ids(tight), ids(loose));
+    let call = |arguments: Value| {
+        let call = json!({"type": "function", "function": {"name": "f", "arguments": arguments}});
+        json!({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "tool_calls": [call]},
+            {"role": "tool", "content": "b"}]})
+    };
+    let ids = |arguments: Value| hash(&["-b", "1", "--ids", "hash"], &[call(arguments)]).ok();
+    assert_eq!(ids(json!("{\"at\":\"Oslo\"}")), ids(json!({"at": "Oslo"})));
+}
+
+#[test]
 fn other_tokens_than_the_servers_counted_are_said() {
     let record = |tokens: u64| json!({"prompt": "one two three four", "usage": {"prompt_tokens": tokens}});
     let said = |records: &[Value]| hash(&[], records).stderr;
@@ -214,7 +232,7 @@ fn a_call_of_a_tool_has_a_length() {
         {"role": "tool", "content": "42"},
         {"role": "assistant", "content": "ok", "reasoning_content": "Let me think about this at length."}]});
     let found = lengths(&["--turns", "each", "--tokenizer", "bytes"], &[chat], "output_length");
-    let call = "\n<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\":\"Oslo\",\"days\":2}}\n</tool_call>";
+    let call = "\n<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Oslo\", \"days\": 2}}\n</tool_call>";
     let thought = "<think>\nLet me think about this at length.\n</think>\n\nok";
     assert_eq!(found, [call.len(), thought.len()]);
 }

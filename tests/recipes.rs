@@ -74,6 +74,17 @@ fn a_day_without_a_log_fails_and_leaves_the_figures_as_they_were() {
     assert_eq!(shell(folder.path(), "cat prom/kvtrace.prom; ls home/traces prom").ok(), {
         before + "home/traces:\n2026-11-23.jsonl\n\nprom:\nkvtrace.prom\n"
     });
+    // A day without requests is one that went wrong, and an earlier day does not replace a later one.
+    write(folder.path(), "logs/2026-11-28.jsonl", "");
+    let ran = shell(folder.path(), &format!("{settings}kvtrace-daily 2026-11-28"));
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stderr.contains("no requests in logs/2026-11-28.jsonl"), "{ran:?}");
+    let later = |day: &str| {
+        shell(folder.path(), &format!("{settings}kvtrace-daily {day}; cat prom/kvtrace.prom")).ok()
+    };
+    let latest = later("2026-11-24");
+    write(folder.path(), "logs/2026-11-22.jsonl", "{\"prompt\": \"a\"}\n");
+    assert_eq!(later("2026-11-22"), latest);
     let none = shell(folder.path(), &format!("{settings}kvtrace-weekly 2025-01-01"));
     assert_eq!(none.status, Some(1));
     assert!(none.stderr.contains("no traces of the week to 2025-01-01"), "{none:?}");

@@ -294,8 +294,7 @@ fn saving_a_model_that_gives_the_trace_away_is_said_to() {
 fn models_of_the_first_version_are_refused_with_the_reason() {
     let folder = scratch();
     for kind in ["sessions", "tree"] {
-        let header =
-            format!("{{\"kvtrace_model\":\"{kind}\",\"version\":1,\"block_size\":512,\"requests\":1}}\n");
+        let header = format!("{{\"kvtrace_model\":\"{kind}\",\"version\":1,\"block_size\":512,\"requests\":1}}\n");
         write(folder.path(), "model", header);
         let ran = run_in(folder.path(), "trace-synth", &["--model-file=model"], "");
         assert_eq!(ran.status, Some(1));

@@ -46,6 +46,21 @@ pub(super) const ONE_LIST: Modes = &[
     ("approx", "a sample of blocks has no hits of single requests"),
 ];
 
+pub(super) const ONE_REPORT: Modes = &[
+    ONE_RUN[0],
+    ONE_RUN[1],
+    ("window", "the fates of tokens are told in a report"),
+    ("per-request", "the fates of tokens are told in a report"),
+    ("approx", "a sample of blocks does not tell the fates of tokens"),
+];
+
+pub(super) const ONE_BILL: Modes = &[
+    ("partial", "pieces have no costs: give it to the run over the whole trace"),
+    ("merge", "pieces have no costs: give it to the run over the whole trace"),
+    ("window", "costs are told in a report"),
+    ("per-request", "costs are told in a report"),
+];
+
 pub(super) const WHOLE_REPORT: Modes = &[
     ("window", "--window writes a line for each window, and no report"),
     ("partial", "--partial writes no report"),

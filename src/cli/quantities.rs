@@ -2,7 +2,7 @@
 
 use super::value::Value;
 use crate::blocks::BlockNumber;
-use crate::stats::{Capacity, Piece, ServerHits, Ttl, Warmup, WindowSize};
+use crate::stats::{Capacity, Piece, Price, ServerHits, Ttl, Warmup, WindowSize};
 
 pub(super) fn percentile(value: &Value) -> Result<f64, String> {
     let p = value.number()?;
@@ -92,4 +92,34 @@ pub(super) fn scrape(value: &Value) -> Result<Vec<ServerHits>, String> {
     let name = path.display();
     let text = std::fs::read_to_string(&path).map_err(|e| format!("{name}: {e}"))?;
     ServerHits::of_scrape(&text).map_err(|message| format!("{name}: {message}"))
+}
+
+/// `input=3,cached=0.3,write=3.75,output=15`: prices of a million tokens.
+pub(super) fn price(value: &Value) -> Result<Price, String> {
+    let text = value.text()?;
+    let wrong =
+        |what: &str| format!("'{text}' {what}; expected such as input=3,cached=0.3,write=3.75,output=15");
+    let mut prices = [("input", None), ("cached", None), ("write", None), ("output", None)];
+    for part in text.split(',') {
+        let (name, price) = part.trim().split_once('=').ok_or_else(|| wrong("is not a list of prices"))?;
+        let known = prices.iter_mut().find(|(of, _)| *of == name);
+        let (_, place) = known.ok_or_else(|| wrong(&format!("has a price of '{name}'")))?;
+        let price = Value::new(price).number()?;
+        if !(0.0..=1e9).contains(&price) {
+            return Err(wrong("has a price that is not between 0 and 1e9"));
+        }
+        if place.replace(price).is_some() {
+            return Err(wrong(&format!("has two prices of '{name}'")));
+        }
+    }
+    let [input, cached, write, output] = prices.map(|(_, price)| price);
+    let input = input.ok_or_else(|| wrong("lacks the price of input"))?;
+    let cached = cached.ok_or_else(|| wrong("lacks the price of cached tokens"))?;
+    let write = write.unwrap_or(input);
+    if cached > input.min(write) {
+        return Err(wrong("has cached tokens that cost more than others"));
+    }
+    let mut price = Price::default();
+    (price.input, price.cached, price.write, price.output) = (input, cached, write, output.unwrap_or(0.0));
+    Ok(price)
 }

@@ -7,10 +7,12 @@ use super::load::{LoadOptions, service};
 use super::memory::default_max_memory;
 use super::model::{KvType, ModelOptions};
 use super::modes::{
-    A_REPORT, CHARTS, FLEETS, FORMATS, GROUPS, ONE_CHECK, ONE_ENGINE, ONE_LIST, ONE_RUN, ONE_RUN_AND_REPORT,
-    WHOLE_REPORT, WINDOWS,
+    A_REPORT, CHARTS, FLEETS, FORMATS, GROUPS, ONE_BILL, ONE_CHECK, ONE_ENGINE, ONE_LIST, ONE_REPORT,
+    ONE_RUN, ONE_RUN_AND_REPORT, WHOLE_REPORT, WINDOWS,
 };
-use super::quantities::{capacity, percentile, piece, sample_size, scrape, share, ttl, warmup, window};
+use super::quantities::{
+    capacity, percentile, piece, price, sample_size, scrape, share, ttl, warmup, window,
+};
 use super::spec::{Group, Opt, Rule, Spec, opt};
 use super::terminal::{columns, known_columns, locale_is_unicode};
 use super::value::Value;
@@ -18,8 +20,8 @@ use crate::error::{Error, Result, printable};
 use crate::record::formats::Format as TraceFormat;
 use crate::report::{Canvas, ENOUGH, Format, Style};
 use crate::stats::{
-    AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, HitUnit, Mode, Piece, Policy, RequestUse,
-    ServerHits, Task, Ttl, Warmup, WindowSize,
+    AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, HitUnit, Mode, Piece, Policy, Price,
+    RequestUse, ServerHits, Task, Ttl, Warmup, WindowSize,
 };
 
 /// What the user has typed.
@@ -32,7 +34,11 @@ pub struct Options {
     format: Option<Format>,
     percentiles: Vec<f64>,
     hit_rule: Option<HitRule>,
-    hit_unit: HitUnit,
+    hit_unit: Option<u64>,
+    drops_last_unit: bool,
+    min_hit: Option<u64>,
+    hit_step: Option<u64>,
+    price: Option<Price>,
     policies: Vec<Policy>,
     capacities: Vec<Capacity>,
     curve: bool,
@@ -40,6 +46,8 @@ pub struct Options {
     plot: Option<Letters>,
     targets: Vec<f64>,
     ttls: Vec<Ttl>,
+    misses: bool,
+    session_field: Option<String>,
     fleet: FleetOptions,
     warmup: Warmup,
     load: LoadOptions,
@@ -188,14 +196,19 @@ const CACHES: &[Opt<Options>] = &[
         .not_with(ONE_RUN)
         .list::<_, Policy>(|o, v| v.add_new_to(&mut o.policies, Value::pick)),
     opt("ttl").not_with(ONE_RUN_AND_REPORT).value(|o, v| v.add_new_to(&mut o.ttls, ttl)),
+    opt("misses").daily().not_with(ONE_REPORT).flag(|o| o.misses = true),
+    opt("session-field")
+        .not_with(ONE_REPORT)
+        .value(|o, v| v.string().map(|field| o.session_field = Some(field))),
     opt("replicas").daily().not_with(FLEETS).value(|o, v| v.add_new_to(&mut o.fleet.replicas, replicas)),
     opt("route").not_with(FLEETS).value(|o, v| v.add_new_to(&mut o.fleet.routes, route)),
     opt("warmup").not_with(ONE_RUN).value(|o, v| warmup(v).map(|warmup| o.warmup = warmup)),
     opt("hits").not_with(A_REPORT).choice::<_, HitRule>(|o, v| v.pick().map(|rule| o.hit_rule = Some(rule))),
-    opt("hit-unit").not_with(A_REPORT).value(|o, v| {
-        v.positive().map(|tokens| (o.hit_unit.tokens, o.hit_unit.has_groups) = (Some(tokens), true))
-    }),
-    opt("drop-last-unit").not_with(A_REPORT).flag(|o| o.hit_unit.is_last_dropped = true),
+    opt("hit-unit").not_with(A_REPORT).value(|o, v| v.positive().map(|n| o.hit_unit = Some(n))),
+    opt("drop-last-unit").not_with(A_REPORT).flag(|o| o.drops_last_unit = true),
+    opt("min-hit").not_with(A_REPORT).value(|o, v| v.positive().map(|n| o.min_hit = Some(n))),
+    opt("hit-step").not_with(A_REPORT).value(|o, v| v.positive().map(|n| o.hit_step = Some(n))),
+    opt("price").daily().not_with(ONE_BILL).value(|o, v| price(v).map(|price| o.price = Some(price))),
     opt("outputs")
         .not_with(ONE_RUN)
         .choice::<_, Answers>(|o, v| v.pick().map(|answers| o.answers = Some(answers))),
@@ -331,11 +344,30 @@ const RULES: &[Rule<Options>] = &[
         "--policy opt looks back from the end of the input: it goes neither with --per-request nor with --check-hits",
     ),
     (
+        |o| {
+            let is_hosted = o.min_hit.is_some() || o.hit_step.is_some();
+            is_hosted && o.has_engine_unit()
+        },
+        "--min-hit and --hit-step are of hosted caches, --hit-unit and --drop-last-unit of engines: give either",
+    ),
+    (
+        |o| o.misses && o.policies.iter().any(|policy| *policy != Policy::Lru),
+        "--misses tells the fates of tokens in LRU caches: it goes with no other --policy",
+    ),
+    (
+        |o| o.misses && o.ttls.iter().any(|ttl| ttl.is_fixed()),
+        "--misses tells fates by the last use: it does not go with --ttl fixed",
+    ),
+    (
+        |o| o.session_field.is_some() && !o.misses,
+        "--session-field names the sessions of --misses: give that too",
+    ),
+    (
         |o| o.answers.is_some() && o.hit_rule() == HitRule::Reference && !o.has_engine(),
         "--outputs is for engines, since only they keep answers: give --hits engine or --policy vllm",
     ),
     (
-        |o| o.hit_unit != HitUnit::default() && o.hit_rule() == HitRule::Reference,
+        |o| o.has_engine_unit() && o.hit_rule() == HitRule::Reference,
         "--hit-unit and --drop-last-unit are for hits as engines count them: leave out --hits reference",
     ),
     (
@@ -391,15 +423,24 @@ impl Options {
 
     /// Which cached blocks count: those of engines, if one is simulated or has a unit.
     fn hit_rule(&self) -> HitRule {
-        let is_engine = self.has_engine() || self.hit_unit != HitUnit::default();
+        let is_engine = self.has_engine() || self.has_engine_unit();
         self.hit_rule.unwrap_or(if is_engine { HitRule::Engine } else { HitRule::Reference })
     }
 
-    /// In what multiples hits are counted: as typed, or else as the model decides.
+    /// Whether an engine is said to find prefixes in units of its own.
+    fn has_engine_unit(&self) -> bool {
+        self.hit_unit.is_some() || self.drops_last_unit
+    }
+
+    /// In what steps hits are counted: as typed, or else as the model decides.
     fn hit_unit(&self) -> Result<HitUnit> {
-        let mut unit = self.hit_unit;
-        if unit.tokens.is_none() && self.hit_rule() == HitRule::Engine {
-            (unit.tokens, unit.has_groups) = self.model.hit_unit()?;
+        let mut unit = HitUnit { is_last_dropped: self.drops_last_unit, ..HitUnit::default() };
+        if self.min_hit.is_some() || self.hit_step.is_some() {
+            unit = HitUnit::new(self.min_hit.unwrap_or(0), self.hit_step.unwrap_or(1));
+        } else if self.hit_unit.is_some() {
+            (unit.step, unit.has_groups) = (self.hit_unit, true);
+        } else if self.hit_rule() == HitRule::Engine {
+            (unit.step, unit.has_groups) = self.model.hit_unit()?;
         }
         Ok(unit)
     }
@@ -439,6 +480,7 @@ impl Options {
                 && self.targets.is_empty()
                 && self.ttls.is_empty()
                 && self.fleet.replicas.is_empty())
+            || self.misses
     }
 
     /// Whether there are sizes at which policies differ.
@@ -511,6 +553,7 @@ impl Options {
         Ok(AnalysisOptions {
             hit_rule: self.hit_rule(),
             hit_unit: self.hit_unit()?,
+            price: self.price,
             caches: CacheOptions {
                 policies: self.policies.clone(),
                 curve: self.curve,
@@ -518,6 +561,8 @@ impl Options {
                 targets: self.targets.clone(),
                 enough: self.has_answer().then_some(ENOUGH),
                 ttls: self.ttls.clone(),
+                misses: self.misses,
+                session_field: self.session_field.clone(),
                 fleets: self.fleet.fleets(),
                 kv_bytes_per_token: self.kv_bytes()?,
                 load: self.load.load(),

@@ -113,6 +113,13 @@ impl TraceReader {
         self
     }
 
+    /// The same, where `field` alone names the session.
+    #[must_use]
+    pub fn with_session_field(mut self, field: &str) -> Self {
+        self.sessions = Some(Sessions::of_field(field.to_owned()));
+        self
+    }
+
     /// The same, where records are to have what a router may keep in one place.
     #[must_use]
     pub fn with_affinity(mut self) -> Self {

@@ -20,6 +20,8 @@ pub(crate) type Session = u64;
 /// Where records name only the chat before them (Bailian), a session is known by its first chat. That
 /// takes some 40 bytes per record; other records take none.
 pub(crate) struct Sessions {
+    /// The field that names the session, where that is none of the usual ones.
+    field: Option<String>,
     first_chats: HashMap<Session, Session, RandomState>,
     max_chats: usize,
 }
@@ -30,7 +32,12 @@ const CHAT_BYTES: usize = 3 * 17;
 impl Sessions {
     /// Nothing has been read yet. Chats may take `max_bytes`.
     pub(crate) fn new(max_bytes: usize) -> Self {
-        Self { first_chats: HashMap::default(), max_chats: max_bytes / CHAT_BYTES }
+        Self { field: None, first_chats: HashMap::default(), max_chats: max_bytes / CHAT_BYTES }
+    }
+
+    /// Sessions that this field alone names.
+    pub(crate) fn of_field(field: String) -> Self {
+        Self { field: Some(field), ..Self::new(0) }
     }
 
     /// The session of a line, if it names one. Lines come in order.
@@ -39,6 +46,9 @@ impl Sessions {
     /// When there are more chats than fit into memory.
     pub(crate) fn key(&mut self, line: &[u8]) -> Result<Option<Session>, Invalid> {
         let object = RawObject::parse(line)?;
+        if let Some(field) = &self.field {
+            return Ok(object.text(field).map(|name| hash(&name)));
+        }
         if let Some(name) = NAMES.iter().find_map(|name| object.text(name)) {
             return Ok(Some(hash(&name)));
         }
@@ -90,6 +100,9 @@ mod tests {
         assert_eq!(sessions.key(br#"{"input_length": 1}"#), Ok(None));
         let named = |line: &[u8]| Sessions::new(0).key(line);
         assert_eq!(named(br#"{"session_id": 7}"#), named(br#"{"x": 1, "session_id": "7"}"#));
+        let by_user = |line: &[u8]| Sessions::of_field("user".into()).key(line);
+        assert_eq!(by_user(br#"{"user": "7", "session_id": 1}"#), named(br#"{"session_id": 7}"#));
+        assert_eq!(by_user(br#"{"session_id": 7}"#), Ok(None));
     }
     #[test]
     fn a_router_keeps_equal_values_of_the_first_field_together() {

@@ -3,6 +3,8 @@
 use crate::report::cells::limit;
 use crate::report::groups;
 use crate::report::numbers::{bytes, grouped, percent, short};
+use crate::report::price;
+use crate::report::recorded;
 use crate::stats::{Accuracy, CapacityRow, Figure, RecordedFigures, Report};
 
 /// The share of what is reusable that a cache must give to be called large enough.
@@ -19,10 +21,12 @@ pub(super) fn sentences(report: &Report) -> Vec<String> {
     [
         Some(reusable(report)),
         enough(report),
-        report.recorded.map(|recorded| server(&recorded, report.requests)),
+        report.recorded.as_ref().map(|recorded| server(recorded, report.requests)),
     ]
     .into_iter()
     .flatten()
+    .chain(recorded::sentences(report))
+    .chain(price::sentence(report))
     .collect()
 }
 

@@ -1,66 +1,21 @@
 //! The tables of a report as cells of text, header first, whatever draws them.
 
-use crate::report::numbers::{bytes, grouped, rounded};
+pub(super) use crate::report::digits::{Cells, Digits, Number, limit, mark};
+use crate::report::misses;
+use crate::report::numbers::{bytes, rounded};
+use crate::report::price;
+use crate::report::recorded;
 use crate::stats::{
-    Accuracy, CapacityRow, Figure, Hits, PrefixRow, Report, Summary, TtlRow, percentile_name,
+    Accuracy, CapacityRow, Cost, Figure, Hits, PrefixRow, Report, Summary, TtlRow, percentile_name,
 };
-
-/// A table: the first row is the header.
-pub(super) type Cells = Vec<Vec<String>>;
-
-/// How the numbers in cells are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Digits {
-    /// All of them, as in JSON.
-    All,
-    /// Rounded, with commas between thousands.
-    Few,
-}
-
-impl Digits {
-    /// A whole number.
-    pub(super) fn count(self, value: impl Into<u128>) -> String {
-        let value = value.into();
-        if self == Self::All { value.to_string() } else { grouped(value) }
-    }
-
-    /// Any other number.
-    pub(super) fn real(self, value: f64) -> String {
-        if self == Self::All { format!("{value:?}") } else { rounded(value) }
-    }
-
-    /// A number of which that many decimals are enough even for a machine.
-    pub(super) fn decimals(self, value: f64, decimals: usize) -> String {
-        if self == Self::All { format!("{value:.decimals$}") } else { rounded(value) }
-    }
-}
-
-/// A figure by its name in JSON.
-pub(super) enum Number {
-    /// Counted, exact.
-    Count(u128),
-    /// Computed.
-    Real(f64),
-    /// A word in place of a number, for a header.
-    Text(&'static str),
-}
-
-impl std::fmt::Display for Number {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Count(n) => write!(f, "{n}"),
-            Self::Real(x) => write!(f, "{x:?}"),
-            Self::Text(text) => f.write_str(text),
-        }
-    }
-}
 
 /// The figures that are one number, by their names in JSON; those without a value are left out.
 pub(super) fn totals(report: &Report) -> Vec<(&'static str, Number)> {
     let count = |n: u64| Some(Number::Count(n.into()));
     let real = |x: Option<f64>| x.map(Number::Real);
-    let (arrivals, bound) = (report.arrivals.as_ref(), report.bound.as_ref());
     let unit = report.hit_unit.value;
+    let (arrivals, bound, recorded) =
+        (report.arrivals.as_ref(), report.bound.as_ref(), report.recorded.as_ref());
     let list = [
         ("requests", count(report.requests)),
         ("requests_without_ids", count(report.requests_without_ids)),
@@ -74,12 +29,13 @@ pub(super) fn totals(report: &Report) -> Vec<(&'static str, Number)> {
         ("cached_tokens", Some(Number::Count(report.cached_tokens.value))),
         ("token_hit_rate", real(report.token_hit_rate.value)),
         ("block_hit_rate", real(report.block_hit_rate.value)),
+        ("hit_unit_min_tokens", unit.and_then(|unit| count(unit.min_tokens))),
         ("hit_unit_tokens", unit.and_then(|unit| count(unit.tokens))),
         ("shared_tokens", unit.map(|unit| Number::Count(unit.shared_tokens))),
         ("below_unit_share", real(unit.and_then(|unit| unit.below_share))),
-        ("recorded_requests", report.recorded.and_then(|r| count(r.requests))),
-        ("recorded_cached_tokens", report.recorded.map(|r| Number::Count(r.cached_tokens))),
-        ("recorded_token_hit_rate", real(report.recorded.and_then(|r| r.token_hit_rate))),
+        ("recorded_requests", recorded.and_then(|r| count(r.requests))),
+        ("recorded_cached_tokens", recorded.map(|r| Number::Count(r.cached_tokens))),
+        ("recorded_token_hit_rate", real(recorded.and_then(|r| r.token_hit_rate))),
         ("inferred_answers", report.inferred_answers.and_then(count)),
         ("duration_s", real(arrivals.map(|a| a.duration_s))),
         ("mean_rate", real(arrivals.and_then(|a| a.mean_rate))),
@@ -94,7 +50,8 @@ pub(super) fn totals(report: &Report) -> Vec<(&'static str, Number)> {
         ("token_hit_rate_standard_error", real(report.token_hit_rate.accuracy.standard_error())),
         ("block_hit_rate_standard_error", real(report.block_hit_rate.accuracy.standard_error())),
     ];
-    list.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    let list = list.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    list.chain(price::totals(report)).collect()
 }
 
 /// A quantity that has a distribution: its name in JSON, and its summary.
@@ -110,15 +67,6 @@ pub(super) fn summaries(report: &Report) -> [Distributed<'_>; 6] {
         ("hit_rate", &report.hit_rate),
         ("cached_length", &report.cached_length),
     ]
-}
-
-/// What is said of a figure that is a lower or an upper bound.
-pub(super) fn limit(accuracy: Accuracy, at_least: &'static str, at_most: &'static str) -> &'static str {
-    match accuracy {
-        Accuracy::AtLeast => at_least,
-        Accuracy::AtMost => at_most,
-        _ => "",
-    }
 }
 
 /// The pairs of lengths whose correlation has a value, by their names in JSON.
@@ -167,7 +115,8 @@ pub(super) fn caches(report: &Report, digits: Digits) -> Vec<Cells> {
         let bytes = with_bytes.then_some(if digits == Digits::All { "GiB" } else { "Size" });
         let rest = ["Hit Tokens", "Token Hit Rate", "Prefill Saving"];
         let error = report.estimate.is_some().then_some("Standard Error");
-        let names = first.iter().copied().chain(["Blocks"]).chain(bytes).chain(rest).chain(error);
+        let cost = report.price.iter().flat_map(|_| price::COLUMNS);
+        let names = first.iter().copied().chain(["Blocks"]).chain(bytes).chain(rest).chain(cost).chain(error);
         names.map(str::to_owned).collect()
     };
     let row = |first: Vec<String>, row: &CapacityRow, size: Accuracy| {
@@ -179,6 +128,7 @@ pub(super) fn caches(report: &Report, digits: Digits) -> Vec<Cells> {
         }));
         let worst = if size == Accuracy::Neither { size } else { row.accuracy };
         cells.extend(hit_cells(row.hits, worst, digits));
+        cells.extend(price::cells(row.cost, worst, digits));
         cells.extend(row.accuracy.standard_error().map(|error| digits.decimals(error, 6)));
         cells
     };
@@ -197,6 +147,8 @@ pub(super) fn caches(report: &Report, digits: Digits) -> Vec<Cells> {
         tables.push(targets);
     }
     tables.extend(ttls(report, digits));
+    tables.extend(recorded::tables(report, digits));
+    tables.extend(misses::tables(report, digits));
     tables.extend(engines(report, digits));
     tables.extend(checks(report));
     tables.extend(servers(report));
@@ -210,12 +162,14 @@ fn ttls(report: &Report, digits: Digits) -> Option<Cells> {
     let has_sizes = rows.iter().any(|row| row.capacity_blocks.is_some());
     let header = ["Time to Live"].into_iter().chain(has_sizes.then_some("Blocks"));
     let header = header.chain(["Hit Tokens", "Token Hit Rate", "Prefill Saving"]);
+    let header = header.chain(report.price.iter().flat_map(|_| price::COLUMNS));
     let mut cells = vec![header.map(str::to_owned).collect::<Vec<_>>()];
     cells.extend(rows.iter().map(|row| {
         let mut cells = vec![row.ttl().to_string()];
         let blocks = row.capacity_blocks.map_or_else(|| "no limit".into(), |blocks| digits.count(blocks));
         cells.extend(has_sizes.then_some(blocks));
         cells.extend(hit_cells(row.hits, report.ttls.accuracy, digits));
+        cells.extend(price::cells(row.cost, report.ttls.accuracy, digits));
         cells
     }));
     Some(cells)
@@ -352,13 +306,27 @@ pub(super) fn prefix_rows(report: &Report) -> Vec<(u64, [(&'static str, Number);
     rows.map(|row| (row.id, figures(row))).collect()
 }
 
-/// A finite cache: its kind, its name (`lru:1000`), what it served, and the standard error of the hit
-/// rate if that is an estimate.
-pub(super) type Served = (&'static str, String, Hits, Option<f64>);
+/// A finite cache.
+pub(super) struct Served {
+    /// Its kind: `capacity`, `target` or `ttl`.
+    pub(super) kind: &'static str,
+    /// Its name (`lru:1000`).
+    pub(super) name: String,
+    /// What it served.
+    pub(super) hits: Hits,
+    /// The standard error of the hit rate, if that is an estimate.
+    pub(super) error: Option<f64>,
+    /// What requests cost with it, if prices are given.
+    pub(super) cost: Option<Cost>,
+}
 
 /// A cache of a policy and a capacity.
 pub(super) fn served_row(row: &CapacityRow) -> Served {
-    ("capacity", cache_name(row), row.hits, row.accuracy.standard_error())
+    named("capacity", cache_name(row), row)
+}
+
+fn named(kind: &'static str, name: String, row: &CapacityRow) -> Served {
+    Served { kind, name, hits: row.hits, error: row.accuracy.standard_error(), cost: row.cost }
 }
 
 fn cache_name(row: &CapacityRow) -> String {
@@ -368,12 +336,16 @@ fn cache_name(row: &CapacityRow) -> String {
 /// Every finite cache.
 pub(super) fn served(report: &Report) -> Vec<Served> {
     let Some(caches) = &report.caches else { return Vec::new() };
-    let (name, error) = (cache_name, |row: &CapacityRow| row.accuracy.standard_error());
     let capacity = caches.capacity.iter().map(served_row);
     let targets = report.targets.value.iter();
-    let targets =
-        targets.map(|t| ("target", format!("{}={}", t.share, name(&t.row)), t.row.hits, error(&t.row)));
-    let ttls = report.ttls.value.iter().map(|t| ("ttl", ttl_name(t), t.hits, None));
+    let targets = targets.map(|t| named("target", format!("{}={}", t.share, cache_name(&t.row)), &t.row));
+    let ttls = report.ttls.value.iter().map(|t| Served {
+        kind: "ttl",
+        name: ttl_name(t),
+        hits: t.hits,
+        error: None,
+        cost: t.cost,
+    });
     capacity.chain(targets).chain(ttls).collect()
 }
 
@@ -382,14 +354,6 @@ fn ttl_name(row: &TtlRow) -> String {
     let fixed = if row.fixed { "fixed:" } else { "" };
     let capacity = row.capacity_blocks.map_or_else(String::new, |blocks| format!(":{blocks}"));
     format!("{fixed}{}ms{capacity}", row.ttl_ms)
-}
-
-/// What precedes a number that is not exact.
-pub(super) fn mark(accuracy: Accuracy) -> &'static str {
-    match accuracy {
-        Accuracy::Neither => "about ",
-        _ => limit(accuracy, ">= ", "<= "),
-    }
 }
 
 /// Hit tokens, rate and saving; marked where they are lower bounds.

@@ -1,7 +1,7 @@
 //! Comma-separated values: one figure per row, under the names of the JSON report.
 
-use crate::report::cells::{self, Number};
-use crate::report::fleets;
+use crate::report::cells::{self, Number, Served};
+use crate::report::{fleets, misses, price, recorded};
 use crate::stats::{Accuracy, Bound, Hits, Report, Summary, WindowReport};
 
 /// Appends a header and the rows `section,item,figure,value`.
@@ -21,7 +21,7 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
     for (name, value) in cells::correlations(report) {
         row("correlation", "", name, Number::Real(value));
     }
-    for (section, item, hits, error) in cells::served(report) {
+    for Served { kind: section, name: item, hits, error, cost } in cells::served(report) {
         let Hits { hit_tokens, tokens } = hits;
         row(section, &item, "hit_tokens", Number::Count(hit_tokens));
         row(section, &item, "tokens", Number::Count(tokens));
@@ -31,9 +31,35 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
         if let Some(saving) = hits.prefill_saving() {
             row(section, &item, "prefill_saving", Number::Real(saving));
         }
+        cost.into_iter().flat_map(price::numbers).for_each(|(name, value)| row(section, &item, name, value));
         if let Some(error) = error {
             row(section, &item, "standard_error", Number::Real(error));
         }
+    }
+    if let Some(recorded) = &report.recorded {
+        for (name, value) in recorded.compared.iter().flat_map(recorded::numbers) {
+            row("recorded", "", name, value);
+        }
+        for cache in &recorded.caches {
+            row("recorded", &cache.cache, "hit_tokens", Number::Count(cache.hit_tokens));
+            let cost = cache.cost.into_iter().flat_map(price::numbers);
+            cost.for_each(|(name, value)| row("recorded", &cache.cache, name, value));
+        }
+        for hour in &recorded.hours {
+            let start = format!("{:?}", hour.start_ms);
+            row("recorded_hour", &start, "length_s", Number::Real(hour.length_s));
+            for (name, value) in recorded::numbers(&hour.compared) {
+                row("recorded_hour", &start, name, value);
+            }
+        }
+    }
+    for (cache, stretch, figures) in misses::numbers(report) {
+        let (section, item) = if stretch.is_empty() {
+            ("misses", cache)
+        } else {
+            ("misses_depth", format!("{cache}:{stretch}"))
+        };
+        figures.into_iter().for_each(|(name, value)| row(section, &item, name, value));
     }
     for figure in fleets::figures(report) {
         let cache = figure.cache.map_or_else(String::new, |cache| format!(":{cache}"));

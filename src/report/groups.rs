@@ -1,6 +1,7 @@
 //! The groups of `--by` side by side, a row for each, as cells of text.
 
 use crate::report::cells::{Cells, Digits, limit};
+use crate::report::misses;
 use crate::report::numbers::{bytes, rounded};
 use crate::stats::{Accuracy, CapacityRow, GroupReport, OTHERS, Report, SeparateCaches, Summary, TargetRow};
 
@@ -40,6 +41,8 @@ pub(super) fn tables(
         ("each value as a trace of its own", main_columns(groups, digits)),
         ("blocks for a share of all hits", target_columns(groups, digits)),
         ("token hit rates of caches", cache_columns(groups, digits)),
+        ("cost with caches", cost_columns(groups, digits)),
+        ("shares of prompt tokens that are cold, or gone from a cache", miss_columns(groups, digits)),
     ];
     let some = titled.into_iter().filter(|(_, columns)| !columns.is_empty());
     some.map(|(title, columns)| (format!("By {field}, {title}"), table(columns))).collect()
@@ -88,7 +91,11 @@ fn main_columns(groups: &[GroupReport], digits: Digits) -> Vec<(String, Vec<Stri
             enough(report).map(|(about, row)| format!("{about}{}", digits.count(row.capacity_blocks)))
         }),
         column(if digits == Digits::All { "Bytes" } else { "Size" }, groups, size),
-        column("Recorded", groups, |report| Some(digits.real(report.recorded?.token_hit_rate?))),
+        column("Recorded", groups, |report| Some(digits.real(report.recorded.as_ref()?.token_hit_rate?))),
+        column("Possible", groups, |report| {
+            let compared = report.recorded.as_ref()?.compared?;
+            marked(compared.share(compared.possible_tokens), report.possible, digits)
+        }),
     ];
     columns.into_iter().flatten().collect()
 }
@@ -124,6 +131,46 @@ fn cache_columns(groups: &[GroupReport], digits: Digits) -> Vec<(String, Vec<Str
         })
     });
     sized.chain(expiring).collect()
+}
+
+fn cost_columns(groups: &[GroupReport], digits: Digits) -> Vec<(String, Vec<String>)> {
+    let cost = |cost: Option<f64>, accuracy: Accuracy| marked(cost, accuracy.reversed(), digits);
+    let alone = [
+        column("No Cache", groups, |report| Some(digits.real(report.price?.cost_without_cache))),
+        column("Recorded", groups, |report| Some(digits.real(report.recorded.as_ref()?.cost?.cost))),
+    ];
+    let sized = cache_names(groups).into_iter().filter_map(|(policy, blocks)| {
+        column(format!("{policy} {}", digits.count(blocks)), groups, |report| {
+            let mut rows = report.caches.iter().flat_map(|caches| &caches.capacity);
+            let row = rows.find(|row| row.policy == policy && row.capacity_blocks == blocks)?;
+            cost(Some(row.cost?.cost), row.accuracy)
+        })
+    });
+    let ttls = groups.first().map_or(&[][..], |(_, report)| &report.ttls.value[..]);
+    let expiring = ttls.iter().enumerate().filter_map(|(place, ttl)| {
+        let size =
+            ttl.capacity_blocks.map_or_else(String::new, |blocks| format!(", {}", digits.count(blocks)));
+        column(format!("{}{size}", ttl.ttl()), groups, |report| {
+            // With a curve, each group has sizes of its own.
+            let row =
+                report.ttls.value.get(place).filter(|row| row.capacity_blocks == ttl.capacity_blocks)?;
+            cost(Some(row.cost?.cost), report.ttls.accuracy)
+        })
+    });
+    let infinite = column("No Limit", groups, |report| {
+        cost(Some(report.price?.infinite?.cost), report.cached_tokens.accuracy)
+    });
+    alone.into_iter().flatten().chain(sized).chain(expiring).chain(infinite).collect()
+}
+
+fn miss_columns(groups: &[GroupReport], digits: Digits) -> Vec<(String, Vec<String>)> {
+    let shares: Vec<_> = groups.iter().map(|(_, report)| misses::group_shares(report, digits)).collect();
+    let names = shares.first().map_or(&[][..], |first| &first[..]).iter().map(|(name, _)| name.clone());
+    let cell = |place: usize, shares: &Vec<(String, Option<String>)>| {
+        shares.get(place).and_then(|(_, share)| share.clone()).unwrap_or_else(|| "-".into())
+    };
+    let column = |(place, name)| (name, shares.iter().map(|shares| cell(place, shares)).collect());
+    names.enumerate().map(column).collect()
 }
 
 fn name(value: Option<&str>, text: fn(&str) -> String) -> String {

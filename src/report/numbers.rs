@@ -85,6 +85,17 @@ pub(super) fn bytes(value: u128) -> String {
     format!("{} {}", digits(size), units[unit])
 }
 
+/// A moment of the trace: a date if its clock counts from 1970, else seconds.
+pub(super) fn moment(ms: f64) -> String {
+    // Before 2001, a time is taken for a span.
+    let dated =
+        (1e12..1e14).contains(&ms).then(|| jiff::Timestamp::from_millisecond(ms as i64).ok()).flatten();
+    dated.map_or_else(
+        || format!("{} s", rounded(ms / 1000.0)),
+        |time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

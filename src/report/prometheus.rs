@@ -4,13 +4,16 @@
 //! follows from the trace, such as the size of the working set, is a value.
 
 use crate::error::printable;
-use crate::report::cells::{self, Number};
-use crate::report::fleets;
+use crate::report::cells::{self, Number, Served};
+use crate::report::prometheus_help::help;
+use crate::report::{fleets, misses, price, recorded};
 use crate::stats::{GroupReport, OTHERS, Report, SeparateCaches, WindowReport};
 
 /// Labels of this file's own: a field of that name gets another one.
-const LABELS: [&str; 11] =
-    ["stat", "pair", "kind", "cache", "share", "figure", "bound", "rank", "id", "replicas", "route"];
+const LABELS: [&str; 13] = [
+    "stat", "pair", "kind", "cache", "share", "figure", "bound", "rank", "id", "fate", "depth", "replicas",
+    "route",
+];
 
 /// A label and its value.
 type Label<'a> = (&'a str, &'a str);
@@ -34,16 +37,17 @@ pub(super) fn write_groups(report: &Report, field: &str, groups: &[GroupReport],
     let separate = SeparateCaches::of(groups);
     families.optional("separate_cached_tokens", Some(Number::Count(separate.cached_tokens.value)), None);
     families.optional("separate_token_hit_rate", separate.token_hit_rate.value.map(Number::Real), None);
-    for (kind, cache, hits, _) in cells::served(&separate.report()) {
-        let labels = [("kind", kind), ("cache", stable(kind, &cache))];
-        if let Some(rate) = hits.rate() {
+    for cache in cells::served(&separate.report()) {
+        let labels = [("kind", cache.kind), ("cache", stable(cache.kind, &cache.name))];
+        if let Some(rate) = cache.hits.rate() {
             families.add("separate_cache_token_hit_rate", &labels, None, &format!("{rate:?}"));
         }
     }
     families.write(out);
 }
 
-/// Appends the figures of a window, and of the stream up to its end.
+/// Appends the figures of a window, and of the stream up to its end: under names of their own, so that one
+/// machine can have the files of a stream and of a daily run.
 pub(super) fn write_window(report: &WindowReport, out: &mut Vec<u8>) {
     let (window, running) = (&report.window, &report.running);
     let mut families = Families::default();
@@ -57,9 +61,9 @@ pub(super) fn write_window(report: &WindowReport, out: &mut Vec<u8>) {
         ("window_cached_tokens", Some(Number::Count(window.cached_tokens))),
         ("window_new_blocks", count(window.new_blocks)),
         ("window_token_hit_rate", window.token_hit_rate.map(Number::Real)),
-        ("requests", count(running.requests)),
-        ("unique_blocks", count(running.unique_blocks)),
-        ("token_hit_rate", running.token_hit_rate.map(Number::Real)),
+        ("running_requests", count(running.requests)),
+        ("running_unique_blocks", count(running.unique_blocks)),
+        ("running_token_hit_rate", running.token_hit_rate.map(Number::Real)),
     ];
     for (name, value) in figures {
         families.optional(name, value, None);
@@ -71,116 +75,11 @@ pub(super) fn write_window(report: &WindowReport, out: &mut Vec<u8>) {
             families.add(name, &[("stat", &statistic)], None, &format!("{value:?}"));
         }
     }
-    for (kind, cache, hits, _) in running.capacity.iter().flatten().map(cells::served_row) {
-        families.hit_rate(kind, stable(kind, &cache), hits.rate(), None);
+    for cache in running.capacity.iter().flatten().map(cells::served_row) {
+        families.cache("running_cache", &cache, None);
     }
     families.bound(running.bound.as_ref(), None);
     families.write(out);
-}
-
-/// What is said of each metric, by its name before units are those of Prometheus.
-fn help(name: &str) -> &'static str {
-    match name {
-        "requests" => "Requests read.",
-        "requests_without_ids" => "Requests without block ids, which count in lengths only.",
-        "block_size" => "Tokens per block.",
-        "blocks" => "Blocks of all prompts, repeated ones included.",
-        "unique_blocks" => "Distinct blocks: what a cache without limit holds in the end.",
-        "shared_blocks" => "Distinct blocks that occur more than once.",
-        "prefix_groups" => "First blocks with which two or more requests begin.",
-        "input_tokens" => "Prompt tokens of all requests.",
-        "output_tokens" => "Generated tokens of all requests.",
-        "cached_tokens" => "Prompt tokens that a cache without limit serves.",
-        "token_hit_rate" => "Share of the prompt tokens that a cache without limit serves.",
-        "block_hit_rate" => "Share of the blocks that a cache without limit serves.",
-        "hit_unit_tokens" => "Tokens in whose multiples the engine finds prefixes.",
-        "shared_tokens" => "Prompt tokens in blocks that a cache without limit holds, in whole units or not.",
-        "below_unit_share" => "Share of these that is not served, since it is no whole unit or the last one.",
-        "recorded_requests" => "Requests of which the server recorded what its cache served.",
-        "recorded_cached_tokens" => "Prompt tokens that the server found in its cache, as recorded.",
-        "recorded_token_hit_rate" => "Share of the prompt tokens that the server found in its cache.",
-        "duration_s" => "Time from the first request to the last.",
-        "mean_rate" => "Requests per second on average.",
-        "peak_rate" => "Most requests in one second.",
-        "interarrival_mean_ms" => "Mean time between two requests.",
-        "interarrival_cv" => "Standard deviation over mean of the times between requests.",
-        "dispersion_10s" => "Variance over mean of the requests per ten seconds, 1 for a Poisson process.",
-        "late" => "Records with an earlier time than one before them.",
-        "last_record_timestamp_ms" => "Time of the last record, on the clock of the trace.",
-        "forgotten_blocks" => "Blocks forgotten at the limit of memory: figures are bounds.",
-        "exact_capacity_blocks" => {
-            "Largest LRU cache whose figures are exact although blocks were forgotten."
-        }
-        "sampled_blocks" => "Blocks in the sample from which hits are estimated.",
-        "token_hit_rate_standard_error" => "Standard error of the estimated token hit rate.",
-        "block_hit_rate_standard_error" => "Standard error of the estimated block hit rate.",
-        "input_length" => "Prompt tokens of a request: mean, deviation, extremes and percentiles.",
-        "context_length" => "Tokens of a request in blocks that occur more than once in the trace.",
-        "unique_prompt_length" => "Tokens of a request that no other request has.",
-        "output_length" => "Generated tokens of a request.",
-        "hit_rate" => "Share of the blocks of a request that a cache without limit holds when it arrives.",
-        "cached_length" => "Prompt tokens of a request that a cache without limit holds when it arrives.",
-        "correlation" => "Pearson correlation of two lengths over the requests.",
-        "cache_token_hit_rate" => "Share of the prompt tokens that a cache serves.",
-        "separate_cached_tokens" => "Prompt tokens that caches without limit serve, one for each group.",
-        "separate_token_hit_rate" => "Their share of the prompt tokens.",
-        "separate_cache_token_hit_rate" => {
-            "Share of the prompt tokens that caches of a size serve, one for each group."
-        }
-        "target_blocks" => "Size in blocks of the smallest LRU cache that gives this share of all hits.",
-        "target_bytes" => "The same in bytes.",
-        "fleet_infinite_hit_tokens" => "Prompt tokens that replicas with caches without limit serve.",
-        "fleet_infinite_token_hit_rate" => {
-            "Share of the prompt tokens that replicas with caches without limit serve."
-        }
-        "fleet_requests_max" => "Most requests that one replica gets.",
-        "fleet_request_imbalance" => "Requests of the busiest replica over the mean.",
-        "fleet_work_max_tokens" => "Prompt tokens that the busiest replica computes.",
-        "fleet_work_imbalance" => "The same over the mean of all replicas.",
-        "fleet_peak_second_tokens" => "The most of them that come in one second.",
-        "fleet_capacity_tokens" | "fleet_target_tokens" | "fleet_ttl_tokens" => {
-            "Prompt tokens of requests with blocks."
-        }
-        "fleet_capacity_prefill_saving" | "fleet_target_prefill_saving" | "fleet_ttl_prefill_saving" => {
-            "How many times the work without these caches is that with them."
-        }
-        "fleet_capacity_hit_tokens" => "Prompt tokens that replicas with caches of this size serve.",
-        "fleet_capacity_token_hit_rate" => {
-            "Share of the prompt tokens that replicas with caches of this size serve."
-        }
-        "fleet_capacity_shared_token_hit_rate" => {
-            "Share that one cache of the size of all of them, shared by all, serves."
-        }
-        "fleet_target_capacity_blocks" => {
-            "Size in blocks of the smallest caches that give this share of the hits of those without limit."
-        }
-        "fleet_target_hit_tokens" => "Prompt tokens that they serve.",
-        "fleet_target_token_hit_rate" => "Share of the prompt tokens that they serve.",
-        "fleet_ttl_hit_tokens" => "Prompt tokens that replicas with caches whose blocks expire serve.",
-        "fleet_ttl_token_hit_rate" => "Share that replicas with caches whose blocks expire serve.",
-        "bound" => "Figures that are bounds, since blocks have been forgotten.",
-        "window_start_timestamp_ms" => "Time at which the latest window begins, on the clock of the trace.",
-        "window_requests" => "Requests in the latest window.",
-        "window_late" => "Records of the latest window with a time before it.",
-        "window_input_tokens" => "Prompt tokens in the latest window.",
-        "window_output_tokens" => "Generated tokens in the latest window.",
-        "window_cached_tokens" => "Prompt tokens of the latest window that a cache without limit serves.",
-        "window_new_blocks" => "Blocks that occur for the first time in the latest window.",
-        "window_token_hit_rate" => {
-            "Share of the prompt tokens of the latest window that a cache without limit serves."
-        }
-        "window_input_length" => "Prompt tokens of a request in the latest window.",
-        "window_output_length" => "Generated tokens of a request in the latest window.",
-        "prefix_id" => "Which block ends a shared prefix, by the rank of what the prefix saves.",
-        "prefix_blocks" => "Length of a shared prefix in blocks.",
-        "prefix_tokens" => "Length of a shared prefix in tokens.",
-        "prefix_requests" => "Requests that begin with a shared prefix.",
-        "prefix_saved_tokens" => "Prompt tokens that caching a shared prefix saves.",
-        "prefix_first_line" => "Line of the first request with a shared prefix.",
-        "prefix_last_line" => "Line of the last request with a shared prefix.",
-        "prefix_longest_pause_ms" => "Longest time between two requests with a shared prefix.",
-        _ => "",
-    }
 }
 
 /// Metrics in the order of their first sample; the samples of one stand together.
@@ -209,8 +108,8 @@ impl Families {
         for (pair, value) in cells::correlations(report) {
             self.add("correlation", &[("pair", pair)], group, &format!("{value:?}"));
         }
-        for (kind, cache, hits, _) in cells::served(report) {
-            self.hit_rate(kind, stable(kind, &cache), hits.rate(), group);
+        for cache in cells::served(report) {
+            self.cache("cache", &cache, group);
         }
         for target in &report.targets.value {
             let share = target.share.to_string();
@@ -220,6 +119,8 @@ impl Families {
                 self.add("target_bytes", &[("share", &share)], group, &bytes.to_string());
             }
         }
+        self.recorded(report, group);
+        self.misses(report, group);
         self.fleets(report, group);
         self.bound(report.bound.as_ref(), group);
         for (rank, (id, figures)) in cells::prefix_rows(report).into_iter().enumerate() {
@@ -243,10 +144,47 @@ impl Families {
         }
     }
 
-    fn hit_rate(&mut self, kind: &str, cache: &str, rate: Option<f64>, group: Option<Label>) {
-        if let Some(rate) = rate {
-            let labels = [("kind", kind), ("cache", cache)];
-            self.add("cache_token_hit_rate", &labels, group, &format!("{rate:?}"));
+    /// What the server found beside what was possible. Hours are left out: samples have times of their own.
+    fn recorded(&mut self, report: &Report, group: Option<Label>) {
+        let Some(recorded) = &report.recorded else { return };
+        for (name, value) in recorded.compared.iter().flat_map(recorded::numbers) {
+            self.number(&format!("recorded_{name}"), &[], &value, group);
+        }
+        for cache in &recorded.caches {
+            let labels = [("cache", &*cache.cache)];
+            self.number("recorded_cache_hit_tokens", &labels, &Number::Count(cache.hit_tokens), group);
+            for (name, value) in cache.cost.into_iter().flat_map(price::numbers) {
+                self.number(&format!("recorded_cache_{name}"), &labels, &value, group);
+            }
+        }
+    }
+
+    /// What became of tokens: in all, by depth, and when and by whom they had been used last.
+    fn misses(&mut self, report: &Report, group: Option<Label>) {
+        for (cache, depth, figures) in misses::numbers(report) {
+            for (name, value) in figures {
+                let fates = ["hit", "cold", "evicted", "expired", "rules", "elsewhere", "tokens"];
+                let is_fate = fates.contains(&name);
+                let name = if name == "tokens" { "all" } else { name };
+                if !depth.is_empty() {
+                    let labels = [("cache", &*cache), ("depth", &*depth), ("fate", name)];
+                    self.number("miss_depth_tokens", &labels, &value, group);
+                } else if is_fate {
+                    self.number("miss_tokens", &[("cache", &*cache), ("fate", name)], &value, group);
+                } else {
+                    self.number(&format!("miss_{name}"), &[("cache", &*cache)], &value, group);
+                }
+            }
+        }
+    }
+
+    fn cache(&mut self, prefix: &str, cache: &Served, group: Option<Label>) {
+        let labels = [("kind", cache.kind), ("cache", stable(cache.kind, &cache.name))];
+        if let Some(rate) = cache.hits.rate() {
+            self.add(&format!("{prefix}_token_hit_rate"), &labels, group, &format!("{rate:?}"));
+        }
+        for (name, value) in cache.cost.into_iter().flat_map(price::numbers) {
+            self.number(&format!("{prefix}_{name}"), &labels, &value, group);
         }
     }
 

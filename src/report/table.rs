@@ -5,7 +5,9 @@ use crate::report::answer;
 use crate::report::cells::{self, Cells, Digits};
 use crate::report::numbers::{rounded, time_unit};
 use crate::report::{fleets, groups};
-use crate::stats::{Accuracy, ArrivalFigures, Figure, GroupReport, HitRule, Report, Thrashing};
+use crate::stats::{
+    Accuracy, ArrivalFigures, Figure, GroupReport, HitRule, Report, SessionSources, Thrashing,
+};
 
 /// Columns that a table for people takes at most, and those that it takes in any case.
 const COLUMNS: (usize, usize) = (100, 60);
@@ -174,10 +176,28 @@ fn totals(report: &Report, digits: Digits) -> Vec<(&'static str, String)> {
     }
     if let Some(unit) = report.hit_unit.value {
         let last = if unit.is_last_dropped { ", and the last one found is computed again" } else { "" };
-        lines.push(("Hit unit", format!("{} tokens{last}", digits.count(unit.tokens))));
+        let plural = if unit.tokens == 1 { "" } else { "s" };
+        let from = match unit.min_tokens {
+            0 => String::new(),
+            min => format!(", from {} on", digits.count(min)),
+        };
+        lines.push(("Hit unit", format!("{} token{plural}{from}{last}", digits.count(unit.tokens))));
         let share = unit.below_share.map_or_else(|| "-".into(), |share| format!("{:.1} %", share * 100.0));
         let mark = mark(report.hit_unit.accuracy);
         lines.push(("Below one unit", format!("{mark}{share} of what is shared")));
+    }
+    if let Some(misses) = &report.misses.value {
+        let count = |n: u64| digits.count(n);
+        let SessionSources { named_requests, continued_requests, new_requests, .. } = misses.sessions;
+        lines.push((
+            "Sessions",
+            format!(
+                "named by {} requests; by prefixes {} continue one and {} begin one",
+                count(named_requests),
+                count(continued_requests),
+                count(new_requests)
+            ),
+        ));
     }
     if let Some(inferred) = report.inferred_answers {
         lines.push(("Answers", format!("of {inferred} requests inferred from prompts that quote them")));

@@ -29,6 +29,16 @@ impl Accuracy {
         Self::Estimate { standard_error: Some(standard_error) }
     }
 
+    /// That of a figure that falls as this one rises.
+    #[must_use]
+    pub fn reversed(self) -> Self {
+        match self {
+            Self::AtLeast => Self::AtMost,
+            Self::AtMost => Self::AtLeast,
+            other => other,
+        }
+    }
+
     /// What a sum of two figures is worth.
     #[must_use]
     pub(super) fn worse(self, other: Self) -> Self {

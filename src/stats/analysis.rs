@@ -10,7 +10,7 @@ use crate::stats::hit_count::{HitCount, HitRule};
 use crate::stats::infinite::Lookup;
 use crate::stats::memory::State;
 use crate::stats::piece_row::PieceRow;
-use crate::stats::recorded::Recorded;
+use crate::stats::recorded::RecordedSums;
 use crate::stats::repeats::Repeats;
 use crate::stats::requests::RequestReport;
 use crate::stats::seen::{Intake, Served};
@@ -90,8 +90,8 @@ impl Analysis {
     }
 
     /// What the server recorded, to which a piece of the trace adds at its end.
-    pub(super) fn recorded(&mut self) -> &mut Recorded {
-        &mut self.state.statistics.recorded
+    pub(super) fn recorded(&mut self) -> &mut RecordedSums {
+        &mut self.state.statistics.recorded.sums
     }
 
     /// The report on the open window if `next`, a record that is about to be added, is beyond it.

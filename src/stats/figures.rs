@@ -4,10 +4,11 @@
 use serde::Serialize;
 
 use crate::stats::accuracy::{Accuracy, Figure};
-use crate::stats::cache::{CacheFigures, CapacityRow, FleetRow, TargetRow, TtlRow};
+use crate::stats::cache::{CacheFigures, CapacityRow, FleetRow, MissFigures, TargetRow, TtlRow};
 use crate::stats::correlation::Correlations;
 use crate::stats::hit_check::HitCheck;
 use crate::stats::hit_count::HitRule;
+use crate::stats::price::{Cost, PriceFigures};
 use crate::stats::server::ServerHits;
 use crate::stats::summary::Summary;
 
@@ -48,15 +49,21 @@ pub struct Report {
     pub token_hit_rate: Figure<Option<f64>>,
     /// Blocks found in the infinite cache over all block references.
     pub block_hit_rate: Figure<Option<f64>>,
-    /// In what hits are counted and what that leaves out; absent where it is a block.
+    /// In what hits are counted and what that leaves out; absent where it is in blocks.
     #[serde(skip_serializing_if = "Figure::is_none")]
     pub hit_unit: Figure<Option<HitUnitFigures>>,
     /// What the server's own cache served, as the records say; absent where none does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recorded: Option<RecordedFigures>,
+    /// What is said there to be possible is worth.
+    #[serde(skip)]
+    pub possible: Accuracy,
     /// Requests whose answers are inferred from prompts that quote them, if that is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inferred_answers: Option<u64>,
+    /// Prices, and what requests cost without a cache, if prices are given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price: Option<PriceFigures>,
     /// When requests arrive; absent in a trace without timestamps.
     pub arrivals: Option<ArrivalFigures>,
     /// Prompt length, in tokens.
@@ -87,6 +94,9 @@ pub struct Report {
     /// One row per time to live asked for.
     #[serde(rename = "ttl", skip_serializing_if = "Figure::is_empty")]
     pub ttls: Figure<Vec<TtlRow>>,
+    /// What became of the prompt tokens in LRU caches, if asked for. A lower bound in all but what is cold.
+    #[serde(flatten)]
+    pub misses: Figure<Option<MissFigures>>,
     /// Replicas behind routers, one row for each number and route asked for.
     #[serde(rename = "fleet", skip_serializing_if = "Vec::is_empty")]
     pub fleets: Vec<FleetRow>,
@@ -138,7 +148,16 @@ impl Report {
             ("hit_unit", self.hit_unit.accuracy),
             ("hit_rate", self.hit_rate.accuracy),
             ("cached_length", self.cached_length.accuracy),
+            ("recorded.possible_tokens", self.possible),
+            ("recorded.evicted_tokens", self.possible),
+            ("recorded.rules_tokens", self.possible),
+            ("recorded.above_possible_tokens", self.possible.reversed()),
             ("ttl", self.ttls.accuracy),
+            ("misses.hit", self.misses.accuracy),
+            ("misses.evicted", self.misses.accuracy),
+            ("misses.expired", self.misses.accuracy),
+            ("misses.rules", self.misses.accuracy),
+            ("misses.cold", self.misses.accuracy.reversed()),
             ("target", self.targets.accuracy),
             ("top", self.prefixes.accuracy),
         ];
@@ -146,22 +165,25 @@ impl Report {
     }
 }
 
-/// Hits in units of several blocks, or without the last one.
+/// Hits in units, from a minimum on, or without the last unit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct HitUnitFigures {
-    /// Tokens of a unit.
+    /// The least hit, in tokens.
+    pub min_tokens: u64,
+    /// Tokens of a unit, by which hits grow.
     pub tokens: u64,
     /// Whether the last unit that is found is computed again.
     pub is_last_dropped: bool,
-    /// Prompt tokens in full blocks that an infinite cache holds, whether they make a unit or not.
+    /// Prompt tokens that an infinite cache holds and that count by the rule of hits, whether they make a unit
+    /// or not.
     pub shared_tokens: u128,
-    /// Share of these that is not served, since it is no whole unit or the last one.
+    /// Share of these that is not served, since it is below the minimum, no whole unit or the last one.
     pub below_share: Option<f64>,
 }
 
 /// What the server recorded of its own cache.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RecordedFigures {
     /// Requests whose record says what was cached.
@@ -172,6 +194,86 @@ pub struct RecordedFigures {
     pub cached_tokens: u128,
     /// Cached over input tokens.
     pub token_hit_rate: Option<f64>,
+    /// What these requests cost, if prices are given.
+    #[serde(flatten)]
+    pub cost: Option<Cost>,
+    /// What the ids of measured requests allow, where any has ids too.
+    #[serde(flatten)]
+    pub compared: Option<Comparison>,
+    /// The line of the first request of which the server found more than the ids allow, and a partial block.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_beyond_line: Option<u64>,
+    /// What the caches asked for would have served to the compared requests.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub caches: Vec<RecordedCache>,
+    /// The comparison by hour of trace time, where requests have times.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hours: Vec<RecordedHour>,
+}
+
+/// What a server found beside what could have been found by the ids, over requests that have both. Found tokens
+/// are possible ones less those evicted and lost to rules, and those above what is possible.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Comparison {
+    /// How many requests.
+    #[serde(rename = "compared_requests")]
+    pub requests: u64,
+    /// Their prompt tokens, as the server counted them.
+    #[serde(rename = "compared_tokens")]
+    pub input_tokens: u128,
+    /// Those that the server found in its cache.
+    pub found_tokens: u128,
+    /// Those that a cache without limit has, in blocks of whatever length.
+    pub possible_tokens: u128,
+    /// Not found though full blocks of them had been there, and they were not the last token: evicted, expired
+    /// or on another replica.
+    pub evicted_tokens: u128,
+    /// Not found, and by the rules of engines not to be found: in a partial block, or the last token.
+    pub rules_tokens: u128,
+    /// Requests of which more was found than is possible.
+    pub above_possible_requests: u64,
+    /// By how many tokens.
+    pub above_possible_tokens: u128,
+    /// Those of them of which more was found than a part of the next block explains.
+    pub beyond_block_requests: u64,
+    /// Requests of which less was found than is possible.
+    pub below_possible_requests: u64,
+    /// By how many tokens.
+    pub below_possible_tokens: u128,
+}
+
+impl Comparison {
+    /// The share of some of the tokens in all; `None` of nothing.
+    pub fn share(&self, tokens: u128) -> Option<f64> {
+        (self.input_tokens > 0).then(|| tokens as f64 / self.input_tokens as f64)
+    }
+}
+
+/// What a cache would have served to the requests whose records say what the server found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct RecordedCache {
+    /// Its name: `lru:1000`, `ttl:300000ms` or `infinite`.
+    pub cache: String,
+    /// Prompt tokens that it would have served.
+    pub hit_tokens: u128,
+    /// What the requests would have cost with it, if prices are given.
+    #[serde(flatten)]
+    pub cost: Option<Cost>,
+}
+
+/// A comparison over a stretch of trace time.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct RecordedHour {
+    /// When it begins, in milliseconds.
+    pub start_ms: f64,
+    /// How long it is: an hour, or more where there are more than 1,024 with requests.
+    pub length_s: f64,
+    /// What was found in it.
+    #[serde(flatten)]
+    pub compared: Comparison,
 }
 
 /// Figures of the arrivals of a trace.

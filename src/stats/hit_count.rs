@@ -16,27 +16,94 @@ pub enum HitRule {
     Engine,
 }
 
-/// In what multiples an engine finds prefixes, where that is not its block.
+/// How much of a prefix that is there is served: whole steps, from a minimum on. By default, all of it.
+///
+/// Hosted caches have minima and steps. Engines find whole blocks, or where the layers of a model are of
+/// several kinds, units of several blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HitUnit {
-    /// Tokens of a unit, a multiple of the block size; a block if absent.
-    pub tokens: Option<u64>,
-    /// Whether the last unit that is found is computed again, as where the engine drafts tokens with layers
-    /// that need what the model computes (EAGLE, MTP).
+    /// The least hit, in tokens.
+    pub min: u64,
+    /// Tokens by which hits grow beyond it. If absent, what the rule of hits says: full blocks, or token by
+    /// token.
+    pub step: Option<u64>,
+    /// Whether the last step that is found is computed again, as where an engine drafts tokens with layers
+    /// that need what the model computes (EAGLE, MTP). Then there is no minimum.
     pub is_last_dropped: bool,
-    /// Whether the model has layers of several kinds, each with blocks of its own: where the last unit is
-    /// dropped, it is then looked for up to the end of the prompt.
+    /// Whether a step is what layers of several kinds have in common, each with blocks of its own. Then it is
+    /// made of whole blocks, and where the last one is dropped, it is looked for up to the end of the prompt.
     pub has_groups: bool,
 }
 
-/// The same, when the block size is known.
+impl HitUnit {
+    /// Hits of at least `min` tokens, and whole steps of `step` more. A step of 0 is taken for 1.
+    pub fn new(min: u64, step: u64) -> Self {
+        Self { min, step: Some(step.max(1)), ..Self::default() }
+    }
+
+    /// The most that a cache can hold of so many tokens.
+    pub(super) fn cacheable(self, tokens: u64) -> u64 {
+        let (min, step) = (self.min, self.step.unwrap_or(1));
+        tokens.checked_sub(min).map_or(0, |beyond| min + beyond / step * step)
+    }
+
+    /// Refuses what has no meaning.
+    ///
+    /// # Errors
+    /// When `block_size` does not divide a unit of layers of several kinds, or the last step is to be dropped
+    /// where there is a minimum or where hits are not those of engines.
+    pub(super) fn check(self, block_size: u64, rule: HitRule) -> Result<(), Invalid> {
+        if let Some(tokens) = self.step.filter(|step| self.has_groups && !step.is_multiple_of(block_size)) {
+            return Err(Invalid::value(format!(
+                "`hit_unit`: units of {tokens} tokens are not made of blocks of {block_size}: hash the prompts in \
+                 the engine's own blocks, or set another unit"
+            )));
+        }
+        if self.is_last_dropped && (self.min > 0 || rule == HitRule::Reference) {
+            return Err(Invalid::value(
+                "`drop_last_unit` is for the units of engines: it needs `hits` engine, and no `min_hit`",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The same where the block size and the rule are known; `None` where hits are counted in blocks as ever.
+    fn beside(self, block_size: u64, rule: HitRule) -> Option<Unit> {
+        let block = if rule == HitRule::Engine { block_size } else { 1 };
+        let unit = Unit {
+            min: self.min,
+            step: self.step.unwrap_or(block).max(1),
+            is_last_dropped: self.is_last_dropped,
+            is_to_the_end: self.is_last_dropped && self.has_groups,
+        };
+        (unit.min > 0 || unit.step != block || unit.is_last_dropped).then_some(unit)
+    }
+}
+
+/// In what hits are counted, if not in blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unit {
-    /// Tokens of a unit.
-    pub(super) tokens: u64,
+    /// The least hit, in tokens.
+    pub(super) min: u64,
+    /// Tokens by which it grows.
+    pub(super) step: u64,
     pub(super) is_last_dropped: bool,
-    has_groups: bool,
+    /// Whether the last token of a prompt may be in what is found, since the last step is computed anyway.
+    is_to_the_end: bool,
+}
+
+impl Unit {
+    /// Whether hits end where blocks do.
+    pub(super) fn is_of_blocks(self, block_size: u64) -> bool {
+        self.min.is_multiple_of(block_size) && self.step.is_multiple_of(block_size)
+    }
+
+    /// What is served of so many tokens that are there.
+    fn served(self, tokens: u64) -> u64 {
+        let Some(beyond) = tokens.checked_sub(self.min) else { return 0 };
+        self.min + (beyond / self.step).saturating_sub(u64::from(self.is_last_dropped)) * self.step
+    }
 }
 
 /// How hits are counted in tokens.
@@ -49,34 +116,10 @@ pub(super) struct HitCount {
     pub(super) unit: Option<Unit>,
 }
 
-impl HitUnit {
-    /// Refuses units that are not made of whole blocks.
-    ///
-    /// # Errors
-    /// When `block_size` does not divide the unit.
-    pub(super) fn check(self, block_size: u64) -> Result<(), Invalid> {
-        match self.tokens {
-            Some(tokens) if !tokens.is_multiple_of(block_size) => Err(Invalid::value(format!(
-                "`hit_unit`: units of {tokens} tokens are not made of blocks of {block_size}: hash the prompts in \
-                 the engine's own blocks, or set another unit"
-            ))),
-            _ => Ok(()),
-        }
-    }
-
-    /// The unit, unless it is the block.
-    fn beside(self, block_size: u64) -> Option<Unit> {
-        let tokens = self.tokens.unwrap_or(block_size).max(block_size);
-        let Self { is_last_dropped, has_groups, .. } = self;
-        (tokens > block_size || is_last_dropped).then_some(Unit { tokens, is_last_dropped, has_groups })
-    }
-}
-
 impl HitCount {
-    /// Hits in blocks of so many tokens; under the rule of engines in units of them.
+    /// Hits by this rule, in blocks of so many tokens or in what is beside them.
     pub(super) fn new(block_size: u64, rule: HitRule, unit: HitUnit) -> Self {
-        let is_engine = rule == HitRule::Engine;
-        Self { block_size, rule, unit: unit.beside(block_size).filter(|_| is_engine) }
+        Self { block_size, rule, unit: unit.beside(block_size, rule) }
     }
 
     /// How many of the blocks of a request of `length` tokens may count.
@@ -88,30 +131,17 @@ impl HitCount {
     }
 
     /// Tokens that a hit of `blocks` blocks serves to a request of `length` tokens.
+    ///
+    /// Engines compute at least one token, which goes without saying where the last unit is dropped (vLLM 0.32
+    /// and 0.33, `find_longest_cache_hit` of the coordinators of one and of several groups).
     #[inline]
     pub(super) fn tokens(self, blocks: u64, length: u64) -> u64 {
+        let there = |limit: u64| blocks.min(limit).saturating_mul(self.block_size).min(length);
         match self.unit {
-            None => blocks.min(self.limit(length)).saturating_mul(self.block_size).min(length),
-            Some(unit) => self.units(blocks, length).saturating_sub(unit.dropped()) * unit.tokens,
+            None => there(self.limit(length)),
+            Some(unit) if unit.is_to_the_end => unit.served(there(length / self.block_size)),
+            Some(unit) => unit.served(there(self.limit(length))),
         }
-    }
-
-    /// The units of a request of `length` tokens that are found where its first `blocks` blocks are there.
-    ///
-    /// At least one token is computed, which goes without saying where the last unit is dropped (vLLM 0.32
-    /// and 0.33, `find_longest_cache_hit` of the coordinators of one and of several groups).
-    pub(super) fn units(self, blocks: u64, length: u64) -> u64 {
-        let Some(unit) = self.unit else { return blocks };
-        let is_to_the_end = unit.is_last_dropped && unit.has_groups;
-        let limit = if is_to_the_end { length } else { length.saturating_sub(1) };
-        blocks.saturating_mul(self.block_size).min(limit) / unit.tokens
-    }
-}
-
-impl Unit {
-    /// How many units that are found do not count.
-    pub(super) fn dropped(self) -> u64 {
-        u64::from(self.is_last_dropped)
     }
 }
 
@@ -121,8 +151,8 @@ mod tests {
 
     #[test]
     fn units_are_rounded_down_and_the_last_one_may_be_dropped() {
-        let tokens = |tokens: Option<u64>, is_last_dropped, blocks, length| {
-            let unit = HitUnit { tokens, is_last_dropped, has_groups: tokens.is_some() };
+        let tokens = |step: Option<u64>, is_last_dropped, blocks, length| {
+            let unit = HitUnit { min: 0, step, is_last_dropped, has_groups: step.is_some() };
             HitCount::new(16, HitRule::Engine, unit).tokens(blocks, length)
         };
         for (blocks, length, plain, unit, dropped, unit_dropped) in [
@@ -140,8 +170,24 @@ mod tests {
             assert_eq!(tokens(None, true, blocks, length), dropped, "{blocks} {length}");
             assert_eq!(tokens(Some(48), true, blocks, length), unit_dropped, "{blocks} {length}");
         }
-        let unit = HitUnit { tokens: Some(48), is_last_dropped: true, has_groups: true };
-        assert_eq!(HitCount::new(16, HitRule::Reference, unit).tokens(5, 70), 70);
-        assert!(unit.check(16).is_ok() && unit.check(32).is_err());
+        let unit = HitUnit { min: 0, step: Some(48), is_last_dropped: true, has_groups: true };
+        assert!(unit.check(16, HitRule::Engine).is_ok());
+        assert!(unit.check(32, HitRule::Engine).is_err() && unit.check(16, HitRule::Reference).is_err());
+        assert!(HitUnit { min: 16, ..unit }.check(16, HitRule::Engine).is_err());
+    }
+
+    #[test]
+    fn steps_begin_at_the_minimum() {
+        let (hosted, limit) = (HitUnit::new(40, 10), |rule| HitCount::new(16, rule, HitUnit::new(40, 10)));
+        for (blocks, length, reference, engine) in
+            [(2, 70, 0, 0), (3, 70, 40, 40), (4, 70, 60, 60), (5, 70, 70, 60), (4, 64, 60, 40), (5, 39, 0, 0)]
+        {
+            assert_eq!(limit(HitRule::Reference).tokens(blocks, length), reference, "{blocks} {length}");
+            assert_eq!(limit(HitRule::Engine).tokens(blocks, length), engine, "{blocks} {length}");
+        }
+        assert_eq!([39, 40, 49, 50].map(|tokens| hosted.cacheable(tokens)), [0, 40, 40, 50]);
+        // What changes nothing is no unit.
+        assert_eq!(HitCount::new(16, HitRule::Engine, HitUnit::new(0, 16)).unit, None);
+        assert_eq!(HitCount::new(16, HitRule::Reference, HitUnit::new(0, 1)).unit, None);
     }
 }

@@ -7,6 +7,7 @@
 mod accuracy;
 mod analysis;
 mod arrivals;
+mod billing;
 mod bitmap;
 mod cache;
 mod correlation;
@@ -23,6 +24,7 @@ mod memory;
 mod piece_row;
 mod pieces;
 mod prefixes;
+mod price;
 mod rates;
 mod recency;
 mod recorded;
@@ -46,21 +48,24 @@ mod window;
 pub use accuracy::{Accuracy, Figure};
 pub use analysis::Analysis;
 pub use cache::{
-    CacheFigures, CacheOptions, CapacityRow, FleetCapacity, FleetRow, FleetTarget, FleetTtl, Hits, Load,
-    LoadFigures, Policy, RequestUse, Service, TargetRow, Ttl, TtlRow,
+    CacheFigures, CacheOptions, CapacityRow, DepthRow, Fates, FleetCapacity, FleetRow, FleetTarget, FleetTtl,
+    Hits, KnownTokens, LastUse, Load, LoadFigures, MissFigures, MissRow, Policy, RequestUse, Service,
+    SessionSources, TargetRow, Ttl, TtlRow,
 };
 pub use correlation::Correlations;
 pub use distribution::{Distribution, EXACT_BELOW};
 pub use engine::Answers;
 pub use figures::{
-    ArrivalFigures, Bound, Bucket, HitUnitFigures, PrefixFigures, PrefixRow, RecordedFigures, Report,
-    RunningFigures, SampleFigures, StandardErrors, TimelineFigures, WindowFigures, WindowReport,
+    ArrivalFigures, Bound, Bucket, Comparison, PrefixFigures, PrefixRow, RecordedCache, RecordedFigures,
+    RecordedHour, Report, RunningFigures, SampleFigures, StandardErrors, TimelineFigures, WindowFigures,
+    WindowReport,
 };
 pub use groups::{GroupReport, Groups, MAX_GROUPS, NO_VALUE, OTHERS, label, value_of};
 pub use hit_check::HitCheck;
 pub use hit_count::{HitRule, HitUnit};
 pub use infinite::{InfiniteCache, Lookup};
 pub use pieces::{Merger, PartialWriter, Piece};
+pub use price::{Cost, Price, PriceFigures};
 pub use rates::RateDistribution;
 pub use requests::RequestReport;
 pub use run::{Capacity, Mode, Render, Task, Warmup, run};

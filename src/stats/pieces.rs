@@ -25,7 +25,7 @@ use crate::record::scan::Scanner;
 use crate::record::{MAX_BLOCK_SIZE, Record};
 use crate::stats::infinite::InfiniteCache;
 use crate::stats::piece_row::{Before, IdRun, PieceRow};
-use crate::stats::recorded::Recorded;
+use crate::stats::recorded::RecordedSums;
 use crate::stats::repeats::{Repeats, Restarts};
 use crate::stats::{Analysis, AnalysisOptions};
 
@@ -52,8 +52,8 @@ struct Trailer {
     requests: u64,
     repeated: Vec<u32>,
     restarted: Vec<u32>,
-    #[serde(default, skip_serializing_if = "Recorded::is_empty")]
-    recorded: Recorded,
+    #[serde(default, skip_serializing_if = "RecordedSums::is_empty")]
+    recorded: RecordedSums,
 }
 
 impl Trailer {
@@ -79,7 +79,7 @@ impl Trailer {
             requests,
             repeated,
             restarted,
-            recorded: Recorded::default(),
+            recorded: RecordedSums::default(),
         })
     }
 }
@@ -94,7 +94,7 @@ pub struct PartialWriter {
     requests: u64,
     before: Before,
     row: PieceRow,
-    recorded: Recorded,
+    recorded: RecordedSums,
 }
 
 impl PartialWriter {
@@ -109,7 +109,7 @@ impl PartialWriter {
             requests: 0,
             before: Before::default(),
             row: PieceRow::default(),
-            recorded: Recorded::default(),
+            recorded: RecordedSums::default(),
         }
     }
 

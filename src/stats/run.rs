@@ -410,7 +410,11 @@ impl Task {
             .with_times_from_zero()
             .with_session_memory(max_bytes);
         let caches = &self.analysis.caches;
-        let reader = if caches.load.sessions { reader.with_sessions(max_bytes) } else { reader };
+        let reader = match &caches.session_field {
+            Some(field) => reader.with_session_field(field),
+            None if caches.load.sessions || caches.misses => reader.with_sessions(max_bytes),
+            None => reader,
+        };
         Ok(if caches.wants_affinity() { reader.with_affinity() } else { reader })
     }
 

@@ -393,6 +393,7 @@ impl Sample {
         let hits_of_all = Hits { hit_tokens: (hits.value.round() as u128).min(tokens), tokens };
         CapacityRow {
             refused_requests: None,
+            cost: None,
             load: None,
             policy,
             capacity_blocks: capacity,

@@ -240,5 +240,5 @@ fn of<'a>(lookup: Lookup<'a>, count: HitCount, length: u64, engine: Option<&Engi
         return Cached { lookup, blocks, tokens: shared, shared };
     }
     let tokens = count.tokens(known.into(), length);
-    Cached { lookup, blocks: (tokens / count.block_size) as u32, tokens, shared }
+    Cached { lookup, blocks: tokens.div_ceil(count.block_size) as u32, tokens, shared }
 }

@@ -50,6 +50,7 @@ impl SeparateCaches {
                 same_cache,
                 |all, row| {
                     all.hits = all.hits.plus(row.hits);
+                    all.cost = all.cost.zip(row.cost).map(|(a, b)| a.plus(b));
                     all.capacity_blocks += if row.policy == "infinite" { row.capacity_blocks } else { 0 };
                     if row.policy == "infinite" {
                         all.capacity_bytes = all.capacity_bytes.zip(row.capacity_bytes).map(|(a, b)| a + b);
@@ -63,7 +64,10 @@ impl SeparateCaches {
                 groups,
                 |report| &report.ttls.value,
                 same_ttl,
-                |all, row| all.hits = all.hits.plus(row.hits),
+                |all, row| {
+                    all.hits = all.hits.plus(row.hits);
+                    all.cost = all.cost.zip(row.cost).map(|(a, b)| a.plus(b));
+                },
             ),
             ttl_accuracy: worst(|report| report.ttls.accuracy),
         }

@@ -2,11 +2,13 @@
 
 use crate::error::Invalid;
 use crate::stats::arrivals::Arrivals;
+use crate::stats::billing::Billing;
 use crate::stats::cache::{CacheOptions, Caches, Policy};
 use crate::stats::distribution::Distribution;
 use crate::stats::hit_count::{HitCount, HitRule, HitUnit};
 use crate::stats::lengths::Lengths;
 use crate::stats::prefixes::Prefixes;
+use crate::stats::price::Price;
 use crate::stats::recorded::Recorded;
 use crate::stats::sample::Sample;
 use crate::stats::seen::Seen;
@@ -24,8 +26,10 @@ use crate::stats::{Bound, Report};
 pub struct AnalysisOptions {
     /// Which cached blocks count as hits.
     pub hit_rule: HitRule,
-    /// In what multiples engines find prefixes.
+    /// In what steps hits come, if not in blocks.
     pub hit_unit: HitUnit,
+    /// What tokens cost, to price every cache.
+    pub price: Option<Price>,
     /// Which finite caches to study.
     pub caches: CacheOptions,
     /// Estimate hits from a sample of at most this many blocks in place of keeping them all.
@@ -47,32 +51,36 @@ pub struct AnalysisOptions {
 }
 
 impl AnalysisOptions {
-    /// Refuses what cannot be counted in units of several blocks.
+    /// Refuses what has no meaning in the units of hits.
     ///
     /// # Errors
-    /// When a unit is not made of whole blocks, or caches are asked for whose hits are found block by block.
+    /// Those of the unit alone, and where caches or estimates are asked for that are of single blocks.
     pub(super) fn check_hit_unit(&self, block_size: u64) -> Result<(), Invalid> {
-        if self.hit_rule == HitRule::Reference {
-            return Ok(());
-        }
-        self.hit_unit.check(block_size)?;
+        self.hit_unit.check(block_size, self.hit_rule)?;
         let Some(unit) = HitCount::new(block_size, self.hit_rule, self.hit_unit).unit else { return Ok(()) };
-        let units = if unit.is_last_dropped { "without the last unit" } else { "in units of several blocks" };
+        let is_hosted = !self.hit_unit.has_groups && !unit.is_last_dropped;
+        let (units, way_out) = match (is_hosted, unit.is_last_dropped) {
+            (true, _) => ("from a minimum on or in steps", "leave out `min_hit` and `hit_step`".to_owned()),
+            (_, true) => ("without the last unit", "leave out `drop_last_unit`".to_owned()),
+            _ => ("in units of several blocks", format!("set `hit_unit` to {block_size} to count blocks")),
+        };
         let blocks = |policy: &&Policy| policy.is_engine() || **policy == Policy::Opt;
         if let Some(policy) = self.caches.policies.iter().find(blocks) {
             let name = policy.name();
             return Err(Invalid::value(format!(
-                "`policy` {name} is for prefixes that are found block by block, and here they are found {units}: \
-                 take lru with `hits` engine, or set `hit_unit` to {block_size} to count blocks"
+                "`policy` {name} is for prefixes that are found block by block, and here they count {units}: take \
+                 lru, or {way_out}"
             )));
         }
-        if !self.caches.fleets.is_empty() {
-            return Err(Invalid::value(format!("`replicas` find prefixes block by block, and not {units}")));
+        let alone = [
+            (!self.caches.fleets.is_empty(), "`replicas` find prefixes block by block"),
+            (self.approx.is_some(), "`approx` estimates hits of blocks"),
+            (self.top > 0 && !unit.is_of_blocks(block_size), "`top` lists prefixes of whole blocks"),
+        ];
+        match alone.into_iter().find(|(is_asked_for, _)| *is_asked_for) {
+            Some((_, what)) => Err(Invalid::value(format!("{what}, and here they count {units}: {way_out}"))),
+            None => Ok(()),
         }
-        if self.approx.is_some() {
-            return Err(Invalid::value(format!("`approx` estimates hits of blocks, and not {units}")));
-        }
-        Ok(())
     }
 }
 
@@ -148,7 +156,7 @@ statistics! { |purpose|
     totals: Totals = Totals::new(purpose.count.unit),
     lengths: Lengths = Lengths::new(purpose.distribution, purpose.budget),
     arrivals: Arrivals = Arrivals::default(),
-    recorded: Recorded = Recorded::default(),
+    recorded: Recorded = Recorded::new(purpose.count),
     sharing: Sharing =
         Sharing::new(purpose.count.block_size, purpose.options.window.is_none(), purpose.distribution),
     prefixes: Option<Prefixes> =
@@ -161,7 +169,10 @@ statistics! { |purpose|
     window: Option<Window> =
         purpose.options.window.map(|size| Window::new(size, &purpose.options.window_percentiles)),
     timeline: Option<Timeline> = purpose.options.pictures.then(Timeline::default),
-    // Last, since its estimates take the place of figures that it knows better.
+    // After the others, since its estimates take the place of figures that it knows better.
     sample: Option<Sample> =
         purpose.options.approx.map(|size| Sample::new(size, purpose.count, &purpose.options.caches)),
+    // Behind all whose rows it prices.
+    billing: Option<Billing> =
+        purpose.options.price.map(|price| Billing::new(price, purpose.options.hit_unit)),
 }

@@ -77,7 +77,8 @@ impl Statistic for Totals {
         report.cached_tokens.value = self.cached_tokens;
         report.token_hit_rate.value = self.token_hit_rate();
         report.hit_unit.value = self.unit.map(|unit| HitUnitFigures {
-            tokens: unit.tokens,
+            min_tokens: unit.min,
+            tokens: unit.step,
             is_last_dropped: unit.is_last_dropped,
             shared_tokens: self.shared_tokens,
             below_share: ratio((self.shared_tokens - self.cached_tokens) as f64, self.shared_tokens as f64),

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::fidelity::Figures;
 use super::{
-    Generator, Knobs, Learner, Model, ModelKind, ModelOptions, ModelReader, RequestWriter, SyntheticRequest,
-    Vocabulary,
+    Generator, Knobs, Learner, Model, ModelKind, ModelOptions, ModelReader, RequestWriter, SyntheticRequest, Vocabulary,
 };
 use crate::error::{Error, Invalid, InvalidKind, Result};
 use crate::io::{Input, InputOptions, Observer, Output, Pacer, signals};

@@ -6,7 +6,7 @@
 //! without trimming. The parts of a content are joined by line ends; a `name` follows the role after a
 //! blank; reasoning comes before the text as `<think>\n...\n</think>\n\n`, each call of a tool after it as
 //! `\n<tool_call>\n{"name": ..., "arguments": ...}\n</tool_call>`. Tools are the text of a first turn, whose
-//! role is `tools`. Ids of calls are left out: they differ from run to run.
+//! role is `tools`. JSON is spaced as Python writes it, whatever the log has. Ids of calls are left out: they differ from run to run.
 //!
 //! Both parts are ordinary text to the embedded tokenizers, and each part begins with `<`
 //! after a line end that belongs to a run of punctuation. Every tokenizer whose
@@ -20,6 +20,7 @@ use crate::error::Invalid;
 use crate::record::json::RawObject;
 use crate::record::prompt::{Message, is_string, list, string};
 use crate::record::raw::Json;
+use crate::tokens::template::plain_json;
 
 /// One turn of a chat.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +40,7 @@ pub const END: &str = "<|im_end|>\n";
 impl<'a> Turn<'a> {
     /// The tools that a chat offers.
     pub fn of_tools(tools: &'a Message) -> Self {
-        Self { role: "tools".into(), text: (&*tools.json).into() }
+        Self { role: "tools".into(), text: plain_json(&tools.json) }
     }
 
     /// A message.
@@ -70,6 +71,7 @@ impl<'a> Turn<'a> {
                 Some(value) => value.get().to_owned(),
                 None => "{}".to_owned(),
             };
+            let arguments = plain_json(&arguments);
             let name = function.get("name").map_or("null", Json::get);
             text.push_str(&format!(
                 "\n<tool_call>\n{{\"name\": {name}, \"arguments\": {arguments}}}\n</tool_call>"

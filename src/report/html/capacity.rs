@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::parts::{both, count, data, plain, rate, scrolling, size, table};
+use super::price;
 use crate::report::cells;
 use crate::report::curve::Curve;
 use crate::report::curve_chart::{self, Scale, height_of_axes};
@@ -93,6 +94,7 @@ fn rows_table(
     let estimated = report.estimate.is_some();
     let names = first.into_iter().chain(["Policy", "Blocks"]).chain(in_bytes.then_some("Size"));
     let names = names.chain(["Hit tokens", "Token hit rate", "Prefill saving"]);
+    let names = names.chain(report.price.iter().flat_map(|_| price::COLUMNS));
     let names = names.chain(estimated.then_some("Standard error"));
     let body = html! {
         @for (asked, row) in rows {
@@ -105,6 +107,7 @@ fn rows_table(
                 td { (mark) (count(row.hits.hit_tokens)) }
                 td { (mark) (rate(row.hits.rate())) }
                 td { (mark) (row.hits.prefill_saving().map_or_else(|| html! { "–" }, plain)) }
+                (price::cells(row.cost, row.accuracy))
                 @if estimated { td { (rate(row.accuracy.standard_error())) } }
             }
         }
@@ -126,9 +129,11 @@ fn ttl_table(report: &Report) -> Markup {
                 td { (mark) (count(ttl.hits.hit_tokens)) }
                 td { (mark) (rate(ttl.hits.rate())) }
                 td { (mark) (ttl.hits.prefill_saving().map_or_else(|| html! { "–" }, plain)) }
+                (price::cells(ttl.cost, report.ttls.accuracy))
             }
         }
     };
     let names = ["Time to live"].into_iter().chain(has_sizes.then_some("Blocks"));
-    table(&names.chain(["Hit tokens", "Token hit rate", "Prefill saving"]).collect::<Vec<_>>(), &body)
+    let names = names.chain(["Hit tokens", "Token hit rate", "Prefill saving"]);
+    table(&names.chain(report.price.iter().flat_map(|_| price::COLUMNS)).collect::<Vec<_>>(), &body)
 }

@@ -59,7 +59,7 @@ fn group_table(field: &str, groups: &[GroupReport]) -> Markup {
                 }
                 @if has_size { td { (enough.map_or_else(|| html! { "–" }, |(about, row)| html! { (about) (count(row.capacity_blocks)) })) } }
                 @if has_bytes { td { (enough.and_then(|(_, row)| row.capacity_bytes).map_or_else(|| html! { "–" }, size)) } }
-                @if has_recorded { td { (rate(report.recorded.and_then(|recorded| recorded.token_hit_rate))) } }
+                @if has_recorded { td { (rate(report.recorded.as_ref().and_then(|recorded| recorded.token_hit_rate))) } }
             }
         }
     };

@@ -6,7 +6,10 @@ mod capacity;
 mod charts;
 mod fleets;
 mod groups;
+mod misses;
 mod parts;
+mod price;
+mod recorded;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -16,7 +19,7 @@ use parts::{count, figure, rate, real, scrolling, size, table};
 use crate::report::answer;
 use crate::report::cells::{self, Number};
 use crate::report::groups::enough;
-use crate::report::numbers::{grouped, percent, rounded, short, time_unit};
+use crate::report::numbers::{grouped, moment, percent, rounded, short, time_unit};
 use crate::report::svg;
 use crate::stats::{ArrivalFigures, GroupReport, HitRule, Report, Summary};
 
@@ -56,6 +59,8 @@ pub(super) fn write(report: &Report, origin: &Origin, by: Option<(&str, &[GroupR
                     (answer_tiles(report))
                     (tiles(report))
                     (capacity::section(report))
+                    (recorded::section(report))
+                    (misses::section(report))
                     (fleets::section(report))
                     @if let Some((field, groups)) = by {
                         (groups::section(report, field, groups))
@@ -112,8 +117,12 @@ fn notes(report: &Report) -> Vec<String> {
             let mark = cells::mark(report.hit_unit.accuracy);
             format!(" Below one unit: {mark}{:.1} % of what is shared.", share * 100.0)
         });
-        let tokens = grouped(unit.tokens.into());
-        notes.push(format!("Prefixes are found in multiples of {tokens} tokens{last}.{share}"));
+        let (min, tokens) = (grouped(unit.min_tokens.into()), grouped(unit.tokens.into()));
+        notes.push(match (unit.min_tokens, unit.tokens) {
+            (0, _) => format!("Prefixes are found in multiples of {tokens} tokens{last}.{share}"),
+            (_, 1) => format!("Hits are counted from {min} tokens on.{share}"),
+            _ => format!("Hits are counted from {min} tokens on, in steps of {tokens}.{share}"),
+        });
     }
     notes
 }
@@ -146,15 +155,17 @@ fn answer_tiles(report: &Report) -> Markup {
                     }
                 }
             }
-            @if let Some(recorded) = report.recorded {
+            @if let Some(recorded) = &report.recorded {
                 div {
                     dt { "Recorded by the server" }
                     dd {
                         (rate(recorded.token_hit_rate))
                         small { (count(recorded.cached_tokens)) " tokens from its cache, in " (count(recorded.requests)) " requests" }
+                        @if let Some(line) = crate::report::recorded::line(recorded, report.possible) { small { (line) } }
                     }
                 }
             }
+            (price::tile(report))
         }
     }
 }
@@ -300,15 +311,4 @@ fn footer(report: &Report, origin: &Origin) -> Markup {
             }
         }
     }
-}
-
-/// A moment of the trace: a date if its clock counts from 1970, else seconds.
-fn moment(ms: f64) -> String {
-    // Before 2001, a time is taken for a span.
-    let dated =
-        (1e12..1e14).contains(&ms).then(|| jiff::Timestamp::from_millisecond(ms as i64).ok()).flatten();
-    dated.map_or_else(
-        || format!("{} s", rounded(ms / 1000.0)),
-        |time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
-    )
 }

@@ -1,7 +1,6 @@
 //! Hit tokens at many capacities, from the stack distances of the blocks that are asked for again.
 
 use crate::blocks::reserve;
-use crate::stats::hit_count::Unit;
 
 /// Hit tokens by capacity. A cache of C blocks serves the blocks with a distance below C, up to the first
 /// one that is not.
@@ -54,28 +53,25 @@ impl HitsByDistance {
         }
     }
 
-    /// The same where hits are counted in units: one counts where its last block, and so all before it, is
-    /// there. Where the last unit that is found is dropped, the others count one unit later. `found` units are
-    /// found in the cache without limit.
-    pub(super) fn measure_units(
+    /// The same where hits are not counted in blocks: `hit` says how many tokens the first so many of them serve.
+    #[cold]
+    pub(super) fn measure_in_steps(
         &mut self,
         runs: impl Iterator<Item = (u32, u32)>,
-        found: u64,
-        unit: Unit,
-        block_size: u64,
+        hit: impl Fn(u64) -> u64,
     ) {
-        let per_unit = (unit.tokens / block_size).max(1);
-        let last = found * per_unit;
-        let mut end = per_unit * (1 + unit.dropped());
-        let (mut before, mut distance) = (0, 0);
+        let (mut before, mut served, mut distance) = (0, 0, 0);
         for (len, first) in runs {
             distance = first.max(distance);
-            while end <= last.min(before + u64::from(len)) {
-                self.add(distance + (end - before - 1) as u32, 1, unit.tokens as i64);
-                end += per_unit;
+            for place in 0..len {
+                let tokens = hit(before + u64::from(place) + 1);
+                if tokens > served {
+                    self.add(distance + place, 1, (tokens - served) as i64);
+                    served = tokens;
+                }
             }
             before += u64::from(len);
-            distance += len - 1;
+            distance += len.saturating_sub(1);
         }
     }
 

@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 use crate::stats::accuracy::Accuracy;
 use crate::stats::cache::lifetime::Ttl;
 use crate::stats::cache::load::LoadFigures;
+use crate::stats::price::Cost;
 
 /// Hits of a cache over the measured requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,6 +66,9 @@ pub struct CapacityRow {
     /// Requests that do not fit into the cache of an engine; they are in no other figure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused_requests: Option<u64>,
+    /// What the requests cost with it, if prices are given.
+    #[serde(flatten)]
+    pub cost: Option<Cost>,
     /// What else happened, where an engine serves requests together.
     #[serde(flatten)]
     pub load: Option<LoadFigures>,
@@ -93,7 +97,7 @@ pub struct TargetRow {
 }
 
 /// Hits of a cache whose blocks expire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct TtlRow {
     /// Time after which a block is gone, in milliseconds: since its last use, or since its write.
@@ -109,6 +113,9 @@ pub struct TtlRow {
     /// What it served.
     #[serde(flatten)]
     pub hits: Hits,
+    /// What the requests cost with it, if prices are given.
+    #[serde(flatten)]
+    pub cost: Option<Cost>,
 }
 
 impl TtlRow {

@@ -102,11 +102,9 @@ impl Study for Lru {
             let distances = runs.iter().map(|run| (run.len, run.distance));
             match self.count.unit {
                 None => self.hits.measure(distances, cached.blocks, cached.tokens, self.count.block_size),
-                Some(unit) => {
-                    let known = runs.iter().map(|run| u64::from(run.len)).sum();
-                    let units = self.count.units(known, seen.input_length);
-                    self.hits.measure_units(distances, units, unit, self.count.block_size);
-                }
+                Some(_) => self
+                    .hits
+                    .measure_in_steps(distances, |blocks| self.count.tokens(blocks, seen.input_length)),
             }
         }
         self.runs = runs;

@@ -2,6 +2,7 @@
 //! at chosen capacities, all in the one pass.
 
 mod distances;
+mod fates;
 mod fifo;
 mod figures;
 mod fleet_figures;
@@ -11,6 +12,7 @@ mod lifetime;
 mod lmcache;
 mod load;
 mod lru;
+mod misses;
 mod opt;
 mod options;
 mod policy;
@@ -21,6 +23,7 @@ mod stack;
 mod ttl;
 mod vllm;
 
+pub use fates::{DepthRow, Fates, KnownTokens, LastUse, MissFigures, MissRow, SessionSources};
 pub use figures::{CacheFigures, CapacityRow, Hits, TargetRow, TtlRow};
 pub use fleet_figures::{FleetCapacity, FleetRow, FleetTarget, FleetTtl};
 pub use lifetime::Ttl;
@@ -33,6 +36,7 @@ use fleets::FleetStudy;
 use lfu::Lfu;
 use lmcache::Lmcache;
 use lru::Lru;
+use misses::Misses;
 use opt::History;
 use policy::{Point, Study};
 use served::{ServedInTurn, Server};
@@ -47,9 +51,9 @@ use crate::stats::hit_check::HitChecks;
 use crate::stats::hit_count::{HitCount, HitRule};
 use crate::stats::recency::Kept;
 use crate::stats::requests::{RequestHits, RequestReport, Requests};
-use crate::stats::seen::Seen;
+use crate::stats::seen::{Cached, Seen};
 use crate::stats::statistic::{Bytes, Known, Statistic};
-use crate::stats::{Bound, Report};
+use crate::stats::{Bound, RecordedCache, Report};
 
 /// The caches asked for. The LRU stack is always among them: targets and times to live come from it.
 pub(super) struct Caches {
@@ -59,8 +63,13 @@ pub(super) struct Caches {
     names_blocks: bool,
     /// Measured requests in an infinite cache.
     infinite: Hits,
+    /// What LRU caches of the capacities asked for, and last one without limit, serve to those of the measured
+    /// requests whose server recorded its own hits.
+    recorded_hits: Vec<u128>,
     lru: Lru,
     ttls: TimesToLive,
+    /// What becomes of each token, if wanted.
+    misses: Option<Misses>,
     /// Replicas behind routers, if any are asked for.
     fleets: Option<FleetStudy>,
     /// One per policy; none for LRU.
@@ -118,10 +127,12 @@ impl Caches {
             block_size: count.block_size,
             names_blocks: count.rule == HitRule::Engine,
             infinite: Hits::default(),
+            recorded_hits: vec![0; options.capacities.len() + 1],
             lru: Lru::new(count),
             checks: options.requests.checked.then(HitChecks::default),
             requests: options.wants_requests().then(|| Requests::new(columns(&options))),
             ttls: TimesToLive::new(&options, count),
+            misses: options.misses.then(|| Misses::new(&options, count)),
             fleets: (!options.fleets.is_empty()).then(|| FleetStudy::new(&options, count)),
             options,
         })
@@ -158,6 +169,30 @@ impl Caches {
         let request = self.requests.as_mut()?.take()?;
         self.checks.iter_mut().for_each(|checks| checks.add(&request));
         Some(request)
+    }
+
+    /// Notes what LRU caches serve to a request whose server recorded its own hits.
+    fn count_recorded(&mut self, seen: &Seen, cached: &Cached) {
+        let capacities = self.options.capacities.iter();
+        let hits = capacities.map(|&capacity| self.lru.last_hit(capacity, seen.input_length));
+        for (sum, tokens) in self.recorded_hits.iter_mut().zip(hits.chain([cached.tokens])) {
+            *sum += u128::from(tokens);
+        }
+    }
+
+    /// What each cache asked for would have served where servers recorded their own hits, the infinite one last.
+    fn recorded_caches(&self) -> Vec<RecordedCache> {
+        let of_policy = |(policy, study): (&Policy, &Option<Box<dyn Study>>)| {
+            let lru = || self.options.capacities.iter().copied().zip(self.recorded_hits.iter().copied());
+            let hits = study.as_ref().map_or_else(|| lru().collect(), |study| study.recorded_hits());
+            let name = policy.name();
+            hits.into_iter().map(move |(capacity, tokens)| (format!("{name}:{capacity}"), tokens))
+        };
+        let sized = self.options.policies.iter().zip(&self.studies).flat_map(of_policy);
+        let expiring = self.ttls.recorded_hits().map(|(ttl, tokens)| (format!("ttl:{ttl}ms"), tokens));
+        let infinite = self.recorded_hits.last().map(|&tokens| ("infinite".to_owned(), tokens));
+        let all = sized.chain(expiring).chain(infinite);
+        all.map(|(cache, hit_tokens)| RecordedCache { cache, hit_tokens, cost: None }).collect()
     }
 
     /// Begins the row of a request, with what is known of it at once.
@@ -199,6 +234,7 @@ impl Caches {
     pub(super) fn retain(&mut self, keep: usize) -> Kept {
         let retained = self.lru.retain(keep);
         self.ttls.retain(&retained);
+        self.misses.iter_mut().for_each(|misses| misses.retain(&retained));
         retained.blocks
     }
 
@@ -210,6 +246,7 @@ impl Caches {
             capacity_bytes: self.options.bytes(capacity, self.block_size),
             hits: Hits { hit_tokens, tokens: tokens.unwrap_or(self.infinite.tokens) },
             refused_requests: refused,
+            cost: None,
             load,
             accuracy,
         }
@@ -257,9 +294,15 @@ impl Statistic for Caches {
         };
         self.lru.access(seen)?;
         self.ttls.access(seen, self.lru.blocks_of(seen), self.lru.last_runs(), self.lru.blocks());
+        if let Some(misses) = &mut self.misses {
+            misses.access(seen, cached, self.lru.last_runs());
+        }
         if seen.is_measured {
             self.infinite.tokens += u128::from(seen.input_length);
             self.infinite.hit_tokens += u128::from(cached.tokens);
+            if seen.recorded.is_some() {
+                self.count_recorded(seen, cached);
+            }
         }
         self.studies.iter_mut().flatten().try_for_each(|study| study.access(seen))?;
         if self.requests.is_some() {
@@ -272,6 +315,7 @@ impl Statistic for Caches {
     fn bytes(&self) -> Bytes {
         let mut bytes = self.lru.bytes();
         bytes.blocks += self.ttls.bytes();
+        bytes += self.misses.as_ref().map_or_else(Bytes::default, Misses::bytes);
         bytes.curve += self.ttls.curve_bytes();
         if let Some(fleets) = &self.fleets {
             bytes += fleets.bytes();
@@ -288,6 +332,7 @@ impl Statistic for Caches {
             report.targets.accuracy = Accuracy::Neither;
             report.enough.accuracy = Accuracy::Neither;
             report.ttls.accuracy = Accuracy::AtLeast;
+            report.misses.accuracy = Accuracy::AtLeast;
         }
     }
 
@@ -300,6 +345,10 @@ impl Statistic for Caches {
         let listed = self.options.listed_capacities(self.working_set(known.unique_blocks));
         let size = |capacity| self.options.bytes(capacity, self.block_size);
         report.ttls.value = self.ttls.rows(self.infinite.tokens, &listed, size);
+        if let Some(recorded) = report.recorded.as_mut().filter(|recorded| recorded.compared.is_some()) {
+            recorded.caches = self.recorded_caches();
+        }
+        report.misses.value = self.misses.as_ref().map(|misses| misses.figures(&self.options));
         if let Some(fleets) = &self.fleets {
             let working_set = self.working_set(known.unique_blocks);
             report.fleets =

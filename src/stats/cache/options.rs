@@ -34,6 +34,10 @@ pub struct CacheOptions {
     pub enough: Option<f64>,
     /// Times to live, of caches without limit and of those of all capacities.
     pub ttls: Vec<Ttl>,
+    /// Whether to report what becomes of every token in LRU caches of the capacities and times to live.
+    pub misses: bool,
+    /// The field that names the sessions of requests for that, if it is none of the usual ones.
+    pub session_field: Option<String>,
     /// Replicas behind routers, each with a cache of every capacity.
     pub fleets: Vec<Fleet>,
     /// Requests that fill the caches before the measure begins.
@@ -52,6 +56,7 @@ impl CacheOptions {
     /// Whether any finite cache is asked for.
     pub(in crate::stats) fn is_asked_for(&self) -> bool {
         self.picture
+            || self.misses
             || self.enough.is_some()
             || self.wants_requests()
             || self.has_rows()

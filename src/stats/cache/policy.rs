@@ -87,6 +87,12 @@ pub(super) trait Study {
     /// There are no more requests.
     fn finish(&mut self) {}
 
+    /// The hits at each capacity asked for of measured requests whose server recorded its own; none where that is
+    /// not counted apart.
+    fn recorded_hits(&self) -> Vec<(u64, u128)> {
+        Vec::new()
+    }
+
     /// Hands over the hits that have become known, if they are kept.
     fn take_hits(&mut self, _: &mut Vec<RequestHits>) {}
 

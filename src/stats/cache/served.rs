@@ -31,6 +31,8 @@ struct OneCache<S> {
     server: S,
     tokens: u128,
     hit_tokens: u128,
+    /// Those of requests whose server recorded its own hits.
+    recorded_hits: u128,
     refused: u64,
 }
 
@@ -47,7 +49,7 @@ impl<S: Server> ServedInTurn<S> {
     pub(super) fn new(capacities: &[u64], block_size: u64, has_hits: bool) -> Self {
         let cache = |&capacity: &u64| {
             let server = S::new(capacity, block_size);
-            OneCache { capacity, server, tokens: 0, hit_tokens: 0, refused: 0 }
+            OneCache { capacity, server, tokens: 0, hit_tokens: 0, recorded_hits: 0, refused: 0 }
         };
         let caches = capacities.iter().map(cache).collect();
         Self { block_size, caches, hits: has_hits.then(Vec::new) }
@@ -64,6 +66,7 @@ impl<S: Server> Study for ServedInTurn<S> {
                 Some(tokens) => {
                     cache.tokens += u128::from(request.prompt);
                     cache.hit_tokens += u128::from(tokens);
+                    cache.recorded_hits += if seen.recorded.is_some() { u128::from(tokens) } else { 0 };
                 }
                 None => cache.refused += u64::from(seen.is_measured),
             }
@@ -81,6 +84,10 @@ impl<S: Server> Study for ServedInTurn<S> {
 
     fn needs_all_blocks(&self) -> bool {
         true
+    }
+
+    fn recorded_hits(&self) -> Vec<(u64, u128)> {
+        self.caches.iter().map(|cache| (cache.capacity, cache.recorded_hits)).collect()
     }
 
     fn take_hits(&mut self, out: &mut Vec<RequestHits>) {

@@ -15,12 +15,14 @@ struct Simulation<E> {
     capacity: u64,
     /// Prompt tokens served to measured requests.
     hit_tokens: u128,
+    /// Those of requests whose server recorded its own hits.
+    recorded_hits: u128,
     cache: E,
 }
 
 impl<E: Eviction> Simulation<E> {
     fn new(capacity: u64) -> Self {
-        Self { capacity, hit_tokens: 0, cache: E::default() }
+        Self { capacity, hit_tokens: 0, recorded_hits: 0, cache: E::default() }
     }
 
     /// Takes the next request, and gives its hits.
@@ -29,6 +31,7 @@ impl<E: Eviction> Simulation<E> {
         let tokens = count.tokens(hit as u64, seen.input_length);
         if seen.is_measured {
             self.hit_tokens += u128::from(tokens);
+            self.recorded_hits += if seen.recorded.is_some() { u128::from(tokens) } else { 0 };
         }
         tokens
     }
@@ -81,6 +84,10 @@ impl<E: Eviction> Study for Simulated<E> {
             }
         }
         Ok(())
+    }
+
+    fn recorded_hits(&self) -> Vec<(u64, u128)> {
+        self.chosen.iter().map(|cache| (cache.capacity, cache.recorded_hits)).collect()
     }
 
     fn take_hits(&mut self, out: &mut Vec<RequestHits>) {

@@ -36,27 +36,28 @@ impl Expiring {
         sliding.map(|ttl| Self { ttl: ttl.ms(), hit_tokens: 0, by_distance: by_distance() }).collect()
     }
 
-    /// Counts the hits of a request of `length` tokens at `now`, whose known prefix falls into `runs`.
+    /// Counts the hits of a request of `length` tokens at `now`, whose known prefix falls into `runs`; gives those of
+    /// a cache without limit.
     pub(super) fn measure(
         &mut self,
         runs: impl Iterator<Item = Run> + Clone,
         now: f64,
         length: u64,
         count: HitCount,
-    ) {
+    ) -> u64 {
         let alive = runs.take_while(|run| now - run.used <= self.ttl as f64);
         let blocks: u64 = alive.clone().map(|run| u64::from(run.len)).sum();
         let tokens = count.tokens(blocks, length);
-        let units = count.units(blocks, length);
         let blocks = blocks.min(count.limit(length));
         self.hit_tokens += u128::from(tokens);
         if let Some(by_distance) = &mut self.by_distance {
             let distances = alive.map(|run| (run.len, run.distance));
             match count.unit {
                 None => by_distance.measure(distances, blocks as u32, tokens, count.block_size),
-                Some(unit) => by_distance.measure_units(distances, units, unit, count.block_size),
+                Some(_) => by_distance.measure_in_steps(distances, |blocks| count.tokens(blocks, length)),
             }
         }
+        tokens
     }
 
     /// Bytes of hits by distance.
@@ -103,6 +104,8 @@ pub(super) struct TimesToLive {
     /// As asked for.
     ttls: Vec<Ttl>,
     expiring: Vec<Expiring>,
+    /// The hits of each of these without a limit in requests whose server recorded its own hits.
+    recorded_hits: Vec<u128>,
     /// By time to live, then by capacity.
     written: Vec<Written>,
     /// Arrival of each request in the numbering of the LRU stack.
@@ -118,10 +121,12 @@ impl TimesToLive {
             let cache = |&capacity| Written { ttl: ttl.ms(), capacity, hit_tokens: 0, times: Vec::new() };
             capacities.iter().map(cache).collect::<Vec<_>>()
         };
+        let expiring = Expiring::all(options);
         Self {
             count,
             ttls: options.ttls.clone(),
-            expiring: Expiring::all(options),
+            recorded_hits: vec![0; expiring.len()],
+            expiring,
             written: options.ttls.iter().filter(|ttl| ttl.is_fixed()).flat_map(written).collect(),
             times: Vec::new(),
         }
@@ -138,8 +143,9 @@ impl TimesToLive {
         if seen.is_measured {
             let runs =
                 runs.iter().map(|run| Run::new(run.len, run.distance, self.times[run.request as usize]));
-            for expiring in &mut self.expiring {
-                expiring.measure(runs.clone(), now, seen.input_length, self.count);
+            for (expiring, recorded) in self.expiring.iter_mut().zip(&mut self.recorded_hits) {
+                let tokens = expiring.measure(runs.clone(), now, seen.input_length, self.count);
+                *recorded += if seen.recorded.is_some() { u128::from(tokens) } else { 0 };
             }
         }
         for cache in &mut self.written {
@@ -178,6 +184,13 @@ impl TimesToLive {
         self.expiring.iter().map(Expiring::bytes).sum()
     }
 
+    /// The hits so far of requests whose server recorded its own, without a limit, by time to live since the last use
+    /// in milliseconds.
+    pub(super) fn recorded_hits(&self) -> impl Iterator<Item = (u64, u128)> + '_ {
+        let ttls = self.ttls.iter().filter(|ttl| !ttl.is_fixed()).map(|ttl| ttl.ms());
+        ttls.zip(self.recorded_hits.iter().copied())
+    }
+
     /// The hits so far, of `tokens` in all: for each time to live those of a cache without limit, and then at rising
     /// capacities.
     pub(super) fn rows(
@@ -196,6 +209,7 @@ impl TimesToLive {
                     capacity_blocks: capacity,
                     capacity_bytes: capacity.and_then(&bytes),
                     hits: Hits { hit_tokens, tokens },
+                    cost: None,
                 });
             };
             if ttl.is_fixed() {

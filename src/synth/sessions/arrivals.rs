@@ -37,13 +37,7 @@ pub(in crate::synth) struct Rate {
 impl Rate {
     /// The rate of arrivals in `cells` cells of so many seconds; each arrival has its cell, rising, and its
     /// session. Pieces with arrivals of fewer than `min_count` sessions are joined to their neighbours.
-    pub(super) fn learn(
-        cell: f64,
-        cells: u64,
-        arrivals: &[(u64, u32)],
-        min_count: usize,
-        of_all: bool,
-    ) -> Self {
+    pub(super) fn learn(cell: f64, cells: u64, arrivals: &[(u64, u32)], min_count: usize, of_all: bool) -> Self {
         let before = |cell: u64| arrivals.partition_point(|arrival| arrival.0 < cell);
         let mut pieces: Vec<(u64, u64)> = Vec::new();
         let (mut start, mut first) = (0, 0);

@@ -103,8 +103,7 @@ impl Balance {
             }
         }
         let own_mean: Vec<f64> = sums.iter().map(|sum| sum / count).collect();
-        let mean =
-            per_session.map_or_else(|| own_mean.clone(), |sums| sums.iter().map(|&s| f64::from(s)).collect());
+        let mean = per_session.map_or_else(|| own_mean.clone(), |sums| sums.iter().map(|&s| f64::from(s)).collect());
         let mut scale: Vec<f64> = squares
             .iter()
             .zip(&own_mean)

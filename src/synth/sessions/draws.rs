@@ -127,7 +127,12 @@ impl ChanceDraw {
     }
 
     /// `change` changes the chance.
-    pub(super) fn happens(&mut self, features: &[f32], change: impl Fn(f32) -> f32, rng: &mut Rng) -> bool {
+    pub(super) fn happens(
+        &mut self,
+        features: &[f32],
+        change: impl Fn(f32) -> f32,
+        rng: &mut Rng,
+    ) -> bool {
         let (chance, deck) = &mut self.leaves[self.tree.leaf(features)];
         deck.draw(rng) < change(*chance)
     }

@@ -62,12 +62,7 @@ pub(super) struct Engine {
 impl Engine {
     /// # Errors
     /// When parts of the model are missing.
-    pub(super) fn new(
-        model: SessionsModel,
-        block_size: u64,
-        plan: Plan,
-        rng: &mut Rng,
-    ) -> Result<Self, Invalid> {
+    pub(super) fn new(model: SessionsModel, block_size: u64, plan: Plan, rng: &mut Rng) -> Result<Self, Invalid> {
         let arrivals = Arrivals::new(&model.parts.rate, plan.users, plan.share);
         let pass = arrivals.pass_seconds();
         let spawner = Spawner::new(&model.core, &model.ends, &model.parts, block_size, pass)
@@ -199,8 +194,7 @@ impl Engine {
             let chosen = self.draw_session(time, f64::INFINITY, rng);
             let Self { candidates, arrivals, debt, due, .. } = self;
             for node in &candidates[chosen].nodes[1..] {
-                let Some(piece) = arrivals.pieces_before(node.state.time).checked_sub(arrivals.pieces())
-                else {
+                let Some(piece) = arrivals.pieces_before(node.state.time).checked_sub(arrivals.pieces()) else {
                     *debt += 1;
                     continue;
                 };

@@ -107,8 +107,11 @@ impl SessionsGenerator {
             deck: Deck::default(),
             last: (u64::MAX, 0.0),
         });
-        let scale =
-            Scale { knobs: knobs.clone(), block_size, per_output_token: clock.delays.per_output_token };
+        let scale = Scale {
+            knobs: knobs.clone(),
+            block_size,
+            per_output_token: clock.delays.per_output_token,
+        };
         let mut core = model.core.clone();
         core.scale(knobs.prefix_len);
         let depths = [model.core.depths(), core.depths()];
@@ -138,11 +141,7 @@ impl SessionsGenerator {
     ///
     /// # Errors
     /// When no request of a wanted length comes.
-    pub(in crate::synth) fn draw(
-        &mut self,
-        rng: &mut Rng,
-        request: &mut SyntheticRequest,
-    ) -> Result<f64, Invalid> {
+    pub(in crate::synth) fn draw(&mut self, rng: &mut Rng, request: &mut SyntheticRequest) -> Result<f64, Invalid> {
         let limits = self.scale.knobs.input;
         for _ in 0..self.most_left_out {
             let (time, session, turn) = self.next(rng);

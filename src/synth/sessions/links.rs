@@ -59,9 +59,7 @@ pub(super) fn link(forest: &Forest, min_count: usize) -> Links {
     let is_core = core_blocks(forest, &found, &chains, min_count);
     let roots = |is_core: &dyn Fn(u32) -> bool| -> Vec<Option<u32>> {
         let core_of = core_depths(forest, is_core);
-        let root = |(found, core): (&Found, (u32, u32))| {
-            (found.known <= core.0 || found.user == NONE).then_some(core.1)
-        };
+        let root = |(found, core): (&Found, (u32, u32))| (found.known <= core.0 || found.user == NONE).then_some(core.1);
         found.iter().zip(core_of).map(root).collect()
     };
     // Blocks below prefixes of too few sessions are no core, which makes requests that share them follow one
@@ -77,13 +75,7 @@ pub(super) fn link(forest: &Forest, min_count: usize) -> Links {
             Some(end) => {
                 let prefix = prefixes.of_block(forest, *end);
                 let core = prefixes.depth(prefix);
-                let state = State::start(
-                    found_here.input,
-                    found_here.output,
-                    core,
-                    forest.block_size,
-                    found_here.time,
-                );
+                let state = State::start(found_here.input, found_here.output, core, forest.block_size, found_here.time);
                 Linked { state, before: NONE, session: i as u32, prefix, delay: 0.0 }
             }
             None => follow(found_here, &found, &requests, &delays, forest.block_size),
@@ -155,9 +147,9 @@ fn last_users(forest: &Forest) -> Vec<Found> {
 fn chains(found: &[Found]) -> Vec<u32> {
     let mut chains: Vec<u32> = Vec::with_capacity(found.len());
     for (i, here) in found.iter().enumerate() {
-        let continued = found
-            .get(here.user as usize)
-            .filter(|user| here.known >= 2 && here.known + 1 >= user.blocks && here.blocks >= user.blocks);
+        let continued = found.get(here.user as usize).filter(|user| {
+            here.known >= 2 && here.known + 1 >= user.blocks && here.blocks >= user.blocks
+        });
         chains.push(if continued.is_some() { chains[here.user as usize] } else { i as u32 });
     }
     chains

@@ -28,8 +28,8 @@ mod spawn;
 mod state;
 mod tree;
 
-pub(super) use arrivals::Rate;
-pub(super) use balance::Sums;
 pub(super) use generator::SessionsGenerator;
 pub(super) use learn::learn;
+pub(super) use arrivals::Rate;
+pub(super) use balance::Sums;
 pub(super) use model::{Chance, Clock, Number, Part, PrefixEnd, SessionsModel};

@@ -60,13 +60,7 @@ pub(super) struct Spawner {
 
 impl Spawner {
     /// Draws of a model whose parts are not missing. A pass over the trace takes `pass` seconds.
-    pub(super) fn new(
-        core: &Core,
-        ends: &[PrefixEnd],
-        parts: &Parts,
-        block_size: u64,
-        pass: f64,
-    ) -> Option<Self> {
+    pub(super) fn new(core: &Core, ends: &[PrefixEnd], parts: &Parts, block_size: u64, pass: f64) -> Option<Self> {
         let number = |what, of| parts.number(what, of).map(NumberDraw::new);
         let of_kind = |kind: Kind| {
             let chance = parts.chances.iter().find(|chance| chance.of == kind)?;
@@ -102,11 +96,7 @@ impl Spawner {
 
     /// Changes the factor of a kind's chance.
     pub(super) fn set_factor(&mut self, of: Kind, factor: f32) {
-        self.kinds
-            .iter_mut()
-            .chain(&mut self.repeat)
-            .filter(|draw| draw.kind == of)
-            .for_each(|draw| draw.factor = factor);
+        self.kinds.iter_mut().chain(&mut self.repeat).filter(|draw| draw.kind == of).for_each(|draw| draw.factor = factor);
     }
 
     /// The place in the trace that a moment stands for, from 0 to 1. Only the first pass begins as the trace
@@ -177,8 +167,7 @@ impl Spawner {
                         let factor = draw.factor;
                         draw.chance.happens(&features, |chance| chance * factor, rng)
                     });
-                if let Some(state) = self.child(&before, &features, kind, repeats, has_branches, horizon, rng)
-                {
+                if let Some(state) = self.child(&before, &features, kind, repeats, has_branches, horizon, rng) {
                     nodes.push(Node { state, before: at });
                 }
             }
@@ -234,12 +223,9 @@ impl Spawner {
                 let length = if draw.kind == Kind::Next {
                     let output = if self.clock.whole_growth { 0 } else { before.output as i64 };
                     let least = i64::from(blocks.saturating_sub(1)) * block_size as i64 + 1;
-                    (before.input as i64 + output + tokens)
-                        .max(least.max(i64::from(full) * block_size as i64))
+                    (before.input as i64 + output + tokens).max(least.max(i64::from(full) * block_size as i64))
                 } else {
-                    (i64::from(shared) * block_size as i64 + tokens)
-                        .max(i64::from(shared) * block_size as i64)
-                        .max(1)
+                    (i64::from(shared) * block_size as i64 + tokens).max(i64::from(shared) * block_size as i64).max(1)
                 };
                 (drawn, length)
             }

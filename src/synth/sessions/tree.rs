@@ -233,8 +233,7 @@ impl<'a> Grower<'a> {
     /// Whether both sides of a split are of enough sessions.
     fn tells_nothing_of_few(&self, range: std::ops::Range<usize>, split: Split) -> bool {
         let side = |below: bool| {
-            let rows =
-                self.order[range.clone()].iter().filter(move |&&row| self.is_below(row, split) == below);
+            let rows = self.order[range.clone()].iter().filter(move |&&row| self.is_below(row, split) == below);
             sessions_up_to(self.growth.min_count, rows.map(|&row| self.rows.sessions[row as usize]))
         };
         [true, false].into_iter().all(|below| side(below) >= self.growth.min_count)

@@ -3,9 +3,11 @@
 //!
 //! serde would turn integers above 64 bits into floating-point numbers, which print differently.
 
+use std::borrow::Cow;
+
 use minijinja::Value;
 
-use super::python::BigInteger;
+use super::python::{BigInteger, JsonStyle};
 
 /// Lists and objects inside each other that are read; deeper ones are an error, as they are to Python.
 const MOST_DEPTH: usize = 500;
@@ -16,6 +18,21 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
     let value = reader.value(0)?;
     reader.skip_space();
     if reader.at < text.len() { Err(reader.expected("the end")) } else { Ok(value) }
+}
+
+/// A JSON text as `json.dumps(json.loads(text), ensure_ascii=False)` gives it, which is what templates write
+/// with `tojson`: however a log has spaced and escaped it, the model saw this. A text that is no JSON stays
+/// as it is.
+pub(in crate::tokens) fn plain_json(text: &str) -> Cow<'_, str> {
+    let style = JsonStyle {
+        ensure_ascii: false,
+        indent: None,
+        item_separator: ", ".into(),
+        key_separator: ": ".into(),
+        sort_keys: false,
+    };
+    let plain = parse(text).ok().and_then(|value| style.dumps(&value).ok());
+    plain.map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
 struct Reader<'a> {

@@ -32,6 +32,7 @@ use crate::record::prompt::{Chat, Message};
 use crate::record::recent::Recent;
 pub use answer::AnswerForm;
 use feed::field;
+pub(super) use json::plain_json;
 use program::Program;
 use variables::Variables;
 

@@ -1,0 +1,71 @@
+//! Numbers in the cells of tables, and what marks those that are not exact.
+
+use crate::report::numbers::{grouped, rounded};
+use crate::stats::Accuracy;
+
+/// A table: the first row is the header.
+pub(super) type Cells = Vec<Vec<String>>;
+
+/// How the numbers in cells are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Digits {
+    /// All of them, as in JSON.
+    All,
+    /// Rounded, with commas between thousands.
+    Few,
+}
+
+impl Digits {
+    /// A whole number.
+    pub(super) fn count(self, value: impl Into<u128>) -> String {
+        let value = value.into();
+        if self == Self::All { value.to_string() } else { grouped(value) }
+    }
+
+    /// Any other number.
+    pub(super) fn real(self, value: f64) -> String {
+        if self == Self::All { format!("{value:?}") } else { rounded(value) }
+    }
+
+    /// A number of which that many decimals are enough even for a machine.
+    pub(super) fn decimals(self, value: f64, decimals: usize) -> String {
+        if self == Self::All { format!("{value:.decimals$}") } else { rounded(value) }
+    }
+}
+
+/// A figure by its name in JSON.
+pub(super) enum Number {
+    /// Counted, exact.
+    Count(u128),
+    /// Computed.
+    Real(f64),
+    /// A word in place of a number, for a header.
+    Text(&'static str),
+}
+
+impl std::fmt::Display for Number {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Count(n) => write!(f, "{n}"),
+            Self::Real(x) => write!(f, "{x:?}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+/// What is said of a figure that is a lower or an upper bound.
+pub(super) fn limit(accuracy: Accuracy, at_least: &'static str, at_most: &'static str) -> &'static str {
+    match accuracy {
+        Accuracy::AtLeast => at_least,
+        Accuracy::AtMost => at_most,
+        _ => "",
+    }
+}
+
+/// What precedes a number that is not exact.
+pub(super) fn mark(accuracy: Accuracy) -> &'static str {
+    match accuracy {
+        Accuracy::Neither => "about ",
+        _ => limit(accuracy, ">= ", "<= "),
+    }
+}
