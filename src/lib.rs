@@ -125,7 +125,7 @@
 //!     record::parse(line.as_bytes(), &mut record)?;
 //!     learner.add(&record, 512)?;
 //! }
-//! let model = Model::new(ModelKind::default(), &learner.finish()?);
+//! let model = Model::new(ModelKind::default(), &learner.finish()?)?;
 //! let mut generator = Generator::new(model, Knobs::default(), 7, Some(1000))?;
 //! let mut request = SyntheticRequest::default();
 //! for _ in 0..1000 {

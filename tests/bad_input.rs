@@ -267,7 +267,7 @@ fn only_bad_records_is_an_error_even_when_they_are_skipped() {
 
 #[test]
 fn a_full_disk_is_an_error() {
-    let trace = line(0, 1, 1, &[0]);
+    let trace: String = (0..5).map(|i| line(i, 1, 1, &[i])).collect();
     let prompt = "{\"prompt\": \"x\"}\n";
     for (name, input) in
         [("trace-stats", &*trace), ("trace-cat", &trace), ("trace-hash", prompt), ("trace-synth", &trace)]

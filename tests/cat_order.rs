@@ -247,8 +247,8 @@ fn records_that_are_not_in_the_order_of_their_times_are_noted() {
         ("trace-cat --merge a a", ""),
         ("trace-cat --sort a a", ""),
         ("trace-cat --shift a a", ""),
-        ("cat a a | trace-synth -n 1", "49 of 100 records are earlier"),
-        ("trace-synth -n 1 a", ""),
+        ("cat a a | trace-synth --min-count 1 -n 1", "49 of 100 records are earlier"),
+        ("trace-synth --min-count 1 -n 1 a", ""),
         ("cat a a | trace-stats", "49 of 100 records are earlier"),
     ] {
         let ran = shell(folder.path(), &format!("{command} > out"));

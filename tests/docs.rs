@@ -154,8 +154,19 @@ fn every_recipe_shows_its_real_output() {
 
 #[test]
 fn every_example_of_the_other_documents_shows_its_real_output() {
-    let names =
-        ["cache-size", "cluster", "comparison", "concepts", "load", "peers", "price", "servers", "sharing"];
+    let names = [
+        "cache-size",
+        "cluster",
+        "comparison",
+        "concepts",
+        "load",
+        "misses",
+        "peers",
+        "price",
+        "replicas",
+        "servers",
+        "sharing",
+    ];
     for name in names {
         run_document(&format!("docs/{name}.md"));
     }

@@ -27,7 +27,11 @@ fn cases() -> Vec<Case> {
         Case { name: "trace-hash", args: &["-j1"], input: prompts },
         Case { name: "trace-stats", args: &["--window=1req", "-f=csv"], input: trace() },
         // Each line is written by itself, as soon as its time has come.
-        Case { name: "trace-synth", args: &["--pace", "--speedup-ratio=10"], input: trace() },
+        Case {
+            name: "trace-synth",
+            args: &["--pace", "--speedup-ratio=10", "--min-count=1"],
+            input: trace(),
+        },
     ]
 }
 
@@ -144,8 +148,8 @@ fn a_file_stays_as_it_was_when_its_new_content_cannot_be_written() {
         ("trace-cat", &["-o", &out, "-z", "gzip"], &trace),
         ("trace-cat", &["-o", &out, "-z", "zstd", "--sort"], &trace),
         ("trace-stats", &["-o", &out], &trace),
-        ("trace-synth", &["-o", &out], &trace),
-        ("trace-synth", &["-n0", "--save-model", &model], &trace),
+        ("trace-synth", &["--min-count=1", "-o", &out], &trace),
+        ("trace-synth", &["--min-count=1", "-n0", "--save-model", &model], &trace),
         ("trace-hash", &["-o", &out], &prompts),
         ("trace-hash", &["-o", "/dev/null", "--state", &state], &prompts),
     ] {
@@ -188,8 +192,8 @@ fn a_full_file_system_is_an_error() {
              test \"$(cat out)\" = old || {{ echo \"$@: the old file\"; exit 1; }}
              test \"$(ls -A)\" = out || {{ ls -A; exit 1; }} }}
          fails trace-cat -o out {trace}
-         fails trace-synth -o out {trace}
-         fails trace-synth -n 0 --save-model model -n 0 {trace}
+         fails trace-synth --min-count 1 -o out {trace}
+         fails trace-synth --min-count 1 -n 0 --save-model model {trace}
          fails trace-stats -o out -w 10req {trace}
          fails trace-hash -o out {prompts}
          fails trace-hash -b 1 -o /dev/null --state state {prompts}
@@ -231,7 +235,7 @@ fn a_read_that_fails_ends_the_run_with_its_file_and_whole_lines() {
         }
         for (name, args) in [
             ("trace-stats", &["-o", &*out, file][..]),
-            ("trace-synth", &["-o", &out, file]),
+            ("trace-synth", &["--min-count=1", "-o", &out, file]),
             ("trace-hash", &["--text", "-o", &out, file]),
             ("trace-cat", &["--sort", "-o", &out, file]),
             ("trace-cat", &["--merge", "-o", &out, file]),
@@ -277,7 +281,7 @@ fn reads_and_writes_in_pieces_and_interrupted_change_nothing() {
 fn the_pace_is_kept_when_the_time_of_day_jumps() {
     let folder = scratch();
     let Some(library) = faulty(folder.path()) else { return };
-    let trace: String = (0..4).map(|i| line(i * 100, 512, 1, &[i])).collect();
+    let trace: String = (0..6).map(|i| line(i * 100, 512, 1, &[i])).collect();
     for name in ["trace-cat", "trace-synth"] {
         let start = Instant::now();
         let paced = with(&library, name, &["--pace"], &trace, &[("FAULT_CLOCK", "1")]).ok();

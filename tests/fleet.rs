@@ -216,6 +216,56 @@ fn expiring(requests: &[Sent]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Tiers of replicas and of one cache, with a pool and without.
+fn tiers(requests: &[Sent], inclusive: bool) -> Result<(), TestCaseError> {
+    let trace = trace(requests);
+    let mode = if inclusive { "inclusive" } else { "exclusive" };
+    let lists: [&[usize]; 2] = [&[2, 3, 9], &[5]];
+    let args = ["--tiers=hbm=2,dram=3,ssd=9", "--tiers=hbm=5", "--shared=7", "--tier-mode", mode];
+    let fleets = ["--replicas=1,3", "--route=round-robin,cache,session"];
+    let found = stats(&[&args[..], &fleets].concat(), &trace);
+    let rows = found["tiers"].as_array().unwrap();
+    prop_assert_eq!(rows.len(), 12);
+    for (row, sizes) in rows.iter().zip(lists.into_iter().cycle()) {
+        let n = row["replicas"].as_u64().unwrap() as usize;
+        let sent = fleet::route(requests, n, row["route"].as_str().unwrap(), BLOCK);
+        let expected = fleet::tiers(requests, &sent, n, (sizes, inclusive), 7, BLOCK);
+        let tiers = row["tiers"].as_array().unwrap();
+        prop_assert_eq!(tiers.len(), expected.len());
+        for (place, (tier, expected)) in tiers.iter().zip(expected).enumerate() {
+            prop_assert_eq!(&tier["hit_tokens"], &json!(expected.hit_tokens), "{} {}", row["route"], tier);
+            let is_pool = place == sizes.len();
+            let flows = [
+                ("promoted", &expected.promoted, place > 0),
+                ("demoted", &expected.left, !inclusive && !is_pool),
+                ("written", &expected.written, inclusive || is_pool),
+            ];
+            for (name, moves, is_there) in flows {
+                prop_assert_eq!(tier[name].is_object(), is_there);
+                if is_there {
+                    let (all, peak, of_one) = fleet::flow(moves);
+                    prop_assert_eq!(&tier[name]["blocks"], &json!(all), "{} {}", name, tier);
+                    let has_times = requests.iter().any(|r| r.time.is_some());
+                    prop_assert_eq!(&tier[name]["peak_per_s"], &json!(has_times.then_some(peak)));
+                    prop_assert_eq!(&tier[name]["replica_peak_per_s"], &json!(has_times.then_some(of_one)));
+                }
+            }
+        }
+    }
+    // The tiers of one cache without any replicas are those of one replica, and two are the curve.
+    let alone = stats(&[&args[..], &["-c5,14,2"]].concat(), &trace);
+    prop_assert_eq!(&alone["tiers"][0]["tiers"], &rows[0]["tiers"]);
+    if !inclusive {
+        let hits = |tier: usize| alone["tiers"][0]["tiers"][tier]["hit_tokens"].as_u64().unwrap();
+        let curve = |place: usize| alone["capacity"][place]["hit_tokens"].as_u64().unwrap();
+        prop_assert_eq!(
+            (hits(0), hits(0) + hits(1), hits(0) + hits(1) + hits(2)),
+            (curve(0), curve(1), curve(2))
+        );
+    }
+    Ok(())
+}
+
 /// `trace-cat` sends each record where the model does, and its replicas as groups are the fleet.
 fn sent(requests: &[Sent], n: usize, route: &str) -> Result<(), TestCaseError> {
     let trace = trace(requests);
@@ -231,8 +281,7 @@ fn sent(requests: &[Sent], n: usize, route: &str) -> Result<(), TestCaseError> {
     // Where it was already is replaced, and the same is said again.
     let again = run("trace-cat", &["-q", "--replicas", &count, "--route", route], &lines).ok();
     prop_assert_eq!(&again, &lines);
-    let by =
-        stats(&["--by=replica", "-c1,3,7", "--ttl=20s"], &lines.replace(r#""timestamp""#, r#""timestamp""#));
+    let by = stats(&["--by=replica", "-c1,3,7", "--ttl=20s"], &lines);
     let fleet = stats(&["--replicas", &count, "--route", route, "-c1,3,7", "--ttl=20s"], &lines);
     let (separate, row) = (&by["separate"], &fleet["fleet"][0]);
     prop_assert_eq!(&separate["cached_tokens"], &row["infinite_hit_tokens"]);
@@ -258,6 +307,14 @@ proptest! {
         requests in prop_oneof![requests(ids()), requests(forest_ids())]
     ) {
         expiring(&requests)?;
+    }
+
+    #[test]
+    fn tiers_are_those_of_the_model(
+        requests in prop_oneof![requests(ids()), requests(forest_ids())],
+        inclusive in any::<bool>(),
+    ) {
+        tiers(&requests, inclusive)?;
     }
 
     #[test]
@@ -364,6 +421,25 @@ fn the_times_to_live_of_a_real_trace_have_their_known_figures() {
     }
 }
 
+#[test]
+fn the_tiers_of_a_real_trace_have_their_known_figures() {
+    let Some((trace, golden)) = golden() else { return };
+    let args = ["-q", "-f", "json", "--replicas=1,2,4,8,16", "--route=round-robin,prefix=1,prefix=2,cache"];
+    let args = [&args[..], &["--tiers=hbm=2000,dram=8000", "--shared=40000", &trace]].concat();
+    let found: Value = serde_json::from_str(&run("trace-stats", &args, "").ok()).unwrap();
+    let rows = golden["tiers"].as_array().unwrap();
+    assert!(rows.len() >= 8);
+    for row in rows {
+        let same = |found: &&Value| found["replicas"] == row["replicas"] && found["route"] == row["route"];
+        let found =
+            found["tiers"].as_array().unwrap().iter().find(same).unwrap()["tiers"].as_array().unwrap();
+        let hits: Vec<_> = found.iter().map(|tier| tier["hit_tokens"].clone()).collect();
+        assert_eq!(json!(hits), row["hit_tokens"], "{row}");
+        let demoted: Vec<_> = found[..2].iter().map(|tier| tier["demoted"]["blocks"].clone()).collect();
+        assert_eq!(json!(demoted), row["blocks_demoted"], "{row}");
+    }
+}
+
 /// A chat of two sessions, as one would read it.
 const CHAT: &str = r#"{"timestamp": 0, "input_length": 8, "output_length": 1, "hash_ids": [0, 1], "session_id": "a"}
 {"timestamp": 100, "input_length": 8, "output_length": 1, "hash_ids": [0, 2], "session_id": "b"}
@@ -404,7 +480,7 @@ fn every_format_has_the_fleets() {
         assert!(prometheus.contains(line), "{line}\n{prometheus}");
     }
     assert!(!prometheus.contains("# HELP kvtrace_fleet_capacity_hit_tokens \n"), "{prometheus}");
-    assert!(write(&["-f", "markdown"]).contains("| 2 session | 16 | 0.4 | 2 | 1.0 | 1.0 | 8 |"));
+    assert!(write(&["-f", "markdown"]).contains("| 2 session | 16 | 0.400000 | 2 | 1.0 | 1.0 | 8 |"));
     let page = write(&["-f", "html"]);
     assert!(page.contains("data-fleet=\"2 session\"") && page.contains("data-chart=\"fleets\""));
     assert!(page.contains("path class=\"line g2\"") && !page.contains("path class=\"line g3\""));
@@ -413,6 +489,43 @@ fn every_format_has_the_fleets() {
     assert!(plot.contains("# 1 replica   o 2 session   -- infinite cache"), "{plot}");
     let json: Value = serde_json::from_str(&write(&["-f", "json", "--kv-bytes-per-token=2"])).unwrap();
     assert_eq!(json["fleet"][1]["capacity"][1]["total_bytes"], 48);
+}
+
+#[test]
+fn every_format_has_the_tiers() {
+    let args = [
+        "-q",
+        "-b4",
+        "--replicas=2",
+        "--route=session",
+        "--tiers=hbm=1,dram=2",
+        "--shared=4",
+        "--kv-bytes-per-token=256Ki",
+    ];
+    let write = |more: &[&str]| run("trace-stats", &[&args[..], more].concat(), CHAT).ok();
+    let table = write(&[]);
+    for line in [
+        "Replicas     Tier  Blocks Each   Size  Hit Tokens  Token Hit Rate",
+        "2 session     hbm            1  1 MiB           8             0.2",
+        "2 session  shared            4  4 MiB           4             0.1",
+        "2 session     hbm   demoted       8  8 MiB   3.81 MiB     6 MiB            3 MiB\n",
+    ] {
+        assert!(table.contains(line), "{line}\n{table}");
+    }
+    assert!(write(&["-f", "csv"]).contains("tier,2:session:1:dram,hit_tokens,8\n"));
+    let prometheus = write(&["-f", "prometheus"]);
+    for line in [
+        r#"kvtrace_tier_hit_tokens{replicas="2",route="session",list="1",tier="dram"} 8"#,
+        "kvtrace_tier_demoted_blocks_replica_peak_per_second{",
+    ] {
+        assert!(prometheus.contains(line), "{line}\n{prometheus}");
+    }
+    assert!(
+        prometheus.lines().all(|line| !line.starts_with("# HELP") || line.split(' ').count() > 4),
+        "{prometheus}"
+    );
+    assert!(write(&["-f", "markdown"]).contains("| 2 session | dram | 2 |"));
+    assert!(write(&["-f", "html"]).contains("<h2>Tiers</h2>"));
 }
 
 #[test]
@@ -442,6 +555,11 @@ fn what_does_not_go_with_replicas_is_said() {
     refuse(&["--replicas=2", "--route=sticky"], "is not one of round-robin, session");
     refuse(&["--replicas=2", "--policy=fifo", "-c3"], "they go with --policy lru alone");
     refuse(&["--replicas=2", "--ttl=fixed:5m"], "is for one cache");
+    refuse(&["--shared=9"], "name their sizes");
+    refuse(&["--tiers=9"], "its name and its size");
+    refuse(&["--tiers=a=9,a=8"], "two tiers are called a");
+    refuse(&["--tiers=a=1GiB"], "need --kv-bytes-per-token");
+    refuse(&["--tiers=a=2B", "--kv-bytes-per-token=1"], "--tiers: 2 bytes hold no block");
     refuse(&["--replicas=2", "--window=10req"], "--window");
     refuse(&["--replicas=2", "--approx=1000"], "--approx");
     refuse(&["--replicas=2", "--per-request", "-c3"], "--per-request");

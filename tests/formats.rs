@@ -73,7 +73,7 @@ fn every_filter_reads_every_format_alike() {
         assert_eq!(check.status, Some(0), "{format}: {}", check.stdout);
         let stats = with(&["--format", "json", "--capacity", "2,100", "--top", "3"]);
         let figures = run("trace-stats", &stats, &trace).ok();
-        let synth = with(&["-q", "-n", "20", "--seed", "3"]);
+        let synth = with(&["-q", "-n", "20", "--seed", "3", "--min-count=1"]);
         let synthetic = run("trace-synth", &synth, &trace).ok();
         for way in ways {
             let found = run("trace-stats", &[&way[..], &stats].concat(), sample);

@@ -922,7 +922,7 @@ fn what_the_server_recorded_is_summed_and_said() {
     let merged = run("trace-stats", &["--merge", "-f", "json"], pieces(&trace, 3).concat());
     assert_eq!(json(merged), whole);
     let table = run("trace-stats", &[], &trace).ok();
-    let said = "Recorded: the server had 33.6 % of the prompt tokens in its cache (1,024) in the 3 of 4 requests that say so.\n";
+    let said = "Recorded: the server had 33.6 % of the prompt tokens in its cache, 1,024 of 3,048 by its own count in the 3 of 4 requests that say so.\n";
     assert!(table.replace("\n  ", " ").contains(said), "{table}");
     // The general path and the fast one agree, and what is no number of tokens is an error.
     let spaced = trace.replace("\"cached_tokens\": ", "\"cached\\u005ftokens\" :\t");
@@ -971,4 +971,28 @@ fn the_answer_stands_above_the_table_and_is_that_of_the_figures() {
     for format in ["json", "csv", "markdown", "prometheus"] {
         assert!(!run("trace-stats", &["-f", format], small_trace()).ok().contains("Reusable"));
     }
+}
+
+#[test]
+fn what_a_newcomer_would_misread_is_said() {
+    let record = |time: u32, ids: &str| {
+        format!(
+            "{{\"timestamp\": {time}, \"input_length\": 300, \"hash_ids\": [{ids}], \"cached_tokens\": 100}}\n"
+        )
+    };
+    let trace = [record(0, "1"), record(9000, "2")].concat();
+    let ran = run("trace-stats", &["--ttl", "5s,9s,1h"], &trace);
+    assert!(ran.stderr.contains("--ttl 9 s, 3600 s: the trace spans 9 s"), "{}", ran.stderr);
+    let table = ran.ok().replace("\n  ", " ");
+    assert!(
+        table.contains("whole blocks of 512 tokens, and the server did find some: smaller blocks"),
+        "{table}"
+    );
+    let silent = trace.replace(", \"cached_tokens\": 100", "");
+    let table = run("trace-stats", &[], &silent).ok().replace("\n  ", " ");
+    assert!(table.contains("and a prompt has 300 on average"), "{table}");
+    let table =
+        run("trace-stats", &["-b", "100"], silent.replace("[1]", "[1, 3, 4]").replace("[2]", "[2, 5, 6]"))
+            .ok();
+    assert!(table.contains("Nothing is reusable: no request begins"), "{table}");
 }

@@ -2,7 +2,7 @@
 
 use crate::blocks::{NumberRun, Numbering};
 use crate::error::Invalid;
-use crate::fleet::{Arrival, Depth, Fleet, Fleets, Route};
+use crate::fleet::{Arrival, Detail, Fleet, Fleets, Route};
 use crate::record::line::REPLICA;
 use crate::record::{affinity, general};
 
@@ -36,7 +36,7 @@ impl Dispatcher {
         self.runs.clear();
         self.numbering.number_as_runs(record.ids, &mut self.runs)?;
         let fleet = self.fleet;
-        let new = || Fleets::new(&[fleet], record.block_size, Depth::Known);
+        let new = || Fleets::new(&[fleet], record.block_size, Detail::default());
         let fleets = self.fleets.get_or_insert_with(new);
         fleets.send(&Arrival {
             runs: &self.runs,

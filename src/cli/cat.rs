@@ -138,7 +138,7 @@ const CHANGES: &[Opt<Options>] = &[
     opt("reblock").value(|o, v| v.block_size().map(|size| o.reblock = Some(size))),
     opt("rebase").daily().flag(|o| o.times.rebase = true),
     opt("speedup-ratio").value(|o, v| v.pace().map(|ratio| o.times.speedup = ratio)),
-    opt("replicas").daily().value(|o, v| replicas(v).map(|n| o.replicas = Some(n))),
+    opt("replicas").value(|o, v| replicas(v).map(|n| o.replicas = Some(n))),
     opt("route").value(|o, v| route(v).map(|route| o.route = Some(route))),
 ];
 

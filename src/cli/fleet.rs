@@ -1,7 +1,9 @@
-//! Replicas and routes, as the options of `trace-stats` and `trace-cat` say.
+//! Replicas, routes and tiers, as the options of `trace-stats` and `trace-cat` say.
 
+use super::choice::{Choice, NamedValues};
 use super::value::Value;
 use crate::fleet::{Fleet, Route};
+use crate::stats::{Capacity, TierMode};
 
 /// More replicas than that are a typo.
 const MAX_REPLICAS: u64 = 10_000;
@@ -20,6 +22,25 @@ impl FleetOptions {
         let with_routes = |&replicas| routes.iter().map(move |&route| Fleet { replicas, route });
         self.replicas.iter().flat_map(with_routes).collect()
     }
+}
+
+/// The tiers of caches, as typed.
+#[derive(Default)]
+pub(super) struct TierOptions {
+    pub(super) sizes: Vec<Vec<(String, Capacity)>>,
+    pub(super) shared: Option<Capacity>,
+    pub(super) mode: Option<TierMode>,
+}
+
+impl TierOptions {
+    /// All sizes.
+    pub(super) fn sizes(&self) -> impl Iterator<Item = &Capacity> {
+        self.sizes.iter().flatten().map(|(_, size)| size).chain(&self.shared)
+    }
+}
+
+impl Choice for TierMode {
+    const NAMES: NamedValues<Self> = &[("exclusive", Self::Exclusive), ("inclusive", Self::Inclusive)];
 }
 
 /// A number of replicas.

@@ -6,21 +6,18 @@ use std::sync::Arc;
 
 use super::choice::{Choice, NamedValues};
 use super::common::{Common, CommonOptions, HasCommon};
+use super::explain::{BreakFormat, Explain, ExplainArgs};
 use super::memory::default_max_memory;
 use super::spec::{Group, Opt, Rule, Spec, opt};
 use super::value::Value;
 use crate::blocks::{Encoding, ExtraKeys, MAX_PICKLED, Partial, Scheme, StateHeader, VLLM_SEED, VllmDigest};
 use crate::error::{Error, Result};
-use crate::hash::{
-    BreakReport, DEFAULT_REUSE, ExplainOptions, HashOptions, IdForm, IdSource, Outcome, Shown, Task,
-    WriteOptions,
-};
+use crate::hash::{DEFAULT_REUSE, HashOptions, IdForm, IdSource, Outcome, Task, WriteOptions};
 use crate::io::InputOptions;
 use crate::record::line::OWN_NAMES;
 use crate::record::prompt::{PromptOptions, Turns};
 use crate::record::time::{TimeForm, Unit};
 use crate::record::{DEFAULT_BLOCK_SIZE, MAX_LENGTH};
-use crate::report::breaks;
 use crate::report::numbers::grouped;
 use crate::tokens::template::{ContentFormat, Template};
 use crate::tokens::{Decoder, FILE_NAME, Tokenizer, find_model};
@@ -52,10 +49,7 @@ pub struct Options {
     emit_block_size: bool,
     reuse: Option<usize>,
     jobs: Option<usize>,
-    explain: Option<Explain>,
-    top: Option<usize>,
-    excerpt: Option<usize>,
-    format: Option<BreakFormat>,
+    explain: ExplainArgs,
 }
 
 impl HasCommon for Options {
@@ -108,31 +102,6 @@ struct HashBits(u32);
 
 impl Choice for HashBits {
     const NAMES: NamedValues<Self> = &[("53", Self(53)), ("64", Self(64))];
-}
-
-/// What is said of the places where prompts part from earlier ones.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Explain {
-    Rows,
-    Top,
-}
-
-impl Choice for Explain {
-    const NAMES: NamedValues<Self> = &[("rows", Self::Rows), ("top", Self::Top)];
-}
-
-/// How the sums of these places are written.
-#[derive(Clone, Copy, Default)]
-enum BreakFormat {
-    #[default]
-    Table,
-    Json,
-    Markdown,
-}
-
-impl Choice for BreakFormat {
-    const NAMES: NamedValues<Self> =
-        &[("table", Self::Table), ("json", Self::Json), ("markdown", Self::Markdown)];
 }
 
 impl Choice for Partial {
@@ -221,10 +190,10 @@ const TIMES: &[Opt<Options>] = &[
 ];
 
 const EXPLAIN: &[Opt<Options>] = &[
-    opt("explain").daily().maybe::<_, Explain>(|o, v| v.pick_or_first().map(|it| o.explain = Some(it))),
-    opt("top").value(|o, v| v.positive().map(|most| o.top = Some(most as usize))),
-    opt("excerpt").value(|o, v| v.count().map(|most| o.excerpt = Some(most.min(1000) as usize))),
-    opt("format").choice::<_, BreakFormat>(|o, v| v.pick().map(|format| o.format = Some(format))),
+    opt("explain").daily().maybe::<_, Explain>(|o, v| v.pick_or_first().map(|it| o.explain.kind = Some(it))),
+    opt("top").value(|o, v| v.positive().map(|most| o.explain.top = Some(most as usize))),
+    opt("excerpt").value(|o, v| v.count().map(|most| o.explain.excerpt = Some(most.min(1000) as usize))),
+    opt("format").choice::<_, BreakFormat>(|o, v| v.pick().map(|format| o.explain.format = Some(format))),
 ];
 
 const OUTPUT: &[Opt<Options>] = &[
@@ -241,21 +210,27 @@ const SPEED: &[Opt<Options>] = &[
 
 const RULES: &[Rule<Options>] = &[
     (
-        |o| o.explain == Some(Explain::Rows) && o.top.is_some(),
+        |o| o.explain.kind == Some(Explain::Rows) && o.explain.top.is_some(),
         "--top sums up what --explain=rows lists: give one of them",
     ),
-    (|o| o.format.is_some() && o.shown() != Some(Explain::Top), "--format is for --explain=top"),
-    (|o| o.excerpt.is_some() && o.shown().is_none(), "--excerpt is for --explain and --top"),
     (
-        |o| o.shown().is_some() && (o.hashes() || o.state.is_some() || o.salt.is_some() || o.prompts.answers),
+        |o| o.explain.format.is_some() && o.explain.shown() != Some(Explain::Top),
+        "--format is for --explain=top",
+    ),
+    (|o| o.explain.excerpt.is_some() && o.explain.shown().is_none(), "--excerpt is for --explain and --top"),
+    (
+        |o| {
+            o.explain.shown().is_some()
+                && (o.hashes() || o.state.is_some() || o.salt.is_some() || o.prompts.answers)
+        },
         "--explain and --top write no ids: they go neither with --ids, --state and --salt nor with --outputs",
     ),
     (
-        |o| o.shown().is_some() && (o.names_times() || o.write.rebase || o.write.rate.is_some()),
+        |o| o.explain.shown().is_some() && (o.names_times() || o.write.rebase || o.write.rate.is_some()),
         "--explain and --top write no times: they do not go with --timestamp-field, --timestamp-unit, --rebase or --rate",
     ),
     (
-        |o| o.shown() == Some(Explain::Top) && !o.prompts.keep.is_empty(),
+        |o| o.explain.shown() == Some(Explain::Top) && !o.prompts.keep.is_empty(),
         "--keep adds fields to the lines of --explain, which --top sums up",
     ),
     (
@@ -331,34 +306,6 @@ impl Options {
         matches!(self.ids, IdKind::Vllm(..))
     }
 
-    /// What is said of the places where prompts part.
-    fn shown(&self) -> Option<Explain> {
-        self.top.map(|_| Explain::Top).or(self.explain)
-    }
-
-    /// How they are explained, if they are. Reads the file of the tokenizer.
-    fn explain_options(&self, hash: &HashOptions) -> Result<Option<ExplainOptions>> {
-        const TOP: usize = 10;
-        let Some(shown) = self.shown() else { return Ok(None) };
-        let decoder = match self.tokenizer_file()? {
-            Some(path) => Decoder::load(&path)?,
-            None => Decoder::of(&hash.tokenizer),
-        };
-        let memory = self.write_options().max_memory.unwrap_or(1 << 30);
-        let mut options = ExplainOptions::new(Arc::new(decoder), memory);
-        options.excerpt = self.excerpt.unwrap_or(options.excerpt);
-        let write: fn(&BreakReport, &mut Vec<u8>) = match self.format.unwrap_or_default() {
-            BreakFormat::Table => breaks::table,
-            BreakFormat::Json => breaks::json,
-            BreakFormat::Markdown => breaks::markdown,
-        };
-        options.shown = match shown {
-            Explain::Rows => Shown::Rows,
-            Explain::Top => Shown::Top(self.top.unwrap_or(TOP), write),
-        };
-        Ok(Some(options))
-    }
-
     /// Whether something is said about where times are in a record.
     fn names_times(&self) -> bool {
         self.prompts.timestamp_field.is_some() || self.times.is_some()
@@ -377,7 +324,11 @@ impl Options {
         let output = &self.common.output;
         self.common.refuse_as_output("--state", self.state.as_deref())?;
         let hash = self.hash_options()?;
-        let explain = self.explain_options(&hash)?;
+        let decoder = || match self.tokenizer_file()? {
+            Some(path) => Decoder::load(&path),
+            None => Ok(Decoder::of(&hash.tokenizer)),
+        };
+        let explain = self.explain.options(decoder, self.write_options().max_memory)?;
         let ids = match (self.ids, &self.state) {
             (IdKind::Dense, None) => IdSource::Numbers,
             (IdKind::Dense, Some(path)) => IdSource::State(path.clone(), state_header(&hash)),
@@ -398,7 +349,7 @@ impl Options {
 
     /// What makes one doubt whether the options left to their defaults suit the input.
     pub fn warnings(&self, outcome: &Outcome) -> Vec<String> {
-        let mut warnings = remarks(outcome, self.turns.is_none(), self.shown().is_none());
+        let mut warnings = remarks(outcome, self.turns.is_none(), self.explain.shown().is_none());
         if let Some((words, name)) = outcome.likely_unit.filter(|_| self.times.is_none()).map(Unit::names) {
             warnings.push(format!(
                 "times look like {words} since 1970, but count as milliseconds: use --timestamp-unit {name}"

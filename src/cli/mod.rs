@@ -12,6 +12,7 @@ mod completions;
 mod console;
 mod datagen;
 mod elsewhere;
+mod explain;
 mod fleet;
 pub mod hash;
 mod help;

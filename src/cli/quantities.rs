@@ -1,8 +1,43 @@
-//! Values of the options of `trace-stats` that are more than a number.
+//! Values of the options of `trace-stats` that are more than a number, and the names of its choices.
 
+use super::choice::{Choice, NamedValues};
 use super::value::Value;
 use crate::blocks::BlockNumber;
-use crate::stats::{Capacity, Piece, Price, ServerHits, Ttl, Warmup, WindowSize};
+use crate::report::Format;
+use crate::stats::{Answers, Capacity, HitRule, Piece, Policy, Price, ServerHits, Ttl, Warmup, WindowSize};
+
+impl Choice for Format {
+    const NAMES: NamedValues<Self> = &[
+        ("table", Self::Table),
+        ("json", Self::Json),
+        ("csv", Self::Csv),
+        ("markdown", Self::Markdown),
+        ("prometheus", Self::Prometheus),
+        ("html", Self::Html),
+        ("svg", Self::Svg),
+    ];
+}
+
+impl Choice for HitRule {
+    const NAMES: NamedValues<Self> = &[("reference", Self::Reference), ("engine", Self::Engine)];
+}
+
+impl Choice for Policy {
+    const NAMES: NamedValues<Self> = &[
+        (Self::Lru.name(), Self::Lru),
+        (Self::Fifo.name(), Self::Fifo),
+        (Self::Lfu.name(), Self::Lfu),
+        (Self::Opt.name(), Self::Opt),
+        (Self::Vllm.name(), Self::Vllm),
+        (Self::Sglang.name(), Self::Sglang),
+        (Self::Lmcache.name(), Self::Lmcache),
+    ];
+}
+
+impl Choice for Answers {
+    const NAMES: NamedValues<Self> =
+        &[("recorded", Self::Recorded), ("infer", Self::Inferred), ("none", Self::Ignored)];
+}
 
 pub(super) fn percentile(value: &Value) -> Result<f64, String> {
     let p = value.number()?;
@@ -38,6 +73,27 @@ pub(super) fn ttl(value: &Value) -> Result<Ttl, String> {
         Some(time) => Value::new(time).duration_ms().map(Ttl::Fixed),
         None => value.duration_ms().map(Ttl::Sliding),
     }
+}
+
+/// `hbm=64GiB,dram=512GiB`: the tiers of a cache, the fastest first.
+pub(super) fn tiers(value: &Value) -> Result<Vec<(String, Capacity)>, String> {
+    let text = value.text()?;
+    let tier = |part: &str| {
+        let (name, size) = part.split_once('=').filter(|(name, _)| is_name(name)).ok_or_else(|| {
+            format!("'{part}' is not a tier; expected its name and its size, such as dram=512GiB")
+        })?;
+        Ok((name.to_owned(), capacity(&Value::new(size))?))
+    };
+    let tiers: Vec<(String, Capacity)> = text.split(',').map(tier).collect::<Result<_, String>>()?;
+    let names = tiers.iter().map(|(name, _)| name.as_str()).chain(["shared"]).collect::<Vec<_>>();
+    match names.iter().enumerate().find(|(place, name)| names[..*place].contains(name)) {
+        Some((_, name)) => Err(format!("two tiers are called {name}")),
+        None => Ok(tiers),
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
 /// A share of hits for which there is a smallest cache.

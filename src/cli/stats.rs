@@ -2,7 +2,7 @@
 
 use super::choice::{Choice, NamedValues};
 use super::common::{Common, CommonOptions, HasCommon};
-use super::fleet::{FleetOptions, replicas, route};
+use super::fleet::{FleetOptions, TierOptions, replicas, route};
 use super::load::{LoadOptions, service};
 use super::memory::default_max_memory;
 use super::model::{KvType, ModelOptions};
@@ -11,7 +11,7 @@ use super::modes::{
     ONE_RUN, ONE_RUN_AND_REPORT, WHOLE_REPORT, WINDOWS,
 };
 use super::quantities::{
-    capacity, percentile, piece, price, sample_size, scrape, share, ttl, warmup, window,
+    capacity, percentile, piece, price, sample_size, scrape, share, tiers, ttl, warmup, window,
 };
 use super::spec::{Group, Opt, Rule, Spec, opt};
 use super::terminal::{columns, known_columns, locale_is_unicode};
@@ -21,7 +21,7 @@ use crate::record::formats::Format as TraceFormat;
 use crate::report::{Canvas, ENOUGH, Format, Style};
 use crate::stats::{
     AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, HitUnit, Mode, Piece, Policy, Price,
-    RequestUse, ServerHits, Task, Ttl, Warmup, WindowSize,
+    RequestUse, ServerHits, Task, TierMode, Ttl, Warmup, WindowSize,
 };
 
 /// What the user has typed.
@@ -49,6 +49,7 @@ pub struct Options {
     misses: bool,
     session_field: Option<String>,
     fleet: FleetOptions,
+    tiers: TierOptions,
     warmup: Warmup,
     load: LoadOptions,
     answers: Option<Answers>,
@@ -89,39 +90,6 @@ enum Letters {
 impl Choice for Letters {
     const NAMES: NamedValues<Self> =
         &[("auto", Self::Auto), ("ascii", Self::Ascii), ("unicode", Self::Unicode)];
-}
-
-impl Choice for Format {
-    const NAMES: NamedValues<Self> = &[
-        ("table", Self::Table),
-        ("json", Self::Json),
-        ("csv", Self::Csv),
-        ("markdown", Self::Markdown),
-        ("prometheus", Self::Prometheus),
-        ("html", Self::Html),
-        ("svg", Self::Svg),
-    ];
-}
-
-impl Choice for HitRule {
-    const NAMES: NamedValues<Self> = &[("reference", Self::Reference), ("engine", Self::Engine)];
-}
-
-impl Choice for Policy {
-    const NAMES: NamedValues<Self> = &[
-        (Self::Lru.name(), Self::Lru),
-        (Self::Fifo.name(), Self::Fifo),
-        (Self::Lfu.name(), Self::Lfu),
-        (Self::Opt.name(), Self::Opt),
-        (Self::Vllm.name(), Self::Vllm),
-        (Self::Sglang.name(), Self::Sglang),
-        (Self::Lmcache.name(), Self::Lmcache),
-    ];
-}
-
-impl Choice for Answers {
-    const NAMES: NamedValues<Self> =
-        &[("recorded", Self::Recorded), ("infer", Self::Inferred), ("none", Self::Ignored)];
 }
 
 /// What is written of requests.
@@ -202,6 +170,11 @@ const CACHES: &[Opt<Options>] = &[
         .value(|o, v| v.string().map(|field| o.session_field = Some(field))),
     opt("replicas").daily().not_with(FLEETS).value(|o, v| v.add_new_to(&mut o.fleet.replicas, replicas)),
     opt("route").not_with(FLEETS).value(|o, v| v.add_new_to(&mut o.fleet.routes, route)),
+    opt("tiers").not_with(FLEETS).value(|o, v| tiers(v).map(|tiers| o.tiers.sizes.push(tiers))),
+    opt("shared").not_with(FLEETS).value(|o, v| capacity(v).map(|size| o.tiers.shared = Some(size))),
+    opt("tier-mode")
+        .not_with(FLEETS)
+        .choice::<_, TierMode>(|o, v| v.pick().map(|mode| o.tiers.mode = Some(mode))),
     opt("warmup").not_with(ONE_RUN).value(|o, v| warmup(v).map(|warmup| o.warmup = warmup)),
     opt("hits").not_with(A_REPORT).choice::<_, HitRule>(|o, v| v.pick().map(|rule| o.hit_rule = Some(rule))),
     opt("hit-unit").not_with(A_REPORT).value(|o, v| v.positive().map(|n| o.hit_unit = Some(n))),
@@ -390,11 +363,19 @@ const RULES: &[Rule<Options>] = &[
         "--ttl fixed: is for one cache: of --replicas, blocks expire after their last use",
     ),
     (
+        |o| o.tiers.sizes.is_empty() && (o.tiers.shared.is_some() || o.tiers.mode.is_some()),
+        "--shared and --tier-mode are for the caches of --tiers: name their sizes",
+    ),
+    (
         |o| !o.fleet.replicas.is_empty() && o.policies.iter().any(|policy| *policy != Policy::Lru),
         "--replicas have LRU caches: they go with --policy lru alone",
     ),
     (
-        |o| !o.has_kv_bytes() && o.has_bytes(),
+        |o| !o.has_kv_bytes() && o.tiers.sizes().any(|c| matches!(c, Capacity::Bytes(_))),
+        "--tiers and --shared in bytes need --kv-bytes-per-token or --model-config",
+    ),
+    (
+        |o| !o.has_kv_bytes() && o.capacities.iter().any(|c| matches!(c, Capacity::Bytes(_))),
         "a --capacity in bytes needs --kv-bytes-per-token or --model-config",
     ),
 ];
@@ -462,9 +443,9 @@ impl Options {
         Ok(self.kv_bytes_per_token.or(self.model.kv_bytes(is_needed)?))
     }
 
-    /// Whether a capacity is in bytes.
+    /// Whether a capacity or a tier is in bytes.
     fn has_bytes(&self) -> bool {
-        self.capacities.iter().any(|capacity| matches!(capacity, Capacity::Bytes(_)))
+        self.capacities.iter().chain(self.tiers.sizes()).any(|size| matches!(size, Capacity::Bytes(_)))
     }
 
     /// What is worth knowing of the model, after the run.
@@ -479,7 +460,8 @@ impl Options {
                 && self.capacities.is_empty()
                 && self.targets.is_empty()
                 && self.ttls.is_empty()
-                && self.fleet.replicas.is_empty())
+                && self.fleet.replicas.is_empty()
+                && self.tiers.sizes.is_empty())
             || self.misses
     }
 
@@ -544,6 +526,8 @@ impl Options {
             percentiles: percentiles.to_vec(),
             analysis: self.analysis()?,
             capacities: self.capacities.clone(),
+            tiers: self.tiers.sizes.clone(),
+            shared: self.tiers.shared,
             warmup: self.warmup,
         };
         Ok((task, self.style()))
@@ -564,6 +548,7 @@ impl Options {
                 misses: self.misses,
                 session_field: self.session_field.clone(),
                 fleets: self.fleet.fleets(),
+                tier_mode: self.tiers.mode.unwrap_or_default(),
                 kv_bytes_per_token: self.kv_bytes()?,
                 load: self.load.load(),
                 answers: self.answers.unwrap_or_default(),

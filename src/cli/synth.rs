@@ -9,7 +9,7 @@ use super::spec::{Group, Opt, Rule, Spec, opt};
 use super::value::Value;
 use crate::error::{Error, Result};
 use crate::record::formats::Format;
-use crate::synth::{End, Knobs, MAX_FACTOR, ModelKind, ModelOptions, Source, Task, Vocabulary};
+use crate::synth::{End, Knobs, MAX_FACTOR, ModelKind, ModelOptions, Schedule, Source, Task, Vocabulary};
 use crate::tokens::Words;
 
 /// What the user has typed.
@@ -30,6 +30,7 @@ pub struct Options {
     prompts: Option<PromptForm>,
     tokenizer: Option<WordSource>,
     vocabulary_size: Option<u32>,
+    schedule: Option<Schedule>,
     pace: bool,
     max_memory: Option<u64>,
     min_count: Option<u64>,
@@ -62,9 +63,13 @@ impl Choice for WordSource {
     const NAMES: NamedValues<Self> = &[("o200k_base", Self("o200k_base")), ("bytes", Self("bytes"))];
 }
 
+impl Choice for Schedule {
+    const NAMES: NamedValues<Self> = &[("open", Self::Open), ("closed", Self::Closed)];
+}
+
 impl Choice for ModelKind {
     const NAMES: NamedValues<Self> =
-        &[("sessions", Self::Sessions), ("replay", Self::Replay), ("tree", Self::Tree)];
+        &[("sessions", Self::Sessions), ("replay", Self::Replay), ("tree", Self::Tree), ("none", Self::None)];
 }
 
 /// The smallest part of the users.
@@ -106,6 +111,7 @@ const MODEL: &[Opt<Options>] = &[
 
 const CHANGES: &[Opt<Options>] = &[
     opt("users").daily().value(|o, v| users(v).map(|x| o.knobs.users = x)),
+    opt("lanes").value(|o, v| lanes(v).map(|n| o.knobs.lanes = Some(n))),
     opt("speedup-ratio").daily().value(|o, v| v.pace().map(|ratio| o.knobs.speedup = ratio)),
     opt("rate").daily().value(|o, v| v.pace().map(|rate| o.knobs.rate = Some(rate))),
     opt("target-hit-rate").daily().value(|o, v| v.share().map(|rate| o.knobs.hit_rate = Some(rate))),
@@ -121,6 +127,7 @@ const CHANGES: &[Opt<Options>] = &[
 
 const OUTPUT: &[Opt<Options>] = &[
     opt("report").daily().flag(|o| o.report = true),
+    opt("schedule").choice::<_, Schedule>(|o, v| v.pick().map(|schedule| o.schedule = Some(schedule))),
     opt("prompts")
         .daily()
         .maybe::<_, PromptForm>(|o, v| v.pick_or_first().map(|form| o.prompts = Some(form))),
@@ -151,9 +158,18 @@ const RULES: &[Rule<Options>] = &[
         |o| o.report && o.model_file.is_some(),
         "--report compares with the trace, which --model-file does without",
     ),
+    (|o| o.knobs.hit_rate.is_some() && o.not_sessions(), "--target-hit-rate needs --model sessions"),
+    (|o| o.knobs.users != 1.0 && o.not_sessions(), "--users needs --model sessions"),
+    (|o| o.knobs.lanes.is_some() && o.not_sessions(), "--lanes needs --model sessions"),
+    (|o| o.schedule.is_some() && o.not_sessions(), "--schedule needs --model sessions"),
+    (|o| o.min_count.is_some() && o.not_sessions(), "--min-count is for --model sessions"),
     (
-        |o| o.knobs.hit_rate.is_some() && o.model == Some(ModelKind::Tree),
-        "--target-hit-rate needs --model replay",
+        |o| o.min_count.is_some() && o.model_file.is_some(),
+        "--min-count is for learning, which --model-file does without",
+    ),
+    (
+        |o| o.knobs.lanes.is_some() && o.knobs.users != 1.0,
+        "--lanes says how many sessions there are at a time, and --users how many more begin: give one",
     ),
     (
         |o| o.max_memory.is_some() && o.model_file.is_some(),
@@ -168,6 +184,11 @@ const RULES: &[Rule<Options>] = &[
 ];
 
 impl Options {
+    /// Whether another model than sessions is asked for.
+    fn not_sessions(&self) -> bool {
+        self.model.is_some_and(|model| model != ModelKind::Sessions)
+    }
+
     /// What the run will do.
     ///
     /// # Errors
@@ -195,6 +216,7 @@ impl Options {
             seed: self.seed,
             knobs: self.knobs.clone(),
             prompts: self.vocabulary()?,
+            schedule: self.schedule,
             annotate: self.annotate,
             pace: self.pace,
         })
@@ -241,6 +263,11 @@ fn users(value: &Value) -> Result<f64, String> {
         return Err(format!("'{}' is not between {MIN_USERS} and {MAX_FACTOR}", value.text()?));
     }
     Ok(number)
+}
+
+/// How many sessions there are at a time.
+fn lanes(value: &Value) -> Result<u32, String> {
+    u32::try_from(value.positive()?).ok().filter(|&n| n <= 1 << 24).ok_or_else(|| "too many lanes".to_owned())
 }
 
 /// How many copies of the core there are.

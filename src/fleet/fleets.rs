@@ -63,17 +63,29 @@ impl Run {
     }
 }
 
-/// What fleets remember.
+/// Blocks of a request that its replica uses, from the last one to the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Use {
+    /// How many.
+    pub len: u32,
+    /// How many blocks were above each of them in the stack when it was used; of new ones, how many blocks the stack
+    /// had at the first, and each further one finds one more.
+    pub depth: u32,
+    /// Whether the replica has never had them.
+    pub is_new: bool,
+}
+
+/// What fleets remember beside which blocks each replica has ever had.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Depth {
-    /// Which blocks each replica has ever had.
-    #[default]
-    Known,
-    /// The stack of each replica too.
-    Stacks,
-    /// The same with the time at which each block was used last.
-    Times,
+pub struct Detail {
+    /// The stack of each replica.
+    pub stacks: bool,
+    /// With the time at which each block was used last.
+    pub times: bool,
+    /// What happens in the stack while the blocks of a request are used one by one.
+    pub uses: bool,
 }
 
 /// Fleets of replicas behind routers, all of which get the same requests.
@@ -90,6 +102,8 @@ pub struct Fleets {
     stacks: Vec<Vec<Segments>>,
     choices: Vec<Choice>,
     runs: Vec<Vec<Run>>,
+    /// None if they are not asked for.
+    uses: Vec<Vec<Use>>,
     /// The nodes of the current request.
     path: Vec<u32>,
     blocks: BlockNumber,
@@ -120,19 +134,18 @@ impl Shape {
 
 impl Fleets {
     /// Fleets that have had no request, of blocks of `block_size` tokens.
-    pub fn new(fleets: &[Fleet], block_size: u64, depth: Depth) -> Self {
-        let has_stacks = depth != Depth::Known;
-        let stacks = |fleet: &Fleet| {
-            (0..fleet.replicas).map(|_| Segments::new(depth == Depth::Times)).collect::<Vec<_>>()
-        };
+    pub fn new(fleets: &[Fleet], block_size: u64, detail: Detail) -> Self {
+        let stacks =
+            |fleet: &Fleet| (0..fleet.replicas).map(|_| Segments::new(detail.times)).collect::<Vec<_>>();
         Self {
             block_size,
             routers: fleets.iter().map(|&fleet| Router::new(fleet)).collect(),
             shape: Shape::Forest(Tree::default()),
             slots: Slots::new(fleets.iter().map(|fleet| fleet.replicas)),
-            stacks: if has_stacks { fleets.iter().map(stacks).collect() } else { Vec::new() },
+            stacks: if detail.stacks { fleets.iter().map(stacks).collect() } else { Vec::new() },
             choices: vec![Choice::default(); fleets.len()],
             runs: vec![Vec::new(); fleets.len()],
+            uses: if detail.uses { vec![Vec::new(); fleets.len()] } else { Vec::new() },
             path: Vec::new(),
             blocks: 0,
             bytes: (0, 0),
@@ -181,6 +194,12 @@ impl Fleets {
     /// Distances rise from run to run if ids are a forest.
     pub fn runs(&self, fleet: usize) -> &[Run] {
         &self.runs[fleet]
+    }
+
+    /// What happened in the stack of its replica while the blocks of the request were used, from the last one to the
+    /// first; nothing if that is not asked for.
+    pub fn uses(&self, fleet: usize) -> &[Use] {
+        self.uses.get(fleet).map_or(&[], Vec::as_slice)
     }
 
     /// Bytes in use, as of a short time ago.
@@ -262,6 +281,7 @@ impl Fleets {
     #[inline]
     fn use_path(&mut self, fleet: usize, replica: u32, now: f64) {
         self.runs[fleet].clear();
+        self.uses.get_mut(fleet).into_iter().for_each(Vec::clear);
         let known = match &self.shape {
             _ if self.stacks.is_empty() => self.note_nodes(fleet, replica),
             Shape::Forest(_) => self.use_nodes(fleet, replica, now),
@@ -300,11 +320,25 @@ impl Fleets {
             known += len;
         }
         let blocks = known + self.path[at..].iter().map(|&node| tree.len(node)).sum::<u32>();
+        if let Some(uses) = self.uses.get_mut(fleet) {
+            // Above a block are all others that are more recent, and all others of this request.
+            let mut before = 0;
+            let known = self.runs[fleet].iter().map(|run| {
+                let depth = run.distance - before + blocks - 1;
+                before += run.len;
+                Use { len: run.len, depth, is_new: false }
+            });
+            uses.extend(known);
+            if blocks > before {
+                uses.push(Use { len: blocks - before, depth: stack.total() + before, is_new: true });
+            }
+            uses.reverse();
+        }
         if blocks > 0 {
             let newest = stack.len() as u32;
             stack.push(blocks, now);
             self.path.iter().for_each(|&node| self.slots.set(node, fleet, replica, newest));
-            self.compact(fleet);
+            self.compact(fleet, replica);
         }
         known
     }
@@ -319,21 +353,31 @@ impl Fleets {
             used: stack.time(of),
         }));
         for &block in self.path.iter().rev() {
-            if let Some(segment) = self.slots.segment(block, fleet, replica) {
+            let segment = self.slots.segment(block, fleet, replica);
+            if let Some(uses) = self.uses.get_mut(fleet) {
+                let depth = segment.map_or_else(|| stack.total(), |segment| stack.after(segment));
+                uses.push(Use { len: 1, depth, is_new: segment.is_none() });
+            }
+            if let Some(segment) = segment {
                 stack.subtract(segment, 1);
             }
             let newest = stack.len() as u32;
             stack.push(1, now);
             self.slots.set(block, fleet, replica, newest);
         }
-        self.compact(fleet);
+        self.compact(fleet, replica);
         self.runs[fleet].len() as u32
     }
 
-    /// Drops empty segments once they are more than the others.
+    /// Drops the empty segments of a fleet once they are more than the others; asked for after a replica was used.
     #[inline]
-    fn compact(&mut self, fleet: usize) {
+    fn compact(&mut self, fleet: usize, replica: u32) {
         let stacks = &mut self.stacks[fleet];
+        // There is no need to look at all of them if it is not true of this one.
+        let used = &stacks[replica as usize];
+        if 2 * used.empty() <= used.len() {
+            return;
+        }
         let all: usize = stacks.iter().map(Segments::len).sum();
         let empty: usize = stacks.iter().map(Segments::empty).sum();
         if 2 * empty > all + 2048 {

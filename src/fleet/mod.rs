@@ -10,5 +10,5 @@ mod segments;
 mod slots;
 mod tree;
 
-pub use fleets::{Arrival, Choice, Depth, Fleets, Run};
+pub use fleets::{Arrival, Choice, Detail, Fleets, Run, Use};
 pub use router::{Fleet, Route};

@@ -102,6 +102,11 @@ impl Segments {
         self.empty += usize::from(self.levels[0][segment as usize] == 0);
     }
 
+    /// All blocks.
+    pub(super) fn total(&self) -> u32 {
+        self.levels.last().map_or(0, |sums| sums.iter().sum())
+    }
+
     /// The blocks of all newer segments.
     #[inline]
     pub(super) fn after(&self, segment: u32) -> u32 {
@@ -157,6 +162,7 @@ mod tests {
                 let at = usize::from(place) % list.len();
                 let after: u32 = list[at + 1..].iter().map(|(blocks, _)| blocks).sum();
                 prop_assert_eq!(segments.after(at as u32), after);
+                prop_assert_eq!(segments.total(), list.iter().map(|(blocks, _)| blocks).sum::<u32>());
                 let less = list[at].0.min(u32::from(place % 4));
                 if less > 0 {
                     segments.subtract(at as u32, less);

@@ -57,7 +57,8 @@ fn end_of_text(message: &Message) -> Option<String> {
     const ENOUGH: usize = 64;
     let turn = chat::Turn::of_message(message).ok()?;
     let text = turn.text.trim();
-    let start = (text.len().saturating_sub(ENOUGH)..).find(|&at| text.is_char_boundary(at))?;
+    let least = text.len().saturating_sub(ENOUGH);
+    let start = (least..=text.len()).find(|&at| text.is_char_boundary(at))?;
     Some(text[start..].trim_start().to_owned()).filter(|end| !end.is_empty())
 }
 

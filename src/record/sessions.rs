@@ -70,6 +70,11 @@ const AFFINITY: [&str; 3] = ["session_id", "conversation_id", "chat_id"];
 /// What a router may keep in one place: the value of the first of those fields that a line has, whatever its type,
 /// as a hash. 1 and "1" differ; which field it is does not count.
 pub(crate) fn affinity(line: &[u8]) -> Option<u64> {
+    // A name may be written with escapes; most lines have neither any nor the name.
+    let may_have = |name: &&str| memchr::memmem::find(line, name.as_bytes()).is_some();
+    if !AFFINITY.iter().any(may_have) && memchr::memchr(b'\\', line).is_none() {
+        return None;
+    }
     let object = RawObject::parse(line).ok()?;
     let value = AFFINITY.iter().find_map(|name| object.get(name))?.get();
     // Equal values may be written differently.

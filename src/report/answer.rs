@@ -36,7 +36,7 @@ fn reusable(report: &Report) -> String {
         return "Nothing is known of reuse: no request has block ids and tokens.".into();
     };
     if rate == 0.0 && accuracy == Accuracy::Exact {
-        return "Nothing is reusable: no request begins with blocks of an earlier one.".into();
+        return nothing(report);
     }
     let of = if report.requests_without_ids > 0 { ", of requests with block ids," } else { "" };
     format!(
@@ -44,6 +44,20 @@ fn reusable(report: &Report) -> String {
         worth(accuracy),
         percent(rate),
         grouped(report.cached_tokens.value),
+    )
+}
+
+/// That nothing is reusable, and whether that may be due to long blocks.
+fn nothing(report: &Report) -> String {
+    let mean = report.input_length.value.as_ref().map_or(0.0, |lengths| lengths.mean);
+    let served = report.recorded.as_ref().is_some_and(|recorded| recorded.cached_tokens > 0);
+    let (size, why) = match report.block_size {
+        size if served => (size, "and the server did find some".to_owned()),
+        size if mean < 2.0 * size as f64 => (size, format!("and a prompt has {mean:.0} on average")),
+        _ => return "Nothing is reusable: no request begins with blocks of an earlier one.".into(),
+    };
+    format!(
+        "Nothing is reusable in whole blocks of {size} tokens, {why}: smaller blocks may show more (-b of trace-hash)."
     )
 }
 
@@ -72,15 +86,16 @@ pub(super) fn tokens(row: &CapacityRow, block_size: u64) -> String {
 }
 
 fn server(recorded: &RecordedFigures, requests: u64) -> String {
-    let RecordedFigures { requests: told, cached_tokens, token_hit_rate, .. } = *recorded;
+    let RecordedFigures { requests: told, input_tokens, cached_tokens, token_hit_rate, .. } = *recorded;
     let of = match requests - told {
         0 => String::new(),
         _ => format!(" in the {} of {} requests that say so", grouped(told.into()), grouped(requests.into())),
     };
     let rate = token_hit_rate.map_or_else(|| "nothing".into(), percent);
     format!(
-        "Recorded: the server had {rate} of the prompt tokens in its cache ({}){of}.",
-        grouped(cached_tokens)
+        "Recorded: the server had {rate} of the prompt tokens in its cache, {} of {} by its own count{of}.",
+        grouped(cached_tokens),
+        grouped(input_tokens),
     )
 }
 

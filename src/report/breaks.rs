@@ -88,7 +88,7 @@ fn summary(report: &BreakReport) -> Vec<String> {
     ];
     if report.forgotten_requests > 0 {
         lines.push(format!(
-            "{} had an earlier prompt that was forgotten: more may be lost than is said here (--max-memory).",
+            "{} had an earlier prompt that was forgotten: more may be lost than is said here (memory ran short).",
             count(report.forgotten_requests, "request", "requests")
         ));
     }

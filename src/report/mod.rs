@@ -23,6 +23,7 @@ mod prometheus_help;
 mod recorded;
 mod svg;
 mod table;
+mod tiers;
 
 pub use answer::ENOUGH;
 pub use plot::Canvas;

@@ -6,13 +6,13 @@
 use crate::error::printable;
 use crate::report::cells::{self, Number, Served};
 use crate::report::prometheus_help::help;
-use crate::report::{fleets, misses, price, recorded};
+use crate::report::{fleets, misses, price, recorded, tiers};
 use crate::stats::{GroupReport, OTHERS, Report, SeparateCaches, WindowReport};
 
 /// Labels of this file's own: a field of that name gets another one.
-const LABELS: [&str; 13] = [
+const LABELS: [&str; 15] = [
     "stat", "pair", "kind", "cache", "share", "figure", "bound", "rank", "id", "fate", "depth", "replicas",
-    "route",
+    "route", "list", "tier",
 ];
 
 /// A label and its value.
@@ -122,6 +122,7 @@ impl Families {
         self.recorded(report, group);
         self.misses(report, group);
         self.fleets(report, group);
+        self.tiers(report, group);
         self.bound(report.bound.as_ref(), group);
         for (rank, (id, figures)) in cells::prefix_rows(report).into_iter().enumerate() {
             let (rank, id) = ((rank + 1).to_string(), id.to_string());
@@ -141,6 +142,22 @@ impl Families {
             let key = if figure.section == "fleet_target" { "share" } else { "cache" };
             labels.extend(figure.cache.as_deref().map(|cache| (key, cache)));
             self.number(&format!("{}_{}", figure.section, figure.name), &labels, &figure.value, group);
+        }
+    }
+
+    fn tiers(&mut self, report: &Report, group: Option<Label>) {
+        for figure in tiers::figures(report) {
+            let (replicas, list) = (figure.row.replicas.to_string(), figure.list.to_string());
+            let route = figure.row.route.to_string();
+            let labels = [
+                ("replicas", &*replicas),
+                ("route", &*route),
+                ("list", &*list),
+                ("tier", &*figure.tier.name),
+            ];
+            // A rate is no time: its name does not end with the unit of one.
+            let name = format!("tier_{}", figure.name.replace("_per_s", "_per_second"));
+            self.number(&name, &labels, &figure.value, group);
         }
     }
 

@@ -45,7 +45,22 @@ pub(super) fn help(name: &str) -> &'static str {
         "correlation" => "Pearson correlation of two lengths over the requests.",
         "cache_token_hit_rate" => "Share of the prompt tokens that a cache serves.",
         "target_blocks" => "Size in blocks of the smallest LRU cache that gives this share of all hits.",
-        "target_bytes" => "The same in bytes.",
+        "target_bytes" | "tier_promoted_bytes" | "tier_demoted_bytes" | "tier_written_bytes" => {
+            "The same in bytes."
+        }
+        "tier_size_blocks" => "Blocks that a tier of each replica holds.",
+        "tier_hit_tokens" => "Prompt tokens found in a tier and not in a faster one.",
+        "tier_token_hit_rate" => "Their share of all prompt tokens.",
+        "tier_promoted_blocks" => "Blocks found in a tier and moved up.",
+        "tier_demoted_blocks" => "Blocks that leave a tier for the next.",
+        "tier_written_blocks" => "Blocks written into a tier.",
+        name if name.starts_with("tier_") && name.ends_with("_mean_per_second") => {
+            "The same per second, over the trace."
+        }
+        name if name.starts_with("tier_") && name.ends_with("_replica_peak_per_second") => {
+            "The most of one replica in one second."
+        }
+        name if name.starts_with("tier_") && name.ends_with("_peak_per_second") => "The most in one second.",
         "bound" => "Figures that are bounds, since blocks have been forgotten.",
         _ => help_of_parts(name),
     }

@@ -4,7 +4,7 @@ use crate::error::printable;
 use crate::report::answer;
 use crate::report::cells::{self, Cells, Digits};
 use crate::report::numbers::{rounded, time_unit};
-use crate::report::{fleets, groups};
+use crate::report::{fleets, groups, tiers};
 use crate::stats::{
     Accuracy, ArrivalFigures, Figure, GroupReport, HitRule, Report, SessionSources, Thrashing,
 };
@@ -41,7 +41,8 @@ pub(super) fn write(report: &Report, look: Look, out: &mut Vec<u8>) {
     }
     let lengths = [cells::lengths(report, digits)].into_iter();
     let caches = lengths.chain(cells::caches(report, digits)).chain(fleets::tables(report, digits));
-    for table in caches.chain(cells::prefixes(report, digits)) {
+    let tiers = tiers::tables(report, digits).into_iter().map(|(_, table)| table);
+    for table in caches.chain(tiers).chain(cells::prefixes(report, digits)) {
         out.push(b'\n');
         draw(&table, look, out);
     }
@@ -144,7 +145,7 @@ fn totals(report: &Report, digits: Digits) -> Vec<(&'static str, String)> {
         ("Prefix groups", blocks(&report.prefix_groups)),
         ("Input tokens", digits.count(report.input_tokens)),
         ("Output tokens", digits.count(report.output_tokens)),
-        ("Cached tokens", count(report.cached_tokens.value, report.cached_tokens.accuracy)),
+        ("Reusable tokens", count(report.cached_tokens.value, report.cached_tokens.accuracy)),
         ("Token hit rate", rate(&report.token_hit_rate)),
         ("Block hit rate", rate(&report.block_hit_rate)),
     ]);

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::stats::accuracy::{Accuracy, Figure};
-use crate::stats::cache::{CacheFigures, CapacityRow, FleetRow, MissFigures, TargetRow, TtlRow};
+use crate::stats::cache::{CacheFigures, CapacityRow, FleetRow, MissFigures, TargetRow, TierRow, TtlRow};
 use crate::stats::correlation::Correlations;
 use crate::stats::hit_check::HitCheck;
 use crate::stats::hit_count::HitRule;
@@ -100,6 +100,9 @@ pub struct Report {
     /// Replicas behind routers, one row for each number and route asked for.
     #[serde(rename = "fleet", skip_serializing_if = "Vec::is_empty")]
     pub fleets: Vec<FleetRow>,
+    /// Caches in tiers, one row for each number and route and list of sizes asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tiers: Vec<TierRow>,
     /// What servers counted since they were started, if that is given.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub servers: Vec<ServerHits>,

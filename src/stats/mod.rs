@@ -48,9 +48,9 @@ mod window;
 pub use accuracy::{Accuracy, Figure};
 pub use analysis::Analysis;
 pub use cache::{
-    CacheFigures, CacheOptions, CapacityRow, DepthRow, Fates, FleetCapacity, FleetRow, FleetTarget, FleetTtl,
-    Hits, KnownTokens, LastUse, Load, LoadFigures, MissFigures, MissRow, Policy, RequestUse, Service,
-    SessionSources, TargetRow, Ttl, TtlRow,
+    BlockFlow, CacheFigures, CacheOptions, CapacityRow, DepthRow, Fates, FleetCapacity, FleetRow,
+    FleetTarget, FleetTtl, Hits, KnownTokens, LastUse, Load, LoadFigures, MissFigures, MissRow, Policy,
+    RequestUse, Service, SessionSources, TargetRow, TierFigures, TierMode, TierRow, TierSizes, Ttl, TtlRow,
 };
 pub use correlation::Correlations;
 pub use distribution::{Distribution, EXACT_BELOW};

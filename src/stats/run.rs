@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::analysis::Analysis;
-use super::cache::CacheOptions;
+use super::cache::{CacheOptions, TierSizes};
 use super::figures::{Report, WindowReport};
 use super::groups::{GroupReport, Groups, label};
 use super::pieces::{Merger, PartialWriter, Piece};
@@ -41,6 +41,10 @@ pub struct Task {
     pub analysis: AnalysisOptions,
     /// Capacities to report.
     pub capacities: Vec<Capacity>,
+    /// Names and sizes of the tiers of each replica; several lists to compare.
+    pub tiers: Vec<Vec<(String, Capacity)>>,
+    /// The size of a pool below them, one for all replicas.
+    pub shared: Option<Capacity>,
     /// Requests that fill the caches first.
     pub warmup: Warmup,
 }
@@ -59,6 +63,8 @@ impl Task {
             percentiles: vec![50.0, 90.0, 99.0],
             analysis: AnalysisOptions::default(),
             capacities: Vec::new(),
+            tiers: Vec::new(),
+            shared: None,
             warmup: Warmup::default(),
         }
     }
@@ -378,7 +384,21 @@ fn note(task: &Task, figures: &Report, observer: &mut dyn Observer) {
         observer.note(&message);
     }
     note_engines(figures, observer);
-    let expires = !task.analysis.caches.ttls.is_empty();
+    let ttls = &task.analysis.caches.ttls;
+    if let Some(span) = arrivals.map(|a| a.duration_s).filter(|&span| span > 0.0) {
+        let long: Vec<String> = ttls
+            .iter()
+            .map(|ttl| ttl.ms() as f64 / 1000.0)
+            .filter(|&ttl| ttl >= span)
+            .map(|ttl| format!("{ttl} s"))
+            .collect();
+        if !long.is_empty() {
+            let long = long.join(", ");
+            observer
+                .note(&format!("`ttl` {long}: the trace spans {span} s, so nothing in it expires by then"));
+        }
+    }
+    let expires = !ttls.is_empty();
     if expires && figures.arrivals.as_ref().is_none_or(|a| a.requests < figures.requests) {
         observer.note("`ttl` counts requests without a timestamp at the time of the one before");
     }
@@ -442,7 +462,7 @@ impl Task {
     /// Refuses caches that cannot hold a block, now that the size of one is known.
     fn check_capacities(&self, block_size: u64) -> Result<()> {
         let block = self.block_bytes(block_size);
-        let small = self.capacities.iter().find_map(|capacity| match *capacity {
+        let small = |capacity: &Capacity| match *capacity {
             Capacity::Bytes(bytes) if bytes < block => {
                 Some(format!("{bytes} bytes hold no block of {block_size} tokens, which is {block} bytes"))
             }
@@ -450,8 +470,12 @@ impl Task {
                 Some(format!("{tokens} tokens are no block, which has {block_size}"))
             }
             _ => None,
-        });
-        small.map_or(Ok(()), |message| Err(Error::Usage(format!("`capacity`: {message}"))))
+        };
+        let tiers = self.tiers.iter().flatten().map(|(_, capacity)| ("tiers", capacity));
+        let capacities = self.capacities.iter().map(|capacity| ("capacity", capacity));
+        let all = capacities.chain(tiers).chain(self.shared.iter().map(|capacity| ("shared", capacity)));
+        let found = all.into_iter().find_map(|(setting, capacity)| Some((setting, small(capacity)?)));
+        found.map_or(Ok(()), |(setting, message)| Err(Error::Usage(format!("`{setting}`: {message}"))))
     }
 
     /// What is analysed, now that the block size is known.
@@ -463,8 +487,13 @@ impl Task {
             Capacity::Bytes(bytes) => bytes / block_bytes,
         };
         let capacities = self.capacities.iter().map(blocks).collect();
+        let sizes = |tiers: &Vec<(String, Capacity)>| TierSizes {
+            tiers: tiers.iter().map(|(name, size)| (name.clone(), blocks(size))).collect(),
+        };
+        let tiers = self.tiers.iter().map(sizes).collect();
+        let shared = self.shared.as_ref().map(blocks);
         AnalysisOptions {
-            caches: CacheOptions { capacities, warmup, ..self.analysis.caches.clone() },
+            caches: CacheOptions { capacities, tiers, shared, warmup, ..self.analysis.caches.clone() },
             window: match self.mode {
                 Mode::Windows(size) => Some(size),
                 _ => None,

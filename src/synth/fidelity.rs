@@ -6,6 +6,7 @@
 //! requests too. So the numbers of its known and new blocks are kept, and one bit per block.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use super::forest::Forest;
@@ -45,6 +46,8 @@ struct Requests {
     times: Vec<f64>,
     distinct: u64,
     continues: u64,
+    /// The request that began the session of each.
+    began: Vec<u32>,
 }
 
 impl Figures {
@@ -94,6 +97,19 @@ impl Figures {
         for ((name, a), (_, b)) in ours.iter().zip(&theirs) {
             row(&format!("ks {name}"), mean(a), mean(b), largest_gap(a, b));
         }
+        let copies = self.requests.copies();
+        let mut share_row =
+            |name: &str, natural: f64, share: f64| row(name, natural, share, (natural - share).abs());
+        let all = 0..self.requests.input.len();
+        let other = synthetic.requests.copies();
+        let (first, second) = (0..all.end / 2, all.end / 2..all.end);
+        let whole = 0..synthetic.requests.input.len();
+        share_row("copied_pairs", copies.pairs(&first, &copies, &second), copies.pairs(&all, &other, &whole));
+        share_row(
+            "copied_sessions_3",
+            copies.sessions(&first, &copies, &second),
+            copies.sessions(&all, &other, &whole),
+        );
         let pairs = self.figures(&ours).into_iter().zip(synthetic.figures(&theirs));
         pairs.for_each(|((name, a), (_, b))| row(&name, a, b, (a - b).abs()));
         text
@@ -174,10 +190,15 @@ impl Requests {
             self.repeated[id] = self.last[id] != u32::MAX;
             self.last[id] = index;
         }
+        let mut began = index;
         if let Some(j) = deepest {
             self.reuse.push((now - self.times[j]) / 1000.0);
-            self.continues += u64::from(known > 1 && known + 1 >= self.blocks[j] as usize);
+            if known > 1 && known + 1 >= self.blocks[j] as usize {
+                self.continues += 1;
+                began = self.began[j];
+            }
         }
+        self.began.push(began);
         self.known.push((known as u32, self.new.len()));
         let mut skip = known as u64;
         for span in spans {
@@ -201,6 +222,63 @@ impl Requests {
         }
         let unique = self.input.iter().zip(&context).map(|(input, context)| input - context).collect();
         (context, unique)
+    }
+}
+
+/// What a copy would repeat: pairs of input and output lengths, and those of whole sessions.
+struct Copies {
+    pairs: Vec<(u64, u64)>,
+    /// The requests of each session, in order.
+    sessions: Vec<Vec<usize>>,
+}
+
+/// Sessions of so many requests are not alike by chance.
+const LONG_SESSION: usize = 3;
+
+impl Copies {
+    /// Share of the pairs of a part of `other` that are in one request of a part of this trace, and one only.
+    fn pairs(&self, part: &Range<usize>, other: &Self, of: &Range<usize>) -> f64 {
+        let mut counts: HashMap<(u64, u64), u32> = HashMap::new();
+        self.pairs[part.clone()].iter().for_each(|pair| *counts.entry(*pair).or_default() += 1);
+        let copied = other.pairs[of.clone()].iter().filter(|pair| counts.get(pair) == Some(&1)).count();
+        copied as f64 / (of.len() as f64).max(1.0)
+    }
+
+    /// Share of the long sessions in a part of `other` that have all lengths of one in a part of this trace.
+    fn sessions(&self, part: &Range<usize>, other: &Self, of: &Range<usize>) -> f64 {
+        let have: HashSet<Vec<(u64, u64)>> = self.long_sessions(part).collect();
+        let sessions: Vec<Vec<(u64, u64)>> = other.long_sessions(of).collect();
+        sessions.iter().filter(|session| have.contains(*session)).count() as f64
+            / (sessions.len() as f64).max(1.0)
+    }
+
+    /// The lengths of sessions of some requests within a part.
+    fn long_sessions(&self, part: &Range<usize>) -> impl Iterator<Item = Vec<(u64, u64)>> {
+        let within = |session: &Vec<usize>| -> Vec<(u64, u64)> {
+            session
+                .iter()
+                .filter(|request| part.contains(request))
+                .map(|&request| self.pairs[request])
+                .collect()
+        };
+        self.sessions.iter().map(within).filter(|session| session.len() >= LONG_SESSION)
+    }
+}
+
+impl Requests {
+    fn copies(&self) -> Copies {
+        let pairs =
+            self.input.iter().zip(&self.output).map(|(input, output)| (*input as u64, *output as u64));
+        let mut number: HashMap<u32, usize> = HashMap::new();
+        let mut sessions: Vec<Vec<usize>> = Vec::new();
+        for (i, &began) in self.began.iter().enumerate() {
+            let session = *number.entry(began).or_insert_with(|| {
+                sessions.push(Vec::new());
+                sessions.len() - 1
+            });
+            sessions[session].push(i);
+        }
+        Copies { pairs: pairs.collect(), sessions }
     }
 }
 

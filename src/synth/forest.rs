@@ -12,7 +12,7 @@ use crate::error::Invalid;
 pub(super) const ROOT: u32 = (1 << 31) - 1;
 
 /// One request of the forest.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct LearntRequest {
     /// Its deepest known block, or [`ROOT`].
     pub(super) parent: u32,
@@ -36,7 +36,7 @@ impl LearntRequest {
 }
 
 /// What has been learnt of a trace.
-#[derive(Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Forest {
     /// Tokens per block.
     pub(super) block_size: u64,
@@ -51,6 +51,17 @@ pub struct Forest {
 }
 
 impl Forest {
+    /// Writes a request of the trace to `request`; returns the milliseconds since the one before.
+    pub(super) fn request(&self, index: usize, request: &mut SyntheticRequest) -> f64 {
+        let learnt = &self.requests[index];
+        let blocks = u64::from(learnt.known) + u64::from(learnt.new);
+        request.input_length = tokens(blocks, learnt.tail, self.block_size);
+        request.output_length = (learnt.output != NO_OUTPUT).then_some(u64::from(learnt.output));
+        request.context_length = (u64::from(learnt.known) * self.block_size).min(request.input_length);
+        self.path(learnt, &mut request.spans);
+        self.gaps.get(index).copied().unwrap_or(0.0)
+    }
+
     /// Gives `each` the requests that have been learnt, in their order.
     ///
     /// # Errors
@@ -61,13 +72,9 @@ impl Forest {
     ) -> Result<(), Invalid> {
         let mut request = SyntheticRequest::default();
         let mut now = 0.0;
-        for (learnt, i) in self.requests.iter().zip(0..) {
-            now += self.gaps.get(i).copied().unwrap_or(0.0);
+        for index in 0..self.requests.len() {
+            now += self.request(index, &mut request);
             request.timestamp = (!self.gaps.is_empty()).then_some(now);
-            let blocks = u64::from(learnt.known) + u64::from(learnt.new);
-            request.input_length = tokens(blocks, learnt.tail, self.block_size);
-            request.output_length = (learnt.output != NO_OUTPUT).then_some(u64::from(learnt.output));
-            self.path(learnt, &mut request.spans);
             each(&request)?;
         }
         Ok(())

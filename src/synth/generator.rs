@@ -3,11 +3,12 @@
 use fastrand::Rng;
 
 use super::draw::exponential;
+use super::forest::Forest;
 use super::knobs::Knobs;
 use super::model::{Body, Model};
+use super::replay::ReplayGenerator;
 use super::request::SyntheticRequest;
-use super::replay::{Drawing, ReplayGenerator};
-use super::sessions::SessionsGenerator;
+use super::sessions::{Drawing, SessionsGenerator};
 use super::tree::TreeGenerator;
 use crate::error::Invalid;
 use crate::record::time;
@@ -29,6 +30,8 @@ pub struct Generator {
 enum RequestSource {
     Sessions(Box<SessionsGenerator>),
     Replay(Box<ReplayGenerator>),
+    /// The trace and its next request.
+    Trace(Forest, usize),
     Tree(Box<TreeGenerator>),
 }
 
@@ -65,26 +68,25 @@ impl Generator {
         }
         let requests = model.header.requests;
         let mut rng = Rng::with_seed(seed);
-        if knobs.users != 1.0 && !matches!(model.body, Body::Sessions(_)) {
-            return Err(Invalid::value("only the model sessions can have another number of `users`"));
+        if !matches!(model.body, Body::Sessions(_)) {
+            knobs.refuse_for_sessions_only()?;
         }
         let source = match model.body {
             Body::Sessions(model) => {
-                let sessions = SessionsGenerator::new(*model, size, &knobs, count, requests, &mut rng)?;
+                if knobs.hit_rate.is_some() && !has_ids {
+                    return Err(Invalid::value("without hash_ids there is no hit rate to change"));
+                }
+                let drawing = Drawing { knobs: &knobs, block_size: size, count, requests };
+                let sessions = drawing.generator(*model, seed, &mut rng)?;
                 RequestSource::Sessions(Box::new(sessions))
             }
             Body::Replay(mut model) => {
                 model.scale(knobs.prefix_len, knobs.prompt_len, size);
-                if let Some(target) = knobs.hit_rate {
-                    if !has_ids {
-                        return Err(Invalid::value("without hash_ids there is no hit rate to change"));
-                    }
-                    Drawing { knobs: &knobs, block_size: size, seed, count }.reach(&mut model, target)?;
-                }
                 RequestSource::Replay(Box::new(ReplayGenerator::new(model, size, copies)))
             }
-            Body::Tree(_) if knobs.hit_rate.is_some() => {
-                return Err(Invalid::value("only the model sessions can be given another hit rate"));
+            Body::Trace(forest) => {
+                knobs.refuse_changes()?;
+                RequestSource::Trace(forest, 0)
             }
             Body::Tree(mut model) => {
                 model.scale(knobs.prefix_len, knobs.prompt_len);
@@ -100,6 +102,16 @@ impl Generator {
     /// When no request of a wanted length is found, or a request cannot be written.
     pub fn next(&mut self, request: &mut SyntheticRequest) -> Result<(), Invalid> {
         let (rng, limits) = (&mut self.rng, self.knobs.input);
+        let mut gap_of_trace = 0.0;
+        if let RequestSource::Trace(forest, next) = &mut self.source {
+            if *next == forest.requests.len() {
+                return Err(Invalid::value(format!(
+                    "the trace has {next} requests, and the model none no more"
+                )));
+            }
+            gap_of_trace = forest.request(*next, request);
+            *next += 1;
+        }
         let first = std::mem::take(&mut self.first);
         let mut gap_of_session = 0.0;
         if let RequestSource::Sessions(sessions) = &mut self.source {
@@ -116,6 +128,7 @@ impl Generator {
                     // The first batch starts the clock, and so does the first request.
                     RequestSource::Tree(tree) => tree.draw_gap(rng),
                     RequestSource::Sessions(_) => gap_of_session,
+                    RequestSource::Trace(..) => gap_of_trace,
                     RequestSource::Replay(_) if first => 0.0,
                     RequestSource::Replay(replay) => replay.draw_gap(rng),
                 };
@@ -123,7 +136,7 @@ impl Generator {
             }
         };
         match &mut self.source {
-            RequestSource::Sessions(_) => {}
+            RequestSource::Sessions(_) | RequestSource::Trace(..) => {}
             RequestSource::Replay(replay) => replay.draw(rng, limits, request)?,
             RequestSource::Tree(tree) => tree.draw(rng, limits, request)?,
         }
@@ -131,6 +144,9 @@ impl Generator {
         self.now += gap.unwrap_or(0.0);
         time::check_clock(self.now)?;
         request.timestamp = gap.map(|_| self.now);
+        if let (Some(place), ArrivalClock::Model(factor)) = (&mut request.place, &self.clock) {
+            place.delay = place.delay.map(|delay| delay * factor);
+        }
         if !matches!(self.source, RequestSource::Sessions(_)) {
             request.output_length = request.output_length.map(|length| self.knobs.output(length));
         }

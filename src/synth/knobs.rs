@@ -12,6 +12,8 @@ pub const MAX_FACTOR: f64 = 1000.0;
 pub struct Knobs {
     /// Times as many sessions, each at its own pace; for the model `sessions` only.
     pub users: f64,
+    /// So many sessions at a time, the next when one ends; for the model `sessions` only.
+    pub lanes: Option<u32>,
     /// Time passes this much faster, think times included.
     pub speedup: f64,
     /// Mean arrivals per second to which time is rescaled.
@@ -24,7 +26,7 @@ pub struct Knobs {
     pub prompt_len: f64,
     /// Factor for the output lengths.
     pub output_len: f64,
-    /// Token hit rate of an infinite cache that the sharing is changed to reach; for sessions only.
+    /// Token hit rate of an infinite cache that the sharing is changed to reach; for the model `sessions` only.
     pub hit_rate: Option<f64>,
     /// Input lengths that are wanted.
     pub input: LengthRange,
@@ -36,6 +38,7 @@ impl Default for Knobs {
     fn default() -> Self {
         Self {
             users: 1.0,
+            lanes: None,
             speedup: 1.0,
             rate: None,
             prefix_len: 1.0,
@@ -50,6 +53,29 @@ impl Default for Knobs {
 }
 
 impl Knobs {
+    /// Fails if it asks for what only the model `sessions` can do.
+    pub(super) fn refuse_for_sessions_only(&self) -> Result<(), Invalid> {
+        let asked = [
+            (self.users != 1.0, "have another number of `users`"),
+            (self.lanes.is_some(), "be drawn in `lanes`"),
+            (self.hit_rate.is_some(), "be given another hit rate"),
+        ];
+        match asked.iter().find(|(asked, _)| *asked) {
+            Some((_, what)) => Err(Invalid::value(format!("only the model sessions can {what}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Fails if it changes anything but the pace.
+    pub(super) fn refuse_changes(&self) -> Result<(), Invalid> {
+        let unchanged = Self { speedup: self.speedup, rate: self.rate, ..Self::default() };
+        if *self == unchanged {
+            Ok(())
+        } else {
+            Err(Invalid::value("the model none changes nothing but the pace"))
+        }
+    }
+
     /// The output length in place of one of the original.
     pub(super) fn output(&self, length: u64) -> u64 {
         // As in datagen, fractions of a token are cut off.

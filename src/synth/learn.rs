@@ -7,6 +7,7 @@
 //! number of tokens than before, and its blocks from there on count as new.
 
 use super::forest::{Forest, LearntRequest, ROOT};
+use super::kind::ModelKind;
 use super::request::NO_OUTPUT;
 use crate::blocks::{BlockNumber, Numbering};
 use crate::error::Invalid;
@@ -58,13 +59,17 @@ impl Learner {
 
     /// Most bytes in use until a model has been made of what is learnt so far, growing tables included,
     /// and with `compare` those for comparing this trace with an output as long.
-    pub fn bytes(&self, compare: bool) -> u64 {
+    pub fn bytes(&self, kind: ModelKind, compare: bool) -> u64 {
         let requests = self.requests();
         let blocks = self.parents.len() as u64;
         // Vectors grow by doubling, and a table of ids that grows stands beside its successor for a moment.
         let learning = 64 * requests + 16 * blocks + 2 * self.numbering.bytes() as u64;
         let comparison = if compare { 110 * requests + 60 * blocks } else { 0 };
-        learning.max(172 * requests) + comparison
+        let modelling = match kind {
+            ModelKind::Sessions => 900 * requests + 16 * blocks,
+            ModelKind::Replay | ModelKind::Tree | ModelKind::None => 172 * requests,
+        };
+        learning.max(modelling) + comparison
     }
 
     /// Takes the next request, which must have one id per block if it has ids, or one per full block: then the

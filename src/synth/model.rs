@@ -4,26 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use super::core::Core;
 use super::forest::Forest;
+use super::kind::ModelKind;
 use super::replay::ReplayModel;
 use super::sessions::{self, SessionsModel};
 use super::tree::TreeModel;
 use super::write::WriteOptions;
 use crate::error::Invalid;
 use crate::record::DEFAULT_BLOCK_SIZE;
-
-/// How a trace is modelled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum ModelKind {
-    /// New sessions, drawn from distributions.
-    #[default]
-    Sessions,
-    /// The sessions of the trace itself, moved in time: copies in all but their ids.
-    Replay,
-    /// The prefix tree of NVIDIA Dynamo's `datagen`.
-    Tree,
-}
 
 /// How a trace is to be modelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,14 +68,19 @@ pub(super) const VERSION: u32 = 2;
 pub(super) enum Body {
     Sessions(Box<SessionsModel>),
     Replay(ReplayModel),
+    Trace(Forest),
     Tree(TreeModel),
 }
+
+/// The core where there is none.
+static NO_CORE: Core = Core { runs: Vec::new() };
 
 impl Body {
     pub(super) fn core(&self) -> &Core {
         match self {
             Self::Sessions(model) => &model.core,
             Self::Replay(model) => &model.core,
+            Self::Trace(_) => &NO_CORE,
             Self::Tree(model) => &model.core,
         }
     }
@@ -107,11 +99,12 @@ impl Model {
                 Body::Sessions(Box::new(sessions::learn(forest, min_count)?))
             }
             ModelKind::Replay => Body::Replay(ReplayModel::new(forest)),
+            ModelKind::None => Body::Trace(forest.clone()),
             ModelKind::Tree => Body::Tree(TreeModel::new(forest)),
         };
         let window = match &body {
             Body::Replay(model) => Some(model.window),
-            Body::Sessions(_) | Body::Tree(_) => None,
+            Body::Sessions(_) | Body::Trace(_) | Body::Tree(_) => None,
         };
         let header = ModelHeader {
             kind,
@@ -159,7 +152,7 @@ impl Model {
     /// What somebody who reads the saved model learns of the trace beyond distributions, if anything.
     pub fn disclosure(&self) -> Option<&'static str> {
         match &self.body {
-            Body::Sessions(_) => None,
+            Body::Sessions(_) | Body::Trace(_) => None,
             Body::Replay(_) => Some(
                 "a saved model `replay` is the trace itself: lengths, times and shared prefixes of every request can \
                  be rebuilt from it",
@@ -180,6 +173,7 @@ impl Model {
     pub(super) fn mean_gap(&self) -> Option<f64> {
         let mean = match &self.body {
             Body::Sessions(model) => model.parts.span() * 1000.0 / self.header.requests as f64,
+            Body::Trace(forest) => forest.gaps.iter().sum::<f64>() / (forest.gaps.len() as f64 - 1.0),
             Body::Replay(model) => model.gaps.iter().sum::<f64>() / model.gaps.len() as f64,
             Body::Tree(model) => model.gaps.mean()? / model.batches.mean()?,
         };

@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::core::{CoreRun, RunIndex, TOP, none_is_max};
 use super::draw::Observed;
-use super::model::{Body, Model, ModelHeader, ModelKind, VERSION};
-use super::request::NO_OUTPUT;
+use super::kind::ModelKind;
+use super::model::{Body, Model, ModelHeader, VERSION};
 use super::replay::{ReplayModel, Session, SessionTurn};
+use super::request::NO_OUTPUT;
 use super::sessions::{self, Part, PrefixEnd, SessionsModel};
 use super::tree::{Stop, TreeModel};
 use crate::error::Invalid;
@@ -84,6 +85,7 @@ impl Model {
                 let mut chances = parts.chances.iter();
                 chances.try_for_each(|part| lines.write(&ModelLine::Chance(Cow::Borrowed(part))))
             }
+            Body::Trace(_) => Ok(()),
             Body::Replay(model) => {
                 for (i, session) in model.sessions.iter().enumerate() {
                     let requests = Cow::from(model.turns_of(i));
@@ -218,7 +220,7 @@ impl ModelReader {
         let mut model = self.model.ok_or_else(|| Invalid::malformed("an empty file is no model"))?;
         let has_times = model.header.has_times;
         let found = match &model.body {
-            Body::Sessions(_) => model.header.requests,
+            Body::Sessions(_) | Body::Trace(_) => model.header.requests,
             Body::Replay(model) => model.turns.len() as u64,
             Body::Tree(_) => self.stopped,
         };
@@ -227,6 +229,7 @@ impl ModelReader {
             return Err(Invalid::malformed(message));
         }
         match &mut model.body {
+            Body::Trace(_) => {}
             Body::Sessions(model) => {
                 check(model.ends.iter().any(|end| end.sessions > 0), "no sessions")?;
                 check(model.parts.missing().is_none(), model.parts.missing().unwrap_or_default())?;
@@ -276,6 +279,7 @@ fn empty_model(header: ModelHeader) -> Result<Model, Invalid> {
     check(header.window.is_none_or(|window| window.is_finite() && window >= 0.0), "window is no number")?;
     let window = header.window.unwrap_or(0.0);
     let body = match header.kind {
+        ModelKind::None => return Err(Invalid::value("the model none is never saved")),
         ModelKind::Sessions => Body::Sessions(Box::default()),
         ModelKind::Replay => Body::Replay(ReplayModel { window, ..ReplayModel::default() }),
         ModelKind::Tree => Body::Tree(TreeModel::default()),

@@ -34,6 +34,20 @@ impl Span {
     }
 }
 
+/// The place of a request in a conversation: a session, or a branch of one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Place {
+    /// Number of the conversation, in the order of their first requests.
+    pub conversation: u64,
+    /// The conversation that this one left.
+    pub parent: Option<u64>,
+    /// Number of the request in its conversation, from 1.
+    pub turn: u32,
+    /// Milliseconds after the answer to the request before it in its conversation, if it is not the first.
+    pub delay: Option<f64>,
+}
+
 /// A synthetic request. The vector of spans is reused from one to the next.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
@@ -47,6 +61,8 @@ pub struct SyntheticRequest {
     /// Tokens of the prefix that it shares with earlier requests, or may share with them: the core, and
     /// what it continues.
     pub context_length: u64,
+    /// Its place in a conversation, if the model knows conversations.
+    pub place: Option<Place>,
     /// Its blocks, first block first.
     pub spans: Vec<Span>,
 }
@@ -56,6 +72,7 @@ impl SyntheticRequest {
     /// with this output length, which may be [`NO_OUTPUT`]; its blocks are still to come.
     pub(super) fn start(&mut self, shared: u64, new: u32, tail: u32, output: u32, block_size: u64) {
         self.timestamp = None;
+        self.place = None;
         self.input_length = tokens(shared + u64::from(new), tail, block_size);
         self.output_length = (output != NO_OUTPUT).then_some(u64::from(output));
         self.context_length = (shared * block_size).min(self.input_length);

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::fidelity::Figures;
 use super::{
-    Generator, Knobs, Learner, Model, ModelKind, ModelOptions, ModelReader, RequestWriter, SyntheticRequest, Vocabulary,
+    Generator, Knobs, Learner, Model, ModelKind, ModelOptions, ModelReader, RequestWriter, Schedule,
+    SyntheticRequest, Vocabulary,
 };
 use crate::error::{Error, Invalid, InvalidKind, Result};
 use crate::io::{Input, InputOptions, Observer, Output, Pacer, signals};
@@ -34,6 +35,8 @@ pub struct Task {
     pub knobs: Knobs,
     /// The vocabulary of prompts, if prompts are written instead of trace lines.
     pub prompts: Option<Vocabulary>,
+    /// Whether lines say which conversation they belong to, and how it is timed.
+    pub schedule: Option<Schedule>,
     /// Whether the reference's two lengths are added to each line.
     pub annotate: bool,
     /// Whether each line is written at its time.
@@ -54,6 +57,7 @@ impl Task {
             seed: 0,
             knobs: Knobs::default(),
             prompts: None,
+            schedule: None,
             annotate: false,
             pace: false,
         }
@@ -105,7 +109,7 @@ pub fn run(task: Task, observer: &mut dyn Observer) -> Result<Option<String>> {
     let (model, original) = match &task.source {
         Source::Saved { file, model } => (load(&task, file, *model)?, None),
         Source::Trace { files, model, max_memory, compare } => {
-            let learner = learn(&task, files, *max_memory, *compare, observer)?;
+            let learner = learn(&task, files, model.kind, *max_memory, *compare, observer)?;
             let forest = learner.finish()?;
             let figures = compare.then(|| Figures::of_learnt(&forest)).transpose()?;
             (Model::new(*model, &forest)?, figures)
@@ -114,6 +118,9 @@ pub fn run(task: Task, observer: &mut dyn Observer) -> Result<Option<String>> {
     let needs_time = task.end.time.is_some() || task.pace;
     if needs_time && !model.has_time() && task.knobs.rate.is_none() {
         return Err(Error::Failed("the trace has no times; give it arrivals with `rate`".into()));
+    }
+    if task.save_model.is_some() && model.kind() == ModelKind::None {
+        return Err(Error::Failed("the model none is the trace: there is nothing to save".into()));
     }
     if let Some(path) = &task.save_model {
         model.disclosure().into_iter().for_each(|what| observer.note(what));
@@ -133,6 +140,7 @@ pub fn run(task: Task, observer: &mut dyn Observer) -> Result<Option<String>> {
 fn learn(
     task: &Task,
     files: &[PathBuf],
+    kind: ModelKind,
     max_memory: u64,
     compare: bool,
     observer: &mut dyn Observer,
@@ -148,7 +156,7 @@ fn learn(
         Ok(())
     })? {
         learner.add(reader.record(), reader.block_size()).map_err(|message| reader.input().error(message))?;
-        if learner.bytes(compare) > most {
+        if learner.bytes(kind, compare) > most {
             return Err(Error::Failed(format!(
                 "learning more than {} requests would take more than `max_memory` ({max_memory} bytes); a part of the \
                  trace takes less (trace-cat `tail`, `sample`)",
@@ -227,8 +235,12 @@ fn generate(task: Task, model: Model, output: &mut Output, mut figures: Option<&
     let end = time.map_or(f64::INFINITY, |time| time as f64);
     let mut write = model.write_options();
     write.annotate = task.annotate;
+    write.schedule = task.schedule;
     write.prompts = task.prompts;
     let mut writer = RequestWriter::new(write);
+    if task.schedule.is_some() && model.kind() != ModelKind::Sessions {
+        return Err(Error::Failed("only the model sessions knows which requests make a session".into()));
+    }
     let known = Some(count).filter(|_| !unlimited);
     let mut generator = Generator::new(model, task.knobs, task.seed, known).map_err(advise)?;
     let mut pacer = task.pace.then(Pacer::default);

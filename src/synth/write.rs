@@ -1,9 +1,21 @@
 //! Synthetic requests as lines: of a trace, or of prompts.
 
+use std::io::Write;
+
 use super::prompts::{PromptWriter, Vocabulary};
 use super::request::SyntheticRequest;
 use crate::error::Invalid;
 use crate::record::line::{self, LineWriter, join_ids};
+
+/// How the requests of a conversation are timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Schedule {
+    /// Each at its own time.
+    Open,
+    /// The first at its time, and each further one a while after the answer to the one before.
+    Closed,
+}
 
 /// How requests are written.
 #[derive(Default)]
@@ -17,6 +29,8 @@ pub struct WriteOptions {
     pub states_block_size: bool,
     /// Whether lines have the reference's `context_len` and `unique_user_prompt_len`.
     pub annotate: bool,
+    /// Whether lines say which conversation they belong to, and how it is timed.
+    pub schedule: Option<Schedule>,
     /// Write prompts of these tokens instead of trace lines.
     pub prompts: Option<Vocabulary>,
 }
@@ -50,7 +64,10 @@ impl RequestWriter {
     fn line(&mut self, request: &SyntheticRequest, out: &mut Vec<u8>) -> Result<(), Invalid> {
         let length = request.input_length;
         let mut line = LineWriter::new(out);
-        if let Some(timestamp) = request.timestamp {
+        let place = request.place.filter(|_| self.options.schedule.is_some());
+        let delay = place.and_then(|place| place.delay);
+        let delay = delay.filter(|_| self.options.schedule == Some(Schedule::Closed));
+        if let Some(timestamp) = request.timestamp.filter(|_| delay.is_none()) {
             write_time(timestamp, line.value(line::TIMESTAMP));
         }
         match &mut self.prompts {
@@ -72,6 +89,16 @@ impl RequestWriter {
         }
         if self.options.has_ids && self.prompts.is_none() {
             line.list(line::HASH_IDS, |out| join_ids(request.ids(), b", ", out));
+        }
+        if let Some(place) = place {
+            write!(line.value(line::SESSION_ID), "\"{}\"", place.conversation).ok();
+            if let Some(parent) = place.parent {
+                write!(line.value(line::PARENT_SESSION_ID), "\"{parent}\"").ok();
+            }
+            line.number(line::TURN, u64::from(place.turn));
+        }
+        if let Some(delay) = delay {
+            write_time(delay, line.value(line::DELAY));
         }
         line.end();
         Ok(())

@@ -74,6 +74,11 @@ impl Decoder {
         self.ends.push(self.bytes.len() as u32);
     }
 
+    /// Whether each token is a byte.
+    pub fn is_of_bytes(&self) -> bool {
+        self.ends.len() == 256
+    }
+
     /// The bytes of a token; none of an unknown one.
     pub fn bytes(&self, id: u32) -> &[u8] {
         let Some(&end) = self.ends.get(id as usize) else { return &[] };

@@ -145,3 +145,63 @@ pub fn ttl_hits(
     }
     tokens
 }
+
+/// What one tier of all replicas, or the pool, serves and moves. Moves are by request: time, replica, blocks.
+#[derive(Clone, Debug, Default)]
+pub struct Tier {
+    pub hit_tokens: u64,
+    pub promoted: Vec<(f64, usize, u64)>,
+    /// Blocks that leave it, or that are written into it: the first of exclusive tiers, the second of others.
+    pub left: Vec<(f64, usize, u64)>,
+    pub written: Vec<(f64, usize, u64)>,
+}
+
+/// Tiers of each replica, and a pool below them for all.
+pub fn tiers(
+    requests: &[Sent],
+    sent: &[(usize, u64)],
+    replicas: usize,
+    (sizes, inclusive): (&[usize], bool),
+    shared: usize,
+    block_size: u64,
+) -> Vec<Tier> {
+    let ends: Vec<usize> = (0..sizes.len())
+        .map(|last| if inclusive { sizes[last] } else { sizes[..=last].iter().sum() })
+        .collect();
+    let mut caches: Vec<Vec<Lru>> = vec![ends.into_iter().map(Lru::new).collect(); replicas];
+    let mut pool = Lru::new(shared);
+    let mut out = vec![Tier::default(); sizes.len() + 1];
+    for ((request, now), (to, _)) in requests.iter().zip(times(requests)).zip(sent) {
+        let (mut tokens_above, mut blocks_above) = (0, 0);
+        for (tier, cache) in out.iter_mut().zip(caches[*to].iter_mut().chain([&mut pool])) {
+            let blocks = cache.hit(&request.ids);
+            let tokens = (blocks * block_size).min(request.input);
+            tier.hit_tokens += tokens.saturating_sub(tokens_above);
+            tier.promoted.push((now, *to, blocks.saturating_sub(blocks_above)));
+            (tokens_above, blocks_above) = (tokens.max(tokens_above), blocks.max(blocks_above));
+            let (left, mut written) = (cache.left, 0);
+            // One by one, so that what is absent at its use is seen.
+            for id in request.ids.iter().rev() {
+                written += u64::from(!cache.blocks.contains(id));
+                cache.use_all(&[*id]);
+            }
+            tier.left.push((now, *to, cache.left - left));
+            tier.written.push((now, *to, written));
+        }
+    }
+    out
+}
+
+/// All blocks of moves, the most in a second, and the most of one replica in a second.
+pub fn flow(moves: &[(f64, usize, u64)]) -> (u64, u64, u64) {
+    let most = |of: Option<usize>| {
+        let mut seconds: HashMap<u64, u64> = HashMap::new();
+        for (time, _, blocks) in moves.iter().filter(|(_, to, _)| of.is_none_or(|of| *to == of)) {
+            *seconds.entry((time / 1000.0) as u64).or_default() += blocks;
+        }
+        seconds.into_values().max().unwrap_or(0)
+    };
+    let replicas: HashSet<usize> = moves.iter().map(|(_, to, _)| *to).collect();
+    let of_one = replicas.into_iter().map(|to| most(Some(to))).max().unwrap_or(0);
+    (moves.iter().map(|(.., blocks)| blocks).sum(), most(None), of_one)
+}

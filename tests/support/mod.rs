@@ -5,6 +5,7 @@
 
 pub mod fleet;
 pub mod naive;
+pub mod planted;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! What two prompts have in common behind the place where they part, wherever it stands.
 //!
-//! A *run* is a sequence of tokens that both have, at least [`LEAST`] long. A token of the later prompt counts as
+//! A *run* is a sequence of tokens that both have, of a least length ([`LEAST`]). A token of the later prompt counts as
 //! had by the earlier one too if it is in such a run. Finding all runs takes the product of the lengths; here the
 //! earlier tokens are looked up by the hash of a window at every [`WINDOW`]th place, which each run of `LEAST`
 //! tokens contains. What is found is a run, so the count is never too high; it is too low by less than `LEAST`
@@ -11,7 +11,8 @@ use hashbrown::HashMap;
 
 use super::tree::common_prefix;
 
-/// Tokens of the shortest run that counts.
+/// Tokens of the shortest run that counts; shorter ones are phrases, and the marks that a template puts between
+/// messages. Where tokens are bytes it is four times as many.
 pub(super) const LEAST: usize = 32;
 
 /// Tokens of a window that is looked up.
@@ -20,8 +21,9 @@ const WINDOW: usize = 16;
 /// How often an equal window is looked at.
 const MOST: usize = 8;
 
-/// One window in so many is remembered for finding prompts.
-const SAMPLED: u64 = 64;
+/// One window in 2 to the power of this is remembered for finding prompts: those whose hash begins with as many
+/// zeros. (Its end is what tables look at.)
+const SAMPLED: u32 = 5;
 
 /// A sequence of tokens that both have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,23 +42,26 @@ pub(super) struct Common {
     pub(super) tokens: usize,
 }
 
-/// The base of the rolling hash, and its power for the token that leaves the window.
+/// The base of the rolling hash.
 const BASE: u64 = 0x9e37_79b9_7f4a_7c15;
-const LEAVING: u64 = BASE.wrapping_pow(WINDOW as u32 - 1);
 
 /// The hash of a window that moves on.
 struct Rolling<'t> {
     tokens: &'t [u32],
     at: usize,
+    length: usize,
     sum: u64,
+    /// What the token that leaves the window is multiplied by.
+    leaving: u64,
 }
 
 impl<'t> Rolling<'t> {
-    /// The window at `at`, if the tokens are enough.
-    fn new(tokens: &'t [u32], at: usize) -> Option<Self> {
-        let window = tokens.get(at..at + WINDOW)?;
+    /// The window of `length` tokens at `at`, if there are as many.
+    fn new(tokens: &'t [u32], at: usize, length: usize) -> Option<Self> {
+        let window = tokens.get(at..at + length)?;
         let add = |sum: u64, &token: &u32| sum.wrapping_mul(BASE).wrapping_add(u64::from(token) + 1);
-        Some(Self { tokens, at, sum: window.iter().fold(0, add) })
+        let leaving = BASE.wrapping_pow(length as u32 - 1);
+        Some(Self { tokens, at, length, sum: window.iter().fold(0, add), leaving })
     }
 
     fn hash(&self) -> u64 {
@@ -66,22 +71,22 @@ impl<'t> Rolling<'t> {
 
     /// Moves on by one token.
     fn step(&mut self) -> Option<()> {
-        let new = *self.tokens.get(self.at + WINDOW)?;
+        let new = *self.tokens.get(self.at + self.length)?;
         let old = u64::from(self.tokens[self.at]) + 1;
-        let rest = self.sum.wrapping_sub(old.wrapping_mul(LEAVING));
+        let rest = self.sum.wrapping_sub(old.wrapping_mul(self.leaving));
         self.sum = rest.wrapping_mul(BASE).wrapping_add(u64::from(new) + 1);
         self.at += 1;
         Some(())
     }
 }
 
-/// The hashes of some windows of `tokens`: the same ones wherever they stand.
-pub(super) fn sample(tokens: &[u32]) -> Vec<u64> {
+/// The hashes of some windows of `least` tokens: the same ones wherever they stand.
+pub(super) fn sample(tokens: &[u32], least: usize) -> Vec<u64> {
     let mut sample = Vec::new();
-    let Some(mut window) = Rolling::new(tokens, 0) else { return sample };
+    let Some(mut window) = Rolling::new(tokens, 0, least) else { return sample };
     loop {
         let hash = window.hash();
-        if hash % SAMPLED == 0 {
+        if hash.leading_zeros() >= SAMPLED {
             sample.push(hash);
         }
         if window.step().is_none() {
@@ -90,17 +95,17 @@ pub(super) fn sample(tokens: &[u32]) -> Vec<u64> {
     }
 }
 
-/// Finds the runs.
-pub(super) fn common(earlier: &[u32], later: &[u32]) -> Common {
+/// Finds the runs of at least `least` tokens, which is `LEAST` or more.
+pub(super) fn common(earlier: &[u32], later: &[u32], least: usize) -> Common {
     let mut found = Common::default();
-    if earlier.len() < LEAST || later.len() < LEAST {
+    if earlier.len() < least || later.len() < least {
         return found;
     }
     let places = Places::of(earlier);
     let (mut at, mut done) = (0, 0);
-    while let Some(mut window) = Rolling::new(later, at) {
+    while let Some(mut window) = Rolling::new(later, at, WINDOW) {
         let run = loop {
-            if let Some(run) = places.longest(earlier, later, &window) {
+            if let Some(run) = places.longest(earlier, later, &window).filter(|run| run.length >= least) {
                 break run;
             }
             if window.step().is_none() {
@@ -132,14 +137,14 @@ impl Places {
             before: Vec::new(),
         };
         for at in 0..count {
-            let Some(window) = Rolling::new(tokens, at * WINDOW) else { break };
+            let Some(window) = Rolling::new(tokens, at * WINDOW, WINDOW) else { break };
             let before = places.first.insert(window.hash(), at as u32);
             places.before.push(before.unwrap_or(u32::MAX));
         }
         places
     }
 
-    /// The longest run around a window of the later list, if it is long enough.
+    /// The longest run around a window of the later list.
     fn longest(&self, earlier: &[u32], later: &[u32], window: &Rolling<'_>) -> Option<Run> {
         let mut place = *self.first.get(&window.hash())?;
         let mut longest: Option<Run> = None;
@@ -163,7 +168,7 @@ impl Places {
                 break;
             }
         }
-        longest.filter(|run| run.length >= LEAST)
+        longest
     }
 }
 
@@ -202,7 +207,7 @@ mod tests {
                 later.extend_from_slice(new);
                 later.extend_from_slice(&pieces[random.usize(..6)]);
             }
-            let (expected, found) = (naive(&earlier, &later), common(&earlier, &later));
+            let (expected, found) = (naive(&earlier, &later), common(&earlier, &later, LEAST));
             let bound = LEAST * (found.runs.len() + 1);
             assert!(found.tokens <= expected && expected <= found.tokens + bound, "{round}");
             exact += usize::from(found.tokens == expected);
@@ -225,7 +230,7 @@ mod tests {
             let at = later.len();
             later.extend_from_slice(&earlier[start..start + length]);
             later.extend(200_000..200_000 + random.u32(..90));
-            let found = common(&earlier, &later);
+            let found = common(&earlier, &later, LEAST);
             assert_eq!(found.runs, [Run { earlier: start, later: at, length }]);
             assert_eq!(found.tokens, length);
         }
@@ -234,8 +239,8 @@ mod tests {
     #[test]
     fn the_sample_of_a_text_is_that_of_its_parts() {
         let tokens: Vec<u32> = (0..5000_u32).map(|i| i.wrapping_mul(2_654_435_761) >> 12).collect();
-        let whole = sample(&tokens);
-        assert!((40..130).contains(&whole.len()));
-        assert!(sample(&tokens[1000..]).iter().all(|hash| whole.contains(hash)));
+        let whole = sample(&tokens, LEAST);
+        assert!((100..220).contains(&whole.len()));
+        assert!(sample(&tokens[1000..], LEAST).iter().all(|hash| whole.contains(hash)));
     }
 }

@@ -74,6 +74,10 @@ impl Sides<'_> {
         if self.is_white_space() {
             return Difference::WhiteSpace;
         }
+        // Where a tool is missing, the name of the next one may differ from its own by a digit alone.
+        if let Some(found) = by_runs(runs) {
+            return found;
+        }
         let ends = self.near_end();
         if let Some((a, b)) = &ends {
             let close = |range: &Range<usize>| range.len() <= 200;
@@ -87,9 +91,6 @@ impl Sides<'_> {
             if same_words(a, b) || self.has_moved(a, b) {
                 return Difference::Order;
             }
-        }
-        if let Some(found) = by_runs(runs) {
-            return found;
         }
         match ends {
             Some((a, _)) if is_nothing(&self.earlier[a.clone()]) => Difference::Insertion,
@@ -160,7 +161,7 @@ impl Sides<'_> {
     /// What differs where it is a word of a known form.
     fn word(&self, a: &Range<usize>, b: &Range<usize>) -> Option<Difference> {
         let is_inner = |c: char| c.is_alphanumeric() || matches!(c, '-' | ':' | '.' | '_' | '/' | '+' | '=');
-        let before = tail(self.before, is_inner);
+        let before = tail(self.before, 64, is_inner);
         let words = [(self.earlier, a), (self.later, b)].map(|(text, range)| {
             let rest = &text[range.end..];
             let after = rest.find(|c: char| !is_inner(c)).unwrap_or(rest.len()).min(64);
@@ -182,10 +183,8 @@ impl Sides<'_> {
         let (x, y) = pieces_a.iter().zip(&pieces_b).find(|(x, y)| x != y)?;
         let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         if digits(x) && digits(y) && x.len().max(y.len()) <= 12 {
-            let near = self.before.len().saturating_sub(24);
-            let near = (near..).find(|&at| self.before.is_char_boundary(at)).unwrap_or(0);
-            let of_date =
-                has_date_name(&self.before[near..]) || has_date_name(head(&self.later[b.end..], 16));
+            let of_date = has_date_name(tail(self.before, 24, |_| true))
+                || has_date_name(head(&self.later[b.end..], 16));
             return Some(if of_date { Difference::Date } else { Difference::Counter });
         }
         (is_random(x, y) && pieces_a.len() == pieces_b.len()).then_some(Difference::Hash)
@@ -209,9 +208,9 @@ fn by_runs(runs: &[Run]) -> Option<Difference> {
     if first.earlier >= LEAST && runs.iter().skip(1).take(8).any(|run| crosses(&run)) {
         return Some(Difference::Order);
     }
-    match (first.earlier > SLACK, first.later > SLACK) {
-        (false, true) => Some(Difference::Insertion),
-        (true, false) => Some(Difference::Removal),
+    match (first.earlier, first.later) {
+        (..=SLACK, LEAST..) => Some(Difference::Insertion),
+        (LEAST.., ..=SLACK) => Some(Difference::Removal),
         _ => None,
     }
 }
@@ -233,9 +232,9 @@ fn same_words(a: &str, b: &str) -> bool {
     words_a.len() > 1 && words_a == words(b)
 }
 
-/// The end of `text` that consists of such characters, at most 64 bytes.
-fn tail(text: &str, is_inner: impl Fn(char) -> bool) -> &str {
-    let inner = text.char_indices().rev().take_while(|(at, c)| text.len() - at <= 64 && is_inner(*c));
+/// The end of `text` that consists of such characters, at most `most` bytes.
+fn tail(text: &str, most: usize, is_inner: impl Fn(char) -> bool) -> &str {
+    let inner = text.char_indices().rev().take_while(|(at, c)| text.len() - at <= most && is_inner(*c));
     &text[inner.last().map_or(text.len(), |(at, _)| at)..]
 }
 
@@ -251,7 +250,7 @@ fn has_digits(text: &str, groups: &[Range<usize>], between: &[u8]) -> bool {
     (0..bytes.len()).filter(|&start| is_digit(start) && (start == 0 || !is_digit(start - 1))).any(|start| {
         let mut at = start;
         for (i, group) in groups.iter().enumerate() {
-            let length = (at..).take_while(|&at| is_digit(at)).count();
+            let length = bytes[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
             if !group.contains(&length) {
                 return false;
             }
@@ -311,11 +310,15 @@ fn is_random(a: &str, b: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hash::explain::common::common;
 
     fn difference(earlier: &str, later: &str) -> Difference {
-        let common = earlier.bytes().zip(later.bytes()).take_while(|(a, b)| a == b).count();
-        Sides { before: &earlier[..common], earlier: &earlier[common..], later: &later[common..] }
-            .difference(&[])
+        let same = earlier.bytes().zip(later.bytes()).take_while(|(a, b)| a == b).count();
+        let (a, b) = (&earlier[same..], &later[same..]);
+        // Each byte is a token.
+        let tokens = |text: &str| text.bytes().map(u32::from).collect::<Vec<_>>();
+        let runs = common(&tokens(a), &tokens(b), LEAST).runs;
+        Sides { before: &earlier[..same], earlier: a, later: b }.difference(&runs)
     }
 
     const REST: &str = ". You are a helpful assistant, and so on and so forth.";

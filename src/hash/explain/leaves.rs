@@ -11,7 +11,7 @@ use std::ops::Range;
 use memchr::memmem;
 
 use crate::record::json::RawObject;
-use crate::record::prompt::{escaped, is_string, list, string};
+use crate::record::prompt::{escaped, is_stand_in, is_string, list, stand_in, string};
 use crate::record::raw::Json;
 
 /// Bytes of a text that is not likely to occur elsewhere.
@@ -69,6 +69,9 @@ pub(super) fn add_leaves<'a>(value: Json<'a>, pointer: &str, is_json: bool, out:
             }
         }
         Some(b'{') => {
+            if !is_json {
+                out.extend(stand_in_of(value, pointer));
+            }
             for (name, field) in value.members().unwrap_or_default() {
                 let plain = name.trim_matches('"');
                 if !is_json && HIDDEN.contains(&plain) {
@@ -85,6 +88,19 @@ pub(super) fn add_leaves<'a>(value: Json<'a>, pointer: &str, is_json: bool, out:
         Some(_) if is_json => out.push(Leaf::plain(pointer, value.get())),
         Some(_) => {}
     }
+}
+
+/// What stands for a part that is no text.
+fn stand_in_of<'a>(value: Json<'a>, pointer: &str) -> Option<Leaf<'a>> {
+    let object = RawObject::of_value(value)?;
+    let kind = match object.string("type") {
+        Some(kind) => kind,
+        None => object.fields().next()?.0.to_owned(),
+    };
+    is_stand_in(&kind).then(|| {
+        let forms = [Some(stand_in(&kind, value).into()), None];
+        Leaf { pointer: pointer.to_owned(), forms, is_string: false }
+    })
 }
 
 /// The object that the text of a record is; of one that has been read before.

@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub use figures::{Break, BreakReport, Explained};
 pub use kind::Difference;
 
-use common::{Common, common, sample};
+use common::{Common, LEAST, common, sample};
 use kind::Sides;
 use place::{Place, Position, locate};
 use top::Top;
@@ -71,6 +71,9 @@ pub enum Shown {
 /// Bytes of text that are looked at behind a place.
 const SEEN: usize = 4096;
 
+/// Prompts that are compared beside the one that begins alike for longest.
+const CANDIDATES: usize = 3;
+
 /// Tokens before a place that are looked at.
 const BEFORE: usize = 64;
 
@@ -79,6 +82,8 @@ pub(super) struct Explainer {
     output: Output,
     options: ExplainOptions,
     block_size: usize,
+    /// Tokens of the shortest run that counts as lost.
+    least: usize,
     tree: Tree,
     /// All blocks, forgotten prompts included, as long as there is memory for them.
     blocks: KeyTable<BlockKey>,
@@ -102,8 +107,8 @@ struct Compared {
 }
 
 impl Compared {
-    fn with(earlier: Earlier, tokens: &[u32]) -> Self {
-        let common = common(&earlier.rest, &tokens[earlier.shared..]);
+    fn with(earlier: Earlier, tokens: &[u32], least: usize) -> Self {
+        let common = common(&earlier.rest, &tokens[earlier.shared..], least);
         Self { earlier, common }
     }
 
@@ -116,10 +121,12 @@ impl Compared {
 impl Explainer {
     pub(super) fn new(output: Output, options: ExplainOptions, block_size: usize, files: usize) -> Self {
         let memory = options.max_memory;
+        let least = if options.decoder.is_of_bytes() { 4 * LEAST } else { LEAST };
         Self {
             output,
             options,
             block_size,
+            least,
             tree: Tree::new(memory / 8 * 6),
             blocks: KeyTable::default(),
             windows: Recent::new(memory / 8),
@@ -183,17 +190,41 @@ impl Explainer {
 
     /// The earlier prompt that has most in common with the one of `walk`.
     fn compared(&mut self, walk: &Walk, key: u32, tokens: &[u32], sample: &[u64]) -> Option<Compared> {
-        let best = Compared::with(self.tree.best(walk, key)?, tokens);
-        // The end of a prompt is what is most its own.
-        let windows = &mut self.windows;
-        let elsewhere =
-            sample.iter().rev().find_map(|&hash| self.tree.through(*windows.get(hash)?, walk, key));
-        let elsewhere = elsewhere.filter(|other| other.line != best.earlier.line);
-        let other = elsewhere.map(|earlier| Compared::with(earlier, tokens));
-        Some(match other {
-            Some(other) if other.tokens() > best.tokens() => other,
-            _ => best,
-        })
+        let mut best = Compared::with(self.tree.best(walk, key)?, tokens, self.least);
+        for anchor in self.candidates(key, sample) {
+            let Some(earlier) = self.tree.through(anchor, walk, key) else { continue };
+            if earlier.line != best.earlier.line {
+                let other = Compared::with(earlier, tokens, self.least);
+                if other.tokens() > best.tokens() {
+                    best = other;
+                }
+            }
+        }
+        Some(best)
+    }
+
+    /// Where prompts are that have windows of `sample`: the one with most of them, and two that have the last ones,
+    /// since the end of a prompt is what is most its own.
+    fn candidates(&mut self, key: u32, sample: &[u64]) -> Vec<Anchor> {
+        let mut votes: HashMap<u64, u64> = HashMap::new();
+        let mut found: Vec<(u64, Anchor)> = Vec::new();
+        for &hash in sample {
+            let Some(&anchor) = self.windows.get(hash) else { continue };
+            let Some(prompt) = self.tree.last(anchor, key) else { continue };
+            *votes.entry(prompt).or_default() += 1;
+            found.push((prompt, anchor));
+        }
+        let most = found.iter().max_by_key(|(prompt, _)| (votes[prompt], *prompt)).copied();
+        let mut chosen = Vec::from_iter(most);
+        for &(prompt, anchor) in found.iter().rev() {
+            if chosen.len() == CANDIDATES {
+                break;
+            }
+            if chosen.iter().all(|(other, _)| *other != prompt) {
+                chosen.push((prompt, anchor));
+            }
+        }
+        chosen.into_iter().map(|(_, anchor)| anchor).collect()
     }
 
     fn explain(
@@ -207,7 +238,7 @@ impl Explainer {
         let tokens = &prompt.tokens;
         let key = self.key(&source.keys);
         let walk = self.tree.walk(tokens, key);
-        let sample = sample(&tokens[walk.own..]);
+        let sample = sample(&tokens[walk.own..], self.least);
         let compared = self.compared(&walk, key, tokens, &sample);
         let other_key = if walk.depth > compared.as_ref().map_or(0, Compared::tokens) {
             self.tree.best_of_all(&walk)

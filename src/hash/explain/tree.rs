@@ -163,6 +163,13 @@ impl Tree {
         Some((last.key, self.last_through(node, last.key, walk.depth)?))
     }
 
+    /// The number of the last prompt of `key` through a place; later ones have higher numbers.
+    pub(super) fn last(&self, anchor: Anchor, key: u32) -> Option<u64> {
+        let node =
+            self.nodes.get(anchor.node as usize).filter(|node| node.generation == anchor.generation)?;
+        node.passer(key).map(|passer| passer.prompt)
+    }
+
     /// The last prompt of `key` through a place, with what follows what it shares with the prompt of `walk`.
     pub(super) fn through(&self, anchor: Anchor, walk: &Walk, key: u32) -> Option<Earlier> {
         let node =

@@ -8,6 +8,7 @@ use jiff::tz::Offset;
 use crate::record::time::{PRESENT, TimeForm, Unit};
 
 /// How prompts are found in lines.
+#[allow(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct PromptOptions {

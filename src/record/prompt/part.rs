@@ -67,6 +67,30 @@ const UNTYPED: [&str; 22] = [
     "thinking",
 ];
 
+/// Kinds of parts that are no text.
+const UNKNOWN: [&str; 20] = [
+    "image",
+    "image_url",
+    "input_image",
+    "image_file",
+    "input_audio",
+    "audio",
+    "audio_url",
+    "video",
+    "video_url",
+    "input_video",
+    "input_file",
+    "inlineData",
+    "inline_data",
+    "fileData",
+    "file_data",
+    "blob",
+    "uri",
+    "media",
+    "image_embeds",
+    "container_upload",
+];
+
 /// Names under which APIs have the same thing.
 const CALL_IDS: [&str; 5] = ["id", "call_id", "toolCallId", "toolUseId", "tool_call_id"];
 const RESULT_IDS: [&str; 6] = ["tool_use_id", "toolCallId", "toolUseId", "tool_call_id", "call_id", "id"];
@@ -128,13 +152,18 @@ pub(super) fn json(text: &str) -> String {
 
 /// A text that stands for what is no text: equal for equal things only. Marks of what to cache, which an agent
 /// moves from message to message, are no part of the thing.
-pub(super) fn stand_in(kind: &str, raw: Json<'_>) -> String {
+pub(crate) fn stand_in(kind: &str, raw: Json<'_>) -> String {
     let mut thing: Value = serde_json::from_str(raw.get()).unwrap_or_default();
     if let Some(fields) = thing.as_object_mut() {
         fields.retain(|name, _| !matches!(&**name, "cache_control" | "cacheControl"));
     }
     let hash = blake3::hash(thing.to_string().as_bytes()).to_hex();
     format!("<|{kind} {}|>", &hash[..16])
+}
+
+/// Whether a part of this kind may have a [`stand_in`].
+pub(crate) fn is_stand_in(kind: &str) -> bool {
+    UNKNOWN.contains(&kind) || matches!(kind, "document" | "file" | "redacted_thinking")
 }
 
 /// What the part `raw` is: mostly one thing, nothing where the model does not see it.
@@ -168,13 +197,11 @@ pub(super) fn read_part(place: &str, raw: Json<'_>) -> Result<Vec<Part>, String>
         "tool_result" | "tool_call_response" | "tool-result" | "functionResponse" | "function_response"
         | "toolResult" | "tool" => one(Part::Result(result_of(place, fields)?)),
         "document" | "file" => document(place, &kind, raw, fields),
-        "image" | "image_url" | "input_image" | "image_file" | "input_audio" | "audio" | "audio_url"
-        | "video" | "video_url" | "input_video" | "input_file" | "inlineData" | "inline_data"
-        | "fileData" | "file_data" | "blob" | "uri" | "media" | "image_embeds" | "container_upload" => {
+        kind if UNKNOWN.contains(&kind) => {
             if part.fields().all(|(name, _)| name == "type") {
                 return Err(format!("{place} ({kind}) is empty"));
             }
-            one(Part::Unknown(stand_in(&kind, raw)))
+            one(Part::Unknown(stand_in(kind, raw)))
         }
         // Text whose form the model's maker keeps to himself: its JSON stands for it.
         "search_result"

@@ -4,8 +4,10 @@ use maud::{Markup, html};
 
 use super::capacity;
 use super::parts::{count, plain, rate, scrolling, size, table};
+use crate::report::cells::{Cells, Digits};
 use crate::report::curve::Curve;
 use crate::report::numbers::short;
+use crate::report::tiers;
 use crate::stats::{FleetCapacity, FleetRow, Report};
 
 /// More rows than these scroll.
@@ -113,6 +115,38 @@ fn size_table(fleets: &[(&FleetRow, Asked)], first: Option<&'static str>) -> Mar
         }
     };
     table(&names.collect::<Vec<_>>(), &body)
+}
+
+/// Caches in tiers.
+pub(super) fn tiers(report: &Report) -> Markup {
+    let tables = tiers::tables(report, Digits::Few);
+    if tables.is_empty() {
+        return Markup::default();
+    }
+    html! {
+        section {
+            h2 { "Tiers" }
+            @for (title, cells) in &tables {
+                h3.table { (title) }
+                (scrolling(title, cells.len() > MOST, &plain_table(cells)))
+            }
+        }
+    }
+}
+
+/// Cells as they are, under their header.
+fn plain_table(cells: &Cells) -> Markup {
+    let Some((header, rows)) = cells.split_first() else { return Markup::default() };
+    let body = html! {
+        @for row in rows {
+            tr {
+                @for (place, cell) in row.iter().enumerate() {
+                    @if place == 0 { th scope="row" { (cell) } } @else { td { (cell) } }
+                }
+            }
+        }
+    };
+    table(header, &body)
 }
 
 fn ttls(report: &Report) -> Markup {

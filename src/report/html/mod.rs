@@ -62,6 +62,7 @@ pub(super) fn write(report: &Report, origin: &Origin, by: Option<(&str, &[GroupR
                     (recorded::section(report))
                     (misses::section(report))
                     (fleets::section(report))
+                    (fleets::tiers(report))
                     @if let Some((field, groups)) = by {
                         (groups::section(report, field, groups))
                     }

@@ -103,40 +103,22 @@ impl HitsByDistance {
         }
     }
 
-    /// Capacities that are known with their hit tokens, rising: all of them, from 1 on, or those asked for.
-    fn totals(&self) -> Box<dyn Iterator<Item = (u64, u128)> + '_> {
-        let whole = |tokens: i128| u128::try_from(tokens).unwrap_or(0);
-        match self {
-            Self::Every(steps) => {
-                Box::new((1..).zip(steps.iter().scan((0_i128, 0_i128), move |sums, &step| {
-                    sums.0 += i128::from(step);
-                    sums.1 += sums.0;
-                    Some(whole(sums.1))
-                })))
-            }
-            Self::At(at) => Box::new(at.iter().scan(0_i128, move |total, &(capacity, tokens)| {
-                *total += tokens;
-                Some((capacity, whole(*total)))
-            })),
-        }
-    }
-
     /// The hit tokens at rising capacities, which are known.
     pub(super) fn at(&self, capacities: &[u64]) -> Vec<u128> {
-        let mut totals = self.totals().peekable();
-        let mut tokens = 0;
-        let mut at = |capacity: u64| {
-            while let Some((_, total)) = totals.next_if(|&(known, _)| known <= capacity) {
-                tokens = total;
-            }
-            tokens
-        };
-        capacities.iter().map(|&capacity| at(capacity)).collect()
+        let mut totals = self.totals();
+        capacities.iter().map(|&capacity| totals.at(capacity)).collect()
     }
 
     /// The smallest capacity that serves at least so many tokens, and what it serves.
     pub(super) fn smallest(&self, wanted: f64) -> Option<(u64, u128)> {
-        std::iter::once((0, 0)).chain(self.totals()).find(|&(_, tokens)| tokens as f64 >= wanted)
+        let mut totals = self.totals();
+        (0..=self.distances())
+            .map(|capacity| (capacity, totals.at(capacity)))
+            .find(|(_, t)| *t as f64 >= wanted)
+    }
+
+    fn totals(&self) -> Totals<'_> {
+        Totals { hits: self, next: 0, at_distance: 0, total: 0 }
     }
 
     /// How many distances have occurred, or could have below the largest one.
@@ -153,6 +135,39 @@ impl HitsByDistance {
             Self::Every(steps) => size_of::<i64>() * steps.len(),
             Self::At(at) => size_of::<(u64, i128)>() * at.len(),
         }
+    }
+}
+
+/// Hit tokens at rising capacities.
+struct Totals<'a> {
+    hits: &'a HitsByDistance,
+    /// How many distances, or listed capacities, are in `total`.
+    next: usize,
+    /// Tokens of the blocks at the last of these distances.
+    at_distance: i128,
+    total: i128,
+}
+
+impl Totals<'_> {
+    /// Those of a capacity that is not below the one before.
+    fn at(&mut self, capacity: u64) -> u128 {
+        match self.hits {
+            HitsByDistance::Every(steps) => {
+                let end = steps.len().min(usize::try_from(capacity).unwrap_or(usize::MAX)).max(self.next);
+                for &step in &steps[self.next..end] {
+                    self.at_distance += i128::from(step);
+                    self.total += self.at_distance;
+                }
+                self.next = end;
+            }
+            HitsByDistance::At(at) => {
+                while let Some((_, tokens)) = at.get(self.next).filter(|(known, _)| *known <= capacity) {
+                    self.total += tokens;
+                    self.next += 1;
+                }
+            }
+        }
+        u128::try_from(self.total).unwrap_or(0)
     }
 }
 

@@ -1,11 +1,14 @@
 //! Replicas behind routers, each with an LRU cache of every capacity.
 
 use crate::blocks::{BlockNumber, NumberRun};
-use crate::fleet::{Arrival, Choice, Depth, Fleet, Fleets};
+use crate::fleet::{Arrival, Choice, Detail, Fleet, Fleets, Route};
 use crate::stats::cache::distances::HitsByDistance;
 use crate::stats::cache::figures::Hits;
 use crate::stats::cache::fleet_figures::{FleetCapacity, FleetRow, FleetTarget, FleetTtl};
 use crate::stats::cache::options::CacheOptions;
+use crate::stats::cache::per_second::PerSecond;
+use crate::stats::cache::tier_figures::TierRow;
+use crate::stats::cache::tiers::{InStack, TierStudy, TieredRequest};
 use crate::stats::cache::ttl::Expiring;
 use crate::stats::hit_count::{HitCount, HitRule};
 use crate::stats::seen::Seen;
@@ -16,22 +19,7 @@ use crate::stats::statistic::Bytes;
 struct Replica {
     requests: u64,
     /// Prompt tokens that it computes with a cache without limit.
-    work: u128,
-    /// The second of its last work, and how much of it came in it.
-    second: (u64, u128),
-    /// The most that came in one second.
-    peak: u128,
-}
-
-impl Replica {
-    fn add(&mut self, work: u64, now: f64) {
-        self.requests += 1;
-        self.work += u128::from(work);
-        let second = (now / 1000.0).floor() as u64;
-        let before = if self.second.0 == second { self.second.1 } else { 0 };
-        self.second = (second, before + u128::from(work));
-        self.peak = self.peak.max(self.second.1);
-    }
+    work: PerSecond,
 }
 
 /// What is counted of a fleet.
@@ -52,22 +40,35 @@ pub(super) struct FleetStudy {
     /// The same replicas with the blocks that engines keep, if that is how hits are counted.
     engines: Option<Fleets>,
     counters: Vec<Counters>,
+    tiers: Vec<TierStudy>,
+    /// The fleet that is one cache, which is that of a shared pool.
+    one: Option<usize>,
+    /// Times of the first and the last measured request.
+    measured: Option<(f64, f64)>,
     /// Prompt tokens of measured requests that have blocks.
     tokens: u128,
     has_times: bool,
 }
 
 impl FleetStudy {
-    /// No request yet.
-    pub(super) fn new(options: &CacheOptions, count: HitCount) -> Self {
-        let (mut asked, mut simulated) = (Vec::new(), Vec::new());
-        for &fleet in &options.fleets {
-            let place = simulated.iter().position(|known| *known == fleet.simplest()).unwrap_or_else(|| {
+    /// No request yet; none if no replicas and no tiers are asked for.
+    pub(super) fn new(options: &CacheOptions, count: HitCount) -> Option<Self> {
+        if options.fleets.is_empty() && options.tiers.is_empty() {
+            return None;
+        }
+        let mut simulated = Vec::new();
+        let mut place_of = |fleet: Fleet| {
+            simulated.iter().position(|known| *known == fleet.simplest()).unwrap_or_else(|| {
                 simulated.push(fleet.simplest());
                 simulated.len() - 1
-            });
-            asked.push((fleet, place));
-        }
+            })
+        };
+        let one = Fleet { replicas: 1, route: Route::default() };
+        let asked: Vec<_> = options.fleets.iter().map(|&fleet| (fleet, place_of(fleet))).collect();
+        let alone = (asked.is_empty()).then(|| (one, place_of(one)));
+        let tiered = asked.iter().copied().chain(alone);
+        let tiers = tiered.flat_map(|(fleet, place)| TierStudy::all(options, fleet, place)).collect();
+        let one = options.shared.map(|_| place_of(one));
         let every = options.curve || options.picture || !options.targets.is_empty();
         let counters = |fleet: &Fleet| Counters {
             replicas: vec![Replica::default(); fleet.replicas as usize],
@@ -75,18 +76,28 @@ impl FleetStudy {
             hits: HitsByDistance::new(&options.capacities, every),
             expiring: Expiring::all(options),
         };
-        let depth = if options.ttls.is_empty() { Depth::Stacks } else { Depth::Times };
+        let mut detail = Detail::default();
         let has_engines = count.rule == HitRule::Engine;
-        let new = |depth| Fleets::new(&simulated, count.block_size, depth);
-        Self {
+        let chooser = has_engines.then(|| Fleets::new(&simulated, count.block_size, detail));
+        (detail.stacks, detail.times) = (true, !options.ttls.is_empty());
+        detail.uses = !options.tiers.is_empty();
+        let holder = Fleets::new(&simulated, count.block_size, detail);
+        let (fleets, engines) = match chooser {
+            Some(chooser) => (chooser, Some(holder)),
+            None => (holder, None),
+        };
+        Some(Self {
             count,
             asked,
-            fleets: new(if has_engines { Depth::Known } else { depth }),
-            engines: has_engines.then(|| new(depth)),
+            fleets,
+            engines,
             counters: simulated.iter().map(counters).collect(),
+            tiers,
+            one,
+            measured: None,
             tokens: 0,
             has_times: false,
-        }
+        })
     }
 
     /// Sends the next request to a replica of each fleet.
@@ -112,6 +123,7 @@ impl FleetStudy {
     }
 
     fn measure(&mut self, seen: &Seen, now: f64, has_blocks: bool) {
+        self.measured = Some((self.measured.map_or(now, |(first, _)| first), now));
         let (length, count) = (seen.input_length, self.count);
         self.tokens += if has_blocks { u128::from(length) } else { 0 };
         let found = self.engines.as_ref().unwrap_or(&self.fleets);
@@ -119,7 +131,9 @@ impl FleetStudy {
             let Choice { replica, known, .. } = *choice;
             let blocks = u64::from(known).min(count.limit(length));
             let tokens = count.tokens(blocks, length);
-            counters.replicas[replica as usize].add(length - tokens, now);
+            let of_replica = &mut counters.replicas[replica as usize];
+            of_replica.requests += 1;
+            of_replica.work.add(length - tokens, now);
             if blocks == 0 {
                 continue;
             }
@@ -131,6 +145,19 @@ impl FleetStudy {
                 expiring.measure(runs.clone().copied(), now, length, count);
             }
         }
+        for tiers in &mut self.tiers {
+            let stack = |place| InStack { runs: found.runs(place), uses: found.uses(place) };
+            let replica = found.choices()[tiers.place].replica;
+            let (own, one) = (stack(tiers.place), stack(self.one.unwrap_or(tiers.place)));
+            tiers.measure(&TieredRequest { replica, stack: own, one, length, now }, count);
+        }
+    }
+
+    /// The figures of tiers so far.
+    pub(super) fn tier_rows(&self, options: &CacheOptions) -> Vec<TierRow> {
+        let size = |blocks| options.bytes(blocks, self.count.block_size);
+        let seconds = self.measured.filter(|_| self.has_times).map(|(first, last)| (last - first) / 1000.0);
+        self.tiers.iter().map(|tiers| tiers.row(self.tokens, seconds, size)).collect()
     }
 
     /// Bytes in use.
@@ -140,7 +167,8 @@ impl FleetStudy {
         };
         Bytes {
             blocks: self.fleets.bytes() + self.engines.as_ref().map_or(0, Fleets::bytes),
-            curve: self.counters.iter().map(curve).sum(),
+            curve: self.counters.iter().map(curve).sum::<usize>()
+                + self.tiers.iter().map(TierStudy::bytes).sum::<usize>(),
             ..Bytes::default()
         }
     }
@@ -196,7 +224,7 @@ impl FleetStudy {
         let replicas = &counters.replicas;
         let none = Replica::default();
         // Of equal ones the first.
-        let busiest = replicas.iter().rev().max_by_key(|replica| replica.work).unwrap_or(&none);
+        let busiest = replicas.iter().rev().max_by_key(|replica| replica.work.total).unwrap_or(&none);
         let over_mean = |most: u128, all: u128| {
             if all == 0 { 0.0 } else { (most * u128::from(fleet.replicas)) as f64 / all as f64 }
         };
@@ -208,9 +236,9 @@ impl FleetStudy {
             infinite_token_hit_rate: hits.rate(),
             requests_max: replicas.iter().map(|replica| replica.requests).max().unwrap_or(0),
             request_imbalance: over_mean(busiest.requests.into(), requests),
-            work_max_tokens: busiest.work,
-            work_imbalance: over_mean(busiest.work, replicas.iter().map(|replica| replica.work).sum()),
-            peak_second_tokens: self.has_times.then_some(busiest.peak),
+            work_max_tokens: busiest.work.total,
+            work_imbalance: over_mean(busiest.work.total, replicas.iter().map(|r| r.work.total).sum()),
+            peak_second_tokens: self.has_times.then_some(busiest.work.peak),
             ..row
         }
     }

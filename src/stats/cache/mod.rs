@@ -15,11 +15,14 @@ mod lru;
 mod misses;
 mod opt;
 mod options;
+mod per_second;
 mod policy;
 mod served;
 mod sglang;
 mod simulated;
 mod stack;
+mod tier_figures;
+mod tiers;
 mod ttl;
 mod vllm;
 
@@ -30,6 +33,7 @@ pub use lifetime::Ttl;
 pub use load::{Load, LoadFigures, Service};
 pub use options::{CacheOptions, RequestUse};
 pub use policy::Policy;
+pub use tier_figures::{BlockFlow, TierFigures, TierMode, TierRow, TierSizes};
 
 use fifo::Fifo;
 use fleets::FleetStudy;
@@ -133,7 +137,7 @@ impl Caches {
             requests: options.wants_requests().then(|| Requests::new(columns(&options))),
             ttls: TimesToLive::new(&options, count),
             misses: options.misses.then(|| Misses::new(&options, count)),
-            fleets: (!options.fleets.is_empty()).then(|| FleetStudy::new(&options, count)),
+            fleets: FleetStudy::new(&options, count),
             options,
         })
     }
@@ -141,7 +145,7 @@ impl Caches {
     /// The setting that needs every block that there ever was, if one does.
     pub(super) fn needs_all_blocks(&self) -> Option<String> {
         if self.fleets.is_some() {
-            return Some("`replicas`".into());
+            return Some(if self.options.fleets.is_empty() { "`tiers`" } else { "`replicas`" }.into());
         }
         let needs_all = |study: &Option<Box<dyn Study>>| study.as_ref().is_some_and(|s| s.needs_all_blocks());
         let at = self.studies.iter().position(needs_all)?;
@@ -353,6 +357,7 @@ impl Statistic for Caches {
             let working_set = self.working_set(known.unique_blocks);
             report.fleets =
                 fleets.rows(&self.options, working_set, |capacities| self.lru.hits_at(capacities));
+            report.tiers = fleets.tier_rows(&self.options);
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::stats::cache::figures::{CacheFigures, CapacityRow};
 use crate::stats::cache::lifetime::Ttl;
 use crate::stats::cache::load::Load;
 use crate::stats::cache::policy::Policy;
+use crate::stats::cache::tier_figures::{TierMode, TierSizes};
 use crate::stats::engine::Answers;
 
 /// What the hits of single requests are wanted for.
@@ -40,6 +41,12 @@ pub struct CacheOptions {
     pub session_field: Option<String>,
     /// Replicas behind routers, each with a cache of every capacity.
     pub fleets: Vec<Fleet>,
+    /// The tiers of each replica's cache, or of the one cache; several to compare.
+    pub tiers: Vec<TierSizes>,
+    /// What each tier holds beside the one above it.
+    pub tier_mode: TierMode,
+    /// Blocks of a pool below the tiers, one for all replicas.
+    pub shared: Option<u64>,
     /// Requests that fill the caches before the measure begins.
     pub warmup: u64,
     /// Bytes of KV cache per token, to give capacities in bytes.
@@ -61,6 +68,7 @@ impl CacheOptions {
             || self.wants_requests()
             || self.has_rows()
             || !self.fleets.is_empty()
+            || !self.tiers.is_empty()
     }
 
     /// Whether the hits of single requests are of use.

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 
 use fastrand::Rng;
 
-use super::model::{Session, SessionTurn, ReplayModel};
+use super::model::{ReplayModel, Session, SessionTurn};
 use super::siblings::Siblings;
 use crate::error::Invalid;
 use crate::record::LengthRange;

@@ -1,6 +1,6 @@
 //! From the forest of a trace to its sessions.
 
-use super::model::{Session, SessionTurn, ReplayModel};
+use super::model::{ReplayModel, Session, SessionTurn};
 use super::window;
 use crate::synth::core::CoreMap;
 use crate::synth::forest::{Forest, ROOT};

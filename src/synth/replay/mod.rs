@@ -17,12 +17,10 @@
 //! modelled the same way.
 
 mod generator;
-mod hit_rate;
 mod learn;
 mod model;
 mod siblings;
 mod window;
 
 pub(super) use generator::ReplayGenerator;
-pub(super) use hit_rate::Drawing;
 pub(super) use model::{ReplayModel, Session, SessionTurn};

@@ -8,10 +8,14 @@
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
+use super::quantiles::{rounded, sessions_up_to};
 use super::random::{beta, binomial, normal};
 
 /// Pieces of a trace, at most.
 const PIECES: usize = 64;
+
+/// Bounds of pieces are multiples of this part of a trace.
+const GRID: u64 = 1024;
 
 /// Cells per arrival where time has no ticks.
 pub(super) const CELLS_PER_REQUEST: f64 = 16.0;
@@ -37,15 +41,20 @@ pub(in crate::synth) struct Rate {
 impl Rate {
     /// The rate of arrivals in `cells` cells of so many seconds; each arrival has its cell, rising, and its
     /// session. Pieces with arrivals of fewer than `min_count` sessions are joined to their neighbours.
-    pub(super) fn learn(cell: f64, cells: u64, arrivals: &[(u64, u32)], min_count: usize, of_all: bool) -> Self {
+    pub(super) fn learn(
+        cell: f64,
+        cells: u64,
+        arrivals: &[(u64, u32)],
+        min_count: usize,
+        of_all: bool,
+    ) -> Self {
         let before = |cell: u64| arrivals.partition_point(|arrival| arrival.0 < cell);
+        let bounds = bounds(cells, arrivals, min_count);
         let mut pieces: Vec<(u64, u64)> = Vec::new();
         let (mut start, mut first) = (0, 0);
-        for piece in 1..=PIECES as u64 {
-            let end = cells * piece / PIECES as u64;
+        for end in bounds {
             let next = before(end);
-            let sessions =
-                super::quantiles::sessions_up_to(min_count, arrivals[first..next].iter().map(|a| a.1));
+            let sessions = sessions_up_to(min_count, arrivals[first..next].iter().map(|a| a.1));
             if end > start && sessions >= min_count {
                 pieces.push((end - start, (next - first) as u64));
                 (start, first) = (end, next);
@@ -54,8 +63,11 @@ impl Rate {
         if start < cells {
             let rest = (cells - start, (arrivals.len() - first) as u64);
             match pieces.last_mut() {
-                Some(last) => (last.0, last.1) = (last.0 + rest.0, last.1 + rest.1),
-                None => pieces.push(rest),
+                // A moment stays one.
+                Some(last) if last.0 > 1 || rest.1 > 0 => {
+                    (last.0, last.1) = (last.0 + rest.0, last.1 + rest.1);
+                }
+                _ => pieces.push(rest),
             }
         }
         let mut fit = Fit::default();
@@ -80,6 +92,31 @@ impl Rate {
             && self.pieces.len() <= 1 << 16
             && self.bursts.iter().all(|burst| burst.is_finite() && (-1.0..1.0).contains(burst))
     }
+}
+
+/// Where pieces may end: after as long a time as others, or as many arrivals, on a grid; and before and after a
+/// cell in which many sessions begin.
+fn bounds(cells: u64, arrivals: &[(u64, u32)], min_count: usize) -> Vec<u64> {
+    let step = cells.div_ceil(GRID);
+    let usual = (arrivals.len() / PIECES).max(1);
+    let mut bounds = Vec::new();
+    let (mut last, mut first) = (0, 0);
+    for end in (1..=GRID).map(|part| (part * step).min(cells)) {
+        let next = arrivals.partition_point(|arrival| arrival.0 < end);
+        if (end - last) * PIECES as u64 >= cells || next - first >= usual {
+            bounds.push(end);
+            (last, first) = (end, next);
+        }
+    }
+    for together in arrivals.chunk_by(|a, b| a.0 == b.0) {
+        let many = together.len() >= 2 * min_count && together.len() > usual;
+        if many && sessions_up_to(min_count, together.iter().map(|arrival| arrival.1)) >= min_count {
+            bounds.extend([together[0].0, together[0].0 + 1]);
+        }
+    }
+    bounds.sort_unstable();
+    bounds.dedup();
+    bounds
 }
 
 /// Squared deviations of the halves from chance, by scale, and what they would be if all arrivals kept
@@ -111,7 +148,7 @@ impl Fit {
 
     fn correlations(&self) -> Vec<f32> {
         let correlation = |&(excess, most): &(f64, f64)| (excess / most.max(1.0)).clamp(-0.5, 0.95);
-        self.excess.iter().map(|level| super::quantiles::rounded(correlation(level))).collect()
+        self.excess.iter().map(|level| rounded(correlation(level))).collect()
     }
 }
 
@@ -191,14 +228,15 @@ impl Arrivals {
         let start = if self.piece == 0 { 0 } else { self.ends[self.piece - 1] };
         let end = self.ends[self.piece];
         self.carry += self.expected[self.piece];
-        let count = self.carry.floor();
-        self.carry -= count;
+        // A piece without a cell leaves its arrivals to the next one.
         if end > start {
+            let count = self.carry.floor();
+            self.carry -= count;
             self.split(rng, start, end, count as u64, self.shift);
         }
         let cell = self.rate.cell;
         for at in self.cells.drain(..) {
-            let within = if has_ticks { 0.0 } else { rng.f64() };
+            let within = if has_ticks || end == start + 1 { 0.0 } else { rng.f64() };
             times.push(((base + at) as f64 + within) * cell);
         }
         if !has_ticks {

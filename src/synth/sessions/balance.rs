@@ -103,7 +103,8 @@ impl Balance {
             }
         }
         let own_mean: Vec<f64> = sums.iter().map(|sum| sum / count).collect();
-        let mean = per_session.map_or_else(|| own_mean.clone(), |sums| sums.iter().map(|&s| f64::from(s)).collect());
+        let mean =
+            per_session.map_or_else(|| own_mean.clone(), |sums| sums.iter().map(|&s| f64::from(s)).collect());
         let mut scale: Vec<f64> = squares
             .iter()
             .zip(&own_mean)
@@ -118,7 +119,7 @@ impl Balance {
                 *scale = 0.0;
             }
         }
-        let seen = per_session.is_none().then(|| (sums, count));
+        let seen = per_session.is_none().then_some((sums, count));
         Self { mean, scale, ahead: vec![0.0; SUMS], chosen: 0.0, seen }
     }
 
@@ -137,11 +138,11 @@ impl Balance {
         }
         let mut best = (f64::INFINITY, 0);
         for (i, candidate) in candidates.iter().enumerate() {
-            let mut distance = 0.0;
-            for j in 0..SUMS {
-                let off = (self.ahead[j] + f64::from(candidate[j]) - self.mean[j]) * self.scale[j];
-                distance += off * off;
-            }
+            let parts = self.ahead.iter().zip(candidate).zip(self.mean.iter().zip(&self.scale));
+            let off = |((ahead, &value), (mean, scale)): ((&f64, &f32), (&f64, &f64))| {
+                ((ahead + f64::from(value) - mean) * scale).powi(2)
+            };
+            let distance: f64 = parts.map(off).sum();
             if distance < best.0 {
                 best = (distance, i);
             }

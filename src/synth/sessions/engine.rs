@@ -1,6 +1,7 @@
 //! The order of sessions: when they begin, and which of several candidates begins.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 
 use fastrand::Rng;
 
@@ -8,7 +9,7 @@ use super::arrivals::Arrivals;
 use super::balance::Balance;
 use super::model::SessionsModel;
 use super::random::shuffle;
-use super::spawn::{Drawn, Spawner, no_sums};
+use super::spawn::{Drawn, Node, Spawner, no_sums};
 use crate::error::Invalid;
 
 /// Candidates of which one session is chosen.
@@ -16,6 +17,12 @@ const CANDIDATES: usize = 6;
 
 /// Candidates that are drawn beforehand, to learn how much sums vary.
 const TRIALS: usize = 400;
+
+/// Requests of these, after which there are enough.
+const MOST_TRIED: usize = 20_000;
+
+/// Seconds per output token of a session that ends, where the trace does not tell.
+const SECONDS_PER_TOKEN: f64 = 0.02;
 
 /// Pieces of the future of which the requests that are due are counted.
 const MOST_DUE: usize = 1 << 20;
@@ -32,11 +39,13 @@ pub(super) struct Plan {
     /// How much longer conversations are made, from -1 to 1.
     pub(super) turns: f64,
     pub(super) candidates: usize,
+    /// So many sessions at a time, the next when one ends.
+    pub(super) lanes: Option<u32>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { users: 1.0, share: 1.0, one_pass: true, turns: 0.0, candidates: CANDIDATES }
+        Self { users: 1.0, share: 1.0, one_pass: true, turns: 0.0, candidates: CANDIDATES, lanes: None }
     }
 }
 
@@ -54,6 +63,8 @@ pub(super) struct Engine {
     debt: u64,
     /// End of the last piece, in seconds.
     end: f64,
+    /// When each lane is free, as bits, which have the order of times.
+    lanes: BinaryHeap<Reverse<u64>>,
     times: Vec<f64>,
     candidates: Vec<Drawn>,
     sums: Vec<Vec<f32>>,
@@ -62,8 +73,14 @@ pub(super) struct Engine {
 impl Engine {
     /// # Errors
     /// When parts of the model are missing.
-    pub(super) fn new(model: SessionsModel, block_size: u64, plan: Plan, rng: &mut Rng) -> Result<Self, Invalid> {
-        let arrivals = Arrivals::new(&model.parts.rate, plan.users, plan.share);
+    pub(super) fn new(
+        model: SessionsModel,
+        block_size: u64,
+        plan: Plan,
+        rng: &mut Rng,
+    ) -> Result<Self, Invalid> {
+        let users = plan.users * Self::shorter(&model, block_size, plan.turns);
+        let arrivals = Arrivals::new(&model.parts.rate, users, plan.share);
         let pass = arrivals.pass_seconds();
         let spawner = Spawner::new(&model.core, &model.ends, &model.parts, block_size, pass)
             .ok_or_else(|| Invalid::malformed("the model is not complete"))?
@@ -77,6 +94,7 @@ impl Engine {
             due: VecDeque::new(),
             debt: 0,
             end: 0.0,
+            lanes: (0..plan.lanes.unwrap_or(0)).map(|_| Reverse(0)).collect(),
             times: Vec::new(),
             candidates: vec![Drawn::default(); plan.candidates.max(1)],
             sums: vec![no_sums(); plan.candidates.max(1)],
@@ -84,13 +102,22 @@ impl Engine {
         };
         if plan.candidates > 1 {
             let mut trials = Vec::with_capacity(TRIALS);
+            let mut requests = 0;
             for trial in 0..TRIALS {
+                if requests > MOST_TRIED {
+                    break;
+                }
                 let time = pass * (trial as f64 + rng.f64()) / TRIALS as f64;
                 engine.draw_candidate(0, time, engine.horizon(), rng);
+                requests += engine.candidates[0].nodes.len();
                 trials.push(engine.sums[0].clone());
             }
             // One pass is cut off as the trace was, so its sums are those of the trace.
-            let whole = plan.one_pass && plan.share == 1.0 && plan.turns == 0.0 && !engine.fills_in();
+            let whole = plan.one_pass
+                && plan.lanes.is_none()
+                && plan.share == 1.0
+                && plan.turns == 0.0
+                && !engine.fills_in();
             let of_trace = whole.then_some(&engine.model.parts.sums.per_session[..]);
             engine.balance = Balance::new(of_trace, &trials);
         }
@@ -127,7 +154,7 @@ impl Engine {
 
     /// The moment after which nothing is drawn.
     fn horizon(&self) -> f64 {
-        let cut = self.plan.one_pass && !self.fills_in();
+        let cut = self.plan.one_pass && self.plan.lanes.is_none() && !self.fills_in();
         if cut { self.end + self.arrivals.pass_seconds() } else { f64::INFINITY }
     }
 
@@ -159,6 +186,9 @@ impl Engine {
     /// Draws the sessions that begin in the next piece, or the next pass where sessions have a rate of their
     /// own; returns the moment before which all has been drawn.
     pub(super) fn next_piece(&mut self, rng: &mut Rng, each: &mut dyn FnMut(&Drawn)) -> f64 {
+        if let Some(Reverse(time)) = self.lanes.pop() {
+            return self.next_in_lane(f64::from_bits(time), rng, each);
+        }
         let mut times = std::mem::take(&mut self.times);
         times.clear();
         let has_ticks = self.has_ticks();
@@ -184,6 +214,41 @@ impl Engine {
         self.end
     }
 
+    /// Draws the next session of the lane that is free first; returns when the next lane is free.
+    fn next_in_lane(&mut self, time: f64, rng: &mut Rng, each: &mut dyn FnMut(&Drawn)) -> f64 {
+        let chosen = self.draw_session(time, f64::INFINITY, rng);
+        let per_token = self.model.parts.clock.delays.per_output_token;
+        let per_token = if per_token > 0.0 { per_token } else { SECONDS_PER_TOKEN };
+        let end = |node: &Node| node.state.time + per_token * node.state.output as f64;
+        let end = self.candidates[chosen].nodes.iter().map(end).fold(time, f64::max);
+        self.lanes.push(Reverse(end.max(time + SECONDS_PER_TOKEN).to_bits()));
+        each(&self.candidates[chosen]);
+        self.lanes.peek().map_or(end, |lane| f64::from_bits(lane.0))
+    }
+
+    /// Fewer sessions that make as many requests as in the trace, if they are `turns` longer and begin at a rate
+    /// of their own.
+    fn shorter(model: &SessionsModel, block_size: u64, turns: f64) -> f64 {
+        if turns == 0.0 || model.parts.rate.of_all_requests {
+            return 1.0;
+        }
+        let span = model.parts.span();
+        let requests = |turns: f64| {
+            let spawner = Spawner::new(&model.core, &model.ends, &model.parts, block_size, span)?;
+            let (mut spawner, mut rng) = (spawner.with_turns(turns), Rng::with_seed(TRIALS as u64));
+            let (mut drawn, mut count) = (Drawn::default(), 0);
+            for trial in 0..TRIALS {
+                spawner.draw(span * trial as f64 / TRIALS as f64, span, &mut rng, &mut drawn);
+                count += drawn.nodes.len();
+                if count > MOST_TRIED {
+                    return Some(count as f64 * TRIALS as f64 / (trial + 1) as f64);
+                }
+            }
+            Some(count as f64)
+        };
+        requests(0.0).zip(requests(turns)).map_or(1.0, |(plain, bent)| plain / bent)
+    }
+
     /// Lets sessions begin at some of the arrivals of a piece: as many as requests of earlier sessions leave.
     fn fill_in(&mut self, times: &mut [f64], rng: &mut Rng, each: &mut dyn FnMut(&Drawn)) {
         let due = u64::from(self.due.pop_front().unwrap_or(0)) + self.debt;
@@ -194,7 +259,8 @@ impl Engine {
             let chosen = self.draw_session(time, f64::INFINITY, rng);
             let Self { candidates, arrivals, debt, due, .. } = self;
             for node in &candidates[chosen].nodes[1..] {
-                let Some(piece) = arrivals.pieces_before(node.state.time).checked_sub(arrivals.pieces()) else {
+                let Some(piece) = arrivals.pieces_before(node.state.time).checked_sub(arrivals.pieces())
+                else {
                     *debt += 1;
                     continue;
                 };

@@ -1,5 +1,7 @@
 //! From the forest of a trace to distributions.
 
+use std::collections::HashMap;
+
 use fastrand::Rng;
 
 use super::arrivals::{CELLS_PER_REQUEST, Rate};
@@ -23,7 +25,7 @@ const LEAVES: usize = 96;
 const KNOTS: usize = 40;
 
 /// What followed too late to be in the trace is made up for by what came as late as this, up to this factor.
-const MOST_CENSORED: f32 = 1.25;
+const MOST_CENSORED: f32 = 2.0;
 
 /// Trial runs that find the factors of the chances, and the seed of the first.
 const TRIALS: u64 = 6;
@@ -59,8 +61,30 @@ struct Learner<'a> {
     features: Vec<f32>,
     /// What each request counts for among those that follow others as late.
     weights: Vec<f32>,
+    /// For each request the share of what follows that the trace is long enough to show.
+    shown: Vec<f32>,
     /// Which requests are left for another branch.
     branches: Vec<f32>,
+}
+
+/// Less than this share is not made up for.
+const LEAST_SHOWN: f32 = 0.05;
+
+/// For each request the share of the delays that end before the trace does. The delays are those of requests in
+/// its first half, as far as they are shorter than the second.
+fn shown(requests: &[Linked], end: f64) -> Vec<f32> {
+    let early = |request: &&Linked| {
+        request.before != NONE
+            && requests[request.before as usize].state.time <= end / 2.0
+            && request.delay <= end / 2.0
+    };
+    let mut delays: Vec<f64> = requests.iter().filter(early).map(|request| request.delay).collect();
+    delays.sort_unstable_by(f64::total_cmp);
+    let share = |request: &Linked| {
+        let ended = delays.partition_point(|&delay| delay <= end - request.state.time);
+        if delays.is_empty() { 1.0 } else { (ended as f32 / delays.len() as f32).max(LEAST_SHOWN) }
+    };
+    requests.iter().map(share).collect()
 }
 
 /// Rows of features with their values.
@@ -105,6 +129,9 @@ impl<'a> Learner<'a> {
             delays: links.delays,
             after_tick: None,
             whole_growth: whole_growth(requests),
+            longest: most(requests, min_count, |longest, request| longest.max(request.state.input)),
+            most_requests: most(requests, min_count, |count, _| count + 1),
+            repulsion: if links.delays.tick > 0.0 { repulsion(requests) } else { 0.0 },
             has_outputs: forest.requests.iter().any(|request| request.output != NO_OUTPUT),
         };
         let features = requests
@@ -125,7 +152,8 @@ impl<'a> Learner<'a> {
                 branches[request.before as usize] = 1.0;
             }
         }
-        Self { forest, links, min_count, clock, features, weights, branches }
+        let shown = shown(requests, end);
+        Self { forest, links, min_count, clock, features, weights, shown, branches }
     }
 
     fn parts(mut self) -> Parts {
@@ -181,16 +209,13 @@ impl<'a> Learner<'a> {
     fn chance(&self, kind: Kind) -> Option<Chance> {
         let requests = &self.links.requests;
         let mut counts = vec![0_u32; requests.len()];
-        let mut has = vec![0.0_f32; requests.len()];
         let matches = |request: &Linked| match kind {
             Kind::Next => request.state.kind.continues(),
             kind => request.state.kind == kind,
         };
         let mut sessions = Vec::new();
-        for (request, &weight) in requests.iter().zip(&self.weights).filter(|(request, _)| matches(request)) {
-            let before = request.before as usize;
-            counts[before] += 1;
-            has[before] = has[before].max(weight);
+        for request in requests.iter().filter(|request| matches(request)) {
+            counts[request.before as usize] += 1;
             sessions.push(request.session);
         }
         if sessions_up_to(self.min_count, sessions.into_iter()) < self.min_count {
@@ -209,7 +234,9 @@ impl<'a> Learner<'a> {
                     Kind::Document => &[self.forked(i)],
                     _ => &self.branches[i..=i],
                 };
-                table.push(self.features(i as u32), branches, has[i], 1.0, request.session);
+                // Of those at the end of the trace only a part shows.
+                let has = f32::from(u8::from(counts[i] > 0)) / self.shown[i];
+                table.push(self.features(i as u32), branches, has, self.shown[i], request.session);
             }
         }
         let given = Chances::learn(&table.rows(), self.growth(CHANCE_ROWS))?;
@@ -336,10 +363,16 @@ impl<'a> Learner<'a> {
                 .filter(|request| kinds.contains(&request.state.kind))
                 .map(|request| Weighted { value: value(request), weight: 1.0, session: request.session })
                 .collect();
-            let parts = Groups::of(&mut values, self.min_count, groups).unwrap_or_default();
-            let step = parts.means.len().div_ceil(groups).max(1);
-            let between = |pair: &[f32]| rounded(f64::from(f32::midpoint(pair[0], pair[1])));
-            parts.means.windows(2).skip(step - 1).step_by(step).map(between).take(groups - 1).collect()
+            let parts = Groups::of(&mut values, self.min_count, 4 * groups).unwrap_or_default();
+            let bound = |part: usize| {
+                let share = part as f32 / groups as f32;
+                let at = parts.shares.partition_point(|&upto| upto < share);
+                let pair = parts.means.get(at).zip(parts.means.get(at + 1))?;
+                Some(rounded(f64::from(f32::midpoint(*pair.0, *pair.1))))
+            };
+            let mut bounds: Vec<f32> = (1..groups).filter_map(bound).collect();
+            bounds.dedup();
+            bounds
         };
         let mut sums = Sums {
             bounds: [
@@ -382,6 +415,32 @@ fn ranks(ends: &[(u32, u64)]) -> Vec<usize> {
     let mut ranks = vec![0; ends.len()];
     order.into_iter().enumerate().for_each(|(rank, i)| ranks[i] = rank);
     ranks
+}
+
+/// Correlation of the outputs of requests that are one to three apart, with its sign changed.
+fn repulsion(requests: &[Linked]) -> f32 {
+    let outputs: Vec<f64> = requests.iter().map(|request| f64::from(log(request.state.output))).collect();
+    let mean = outputs.iter().sum::<f64>() / outputs.len() as f64;
+    let product = |apart: usize| {
+        let pairs = outputs.iter().zip(&outputs[apart.min(outputs.len())..]);
+        pairs.map(|(a, b)| (a - mean) * (b - mean)).sum::<f64>()
+    };
+    let spread = product(0);
+    if spread > 0.0 { rounded(-(1..=3).map(product).sum::<f64>() / 3.0 / spread).max(0.0) } else { 0.0 }
+}
+
+/// Mean over the `min_count` sessions that have most of something, of which `total` makes one number for each
+/// session.
+fn most(requests: &[Linked], min_count: usize, total: impl Fn(u64, &Linked) -> u64) -> f32 {
+    let mut sessions: HashMap<u32, u64> = HashMap::new();
+    for request in requests {
+        let so_far = sessions.entry(request.session).or_default();
+        *so_far = total(*so_far, request);
+    }
+    let mut most: Vec<u64> = sessions.into_values().collect();
+    most.sort_unstable_by(|a, b| b.cmp(a));
+    most.truncate(min_count);
+    rounded(most.iter().sum::<u64>() as f64 / most.len().max(1) as f64)
 }
 
 /// Whether growth is spread less than what exceeds the output before it.

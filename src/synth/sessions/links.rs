@@ -4,6 +4,10 @@
 //! The core are full blocks that are shared by sessions which have nothing else in common: those of at least
 //! `min_count` sessions, and of half a per cent of all, that are used over most of the trace.
 
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
 use super::prefixes::Prefixes;
 use super::state::{Delays, Kind, State, Step, less};
 use crate::synth::forest::{Forest, ROOT};
@@ -55,11 +59,13 @@ struct Found {
 /// Links the requests of a trace.
 pub(super) fn link(forest: &Forest, min_count: usize) -> Links {
     let found = last_users(forest);
-    let chains = chains(&found);
+    let chains = chains(forest, &found);
     let is_core = core_blocks(forest, &found, &chains, min_count);
     let roots = |is_core: &dyn Fn(u32) -> bool| -> Vec<Option<u32>> {
         let core_of = core_depths(forest, is_core);
-        let root = |(found, core): (&Found, (u32, u32))| (found.known <= core.0 || found.user == NONE).then_some(core.1);
+        let root = |(found, core): (&Found, (u32, u32))| {
+            (found.known <= core.0 || found.user == NONE).then_some(core.1)
+        };
         found.iter().zip(core_of).map(root).collect()
     };
     // Blocks below prefixes of too few sessions are no core, which makes requests that share them follow one
@@ -75,7 +81,13 @@ pub(super) fn link(forest: &Forest, min_count: usize) -> Links {
             Some(end) => {
                 let prefix = prefixes.of_block(forest, *end);
                 let core = prefixes.depth(prefix);
-                let state = State::start(found_here.input, found_here.output, core, forest.block_size, found_here.time);
+                let state = State::start(
+                    found_here.input,
+                    found_here.output,
+                    core,
+                    forest.block_size,
+                    found_here.time,
+                );
                 Linked { state, before: NONE, session: i as u32, prefix, delay: 0.0 }
             }
             None => follow(found_here, &found, &requests, &delays, forest.block_size),
@@ -89,7 +101,7 @@ pub(super) fn link(forest: &Forest, min_count: usize) -> Links {
 fn follow(here: &Found, found: &[Found], requests: &[Linked], delays: &Delays, block_size: u64) -> Linked {
     let before = &requests[here.user as usize];
     let user = &found[here.user as usize];
-    let kind = if here.known >= user.blocks && user.input % block_size != 0 {
+    let kind = if here.known >= user.blocks && !user.input.is_multiple_of(block_size) {
         Kind::Repeat
     } else if here.known + 1 >= user.blocks && here.blocks >= user.blocks {
         Kind::Next
@@ -143,20 +155,31 @@ fn last_users(forest: &Forest) -> Vec<Found> {
     found
 }
 
-/// The first request of the conversation that each one continues.
-fn chains(found: &[Found]) -> Vec<u32> {
+/// More requests than these that leave the same block are not turns of one conversation.
+const SAME_BLOCK: u32 = 3;
+
+/// The first request of the conversation that each one continues. A next turn too small for a block of its own
+/// looks like another user of a long system prompt; but turns seldom leave the same block again and again.
+fn chains(forest: &Forest, found: &[Found]) -> Vec<u32> {
+    let mut left: HashMap<u32, u32, RandomState> = HashMap::default();
     let mut chains: Vec<u32> = Vec::with_capacity(found.len());
     for (i, here) in found.iter().enumerate() {
-        let continued = found.get(here.user as usize).filter(|user| {
+        let continued = found.get(here.user as usize).is_some_and(|user| {
             here.known >= 2 && here.known + 1 >= user.blocks && here.blocks >= user.blocks
         });
-        chains.push(if continued.is_some() { chains[here.user as usize] } else { i as u32 });
+        let before = left.entry(forest.requests[i].parent).or_default();
+        *before += 1;
+        let goes_on = continued && *before <= SAME_BLOCK;
+        chains.push(if goes_on { chains[here.user as usize] } else { i as u32 });
     }
     chains
 }
 
 /// Which blocks may be core.
 fn core_blocks(forest: &Forest, found: &[Found], chains: &[u32], min_count: usize) -> Vec<bool> {
+    if !forest.has_ids() {
+        return Vec::new();
+    }
     let blocks = forest.requests.last().map_or(0, |last| last.first_new as usize + last.new as usize);
     let (mut last, mut users, mut parts) = (vec![NONE; blocks], vec![0_u32; blocks], vec![0_u16; blocks]);
     let span = found.last().map_or(0.0, |last| last.time) + 1e-9;
@@ -176,11 +199,11 @@ fn core_blocks(forest: &Forest, found: &[Found], chains: &[u32], min_count: usiz
         }
     }
     let conversations = chains.iter().enumerate().filter(|&(i, &chain)| i as u32 == chain).count();
-    let least = (CORE_SHARE * conversations as f64).max(min_count as f64);
+    let enough = (CORE_SHARE * conversations as f64).max(min_count as f64);
     let mut core: Vec<bool> = users
         .iter()
         .zip(parts)
-        .map(|(&users, parts)| f64::from(users) >= least && parts.count_ones() >= CORE_PARTS)
+        .map(|(&users, parts)| f64::from(users) >= enough && parts.count_ones() >= CORE_PARTS)
         .collect();
     // A partial block cannot be continued.
     for request in &forest.requests {

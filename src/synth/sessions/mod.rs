@@ -14,9 +14,11 @@
 
 mod arrivals;
 mod balance;
+mod bend;
 mod draws;
 mod engine;
 mod generator;
+mod hit_rate;
 mod learn;
 mod links;
 mod model;
@@ -28,8 +30,9 @@ mod spawn;
 mod state;
 mod tree;
 
-pub(super) use generator::SessionsGenerator;
-pub(super) use learn::learn;
 pub(super) use arrivals::Rate;
 pub(super) use balance::Sums;
+pub(super) use bend::Drawing;
+pub(super) use generator::SessionsGenerator;
+pub(super) use learn::learn;
 pub(super) use model::{Chance, Clock, Number, Part, PrefixEnd, SessionsModel};

@@ -53,7 +53,13 @@ pub(in crate::synth) struct Clock {
     pub(super) after_tick: Option<Groups>,
     /// Whether a next turn's growth is drawn whole, and not what exceeds the output before it.
     pub(super) whole_growth: bool,
+    /// Input tokens above which nothing follows.
+    pub(super) longest: f32,
+    /// Requests of a long session; none has twice as many.
+    pub(super) most_requests: f32,
     pub(super) has_outputs: bool,
+    /// By how much outputs of neighbours are less alike than by chance, where requests come at ticks.
+    pub(super) repulsion: f32,
 }
 
 /// What is drawn as a number.
@@ -130,7 +136,11 @@ impl Parts {
             Part::Clock(clock) => {
                 let Delays { tick, unit, per_output_token } = clock.delays;
                 let fine = |value: f64, most: f64| value.is_finite() && (0.0..=most).contains(&value);
-                if !(fine(clock.span, 1e12) && fine(tick, 1e6) && fine(unit, 1e6) && fine(per_output_token, 1e6)) {
+                if !(fine(clock.span, 1e12)
+                    && fine(tick, 1e6)
+                    && fine(unit, 1e6)
+                    && fine(per_output_token, 1e6))
+                {
                     return Err("no times");
                 }
                 if clock.after_tick.as_ref().is_some_and(|groups| !groups.is_valid()) {
@@ -158,7 +168,10 @@ impl Parts {
             }
             Part::Chance(chance) => {
                 let fine = |value: f32| value.is_finite() && (0.0..=100.0).contains(&value);
-                if !(fine(chance.factor) && fine(chance.more) && chance.given.is_valid(chance_width(chance.of))) {
+                if !(fine(chance.factor)
+                    && fine(chance.more)
+                    && chance.given.is_valid(chance_width(chance.of)))
+                {
                     return Err("no chance given a state");
                 }
                 self.chances.push(chance);

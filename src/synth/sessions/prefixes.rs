@@ -53,7 +53,8 @@ impl Prefixes {
         }
         kept.reverse();
         let alone = counts.get(&ROOT).copied().unwrap_or(0);
-        let mut prefixes = Self { ends: vec![(TOP, if alone >= min_count as u64 { alone } else { 0 })], ..Self::default() };
+        let mut prefixes =
+            Self { ends: vec![(TOP, if alone >= min_count as u64 { alone } else { 0 })], ..Self::default() };
         prefixes.depths.push(0);
         prefixes.cut(forest, &kept);
         prefixes

@@ -143,7 +143,7 @@ impl Groups {
         let mut sum = 0.0;
         for (i, &(mean, weight, is_atom)) in gathering.groups.iter().enumerate() {
             sum += weight;
-            groups.means.push(rounded(mean));
+            groups.means.push(if is_atom { mean as f32 } else { rounded(mean) });
             groups.shares.push(rounded(sum / total).min(1.0));
             if is_atom {
                 groups.atoms.push(i as u32);
@@ -211,6 +211,25 @@ impl Quantiles {
             }
         }
         Self { at, values, ends: [(shares[0], first_excess), (shares[last - 1], last_excess)] }
+    }
+
+    /// The same for ranks from 0 to 1, whose ends are as long as what lies within.
+    pub(super) fn of_ranks(groups: &Groups) -> Self {
+        let mut ranks = Self::new(groups);
+        let last = groups.means.len() - 1;
+        if last > 0 {
+            let [(_, first), (_, end)] = ranks.ends;
+            if first > 0.0 {
+                ranks.at.insert(0, 0.0);
+                ranks.values.insert(0, (groups.means[0] - first).max(0.0));
+            }
+            if end > 0.0 {
+                ranks.at.push(1.0);
+                ranks.values.push((groups.means[last] + end).min(1.0));
+            }
+            ranks.ends = [(0.0, 0.0), (1.0, 0.0)];
+        }
+        ranks
     }
 
     /// The value below which a share `u` of the distribution lies.

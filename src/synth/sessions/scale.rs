@@ -99,7 +99,11 @@ impl Scale {
     }
 
     fn tokens(&self, tokens: i64) -> i64 {
-        if self.knobs.prompt_len == 1.0 { tokens } else { (tokens as f64 * self.knobs.prompt_len).round() as i64 }
+        if self.knobs.prompt_len == 1.0 {
+            tokens
+        } else {
+            (tokens as f64 * self.knobs.prompt_len).round() as i64
+        }
     }
 
     fn limited(&self, from: u64, tokens: i64) -> u64 {
@@ -117,5 +121,6 @@ fn place(shared: u64, core: u64, all: u64, changed_core: u64, changed_all: u64) 
     }
     let part = (shared - core) as f64 / (all - core) as f64;
     let own = changed_all.saturating_sub(changed_core);
-    (changed_core + ((part * own as f64).round() as u64).clamp(1, own.max(1))).min(changed_all.max(changed_core))
+    (changed_core + ((part * own as f64).round() as u64).clamp(1, own.max(1)))
+        .min(changed_all.max(changed_core))
 }

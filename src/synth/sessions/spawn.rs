@@ -10,7 +10,10 @@ use super::state::{FEATURES, Kind, State, Step, log, signed_exp, signed_log};
 use crate::synth::core::Core;
 
 /// Requests of a session, at most: a model from elsewhere might never end one.
-const MOST_REQUESTS: usize = 1 << 17;
+const MOST_REQUESTS: f32 = 16_384.0;
+
+/// How many times as many requests longer sessions have, at most.
+const LONGER: f32 = 20.0;
 
 /// Blocks of a prompt, at most.
 const MOST_BLOCKS: u64 = 1 << 28;
@@ -55,12 +58,19 @@ pub(super) struct Spawner {
     prefixes: PrefixDraw,
     /// How much longer (above 0) or shorter (below) conversations are made.
     turns: f32,
+    most_requests: usize,
     input: Vec<f32>,
 }
 
 impl Spawner {
     /// Draws of a model whose parts are not missing. A pass over the trace takes `pass` seconds.
-    pub(super) fn new(core: &Core, ends: &[PrefixEnd], parts: &Parts, block_size: u64, pass: f64) -> Option<Self> {
+    pub(super) fn new(
+        core: &Core,
+        ends: &[PrefixEnd],
+        parts: &Parts,
+        block_size: u64,
+        pass: f64,
+    ) -> Option<Self> {
         let number = |what, of| parts.number(what, of).map(NumberDraw::new);
         let of_kind = |kind: Kind| {
             let chance = parts.chances.iter().find(|chance| chance.of == kind)?;
@@ -84,6 +94,7 @@ impl Spawner {
             repeat: of_kind(Kind::Repeat),
             prefixes: PrefixDraw::new(core, ends),
             turns: 0.0,
+            most_requests: MOST_REQUESTS as usize,
             input: Vec::with_capacity(FEATURES + 5),
         })
     }
@@ -91,12 +102,9 @@ impl Spawner {
     /// Makes conversations longer or shorter: 1 never ends them, -1 ends them at once.
     pub(super) fn with_turns(mut self, turns: f64) -> Self {
         self.turns = turns as f32;
+        let most = 2.0 * self.clock.most_requests * (1.0 + LONGER * self.turns.max(0.0));
+        self.most_requests = most.clamp(16.0, MOST_REQUESTS) as usize;
         self
-    }
-
-    /// Changes the factor of a kind's chance.
-    pub(super) fn set_factor(&mut self, of: Kind, factor: f32) {
-        self.kinds.iter_mut().chain(&mut self.repeat).filter(|draw| draw.kind == of).for_each(|draw| draw.factor = factor);
     }
 
     /// The place in the trace that a moment stands for, from 0 to 1. Only the first pass begins as the trace
@@ -118,7 +126,7 @@ impl Spawner {
         let start = self.start(time, drawn.prefix, rng);
         drawn.nodes.push(Node { state: start, before: 0 });
         let mut at = 0;
-        while at < drawn.nodes.len() && drawn.nodes.len() < MOST_REQUESTS {
+        while at < drawn.nodes.len() && drawn.nodes.len() < self.most_requests {
             self.follow(at as u32, horizon, rng, &mut drawn.nodes);
             at += 1;
         }
@@ -167,7 +175,8 @@ impl Spawner {
                         let factor = draw.factor;
                         draw.chance.happens(&features, |chance| chance * factor, rng)
                     });
-                if let Some(state) = self.child(&before, &features, kind, repeats, has_branches, horizon, rng) {
+                if let Some(state) = self.child(&before, &features, kind, repeats, has_branches, horizon, rng)
+                {
                     nodes.push(Node { state, before: at });
                 }
             }
@@ -223,14 +232,20 @@ impl Spawner {
                 let length = if draw.kind == Kind::Next {
                     let output = if self.clock.whole_growth { 0 } else { before.output as i64 };
                     let least = i64::from(blocks.saturating_sub(1)) * block_size as i64 + 1;
-                    (before.input as i64 + output + tokens).max(least.max(i64::from(full) * block_size as i64))
+                    (before.input as i64 + output + tokens)
+                        .max(least.max(i64::from(full) * block_size as i64))
                 } else {
-                    (i64::from(shared) * block_size as i64 + tokens).max(i64::from(shared) * block_size as i64).max(1)
+                    (i64::from(shared) * block_size as i64 + tokens)
+                        .max(i64::from(shared) * block_size as i64)
+                        .max(1)
                 };
                 (drawn, length)
             }
         };
         let length = (length.max(0) as u64).min(MOST_BLOCKS * block_size);
+        if length as f32 > self.clock.longest {
+            return None;
+        }
         input.extend([drawn, log(length)]);
         let output = drawn_output(draw.output.draw(input, rng));
         let shared = shared.min(length.div_ceil(block_size) as u32);

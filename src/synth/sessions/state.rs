@@ -31,25 +31,6 @@ impl Kind {
 /// Number of features of a state.
 pub(super) const FEATURES: usize = 15;
 
-/// Names of the features, as the saved model states them.
-pub(super) const FEATURE_NAMES: [&str; FEATURES] = [
-    "kind",
-    "turn",
-    "branches",
-    "log_input",
-    "log_output",
-    "log_new",
-    "log_delay",
-    "core_blocks",
-    "base_blocks",
-    "log_base_new",
-    "mean_log_output",
-    "mean_log_growth",
-    "mean_log_delay",
-    "log_growth_less_output",
-    "phase",
-];
-
 /// Tokens, blocks and seconds of a request, and what is remembered of its session.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct State {
@@ -138,7 +119,7 @@ impl State {
     /// The state as trees see it. `phase` is the place in the trace, from 0 to 1.
     pub(super) fn features(&self, block_size: u64, phase: f32) -> [f32; FEATURES] {
         [
-            self.kind as u8 as f32,
+            f32::from(self.kind as u8),
             self.turn as f32,
             self.branches as f32,
             log(self.input),

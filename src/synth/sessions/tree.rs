@@ -1,8 +1,8 @@
 //! Regression trees.
 //!
-//! Grown as CART is (Breiman and others, 1984), best split first, on the ranks of the values, so that neither
-//! units nor outliers matter. A split may only separate what differs by a step of [`GRID`], and both sides
-//! have to hold values of `min_count` sessions; so a threshold tells nothing about one of them.
+//! Grown as CART is (Breiman and others, 1984), best split first. A split may only separate what differs by a
+//! step of [`GRID`], and both sides have to hold values of `min_count` sessions; so a threshold tells nothing
+//! about one of them.
 
 use serde::{Deserialize, Serialize};
 
@@ -118,9 +118,9 @@ impl Bin {
     }
 }
 
-/// Grows a tree; returns it with the rows of each leaf.
-pub(super) fn grow(rows: &Rows<'_>, growth: Growth) -> (Tree, Vec<Vec<u32>>) {
-    let mut grower = Grower::new(rows, growth);
+/// Grows a tree that explains `targets`, one for each row; returns it with the rows of each leaf.
+pub(super) fn grow(rows: &Rows<'_>, targets: &[f32], growth: Growth) -> (Tree, Vec<Vec<u32>>) {
+    let mut grower = Grower::new(rows, targets, growth);
     let all = 0..rows.values.len();
     let mut tree = Tree { nodes: vec![TreeNode::Leaf(0)] };
     let mut leaves = vec![(0, all.clone())];
@@ -155,15 +155,14 @@ struct Grower<'a> {
     edges: Vec<Vec<f32>>,
     /// Bin of each feature of each row.
     bins: Vec<u8>,
-    /// Ranks of the values, from 0 to 1.
-    ranks: Vec<f32>,
+    targets: &'a [f32],
     order: Vec<u32>,
     moved: Vec<u32>,
     histogram: Vec<[Bin; BINS]>,
 }
 
 impl<'a> Grower<'a> {
-    fn new(rows: &'a Rows<'a>, growth: Growth) -> Self {
+    fn new(rows: &'a Rows<'a>, targets: &'a [f32], growth: Growth) -> Self {
         let (count, width) = (rows.values.len(), rows.width);
         let column = |feature: usize| (0..count).map(move |row| rows.features[row * width + feature]);
         let edges: Vec<Vec<f32>> = (0..width).map(|feature| edges(column(feature).collect())).collect();
@@ -179,7 +178,7 @@ impl<'a> Grower<'a> {
             growth,
             edges,
             bins,
-            ranks: ranks(rows.values),
+            targets,
             order: (0..count as u32).collect(),
             moved: Vec::new(),
             histogram: vec![[Bin::default(); BINS]; width],
@@ -197,7 +196,7 @@ impl<'a> Grower<'a> {
         for &row in &self.order[range.clone()] {
             let row = row as usize;
             let weight = f64::from(self.rows.weights[row]);
-            let sum = weight * f64::from(self.ranks[row]);
+            let sum = weight * f64::from(self.targets[row]);
             let bins = &self.bins[row * width..(row + 1) * width];
             for (histogram, &bin) in self.histogram.iter_mut().zip(bins) {
                 let bin = &mut histogram[usize::from(bin) % BINS];
@@ -233,7 +232,8 @@ impl<'a> Grower<'a> {
     /// Whether both sides of a split are of enough sessions.
     fn tells_nothing_of_few(&self, range: std::ops::Range<usize>, split: Split) -> bool {
         let side = |below: bool| {
-            let rows = self.order[range.clone()].iter().filter(move |&&row| self.is_below(row, split) == below);
+            let rows =
+                self.order[range.clone()].iter().filter(move |&&row| self.is_below(row, split) == below);
             sessions_up_to(self.growth.min_count, rows.map(|&row| self.rows.sessions[row as usize]))
         };
         [true, false].into_iter().all(|below| side(below) >= self.growth.min_count)
@@ -278,18 +278,4 @@ fn edges(mut values: Vec<f32>) -> Vec<f32> {
     edges.retain(|&edge| edge < last);
     edges.truncate(BINS - 1);
     edges
-}
-
-/// Ranks of values as shares; equal values have the same.
-fn ranks(values: &[f32]) -> Vec<f32> {
-    let mut order: Vec<u32> = (0..values.len() as u32).collect();
-    order.sort_unstable_by(|&a, &b| values[a as usize].total_cmp(&values[b as usize]));
-    let mut ranks = vec![0.0; values.len()];
-    let mut before = 0;
-    for equal in order.chunk_by(|&a, &b| values[a as usize] == values[b as usize]) {
-        let rank = (before as f32 + equal.len() as f32 / 2.0) / values.len() as f32;
-        equal.iter().for_each(|&i| ranks[i as usize] = rank);
-        before += equal.len();
-    }
-    ranks
 }

@@ -1,0 +1,24 @@
+//! Sums, and the most that comes in one second.
+
+/// Something that is counted as time goes on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct PerSecond {
+    /// All of it.
+    pub(super) total: u128,
+    /// The most in one second of trace time, from one whole second to the next.
+    pub(super) peak: u128,
+    /// The current second, and how much has come in it.
+    second: (u64, u128),
+}
+
+impl PerSecond {
+    /// Adds some at a time in milliseconds, which never falls and is not below zero.
+    #[inline]
+    pub(super) fn add(&mut self, amount: u64, now: f64) {
+        self.total += u128::from(amount);
+        let second = (now / 1000.0).floor() as u64;
+        let before = if self.second.0 == second { self.second.1 } else { 0 };
+        self.second = (second, before + u128::from(amount));
+        self.peak = self.peak.max(self.second.1);
+    }
+}
