@@ -41,25 +41,45 @@ pub(super) struct ModelOptions {
 }
 
 impl ModelOptions {
-    /// Bytes of KV cache per token, if a model is named. Reads its configuration.
-    pub(super) fn kv_bytes(&self) -> Result<Option<u64>> {
-        let Some(path) = &self.path else { return Ok(None) };
-        let usage = |message: String| Error::Usage(format!("--model-config: {message}"));
-        let size = self.read(path).map_err(usage)?;
+    /// Bytes of KV cache per token, if a model is named; none of a model of which every prompt takes another
+    /// size, where no length is given and the figure is not needed. Reads its configuration.
+    pub(super) fn kv_bytes(&self, is_needed: bool) -> Result<Option<u64>> {
+        let (Some(path), Some(size)) = (&self.path, self.size()?) else { return Ok(None) };
+        if !is_needed && self.prompt_length.is_none() && !size.is_constant() {
+            return Ok(None);
+        }
         let bytes = size.bytes_per_token(self.prompt_length);
-        let bytes = bytes.map_err(|invalid| usage(format!("{}: {invalid}", path.display())))?;
-        self.size.get_or_init(|| size);
-        Ok(Some(bytes))
+        bytes.map(Some).map_err(|invalid| usage(&format!("{}: {invalid}", path.display())))
+    }
+
+    /// The tokens in whose multiples vLLM finds prefixes, where a model is named that decides on it, and
+    /// whether its layers form several groups.
+    pub(super) fn hit_unit(&self) -> Result<(Option<u64>, bool)> {
+        Ok(self.size()?.map_or((None, false), |size| (size.hit_unit(), size.has_groups())))
     }
 
     /// What is worth knowing of the cache of a model whose layers are not all alike, once it has been read.
     pub(super) fn note(&self) -> Option<String> {
-        let (size, tokens) = (self.size.get()?, self.prompt_length?);
-        let bytes = size.bytes_per_token(Some(tokens)).ok().filter(|_| !size.is_constant())?;
-        let unit = size.hit_unit().map_or_else(String::new, |unit| {
-            format!("; vLLM finds cached prefixes of this model in multiples of {unit} tokens")
+        let size = self.size.get().filter(|size| !size.is_constant())?;
+        let bytes = self.prompt_length.and_then(|tokens| {
+            let bytes = size.bytes_per_token(Some(tokens)).ok()?;
+            Some(format!("{bytes} bytes per token in prompts of {tokens}"))
         });
-        Some(format!("--model-config: {bytes} bytes per token in prompts of {tokens}{unit}"))
+        let unit = size
+            .hit_unit()
+            .map(|unit| format!("vLLM finds cached prefixes of this model in multiples of {unit} tokens"));
+        let known: Vec<String> = bytes.into_iter().chain(unit).collect();
+        (!known.is_empty()).then(|| format!("--model-config: {}", known.join("; ")))
+    }
+
+    /// The cache of the model, if one is named.
+    fn size(&self) -> Result<Option<&KvSize>> {
+        let Some(path) = &self.path else { return Ok(None) };
+        if self.size.get().is_none() {
+            let size = self.read(path).map_err(|message| usage(&message))?;
+            self.size.get_or_init(|| size);
+        }
+        Ok(self.size.get())
     }
 
     fn read(&self, path: &Path) -> Result<KvSize, String> {
@@ -73,4 +93,8 @@ impl ModelOptions {
         let number = self.kv_dtype.and_then(|dtype| dtype.bytes);
         KvSize::of(&text, number).map_err(|message| format!("{name}: {message}"))
     }
+}
+
+fn usage(message: &str) -> Error {
+    Error::Usage(format!("--model-config: {message}"))
 }

@@ -8,7 +8,8 @@ use crate::stats::cache::distances::HitsByDistance;
 use crate::stats::cache::policy::{Point, Study};
 use crate::stats::cache::stack::{LruStack, Retained, StackRun};
 use crate::stats::engine::EngineRequest;
-use crate::stats::seen::{Cached, HitCount, HitRule, Seen};
+use crate::stats::hit_count::{HitCount, HitRule};
+use crate::stats::seen::Seen;
 use crate::stats::statistic::Bytes;
 
 /// LRU caches of all capacities. Memory: that of the stack, and 8 bytes per stack distance that occurs.
@@ -53,7 +54,7 @@ impl Lru {
     }
 
     /// Tokens that the last request finds in a cache of so many blocks.
-    pub(super) fn last_hit(&self, capacity: u64, cached: &Cached, length: u64) -> u64 {
+    pub(super) fn last_hit(&self, capacity: u64, length: u64) -> u64 {
         let (mut blocks, mut distance) = (0, 0);
         for run in &self.runs {
             distance = run.distance.max(distance);
@@ -64,7 +65,7 @@ impl Lru {
             }
             distance += run.len - 1;
         }
-        self.count.tokens(blocks.min(u64::from(cached.blocks)), length)
+        self.count.tokens(blocks, length)
     }
 
     /// How many blocks there are.
@@ -101,9 +102,9 @@ impl Study for Lru {
             let distances = runs.iter().map(|run| (run.len, run.distance));
             match self.count.unit {
                 None => self.hits.measure(distances, cached.blocks, cached.tokens, self.count.block_size),
-                Some(_) => self.hits.measure_in_steps(distances, cached.blocks, |blocks| {
-                    self.count.tokens(blocks, seen.input_length)
-                }),
+                Some(_) => self
+                    .hits
+                    .measure_in_steps(distances, |blocks| self.count.tokens(blocks, seen.input_length)),
             }
         }
         self.runs = runs;

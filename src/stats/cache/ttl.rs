@@ -15,7 +15,8 @@ use crate::stats::cache::figures::{Hits, TtlRow};
 use crate::stats::cache::lifetime::Ttl;
 use crate::stats::cache::options::CacheOptions;
 use crate::stats::cache::stack::{Retained, StackRun};
-use crate::stats::seen::{HitCount, Seen};
+use crate::stats::hit_count::HitCount;
+use crate::stats::seen::Seen;
 
 /// Hits of caches of all sizes whose blocks expire some time after their last use.
 pub(super) struct Expiring {
@@ -46,16 +47,14 @@ impl Expiring {
     ) -> u64 {
         let alive = runs.take_while(|run| now - run.used <= self.ttl as f64);
         let blocks: u64 = alive.clone().map(|run| u64::from(run.len)).sum();
-        let blocks = blocks.min(count.limit(length));
         let tokens = count.tokens(blocks, length);
+        let blocks = blocks.min(count.limit(length));
         self.hit_tokens += u128::from(tokens);
         if let Some(by_distance) = &mut self.by_distance {
             let distances = alive.map(|run| (run.len, run.distance));
             match count.unit {
                 None => by_distance.measure(distances, blocks as u32, tokens, count.block_size),
-                Some(_) => {
-                    by_distance.measure_in_steps(distances, blocks as u32, |n| count.tokens(n, length));
-                }
+                Some(_) => by_distance.measure_in_steps(distances, |blocks| count.tokens(blocks, length)),
             }
         }
         tokens
