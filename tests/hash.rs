@@ -190,7 +190,7 @@ fn engines_hashes_are_their_own() {
     let dynamo = run("trace-hash", &["-b", "4", "--ids", "dynamo"], input).ok();
     let expected = [14_643_705_804_678_351_452, 4_945_711_292_740_353_085, 12_583_592_247_330_656_132];
     assert_eq!(ids(&lines(&dynamo)[0]), expected);
-    assert_eq!(lines(&dynamo)[0]["input_length"], 12);
+    assert_eq!(lines(&dynamo)[0]["input_length"], 13);
     let with_tail = run("trace-hash", &["-b", "4", "--ids", "dynamo", "--partial", "keep"], input).ok();
     assert_eq!(ids(&lines(&with_tail)[0])[..3], expected);
     assert_eq!(lines(&with_tail)[0]["input_length"], 13);
@@ -599,4 +599,88 @@ fn a_reader_that_leaves_ends_a_run_that_waits() {
     assert_eq!((ran.status, &*ran.stderr), (Some(0), ""));
     assert!(started.elapsed() < Duration::from_secs(5));
     drop(stdin);
+}
+
+#[test]
+fn what_has_no_block_counts_all_the_same() {
+    let prompts = "{\"prompt_token_ids\": [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18]}\n".repeat(2);
+    let trace = run("trace-hash", &["-b", "16", "--partial", "drop"], &prompts).ok();
+    for line in lines(&trace) {
+        assert_eq!((&line["input_length"], ids(&line)), (&serde_json::json!(18), vec![0]));
+    }
+    // As vLLM counts it: 16 of 36 tokens.
+    for args in [&["--hits=engine"][..], &["--policy=vllm", "-c9"], &[]] {
+        let report = run("trace-stats", &[args, &["-f", "json"]].concat(), &trace).ok();
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        assert_eq!((&report["cached_tokens"], &report["input_tokens"]), (&16.into(), &36.into()), "{args:?}");
+    }
+    // The other filters take it as it is.
+    assert_eq!(run("trace-cat", &["--check"], &trace).status, Some(0));
+    assert_eq!(run("trace-cat", &["--renumber"], &trace).ok(), trace);
+    let pieces = run("trace-stats", &["--partial"], &trace).ok();
+    let merged = run("trace-stats", &["--merge", "-f", "json"], &pieces).ok();
+    assert_eq!(merged, run("trace-stats", &["-f", "json"], &trace).ok());
+    let synthetic = run("trace-synth", &["-n", "20", "--seed", "1"], &trace).ok();
+    assert_eq!(run("trace-cat", &["--check"], &synthetic).status, Some(0));
+}
+
+/// What vLLM 0.33's own functions hash (`get_request_block_hasher` with `PYTHONHASHSEED=7`): the digest of the
+/// second block, in each of its algorithms.
+#[test]
+fn every_algorithm_of_vllm_hashes_salts_and_adapters_as_it_does() {
+    let tokens = "\"prompt_token_ids\": [1,2,3,70000,5,300,7,8,9]";
+    let lora = "\"lora_request\": {\"lora_name\": \"ad\", \"lora_path\": \"/x\"}";
+    let input = format!(
+        "{{{tokens}}}\n{{{tokens}, \"cache_salt\": \"abc\"}}\n{{{tokens}, {lora}}}\n\
+         {{{tokens}, \"cache_salt\": \"abc\", {lora}}}\n"
+    );
+    for (kind, expected) in [
+        (
+            "vllm",
+            [
+                "d23f3e9c8e7a58a7aad8437067d18e794af04c806014d0c0300fd68e1cf503b8",
+                "72e719eb17ba44825fc4d4c5953bf86b00bcdd63c9a030118988f0aee6682eae",
+                "9c7f181ac980a4ce0da0fe2f509618b312432cd0e38739f1dcc951de4e1769f0",
+                "d7de4dea1665a7e6b7efb799bd4e1ef098b6f59ae05520c5846317fe53a1d039",
+            ],
+        ),
+        (
+            "vllm-cbor",
+            [
+                "94283b11443d32b1a41d86d44fa4979fe1e6b3cbdbd54cb138987a4b2237260e",
+                "e31bd28248ffea948869fde2d45fd4b92202f69b78200580a31b8a7f92ddb5d8",
+                "05efe2f674b98bfe96ec4434a000dad318a5c42b6c61c1866f51509ca6e8b087",
+                "86ef6e1525ea0854e4baa25973658f1f6685b0f1c2872da8ad83764769092ac6",
+            ],
+        ),
+        (
+            "vllm-xxhash",
+            [
+                "cfbda7a613a9d1b21de8c2d051310fec",
+                "9d9395f23822304074dad8b3166c7ee8",
+                "02dbebad3373c6739f3f270f18fe9dff",
+                "7811573e4b32dcee5ea6236a02978dd0",
+            ],
+        ),
+        (
+            "vllm-xxhash-cbor",
+            [
+                "f407c47a15a7f173f41c3261bd4f0d59",
+                "da6e084d12bcf41e3c745cb0f8d2f26e",
+                "d4733f7681aaa42e5120af464f6768a6",
+                "939f18c6259c99a6cb263366113070a9",
+            ],
+        ),
+    ] {
+        let args = ["-b", "4", "--ids", kind, "--hash-seed", "7"];
+        let digests = run("trace-hash", &[&args[..], &["--ids-as", "string"]].concat(), &input).ok();
+        let numbers = run("trace-hash", &[&args[..], &["--hash-bits", "64"]].concat(), &input).ok();
+        for ((digest, number), expected) in lines(&digests).iter().zip(lines(&numbers)).zip(expected) {
+            assert_eq!(digest["hash_ids"][1], expected, "{kind}");
+            let low = u64::from_str_radix(&expected[expected.len() - 16..], 16).unwrap();
+            assert_eq!(ids(&number)[1], low, "{kind}");
+        }
+        let unseeded = run("trace-hash", &args[..4], &input);
+        assert_eq!(unseeded.status, Some(if kind.contains("xxhash") { 2 } else { 0 }), "{}", unseeded.stderr);
+    }
 }

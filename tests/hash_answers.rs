@@ -32,12 +32,12 @@ fn line(
         *known.entry(bytes.to_vec()).or_insert(next)
     };
     let whole = format!("{prompt}{answer}").into_bytes();
-    let written = if drops { prompt.len() / size * size } else { prompt.len() };
-    let ids = (0..written.div_ceil(size)).map(|i| id(&whole[..((i + 1) * size).min(prompt.len())])).collect();
+    let blocks = if drops { prompt.len() / size } else { prompt.len().div_ceil(size) };
+    let ids = (0..blocks).map(|i| id(&whole[..((i + 1) * size).min(prompt.len())])).collect();
     // The stop token is the one that is not computed.
-    let computed = written + answer.len();
+    let computed = prompt.len() + answer.len();
     let answers = (prompt.len() / size..computed / size).map(|i| id(&whole[..(i + 1) * size])).collect();
-    (written, answer.len() + 1, ids, answers)
+    (prompt.len(), answer.len() + 1, ids, answers)
 }
 
 /// A chat in the default template: the prompt of each answer, and the answer.

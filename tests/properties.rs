@@ -308,7 +308,7 @@ fn hashed(prompts: &[Vec<u32>], size: usize, keep: bool) -> Vec<Row> {
             let next = numbers.len() as u64;
             ids.push(*numbers.entry(prompt[..(start + size).min(end)].to_vec()).or_insert(next));
         }
-        Row { time: None, input: end as u64, output: None, ids: Some(ids) }
+        Row { time: None, input: prompt.len() as u64, output: None, ids: Some(ids) }
     };
     prompts.iter().map(row).collect()
 }

@@ -172,7 +172,7 @@ proptest! {
         let mut price = Price::default();
         (price.input, price.cached, price.write, price.output) = (3.0, 0.3, 3.75, 15.0);
         let report = report(&requests, |options| {
-            options.hit_unit = Some(unit);
+            options.hit_unit = unit;
             options.price = Some(price);
             options.caches.capacities = vec![0, 1, 3, 10];
             options.caches.ttls = vec![Ttl::Sliding(1_000_000)];

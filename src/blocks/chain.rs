@@ -4,7 +4,7 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 use sha2::{Digest, Sha256};
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
 
 use super::encode::{Extra, cbor_block, cbor_text, pickle_block, pickle_text};
 use crate::record::prompt::Keys;
@@ -62,11 +62,13 @@ pub enum Scheme {
         /// What keys the chain.
         salt: Option<String>,
     },
-    /// SHA-256 over Python objects, as vLLM does it: parent, tokens, and extra keys: the `LoRA` adapter, and
+    /// SHA-256 or XXH3 over Python objects, as vLLM does it: parent, tokens, and extra keys: the `LoRA` adapter, and
     /// for the first block the salt of the request.
     Vllm {
         /// How the objects become bytes.
         encoding: Encoding,
+        /// What hashes the bytes.
+        digest: VllmDigest,
         /// Which version wrote the extra keys.
         extra_keys: ExtraKeys,
         /// Where the chain begins: `PYTHONHASHSEED`.
@@ -85,10 +87,42 @@ pub enum Scheme {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Encoding {
-    /// `sha256`: pickle, protocol 5.
+    /// `sha256` and `xxhash`: pickle, protocol 5.
     Pickle,
-    /// `sha256_cbor`: canonical CBOR.
+    /// `sha256_cbor` and `xxhash_cbor`: canonical CBOR.
     Cbor,
+}
+
+/// How vLLM hashes the bytes of a block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum VllmDigest {
+    /// SHA-256.
+    #[default]
+    Sha256,
+    /// XXH3 with 128 bits.
+    Xxh3,
+}
+
+impl VllmDigest {
+    /// Bytes of a digest: the first ones of a [`BlockHash`].
+    const fn len(self) -> usize {
+        match self {
+            Self::Sha256 => 32,
+            Self::Xxh3 => 16,
+        }
+    }
+
+    fn of(self, bytes: &[u8]) -> [u8; 32] {
+        match self {
+            Self::Sha256 => Sha256::digest(bytes).into(),
+            Self::Xxh3 => {
+                let mut hash = [0; 32];
+                hash[..16].copy_from_slice(&xxh3_128(bytes).to_be_bytes());
+                hash
+            }
+        }
+    }
 }
 
 /// How vLLM writes what blocks are keyed by beside their tokens.
@@ -107,7 +141,9 @@ impl Scheme {
     pub fn number(&self, hash: &BlockHash) -> u64 {
         match self {
             // The published keys are the last eight bytes of the digest, as a big-endian number.
-            Self::Vllm { .. } => hash.0.last_chunk().map_or(0, |low| u64::from_be_bytes(*low)),
+            Self::Vllm { digest, .. } => {
+                hash.0[..digest.len()].last_chunk().map_or(0, |low| u64::from_be_bytes(*low))
+            }
             Self::Kvtrace { .. } | Self::Dynamo { .. } => {
                 hash.0.first_chunk().map_or(0, |low| u64::from_le_bytes(*low))
             }
@@ -115,8 +151,11 @@ impl Scheme {
     }
 
     /// The whole digest of vLLM; `None` for schemes whose hash is just the number.
-    pub fn digest<'h>(&self, hash: &'h BlockHash) -> Option<&'h [u8; 32]> {
-        matches!(self, Self::Vllm { .. }).then_some(&hash.0)
+    pub fn digest<'h>(&self, hash: &'h BlockHash) -> Option<&'h [u8]> {
+        match self {
+            Self::Vllm { digest, .. } => Some(&hash.0[..digest.len()]),
+            Self::Kvtrace { .. } | Self::Dynamo { .. } => None,
+        }
     }
 
     /// Identifies the salt in a file without revealing it.
@@ -149,8 +188,8 @@ impl Scheme {
                 blake3::derive_key(KEYED_CONTEXT, &bytes)
             }
             Self::Dynamo { .. } => [0; 32],
-            Self::Vllm { encoding: Encoding::Pickle, seed, .. } => Sha256::digest(pickle_text(seed)).into(),
-            Self::Vllm { encoding: Encoding::Cbor, seed, .. } => Sha256::digest(cbor_text(seed)).into(),
+            Self::Vllm { encoding: Encoding::Pickle, digest, seed, .. } => digest.of(&pickle_text(seed)),
+            Self::Vllm { encoding: Encoding::Cbor, digest, seed, .. } => digest.of(&cbor_text(seed)),
         }
     }
 
@@ -334,14 +373,15 @@ impl BlockChain {
                 bytes.extend(block.iter().flat_map(|token| token.to_le_bytes()));
                 BlockHash(*blake3::keyed_hash(&parent, bytes).as_bytes())
             }
-            Scheme::Vllm { encoding, .. } => {
+            Scheme::Vllm { encoding, digest, .. } => {
+                let parent = &parent[..digest.len()];
                 let of_first = if first { &self.extras.1[..] } else { &[] };
                 let extras = [&self.extras.0[..], of_first].concat();
                 match encoding {
-                    Encoding::Pickle => pickle_block(&parent, block, &extras, bytes),
-                    Encoding::Cbor => cbor_block(&parent, block, &extras, bytes),
+                    Encoding::Pickle => pickle_block(parent, block, &extras, bytes),
+                    Encoding::Cbor => cbor_block(parent, block, &extras, bytes),
                 }
-                BlockHash(Sha256::digest(bytes).into())
+                BlockHash(digest.of(bytes))
             }
             Scheme::Dynamo { salt } => {
                 let salt = self.keys.cache_salt.as_ref().or(salt.as_ref());
@@ -382,6 +422,7 @@ mod tests {
     fn schemes() -> [Scheme; 5] {
         let vllm = |encoding| Scheme::Vllm {
             encoding,
+            digest: VllmDigest::default(),
             seed: VLLM_SEED.into(),
             salt: None,
             extra_keys: ExtraKeys::Tagged,
@@ -477,6 +518,7 @@ mod tests {
         let tokens: Vec<u32> = (0..300).map(|i| (i * 7919 + 13) % 152_064).collect();
         let cbor = Scheme::Vllm {
             encoding: Encoding::Cbor,
+            digest: VllmDigest::default(),
             seed: VLLM_SEED.into(),
             salt: None,
             extra_keys: ExtraKeys::Tagged,
@@ -497,6 +539,7 @@ mod tests {
         assert_eq!(numbers, [8_263_819_412_558_533_880, 13_774_986_176_891_249_317]);
         let seeded = Scheme::Vllm {
             encoding: Encoding::Cbor,
+            digest: VllmDigest::default(),
             seed: "0".into(),
             salt: None,
             extra_keys: ExtraKeys::Tagged,
@@ -507,6 +550,7 @@ mod tests {
         );
         let pickle = Scheme::Vllm {
             encoding: Encoding::Pickle,
+            digest: VllmDigest::default(),
             seed: VLLM_SEED.into(),
             salt: None,
             extra_keys: ExtraKeys::Tagged,
@@ -530,7 +574,8 @@ mod tests {
         let text = |text: &str| Some(text.to_owned());
         let hash = |extra_keys, keys: &Keys| {
             let (encoding, seed) = (Encoding::Pickle, VLLM_SEED.into());
-            let scheme = Scheme::Vllm { encoding, seed, salt: None, extra_keys };
+            let scheme =
+                Scheme::Vllm { encoding, digest: VllmDigest::default(), seed, salt: None, extra_keys };
             let mut chain = BlockChain::new(16, Partial::Drop, scheme);
             chain.set_keys(keys);
             let tokens: Vec<u32> = (100..116).collect();

@@ -20,7 +20,7 @@ pub(super) fn cbor_text(text: &str) -> Vec<u8> {
 }
 
 /// Appends the canonical CBOR of a block.
-pub(super) fn cbor_block(parent: &[u8; 32], tokens: &[u32], extras: &[Extra], out: &mut Vec<u8>) {
+pub(super) fn cbor_block(parent: &[u8], tokens: &[u32], extras: &[Extra], out: &mut Vec<u8>) {
     cbor_head(4, 3, out);
     cbor_head(2, parent.len() as u64, out);
     out.extend_from_slice(parent);
@@ -82,9 +82,10 @@ pub(super) fn pickle_text(text: &str) -> Vec<u8> {
 }
 
 /// Appends the pickle of a block.
-pub(super) fn pickle_block(parent: &[u8; 32], tokens: &[u32], extras: &[Extra], out: &mut Vec<u8>) {
+pub(super) fn pickle_block(parent: &[u8], tokens: &[u32], extras: &[Extra], out: &mut Vec<u8>) {
     framed(out, |out| {
-        out.extend([b'C', 32]);
+        // A digest has 16 or 32 bytes.
+        out.extend([b'C', parent.len() as u8]);
         out.extend_from_slice(parent);
         out.push(MEMO);
         match tokens.len() {

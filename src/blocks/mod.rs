@@ -8,7 +8,9 @@ mod numbering;
 mod state;
 mod table;
 
-pub use chain::{BlockChain, BlockHash, BlockKey, Encoding, ExtraKeys, Partial, Scheme, VLLM_SEED};
+pub use chain::{
+    BlockChain, BlockHash, BlockKey, Encoding, ExtraKeys, Partial, Scheme, VLLM_SEED, VllmDigest,
+};
 pub(crate) use encode::MAX_PICKLED;
 pub(crate) use grow::reserve;
 pub use join::BlockJoin;

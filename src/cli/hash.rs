@@ -10,7 +10,7 @@ use super::explain::{BreakFormat, Explain, ExplainArgs};
 use super::memory::default_max_memory;
 use super::spec::{Group, Opt, Rule, Spec, opt};
 use super::value::Value;
-use crate::blocks::{Encoding, ExtraKeys, MAX_PICKLED, Partial, Scheme, StateHeader, VLLM_SEED};
+use crate::blocks::{Encoding, ExtraKeys, MAX_PICKLED, Partial, Scheme, StateHeader, VLLM_SEED, VllmDigest};
 use crate::error::{Error, Result};
 use crate::hash::{DEFAULT_REUSE, HashOptions, IdForm, IdSource, Outcome, Task, WriteOptions};
 use crate::io::InputOptions;
@@ -67,7 +67,7 @@ enum IdKind {
     /// The chained hash.
     Hash,
     /// vLLM's own.
-    Vllm(Encoding),
+    Vllm(Encoding, VllmDigest),
     /// Dynamo's own.
     Dynamo,
 }
@@ -76,8 +76,10 @@ impl Choice for IdKind {
     const NAMES: NamedValues<Self> = &[
         ("dense", Self::Dense),
         ("hash", Self::Hash),
-        ("vllm", Self::Vllm(Encoding::Pickle)),
-        ("vllm-cbor", Self::Vllm(Encoding::Cbor)),
+        ("vllm", Self::Vllm(Encoding::Pickle, VllmDigest::Sha256)),
+        ("vllm-cbor", Self::Vllm(Encoding::Cbor, VllmDigest::Sha256)),
+        ("vllm-xxhash", Self::Vllm(Encoding::Pickle, VllmDigest::Xxh3)),
+        ("vllm-xxhash-cbor", Self::Vllm(Encoding::Cbor, VllmDigest::Xxh3)),
         ("dynamo", Self::Dynamo),
     ];
 }
@@ -178,7 +180,7 @@ const TIMES: &[Opt<Options>] = &[
     opt("timestamp-field")
         .daily()
         .value(|o, v| v.string().map(|field| o.prompts.timestamp_field = Some(field))),
-    opt("timestamp-unit").daily().choice::<_, TimeForm>(|o, v| v.pick().map(|form| o.times = Some(form))),
+    opt("timestamp-unit").choice::<_, TimeForm>(|o, v| v.pick().map(|form| o.times = Some(form))),
     opt("rebase").flag(|o| o.write.rebase = true),
     opt("rate").value(|o, v| v.pace().map(|rate| o.write.rate = Some(rate))),
     opt("seed").value(|o, v| v.count().map(|seed| o.write.seed = Some(seed))),
@@ -233,20 +235,24 @@ const RULES: &[Rule<Options>] = &[
     ),
     (
         |o| !o.hashes() && (o.hash_bits.is_some() || o.ids_as == IdsAs::Text),
-        "--hash-bits and --ids-as need --ids hash, vllm, vllm-cbor or dynamo",
+        "--hash-bits and --ids-as need --ids hash, vllm, its variants or dynamo",
     ),
     (
         |o| o.hashes() && o.state.is_some(),
         "--state keeps numbers; it does not go with --ids other than dense",
     ),
-    (|o| o.hash_seed.is_some() && !o.is_vllm(), "--hash-seed needs --ids vllm or vllm-cbor"),
-    (|o| o.extra_keys.is_some() && !o.is_vllm(), "--extra-keys needs --ids vllm or vllm-cbor"),
+    (|o| o.hash_seed.is_some() && !o.is_vllm(), "--hash-seed needs --ids vllm or a variant of it"),
+    (
+        |o| matches!(o.ids, IdKind::Vllm(_, VllmDigest::Xxh3)) && o.hash_seed.is_none(),
+        "vLLM begins xxhash with random bytes in each process unless PYTHONHASHSEED is set: give its value as --hash-seed",
+    ),
+    (|o| o.extra_keys.is_some() && !o.is_vllm(), "--extra-keys needs --ids vllm or a variant of it"),
     (
         |o| o.is_vllm() && o.partial == Some(Partial::Keep),
         "--ids vllm has no hash for a partial block (--partial keep)",
     ),
     (
-        |o| o.ids == IdKind::Vllm(Encoding::Pickle) && o.block_size() > MAX_PICKLED,
+        |o| matches!(o.ids, IdKind::Vllm(Encoding::Pickle, _)) && o.block_size() > MAX_PICKLED,
         "--ids vllm takes blocks of at most 9216 tokens",
     ),
     (
@@ -297,7 +303,7 @@ impl Options {
     }
 
     fn is_vllm(&self) -> bool {
-        matches!(self.ids, IdKind::Vllm(_))
+        matches!(self.ids, IdKind::Vllm(..))
     }
 
     /// Whether something is said about where times are in a record.
@@ -389,9 +395,9 @@ impl Options {
         let salt = self.salt.clone();
         match self.ids {
             IdKind::Dense | IdKind::Hash => Scheme::Kvtrace { salt },
-            IdKind::Vllm(encoding) => {
+            IdKind::Vllm(encoding, digest) => {
                 let seed = self.hash_seed.clone().unwrap_or_else(|| VLLM_SEED.to_owned());
-                Scheme::Vllm { encoding, seed, salt, extra_keys: self.extra_keys.unwrap_or_default() }
+                Scheme::Vllm { encoding, digest, seed, salt, extra_keys: self.extra_keys.unwrap_or_default() }
             }
             IdKind::Dynamo => Scheme::Dynamo { salt },
         }

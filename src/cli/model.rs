@@ -48,15 +48,21 @@ struct Model {
 }
 
 impl ModelOptions {
-    /// Bytes of KV cache per token, if a model is named. Reads its configuration.
-    pub(super) fn kv_bytes(&self) -> Result<Option<u64>> {
-        let Some(path) = &self.path else { return Ok(None) };
-        let usage = |message: String| Error::Usage(format!("--model-config: {message}"));
-        let model = self.read(path).map_err(usage)?;
-        let bytes = model.size.bytes_per_token(self.prompt_length);
-        let bytes = bytes.map_err(|invalid| usage(format!("{}: {invalid}", path.display())))?;
-        self.model.get_or_init(|| model);
-        Ok(Some(bytes))
+    /// Bytes of KV cache per token, if a model is named; none of a model of which every prompt takes another
+    /// size, where no length is given and the figure is not needed. Reads its configuration.
+    pub(super) fn kv_bytes(&self, is_needed: bool) -> Result<Option<u64>> {
+        let (Some(path), Some(Model { size, .. })) = (&self.path, self.model()?) else { return Ok(None) };
+        if !is_needed && self.prompt_length.is_none() && !size.is_constant() {
+            return Ok(None);
+        }
+        let bytes = size.bytes_per_token(self.prompt_length);
+        bytes.map(Some).map_err(|invalid| usage(&format!("{}: {invalid}", path.display())))
+    }
+
+    /// The tokens in whose multiples vLLM finds prefixes, where a model is named that decides on it, and
+    /// whether its layers form several groups.
+    pub(super) fn hit_unit(&self) -> Result<(Option<u64>, bool)> {
+        Ok(self.model()?.map_or((None, false), |Model { size, .. }| (size.hit_unit(), size.has_groups())))
     }
 
     /// What computing a prompt takes, once the configuration has been read and if it tells.
@@ -73,12 +79,26 @@ impl ModelOptions {
     }
 
     fn size_note(&self) -> Option<String> {
-        let (size, tokens) = (&self.model.get()?.size, self.prompt_length?);
-        let bytes = size.bytes_per_token(Some(tokens)).ok().filter(|_| !size.is_constant())?;
-        let unit = size.hit_unit().map_or_else(String::new, |unit| {
-            format!("; vLLM finds cached prefixes of this model in multiples of {unit} tokens")
+        let size = self.model.get().map(|model| &model.size).filter(|size| !size.is_constant())?;
+        let bytes = self.prompt_length.and_then(|tokens| {
+            let bytes = size.bytes_per_token(Some(tokens)).ok()?;
+            Some(format!("{bytes} bytes per token in prompts of {tokens}"))
         });
-        Some(format!("--model-config: {bytes} bytes per token in prompts of {tokens}{unit}"))
+        let unit = size
+            .hit_unit()
+            .map(|unit| format!("vLLM finds cached prefixes of this model in multiples of {unit} tokens"));
+        let known: Vec<String> = bytes.into_iter().chain(unit).collect();
+        (!known.is_empty()).then(|| format!("--model-config: {}", known.join("; ")))
+    }
+
+    /// The model, if one is named.
+    fn model(&self) -> Result<Option<&Model>> {
+        let Some(path) = &self.path else { return Ok(None) };
+        if self.model.get().is_none() {
+            let model = self.read(path).map_err(|message| usage(&message))?;
+            self.model.get_or_init(|| model);
+        }
+        Ok(self.model.get())
     }
 
     fn read(&self, path: &Path) -> Result<Model, String> {
@@ -93,4 +113,8 @@ impl ModelOptions {
         let size = KvSize::of(&text, number).map_err(|message| format!("{name}: {message}"))?;
         Ok(Model { size, prefill: PrefillCost::of(&text).map_err(|invalid| invalid.message) })
     }
+}
+
+fn usage(message: &str) -> Error {
+    Error::Usage(format!("--model-config: {message}"))
 }

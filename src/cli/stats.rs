@@ -34,6 +34,8 @@ pub struct Options {
     format: Option<Format>,
     percentiles: Vec<f64>,
     hit_rule: Option<HitRule>,
+    hit_unit: Option<u64>,
+    drops_last_unit: bool,
     min_hit: Option<u64>,
     hit_step: Option<u64>,
     price: Option<Price>,
@@ -179,6 +181,8 @@ const CACHES: &[Opt<Options>] = &[
         .choice::<_, TierMode>(|o, v| v.pick().map(|mode| o.tiers.mode = Some(mode))),
     opt("warmup").not_with(ONE_RUN).value(|o, v| warmup(v).map(|warmup| o.warmup = warmup)),
     opt("hits").not_with(A_REPORT).choice::<_, HitRule>(|o, v| v.pick().map(|rule| o.hit_rule = Some(rule))),
+    opt("hit-unit").not_with(A_REPORT).value(|o, v| v.positive().map(|n| o.hit_unit = Some(n))),
+    opt("drop-last-unit").not_with(A_REPORT).flag(|o| o.drops_last_unit = true),
     opt("min-hit").not_with(A_REPORT).value(|o, v| v.positive().map(|n| o.min_hit = Some(n))),
     opt("hit-step").not_with(A_REPORT).value(|o, v| v.positive().map(|n| o.hit_step = Some(n))),
     opt("price").daily().not_with(ONE_BILL).value(|o, v| price(v).map(|price| o.price = Some(price))),
@@ -245,7 +249,10 @@ const RULES: &[Rule<Options>] = &[
         "--prompt-length is that of the prompts in the cache of --model-config: name the model's config.json",
     ),
     (
-        |o| o.has_kv_bytes() && !o.has_caches() && !o.has_picture() && !o.has_answer(),
+        |o| {
+            let is_for_the_unit = o.model.path.is_some() && o.hit_rule() == HitRule::Engine;
+            o.has_kv_bytes() && !o.has_caches() && !o.has_picture() && !o.has_answer() && !is_for_the_unit
+        },
         "--kv-bytes-per-token and --model-config size the caches of --capacity, --curve and --target: name one",
     ),
     (
@@ -326,11 +333,10 @@ const RULES: &[Rule<Options>] = &[
     ),
     (
         |o| {
-            let is_other = o.has_engine() || o.approx.is_some() || o.top > 0 || !o.fleet.replicas.is_empty();
-            o.has_hit_steps() && is_other
+            let is_hosted = o.min_hit.is_some() || o.hit_step.is_some();
+            is_hosted && o.has_engine_unit()
         },
-        "--min-hit and --hit-step are of hosted caches: they go neither with --approx, --top, --replicas nor the \
-         --policy of an engine",
+        "--min-hit and --hit-step are of hosted caches, --hit-unit and --drop-last-unit of engines: give either",
     ),
     (
         |o| o.misses && o.policies.iter().any(|policy| *policy != Policy::Lru),
@@ -347,6 +353,10 @@ const RULES: &[Rule<Options>] = &[
     (
         |o| o.answers.is_some() && o.hit_rule() == HitRule::Reference && !o.has_engine(),
         "--outputs is for engines, since only they keep answers: give --hits engine or --policy vllm",
+    ),
+    (
+        |o| o.has_engine_unit() && o.hit_rule() == HitRule::Reference,
+        "--hit-unit and --drop-last-unit are for hits as engines count them: leave out --hits reference",
     ),
     (
         |o| o.policies.contains(&Policy::Opt) && (o.window.is_some() || o.every.is_some()),
@@ -407,14 +417,28 @@ impl Options {
         self.policies.iter().any(|policy| policy.is_engine())
     }
 
-    /// Which cached blocks count: those of engines, if one is simulated.
+    /// Which cached blocks count: those of engines, if one is simulated or has a unit.
     fn hit_rule(&self) -> HitRule {
-        self.hit_rule.unwrap_or(if self.has_engine() { HitRule::Engine } else { HitRule::Reference })
+        let is_engine = self.has_engine() || self.has_engine_unit();
+        self.hit_rule.unwrap_or(if is_engine { HitRule::Engine } else { HitRule::Reference })
     }
 
-    /// Whether hits come in steps, as hosted caches count them.
-    fn has_hit_steps(&self) -> bool {
-        self.min_hit.is_some() || self.hit_step.is_some()
+    /// Whether an engine is said to find prefixes in units of its own.
+    fn has_engine_unit(&self) -> bool {
+        self.hit_unit.is_some() || self.drops_last_unit
+    }
+
+    /// In what steps hits are counted: as typed, or else as the model decides.
+    fn hit_unit(&self) -> Result<HitUnit> {
+        let mut unit = HitUnit { is_last_dropped: self.drops_last_unit, ..HitUnit::default() };
+        if self.min_hit.is_some() || self.hit_step.is_some() {
+            unit = HitUnit::new(self.min_hit.unwrap_or(0), self.hit_step.unwrap_or(1));
+        } else if self.hit_unit.is_some() {
+            (unit.step, unit.has_groups) = (self.hit_unit, true);
+        } else if self.hit_rule() == HitRule::Engine {
+            (unit.step, unit.has_groups) = self.model.hit_unit()?;
+        }
+        Ok(unit)
     }
 
     /// How the report is written.
@@ -429,7 +453,14 @@ impl Options {
 
     /// Bytes of KV cache per token, if they are known. Reads the configuration of the model.
     fn kv_bytes(&self) -> Result<Option<u64>> {
-        Ok(self.kv_bytes_per_token.or(self.model.kv_bytes()?))
+        // A model whose size depends on prompts may be named for its unit alone.
+        let is_needed = self.hit_rule() == HitRule::Reference || self.has_bytes();
+        Ok(self.kv_bytes_per_token.or(self.model.kv_bytes(is_needed)?))
+    }
+
+    /// Whether a capacity or a tier is in bytes.
+    fn has_bytes(&self) -> bool {
+        self.capacities.iter().chain(self.tiers.sizes()).any(|size| matches!(size, Capacity::Bytes(_)))
     }
 
     /// What is worth knowing of the model, after the run.
@@ -521,9 +552,7 @@ impl Options {
     fn analysis(&self) -> Result<AnalysisOptions> {
         Ok(AnalysisOptions {
             hit_rule: self.hit_rule(),
-            hit_unit: self
-                .has_hit_steps()
-                .then(|| HitUnit::new(self.min_hit.unwrap_or(0), self.hit_step.unwrap_or(1))),
+            hit_unit: self.hit_unit()?,
             price: self.price,
             caches: CacheOptions {
                 policies: self.policies.clone(),

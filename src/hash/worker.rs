@@ -530,7 +530,7 @@ impl Worker {
         out.requests.push(Request {
             record: out.records.len() - 1,
             line,
-            input_length: self.chain.kept(self.tokens.len()) as u64,
+            input_length: self.tokens.len() as u64,
             output_length,
             shared,
             hashes_end,
@@ -566,7 +566,7 @@ impl Worker {
         let computed = length.saturating_sub(1) as usize;
         let prompt = self.tokens.len();
         self.tokens.extend_from_slice(&self.answer.tokens[..computed]);
-        let end = (self.chain.kept(prompt) + computed) / self.options.block_size;
+        let end = (prompt + computed) / self.options.block_size;
         hashes.extend_from_slice(self.chain.answer(&self.tokens, prompt, end));
         self.tokens.truncate(prompt);
     }

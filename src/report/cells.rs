@@ -14,6 +14,7 @@ use crate::stats::{
 pub(super) fn totals(report: &Report) -> Vec<(&'static str, Number)> {
     let count = |n: u64| Some(Number::Count(n.into()));
     let real = |x: Option<f64>| x.map(Number::Real);
+    let unit = report.hit_unit.value;
     let (arrivals, bound, recorded) =
         (report.arrivals.as_ref(), report.bound.as_ref(), report.recorded.as_ref());
     let list = [
@@ -29,6 +30,10 @@ pub(super) fn totals(report: &Report) -> Vec<(&'static str, Number)> {
         ("cached_tokens", Some(Number::Count(report.cached_tokens.value))),
         ("token_hit_rate", real(report.token_hit_rate.value)),
         ("block_hit_rate", real(report.block_hit_rate.value)),
+        ("hit_unit_min_tokens", unit.and_then(|unit| count(unit.min_tokens))),
+        ("hit_unit_tokens", unit.and_then(|unit| count(unit.tokens))),
+        ("shared_tokens", unit.map(|unit| Number::Count(unit.shared_tokens))),
+        ("below_unit_share", real(unit.and_then(|unit| unit.below_share))),
         ("recorded_requests", recorded.and_then(|r| count(r.requests))),
         ("recorded_cached_tokens", recorded.map(|r| Number::Count(r.cached_tokens))),
         ("recorded_token_hit_rate", real(recorded.and_then(|r| r.token_hit_rate))),
@@ -46,11 +51,8 @@ pub(super) fn totals(report: &Report) -> Vec<(&'static str, Number)> {
         ("token_hit_rate_standard_error", real(report.token_hit_rate.accuracy.standard_error())),
         ("block_hit_rate_standard_error", real(report.block_hit_rate.accuracy.standard_error())),
     ];
-    let unit = report.hit_unit.into_iter();
-    let unit = unit
-        .flat_map(|u| [("min_hit", Number::Count(u.min.into())), ("hit_step", Number::Count(u.step.into()))]);
     let list = list.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    list.chain(unit).chain(price::totals(report)).collect()
+    list.chain(price::totals(report)).collect()
 }
 
 /// A quantity that has a distribution: its name in JSON, and its summary.

@@ -15,6 +15,12 @@ pub(super) fn help(name: &str) -> &'static str {
         "cached_tokens" => "Prompt tokens that a cache without limit serves.",
         "token_hit_rate" => "Share of the prompt tokens that a cache without limit serves.",
         "block_hit_rate" => "Share of the blocks that a cache without limit serves.",
+        "hit_unit_min_tokens" => "The least hit, in tokens.",
+        "hit_unit_tokens" => "Tokens of a unit in which hits are counted.",
+        "shared_tokens" => "Prompt tokens that a cache without limit holds, in whole units or not.",
+        "below_unit_share" => {
+            "Share of these that is not served: below the least hit, no whole unit, or the last one."
+        }
         "duration_s" => "Time from the first request to the last.",
         "mean_rate" => "Requests per second on average.",
         "peak_rate" => "Most requests in one second.",
@@ -140,8 +146,6 @@ fn help_of_hits(name: &str) -> &'static str {
         "price_output" => "Price of a million generated tokens.",
         "cost_without_cache" => "Cost of the requests without a cache.",
         "cost_infinite" => "Cost of the requests with a cache without limit.",
-        "min_hit" => "The least hit that counts, in tokens.",
-        "hit_step" => "Tokens by which hits grow.",
         _ => help_of_misses(name),
     }
 }

@@ -175,9 +175,17 @@ fn totals(report: &Report, digits: Digits) -> Vec<(&'static str, String)> {
     if report.hit_rule == HitRule::Engine {
         lines.push(("Hits", "full blocks only, the last token always computed".into()));
     }
-    if let Some(unit) = report.hit_unit {
-        let (min, step) = (digits.count(unit.min), digits.count(unit.step));
-        lines.push(("Hit steps", format!("of {step} tokens, from {min} on")));
+    if let Some(unit) = report.hit_unit.value {
+        let last = if unit.is_last_dropped { ", and the last one found is computed again" } else { "" };
+        let plural = if unit.tokens == 1 { "" } else { "s" };
+        let from = match unit.min_tokens {
+            0 => String::new(),
+            min => format!(", from {} on", digits.count(min)),
+        };
+        lines.push(("Hit unit", format!("{} token{plural}{from}{last}", digits.count(unit.tokens))));
+        let share = unit.below_share.map_or_else(|| "-".into(), |share| format!("{:.1} %", share * 100.0));
+        let mark = mark(report.hit_unit.accuracy);
+        lines.push(("Below one unit", format!("{mark}{share} of what is shared")));
     }
     if let Some(misses) = &report.misses.value {
         let count = |n: u64| digits.count(n);

@@ -6,13 +6,14 @@ use crate::stats::cache::Caches;
 use crate::stats::distribution::Distribution;
 use crate::stats::engine::{Answers, EngineBlocks};
 use crate::stats::figures::{Bound, Report, RunningFigures, WindowBound, WindowFigures, WindowReport};
+use crate::stats::hit_count::{HitCount, HitRule};
 use crate::stats::infinite::Lookup;
 use crate::stats::memory::State;
 use crate::stats::piece_row::PieceRow;
 use crate::stats::recorded::RecordedSums;
 use crate::stats::repeats::Repeats;
 use crate::stats::requests::RequestReport;
-use crate::stats::seen::{HitCount, HitRule, Intake, Served};
+use crate::stats::seen::{Intake, Served};
 use crate::stats::statistic::Known;
 use crate::stats::statistics::{AnalysisOptions, Purpose, Statistics};
 
@@ -56,12 +57,8 @@ impl Analysis {
         budget: Option<usize>,
         distribution: fn() -> Distribution,
     ) -> Self {
-        let count = HitCount {
-            block_size,
-            rule: options.hit_rule,
-            unit: options.hit_unit,
-            prefill: options.caches.prefill,
-        };
+        let count = HitCount::new(block_size, options.hit_rule, options.hit_unit)
+            .with_prefill(options.caches.prefill);
         let statistics = Statistics::new(&Purpose { options: &options, count, distribution, budget });
         let intake = intake(&options, count, &statistics);
         Self { state: State::new(intake, statistics, options.budget), options }
@@ -147,7 +144,6 @@ impl Analysis {
             percentiles: percentiles.to_vec(),
             block_size: self.state.intake.count.block_size,
             hit_rule: self.options.hit_rule,
-            hit_unit: self.options.hit_unit,
             bound: self.state.bound.clone(),
             servers: self.options.servers.clone(),
             inferred_answers: self.state.intake.engine.as_ref().and_then(EngineBlocks::inferred),

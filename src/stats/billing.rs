@@ -3,14 +3,15 @@
 use crate::error::Invalid;
 use crate::stats::Report;
 use crate::stats::cache::{CapacityRow, Hits};
+use crate::stats::hit_count::HitUnit;
 use crate::stats::price::{Basis, Cost, Price, PriceFigures};
-use crate::stats::seen::{HitUnit, Seen};
+use crate::stats::seen::Seen;
 use crate::stats::statistic::{Known, Statistic};
 
 /// What all requests are billed for. It comes after the other statistics, whose rows it prices.
 pub(super) struct Billing {
     price: Price,
-    unit: Option<HitUnit>,
+    unit: HitUnit,
     /// Measured requests with ids.
     measured: Basis,
     /// What a cache without limit serves to them; `None` as long as that is not known.
@@ -23,7 +24,7 @@ pub(super) struct Billing {
 
 impl Billing {
     /// No request yet.
-    pub(super) fn new(price: Price, unit: Option<HitUnit>) -> Self {
+    pub(super) fn new(price: Price, unit: HitUnit) -> Self {
         let none = Basis::default();
         Self { price, unit, measured: none, infinite_hits: None, recorded: none, compared: none }
     }

@@ -7,8 +7,8 @@ use crate::stats::accuracy::{Accuracy, Figure};
 use crate::stats::cache::{CacheFigures, CapacityRow, FleetRow, MissFigures, TargetRow, TierRow, TtlRow};
 use crate::stats::correlation::Correlations;
 use crate::stats::hit_check::HitCheck;
+use crate::stats::hit_count::HitRule;
 use crate::stats::price::{Cost, PriceFigures};
-use crate::stats::seen::{HitRule, HitUnit};
 use crate::stats::server::ServerHits;
 use crate::stats::summary::Summary;
 
@@ -28,9 +28,6 @@ pub struct Report {
     /// Which cached blocks count as hits.
     #[serde(rename = "hits")]
     pub hit_rule: HitRule,
-    /// The least hit and the steps in which hits grow, where they come in steps.
-    #[serde(flatten)]
-    pub hit_unit: Option<HitUnit>,
     /// Block references: the sum of the lengths of all id lists.
     pub blocks: u64,
     /// Distinct blocks.
@@ -52,6 +49,9 @@ pub struct Report {
     pub token_hit_rate: Figure<Option<f64>>,
     /// Blocks found in the infinite cache over all block references.
     pub block_hit_rate: Figure<Option<f64>>,
+    /// In what hits are counted and what that leaves out; absent where it is in blocks.
+    #[serde(skip_serializing_if = "Figure::is_none")]
+    pub hit_unit: Figure<Option<HitUnitFigures>>,
     /// What the server's own cache served, as the records say; absent where none does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recorded: Option<RecordedFigures>,
@@ -129,6 +129,12 @@ impl<T> Figure<Vec<T>> {
     }
 }
 
+impl<T> Figure<Option<T>> {
+    fn is_none(&self) -> bool {
+        self.value.is_none()
+    }
+}
+
 impl Report {
     /// The names of the figures of an accuracy, of those that memory limits.
     pub(super) fn names_of(&self, accuracy: Accuracy) -> Vec<&'static str> {
@@ -142,6 +148,7 @@ impl Report {
             ("cached_tokens", self.cached_tokens.accuracy),
             ("token_hit_rate", self.token_hit_rate.accuracy),
             ("block_hit_rate", self.block_hit_rate.accuracy),
+            ("hit_unit", self.hit_unit.accuracy),
             ("hit_rate", self.hit_rate.accuracy),
             ("cached_length", self.cached_length.accuracy),
             ("recorded.possible_tokens", self.possible),
@@ -159,6 +166,23 @@ impl Report {
         ];
         all.into_iter().filter(|&(_, of)| of == accuracy).map(|(name, _)| name).collect()
     }
+}
+
+/// Hits in units, from a minimum on, or without the last unit.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct HitUnitFigures {
+    /// The least hit, in tokens.
+    pub min_tokens: u64,
+    /// Tokens of a unit, by which hits grow.
+    pub tokens: u64,
+    /// Whether the last unit that is found is computed again.
+    pub is_last_dropped: bool,
+    /// Prompt tokens that an infinite cache holds and that count by the rule of hits, whether they make a unit
+    /// or not.
+    pub shared_tokens: u128,
+    /// Share of these that is not served, since it is below the minimum, no whole unit or the last one.
+    pub below_share: Option<f64>,
 }
 
 /// What the server recorded of its own cache.

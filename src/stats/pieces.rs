@@ -321,6 +321,7 @@ impl Merger {
             ));
         }
         self.block_size = header.block_size;
+        self.options.check_hit_unit(self.block_size)?;
         let new = || Analysis::new(self.block_size, self.options.clone());
         self.analysis.get_or_insert_with(new);
         self.previous = header.piece;

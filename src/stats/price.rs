@@ -7,7 +7,7 @@
 
 use serde::Serialize;
 
-use crate::stats::seen::HitUnit;
+use crate::stats::hit_count::HitUnit;
 
 /// Prices per million tokens, in whatever currency.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -72,9 +72,9 @@ pub(super) struct Basis {
 
 impl Basis {
     /// Takes a request.
-    pub(super) fn add(&mut self, tokens: u64, output: Option<u64>, unit: Option<HitUnit>) {
+    pub(super) fn add(&mut self, tokens: u64, output: Option<u64>, unit: HitUnit) {
         self.tokens += u128::from(tokens);
-        self.cacheable += u128::from(unit.map_or(tokens, |unit| unit.served(tokens)));
+        self.cacheable += u128::from(unit.cacheable(tokens));
         self.output += u128::from(output.unwrap_or(0));
     }
 

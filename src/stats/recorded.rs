@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Invalid;
 use crate::stats::figures::{Comparison, RecordedFigures, RecordedHour};
-use crate::stats::seen::{Cached, HitCount, HitRule, Seen};
+use crate::stats::hit_count::{HitCount, HitRule};
+use crate::stats::seen::{Cached, Seen};
 use crate::stats::statistic::{Known, Statistic};
 use crate::stats::totals::ratio;
 use crate::stats::{Bound, Report};

@@ -234,6 +234,8 @@ impl<'a> Running<'a> {
             None => {
                 self.task.check_capacities(block_size)?;
                 let options = self.task.analysis_options(block_size, self.warmup);
+                let checked = options.check_hit_unit(block_size);
+                checked.map_err(|invalid| Error::Usage(invalid.to_string()))?;
                 self.analysis.insert(Analysis::new(block_size, options))
             }
         };

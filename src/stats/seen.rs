@@ -1,102 +1,12 @@
 //! A request with what every statistic needs to know of it, found out once.
 
-use serde::Serialize;
-
 use crate::blocks::BlockNumber;
 use crate::error::Invalid;
 use crate::record::Record;
-use crate::record::kv_size::PrefillCost;
 use crate::stats::engine::{Answers, EngineBlocks, EngineRequest};
+use crate::stats::hit_count::{HitCount, HitRule};
 use crate::stats::infinite::{InfiniteCache, Lookup};
 use crate::stats::piece_row::PieceRow;
-
-/// Which blocks of a request count as hits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum HitRule {
-    /// Every cached block, as in the reference.
-    #[default]
-    Reference,
-    /// As serving engines count: full blocks only, and at least one token is always computed.
-    Engine,
-}
-
-/// How hosted caches count hits: from a minimum on, in whole steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct HitUnit {
-    /// The least hit, in tokens.
-    #[serde(rename = "min_hit")]
-    pub min: u64,
-    /// What it grows by, at least 1.
-    #[serde(rename = "hit_step")]
-    pub step: u64,
-}
-
-impl HitUnit {
-    /// Hits of at least `min` tokens, and whole steps of `step` more. A step of 0 is taken for 1.
-    pub fn new(min: u64, step: u64) -> Self {
-        Self { min, step: step.max(1) }
-    }
-
-    /// What is served of so many tokens that are known.
-    pub fn served(self, tokens: u64) -> u64 {
-        let steps = tokens.checked_sub(self.min).map(|beyond| beyond / self.step);
-        steps.map_or(0, |steps| self.min + steps * self.step)
-    }
-}
-
-/// How hits are counted in tokens, and what these take to compute.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct HitCount {
-    /// Tokens per block.
-    pub(super) block_size: u64,
-    pub(super) rule: HitRule,
-    /// In what steps, if not token by token.
-    pub(super) unit: Option<HitUnit>,
-    /// The arithmetic of the model, if one is known.
-    pub(super) prefill: Option<PrefillCost>,
-}
-
-/// Tokens at the beginnings of prompts, and the FLOPs that computing them takes: none where no model is known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tally {
-    pub(super) tokens: u128,
-    pub(super) flops: u128,
-}
-
-impl Tally {
-    /// Adds the first tokens of one more prompt.
-    #[inline]
-    pub(super) fn add(&mut self, tokens: u64, count: HitCount) {
-        self.tokens += u128::from(tokens);
-        self.flops += count.flops(tokens);
-    }
-}
-
-impl HitCount {
-    /// FLOPs of the first so many tokens of a prompt, 0 where no model is known.
-    #[inline]
-    pub(super) fn flops(self, tokens: u64) -> u128 {
-        self.prefill.map_or(0, |cost| cost.flops(tokens))
-    }
-
-    /// How many of the blocks of a request of `length` tokens may count.
-    pub(super) fn limit(self, length: u64) -> u64 {
-        match self.rule {
-            HitRule::Reference => u64::MAX,
-            HitRule::Engine => length.saturating_sub(1) / self.block_size,
-        }
-    }
-
-    /// Tokens that a hit of `blocks` blocks serves to a request of `length` tokens.
-    #[inline]
-    pub(super) fn tokens(self, blocks: u64, length: u64) -> u64 {
-        let tokens = blocks.min(self.limit(length)).saturating_mul(self.block_size).min(length);
-        self.unit.map_or(tokens, |unit| unit.served(tokens))
-    }
-}
 
 /// A request as every statistic sees it.
 #[derive(Clone, Copy, Debug)]
@@ -144,6 +54,8 @@ pub(super) struct Cached<'a> {
     pub(super) blocks: u32,
     /// The tokens in them.
     pub(super) tokens: u64,
+    /// Tokens in all blocks that were there, whether they make a unit or not.
+    pub(super) shared: u64,
 }
 
 impl Cached<'_> {
@@ -327,12 +239,10 @@ fn of<'a>(lookup: Lookup<'a>, count: HitCount, length: u64, engine: Option<&Engi
         _ => lookup.known,
     };
     let blocks = u32::try_from(count.limit(length)).map_or(known, |limit| known.min(limit));
-    let tokens = (u64::from(blocks) * count.block_size).min(length);
-    match count.unit {
-        None => Cached { lookup, blocks, tokens },
-        Some(unit) => {
-            let tokens = unit.served(tokens);
-            Cached { lookup, blocks: tokens.div_ceil(count.block_size) as u32, tokens }
-        }
+    let shared = (u64::from(blocks) * count.block_size).min(length);
+    if count.unit.is_none() {
+        return Cached { lookup, blocks, tokens: shared, shared };
     }
+    let tokens = count.tokens(known.into(), length);
+    Cached { lookup, blocks: tokens.div_ceil(count.block_size) as u32, tokens, shared }
 }

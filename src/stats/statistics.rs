@@ -3,14 +3,15 @@
 use crate::error::Invalid;
 use crate::stats::arrivals::Arrivals;
 use crate::stats::billing::Billing;
-use crate::stats::cache::{CacheOptions, Caches};
+use crate::stats::cache::{CacheOptions, Caches, Policy};
 use crate::stats::distribution::Distribution;
+use crate::stats::hit_count::{HitCount, HitRule, HitUnit};
 use crate::stats::lengths::Lengths;
 use crate::stats::prefixes::Prefixes;
 use crate::stats::price::Price;
 use crate::stats::recorded::Recorded;
 use crate::stats::sample::Sample;
-use crate::stats::seen::{HitCount, HitRule, HitUnit, Seen};
+use crate::stats::seen::Seen;
 use crate::stats::server::ServerHits;
 use crate::stats::sharing::Sharing;
 use crate::stats::statistic::{Bytes, Forgetting, Known, Statistic};
@@ -25,8 +26,8 @@ use crate::stats::{Bound, Report};
 pub struct AnalysisOptions {
     /// Which cached blocks count as hits.
     pub hit_rule: HitRule,
-    /// In what steps hits come, if not token by token.
-    pub hit_unit: Option<HitUnit>,
+    /// In what steps hits come, if not in blocks.
+    pub hit_unit: HitUnit,
     /// What tokens cost, to price every cache.
     pub price: Option<Price>,
     /// Which finite caches to study.
@@ -47,6 +48,41 @@ pub struct AnalysisOptions {
     pub budget: Option<usize>,
     /// What servers counted, to stand beside what is predicted.
     pub servers: Vec<ServerHits>,
+}
+
+impl AnalysisOptions {
+    /// Refuses what has no meaning in the units of hits.
+    ///
+    /// # Errors
+    /// Those of the unit alone, and where caches or estimates are asked for that are of single blocks.
+    pub(super) fn check_hit_unit(&self, block_size: u64) -> Result<(), Invalid> {
+        self.hit_unit.check(block_size, self.hit_rule)?;
+        let Some(unit) = HitCount::new(block_size, self.hit_rule, self.hit_unit).unit else { return Ok(()) };
+        let is_hosted = !self.hit_unit.has_groups && !unit.is_last_dropped;
+        let (units, way_out) = match (is_hosted, unit.is_last_dropped) {
+            (true, _) => ("from a minimum on or in steps", "leave out `min_hit` and `hit_step`".to_owned()),
+            (_, true) => ("without the last unit", "leave out `drop_last_unit`".to_owned()),
+            _ => ("in units of several blocks", format!("set `hit_unit` to {block_size} to count blocks")),
+        };
+        let blocks = |policy: &&Policy| policy.is_engine() || **policy == Policy::Opt;
+        if let Some(policy) = self.caches.policies.iter().find(blocks) {
+            let name = policy.name();
+            return Err(Invalid::value(format!(
+                "`policy` {name} is for prefixes that are found block by block, and here they count {units}: take \
+                 lru, or {way_out}"
+            )));
+        }
+        let alone = [
+            (!self.caches.fleets.is_empty(), "`replicas` find prefixes block by block"),
+            (!self.caches.tiers.is_empty(), "`tiers` find prefixes block by block"),
+            (self.approx.is_some(), "`approx` estimates hits of blocks"),
+            (self.top > 0 && !unit.is_of_blocks(block_size), "`top` lists prefixes of whole blocks"),
+        ];
+        match alone.into_iter().find(|(is_asked_for, _)| *is_asked_for) {
+            Some((_, what)) => Err(Invalid::value(format!("{what}, and here they count {units}: {way_out}"))),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What statistics are made for.
@@ -118,7 +154,7 @@ macro_rules! statistics {
 }
 
 statistics! { |purpose|
-    totals: Totals = Totals::default(),
+    totals: Totals = Totals::new(purpose.count.unit),
     lengths: Lengths = Lengths::new(purpose.distribution, purpose.budget),
     arrivals: Arrivals = Arrivals::default(),
     recorded: Recorded = Recorded::new(purpose.count),

@@ -2,6 +2,8 @@
 
 use crate::error::Invalid;
 use crate::stats::accuracy::Accuracy;
+use crate::stats::figures::HitUnitFigures;
+use crate::stats::hit_count::Unit;
 use crate::stats::seen::Seen;
 use crate::stats::statistic::{Known, Statistic};
 use crate::stats::{Bound, Report};
@@ -15,9 +17,17 @@ pub(super) struct Totals {
     hit_blocks: u64,
     tokens_with_ids: u128,
     cached_tokens: u128,
+    /// In what hits are counted, if not in blocks, and the tokens of all blocks that were there.
+    unit: Option<Unit>,
+    shared_tokens: u128,
 }
 
 impl Totals {
+    /// Nothing has been seen yet; hits are counted in this unit, or in blocks.
+    pub(super) fn new(unit: Option<Unit>) -> Self {
+        Self { unit, ..Self::default() }
+    }
+
     /// Share of the tokens of requests with ids that an infinite cache serves.
     pub(super) fn token_hit_rate(&self) -> Option<f64> {
         ratio(self.cached_tokens as f64, self.tokens_with_ids as f64)
@@ -43,6 +53,7 @@ impl Statistic for Totals {
         if let Some(cached) = &seen.cached {
             self.hit_blocks += u64::from(cached.blocks);
             self.cached_tokens += u128::from(cached.tokens);
+            self.shared_tokens += u128::from(cached.shared);
         }
         Ok(())
     }
@@ -53,6 +64,7 @@ impl Statistic for Totals {
             report.cached_tokens.accuracy = Accuracy::AtLeast;
             report.token_hit_rate.accuracy = Accuracy::AtLeast;
             report.block_hit_rate.accuracy = Accuracy::AtLeast;
+            report.hit_unit.accuracy = Accuracy::Neither;
         }
     }
 
@@ -64,6 +76,13 @@ impl Statistic for Totals {
         report.unique_blocks.value = known.unique_blocks;
         report.cached_tokens.value = self.cached_tokens;
         report.token_hit_rate.value = self.token_hit_rate();
+        report.hit_unit.value = self.unit.map(|unit| HitUnitFigures {
+            min_tokens: unit.min,
+            tokens: unit.step,
+            is_last_dropped: unit.is_last_dropped,
+            shared_tokens: self.shared_tokens,
+            below_share: ratio((self.shared_tokens - self.cached_tokens) as f64, self.shared_tokens as f64),
+        });
         report.block_hit_rate.value = ratio(self.hit_blocks as f64, self.blocks as f64);
     }
 }

@@ -154,11 +154,11 @@ impl Model {
         match &self.body {
             Body::Sessions(_) | Body::Trace(_) => None,
             Body::Replay(_) => Some(
-                "a saved model `replay` is the trace itself: lengths, times and shared prefixes of every request can \
+                "a saved replay model is the trace itself: lengths, times and shared prefixes of every request can \
                  be rebuilt from it",
             ),
             Body::Tree(_) => Some(
-                "a saved model `tree` holds every length and every pause with its count, and all prefixes that two \
+                "a saved tree model holds every length and every pause with its count, and all prefixes that two \
                  requests share",
             ),
         }

@@ -104,6 +104,12 @@ impl KvSize {
         self.pages.is_constant()
     }
 
+    /// Whether the layers form several groups, each with blocks of its own.
+    #[must_use]
+    pub fn has_groups(&self) -> bool {
+        self.pages.has_groups()
+    }
+
     /// The tokens in whose multiples vLLM finds cached prefixes, where the layers of the model decide on
     /// it, and not the block size that the engine is told: with states as large as the keys and values of
     /// hundreds of tokens, or pages of several sizes.

@@ -95,6 +95,11 @@ impl Pages {
         self.block_bytes.checked_mul(blocks).ok_or_else(out_of_range)
     }
 
+    /// Whether there are blocks of several groups of layers.
+    pub(super) fn has_groups(&self) -> bool {
+        self.groups.len() > 1
+    }
+
     /// The tokens in whose multiples cached prefixes end, where the layers decide on it.
     pub(super) fn hit_unit(&self) -> Option<u64> {
         let unit = self.groups.iter().map(|group| group.block).try_fold(BLOCK, least_common_multiple)?;

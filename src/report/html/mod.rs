@@ -112,9 +112,18 @@ fn notes(report: &Report) -> Vec<String> {
             "Hits are counted as engines do: full blocks only, the last token always computed.".to_owned(),
         );
     }
-    if let Some(unit) = report.hit_unit {
-        let (min, step) = (grouped(unit.min.into()), grouped(unit.step.into()));
-        notes.push(format!("Hits are counted from {min} tokens on, in steps of {step}."));
+    if let Some(unit) = report.hit_unit.value {
+        let last = if unit.is_last_dropped { ", and the last one found is computed again" } else { "" };
+        let share = unit.below_share.map_or_else(String::new, |share| {
+            let mark = cells::mark(report.hit_unit.accuracy);
+            format!(" Below one unit: {mark}{:.1} % of what is shared.", share * 100.0)
+        });
+        let (min, tokens) = (grouped(unit.min_tokens.into()), grouped(unit.tokens.into()));
+        notes.push(match (unit.min_tokens, unit.tokens) {
+            (0, _) => format!("Prefixes are found in multiples of {tokens} tokens{last}.{share}"),
+            (_, 1) => format!("Hits are counted from {min} tokens on.{share}"),
+            _ => format!("Hits are counted from {min} tokens on, in steps of {tokens}.{share}"),
+        });
     }
     notes
 }

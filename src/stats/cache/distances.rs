@@ -53,25 +53,24 @@ impl HitsByDistance {
         }
     }
 
-    /// The same where hits come in steps: `hit` says how many tokens the first so many blocks serve.
+    /// The same where hits are not counted in blocks: `hit` says how many tokens the first so many of them serve.
     #[cold]
     pub(super) fn measure_in_steps(
         &mut self,
         runs: impl Iterator<Item = (u32, u32)>,
-        blocks: u32,
         hit: impl Fn(u64) -> u64,
     ) {
         let (mut before, mut served, mut distance) = (0, 0, 0);
         for (len, first) in runs {
             distance = first.max(distance);
-            for place in 0..len.min(blocks - before) {
-                let tokens = hit(u64::from(before + place + 1));
+            for place in 0..len {
+                let tokens = hit(before + u64::from(place) + 1);
                 if tokens > served {
                     self.add(distance + place, 1, (tokens - served) as i64);
                     served = tokens;
                 }
             }
-            before += len.min(blocks - before);
+            before += u64::from(len);
             distance += len.saturating_sub(1);
         }
     }

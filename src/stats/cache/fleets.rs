@@ -10,7 +10,8 @@ use crate::stats::cache::per_second::PerSecond;
 use crate::stats::cache::tier_figures::TierRow;
 use crate::stats::cache::tiers::{InStack, TierStudy, TieredRequest};
 use crate::stats::cache::ttl::Expiring;
-use crate::stats::seen::{HitCount, HitRule, Seen};
+use crate::stats::hit_count::{HitCount, HitRule};
+use crate::stats::seen::Seen;
 use crate::stats::statistic::Bytes;
 
 /// What a replica has got.

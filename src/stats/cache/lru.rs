@@ -9,7 +9,8 @@ use crate::stats::cache::policy::{Point, Study};
 use crate::stats::cache::stack::{LruStack, Retained, StackRun};
 use crate::stats::cache::work::WorkByDistance;
 use crate::stats::engine::EngineRequest;
-use crate::stats::seen::{Cached, HitCount, HitRule, Seen, Tally};
+use crate::stats::hit_count::{HitCount, HitRule, Tally};
+use crate::stats::seen::Seen;
 use crate::stats::statistic::Bytes;
 
 /// LRU caches of all capacities. Memory: that of the stack, and 8 bytes per stack distance that occurs, 24
@@ -74,7 +75,7 @@ impl Lru {
     }
 
     /// Tokens that the last request finds in a cache of so many blocks.
-    pub(super) fn last_hit(&self, capacity: u64, cached: &Cached, length: u64) -> u64 {
+    pub(super) fn last_hit(&self, capacity: u64, length: u64) -> u64 {
         let (mut blocks, mut distance) = (0, 0);
         for run in &self.runs {
             distance = run.distance.max(distance);
@@ -85,7 +86,7 @@ impl Lru {
             }
             distance += run.len - 1;
         }
-        self.count.tokens(blocks.min(u64::from(cached.blocks)), length)
+        self.count.tokens(blocks, length)
     }
 
     /// How many blocks there are.
@@ -127,7 +128,7 @@ impl Study for Lru {
             }
             match self.count.unit {
                 None => self.hits.measure(distances, cached.blocks, cached.tokens, self.count.block_size),
-                Some(_) => self.hits.measure_in_steps(distances, cached.blocks, hit),
+                Some(_) => self.hits.measure_in_steps(distances, hit),
             }
         }
         self.runs = runs;

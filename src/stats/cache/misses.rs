@@ -12,7 +12,8 @@ use crate::stats::cache::fates::{
 };
 use crate::stats::cache::options::CacheOptions;
 use crate::stats::cache::stack::{Retained, StackRun};
-use crate::stats::seen::{Cached, HitCount, Seen};
+use crate::stats::hit_count::HitCount;
+use crate::stats::seen::{Cached, Seen};
 use crate::stats::statistic::Bytes;
 use hdrhistogram::Histogram;
 
@@ -258,10 +259,8 @@ impl Misses {
             let borders = self.rules_border(seen, cached);
             let block_size = self.count.block_size;
             for cache in &mut self.caches {
-                let hit = |has_room| {
-                    let blocks = cache.held(&self.runs, now, has_room).min(u64::from(cached.blocks));
-                    self.count.tokens(blocks, seen.input_length)
-                };
+                let hit =
+                    |has_room| self.count.tokens(cache.held(&self.runs, now, has_room), seen.input_length);
                 let borders = Borders { hit: hit(false), evicted: hit(true), ..borders };
                 cache.add(borders, &self.runs, block_size, (now, self.has_times));
             }

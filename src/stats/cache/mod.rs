@@ -74,9 +74,10 @@ use wtinylfu::WTinyLfu;
 use crate::error::Invalid;
 use crate::stats::accuracy::Accuracy;
 use crate::stats::hit_check::HitChecks;
+use crate::stats::hit_count::{HitCount, HitRule, Tally};
 use crate::stats::recency::Kept;
 use crate::stats::requests::{RequestHits, RequestReport, Requests};
-use crate::stats::seen::{Cached, HitCount, HitRule, Seen, Tally};
+use crate::stats::seen::{Cached, Seen};
 use crate::stats::statistic::{Bytes, Known, Statistic};
 use crate::stats::{Bound, RecordedCache, Report};
 
@@ -226,7 +227,7 @@ impl Caches {
     /// Notes what LRU caches serve to a request whose server recorded its own hits.
     fn count_recorded(&mut self, seen: &Seen, cached: &Cached) {
         let capacities = self.options.capacities.iter();
-        let hits = capacities.map(|&capacity| self.lru.last_hit(capacity, cached, seen.input_length));
+        let hits = capacities.map(|&capacity| self.lru.last_hit(capacity, seen.input_length));
         for (sum, tokens) in self.recorded_hits.iter_mut().zip(hits.chain([cached.tokens])) {
             *sum += u128::from(tokens);
         }
@@ -261,7 +262,7 @@ impl Caches {
         requests.note(all, hits(0, Some(cached.tokens)));
         for (place, _) in self.studies.iter().enumerate().filter(|(_, study)| study.is_none()) {
             for (column, &capacity) in (place * capacities.len()..).zip(capacities) {
-                let tokens = self.lru.last_hit(capacity, cached, seen.input_length);
+                let tokens = self.lru.last_hit(capacity, seen.input_length);
                 requests.note(column, hits(capacity, Some(tokens)));
             }
         }

@@ -16,7 +16,8 @@ use std::ops::Range;
 use crate::blocks::BlockNumber;
 use crate::error::Invalid;
 use crate::stats::cache::policy::{Point, Study};
-use crate::stats::seen::{HitCount, Seen, Tally};
+use crate::stats::hit_count::{HitCount, Tally};
+use crate::stats::seen::Seen;
 use crate::stats::statistic::Bytes;
 
 /// Stands for "never" among the numbers of requests.

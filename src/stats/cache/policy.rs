@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::error::Invalid;
 use crate::stats::cache::load::LoadFigures;
+use crate::stats::hit_count::Tally;
 use crate::stats::requests::RequestHits;
-use crate::stats::seen::{Seen, Tally};
+use crate::stats::seen::Seen;
 use crate::stats::statistic::Bytes;
 
 /// Which block leaves a full cache.

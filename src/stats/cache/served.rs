@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use crate::error::Invalid;
 use crate::stats::cache::policy::{Point, Study};
 use crate::stats::engine::EngineRequest;
+use crate::stats::hit_count::{HitCount, Tally};
 use crate::stats::requests::RequestHits;
-use crate::stats::seen::{HitCount, Seen, Tally};
+use crate::stats::seen::Seen;
 use crate::stats::statistic::Bytes;
 
 /// The cache of an engine. To add one, write one of these, and name it in

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::error::Invalid;
 use crate::stats::cache::policy::{Eviction, Point, Study};
+use crate::stats::hit_count::{HitCount, Tally};
 use crate::stats::requests::RequestHits;
-use crate::stats::seen::{HitCount, Seen, Tally};
+use crate::stats::seen::Seen;
 use crate::stats::statistic::Bytes;
 
 /// A cache of one capacity.

@@ -8,7 +8,7 @@ use crate::stats::cache::figures::Hits;
 use crate::stats::cache::options::CacheOptions;
 use crate::stats::cache::per_second::PerSecond;
 use crate::stats::cache::tier_figures::{BlockFlow, TierFigures, TierMode, TierRow};
-use crate::stats::seen::HitCount;
+use crate::stats::hit_count::HitCount;
 
 /// Blocks that move, of all replicas and of each.
 struct Moves {

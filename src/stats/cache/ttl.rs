@@ -16,7 +16,8 @@ use crate::stats::cache::lifetime::Ttl;
 use crate::stats::cache::options::CacheOptions;
 use crate::stats::cache::stack::{Retained, StackRun};
 use crate::stats::cache::work::WorkByDistance;
-use crate::stats::seen::{HitCount, Seen, Tally};
+use crate::stats::hit_count::{HitCount, Tally};
+use crate::stats::seen::Seen;
 
 /// Hits of caches of all sizes whose blocks expire some time after their last use.
 pub(super) struct Expiring {
@@ -56,18 +57,18 @@ impl Expiring {
     ) -> u64 {
         let alive = runs.take_while(|run| now - run.used <= self.ttl as f64);
         let blocks: u64 = alive.clone().map(|run| u64::from(run.len)).sum();
-        let blocks = blocks.min(count.limit(length));
         let tokens = count.tokens(blocks, length);
         self.hits.add(tokens, count);
         let distances = alive.map(|run| (run.len, run.distance));
         let hit = |blocks| count.tokens(blocks, length);
+        let blocks = blocks.min(count.limit(length));
         if let Some(work) = &mut self.work {
             work.measure(distances.clone(), blocks as u32, |blocks| count.flops(hit(blocks)));
         }
         if let Some(by_distance) = &mut self.by_distance {
             match count.unit {
                 None => by_distance.measure(distances, blocks as u32, tokens, count.block_size),
-                Some(_) => by_distance.measure_in_steps(distances, blocks as u32, hit),
+                Some(_) => by_distance.measure_in_steps(distances, hit),
             }
         }
         tokens

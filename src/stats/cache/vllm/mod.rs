@@ -20,8 +20,9 @@ use crate::error::Invalid;
 use crate::stats::cache::load::{Load, LoadFigures};
 use crate::stats::cache::policy::{Point, Study};
 use crate::stats::cache::served::Server;
+use crate::stats::hit_count::HitCount;
 use crate::stats::requests::RequestHits;
-use crate::stats::seen::{HitCount, Seen};
+use crate::stats::seen::Seen;
 use crate::stats::statistic::Bytes;
 
 /// An engine with one capacity.

@@ -16,7 +16,7 @@ use std::rc::Rc;
 use crate::stats::cache::load::{Load, LoadFigures, Service};
 use crate::stats::cache::vllm::pool::{Pool, Slot};
 use crate::stats::cache::vllm::source::{Request, Source};
-use crate::stats::seen::{HitCount, Tally};
+use crate::stats::hit_count::{HitCount, Tally};
 
 /// A request in the engine.
 struct Job {
