@@ -71,26 +71,23 @@ impl LastUses {
     }
 
     /// Counts the tokens from `from` to `to` as far as they are in `run`, at trace time `now`.
-    fn add(&mut self, run: &KnownRun, block_size: u64, (from, to): (u64, u64), now: Option<f64>) {
+    fn add(&mut self, run: &KnownRun, block_size: u64, (from, to): (u64, u64), now: f64) {
         let (first, last) = (from.max(run.start * block_size), to.min((run.start + run.len) * block_size));
         if first >= last {
             return;
         }
-        if let Some(now) = now {
-            // The histograms grow with their values, so none is out of range.
-            self.milliseconds.record_n((now - run.time) as u64, last - first).ok();
-        }
+        // The histograms grow with their values, so none is out of range.
+        self.milliseconds.record_n((now - run.time) as u64, last - first).ok();
         for block in first / block_size..last.div_ceil(block_size) {
             let tokens = last.min((block + 1) * block_size) - first.max(block * block_size);
             self.blocks.record_n(run.distance + block - run.start, tokens).ok();
         }
     }
 
-    fn figures(&self) -> Option<LastUse> {
-        let seconds = |share: f64| {
-            let is_known = !self.milliseconds.is_empty();
-            is_known.then(|| self.milliseconds.value_at_quantile(share) as f64 / 1000.0)
-        };
+    /// In seconds only if the trace has times.
+    fn figures(&self, has_times: bool) -> Option<LastUse> {
+        let seconds =
+            |share: f64| has_times.then(|| self.milliseconds.value_at_quantile(share) as f64 / 1000.0);
         (!self.blocks.is_empty()).then(|| LastUse {
             median_s: seconds(0.5),
             p90_s: seconds(0.9),
@@ -144,7 +141,7 @@ impl OneCache {
     }
 
     /// Takes a request whose prompt ends its fates at these places.
-    fn add(&mut self, borders: Borders, runs: &[KnownRun], block_size: u64, now: (f64, bool)) {
+    fn add(&mut self, borders: Borders, runs: &[KnownRun], block_size: u64, now: f64) {
         let mut from = 0;
         for stretch in 0.. {
             let to = end_of_stretch(stretch);
@@ -163,7 +160,6 @@ impl OneCache {
             sum.hit += known.hit;
             sum.evicted += known.evicted;
             sum.expired += known.expired;
-            let now = now.1.then_some(now.0);
             let gone = [
                 (&mut self.evicted, (borders.hit, borders.evicted)),
                 (&mut self.expired, (borders.evicted, borders.expired)),
@@ -174,7 +170,7 @@ impl OneCache {
         }
     }
 
-    fn row(&self, bytes: Option<u128>) -> MissRow {
+    fn row(&self, bytes: Option<u128>, has_times: bool) -> MissRow {
         let mut fates = Fates::default();
         self.depth.iter().for_each(|&part| fates += part);
         let depth = self.depth.iter().enumerate().map(|(stretch, &fates)| DepthRow {
@@ -182,7 +178,7 @@ impl OneCache {
             to_tokens: end_of_stretch(stretch),
             fates,
         });
-        let last_use = |uses: &Option<LastUses>| uses.as_ref().and_then(LastUses::figures);
+        let last_use = |uses: &Option<LastUses>| uses.as_ref().and_then(|uses| uses.figures(has_times));
         MissRow {
             capacity_blocks: self.capacity,
             capacity_bytes: bytes,
@@ -262,7 +258,7 @@ impl Misses {
                 let hit =
                     |has_room| self.count.tokens(cache.held(&self.runs, now, has_room), seen.input_length);
                 let borders = Borders { hit: hit(false), evicted: hit(true), ..borders };
-                cache.add(borders, &self.runs, block_size, (now, self.has_times));
+                cache.add(borders, &self.runs, block_size, now);
             }
         }
         let full_blocks = seen.input_length / self.count.block_size;
@@ -340,7 +336,7 @@ impl Misses {
     /// The figures so far.
     pub(super) fn figures(&self, options: &CacheOptions) -> MissFigures {
         let bytes = |capacity: Option<u64>| options.bytes(capacity?, self.count.block_size);
-        let rows = self.caches.iter().map(|cache| cache.row(bytes(cache.capacity))).collect();
+        let rows = self.caches.iter().map(|cache| cache.row(bytes(cache.capacity), self.has_times)).collect();
         MissFigures { rows, sessions: self.sessions }
     }
 }
