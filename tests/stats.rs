@@ -283,7 +283,7 @@ fn priorities_are_those_of_the_field() {
     assert_eq!(tokens, 512);
     assert!(warning.contains("1 of 4 requests are missing field \"level\""), "{warning}");
     let ran =
-        run("trace-stats", &[&args[..], &["priority=level"]].concat(), &trace.replace("2.5", "\"high\""));
+        run("trace-stats", &[&args[..], &["priority=level"]].concat(), trace.replace("2.5", "\"high\""));
     assert_eq!(ran.status, Some(1));
     assert!(ran.stderr.contains("-:1: level: expected a number, found \"high\""), "{}", ran.stderr);
 }

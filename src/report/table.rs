@@ -172,6 +172,17 @@ fn totals(report: &Report, digits: Digits) -> Vec<(&'static str, String)> {
     if let Some(error) = report.prefixes.value.as_ref().map(|p| p.error_tokens).filter(|&error| error > 0) {
         lines.push(("Prefixes", format!("saved tokens may be {} more", digits.count(error))));
     }
+    lines.extend(cache_lines(report, digits));
+    lines.extend(Thrashing::all(report).map(|thrashing| ("Thrashing", thrashing.to_string())));
+    if let Some(arrivals) = &report.arrivals {
+        lines.extend(arrival_lines(arrivals, digits));
+    }
+    lines
+}
+
+/// How hits are counted, and what is known of the requests besides.
+fn cache_lines(report: &Report, digits: Digits) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
     if report.hit_rule == HitRule::Engine {
         lines.push(("Hits", "full blocks only, the last token always computed".into()));
     }
@@ -184,7 +195,7 @@ fn totals(report: &Report, digits: Digits) -> Vec<(&'static str, String)> {
         };
         lines.push(("Hit unit", format!("{} token{plural}{from}{last}", digits.count(unit.tokens))));
         let share = unit.below_share.map_or_else(|| "-".into(), |share| format!("{:.1} %", share * 100.0));
-        let mark = mark(report.hit_unit.accuracy);
+        let mark = cells::mark(report.hit_unit.accuracy);
         lines.push(("Below one unit", format!("{mark}{share} of what is shared")));
     }
     if let Some(misses) = &report.misses.value {
@@ -215,10 +226,6 @@ fn totals(report: &Report, digits: Digits) -> Vec<(&'static str, String)> {
             "Opt",
             "serves the most blocks; in tokens, about the most (last blocks may be partial)".into(),
         ));
-    }
-    lines.extend(Thrashing::all(report).map(|thrashing| ("Thrashing", thrashing.to_string())));
-    if let Some(arrivals) = &report.arrivals {
-        lines.extend(arrival_lines(arrivals, digits));
     }
     lines
 }
