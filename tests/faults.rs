@@ -193,7 +193,7 @@ fn a_full_file_system_is_an_error() {
              test \"$(ls -A)\" = out || {{ ls -A; exit 1; }} }}
          fails trace-cat -o out {trace}
          fails trace-synth --min-count 1 -o out {trace}
-         fails trace-synth --min-count 1 -n 0 --save-model model {trace}
+         fails trace-synth --model replay -n 0 --save-model model {trace}
          fails trace-stats -o out -w 10req {trace}
          fails trace-hash -o out {prompts}
          fails trace-hash -b 1 -o /dev/null --state state {prompts}

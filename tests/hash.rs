@@ -620,7 +620,7 @@ fn what_has_no_block_counts_all_the_same() {
     let pieces = run("trace-stats", &["--partial"], &trace).ok();
     let merged = run("trace-stats", &["--merge", "-f", "json"], &pieces).ok();
     assert_eq!(merged, run("trace-stats", &["-f", "json"], &trace).ok());
-    let synthetic = run("trace-synth", &["-n", "20", "--seed", "1"], &trace).ok();
+    let synthetic = run("trace-synth", &["-n", "20", "--seed", "1", "--min-count", "1"], &trace).ok();
     assert_eq!(run("trace-cat", &["--check"], &synthetic).status, Some(0));
 }
 

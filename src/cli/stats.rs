@@ -150,7 +150,7 @@ const REPORT: &[Opt<Options>] = &[
         .maybe::<_, Letters>(|o, v| v.pick_or_first().map(|letters| o.plot = Some(letters))),
     opt("by").daily().not_with(GROUPS).value(|o, v| v.string().map(|field| o.by = Some(field))),
     opt("block-sizes").not_with(SIZES).value(|o, v| v.add_new_to(&mut o.block_sizes, Value::block_size)),
-    opt("top").daily().not_with(WHOLE_REPORT).value(|o, v| v.positive_number().map(|n| o.top = n)),
+    opt("top").not_with(WHOLE_REPORT).value(|o, v| v.positive_number().map(|n| o.top = n)),
 ];
 
 const INPUT: &[Opt<Options>] = &[opt("block-size")
