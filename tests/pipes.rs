@@ -212,7 +212,8 @@ fn the_pipes_of_all_four_filters_work() {
     run("head -n 20 prompts.jsonl | trace-hash > a.jsonl; tail -n 21 prompts.jsonl | trace-hash > b.jsonl");
     // Chats have several requests at one time: order is kept by sorting.
     run("trace-cat --sort a.jsonl -o a; trace-cat --sort b.jsonl | trace-cat --compress zstd -o b.zst");
-    let synthetic = "trace-cat -q --ids-scope file a b.zst --merge | trace-synth --model replay -n 10000 --seed 1";
+    let synthetic =
+        "trace-cat -q --ids-scope file a b.zst --merge | trace-synth --model replay -n 10000 --seed 1";
     let stats = run(&format!("{synthetic} | trace-stats --format json"));
     let figures: serde_json::Value = serde_json::from_str(&stats).unwrap();
     assert_eq!(figures["requests"], 10_000);

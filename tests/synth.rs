@@ -818,8 +818,10 @@ fn the_report_says_what_an_independent_program_says() {
             // What the oracle does not have: that replay copies and tree does not, but by chance.
             if name.starts_with("copied") {
                 let share: f64 = values.split_whitespace().nth(1).unwrap().parse().unwrap();
+                // Without the longest requests of a session, what is left is no copy of all of it.
                 let copies = model == "replay";
-                assert!(if copies { share > 0.5 } else { share < 0.95 }, "{model}: {line}");
+                let is_right = if copies { share > 0.5 || option != "-q" } else { share < 0.95 };
+                assert!(is_right, "{model}: {line}");
                 continue;
             }
             let values: Vec<f64> = values.split_whitespace().map(|value| value.parse().unwrap()).collect();

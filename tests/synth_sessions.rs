@@ -436,8 +436,8 @@ fn a_real_trace_is_met_in_what_finite_caches_see() {
         let (distance, bar) = match &*name {
             "block size clashes" => (distance, 0.0),
             name if name.starts_with("lru") || name == "token_hit_rate" => (distance, 0.015),
-            // Which of its blocks a request has in common with any other is met less well.
-            "ks context" => (distance, 0.05),
+            // Which blocks a request has in common with any other is met less well.
+            "ks context" | "ks unique" => (distance, 0.05),
             name if name.starts_with("ks ") => (distance, 0.03),
             name if name.starts_with("dispersion") || name.starts_with("unique") => {
                 (distance / original, 0.2)
