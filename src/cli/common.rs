@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::choice::{Choice, NamedValues};
 use super::completions::Shell;
 use super::spec::{Group, Opt, opt};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, printable};
 use crate::io::{Compression, InputOptions};
 
 /// Values of the options that all filters share.
@@ -52,6 +52,21 @@ impl Common {
     /// How the input is read.
     pub(super) fn input(&self) -> InputOptions {
         InputOptions { max_line: self.max_line, skip_invalid: self.skip_invalid, ..InputOptions::default() }
+    }
+
+    /// The input in a few words.
+    pub(super) fn input_name(&self) -> String {
+        let name = |file: &PathBuf| match file.to_str() {
+            Some("-") => "standard input".into(),
+            _ => printable(&file.display().to_string()),
+        };
+        match &self.files[..] {
+            [] => "standard input".into(),
+            [one] => name(one),
+            [first, .., last] => {
+                format!("{} files, {} to {}", self.files.len(), name(first), name(last))
+            }
+        }
     }
 
     /// The end of the output's name that says what it holds: `html` of `report.html` and `report.html.gz`.

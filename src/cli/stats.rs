@@ -1,6 +1,5 @@
 //! Options of `trace-stats`.
 
-use super::choice::{Choice, NamedValues};
 use super::common::{Common, CommonOptions, HasCommon};
 use super::fleet::{FleetOptions, TierOptions, replicas, route};
 use super::load::{LoadOptions, service};
@@ -14,7 +13,7 @@ use super::quantities::{
     capacity, percentile, piece, policies, price, sample_size, scrape, share, tiers, ttl, warmup, window,
 };
 use super::spec::{Group, Opt, Rule, Spec, opt};
-use super::terminal::{columns, known_columns, locale_is_unicode};
+use super::terminal::{Letters, columns, known_columns};
 use super::value::Value;
 use crate::error::{Error, Result, printable};
 use crate::record::formats::Format as TraceFormat;
@@ -77,22 +76,6 @@ impl HasCommon for Options {
     fn common(&mut self) -> &mut Common {
         &mut self.common
     }
-}
-
-/// What charts in a terminal are drawn with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Letters {
-    /// As the locale says.
-    Auto,
-    /// Plain ASCII.
-    Ascii,
-    /// Block characters.
-    Unicode,
-}
-
-impl Choice for Letters {
-    const NAMES: NamedValues<Self> =
-        &[("auto", Self::Auto), ("ascii", Self::Ascii), ("unicode", Self::Unicode)];
 }
 
 /// What is written of requests.
@@ -595,31 +578,19 @@ impl Options {
     }
 
     fn style(&self) -> Style {
-        let plot = self.plot.map(|letters| {
-            let unicode = match letters {
-                Letters::Auto => locale_is_unicode(),
-                Letters::Ascii => false,
-                Letters::Unicode => true,
-            };
-            Canvas { columns: columns(self.common.output.is_some()), unicode }
+        let plot = self.plot.map(|letters| Canvas {
+            columns: columns(self.common.output.is_some()),
+            unicode: letters.are_unicode(),
         });
         let command = printable(&format!("{} {}", SPEC.name, self.common.arguments));
         let width = known_columns(self.common.output.is_some());
-        Style { format: self.format(), exact: self.exact, width, plot, input: self.input_name(), command }
-    }
-
-    /// The input in a few words.
-    fn input_name(&self) -> String {
-        let name = |file: &std::path::PathBuf| match file.to_str() {
-            Some("-") => "standard input".into(),
-            _ => printable(&file.display().to_string()),
-        };
-        match &self.common.files[..] {
-            [] => "standard input".into(),
-            [one] => name(one),
-            [first, .., last] => {
-                format!("{} files, {} to {}", self.common.files.len(), name(first), name(last))
-            }
+        Style {
+            format: self.format(),
+            exact: self.exact,
+            width,
+            plot,
+            input: self.common.input_name(),
+            command,
         }
     }
 }

@@ -4,6 +4,8 @@ use std::env;
 use std::ffi::OsString;
 use std::io;
 
+use super::choice::{Choice, NamedValues};
+
 /// Columns if nothing is known about the terminal.
 const DEFAULT_COLUMNS: usize = 80;
 
@@ -49,6 +51,33 @@ pub(super) fn quoted(word: &str) -> String {
         return word.to_owned();
     }
     format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// What charts in a terminal are drawn with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Letters {
+    /// As the locale says.
+    Auto,
+    /// Plain ASCII.
+    Ascii,
+    /// Block characters.
+    Unicode,
+}
+
+impl Choice for Letters {
+    const NAMES: NamedValues<Self> =
+        &[("auto", Self::Auto), ("ascii", Self::Ascii), ("unicode", Self::Unicode)];
+}
+
+impl Letters {
+    /// Whether they are more than ASCII.
+    pub(super) fn are_unicode(self) -> bool {
+        match self {
+            Self::Auto => locale_is_unicode(),
+            Self::Ascii => false,
+            Self::Unicode => true,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod replay;
 mod request;
 mod run;
 mod sessions;
+mod shown;
 mod shuffle;
 mod tree;
 mod write;

@@ -276,7 +276,7 @@ impl Misses {
         Borders { hit: 0, evicted: 0, expired: cached.tokens, rules: possible.max(cached.tokens), length }
     }
 
-    /// Notes what is known of the blocks of a request of this session.
+    /// Notes what is known of the blocks of a request that belongs to `session`.
     fn know(&mut self, runs: &[StackRun], session: u64) {
         self.runs.clear();
         let (mut start, mut distance) = (0, 0);

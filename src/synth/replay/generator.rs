@@ -12,6 +12,7 @@ use crate::record::LengthRange;
 use crate::synth::core::BlockIds;
 use crate::synth::knobs::unreachable;
 use crate::synth::request::{NO_OUTPUT, Span, SyntheticRequest};
+use crate::synth::shown::Shown;
 use crate::synth::shuffle::{LocalShuffle, UNIT};
 
 /// So many consecutive gaps between arrivals stay together as a group.
@@ -31,32 +32,10 @@ struct Open {
     /// Index of the next turn, and its place in the original.
     next: u32,
     original: u32,
-    /// The first blocks that each past turn has added, as far as any request that was wanted had them.
-    shown: Vec<Span>,
-    /// Further ones of a turn, where more were had later.
-    more: Vec<(u32, Span)>,
+    /// The blocks that each past turn has added.
+    shown: Shown,
     /// Number of the turn whose content each turn has; empty if each has its own.
     sources: Vec<u32>,
-}
-
-impl Open {
-    /// Appends the first `len` blocks that a past turn has added, with new ids as far as none were given.
-    fn push_shown(&mut self, turn: u32, len: u32, ids: &mut BlockIds, request: &mut SyntheticRequest) {
-        let mut left = len;
-        let more = self.more.iter().filter(|(of, _)| *of == turn).map(|(_, span)| *span);
-        for span in [self.shown[turn as usize]].into_iter().chain(more) {
-            let len = span.len.min(left);
-            request.push(Span { len, ..span });
-            left -= len;
-        }
-        if left > 0 {
-            let span = Span { start: ids.fresh(left, request), len: left };
-            match &mut self.shown[turn as usize] {
-                shown if shown.len == 0 => *shown = span,
-                _ => self.more.push((turn, span)),
-            }
-        }
-    }
 }
 
 /// Place of the next turn in parts of a place, order of entry, slot in the list of open sessions.
@@ -178,7 +157,6 @@ impl ReplayGenerator {
         (open.session, open.copy) = (session, self.ids.draw_copy(rng));
         (open.next, open.original) = (0, self.originals[session as usize]);
         open.shown.clear();
-        open.more.clear();
         let turns = self.model.turns_of(session as usize).len();
         open.sources.clear();
         if turns > 1 {
@@ -211,7 +189,7 @@ impl ReplayGenerator {
         let old = depth + u64::from(turn.shared);
         request.start(old, turn.new, turn.tail, turn.output, self.block_size);
         if !limits.contains(request.input_length) {
-            return open.shown.push(Span { start: 0, len: 0 });
+            return open.shown.add(Span { start: 0, len: 0 });
         }
         self.ids.core_path(&self.model.core, run, open.copy, request);
         // Up the parents, each of which has added a part of what is shared.
@@ -225,10 +203,10 @@ impl ReplayGenerator {
             at = parent.parent;
         }
         for (turn, len) in self.reversed.drain(..).rev() {
-            open.push_shown(turn, len, &mut self.ids, request);
+            open.shown.append(turn, len, &mut self.ids, request);
         }
         let start = self.ids.fresh(turn.new, request);
-        open.shown.push(Span { start, len: turn.new });
+        open.shown.add(Span { start, len: turn.new });
     }
 }
 

@@ -17,6 +17,7 @@ use crate::error::Invalid;
 use crate::synth::core::{BlockIds, Core, RunIndex, TOP};
 use crate::synth::knobs::unreachable;
 use crate::synth::request::{Place, Span, SyntheticRequest};
+use crate::synth::shown::Shown;
 
 /// Requests in a row that may be left out for their length, beside those of two passes.
 const MOST_LEFT_OUT: u64 = 10_000;
@@ -33,10 +34,8 @@ struct Open {
     copy: u32,
     /// Requests to come.
     left: usize,
-    /// The first blocks that each request has added, as far as any request that was written had them.
-    shown: Vec<Span>,
-    /// Further ones, where more were had later.
-    more: Vec<(u32, Span)>,
+    /// The blocks that each request has added.
+    shown: Shown,
     /// The conversation of each request, and those of the session.
     conversation_of: Vec<u32>,
     conversations: Vec<Conversation>,
@@ -251,8 +250,7 @@ impl SessionsGenerator {
         open.find_conversations(&drawn.nodes);
         open.left = open.turns.len();
         open.shown.clear();
-        open.shown.resize(open.turns.len(), Span { start: 0, len: 0 });
-        open.more.clear();
+        open.turns.iter().for_each(|_| open.shown.add(Span { start: 0, len: 0 }));
         for (turn, number) in open.turns.iter().zip(0..) {
             self.waiting.push(Reverse((turn.time.to_bits(), rng.u32(..), slot, number)));
         }
@@ -291,7 +289,7 @@ impl SessionsGenerator {
             at = here.before;
         }
         for (at, len) in self.reversed.drain(..).rev() {
-            open.push_shown(at, len as u32, &mut self.ids, request);
+            open.shown.append(at, len as u32, &mut self.ids, request);
         }
     }
 }
@@ -337,24 +335,6 @@ impl Open {
             parent,
             turn: here.turns,
             delay: delay.map(|delay| (delay * 1000.0).round() / 1000.0),
-        }
-    }
-
-    /// Appends the first `len` blocks that a request has added, with new ids as far as none were given.
-    fn push_shown(&mut self, turn: u32, len: u32, ids: &mut BlockIds, request: &mut SyntheticRequest) {
-        let mut left = len;
-        let more = self.more.iter().filter(|(of, _)| *of == turn).map(|(_, span)| *span);
-        for span in [self.shown[turn as usize]].into_iter().chain(more) {
-            let len = span.len.min(left);
-            request.push(Span { len, ..span });
-            left -= len;
-        }
-        if left > 0 {
-            let span = Span { start: ids.fresh(left, request), len: left };
-            match &mut self.shown[turn as usize] {
-                shown if shown.len == 0 => *shown = span,
-                _ => self.more.push((turn, span)),
-            }
         }
     }
 }
