@@ -1,8 +1,8 @@
 //! Pages, pictures and plots of `trace-stats`: complete, well formed, self-contained, and with the
 //! figures of the JSON report.
 
-use serde_json::Value;
 use crate::support::{line, run, run_in, scratch, write};
+use serde_json::Value;
 
 /// Chats that grow turn by turn, with times and a field.
 fn trace(requests: u64) -> String {

@@ -8,9 +8,9 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::support::{Ran, command, line, run, run_in, scratch, write};
 use kvtrace::record::Record;
 use kvtrace::stats::{Analysis, AnalysisOptions};
-use crate::support::{Ran, command, line, run, run_in, scratch, write};
 
 /// A run that ended by itself, well or with a message.
 #[track_caller]

@@ -4,8 +4,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
 
-use serde_json::Value;
 use crate::support::{Ran, command, line, real, run, run_in, scratch, shell, write, zstd};
+use serde_json::Value;
 
 const TRACE: &str = "traces/conversation_trace.jsonl";
 

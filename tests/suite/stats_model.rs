@@ -1,12 +1,12 @@
 //! `trace-stats` against the definitions, on random traces of every kind of numbering.
 
+use crate::support::naive::{self, Request};
+use crate::support::policies;
 use kvtrace::record::Record;
 use kvtrace::stats::{
     Analysis, AnalysisOptions, CapacityRow, HitRule, Merger, PartialWriter, Policy, Report, Summary, Ttl,
 };
 use proptest::prelude::*;
-use crate::support::naive::{self, Request};
-use crate::support::policies;
 
 const BLOCK: u64 = 4;
 
