@@ -205,6 +205,8 @@ struct Running<'a> {
     has_field: bool,
     /// Records that do not state the priority that is asked for.
     without_priority: u64,
+    /// Records that do not name their session.
+    without_session: u64,
     /// Bad records that have been skipped.
     skipped: u64,
 }
@@ -226,6 +228,7 @@ impl<'a> Running<'a> {
             requests: 0,
             has_field: false,
             without_priority: 0,
+            without_session: 0,
             skipped: 0,
         }
     }
@@ -236,6 +239,7 @@ impl<'a> Running<'a> {
         self.requests += 1;
         let (record, block_size) = (reader.record(), reader.block_size());
         self.without_priority += u64::from(record.priority.is_none());
+        self.without_session += u64::from(record.session.is_none());
         let analysis = match &mut self.analysis {
             Some(analysis) => analysis,
             None => {
@@ -330,6 +334,13 @@ impl<'a> Running<'a> {
             observer.note(&format!(
                 "{} of {} requests are missing field \"{field}\": they count as priority 0 in `policy` priority",
                 self.without_priority, self.requests
+            ));
+        }
+        if self.task.analysis.caches.load.sessions && self.without_session > 0 {
+            observer.note(&format!(
+                "{} of {} requests do not name their session: with `sessions` they wait for the request whose \
+                 prompt theirs continues",
+                self.without_session, self.requests
             ));
         }
     }
@@ -465,9 +476,22 @@ fn note_opt(figures: &Report, observer: &mut dyn Observer) {
     }
 }
 
+/// The largest block size that vLLM offers without a model that asks for more.
+const LARGEST_VLLM_BLOCK: u64 = 256;
+
 /// Says which requests engines refuse, and which of their caches thrash.
 fn note_engines(figures: &Report, observer: &mut dyn Observer) {
     let rows = figures.caches.iter().flat_map(|caches| &caches.capacity);
+    let has_own_unit = figures.hit_unit.value.is_some();
+    if figures.block_size > LARGEST_VLLM_BLOCK
+        && !has_own_unit
+        && rows.clone().any(|row| row.policy == "vllm")
+    {
+        observer.note(&format!(
+            "blocks of {} tokens: vLLM's have 16 unless it is started with others, and find more of a prompt",
+            figures.block_size
+        ));
+    }
     for row in rows.clone().filter(|row| row.refused_requests.is_some_and(|refused| refused > 0)) {
         let (refused, blocks, policy) = (row.refused_requests.unwrap_or(0), row.capacity_blocks, row.policy);
         observer.note(&format!(
