@@ -6,6 +6,9 @@
 #[path = "support/engine.rs"]
 #[allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
 mod engine;
+#[path = "support/radix.rs"]
+#[allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
+mod radix;
 mod support;
 
 use std::collections::{BTreeMap, HashMap};
@@ -15,6 +18,7 @@ use std::path::Path;
 use engine::{Load, Served, serve};
 use kvtrace::io::{Input, InputOptions};
 use proptest::prelude::*;
+use radix::{serve_lmcache, serve_sglang};
 use serde_json::{Value, json};
 use support::{line, real, run, scratch, write};
 
@@ -283,8 +287,8 @@ fn the_smallest_inputs_that_tell_rules_apart_give_the_engines_figures() {
 /// the next turn quotes it, and the time since the last request.
 type Turn = (u64, u64, u64, bool, bool, i64);
 
-/// The requests as trace lines and as the models want them; blocks of four tokens.
-fn chats(turns: &[Turn]) -> (String, Vec<Served>) {
+/// The requests as trace lines and as the models want them; blocks of `size` tokens.
+fn chats(turns: &[Turn], size: usize) -> (String, Vec<Served>) {
     let (mut trace, mut requests) = (String::new(), Vec::new());
     let mut chats: HashMap<u64, Vec<u64>> = HashMap::new();
     let mut numbers: HashMap<Vec<u64>, u64> = HashMap::new();
@@ -304,10 +308,11 @@ fn chats(turns: &[Turn]) -> (String, Vec<Served>) {
             let next = numbers.len() as u64;
             *numbers.entry(all[..end].to_vec()).or_insert(next)
         };
-        let prompt_ids: Vec<u64> = (0..prompt).step_by(4).map(|start| id((start + 4).min(prompt))).collect();
-        let full = (prompt + answer as usize - 1) / 4;
-        let answer_ids: Vec<u64> = (prompt / 4..full).map(|block| id(4 * block + 4)).collect();
-        let mut ids = prompt_ids[..prompt / 4].to_vec();
+        let prompt_ids: Vec<u64> =
+            (0..prompt).step_by(size).map(|start| id((start + size).min(prompt))).collect();
+        let full = (prompt + answer as usize - 1) / size;
+        let answer_ids: Vec<u64> = (prompt / size..full).map(|block| id(size * (block + 1))).collect();
+        let mut ids = prompt_ids[..prompt / size].to_vec();
         let known = if is_known {
             answer_ids.clone()
         } else {
@@ -323,7 +328,7 @@ fn chats(turns: &[Turn]) -> (String, Vec<Served>) {
         let answers = if is_known { format!(", \"output_hash_ids\": {answer_ids:?}") } else { String::new() };
         let mut text = line(now as u64, prompt as u64, answer, &prompt_ids);
         text.truncate(text.len() - 2);
-        writeln!(trace, "{text}{answers}, \"block_size\": 4, \"session_id\": {chat}}}").unwrap();
+        writeln!(trace, "{text}{answers}, \"block_size\": {size}, \"session_id\": {chat}}}").unwrap();
         let (prompt, arrival) = (prompt as u64, now * 1_000_000);
         requests.push(Served { session: Some(chat), prompt, answer, arrival, ids });
     }
@@ -347,7 +352,7 @@ proptest! {
         is_open in any::<bool>(),
         sessions in any::<bool>(),
     ) {
-        let (trace, requests) = chats(&turns);
+        let (trace, requests) = chats(&turns, 4);
         let capacities: Vec<u64> = capacities.into_iter().collect();
         // A step takes 2 ms and 1 ms per token.
         let clock = is_open.then_some((1_000_000, 2_000_000));
@@ -373,6 +378,46 @@ proptest! {
             prop_assert_eq!(row["refused_requests"].as_u64().unwrap() as usize, hits.iter().filter(|h| h.is_none()).count());
             prop_assert_eq!(row["preempted_requests"].as_u64().unwrap_or(0), again);
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn sglang_and_lmcache_serve_what_plain_models_serve(
+        turns in turns(),
+        size in prop::sample::select(vec![1, 2, 4]),
+        capacities in prop::collection::btree_set(3..60_u64, 1..5),
+    ) {
+        let (trace, requests) = chats(&turns, size);
+        let list = capacities.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+        let args = ["-q", "--per-request", "--policy=sglang,lmcache", "-c", &list];
+        let out = run("trace-stats", &args, &trace).ok();
+        let found: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let hits = |cache: &str| -> Vec<Option<u64>> {
+            found.iter().map(|row| row["hits"][cache].as_u64()).collect()
+        };
+        for capacity in capacities {
+            let (size, blocks) = (size as u64, capacity as usize);
+            let sglang = serve_sglang(&requests, size, blocks);
+            prop_assert_eq!(hits(&format!("sglang:{capacity}")), sglang, "sglang, {} pages", capacity);
+            let lmcache = serve_lmcache(&requests, size, blocks);
+            prop_assert_eq!(hits(&format!("lmcache:{capacity}")), lmcache, "lmcache, {} chunks", capacity);
+        }
+    }
+}
+
+#[test]
+fn of_two_leaves_used_together_the_older_one_leaves() {
+    // Two answers that part after their first page: what is left of the one and what is new of the other
+    // are used at once, and the next request needs the room of one page.
+    let answered =
+        |ids: &str| line(0, 2, 5, &[0]).replace("[0]", &format!("[0], \"output_hash_ids\": {ids}"));
+    let before = answered("[1, 2]") + &answered("[1, 3]") + &line(0, 4, 1, &[4, 6]);
+    for (asked, tokens) in [(2, 4), (3, 6)] {
+        let trace = before.clone() + &line(0, 7, 1, &[0, 1, asked, 5]);
+        assert_eq!(rows(&trace, "sglang", &[6], &["-b2"])[0]["hit_tokens"], tokens, "block {asked}");
     }
 }
 
