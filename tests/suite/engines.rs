@@ -601,7 +601,7 @@ fn the_counters_of_a_server_stand_beside_the_prediction() {
     );
 }
 
-/// Events at 1, 2, 3 and 4 s as vLLM and SGLang send them, and as Dynamo's router writes them.
+/// Events at 1, 2, 3 and 4 s as vLLM and `SGLang` send them, and as Dynamo's router writes them.
 const EVENTS: [&str; 2] = [
     r#"[1.0,[{"type":"BlockStored","block_hashes":[10,11],"parent_block_hash":null,"token_ids":[],"block_size":4},
 {"type":"BlockStored","block_hashes":[10],"parent_block_hash":null,"token_ids":[],"block_size":4,"group_idx":0},
@@ -623,8 +623,7 @@ const EVENTS: [&str; 2] = [
 fn what_an_engine_held_is_known_from_its_events() {
     let folder = scratch();
     // Four blocks that are asked for at different times, the last time without the last block.
-    let mut trace: String =
-        (0..5).map(|n| line(500 + 1000 * n, 17, 1, &[10, 11, 12, 13, 14 + n as u64])).collect();
+    let mut trace: String = (0..5).map(|n| line(500 + 1000 * n, 17, 1, &[10, 11, 12, 13, 14 + n])).collect();
     trace += &line(2500, 12, 1, &[10, 11, 12]);
     trace = trace.replace('}', ", \"block_size\": 4}");
     for events in EVENTS {

@@ -1,4 +1,4 @@
-//! The radix cache of SGLang and the list of LMCache's simulator, as plainly as they can be written.
+//! The radix cache of `SGLang` and the list of `LMCache`'s simulator, as plainly as they can be written.
 
 use super::engine::Served;
 
@@ -100,7 +100,7 @@ pub fn serve_sglang(requests: &[Served], size: u64, capacity: usize) -> Vec<Opti
     requests.iter().map(serve).collect()
 }
 
-/// The same of LMCache's simulator, which keeps what was used last at the end of a list.
+/// The same of `LMCache`'s simulator, which keeps what was used last at the end of a list.
 pub fn serve_lmcache(requests: &[Served], size: u64, capacity: usize) -> Vec<Option<u64>> {
     let mut held: Vec<u64> = Vec::new();
     let serve = |r: &Served| {
