@@ -106,13 +106,17 @@ pub struct End {
 /// # Errors
 /// Those of reading and writing, a signal, a lack of memory, and what the model cannot do.
 pub fn run(task: Task, observer: &mut dyn Observer) -> Result<Option<String>> {
+    let mut remarks = Vec::new();
     let (model, original) = match &task.source {
         Source::Saved { file, model } => (load(&task, file, *model)?, None),
         Source::Trace { files, model, max_memory, compare } => {
             let learner = learn(&task, files, model.kind, *max_memory, *compare, observer)?;
             let forest = learner.finish()?;
             let figures = compare.then(|| Figures::of_learnt(&forest)).transpose()?;
-            (Model::new(*model, &forest)?, figures)
+            let (model, missing) = Model::learn(*model, &forest)?;
+            missing.iter().for_each(|remark| observer.note(remark));
+            remarks = missing;
+            (model, figures)
         }
     };
     let needs_time = task.end.time.is_some() || task.pace;

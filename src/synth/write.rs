@@ -23,6 +23,8 @@ pub enum Schedule {
 pub struct WriteOptions {
     /// Whether lines have a list of ids.
     pub has_ids: bool,
+    /// Whether only full blocks are listed.
+    pub full_blocks_only: bool,
     /// Tokens per block.
     pub block_size: u64,
     /// Whether lines state it.
@@ -88,7 +90,10 @@ impl RequestWriter {
             line.number(line::UNIQUE_USER_PROMPT_LEN, length - request.context_length);
         }
         if self.options.has_ids && self.prompts.is_none() {
-            line.list(line::HASH_IDS, |out| join_ids(request.ids(), b", ", out));
+            let only_full = self.options.full_blocks_only;
+            let blocks = if only_full { length / self.options.block_size } else { u64::MAX };
+            let ids = request.ids().take(usize::try_from(blocks).unwrap_or(usize::MAX));
+            line.list(line::HASH_IDS, |out| join_ids(ids, b", ", out));
         }
         if let Some(place) = place {
             write!(line.value(line::SESSION_ID), "\"{}\"", place.conversation).ok();

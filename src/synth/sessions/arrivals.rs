@@ -62,10 +62,13 @@ impl Rate {
         }
         if start < cells {
             let rest = (cells - start, (arrivals.len() - first) as u64);
+            let sessions = sessions_up_to(min_count, arrivals[first..].iter().map(|arrival| arrival.1));
+            // Few arrivals at the end count for the last piece, which does not become longer by them: a burst at
+            // the beginning would be spread over all of a quiet time.
             match pieces.last_mut() {
-                // A moment stays one.
-                Some(last) if last.0 > 1 || rest.1 > 0 => {
-                    (last.0, last.1) = (last.0 + rest.0, last.1 + rest.1);
+                Some(last) if sessions < min_count => {
+                    last.1 += rest.1;
+                    pieces.push((rest.0, 0));
                 }
                 _ => pieces.push(rest),
             }
