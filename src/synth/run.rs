@@ -132,12 +132,14 @@ pub fn run(task: Task, observer: &mut dyn Observer) -> Result<Option<String>> {
     }
     let mut output = Output::named(task.output.as_deref())?;
     let mut synthetic = original.as_ref().map(|_| Figures::new(model.block_size(), model.has_ids()));
-    if let Err(error) = generate(task, model, &mut output, synthetic.as_mut()) {
+    if let Err(error) = generate(task, model, &mut output, synthetic.as_mut(), observer) {
         output.abandon();
         return Err(error);
     }
     output.finish()?;
-    Ok(original.zip(synthetic).map(|(original, synthetic)| original.compare(&synthetic)))
+    let table = original.zip(synthetic).map(|(original, synthetic)| original.compare(&synthetic));
+    Ok(table
+        .map(|table| remarks.iter().fold(table, |table, remark| table + &observer.wording(remark) + "\n")))
 }
 
 /// Reads the trace.
@@ -230,7 +232,13 @@ fn advise(error: Invalid) -> Error {
     Error::Failed(error.message + advice)
 }
 
-fn generate(task: Task, model: Model, output: &mut Output, mut figures: Option<&mut Figures>) -> Result<()> {
+fn generate(
+    task: Task,
+    model: Model,
+    output: &mut Output,
+    mut figures: Option<&mut Figures>,
+    observer: &mut dyn Observer,
+) -> Result<()> {
     let End { requests, time, never } = task.end;
     let unlimited = never || time.is_some();
     let once = (model.requests() as f64 * task.knobs.users).round() as u64;
@@ -266,5 +274,6 @@ fn generate(task: Task, model: Model, output: &mut Output, mut figures: Option<&
         writer.write(&request, output.buffer())?;
         output.end_record()?;
     }
+    writer.remarks().iter().for_each(|remark| observer.note(remark));
     Ok(())
 }

@@ -50,6 +50,11 @@ impl RequestWriter {
         Self { options, prompts }
     }
 
+    /// What is to be said about the lines that were written.
+    pub fn remarks(&self) -> Vec<String> {
+        self.prompts.as_ref().map_or_else(Vec::new, PromptWriter::remarks)
+    }
+
     /// Appends the line of a request.
     ///
     /// # Errors
