@@ -3,7 +3,7 @@
 //! Each takes the bytes of a test case and panics if a promise is broken. That is always that
 //! nothing panics; where there is a second way to the same result, both are compared. The fuzzer
 //! calls them (`fuzz_targets/`), and so do the normal tests, with the cases that are kept
-//! (`tests/corpus.rs`).
+//! (`tests/suite/corpus.rs`).
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;

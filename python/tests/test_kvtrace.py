@@ -1,4 +1,4 @@
-"""Tests of the module; the programs must be in PATH, as `tests/python.rs` sees to."""
+"""Tests of the module; the programs must be in PATH, as `tests/suite/python.rs` sees to."""
 
 import doctest
 import json

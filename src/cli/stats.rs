@@ -31,6 +31,7 @@ pub struct Options {
     from_format: Option<TraceFormat>,
     block_size: Option<u64>,
     format: Option<Format>,
+    title: Option<String>,
     percentiles: Vec<f64>,
     hit_rule: Option<HitRule>,
     hit_unit: Option<u64>,
@@ -119,6 +120,7 @@ const REPORT: &[Opt<Options>] = &[
         .short('f')
         .not_with(A_REPORT)
         .choice::<_, Format>(|o, v| v.pick().map(|format| o.format = Some(format))),
+    opt("title").not_with(CHARTS).value(|o, v| v.string().map(|title| o.title = Some(title))),
     opt("from-format")
         .not_with(FORMATS)
         .list::<_, Option<TraceFormat>>(|o, v| v.pick().map(|format| o.from_format = format)),
@@ -214,6 +216,10 @@ const SCALE: &[Opt<Options>] = &[
 ];
 
 const RULES: &[Rule<Options>] = &[
+    (
+        |o| o.title.is_some() && matches!(o.format(), Format::Csv | Format::Prometheus),
+        "--title heads a report as table, markdown, json, html or svg",
+    ),
     (|o| o.piece.is_some() && !o.partial, "--piece goes with --partial"),
     (
         |o| o.merge && o.common.skip_invalid,
@@ -521,6 +527,7 @@ impl Options {
             mode: self.mode(),
             format: self.from_format,
             block_size: self.block_size,
+            title: self.title.clone(),
             percentiles: percentiles.to_vec(),
             analysis: self.analysis()?,
             capacities: self.capacities.clone(),

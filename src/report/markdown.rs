@@ -7,6 +7,9 @@ use crate::stats::{GroupReport, Report};
 
 /// Appends the totals and every table of the report.
 pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
+    if let Some(title) = &report.title {
+        out.extend_from_slice(format!("# {}\n\n", text(&printable(title))).as_bytes());
+    }
     let mut totals = vec![vec!["Figure".to_owned(), "Value".to_owned()]];
     totals.extend(
         cells::totals(report).iter().map(|(name, value)| vec![(*name).to_owned(), value.to_string()]),

@@ -88,9 +88,12 @@ impl Families {
         for (name, value) in cells::totals(report) {
             self.optional(name, Some(value), group);
         }
+        // An alert needs a value on the days on which all is well too.
         if report.bound.is_none() {
-            // An alert needs a value on the days on which all is well too.
             self.optional("forgotten_blocks", Some(Number::Count(0)), group);
+        }
+        if report.skipped_records == 0 && group.is_none() {
+            self.optional("skipped_records", Some(Number::Count(0)), group);
         }
         let last = report.arrivals.as_ref().map(|arrivals| Number::Real(arrivals.last_ms));
         self.optional("last_record_timestamp_ms", last, group);

@@ -5,6 +5,7 @@ pub(super) fn help(name: &str) -> &'static str {
     match name {
         "requests" => "Requests read.",
         "requests_without_ids" => "Requests without block ids, which count in lengths only.",
+        "skipped_records" => "Bad records that were skipped: they are in no figure.",
         "block_size" => "Tokens per block.",
         "blocks" => "Blocks of all prompts, repeated ones included.",
         "unique_blocks" => "Distinct blocks: what a cache without limit holds in the end.",
@@ -44,6 +45,7 @@ pub(super) fn help(name: &str) -> &'static str {
         "cached_length" => "Prompt tokens of a request that a cache without limit holds when it arrives.",
         "correlation" => "Pearson correlation of two lengths over the requests.",
         "cache_token_hit_rate" => "Share of the prompt tokens that a cache serves.",
+        "cache_capacity_bytes" | "running_cache_capacity_bytes" => "Size of a cache in bytes.",
         "cache_below_opt" => {
             "Share of the prompt tokens that the cache which serves most blocks serves more than this one."
         }

@@ -31,6 +31,9 @@ impl Look {
 /// Appends the report as text.
 pub(super) fn write(report: &Report, look: Look, out: &mut Vec<u8>) {
     let digits = look.digits;
+    if let Some(title) = &report.title {
+        out.extend_from_slice(format!("{}\n\n", printable(title)).as_bytes());
+    }
     let sentences = answer::sentences(report);
     sentences.iter().for_each(|sentence| wrap(sentence, look.width, out));
     if !sentences.is_empty() {
@@ -136,6 +139,10 @@ fn totals(report: &Report, digits: Digits) -> Vec<(&'static str, String)> {
     if report.requests_without_ids > 0 {
         let n = digits.count(report.requests_without_ids);
         lines.push(("Without ids", format!("{n} (counted in input and output length only)")));
+    }
+    if report.skipped_records > 0 {
+        let n = digits.count(report.skipped_records);
+        lines.push(("Skipped", format!("{n} bad records, which are in no figure")));
     }
     lines.extend([
         ("Block size", format!("{} tokens", digits.count(report.block_size))),

@@ -19,10 +19,16 @@ pub struct Report {
     /// The percentiles that every [`Summary`] holds, in percent.
     #[serde(skip)]
     pub percentiles: Vec<f64>,
+    /// What the report is called, if it is given a name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
     /// Records read.
     pub requests: u64,
     /// Records without `hash_ids`: they count in input and output length only.
     pub requests_without_ids: u64,
+    /// Bad records that were skipped: they are in no figure. Groups have none, since what is bad has no value.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub skipped_records: u64,
     /// Tokens per block.
     pub block_size: u64,
     /// Which cached blocks count as hits.
@@ -121,6 +127,11 @@ pub struct Report {
     /// What the figures are worth, if blocks have been forgotten.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bound: Option<Bound>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl<T> Figure<Vec<T>> {
@@ -301,10 +312,8 @@ pub struct ArrivalFigures {
     /// Records stamped earlier than one before them.
     pub late: u64,
     /// The first timestamp, in milliseconds.
-    #[serde(skip)]
     pub first_ms: f64,
     /// The latest timestamp, in milliseconds.
-    #[serde(skip)]
     pub last_ms: f64,
 }
 

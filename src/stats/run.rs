@@ -36,6 +36,8 @@ pub struct Task {
     pub format: Option<Format>,
     /// Tokens per block; if absent, what the records state.
     pub block_size: Option<u64>,
+    /// What the report is called, if it is given a name.
+    pub title: Option<String>,
     /// Percentiles in the reports, in percent.
     pub percentiles: Vec<f64>,
     /// What is analysed. The run itself fills in the window, the capacities and the warm-up.
@@ -63,6 +65,7 @@ impl Task {
             mode: Mode::Report { every: None, by: None },
             format: None,
             block_size: None,
+            title: None,
             percentiles: vec![50.0, 90.0, 99.0],
             analysis: AnalysisOptions::default(),
             capacities: Vec::new(),
@@ -179,6 +182,7 @@ fn analyse(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Resu
     };
     observer.end();
     let skipped = reader.skipped()?;
+    running.skipped = reader.input().skipped_so_far().0;
     running.finish(style, output, observer)?;
     reader.remarks().iter().chain(&skipped).for_each(|message| observer.note(message));
     running.note_missing_fields(observer);
@@ -201,6 +205,10 @@ struct Running<'a> {
     has_field: bool,
     /// Records that do not state the priority that is asked for.
     without_priority: u64,
+    /// Records that do not name their session.
+    without_session: u64,
+    /// Bad records that have been skipped.
+    skipped: u64,
 }
 
 impl<'a> Running<'a> {
@@ -220,6 +228,8 @@ impl<'a> Running<'a> {
             requests: 0,
             has_field: false,
             without_priority: 0,
+            without_session: 0,
+            skipped: 0,
         }
     }
 
@@ -229,6 +239,7 @@ impl<'a> Running<'a> {
         self.requests += 1;
         let (record, block_size) = (reader.record(), reader.block_size());
         self.without_priority += u64::from(record.priority.is_none());
+        self.without_session += u64::from(record.session.is_none());
         let analysis = match &mut self.analysis {
             Some(analysis) => analysis,
             None => {
@@ -267,7 +278,8 @@ impl<'a> Running<'a> {
             added.map_err(|message| reader.input().error(message))?;
         }
         if self.every.is_some_and(|every| self.requests.is_multiple_of(every)) {
-            style.report(&analysis.report(&self.task.percentiles), out);
+            let skipped_records = reader.input().skipped_so_far().0;
+            style.report(&Report { skipped_records, ..self.task.figures(analysis) }, out);
         }
         Ok(())
     }
@@ -309,7 +321,8 @@ impl<'a> Running<'a> {
         let mut groups = sizes.or_else(|| self.groups.take());
         groups.iter_mut().for_each(Groups::finish);
         let groups = field.map(|field| (field, groups.as_ref()));
-        report(self.task, &analysis, groups, style, output, observer)
+        let figures = Report { skipped_records: self.skipped, ..self.task.figures(&analysis) };
+        report(self.task, &figures, groups, style, output, observer)
     }
 
     fn note_missing_fields(&self, observer: &mut dyn Observer) {
@@ -321,6 +334,13 @@ impl<'a> Running<'a> {
             observer.note(&format!(
                 "{} of {} requests are missing field \"{field}\": they count as priority 0 in `policy` priority",
                 self.without_priority, self.requests
+            ));
+        }
+        if self.task.analysis.caches.load.sessions && self.without_session > 0 {
+            observer.note(&format!(
+                "{} of {} requests do not name their session: with `sessions` they wait for the request whose \
+                 prompt theirs continues",
+                self.without_session, self.requests
             ));
         }
     }
@@ -372,31 +392,30 @@ fn merge(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Result
     })? {}
     observer.end();
     let analysis = merger.finish()?;
-    report(task, &analysis, None, style, output, observer)
+    report(task, &task.figures(&analysis), None, style, output, observer)
 }
 
 /// Writes the report at the end, and says what its reader should know.
 fn report(
     task: &Task,
-    analysis: &Analysis,
+    figures: &Report,
     groups: Option<(&str, Option<&Groups>)>,
     style: &dyn Render,
     mut output: Output,
     observer: &mut dyn Observer,
 ) -> Result<()> {
-    let figures = analysis.report(&task.percentiles);
     match groups {
-        None => style.report(&figures, output.buffer()),
+        None => style.report(figures, output.buffer()),
         Some((field, groups)) => {
             let report = |(value, group): (Option<&str>, &Analysis)| {
                 (value.map(str::to_owned), group.report(&task.percentiles))
             };
             let groups: Vec<_> = groups.iter().flat_map(|groups| groups.iter()).map(report).collect();
-            style.groups(&figures, field, &groups, output.buffer());
+            style.groups(figures, field, &groups, output.buffer());
         }
     }
     output.finish()?;
-    note(task, &figures, observer);
+    note(task, figures, observer);
     Ok(())
 }
 
@@ -457,9 +476,22 @@ fn note_opt(figures: &Report, observer: &mut dyn Observer) {
     }
 }
 
+/// The largest block size that vLLM offers without a model that asks for more.
+const LARGEST_VLLM_BLOCK: u64 = 256;
+
 /// Says which requests engines refuse, and which of their caches thrash.
 fn note_engines(figures: &Report, observer: &mut dyn Observer) {
     let rows = figures.caches.iter().flat_map(|caches| &caches.capacity);
+    let has_own_unit = figures.hit_unit.value.is_some();
+    if figures.block_size > LARGEST_VLLM_BLOCK
+        && !has_own_unit
+        && rows.clone().any(|row| row.policy == "vllm")
+    {
+        observer.note(&format!(
+            "blocks of {} tokens: vLLM's have 16 unless it is started with others, and find more of a prompt",
+            figures.block_size
+        ));
+    }
     for row in rows.clone().filter(|row| row.refused_requests.is_some_and(|refused| refused > 0)) {
         let (refused, blocks, policy) = (row.refused_requests.unwrap_or(0), row.capacity_blocks, row.policy);
         observer.note(&format!(
@@ -476,6 +508,11 @@ fn note_engines(figures: &Report, observer: &mut dyn Observer) {
 }
 
 impl Task {
+    /// The figures so far.
+    fn figures(&self, analysis: &Analysis) -> Report {
+        Report { title: self.title.clone(), ..analysis.report(&self.percentiles) }
+    }
+
     fn open(&self) -> Result<TraceReader> {
         let input = Input::new(&self.files, self.input.clone())?;
         let max_bytes = self.analysis.budget.unwrap_or(usize::MAX);

@@ -1,4 +1,4 @@
-// Put at the end of a report by tests/browser.rs: measures how it is laid out, and tells the page
+// Put at the end of a report by tests/suite/browser.rs: measures how it is laid out, and tells the page
 // that holds it in a frame.
 "use strict";
 (() => {

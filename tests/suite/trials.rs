@@ -1,0 +1,429 @@
+//! Wrong results that were found by trying: a test for each kind.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write as _;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::{command, line, run, run_in, scratch, shell, write};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn parse(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Files whose records may have ids or not, in any order of time: the same blocks are the same, and all
+    /// others different, however the files are put together.
+    #[test]
+    fn files_keep_their_ids_apart_in_every_order(
+        files in proptest::collection::vec(
+            proptest::collection::vec((0_u64..50, proptest::option::of(0_u64..3)), 1..5), 2..4),
+        auto in any::<bool>(),
+    ) {
+        let folder = scratch();
+        let mut names = Vec::new();
+        let mut tagged = 0;
+        for (i, rows) in files.iter().enumerate() {
+            let mut rows = rows.clone();
+            rows.sort_by_key(|(time, _)| *time);
+            let text: String = rows
+                .iter()
+                .map(|(time, id)| {
+                    // The tag tells which file and which id a line had.
+                    let ids = id.map_or_else(String::new, |id| format!(", \"hash_ids\": [{id}], \"tag\": \"{i}:{id}\""));
+                    tagged += 1;
+                    format!("{{\"timestamp\": {time}, \"input_length\": 1{ids}}}\n")
+                })
+                .collect();
+            names.push(write(folder.path(), &i.to_string(), text));
+        }
+        let scope = if auto { "--ids-scope=auto" } else { "--ids-scope=file" };
+        let read = |order: &[&str]| {
+            let mut args = [&["-q", "--block-size=1", scope][..], order].concat();
+            args.extend(names.iter().map(String::as_str));
+            let mut ids: BTreeMap<String, u64> = BTreeMap::new();
+            for row in parse(&run("trace-cat", &args, "").ok()) {
+                if let Some(tag) = row["tag"].as_str() {
+                    let id = row["hash_ids"][0].as_u64().unwrap();
+                    assert_eq!(*ids.entry(tag.to_owned()).or_insert(id), id, "one block, one id");
+                }
+            }
+            // Which tags have the same id.
+            let mut classes: HashMap<u64, Vec<String>> = HashMap::new();
+            ids.into_iter().for_each(|(tag, id)| classes.entry(id).or_default().push(tag));
+            let mut classes: Vec<_> = classes.into_values().collect();
+            classes.sort();
+            classes
+        };
+        let plain = read(&[]);
+        prop_assert_eq!(&read(&["--merge"]), &plain);
+        prop_assert_eq!(&read(&["--sort"]), &plain);
+        if !auto {
+            prop_assert!(plain.iter().all(|class| class.len() == 1));
+        }
+    }
+}
+
+#[test]
+fn a_list_that_is_given_as_null_is_filled_in_place() {
+    let rows = [
+        json!({"session_id": "a", "input_length": 2, "output_length": 1, "hash_ids": [7, 8]}),
+        json!({"session_id": "a", "input_length": 1, "output_length": 1, "hash_ids": null, "x": 1}),
+        json!({"session_id": "a", "input_length": 1, "output_length": 1, "x": 1}),
+        json!({"session_id": "b", "input_length": 1, "output_length": 1, "hash_ids": null}),
+    ];
+    let trace: String = rows.iter().map(|row| format!("{row}\n")).collect();
+    let written = run("trace-cat", &["--block-size=1", "--turns=cumulative"], trace).ok();
+    run("trace-cat", &["--block-size=1", "--check"], &written).ok();
+    let ids = |row: &Value| row["hash_ids"].as_array().map(Vec::len);
+    assert_eq!(
+        parse(&written).iter().map(ids).collect::<Vec<_>>(),
+        [Some(2), Some(4), Some(6), None],
+        "{written}"
+    );
+}
+
+#[test]
+fn values_are_grouped_as_jq_compares_them() {
+    let values = [
+        "1",
+        "1.0",
+        "1e0",
+        "\"1\"",
+        "\"1.0\"",
+        "\"(none)\"",
+        "\"(other)\"",
+        "null",
+        "true",
+        "\"true\"",
+        "\"null\"",
+        "[1, 2]",
+        "[1.0,2]",
+        "{\"a\": 1, \"b\": 2}",
+        "{\"b\":2,\"a\":1.0}",
+        "\"text\"",
+        "0.5",
+        "5e-1",
+        "-0",
+        "0",
+    ];
+    let absent = "{\"input_length\": 1}\n".to_owned();
+    let trace: String = values
+        .iter()
+        .map(|value| format!("{{\"input_length\": 1, \"m\": {value}}}\n"))
+        .chain([absent])
+        .collect();
+    let report = run("trace-stats", &["--by", "m", "-f", "json"], &trace).ok();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let mut found: Vec<(String, u64)> = Vec::new();
+    for group in report["groups"].as_array().unwrap() {
+        found.push((group["value"].to_string(), group["requests"].as_u64().unwrap()));
+    }
+    let expected = [
+        ("1", 3),
+        ("\"1\"", 1),
+        ("\"1.0\"", 1),
+        ("\"(none)\"", 1),
+        ("\"(other)\"", 1),
+        ("null", 2),
+        ("true", 1),
+        ("\"true\"", 1),
+        ("\"null\"", 1),
+        ("[1,2]", 2),
+        ("{\"a\":1,\"b\":2}", 2),
+        ("\"text\"", 1),
+        ("0.5", 2),
+        ("0", 2),
+    ];
+    let expected: Vec<_> = expected.iter().map(|(value, n)| ((*value).to_owned(), *n)).collect();
+    assert_eq!(found, expected);
+    let table = run("trace-stats", &["--by", "m", "-f", "table"], &trace).ok();
+    for title in ["\n1 ", "\n\"1\" ", "\n(none) ", "\n\"(none)\" ", "\ntext "] {
+        assert_eq!(table.matches(title).count(), 1, "{title}");
+    }
+}
+
+#[test]
+fn an_empty_list_of_ids_survives_a_table() {
+    let trace =
+        "{\"input_length\":0,\"hash_ids\":[]}\n{\"input_length\":0}\n{\"input_length\":1,\"hash_ids\":[3]}\n";
+    let table = run("trace-cat", &["--to-format=csv"], trace).ok();
+    let back = run("trace-cat", &[], table).ok();
+    let lists: Vec<Value> = parse(&back).iter().map(|row| row["hash_ids"].clone()).collect();
+    assert_eq!(lists, [json!([]), Value::Null, json!([3])]);
+}
+
+#[test]
+fn quoted_fields_of_a_table_may_go_over_lines() {
+    let folder = scratch();
+    let names = "timestamp,input_length,output_length,hash_ids,note\n";
+    let table = format!("{names}0,3,1,0,\"a\r\nb, \"\"c\"\"\nd\"\n1,3,1,0,e\n");
+    let rows = parse(&run("trace-cat", &[], &table).ok());
+    assert_eq!((rows[0]["note"].as_str(), rows[1]["note"].as_str()), (Some("a\nb, \"c\"\nd"), Some("e")));
+    // A field that never ends is an error, and the next file is read all the same.
+    let cut = write(folder.path(), "cut.csv", format!("{names}0,3,1,0,x\n1,3,1,0,\"a\nb\n"));
+    let good = write(folder.path(), "good.csv", &table);
+    let ran = run("trace-cat", &[&cut], "");
+    assert_eq!((ran.status, ran.stdout.lines().count()), (Some(1), 1));
+    assert!(ran.stderr.contains("a quoted field without its end"), "{}", ran.stderr);
+    let ran = run("trace-cat", &["--skip-invalid", &cut, &good], "");
+    assert!(ran.stderr.contains("skipped 1 invalid record"), "{}", ran.stderr);
+    assert_eq!(ran.ok().lines().count(), 3);
+    let endless = format!("{names}0,3,1,0,\"{}", "a\n".repeat(1 << 20));
+    assert_eq!(run("trace-cat", &[], endless).status, Some(1));
+}
+
+/// The figures that are neither exact nor marked as bounds.
+#[test]
+fn figures_of_prefixes_and_windows_are_marked_once_blocks_are_forgotten() {
+    // Many sessions that come back after all others.
+    let round = |round: u64| {
+        (0..60_000).map(move |s| {
+            line(round * 60_000 + s, 16, 1, &(0..16).map(|i| s * 16 + i).map(scatter).collect::<Vec<_>>())
+        })
+    };
+    let trace: String = round(0).chain(round(1)).collect();
+    let args = ["-b", "1", "--max-memory", "48Mi"];
+    let report = run("trace-stats", &[&args[..], &["--top", "3", "-f", "json"]].concat(), &trace).ok();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert!(report["bound"]["forgotten_blocks"].as_u64().unwrap() > 0);
+    assert!(report["bound"]["neither"].as_array().unwrap().contains(&json!("top")));
+    let report = [&args[..], &["--top", "3", "--target", "50%"]].concat();
+    let table = run("trace-stats", &report, &trace).ok();
+    let target = table.lines().find(|row| row.starts_with("50 %")).unwrap();
+    assert_eq!(target.matches("about ").count(), 4, "{target}");
+    let windows =
+        run("trace-stats", &[&args[..], &["--window", "60000req", "-f", "csv", "-c", "5M"]].concat(), &trace)
+            .ok();
+    let rows: Vec<Vec<&str>> = windows.lines().map(|row| row.split(',').collect()).collect();
+    let column = |name: &str| rows[0].iter().position(|title| *title == name).unwrap();
+    let (least, most) = (column("at_least"), column("at_most"));
+    assert_eq!(
+        rows[2][least],
+        "cached_tokens hit_rate token_hit_rate running_token_hit_rate running_lru_5000000"
+    );
+    assert_eq!(rows[2][most], "new_blocks running_unique_blocks");
+    let exact = run("trace-stats", &["-b", "1", "--window", "60000req", "-f", "csv"], &trace).ok();
+    assert!(exact.lines().skip(1).all(|row| row.ends_with(",,")), "{exact}");
+    let json = run("trace-stats", &[&args[..], &["--window", "60000req"]].concat(), &trace).ok();
+    assert_eq!(parse(&json)[1]["bound"]["at_most"], json!(["new_blocks"]));
+}
+
+/// An id that does not rise, so that each takes memory.
+fn scatter(id: u64) -> u64 {
+    id.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+#[test]
+fn a_mooncake_file_has_the_names_of_the_format() {
+    let folder = scratch();
+    let trace = "{\"created_time\": 5, \"input_tokens\":3,\"output_tokens\" : 7, \"hash_ids\": [0], \"note\": \"input_tokens\", \"x\": {\"input_tokens\": 9}}\n";
+    let expected = "{\"timestamp\": 5, \"input_length\":3,\"output_length\" : 7, \"hash_ids\": [0], \"note\": \"input_tokens\", \"x\": {\"input_tokens\": 9}}\n";
+    assert_eq!(run("trace-cat", &[], trace).ok(), expected);
+    assert_eq!(run("trace-cat", &["--sort"], trace).ok(), expected);
+    assert_eq!(run("trace-cat", &["--tail=1"], trace).ok(), expected);
+    let moved = run("trace-cat", &["--rebase"], trace).ok();
+    assert_eq!(moved, expected.replace('5', "0"));
+    let file = write(folder.path(), "t", expected);
+    assert_eq!(run("trace-cat", &[&file], "").ok(), expected);
+}
+
+#[test]
+fn figures_of_a_run_do_not_pass_for_a_trace() {
+    let result = "{\"input_tokens\": 5, \"output_tokens\": 3, \"ttft\": 0.1}\n";
+    let windows = run("trace-stats", &["--window=1req"], line(0, 5, 5, &[0])).ok();
+    for text in [result, &windows] {
+        for name in ["trace-stats", "trace-cat", "trace-synth"] {
+            let ran = run(name, &[], text);
+            assert_eq!((ran.status, ran.stdout.as_str()), (Some(1), ""), "{name}: {text}");
+            assert!(ran.stderr.contains("-:1: "), "{}", ran.stderr);
+        }
+    }
+    for record in ["\"hash_ids\": [0]", "\"timestamp\": 1", "\"created_time\": 1"] {
+        run("trace-stats", &[], format!("{{\"input_tokens\": 5, {record}}}\n")).ok();
+    }
+}
+
+#[test]
+fn requests_that_are_not_written_take_no_ids() {
+    // Sessions that grow, long and short ones mixed.
+    let mut trace = String::new();
+    let mut next = 1;
+    let mut sessions: Vec<Vec<u64>> = vec![vec![0]; 20];
+    for i in 0..400_u64 {
+        let session = &mut sessions[(i * 7 % 20) as usize];
+        for _ in 0..=(i % 3) {
+            session.push(next);
+            next += 1;
+        }
+        if session.len() > 30 {
+            *session = vec![0];
+        }
+        trace += &line(i * 100, 10 * session.len() as u64, 5, session);
+    }
+    for model in ["sessions", "tree"] {
+        for limits in [&["--min-isl=150"][..], &["--max-isl=100"], &["--min-isl=100", "--max-isl=200"], &[]] {
+            let args = [&["-b=10", "-n=300", "--model", model][..], limits].concat();
+            let synthetic = run("trace-synth", &args, &trace).ok();
+            let mut known = 0;
+            for row in parse(&synthetic) {
+                for id in row["hash_ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()) {
+                    assert!(id <= known, "{model} {limits:?}: {id} after {known}");
+                    known = known.max(id + 1);
+                }
+            }
+            run("trace-cat", &["-b=10", "--check"], &synthetic).ok();
+        }
+    }
+}
+
+#[test]
+fn zeros_behind_gzip_data_are_padding() {
+    let (a, b) = (line(0, 1, 1, &[0]), line(1, 1, 1, &[0]));
+    for zeros in [1, 512, 1 << 20] {
+        let padded = [gzip(a.as_bytes()), gzip(b.as_bytes()), vec![0; zeros]].concat();
+        assert_eq!(run("trace-cat", &[], &padded).ok(), format!("{a}{b}"));
+    }
+    for behind in [&b"x"[..], b"\0\0x", &[&[0; 3][..], &gzip(b.as_bytes())].concat()] {
+        let ran = run("trace-cat", &[], [&gzip(a.as_bytes()), behind].concat());
+        assert_eq!((ran.status, ran.stdout.as_str()), (Some(1), a.as_str()), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_check_goes_on_after_a_line_that_is_too_long() {
+    let long = format!("{{\"input_length\": 1, \"x\": \"{}\"}}\n", "a".repeat(200));
+    let trace =
+        format!("{}{long}{}{long}{{\n{}", line(0, 1, 1, &[0]), line(5, 1, 1, &[0]), line(1, 1, 1, &[0]));
+    let ran = run("trace-cat", &["--check", "--max-line=150"], trace);
+    assert_eq!(ran.status, Some(1));
+    let summary: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(summary["records"], 3);
+    assert_eq!(
+        (&summary["errors"]["malformed"]["count"], &summary["errors"]["malformed"]["line"]),
+        (&json!(3), &json!(2))
+    );
+    assert_eq!(summary["notes"]["time_backwards"]["line"], 6);
+    assert!(summary["errors"]["malformed"]["message"].as_str().unwrap().contains("--max-line"));
+}
+
+#[test]
+fn more_files_may_be_merged_than_may_be_open() {
+    let folder = scratch();
+    for i in 0..150 {
+        write(folder.path(), &format!("{i:03}"), line(i, 1, 1, &[0]) + &line(1000 - i, 1, 1, &[1]));
+    }
+    let few = shell(folder.path(), "ulimit -n 64; trace-cat -q --merge ???").ok();
+    assert_eq!(few, shell(folder.path(), "trace-cat -q --merge ???").ok());
+    assert_eq!(few.lines().count(), 300);
+    // A soft limit alone is raised.
+    assert_eq!(few, shell(folder.path(), "ulimit -Sn 64; trace-cat -q --merge ???").ok());
+    write(folder.path(), "070", line(7, 1, 1, &[0]) + &line(3, 1, 1, &[1]));
+    let ran = shell(folder.path(), "ulimit -n 64; trace-cat -q --merge ???");
+    assert_eq!((ran.status, ran.stdout.as_str()), (Some(1), ""));
+    assert!(ran.stderr.contains("070:2: a timestamp before that of the record before"), "{}", ran.stderr);
+    shell(folder.path(), "ulimit -n 64; trace-cat -q ??? | trace-stats").ok();
+}
+
+#[test]
+fn closed_streams_are_errors() {
+    let folder = scratch();
+    write(folder.path(), "t", line(0, 1, 1, &[0]));
+    write(folder.path(), "p", "{\"prompt\": \"x\"}\n");
+    for filter in [
+        "trace-cat t",
+        "trace-stats t",
+        "trace-synth --min-count 1 t",
+        "trace-hash --tokenizer bytes p",
+        "trace-cat --check t",
+    ] {
+        let ran = shell(folder.path(), &format!("{filter} >&-"));
+        assert_eq!(ran.status, Some(1), "{filter}");
+        assert!(ran.stderr.contains("standard output: Bad file descriptor"), "{filter}: {}", ran.stderr);
+        shell(folder.path(), &format!("{filter} > /dev/null")).ok();
+        shell(folder.path(), &format!("{filter} -o made >&-")).ok();
+    }
+    let ran = shell(folder.path(), "trace-cat <&-");
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stderr.contains("Bad file descriptor"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_hangup_leaves_no_file_unless_it_is_ignored() {
+    // Children inherit what is ignored: bit 0 of the set is SIGHUP.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or("0").trim();
+    if u64::from_str_radix(ignored, 16).unwrap() & 1 == 1 {
+        return println!("skipped: the tests themselves run with SIGHUP ignored, as under nohup");
+    }
+    let folder = scratch();
+    let names = || std::fs::read_dir(folder.path()).unwrap().count();
+    let wait = |condition: &dyn Fn() -> bool| {
+        let start = Instant::now();
+        while !condition() && start.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(condition());
+    };
+    let out = folder.path().join("out");
+    let mut child = command("trace-cat").arg("-o").arg(&out).stdin(Stdio::piped()).spawn().unwrap();
+    wait(&|| names() == 1);
+    let hangup = |id: u32| Command::new("kill").args(["-HUP", &id.to_string()]).status().unwrap();
+    hangup(child.id());
+    let status = child.wait().unwrap();
+    assert_eq!((status.code(), status.signal(), names()), (Some(129), None, 0));
+    // As under nohup.
+    let filter = command("trace-cat").get_program().to_owned();
+    let mut child = Command::new("bash")
+        .args(["-c", "trap '' HUP; exec \"$0\" -o \"$1\""])
+        .args([&filter, out.as_os_str()])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait(&|| names() == 1);
+    hangup(child.id());
+    child.stdin.take().unwrap().write_all(line(0, 1, 1, &[0]).as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), line(0, 1, 1, &[0]));
+}
+
+#[test]
+fn a_file_without_an_end_is_refused_where_a_whole_one_is_needed() {
+    let folder = scratch();
+    write(folder.path(), "p", "{\"prompt\": \"x\"}\n");
+    let ran = run_in(folder.path(), "trace-hash", &["--tokenizer", "bytes", "--state", "/dev/zero", "p"], "");
+    assert_eq!((ran.status, ran.stdout.as_str()), (Some(1), ""));
+    assert!(ran.stderr.contains("/dev/zero: not a regular file, which --state needs"), "{}", ran.stderr);
+    for args in [&["--tokenizer", "/dev/zero"][..], &["--tokenizer", "bytes", "--chat-template", "/dev/zero"]]
+    {
+        let ran = run_in(folder.path(), "trace-hash", &[args, &["p"]].concat(), "");
+        assert_eq!(ran.status, Some(1), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn what_a_prediction_for_an_engine_rests_on_is_said() {
+    let trace = format!("{}{}", line(0, 1024, 3, &[1, 2]), line(5, 1536, 3, &[1, 2, 3]));
+    let said = |options: &[&str], trace: &str| {
+        run("trace-stats", &[&["--policy", "vllm", "-c", "100"], options].concat(), trace).stderr
+    };
+    let together = ["--concurrency", "2", "--sessions"];
+    let warned = said(&together, &trace);
+    assert!(warned.contains("blocks of 512 tokens: vLLM's have 16"), "{warned}");
+    assert!(warned.contains("2 of 2 requests do not name their session"), "{warned}");
+    // Nothing of it is said where it does not hold.
+    let small = format!("{{\"block_size\": 16, \"session_id\": 1, {}", &line(0, 32, 3, &[1, 2])[1..]);
+    assert_eq!(said(&together, &small), "");
+    assert!(!said(&[], &trace).contains("session"));
+}
