@@ -15,7 +15,7 @@ use super::words::Words;
 use crate::error::Invalid;
 
 /// Words, at most.
-const MOST_WORDS: usize = 1 << 16;
+const MOST_WORDS: usize = 1 << 13;
 
 /// Letters of a word, at most.
 const LONGEST: usize = 16;
@@ -29,6 +29,7 @@ const MOST_CHARACTERS: usize = 100;
 /// Words of a text that is tried, and rounds without a bad word after which they are good.
 const TRIED: usize = 256;
 const GOOD_ROUNDS: usize = 3;
+const MANY: usize = 4096;
 const MOST_ROUNDS: usize = 60;
 
 /// What stands before all words where the first one would be another token.
@@ -183,8 +184,11 @@ impl Trial {
             if good_rounds == 0 {
                 self.try_short(encoder, &mut bad)?;
             }
-            let mut order: Vec<usize> = (0..self.words.len()).collect();
+            let count = self.words.len();
+            let mut order: Vec<usize> = (0..count).collect();
             rng.shuffle(&mut order);
+            // Of few words, which come in all orders, as many as of many.
+            order.extend((count..MANY).map(|_| rng.usize(..count)));
             for text in order.chunks(TRIED) {
                 self.try_text(encoder, text.to_vec(), &mut bad)?;
             }
@@ -259,7 +263,9 @@ impl Trial {
             if equal == text.len() && after.len() == equal + self.around.1 {
                 break;
             }
-            bad.insert(text.remove(equal.min(text.len() - 1)));
+            let word = text[equal.min(text.len() - 1)];
+            bad.insert(word);
+            text.retain(|&other| other != word);
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ const PLACES: usize = 20;
 /// Sums by kind, which are all requests.
 const KINDS: std::ops::Range<usize> = 20..25;
 /// What a request too many or too few counts for, in standard deviations of other sums.
-const REQUEST_WEIGHT: f64 = 2.0;
+const REQUEST_WEIGHT: f64 = 0.3;
 const PREFIXES: usize = 64;
 /// Sums without those by place, and all of them.
 const UNTIMED_END: usize = 70;
