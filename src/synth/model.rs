@@ -44,6 +44,7 @@ pub struct Model {
 /// What holds for the whole model: the first line of its file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "one per property of the records")]
 pub(super) struct ModelHeader {
     #[serde(rename = "kvtrace_model")]
     pub(super) kind: ModelKind,

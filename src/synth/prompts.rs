@@ -106,7 +106,7 @@ impl PromptWriter {
         let start = out.len();
         let (first, after) = self.around();
         let length = request.input_length;
-        let last = length.saturating_sub(after).max(first);
+        let last = length.saturating_sub(after).max(first + self.least());
         let (mut at, mut before) = (0, 0);
         self.expected.clear();
         if let Vocabulary::Tried { words, .. } = &self.vocabulary {
@@ -114,13 +114,15 @@ impl PromptWriter {
         }
         for id in request.ids() {
             let end = (at + self.block_size).min(length);
+            // The last block of a prompt that is too short has the word that it must have.
+            let end = if end == length { length.max(last) } else { end };
             // What is left of the block for words.
             let tokens = end.clamp(first, last) - at.clamp(first, last);
             let content = self.content(id, before, tokens)?;
             self.block(content, id, tokens, out);
             (at, before) = (end, id + 1);
         }
-        self.counts.too_short += u64::from(length < first + after);
+        self.counts.too_short += u64::from(length < first + self.least() + after);
         self.counts.cut += u64::from(after > 0 && last < length / self.block_size * self.block_size);
         self.check(length, &out[start..])?;
         out.extend_from_slice(close);
@@ -135,9 +137,14 @@ impl PromptWriter {
         }
     }
 
+    /// Words of a prompt, at least: the message of a chat is never empty.
+    fn least(&self) -> u64 {
+        u64::from(matches!(self.vocabulary, Vocabulary::Tried { is_chat: true, .. }))
+    }
+
     /// Fails if the tokenizer does not cut a text into the words that it was made of.
     fn check(&mut self, length: u64, content: &[u8]) -> Result<(), Invalid> {
-        let (before, after) = self.around();
+        let ((before, after), least) = (self.around(), self.least());
         let Vocabulary::Tried { words, encoder, .. } = &mut self.vocabulary else { return Ok(()) };
         self.text.clear();
         self.text.push_str(&words.frame().open);
@@ -145,7 +152,7 @@ impl PromptWriter {
         self.text.push_str(&words.frame().close);
         self.tokens.clear();
         encoder.encode(&self.text, &mut self.tokens)?;
-        let (found, wanted) = (self.tokens.len() as u64, length.max(before + after));
+        let (found, wanted) = (self.tokens.len() as u64, length.max(before + least + after));
         let same = self.tokens.get(before as usize..).is_some_and(|rest| rest.starts_with(&self.expected));
         if found == wanted && same {
             return Ok(());
@@ -164,8 +171,8 @@ impl PromptWriter {
             remark(
                 too_short,
                 format!(
-                    "{too_short} prompts would be shorter than the {before} and {after} tokens around every text, and \
-                     have as many"
+                    "{too_short} prompts would be shorter than the {before} and {after} tokens around every text and a \
+                     word, and have as many"
                 ),
             ),
             remark(

@@ -20,6 +20,7 @@ pub enum Schedule {
 /// How requests are written.
 #[derive(Default)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "one per property of the lines")]
 pub struct WriteOptions {
     /// Whether lines have a list of ids.
     pub has_ids: bool,

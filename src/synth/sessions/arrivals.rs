@@ -20,6 +20,9 @@ const GRID: u64 = 1024;
 /// Cells per arrival where time has no ticks.
 pub(super) const CELLS_PER_REQUEST: f64 = 16.0;
 
+/// Arrivals are few where they are this part as frequent as before.
+const QUIET: f64 = 0.1;
+
 /// Cells of a trace, at most.
 const MOST_CELLS: u64 = 1 << 40;
 
@@ -63,12 +66,18 @@ impl Rate {
         if start < cells {
             let rest = (cells - start, (arrivals.len() - first) as u64);
             let sessions = sessions_up_to(min_count, arrivals[first..].iter().map(|arrival| arrival.1));
-            // Few arrivals at the end count for the last piece, which does not become longer by them: a burst at
-            // the beginning would be spread over all of a quiet time.
+            let density = |piece: (u64, u64)| piece.1 as f64 / piece.0 as f64;
             match pieces.last_mut() {
+                // They belong to the last piece, which does not become longer if what follows is quiet: a burst
+                // would be spread over all of it.
                 Some(last) if sessions < min_count => {
+                    let is_quiet = density(rest) < QUIET * density(*last);
                     last.1 += rest.1;
-                    pieces.push((rest.0, 0));
+                    if is_quiet {
+                        pieces.push((rest.0, 0));
+                    } else {
+                        last.0 += rest.0;
+                    }
                 }
                 _ => pieces.push(rest),
             }
