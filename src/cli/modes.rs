@@ -54,6 +54,14 @@ pub(super) const ONE_REPORT: Modes = &[
     ("approx", "a sample of blocks does not tell the fates of tokens"),
 ];
 
+pub(super) const OF_ALL_BLOCKS: Modes = &[
+    ("partial", "where hits come from is told by the run over the whole trace"),
+    ("merge", "where hits come from is told by the run over the whole trace"),
+    ("window", "where hits come from is told in a report"),
+    ("per-request", "where hits come from is told in a report"),
+    ("approx", "a sample of blocks does not tell where hits come from"),
+];
+
 pub(super) const ONE_BILL: Modes = &[
     ("partial", "pieces have no costs: give it to the run over the whole trace"),
     ("merge", "pieces have no costs: give it to the run over the whole trace"),

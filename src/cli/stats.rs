@@ -6,8 +6,8 @@ use super::load::{LoadOptions, service};
 use super::memory::default_max_memory;
 use super::model::{KvType, ModelOptions};
 use super::modes::{
-    A_REPORT, CHARTS, FLEETS, FORMATS, GROUPS, ONE_BILL, ONE_CHECK, ONE_ENGINE, ONE_LIST, ONE_REPORT,
-    ONE_RUN, ONE_RUN_AND_REPORT, SIZES, WHOLE_REPORT, WINDOWS,
+    A_REPORT, CHARTS, FLEETS, FORMATS, GROUPS, OF_ALL_BLOCKS, ONE_BILL, ONE_CHECK, ONE_ENGINE, ONE_LIST,
+    ONE_REPORT, ONE_RUN, ONE_RUN_AND_REPORT, SIZES, WHOLE_REPORT, WINDOWS,
 };
 use super::quantities::{
     capacity, percentile, piece, policies, price, sample_size, scrape, share, tiers, ttl, warmup, window,
@@ -49,6 +49,8 @@ pub struct Options {
     targets: Vec<f64>,
     ttls: Vec<Ttl>,
     misses: bool,
+    reuse: bool,
+    shared_by: Option<String>,
     session_field: Option<String>,
     fleet: FleetOptions,
     tiers: TierOptions,
@@ -154,6 +156,8 @@ const CACHES: &[Opt<Options>] = &[
         .list::<_, Policy>(|o, v| policies(v, &mut o.policies, &mut o.priority)),
     opt("ttl").not_with(ONE_RUN_AND_REPORT).value(|o, v| v.add_new_to(&mut o.ttls, ttl)),
     opt("misses").daily().not_with(ONE_REPORT).flag(|o| o.misses = true),
+    opt("reuse").not_with(OF_ALL_BLOCKS).flag(|o| o.reuse = true),
+    opt("shared-by").not_with(OF_ALL_BLOCKS).value(|o, v| v.string().map(|field| o.shared_by = Some(field))),
     opt("session-field")
         .not_with(ONE_REPORT)
         .value(|o, v| v.string().map(|field| o.session_field = Some(field))),
@@ -219,6 +223,10 @@ const RULES: &[Rule<Options>] = &[
     (
         |o| o.title.is_some() && matches!(o.format(), Format::Csv | Format::Prometheus),
         "--title heads a report as table, markdown, json, html or svg",
+    ),
+    (
+        |o| o.by.is_some() && o.shared_by.is_some(),
+        "--by makes caches of its own, and --shared-by is about one that is shared: give them to two runs",
     ),
     (|o| o.piece.is_some() && !o.partial, "--piece goes with --partial"),
     (
@@ -568,6 +576,8 @@ impl Options {
             },
             approx: self.approx,
             top: self.top,
+            reuse: self.reuse,
+            shared_by: self.shared_by.clone(),
             pictures: self.has_charts(),
             budget: self.budget(),
             servers: self.servers.clone(),

@@ -2,7 +2,7 @@
 
 use crate::error::printable;
 use crate::report::cells::{self, Cells, Digits};
-use crate::report::{fleets, groups, tiers};
+use crate::report::{fleets, groups, reuse, tiers};
 use crate::stats::{GroupReport, Report};
 
 /// Appends the totals and every table of the report.
@@ -19,6 +19,7 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
     draw(&cells::lengths(report, Digits::All), out);
     let caches = cells::caches(report, Digits::All).into_iter();
     let tiers = tiers::tables(report, Digits::All).into_iter().map(|(_, table)| table);
+    let caches = caches.chain(reuse::tables(report, Digits::All, |value| text(&printable(value))));
     let caches = caches.chain(fleets::tables(report, Digits::All)).chain(tiers);
     for table in caches.chain(cells::prefixes(report, Digits::All)) {
         out.push(b'\n');

@@ -21,6 +21,7 @@ mod price;
 mod prometheus;
 mod prometheus_help;
 mod recorded;
+mod reuse;
 mod svg;
 mod table;
 mod tiers;

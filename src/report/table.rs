@@ -4,7 +4,7 @@ use crate::error::printable;
 use crate::report::answer;
 use crate::report::cells::{self, Cells, Digits};
 use crate::report::numbers::{rounded, time_unit};
-use crate::report::{fleets, groups, tiers};
+use crate::report::{fleets, groups, reuse, tiers};
 use crate::stats::{
     Accuracy, ArrivalFigures, Figure, GroupReport, HitRule, Report, SessionSources, Thrashing,
 };
@@ -45,7 +45,8 @@ pub(super) fn write(report: &Report, look: Look, out: &mut Vec<u8>) {
     let lengths = [cells::lengths(report, digits)].into_iter();
     let caches = lengths.chain(cells::caches(report, digits)).chain(fleets::tables(report, digits));
     let tiers = tiers::tables(report, digits).into_iter().map(|(_, table)| table);
-    for table in caches.chain(tiers).chain(cells::prefixes(report, digits)) {
+    let reuse = reuse::tables(report, digits, printable);
+    for table in caches.chain(reuse).chain(tiers).chain(cells::prefixes(report, digits)) {
         out.push(b'\n');
         draw(&table, look, out);
     }

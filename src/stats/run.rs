@@ -253,6 +253,11 @@ impl<'a> Running<'a> {
         if let Some(window) = analysis.close_window(record) {
             style.window(&window, out);
         }
+        if let Some(field) = &self.task.analysis.shared_by {
+            let value = value_in(reader.line(), field);
+            self.has_field |= value.is_some_and(|value| value != "null");
+            analysis.set_sharer(&label(value));
+        }
         analysis.add(record).map_err(|message| reader.input().error(message))?;
         while let Some(row) = analysis.take_request() {
             if self.task.mode == Mode::Requests {
@@ -267,9 +272,7 @@ impl<'a> Running<'a> {
             sizes.add(record).map_err(|message| reader.input().error(message))?;
         }
         if let Some(field) = self.by {
-            let line = reader.line();
-            let place = general::field_span(line, field);
-            let value = place.and_then(|place| std::str::from_utf8(&line[place]).ok());
+            let value = value_in(reader.line(), field);
             self.has_field |= value.is_some_and(|value| value != "null");
             let groups = self.groups.get_or_insert_with(|| {
                 Groups::new(block_size, self.task.analysis_options(block_size, self.warmup))
@@ -326,8 +329,12 @@ impl<'a> Running<'a> {
     }
 
     fn note_missing_fields(&self, observer: &mut dyn Observer) {
-        if let Some(field) = self.by.filter(|_| self.requests > 0 && !self.has_field) {
-            observer.note(&format!("no record has the field \"{field}\" of `by`"));
+        let shared_by = self.task.analysis.shared_by.as_deref();
+        let named = [(self.by, "by"), (shared_by, "shared_by")].into_iter();
+        if self.requests > 0 && !self.has_field {
+            for (field, setting) in named.filter_map(|(field, setting)| Some((field?, setting))) {
+                observer.note(&format!("no record has the field \"{field}\" of `{setting}`"));
+            }
         }
         let priority = self.task.analysis.caches.priority_field.as_ref();
         if let Some(field) = priority.filter(|_| self.without_priority > 0) {
@@ -344,6 +351,11 @@ impl<'a> Running<'a> {
             ));
         }
     }
+}
+
+/// The value of a field in a line of JSON, as it is written there.
+fn value_in<'a>(line: &'a [u8], field: &str) -> Option<&'a str> {
+    std::str::from_utf8(&line[general::field_span(line, field)?]).ok()
 }
 
 fn write_piece(task: &Task, piece: Option<Piece>, observer: &mut dyn Observer) -> Result<()> {

@@ -10,6 +10,7 @@ use crate::stats::lengths::Lengths;
 use crate::stats::prefixes::Prefixes;
 use crate::stats::price::Price;
 use crate::stats::recorded::Recorded;
+use crate::stats::reuse::Reuse;
 use crate::stats::sample::Sample;
 use crate::stats::seen::Seen;
 use crate::stats::server::ServerHits;
@@ -36,6 +37,10 @@ pub struct AnalysisOptions {
     pub approx: Option<usize>,
     /// Report this many shared prefixes, those that save most.
     pub top: usize,
+    /// Say where the hits of a cache without limit come from.
+    pub reuse: bool,
+    /// The field by which hits are told apart that belong to the requests which had brought the blocks.
+    pub shared_by: Option<String>,
     /// Count what charts need.
     pub pictures: bool,
     /// Report on windows of this size. Then the context length, which looks ahead over the whole
@@ -167,6 +172,8 @@ statistics! { |purpose|
     } else {
         Caches::new(&purpose.options.caches, purpose.count)
     },
+    reuse: Option<Reuse> = (purpose.options.reuse || purpose.options.shared_by.is_some())
+        .then(|| Reuse::new(purpose.count.block_size, purpose.options.shared_by.as_deref())),
     window: Option<Window> =
         purpose.options.window.map(|size| Window::new(size, &purpose.options.window_percentiles)),
     timeline: Option<Timeline> = purpose.options.pictures.then(Timeline::default),

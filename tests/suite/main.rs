@@ -39,6 +39,7 @@ mod properties;
 mod python;
 mod recipes;
 mod recorded;
+mod reuse;
 mod round_trips;
 mod scanner;
 mod stats;

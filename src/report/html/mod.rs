@@ -10,6 +10,7 @@ mod misses;
 mod parts;
 mod price;
 mod recorded;
+mod reuse;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -61,6 +62,7 @@ pub(super) fn write(report: &Report, origin: &Origin, by: Option<(&str, &[GroupR
                     (capacity::section(report))
                     (recorded::section(report))
                     (misses::section(report))
+                    (reuse::section(report))
                     (fleets::section(report))
                     (fleets::tiers(report))
                     @if let Some((field, groups)) = by {
