@@ -16,7 +16,7 @@ fn trace() -> String {
     for session in 0..40_u64 {
         let mut ids = vec![0, 1];
         let mut length = 2 * BLOCK + session * 7 % 150;
-        for turn in 0..1 + session % 4 {
+        for turn in 0..=session % 4 {
             while (ids.len() as u64) < length.div_ceil(BLOCK) {
                 ids.push(next);
                 next += 1;
@@ -85,7 +85,7 @@ fn messages_have_their_lengths_within_the_chat_template() {
         let written = run("trace-synth", &args, &trace);
         // What the template puts around a text may be longer than the shortest prompts, which is said.
         let said = written.stderr.clone();
-        let again = requests(&run("trace-hash", &["-q", "-b64", &tokenizer], &written.ok()).ok());
+        let again = requests(&run("trace-hash", &["-q", "-b64", &tokenizer], written.ok()).ok());
         assert_eq!(again.len(), original.len());
         let wrong = again.iter().zip(&original).filter(|(again, original)| again.0 != original.0).count();
         assert_eq!(wrong, 0, "{tokenizer}: {said}");
@@ -101,6 +101,6 @@ fn messages_have_their_lengths_within_the_chat_template() {
 
 #[test]
 fn what_is_shorter_than_the_template_is_said() {
-    let said = run("trace-synth", &["-b64", "--model=none", "--prompts=chat"], &line(0, 3, 1, &[0])).stderr;
+    let said = run("trace-synth", &["-b64", "--model=none", "--prompts=chat"], line(0, 3, 1, &[0])).stderr;
     assert!(said.contains("1 prompts would be shorter than the"), "{said}");
 }
