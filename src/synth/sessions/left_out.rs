@@ -87,8 +87,8 @@ fn hit_rates(model: &SessionsModel, forest: &Forest) -> Option<(f64, f64)> {
     }
     let of_trace = cached as f64 / (tokens as f64).max(1.0);
     let requests = forest.requests.len() as u64;
-    let drawing =
-        Drawing { knobs: &Knobs::default(), block_size: forest.block_size, count: Some(requests), requests };
+    // Without a count, which would have sessions exchanged for better ones: this is only a glance.
+    let drawing = Drawing { knobs: &Knobs::default(), block_size: forest.block_size, count: None, requests };
     let rate = |seed| drawing.rate(model, seed, Bend::default()).ok();
     let drawn = (0..PASSES).map(rate).sum::<Option<f64>>()? / PASSES as f64;
     ((of_trace - drawn).abs() > TOLERANCE).then_some((of_trace, drawn))
