@@ -1,7 +1,7 @@
 //! Options of `trace-hash`.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::choice::{Choice, NamedValues};
@@ -9,9 +9,10 @@ use super::common::{Common, CommonOptions, HasCommon};
 use super::explain::{BreakFormat, Explain, ExplainArgs};
 use super::memory::default_max_memory;
 use super::spec::{Group, Opt, Rule, Spec, opt};
+use super::tokenizer::TokenizerOption;
 use super::value::Value;
 use crate::blocks::{Encoding, ExtraKeys, MAX_PICKLED, Partial, Scheme, StateHeader, VLLM_SEED, VllmDigest};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::hash::{DEFAULT_REUSE, HashOptions, IdForm, IdSource, Outcome, Task, WriteOptions};
 use crate::io::InputOptions;
 use crate::record::line::OWN_NAMES;
@@ -20,15 +21,13 @@ use crate::record::time::{TimeForm, Unit};
 use crate::record::{DEFAULT_BLOCK_SIZE, MAX_LENGTH};
 use crate::report::numbers::grouped;
 use crate::tokens::template::{ContentFormat, Template};
-use crate::tokens::{Decoder, FILE_NAME, Tokenizer, find_model};
 
 /// What the user has typed.
 #[derive(Default)]
 pub struct Options {
     common: Common,
     prompts: PromptOptions,
-    /// Name or file.
-    tokenizer: Option<PathBuf>,
+    tokenizer: TokenizerOption,
     special_tokens: bool,
     template: Option<PathBuf>,
     content_format: Option<ContentFormat>,
@@ -153,7 +152,7 @@ const PROMPTS: &[Opt<Options>] = &[
     opt("field").daily().value(|o, v| v.string().map(|field| o.prompts.field = Some(field))),
     opt("text").daily().flag(|o| o.prompts.text = true),
     opt("turns").daily().choice::<_, Turns>(|o, v| v.pick().map(|turns| o.turns = Some(turns))),
-    opt("tokenizer").daily().file(|o, v| v.file().map(|path| o.tokenizer = Some(path))),
+    opt("tokenizer").daily().file(|o, v| v.file().map(|path| o.tokenizer.name = Some(path))),
     opt("add-special-tokens").flag(|o| o.special_tokens = true),
     opt("chat-template").daily().file(|o, v| v.file().map(|path| o.template = Some(path))),
     opt("content-format").choice::<_, ContentFormat>(|o, v| v.pick().map(|it| o.content_format = Some(it))),
@@ -287,7 +286,7 @@ const RULES: &[Rule<Options>] = &[
         "--text lines are no chats: --text goes neither with --chat-template nor with --turns",
     ),
     (
-        |o| o.special_tokens && o.tokenizer.as_ref().is_none_or(|path| named(path).is_some()),
+        |o| o.special_tokens && o.tokenizer.is_embedded(),
         "--add-special-tokens needs a tokenizer file, which names them (--tokenizer FILE)",
     ),
     (|o| o.write.seed.is_some() && o.write.rate.is_none(), "--seed is for the draw of --rate"),
@@ -324,10 +323,7 @@ impl Options {
         let output = &self.common.output;
         self.common.refuse_as_output("--state", self.state.as_deref())?;
         let hash = self.hash_options()?;
-        let decoder = || match self.tokenizer_file()? {
-            Some(path) => Decoder::load(&path),
-            None => Ok(Decoder::of(&hash.tokenizer)),
-        };
+        let decoder = || self.tokenizer.decoder(&hash.tokenizer);
         let explain = self.explain.options(decoder, self.write_options().max_memory)?;
         let ids = match (self.ids, &self.state) {
             (IdKind::Dense, None) => IdSource::Numbers,
@@ -362,7 +358,7 @@ impl Options {
     fn hash_options(&self) -> Result<HashOptions> {
         let engine = self.is_vllm() || self.ids == IdKind::Dynamo;
         let partial = self.partial.unwrap_or(if engine { Partial::Drop } else { Partial::Keep });
-        let (tokenizer, folder) = self.tokenizer()?;
+        let (tokenizer, folder) = self.tokenizer.load(self.special_tokens)?;
         let template = match (&self.template, folder) {
             (Some(path), folder) => Some(Template::load(path, folder.as_deref())?),
             (None, Some(folder)) => Template::in_folder(&folder)?,
@@ -401,34 +397,6 @@ impl Options {
             }
             IdKind::Dynamo => Scheme::Dynamo { salt },
         }
-    }
-
-    /// The tokenizer, and the folder that it was found in if one was named.
-    fn tokenizer(&self) -> Result<(Tokenizer, Option<PathBuf>)> {
-        let Some(path) = &self.tokenizer_file()? else {
-            let embedded = self.tokenizer.as_deref().and_then(named);
-            return Ok((embedded.unwrap_or_default(), None));
-        };
-        let is_name = path.components().count() == 1 && path.extension().is_none();
-        if is_name && !path.exists() {
-            return Err(Error::Usage(format!(
-                "--tokenizer: '{}' is neither o200k_base or bytes nor a file or folder here",
-                path.display()
-            )));
-        }
-        let tokenizer = Tokenizer::load(path, self.special_tokens)?;
-        let folder = if path.is_dir() { path.as_path() } else { path.parent().unwrap_or(Path::new("")) };
-        Ok((tokenizer, Some(folder.to_owned())))
-    }
-
-    /// The file or folder of the tokenizer, unless it is an embedded one.
-    fn tokenizer_file(&self) -> Result<Option<PathBuf>> {
-        let Some(path) = self.tokenizer.as_ref().filter(|path| named(path).is_none()) else {
-            return Ok(None);
-        };
-        let known = |name| find_model(name, FILE_NAME);
-        let cached = if path.exists() { None } else { path.to_str().and_then(known).transpose()? };
-        Ok(Some(cached.unwrap_or_else(|| path.clone())))
     }
 
     /// How hashes are written as ids.
@@ -544,11 +512,6 @@ fn other_tokens(outcome: &Outcome) -> Option<String> {
             more.abs() * 100.0,
         )
     })
-}
-
-/// The tokenizer that is part of the program under this name.
-fn named(path: &Path) -> Option<Tokenizer> {
-    path.to_str().and_then(Tokenizer::named)
 }
 
 /// What the numbers in a state file belong to.

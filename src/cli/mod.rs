@@ -29,6 +29,7 @@ pub mod stats;
 mod suggest;
 pub mod synth;
 mod terminal;
+mod tokenizer;
 mod value;
 
 use std::io::{self, Write};

@@ -1,16 +1,19 @@
 //! Options of `trace-synth`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::choice::{Choice, NamedValues};
 use super::common::{Common, CommonOptions, HasCommon};
 use super::memory::default_max_memory;
 use super::spec::{Group, Opt, Rule, Spec, opt};
+use super::tokenizer::TokenizerOption;
 use super::value::Value;
-use crate::error::{Error, Result};
+use crate::error::{Error, Invalid, Result};
 use crate::record::formats::Format;
 use crate::synth::{End, Knobs, MAX_FACTOR, ModelKind, ModelOptions, Schedule, Source, Task, Vocabulary};
-use crate::tokens::Words;
+use crate::tokens::template::Template;
+use crate::tokens::{Encoder, Frame, Words};
 
 /// What the user has typed.
 #[derive(Default)]
@@ -28,7 +31,7 @@ pub struct Options {
     report: bool,
     annotate: bool,
     prompts: Option<PromptForm>,
-    tokenizer: Option<WordSource>,
+    tokenizer: TokenizerOption,
     vocabulary_size: Option<u32>,
     schedule: Option<Schedule>,
     pace: bool,
@@ -48,19 +51,12 @@ impl HasCommon for Options {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PromptForm {
     Text,
+    Chat,
     Tokens,
 }
 
 impl Choice for PromptForm {
-    const NAMES: NamedValues<Self> = &[("text", Self::Text), ("tokens", Self::Tokens)];
-}
-
-/// The name of a tokenizer whose words prompts are made of.
-#[derive(Clone, Copy)]
-struct WordSource(&'static str);
-
-impl Choice for WordSource {
-    const NAMES: NamedValues<Self> = &[("o200k_base", Self("o200k_base")), ("bytes", Self("bytes"))];
+    const NAMES: NamedValues<Self> = &[("text", Self::Text), ("chat", Self::Chat), ("tokens", Self::Tokens)];
 }
 
 impl Choice for Schedule {
@@ -131,7 +127,7 @@ const OUTPUT: &[Opt<Options>] = &[
     opt("prompts")
         .daily()
         .maybe::<_, PromptForm>(|o, v| v.pick_or_first().map(|form| o.prompts = Some(form))),
-    opt("tokenizer").choice::<_, WordSource>(|o, v| v.pick().map(|source| o.tokenizer = Some(source))),
+    opt("tokenizer").file(|o, v| v.file().map(|path| o.tokenizer.name = Some(path))),
     opt("vocab-size").value(|o, v| vocabulary_size(v).map(|size| o.vocabulary_size = Some(size))),
     opt("annotate").flag(|o| o.annotate = true),
     opt("pace").flag(|o| o.pace = true),
@@ -176,7 +172,10 @@ const RULES: &[Rule<Options>] = &[
         "--max-memory is for learning, which --model-file does without",
     ),
     (|o| o.report && o.forever, "--report comes at the end, and --forever has none"),
-    (|o| o.tokenizer.is_some() && o.prompts != Some(PromptForm::Text), "--tokenizer is for --prompts=text"),
+    (
+        |o| o.tokenizer.name.is_some() && matches!(o.prompts, None | Some(PromptForm::Tokens)),
+        "--tokenizer is for --prompts=text or chat",
+    ),
     (
         |o| o.vocabulary_size.is_some() && o.prompts != Some(PromptForm::Tokens),
         "--vocab-size is for --prompts=tokens",
@@ -229,18 +228,32 @@ impl Options {
         options
     }
 
-    /// What prompts are made of, if they are asked for.
+    /// What prompts are made of, if they are asked for. Reads the files of tokenizer and template.
     fn vocabulary(&self) -> Result<Option<Vocabulary>> {
-        Ok(match self.prompts {
-            None => None,
+        match self.prompts {
+            None => Ok(None),
             Some(PromptForm::Tokens) => {
-                Some(Vocabulary::Ids(self.vocabulary_size.unwrap_or(DEFAULT_VOCABULARY_SIZE)))
+                Ok(Some(Vocabulary::Ids(self.vocabulary_size.unwrap_or(DEFAULT_VOCABULARY_SIZE))))
             }
-            Some(PromptForm::Text) => {
-                let WordSource(name) = self.tokenizer.unwrap_or(WordSource::NAMES[0].1);
-                Some(Vocabulary::Words(Words::of(name).map_err(|invalid| Error::Usage(invalid.message))?))
-            }
-        })
+            Some(PromptForm::Text) => self.words(false).map(Some),
+            Some(PromptForm::Chat) => self.words(true).map(Some),
+        }
+    }
+
+    /// The words of the tokenizer, for texts or for the messages of chats.
+    fn words(&self, is_chat: bool) -> Result<Vocabulary> {
+        let failed = |invalid: Invalid| Error::Failed(format!("--tokenizer: {}", invalid.message));
+        let (tokenizer, folder) = self.tokenizer.load(false)?;
+        if self.tokenizer.is_embedded() && !is_chat {
+            return Words::of(tokenizer.identity()).map(Vocabulary::Words).map_err(failed);
+        }
+        let decoder = self.tokenizer.decoder(&tokenizer)?;
+        let template = folder.as_deref().map(Template::in_folder).transpose()?.flatten();
+        let frame =
+            if is_chat { Frame::of_chat(template.as_ref()).map_err(failed)? } else { Frame::default() };
+        let mut encoder = Encoder::new(Arc::new(tokenizer), 0);
+        let words = Words::find(&mut encoder, &decoder, &frame).map_err(failed)?;
+        Ok(Vocabulary::Tried { words, encoder: Box::new(encoder), is_chat })
     }
 }
 

@@ -29,6 +29,11 @@ pub(super) struct LearntRequest {
 }
 
 impl LearntRequest {
+    /// Tokens of its prompt.
+    pub(super) fn input(&self, block_size: u64) -> u64 {
+        tokens(u64::from(self.known) + u64::from(self.new), self.tail, block_size)
+    }
+
     /// The last of the first `added` blocks that it adds, or their parent if `added` is 0.
     pub(super) fn block_after(&self, added: u32) -> u32 {
         if added > 0 { self.first_new + added - 1 } else { self.parent }
@@ -48,14 +53,16 @@ pub struct Forest {
     pub(super) gaps: Vec<f64>,
     /// Requests without a list of ids.
     pub(super) without_ids: u64,
+    /// Requests that end with a partial block, with an id for it and without.
+    pub(super) partial_listed: u64,
+    pub(super) partial_unlisted: u64,
 }
 
 impl Forest {
     /// Writes a request of the trace to `request`; returns the milliseconds since the one before.
     pub(super) fn request(&self, index: usize, request: &mut SyntheticRequest) -> f64 {
         let learnt = &self.requests[index];
-        let blocks = u64::from(learnt.known) + u64::from(learnt.new);
-        request.input_length = tokens(blocks, learnt.tail, self.block_size);
+        request.input_length = learnt.input(self.block_size);
         request.output_length = (learnt.output != NO_OUTPUT).then_some(u64::from(learnt.output));
         request.context_length = (u64::from(learnt.known) * self.block_size).min(request.input_length);
         self.path(learnt, &mut request.spans);
@@ -109,6 +116,11 @@ impl Forest {
         let request = &self.requests[index];
         request.new > 0
             && self.requests.get(index + 1).is_some_and(|next| next.first_new == request.first_new)
+    }
+
+    /// Whether ids are those of full blocks: no partial block has one.
+    pub(super) fn lists_full_blocks_only(&self) -> bool {
+        self.partial_unlisted > 0 && self.partial_listed == 0
     }
 
     /// Whether any request has a list of ids.

@@ -127,6 +127,10 @@ impl Learner {
             block = next;
             known += 1;
         }
+        if u64::from(request.tail) < block_size {
+            let is_listed = ids.len() == (request.known + request.new) as usize;
+            *if is_listed { &mut self.forest.partial_listed } else { &mut self.forest.partial_unlisted } += 1;
+        }
         // A partial block that has no id is new.
         let new = ((request.known + request.new) as usize).max(ids.len()) - known;
         if self.parents.len() + new >= ROOT as usize {

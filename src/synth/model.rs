@@ -44,6 +44,7 @@ pub struct Model {
 /// What holds for the whole model: the first line of its file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "one per property of the records")]
 pub(super) struct ModelHeader {
     #[serde(rename = "kvtrace_model")]
     pub(super) kind: ModelKind,
@@ -56,6 +57,9 @@ pub(super) struct ModelHeader {
     /// Whether records have timestamps.
     pub(super) has_times: bool,
     pub(super) requests: u64,
+    /// Whether partial blocks have no ids.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) full_blocks_only: bool,
     /// How many places a session may move.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) window: Option<f64>,
@@ -92,11 +96,22 @@ impl Model {
     /// # Errors
     /// When there are fewer sessions than anything that is kept must tell of.
     pub fn new(options: impl Into<ModelOptions>, forest: &Forest) -> Result<Self, Invalid> {
+        Self::learn(options, forest).map(|learnt| learnt.0)
+    }
+
+    /// The model of what has been learnt, and remarks on what of the trace is not in it.
+    ///
+    /// # Errors
+    /// As [`Model::new`].
+    pub fn learn(options: impl Into<ModelOptions>, forest: &Forest) -> Result<(Self, Vec<String>), Invalid> {
         let ModelOptions { kind, min_count } = options.into();
+        let mut remarks = Vec::new();
         let body = match kind {
             ModelKind::Sessions => {
                 let min_count = usize::try_from(min_count.max(1)).unwrap_or(usize::MAX);
-                Body::Sessions(Box::new(sessions::learn(forest, min_count)?))
+                let (model, left_out) = sessions::learn(forest, min_count)?;
+                remarks = left_out;
+                Body::Sessions(Box::new(model))
             }
             ModelKind::Replay => Body::Replay(ReplayModel::new(forest)),
             ModelKind::None => Body::Trace(forest.clone()),
@@ -114,9 +129,10 @@ impl Model {
             has_ids: forest.has_ids(),
             has_times: !forest.gaps.is_empty(),
             requests: forest.requests.len() as u64,
+            full_blocks_only: forest.lists_full_blocks_only(),
             window,
         };
-        Ok(Self { header, body })
+        Ok((Self { header, body }, remarks))
     }
 
     /// How many requests it was learnt from.
@@ -144,6 +160,7 @@ impl Model {
         WriteOptions {
             has_ids: self.header.has_ids,
             block_size: self.header.block_size,
+            full_blocks_only: self.header.full_blocks_only,
             states_block_size: self.header.states_block_size || self.header.block_size != DEFAULT_BLOCK_SIZE,
             ..WriteOptions::default()
         }

@@ -13,7 +13,7 @@ use foldhash::fast::RandomState;
 
 use super::request::SyntheticRequest;
 use crate::error::Invalid;
-use crate::tokens::Words;
+use crate::tokens::{Encoder, Words};
 
 /// Ids are below this: no usable trace has as many blocks.
 const MOST_IDS: u64 = 1 << 40;
@@ -23,6 +23,15 @@ const MOST_IDS: u64 = 1 << 40;
 pub enum Vocabulary {
     /// Words of a tokenizer: prompts are text.
     Words(Words),
+    /// Words that were found by trial, and what checks each prompt that is made of them.
+    Tried {
+        /// The words.
+        words: Words,
+        /// Their tokenizer.
+        encoder: Box<Encoder>,
+        /// Whether a prompt is the message of a chat.
+        is_chat: bool,
+    },
     /// Numbers below this, at least 1: prompts are lists of token ids.
     Ids(u32),
 }
@@ -30,7 +39,7 @@ pub enum Vocabulary {
 impl Vocabulary {
     fn len(&self) -> u64 {
         match self {
-            Self::Words(words) => words.len() as u64,
+            Self::Words(words) | Self::Tried { words, .. } => words.len() as u64,
             Self::Ids(size) => u64::from(*size),
         }
     }
@@ -46,36 +55,141 @@ pub(super) struct PromptWriter {
     short: HashMap<u64, u64, RandomState>,
     /// The next free content of short blocks, by the block before (plus one) and the tokens.
     free: HashMap<(u64, u64), u64, RandomState>,
+    /// The words of the prompt so far, as tokens, where they are checked.
+    expected: Vec<u32>,
+    /// Text and tokens of the prompt that is checked.
+    text: String,
+    tokens: Vec<u32>,
+    counts: Counts,
+}
+
+/// Prompts that are not all that they should be, because of what stands around their texts.
+#[derive(Default)]
+struct Counts {
+    /// Shorter than what stands around them.
+    too_short: u64,
+    /// With a full block that ends with tokens of the template.
+    cut: u64,
+    /// Blocks that differ and have the same tokens.
+    merged: u64,
 }
 
 impl PromptWriter {
     pub(super) fn new(vocabulary: Vocabulary, block_size: u64) -> Self {
         let digits = digits(vocabulary.len(), MOST_IDS);
-        Self { vocabulary, block_size, digits, short: HashMap::default(), free: HashMap::default() }
+        Self {
+            vocabulary,
+            block_size,
+            digits,
+            short: HashMap::default(),
+            free: HashMap::default(),
+            expected: Vec::new(),
+            text: String::new(),
+            tokens: Vec::new(),
+            counts: Counts::default(),
+        }
     }
 
     /// Appends the field with the prompt of a request.
     ///
     /// # Errors
-    /// When the vocabulary is too small to tell its blocks apart.
+    /// When the vocabulary is too small to tell its blocks apart, or the tokenizer does not cut it as it should.
     pub(super) fn write(&mut self, request: &SyntheticRequest, out: &mut Vec<u8>) -> Result<(), Invalid> {
-        let (open, close): (&[u8], u8) = match self.vocabulary {
-            Vocabulary::Words(_) => (b"\"prompt\": \"", b'"'),
-            Vocabulary::Ids(_) => (b"\"prompt_token_ids\": [", b']'),
+        let (open, close): (&[u8], &[u8]) = match &self.vocabulary {
+            Vocabulary::Tried { is_chat: true, .. } => {
+                (b"\"messages\": [{\"role\": \"user\", \"content\": \"", b"\"}]")
+            }
+            Vocabulary::Words(_) | Vocabulary::Tried { .. } => (b"\"prompt\": \"", b"\""),
+            Vocabulary::Ids(_) => (b"\"prompt_token_ids\": [", b"]"),
         };
         out.extend_from_slice(open);
         let start = out.len();
-        let mut left = request.input_length;
-        let mut before = 0;
-        for id in request.ids() {
-            let tokens = left.min(self.block_size);
-            left -= tokens;
-            let content = self.content(id, before, tokens)?;
-            self.block(content, id, tokens, start, out);
-            before = id + 1;
+        let (first, after) = self.around();
+        let length = request.input_length;
+        let last = length.saturating_sub(after).max(first + self.least());
+        let (mut at, mut before) = (0, 0);
+        self.expected.clear();
+        if let Vocabulary::Tried { words, .. } = &self.vocabulary {
+            out.extend_from_slice(words.frame().start.as_bytes());
         }
-        out.push(close);
+        for id in request.ids() {
+            let end = (at + self.block_size).min(length);
+            // The last block of a prompt that is too short has the word that it must have.
+            let end = if end == length { length.max(last) } else { end };
+            // What is left of the block for words.
+            let tokens = end.clamp(first, last) - at.clamp(first, last);
+            let content = self.content(id, before, tokens)?;
+            self.block(content, id, tokens, out);
+            (at, before) = (end, id + 1);
+        }
+        self.counts.too_short += u64::from(length < first + self.least() + after);
+        self.counts.cut += u64::from(after > 0 && last < length / self.block_size * self.block_size);
+        self.check(length, &out[start..])?;
+        out.extend_from_slice(close);
         Ok(())
+    }
+
+    /// Tokens that stand before the words of every prompt, and after them.
+    fn around(&self) -> (u64, u64) {
+        match &self.vocabulary {
+            Vocabulary::Tried { words, .. } => (words.around().0 as u64, words.around().1 as u64),
+            Vocabulary::Words(_) | Vocabulary::Ids(_) => (0, 0),
+        }
+    }
+
+    /// Words of a prompt, at least: the message of a chat is never empty.
+    fn least(&self) -> u64 {
+        u64::from(matches!(self.vocabulary, Vocabulary::Tried { is_chat: true, .. }))
+    }
+
+    /// Fails if the tokenizer does not cut a text into the words that it was made of.
+    fn check(&mut self, length: u64, content: &[u8]) -> Result<(), Invalid> {
+        let ((before, after), least) = (self.around(), self.least());
+        let Vocabulary::Tried { words, encoder, .. } = &mut self.vocabulary else { return Ok(()) };
+        self.text.clear();
+        self.text.push_str(&words.frame().open);
+        self.text.push_str(&String::from_utf8_lossy(content));
+        self.text.push_str(&words.frame().close);
+        self.tokens.clear();
+        encoder.encode(&self.text, &mut self.tokens)?;
+        let (found, wanted) = (self.tokens.len() as u64, length.max(before + least + after));
+        let same = self.tokens.get(before as usize..).is_some_and(|rest| rest.starts_with(&self.expected));
+        if found == wanted && same {
+            return Ok(());
+        }
+        Err(Invalid::value(format!(
+            "the tokenizer cuts a prompt of {wanted} words into {found} tokens, and not at each word"
+        )))
+    }
+
+    /// What is to be said about the prompts that were written.
+    pub(super) fn remarks(&self) -> Vec<String> {
+        let (before, after) = self.around();
+        let Counts { too_short, cut, merged } = self.counts;
+        let remark = |count: u64, text: String| (count > 0).then_some(text);
+        [
+            remark(
+                too_short,
+                format!(
+                    "{too_short} prompts would be shorter than the {before} and {after} tokens around every text and a \
+                     word, and have as many"
+                ),
+            ),
+            remark(
+                cut,
+                format!(
+                    "{cut} prompts end within {after} tokens after a full block: as it ends with tokens of the template, \
+                     no other prompt shares it"
+                ),
+            ),
+            remark(
+                merged,
+                format!("{merged} blocks have hardly any tokens beside the template's, and are equal to others"),
+            ),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 
     /// The number that the first tokens of a block hold.
@@ -92,7 +206,13 @@ impl PromptWriter {
         let free = self.free.entry((before, tokens)).or_default();
         let content = *free;
         *free += 1;
-        if content >= self.vocabulary.len().saturating_pow(tokens as u32) {
+        let contents = self.vocabulary.len().saturating_pow(tokens as u32);
+        if content >= contents && self.around() != (0, 0) {
+            self.counts.merged += 1;
+            self.short.insert(id, content % contents);
+            return Ok(content % contents);
+        }
+        if content >= contents {
             let size = self.vocabulary.len();
             return Err(Invalid::over_limit(format!(
                 "more than {content} different blocks of {tokens} tokens after the same prefix: a vocabulary of {size} is too small"
@@ -102,8 +222,8 @@ impl PromptWriter {
         Ok(content)
     }
 
-    /// Appends the tokens of a block; `start` is where the prompt starts.
-    fn block(&self, mut content: u64, id: u64, tokens: u64, start: usize, out: &mut Vec<u8>) {
+    /// Appends the tokens of a block.
+    fn block(&mut self, mut content: u64, id: u64, tokens: u64, out: &mut Vec<u8>) {
         let size = self.vocabulary.len();
         // Seeded by the id: a block has the same content whenever it occurs.
         let mut filler = Rng::with_seed(id);
@@ -117,8 +237,15 @@ impl PromptWriter {
             };
             match &self.vocabulary {
                 Vocabulary::Words(words) => out.extend_from_slice(words.get(token as usize).as_bytes()),
+                Vocabulary::Tried { words, .. } => {
+                    let number = token as usize;
+                    let is_first = self.expected.is_empty();
+                    let word = if is_first { words.first(number) } else { words.get(number) };
+                    out.extend_from_slice(word.as_bytes());
+                    self.expected.extend(words.token(number));
+                }
                 Vocabulary::Ids(_) => {
-                    if out.len() > start {
+                    if !out.ends_with(b"[") {
                         out.extend_from_slice(b", ");
                     }
                     out.extend_from_slice(itoa::Buffer::new().format(token).as_bytes());

@@ -106,13 +106,17 @@ pub struct End {
 /// # Errors
 /// Those of reading and writing, a signal, a lack of memory, and what the model cannot do.
 pub fn run(task: Task, observer: &mut dyn Observer) -> Result<Option<String>> {
+    let mut remarks = Vec::new();
     let (model, original) = match &task.source {
         Source::Saved { file, model } => (load(&task, file, *model)?, None),
         Source::Trace { files, model, max_memory, compare } => {
             let learner = learn(&task, files, model.kind, *max_memory, *compare, observer)?;
             let forest = learner.finish()?;
             let figures = compare.then(|| Figures::of_learnt(&forest)).transpose()?;
-            (Model::new(*model, &forest)?, figures)
+            let (model, missing) = Model::learn(*model, &forest)?;
+            missing.iter().for_each(|remark| observer.note(remark));
+            remarks = missing;
+            (model, figures)
         }
     };
     let needs_time = task.end.time.is_some() || task.pace;
@@ -128,12 +132,14 @@ pub fn run(task: Task, observer: &mut dyn Observer) -> Result<Option<String>> {
     }
     let mut output = Output::named(task.output.as_deref())?;
     let mut synthetic = original.as_ref().map(|_| Figures::new(model.block_size(), model.has_ids()));
-    if let Err(error) = generate(task, model, &mut output, synthetic.as_mut()) {
+    if let Err(error) = generate(task, model, &mut output, synthetic.as_mut(), observer) {
         output.abandon();
         return Err(error);
     }
     output.finish()?;
-    Ok(original.zip(synthetic).map(|(original, synthetic)| original.compare(&synthetic)))
+    let table = original.zip(synthetic).map(|(original, synthetic)| original.compare(&synthetic));
+    Ok(table
+        .map(|table| remarks.iter().fold(table, |table, remark| table + &observer.wording(remark) + "\n")))
 }
 
 /// Reads the trace.
@@ -226,7 +232,13 @@ fn advise(error: Invalid) -> Error {
     Error::Failed(error.message + advice)
 }
 
-fn generate(task: Task, model: Model, output: &mut Output, mut figures: Option<&mut Figures>) -> Result<()> {
+fn generate(
+    task: Task,
+    model: Model,
+    output: &mut Output,
+    mut figures: Option<&mut Figures>,
+    observer: &mut dyn Observer,
+) -> Result<()> {
     let End { requests, time, never } = task.end;
     let unlimited = never || time.is_some();
     let once = (model.requests() as f64 * task.knobs.users).round() as u64;
@@ -262,5 +274,6 @@ fn generate(task: Task, model: Model, output: &mut Output, mut figures: Option<&
         writer.write(&request, output.buffer())?;
         output.end_record()?;
     }
+    writer.remarks().iter().for_each(|remark| observer.note(remark));
     Ok(())
 }

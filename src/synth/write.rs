@@ -20,9 +20,12 @@ pub enum Schedule {
 /// How requests are written.
 #[derive(Default)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "one per property of the lines")]
 pub struct WriteOptions {
     /// Whether lines have a list of ids.
     pub has_ids: bool,
+    /// Whether only full blocks are listed.
+    pub full_blocks_only: bool,
     /// Tokens per block.
     pub block_size: u64,
     /// Whether lines state it.
@@ -46,6 +49,11 @@ impl RequestWriter {
     pub fn new(mut options: WriteOptions) -> Self {
         let prompts = options.prompts.take().map(|tokens| PromptWriter::new(tokens, options.block_size));
         Self { options, prompts }
+    }
+
+    /// What is to be said about the lines that were written.
+    pub fn remarks(&self) -> Vec<String> {
+        self.prompts.as_ref().map_or_else(Vec::new, PromptWriter::remarks)
     }
 
     /// Appends the line of a request.
@@ -88,7 +96,10 @@ impl RequestWriter {
             line.number(line::UNIQUE_USER_PROMPT_LEN, length - request.context_length);
         }
         if self.options.has_ids && self.prompts.is_none() {
-            line.list(line::HASH_IDS, |out| join_ids(request.ids(), b", ", out));
+            let only_full = self.options.full_blocks_only;
+            let blocks = if only_full { length / self.options.block_size } else { u64::MAX };
+            let ids = request.ids().take(usize::try_from(blocks).unwrap_or(usize::MAX));
+            line.list(line::HASH_IDS, |out| join_ids(ids, b", ", out));
         }
         if let Some(place) = place {
             write!(line.value(line::SESSION_ID), "\"{}\"", place.conversation).ok();

@@ -74,6 +74,16 @@ impl Decoder {
         self.ends.push(self.bytes.len() as u32);
     }
 
+    /// How many tokens there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
     /// Whether each token is a byte.
     pub fn is_of_bytes(&self) -> bool {
         self.ends.len() == 256

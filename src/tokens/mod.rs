@@ -21,6 +21,8 @@ mod decoder;
 mod embedded;
 mod encoder;
 mod file;
+mod find_words;
+mod frame;
 mod general;
 mod growing_prompt;
 mod hub;
@@ -35,6 +37,7 @@ mod words;
 
 pub use decoder::Decoder;
 pub use encoder::Encoder;
+pub use frame::Frame;
 pub use growing_prompt::GrowingPrompt;
 pub use hub::{find_model, is_model_name};
 pub use tokenizer::{DEFAULT, FILE_NAME, Tokenizer};

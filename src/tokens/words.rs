@@ -3,17 +3,27 @@
 //! In the embedded vocabulary these are a space and small Latin letters. The split pattern that the
 //! vocabulary is used with begins a new piece at a space before a letter, and a piece that is a
 //! token as a whole is always encoded as this token: so a text of n such words has n tokens, in
-//! any order, and its first n words are its first n tokens.
+//! any order, and its first n words are its first n tokens. Those of other tokenizers are found by trial
+//! ([`find_words`](super::find_words)).
 
 use super::embedded;
+use super::frame::Frame;
 use super::tokenizer::{BYTES, DEFAULT};
 use crate::error::Invalid;
 
 /// Words that are one token each, all different.
+#[derive(Debug, Default)]
 pub struct Words {
     text: String,
     /// End of each word in the text.
     ends: Vec<u32>,
+    /// The token of each word, where a text has to be checked.
+    pub(super) tokens: Vec<u32>,
+    /// What stands around the words of a text, with as many tokens before and after them.
+    pub(super) frame: Frame,
+    pub(super) around: (usize, usize),
+    /// Whether the first word of a text goes without its space.
+    pub(super) bare: bool,
 }
 
 impl Words {
@@ -22,7 +32,7 @@ impl Words {
     /// # Errors
     /// When there is no such tokenizer.
     pub fn of(tokenizer: &str) -> Result<Self, Invalid> {
-        let mut words = Self { text: String::new(), ends: Vec::new() };
+        let mut words = Self::default();
         match tokenizer {
             DEFAULT => words.add_vocabulary(),
             BYTES => ('!'..='~').filter(|c| !matches!(c, '"' | '\\')).for_each(|c| {
@@ -45,9 +55,30 @@ impl Words {
         });
     }
 
-    fn add(&mut self, word: &str) {
+    pub(super) fn add(&mut self, word: &str) {
         self.text.push_str(word);
         self.ends.push(self.text.len() as u32);
+    }
+
+    /// What stands around the words of a text.
+    pub fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
+    /// How many tokens stand before the words of a text, and after them.
+    pub fn around(&self) -> (usize, usize) {
+        self.around
+    }
+
+    /// The token of a word, where texts have to be checked.
+    pub fn token(&self, number: usize) -> Option<u32> {
+        self.tokens.get(number).copied()
+    }
+
+    /// A word as it stands at the beginning of a text.
+    pub fn first(&self, number: usize) -> &str {
+        let word = self.get(number);
+        if self.bare { word.trim_start() } else { word }
     }
 
     /// How many there are.

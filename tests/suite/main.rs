@@ -49,6 +49,7 @@ mod synth;
 mod synth_sessions;
 mod templates;
 mod tokenizer_files;
+mod tokenizer_prompts;
 mod tokenizers;
 mod trials;
 mod units;

@@ -212,6 +212,64 @@ fn a_value_of_few_sessions_is_not_in_the_model() {
     assert!(ran.stderr.contains("fewer than --min-count (100000) nothing is learnt"), "{}", ran.stderr);
 }
 
+/// Long sessions of ten blocks more at each turn, and others of one request.
+fn few_long_sessions(long: u64, short: u64) -> String {
+    let (mut lines, mut next) = (Vec::new(), 0);
+    let mut fresh = |count: u64| {
+        next += count;
+        (next - count..next).collect::<Vec<u64>>()
+    };
+    for session in 0..long {
+        let mut ids = Vec::new();
+        for turn in 0..10 {
+            ids.extend(fresh(10));
+            lines.push((session * 3000 + turn * 9000, ids.clone()));
+        }
+    }
+    (0..short).for_each(|session| lines.push((session * 4000, fresh(20 + session))));
+    lines.sort_by_key(|line| line.0);
+    lines.iter().map(|(time, ids)| line(*time, ids.len() as u64 * BLOCK, 40, ids)).collect()
+}
+
+#[test]
+fn what_too_few_sessions_have_is_left_out_and_named() {
+    let trace = few_long_sessions(4, 13);
+    let ran = run("trace-synth", &["-b16", "--report"], &trace);
+    let said = ran.stderr.clone();
+    ran.ok();
+    let left_out = "left out, as fewer than 5 sessions have such: 36 next turns (53 requests in all)";
+    let rate = "the token hit rate of what is drawn is 0.00, and that of the trace 0.";
+    for remark in [left_out, rate, "a smaller --min-count"] {
+        // As a remark, and below the table.
+        assert_eq!(said.matches(remark).count(), 2, "{said}");
+    }
+    for (args, trace) in [
+        (&["-b16"][..], &few_long_sessions(5, 13)),
+        (&["-b16", "--min-count=4"], &trace),
+        (&["-b16", "--model=replay"], &trace),
+        (&["-b16", "-q"], &trace),
+    ] {
+        assert_eq!(run("trace-synth", args, trace).stderr, "", "{args:?}");
+    }
+}
+
+#[test]
+fn what_few_sessions_repeat_is_learnt_as_next_turns() {
+    // Of six sessions three send their last prompt, which ends within a block, once more.
+    let mut lines = String::new();
+    for session in 0..6 {
+        let ids: Vec<u64> = (session * 10..session * 10 + 4).collect();
+        for turn in 1..=4 {
+            let (time, repeats) = (session * 1000 + turn * 7000, turn == 4 && session < 3);
+            let blocks = if repeats { 3 } else { turn as usize };
+            lines += &line(time, blocks as u64 * BLOCK - if blocks == 3 { 5 } else { 0 }, 9, &ids[..blocks]);
+        }
+    }
+    let trace = run("trace-cat", &["-q", "-b16", "--sort"], &lines).ok();
+    let said = run("trace-synth", &["-b16"], &trace).stderr;
+    assert!(!said.contains("repeated prompts"), "{said}");
+}
+
 #[test]
 fn more_users_are_more_sessions_at_their_own_pace() {
     let trace = chats(500);

@@ -20,6 +20,9 @@ const GRID: u64 = 1024;
 /// Cells per arrival where time has no ticks.
 pub(super) const CELLS_PER_REQUEST: f64 = 16.0;
 
+/// Arrivals are few where they are this part as frequent as before.
+const QUIET: f64 = 0.1;
+
 /// Cells of a trace, at most.
 const MOST_CELLS: u64 = 1 << 40;
 
@@ -62,10 +65,19 @@ impl Rate {
         }
         if start < cells {
             let rest = (cells - start, (arrivals.len() - first) as u64);
+            let sessions = sessions_up_to(min_count, arrivals[first..].iter().map(|arrival| arrival.1));
+            let density = |piece: (u64, u64)| piece.1 as f64 / piece.0 as f64;
             match pieces.last_mut() {
-                // A moment stays one.
-                Some(last) if last.0 > 1 || rest.1 > 0 => {
-                    (last.0, last.1) = (last.0 + rest.0, last.1 + rest.1);
+                // They belong to the last piece, which does not become longer if what follows is quiet: a burst
+                // would be spread over all of it.
+                Some(last) if sessions < min_count => {
+                    let is_quiet = density(rest) < QUIET * density(*last);
+                    last.1 += rest.1;
+                    if is_quiet {
+                        pieces.push((rest.0, 0));
+                    } else {
+                        last.0 += rest.0;
+                    }
                 }
                 _ => pieces.push(rest),
             }

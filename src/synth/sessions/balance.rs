@@ -2,53 +2,64 @@
 //!
 //! Of several candidates for a session, the one is taken after which the sums of what has been drawn are
 //! nearest to as many mean sessions (herding, Welling 2009). The sums count requests by length, output, kind,
-//! turn, growth, delay and prefix, and tokens by delay.
+//! turn, growth, delay, prefix, number in their session and time, tokens by delay and time, and sessions that are
+//! active at a time: how many of them share a cache. Where a pass has few sessions, there is not enough choice
+//! for that, so sessions are exchanged for better ones afterwards.
 
 use serde::{Deserialize, Serialize};
 
 use super::state::{Kind, State, log, signed_log};
 
 /// Groups of sums: by input length, output length, kind, turn, growth less output; cached tokens and requests
-/// by delay; all tokens and new tokens; requests and tokens by place in the pass; requests by prefix.
-const SIZES: [usize; 11] = [12, 8, 5, 6, 8, 12, 12, 1, 1, PLACES, PLACES];
+/// by delay; all tokens and new tokens; requests by number in their session; requests, tokens and active sessions
+/// by place in the pass; requests by prefix.
+const SIZES: [usize; 13] = [12, 8, 5, 6, 8, 12, 12, 1, 1, 5, PLACES, PLACES, PLACES];
 const PLACES: usize = 20;
+/// Sums by kind, which are all requests.
+const KINDS: std::ops::Range<usize> = 20..25;
+/// What a request too many or too few counts for, in standard deviations of other sums.
+const REQUEST_WEIGHT: f64 = 0.3;
 const PREFIXES: usize = 64;
 /// Sums without those by place, and all of them.
-const UNTIMED_END: usize = 65;
-pub(super) const SUMS: usize = 105 + PREFIXES;
+const UNTIMED_END: usize = 70;
+const TIMED_END: usize = UNTIMED_END + 3 * PLACES;
+pub(super) const SUMS: usize = TIMED_END + PREFIXES;
 
 /// Turns at which groups of turns begin.
 const TURNS: [u32; 5] = [2, 3, 4, 7, 16];
+
+/// Numbers in the session at which groups begin.
+const NUMBERS: [usize; 4] = [16, 32, 64, 128];
 
 /// What is kept of the sums.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::synth) struct Sums {
-    /// Bounds of the groups by input, output, delay, growth less output; logarithms.
-    pub(super) bounds: [Vec<f32>; 4],
+    /// Bounds of the groups by input, output, delay, growth less output, as logarithms, and by place.
+    pub(super) bounds: [Vec<f32>; 5],
     /// The sums of the trace per session; 0 where they would tell of few sessions.
     pub(super) per_session: Vec<f32>,
 }
 
 impl Sums {
     pub(super) fn is_valid(&self) -> bool {
-        let most = [12, 8, 12, 8];
+        let most = [12, 8, 12, 8, PLACES];
         self.bounds.iter().zip(most).all(|(bounds, most)| bounds.len() < most)
             && self.per_session.len() == SUMS
             && self.per_session.iter().all(|sum| sum.is_finite() && *sum >= 0.0)
     }
 
-    /// Adds a request to the sums of its session. `place` is the part of the pass in which it comes, from 0 to
-    /// 1, and `prefix` the rank of its prefix.
-    pub(super) fn add(&self, state: &State, block_size: u64, place: f64, prefix: usize, sums: &mut [f32]) {
+    /// Adds a request to the sums of its session. It has so many before it in the session, and `place` is the part
+    /// of the pass in which it comes, from 0 to 1.
+    pub(super) fn add(&self, state: &State, block_size: u64, before: usize, place: f64, sums: &mut [f32]) {
         let group = |bounds: &[f32], value: f32| bounds.partition_point(|&bound| bound < value);
-        let [inputs, outputs, delays, growths] = &self.bounds;
+        let [inputs, outputs, delays, growths, places] = &self.bounds;
         let mut start = 0;
         let mut next = |size: usize| {
             start += size;
             start - size
         };
-        let starts: [usize; 11] = std::array::from_fn(|i| next(SIZES[i]));
+        let starts: [usize; 13] = std::array::from_fn(|i| next(SIZES[i]));
         let blocks = block_size as f32;
         let cached = (u64::from(state.shared) * block_size).min(state.input) as f32 / blocks;
         sums[starts[0] + group(inputs, log(state.input))] += 1.0;
@@ -67,11 +78,17 @@ impl Sums {
         }
         sums[starts[7]] += state.input as f32 / blocks;
         sums[starts[8]] += state.new_tokens(block_size).max(0) as f32 / blocks;
-        let place = ((place * PLACES as f64) as usize).min(PLACES - 1);
-        sums[starts[9] + place] += 1.0;
-        sums[starts[10] + place] += state.input as f32 / blocks;
+        sums[starts[9] + NUMBERS.partition_point(|&number| number <= before)] += 1.0;
+        let place = group(places, place as f32);
+        sums[starts[10] + place] += 1.0;
+        sums[starts[11] + place] += state.input as f32 / blocks;
+        sums[starts[12] + place] = 1.0;
+    }
+
+    /// Adds requests with a prefix of this rank.
+    pub(super) fn add_prefix(prefix: usize, requests: usize, sums: &mut [f32]) {
         if prefix < PREFIXES {
-            sums[UNTIMED_END + 2 * PLACES + prefix] += 1.0;
+            sums[TIMED_END + prefix] += requests as f32;
         }
     }
 }
@@ -114,7 +131,7 @@ impl Balance {
             })
             .collect();
         for (i, scale) in scale.iter_mut().enumerate() {
-            let timed = (UNTIMED_END..UNTIMED_END + 2 * PLACES).contains(&i);
+            let timed = (UNTIMED_END..TIMED_END).contains(&i);
             if per_session.is_some_and(|sums| sums[i] <= 0.0) || (timed && per_session.is_none()) {
                 *scale = 0.0;
             }
@@ -136,22 +153,48 @@ impl Balance {
                 *mean = new;
             }
         }
-        let mut best = (f64::INFINITY, 0);
+        self.ahead.iter_mut().zip(&self.mean).for_each(|(ahead, mean)| *ahead -= mean);
+        let (chosen, _) = self.nearest(candidates, |_| 0.0);
+        self.add(&candidates[chosen]);
+        self.chosen += 1.0;
+        chosen
+    }
+
+    /// Takes one of the candidates in place of a session that was chosen, if the sums become better, those of all
+    /// sessions; returns its number.
+    pub(super) fn exchange(&mut self, chosen: &[f32], candidates: &[Vec<f32>]) -> Option<usize> {
+        let distance = |ahead: &[f64], scale: &[f64]| -> f64 {
+            ahead.iter().zip(scale).map(|(ahead, scale)| (ahead * scale).powi(2)).sum()
+        };
+        let all = |ahead: &[f64]| (ahead[KINDS].iter().sum::<f64>() * REQUEST_WEIGHT).powi(2);
+        let before = distance(&self.ahead, &self.scale) + all(&self.ahead);
+        self.ahead.iter_mut().zip(chosen).for_each(|(ahead, &value)| *ahead -= f64::from(value));
+        let requests: f64 = self.ahead[KINDS].iter().sum();
+        let (best, after) = self.nearest(candidates, |candidate| {
+            let more: f64 = candidate[KINDS].iter().map(|&value| f64::from(value)).sum();
+            ((requests + more) * REQUEST_WEIGHT).powi(2)
+        });
+        let is_better = after < before;
+        self.add(if is_better { &candidates[best] } else { chosen });
+        is_better.then_some(best)
+    }
+
+    /// The candidate with the smallest distance, which `more` is added to.
+    fn nearest(&self, candidates: &[Vec<f32>], more: impl Fn(&[f32]) -> f64) -> (usize, f64) {
+        let mut best = (0, f64::INFINITY);
         for (i, candidate) in candidates.iter().enumerate() {
-            let parts = self.ahead.iter().zip(candidate).zip(self.mean.iter().zip(&self.scale));
-            let off = |((ahead, &value), (mean, scale)): ((&f64, &f32), (&f64, &f64))| {
-                ((ahead + f64::from(value) - mean) * scale).powi(2)
-            };
-            let distance: f64 = parts.map(off).sum();
-            if distance < best.0 {
-                best = (distance, i);
+            let parts = self.ahead.iter().zip(candidate).zip(&self.scale);
+            let off =
+                |((ahead, &value), scale): ((&f64, &f32), &f64)| ((ahead + f64::from(value)) * scale).powi(2);
+            let distance = parts.map(off).sum::<f64>() + more(candidate);
+            if distance < best.1 {
+                best = (i, distance);
             }
         }
-        let chosen = &candidates[best.1];
-        for ((ahead, &value), mean) in self.ahead.iter_mut().zip(chosen).zip(&self.mean) {
-            *ahead += f64::from(value) - mean;
-        }
-        self.chosen += 1.0;
-        best.1
+        best
+    }
+
+    fn add(&mut self, sums: &[f32]) {
+        self.ahead.iter_mut().zip(sums).for_each(|(ahead, &value)| *ahead += f64::from(value));
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use fastrand::Rng;
 
 use super::arrivals::Arrivals;
-use super::balance::Balance;
+use super::balance::{Balance, Sums};
 use super::model::SessionsModel;
 use super::random::shuffle;
 use super::spawn::{Drawn, Node, Spawner, no_sums};
@@ -20,6 +20,12 @@ const TRIALS: usize = 400;
 
 /// Requests of these, after which there are enough.
 const MOST_TRIED: usize = 20_000;
+
+/// In a pass of at most so many sessions they are exchanged for better ones: so often each, until so many requests
+/// were drawn.
+const FEW_SESSIONS: usize = 1000;
+const EXCHANGES: usize = 40;
+const MOST_EXCHANGED: usize = 400_000;
 
 /// Seconds per output token of a session that ends, where the trace does not tell.
 const SECONDS_PER_TOKEN: f64 = 0.02;
@@ -112,13 +118,7 @@ impl Engine {
                 requests += engine.candidates[0].nodes.len();
                 trials.push(engine.sums[0].clone());
             }
-            // One pass is cut off as the trace was, so its sums are those of the trace.
-            let whole = plan.one_pass
-                && plan.lanes.is_none()
-                && plan.share == 1.0
-                && plan.turns == 0.0
-                && !engine.fills_in();
-            let of_trace = whole.then_some(&engine.model.parts.sums.per_session[..]);
+            let of_trace = engine.is_whole().then_some(&engine.model.parts.sums.per_session[..]);
             engine.balance = Balance::new(of_trace, &trials);
         }
         Ok(engine)
@@ -144,6 +144,13 @@ impl Engine {
         counts.map(|count| count / all.max(1.0))
     }
 
+    /// Whether a pass is all that is drawn: then it is cut off as the trace was, and its sums are those of the
+    /// trace.
+    fn is_whole(&self) -> bool {
+        let Plan { one_pass, lanes, share, turns, .. } = self.plan;
+        one_pass && lanes.is_none() && share == 1.0 && turns == 0.0 && !self.fills_in()
+    }
+
     fn fills_in(&self) -> bool {
         self.model.parts.rate.of_all_requests
     }
@@ -165,10 +172,11 @@ impl Engine {
         sums.fill(0.0);
         let pass = self.arrivals.pass_seconds();
         let rank = spawner.rank(drawn.prefix);
-        for node in &drawn.nodes {
+        for (before, node) in drawn.nodes.iter().enumerate() {
             let place = (node.state.time / pass).fract();
-            model.parts.sums.add(&node.state, self.block_size, place, rank, sums);
+            model.parts.sums.add(&node.state, self.block_size, before, place, sums);
         }
+        Sums::add_prefix(rank, drawn.nodes.len(), sums);
     }
 
     /// Draws candidates for a session; returns the number of the one that is chosen.
@@ -181,6 +189,33 @@ impl Engine {
             self.draw_candidate(number, time, horizon, rng);
         }
         self.balance.choose(&self.sums)
+    }
+
+    /// Draws the few sessions of a pass, and exchanges them while that makes their sums better.
+    fn draw_few(&mut self, times: &[f64], horizon: f64, rng: &mut Rng) -> Vec<Drawn> {
+        let mut sessions = Vec::with_capacity(times.len());
+        let mut sums = Vec::with_capacity(times.len());
+        for &time in times {
+            let chosen = self.draw_session(time, horizon, rng);
+            sessions.push(self.candidates[chosen].clone());
+            sums.push(self.sums[chosen].clone());
+        }
+        let mut requests = 0;
+        for _ in 0..EXCHANGES * times.len() {
+            if requests > MOST_EXCHANGED {
+                break;
+            }
+            let at = rng.usize(..times.len());
+            for number in 0..self.candidates.len() {
+                self.draw_candidate(number, times[at], horizon, rng);
+                requests += self.candidates[number].nodes.len();
+            }
+            if let Some(better) = self.balance.exchange(&sums[at], &self.sums) {
+                sessions[at].clone_from(&self.candidates[better]);
+                sums[at].clone_from(&self.sums[better]);
+            }
+        }
+        sessions
     }
 
     /// Draws the sessions that begin in the next piece, or the next pass where sessions have a rate of their
@@ -205,9 +240,13 @@ impl Engine {
             }
             // In random order, so that the sums of the pass as a whole are kept to everywhere.
             shuffle(rng, &mut times);
-            for &time in &times {
-                let chosen = self.draw_session(time, horizon, rng);
-                each(&self.candidates[chosen]);
+            if self.is_whole() && self.candidates.len() > 1 && times.len() <= FEW_SESSIONS {
+                self.draw_few(&times, horizon, rng).iter().for_each(each);
+            } else {
+                for &time in &times {
+                    let chosen = self.draw_session(time, horizon, rng);
+                    each(&self.candidates[chosen]);
+                }
             }
         }
         self.times = times;

@@ -79,7 +79,7 @@ impl Drawing<'_> {
     }
 
     /// Share of the prompt tokens that an infinite cache serves.
-    fn rate(&self, model: &SessionsModel, seed: u64, bend: Bend) -> Result<f64, Invalid> {
+    pub(super) fn rate(&self, model: &SessionsModel, seed: u64, bend: Bend) -> Result<f64, Invalid> {
         let mut rng = Rng::with_seed(seed);
         let mut generator = SessionsGenerator::new(model.clone(), self, bend, &mut rng)?;
         let mut request = SyntheticRequest::default();

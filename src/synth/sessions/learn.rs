@@ -8,6 +8,7 @@ use super::arrivals::{CELLS_PER_REQUEST, Rate};
 use super::balance::{SUMS, Sums};
 use super::draws::{Chances, Conditional};
 use super::engine::Engine;
+use super::left_out;
 use super::links::{Linked, Links, NONE, growth, link};
 use super::model::{Chance, Clock, Number, Parts, PrefixEnd, Quantity, SessionsModel};
 use super::quantiles::{Groups, Weighted, rounded, sessions_up_to};
@@ -31,13 +32,17 @@ const MOST_CENSORED: f32 = 2.0;
 const TRIALS: u64 = 6;
 const TRIAL_SEED: u64 = 100;
 
-/// The model of a trace, of which nothing tells about fewer than `min_count` sessions.
+/// The model of a trace, of which nothing tells about fewer than `min_count` sessions; and remarks on what is
+/// missing in it for that reason.
 ///
 /// # Errors
 /// When there are fewer sessions than that.
-pub(in crate::synth) fn learn(forest: &Forest, min_count: usize) -> Result<SessionsModel, Invalid> {
+pub(in crate::synth) fn learn(
+    forest: &Forest,
+    min_count: usize,
+) -> Result<(SessionsModel, Vec<String>), Invalid> {
     let links = link(forest, min_count);
-    let sessions = links.requests.iter().filter(|request| request.before == NONE).count();
+    let sessions = links.sessions();
     if sessions < min_count {
         return Err(Invalid::value(format!(
             "the trace has {sessions} sessions, and of fewer than `min_count` ({min_count}) nothing is learnt: give a \
@@ -48,7 +53,8 @@ pub(in crate::synth) fn learn(forest: &Forest, min_count: usize) -> Result<Sessi
     let ends = links.prefixes.ends.iter().map(|&(run, sessions)| PrefixEnd { run, sessions }).collect();
     let mut model = SessionsModel { core: links.prefixes.core.clone(), ends, parts: learner.parts() };
     find_factors(&mut model, &links, forest.block_size);
-    Ok(model)
+    let remarks = left_out::remarks(&model, &links, forest, min_count);
+    Ok((model, remarks))
 }
 
 /// What is learnt from.
@@ -380,6 +386,7 @@ impl<'a> Learner<'a> {
                 bounds(8, &Kind::ALL, &|request| log(request.state.output)),
                 bounds(12, &Kind::ALL[1..], &|request| request.state.log_delay),
                 bounds(8, &[Kind::Next], &|request| signed_log(request.state.growth_less_output)),
+                bounds(20, &Kind::ALL, &|request| (request.state.time / self.clock.span) as f32),
             ],
             per_session: Vec::new(),
         };
@@ -388,24 +395,43 @@ impl<'a> Learner<'a> {
         let mut of: Vec<Vec<u32>> = vec![Vec::new(); SUMS];
         let ranks = ranks(&self.links.prefixes.ends);
         let mut one = vec![0.0; SUMS];
-        for request in requests {
+        for session in by_session(requests) {
             one.fill(0.0);
-            let place = request.state.time / self.clock.span;
-            sums.add(&request.state, self.forest.block_size, place, ranks[request.prefix as usize], &mut one);
+            for (before, &request) in session.iter().enumerate() {
+                let request = &requests[request as usize];
+                let place = request.state.time / self.clock.span;
+                sums.add(&request.state, self.forest.block_size, before, place, &mut one);
+            }
+            let Some(&first) = session.first() else { continue };
+            Sums::add_prefix(ranks[requests[first as usize].prefix as usize], session.len(), &mut one);
             for (i, &value) in one.iter().enumerate().filter(|(_, value)| **value != 0.0) {
                 totals[i] += f64::from(value);
-                if of[i].len() < self.min_count && !of[i].contains(&request.session) {
-                    of[i].push(request.session);
+                if of[i].len() < self.min_count {
+                    of[i].push(first);
                 }
             }
         }
-        let sessions = requests.iter().filter(|request| request.before == NONE).count() as f64;
+        let sessions = self.links.sessions() as f64;
         let kept = |(total, of): (&f64, &Vec<u32>)| {
             if of.len() < self.min_count { 0.0 } else { rounded(total / sessions) }
         };
         sums.per_session = totals.iter().zip(&of).map(kept).collect();
         sums
     }
+}
+
+/// The requests of each session, in order.
+fn by_session(requests: &[Linked]) -> Vec<Vec<u32>> {
+    let mut numbers: HashMap<u32, usize> = HashMap::new();
+    let mut sessions: Vec<Vec<u32>> = Vec::new();
+    for (i, request) in requests.iter().enumerate() {
+        let number = *numbers.entry(request.session).or_insert_with(|| {
+            sessions.push(Vec::new());
+            sessions.len() - 1
+        });
+        sessions[number].push(i as u32);
+    }
+    sessions
 }
 
 /// The rank of each prefix by how many sessions have it.

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use super::prefixes::Prefixes;
+use super::quantiles::sessions_up_to;
 use super::state::{Delays, Kind, State, Step, less};
 use crate::synth::forest::{Forest, ROOT};
 use crate::synth::request::{NO_OUTPUT, Span, tokens};
@@ -42,6 +43,13 @@ pub(super) struct Links {
     pub(super) requests: Vec<Linked>,
     pub(super) prefixes: Prefixes,
     pub(super) delays: Delays,
+}
+
+impl Links {
+    /// How many sessions there are.
+    pub(super) fn sessions(&self) -> usize {
+        self.requests.iter().filter(|request| request.before == NONE).count()
+    }
 }
 
 /// What the blocks say of each request.
@@ -94,7 +102,23 @@ pub(super) fn link(forest: &Forest, min_count: usize) -> Links {
         };
         requests.push(linked);
     }
+    pool_rare(&mut requests, min_count);
     Links { requests, prefixes, delays }
+}
+
+/// Counts a kind of which too few sessions tell as the kind that it is a special case of.
+fn pool_rare(requests: &mut [Linked], min_count: usize) {
+    for (special, general) in [(Kind::Document, Kind::Fork), (Kind::Repeat, Kind::Next)] {
+        let is_rare = |kind: Kind| {
+            let sessions = requests.iter().filter(|request| request.state.kind == kind);
+            sessions_up_to(min_count, sessions.map(|request| request.session)) < min_count
+        };
+        if is_rare(special) || (special == Kind::Repeat && is_rare(general)) {
+            for request in requests.iter_mut().filter(|request| request.state.kind == special) {
+                request.state.kind = general;
+            }
+        }
+    }
 }
 
 /// A request that follows another.

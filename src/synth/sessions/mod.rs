@@ -20,6 +20,7 @@ mod engine;
 mod generator;
 mod hit_rate;
 mod learn;
+mod left_out;
 mod links;
 mod model;
 mod prefixes;
