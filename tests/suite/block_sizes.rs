@@ -1,7 +1,7 @@
 //! The same trace in coarser blocks: equal to a trace that trace-cat has cut anew.
 
-use serde_json::Value;
 use crate::support::{run, scratch, write};
+use serde_json::Value;
 
 /// Chats that fork anywhere, in blocks of four tokens; some prompts list full blocks only.
 fn chats() -> String {

@@ -7,8 +7,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
 use crate::support::{real, run, scratch, shell, write};
+use serde_json::Value;
 
 const WIDTHS: [u32; 3] = [390, 800, 1280];
 

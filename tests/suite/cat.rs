@@ -1,7 +1,7 @@
 //! `trace-cat` through the real binary.
 
-use serde_json::Value;
 use crate::support::{line, real, run, run_in, scratch, write};
+use serde_json::Value;
 
 const UNKNOWN: &str = "{ \"session_id\":\"a\\u00e4\" ,\"timestamp\":1.50,\"input_length\":600,\"hash_ids\":[7 , 9],\"x\":{\"y\":[1,2.0e3]} }\n";
 

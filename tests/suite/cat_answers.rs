@@ -1,7 +1,7 @@
 //! `trace-cat` carries the ids of answers, in one numbering with those of prompts.
 
-use serde_json::{Value, json};
 use crate::support::{run, scratch, write};
+use serde_json::{Value, json};
 
 /// Blocks of four tokens: a prompt of 6 tokens with an answer of 7, and the turn that quotes it.
 const CHAT: &str = concat!(

@@ -4,8 +4,8 @@
 
 use std::process::{Command, Stdio};
 
-use serde_json::{Value, json};
 use crate::support::{Ran, line, real, run, run_in, scratch, shell, write};
+use serde_json::{Value, json};
 
 fn cat(args: &[&str], input: &str) -> String {
     run("trace-cat", args, input).ok()

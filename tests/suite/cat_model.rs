@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use fastrand::Rng;
 use crate::support::{run_in, scratch, write};
+use fastrand::Rng;
 
 #[derive(Clone, Debug)]
 struct Row {

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use fastrand::Rng;
 use crate::support::{binary, command, line, real, run, run_in, scratch, shell, write};
+use fastrand::Rng;
 
 /// A dense trace whose times rise by at least one.
 fn trace(rng: &mut Rng, records: u64) -> Vec<String> {

@@ -5,9 +5,9 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use crate::support::{command, line, real, run, run_in, scratch, shell, write};
 use fastrand::Rng;
 use serde_json::Value;
-use crate::support::{command, line, real, run, run_in, scratch, shell, write};
 
 fn cat(args: &[&str], input: &str) -> String {
     run("trace-cat", args, input).ok()

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use serde_json::Value;
 use crate::support::{real, run, scratch, write};
+use serde_json::Value;
 
 /// Llama 3.1 8B.
 const LLAMA: &str = r#"{"model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336,

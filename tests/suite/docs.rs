@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use kvtrace::cli::{self, Manual};
 use crate::support::{run, scratch, shell};
+use kvtrace::cli::{self, Manual};
 
 const PROGRAMS: [&str; 4] = ["trace-hash", "trace-stats", "trace-synth", "trace-cat"];
 
@@ -25,7 +25,11 @@ fn assert_file(path: &Path, found: &str) {
         std::fs::write(path, found).unwrap();
     }
     let stored = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(stored == found, "{} is stale: run KVTRACE_BLESS=1 cargo test --test suite docs::", path.display());
+    assert!(
+        stored == found,
+        "{} is stale: run KVTRACE_BLESS=1 cargo test --test suite docs::",
+        path.display()
+    );
 }
 
 /// A folder in which the examples can write, with the example files in it.

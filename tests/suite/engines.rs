@@ -6,10 +6,10 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::support::engine::{Load, Served, serve};
+use crate::support::{line, real, run, scratch, write};
 use kvtrace::io::{Input, InputOptions};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use crate::support::{line, real, run, scratch, write};
 
 /// Trace lines with blocks of `size` tokens out of lines with the tokens of prompts and answers.
 fn trace_of_tokens(path: &Path, size: usize, requests: usize) -> String {

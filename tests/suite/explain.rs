@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
+use crate::support::planted::{FAULTS, Fault, Line, SHAPES, Shape, log};
+use crate::support::{run, scratch, write};
 use kvtrace::record::prompt::{Content, PromptOptions, PromptRecord};
 use kvtrace::tokens::chat::{self, Turn};
 use kvtrace::tokens::template::{SeenMessages, TODAY, Template};
 use serde_json::Value;
-use crate::support::planted::{FAULTS, Fault, Line, SHAPES, Shape, log};
-use crate::support::{run, scratch, write};
 
 /// Tools as JSON in the system's turn, as Qwen has it; texts are trimmed.
 const IN_SYSTEM: &str = "{%- if tools %}<|im_start|>system\n{{ messages[0].content }}\n# Tools\n\

@@ -1,9 +1,9 @@
 //! Replicas behind routers, against a model that is slow and obviously right.
 
-use proptest::prelude::*;
-use serde_json::{Value, json};
 use crate::support::fleet::{self, Sent};
 use crate::support::run;
+use proptest::prelude::*;
+use serde_json::{Value, json};
 
 const BLOCK: u64 = 4;
 

@@ -2,8 +2,8 @@
 //!
 //! The samples are made by hand after the descriptions of the formats.
 
-use serde_json::{Value, json};
 use crate::support::{Ran, real, run, run_in, scratch, shell, write};
+use serde_json::{Value, json};
 
 /// A format by its name, and a sample of it with the block size to be given, if any.
 const SAMPLES: &[(&str, &str, Option<&str>)] = &[

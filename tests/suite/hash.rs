@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use crate::support::{Ran, command, run, run_in, scratch, shell, write};
+use serde_json::Value;
 
 const PROMPTS: &str = include_str!("../../examples/prompts.jsonl");
 

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use serde_json::{Value, json};
 use crate::support::{run, scratch, shell, write};
+use serde_json::{Value, json};
 
 fn model() -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/model").to_str().unwrap().to_owned()

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
+use crate::support::{line, run};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use crate::support::{line, run};
 
 /// A request: which one's prompt and answer it begins with, how many tokens of them, tokens of its own, the
 /// answer.

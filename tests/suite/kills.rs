@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use fastrand::Rng;
 use crate::support::{Ran, command, line, run, run_in, scratch, write};
+use fastrand::Rng;
 
 /// How many signals of each kind a filter gets.
 fn rounds() -> u32 {

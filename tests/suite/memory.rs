@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 
-use fastrand::Rng;
 use crate::support::{Ran, scratch, shell, write};
+use fastrand::Rng;
 
 /// Runs a line of shell within so many MiB of address space.
 fn within(folder: &Path, mib: u32, line: &str) -> Ran {

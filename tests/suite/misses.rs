@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
+use crate::support::naive::{self, Request};
+use crate::support::{real, run, run_in, scratch, write};
 use kvtrace::record::Record;
 use kvtrace::stats::{Analysis, AnalysisOptions, Fates, HitRule, KnownTokens, LastUse, MissRow, Ttl};
 use proptest::prelude::*;
 use serde_json::Value;
-use crate::support::naive::{self, Request};
-use crate::support::{real, run, run_in, scratch, write};
 
 const BLOCK: u64 = 60;
 

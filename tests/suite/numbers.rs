@@ -3,12 +3,12 @@
 
 use std::fmt::Write as _;
 
+use crate::support::naive;
+use crate::support::{line, run, scratch, write};
 use kvtrace::record::{MAX_LENGTH, Record};
 use kvtrace::report;
 use kvtrace::stats::{Analysis, AnalysisOptions, EXACT_BELOW};
 use serde_json::Value;
-use crate::support::naive;
-use crate::support::{line, run, scratch, write};
 
 /// Ids that a double, or a signed number, would change.
 const IDS: [u64; 8] = [

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use kvtrace::cli::{self, Spec};
 use crate::support::{line, run, run_in, scratch, shell, write};
+use kvtrace::cli::{self, Spec};
 
 /// Command lines that must be refused as such, and a part of the message.
 const REFUSED: &[(&str, &str)] = &[

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use serde_json::Value;
 use crate::support::{line, run, run_in, scratch, shell, write};
+use serde_json::Value;
 
 /// Chats with times, a field, and what the server recorded.
 fn trace(requests: u64) -> String {

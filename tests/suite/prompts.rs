@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
+use crate::support::{Ran, run, scratch, write};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use crate::support::{Ran, run, scratch, write};
 
 fn hash(args: &[&str], records: &[Value]) -> Ran {
     let input: String = records.iter().map(|record| format!("{record}\n")).collect();

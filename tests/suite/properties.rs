@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 
-use proptest::prelude::*;
-use serde_json::Value;
 use crate::support::naive::{self, Request};
 use crate::support::{run, run_in, scratch, zstd};
+use proptest::prelude::*;
+use serde_json::Value;
 
 const BLOCK: u64 = 4;
 

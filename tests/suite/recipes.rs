@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use serde_json::{Value, json};
 use crate::support::{Ran, scratch, shell, write};
+use serde_json::{Value, json};
 
 fn daily() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/daily")
@@ -145,8 +145,9 @@ fn a_filter_behind_tail_reports_on_each_window_as_it_ends() {
         stdout.lines().map_while(Result::ok).try_for_each(|line| send.send(line).map_err(drop)).ok()
     });
     for second in 0..3_u64 {
-        let requests: String =
-            (0..4).map(|n| crate::support::line(second * 1000 + n * 100, 512, 1, &[second * 4 + n])).collect();
+        let requests: String = (0..4)
+            .map(|n| crate::support::line(second * 1000 + n * 100, 512, 1, &[second * 4 + n]))
+            .collect();
         file.write_all(requests.as_bytes()).unwrap();
         if second > 0 {
             let window = lines.recv_timeout(Duration::from_secs(10)).expect("no line while the log grows");

@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::fmt::Write;
 
+use crate::support::{run, run_in, scratch, write};
 use kvtrace::record::Record;
 use kvtrace::stats::{Analysis, AnalysisOptions, Comparison, HitUnit, Price, Report, Ttl};
 use proptest::prelude::*;
 use serde_json::Value;
-use crate::support::{run, run_in, scratch, write};
 
 const BLOCK: u64 = 20;
 

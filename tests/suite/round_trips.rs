@@ -1,8 +1,8 @@
 //! What is written in a format is read back as it was: random records with every field that the format holds.
 
+use crate::support::run;
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
-use crate::support::run;
 
 const TRACES: u64 = 40;
 

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::support::{Ran, command, line, real, run, run_in, scratch, shell, write};
 use kvtrace::error::Invalid;
 use kvtrace::record::{LengthRange, Record};
 use kvtrace::synth::{
@@ -11,7 +12,6 @@ use kvtrace::synth::{
 };
 use proptest::prelude::*;
 use serde_json::Value;
-use crate::support::{Ran, command, line, real, run, run_in, scratch, shell, write};
 
 const KINDS: [ModelKind; 3] = [ModelKind::Sessions, ModelKind::Replay, ModelKind::Tree];
 /// The models that make what they have learnt, request by request.

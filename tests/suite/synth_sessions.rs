@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::Value;
 use crate::support::{line, real, run, run_in, scratch, write};
+use serde_json::Value;
 
 const BLOCK: u64 = 16;
 

@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
 use crate::support::{Ran, run, scratch, write};
+use serde_json::{Value, json};
 
 /// A folder with the small model of `examples`, and these files beside its tokenizer.
 fn model(files: &[(&str, &str)]) -> tempfile::TempDir {

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::support::{Ran, binary, run};
 use kvtrace::tokens::{Encoder, GrowingPrompt, Tokenizer};
 use serde_json::{Value, json};
-use crate::support::{Ran, binary, run};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tokenizer_files")

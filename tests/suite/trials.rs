@@ -6,9 +6,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::{command, line, run, run_in, scratch, shell, write};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use crate::support::{command, line, run, run_in, scratch, shell, write};
 
 fn parse(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

@@ -1,8 +1,8 @@
 //! What a number counts: options that need a unit, and times that are likely to count something else than
 //! milliseconds.
 
-use proptest::prelude::*;
 use crate::support::{line, run, run_in, scratch, write};
+use proptest::prelude::*;
 
 #[test]
 fn a_bare_number_is_refused_where_it_could_mean_several_things() {
