@@ -408,8 +408,8 @@ mod tests {
         let ids = prop::collection::vec((prop_oneof![0..9_u64, any::<u64>()], any::<bool>()), 0..6);
         let lengths = (0..9_u64, prop::option::of(0..9_u64));
         let places = prop::collection::vec((any::<u32>(), 1..9_u32, any::<bool>()), 6);
-        (lengths, time(), prop::option::of(ids), uses).prop_map(
-            |((input, output_length), timestamp, ids, uses)| {
+        (lengths, time(), prop::option::of(ids), places).prop_map(
+            |((input, output_length), timestamp, ids, places)| {
                 let n = ids.as_ref().map(|ids| ids.len() as u32);
                 let new = (0..).zip(ids.iter().flatten()).filter(|(_, id)| id.1);
                 let (positions, new): (Vec<u32>, Vec<IdRun>) =

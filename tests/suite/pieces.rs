@@ -392,8 +392,8 @@ fn same_in_trees(folder: &Path, trace: &str, names: &[String]) {
         let stats =
             |files: &str, more: &str| shell(folder, &format!("cat {files} | trace-stats {way} {more}"));
         let whole = stats(trace, "");
-        let states = names.join(" ");
-        let merged = stats(&states, "--merge");
+        let all = names.join(" ");
+        let merged = stats(&all, "--merge");
         assert_eq!((&merged.stdout, merged.status), (&whole.stdout, Some(0)), "{way}: {}", merged.stderr);
         for at in 1..names.len() {
             let (early, late) = names.split_at(at);
