@@ -66,18 +66,13 @@ pub(super) const TOP: Modes =
 
 pub(super) const SAMPLE: Modes = &[LINES, A_REPORT[0], ("merge", "pieces hold no sample")];
 
-pub(super) const GROUPS: Modes = &[
-    LINES,
-    A_REPORT[0],
-    ("merge", "pieces hold no fields of records: make pieces of each group"),
-    ("every", "groups are in one report, at the end"),
-];
+pub(super) const GROUPS: Modes = &[LINES, ("every", "groups are in one report, at the end")];
 
 pub(super) const SIZES: Modes = &[
     LINES,
     A_REPORT[0],
     ("merge", "pieces hold blocks of one size: make pieces of what trace-cat --reblock writes"),
-    GROUPS[3],
+    GROUPS[1],
     ("by", "--block-sizes makes the groups of the report"),
     ("per-request", "--per-request writes lines in place of reports"),
 ];
@@ -86,7 +81,7 @@ pub(super) const CHARTS: Modes = &[LINES, A_REPORT[0]];
 
 /// Why pieces go neither with replicas nor with tiers.
 const IN_ONE_CACHE: &str = "a piece holds the stack of one cache: give --replicas and --tiers to a run over the whole \
-                            trace, or route with trace-cat --route and make pieces of each replica";
+                            trace, or route with trace-cat --route and make pieces with --by replica";
 
 pub(super) const FLEETS: Modes = &[
     ("partial", IN_ONE_CACHE),

@@ -262,6 +262,10 @@ const RULES: &[Rule<Options>] = &[
         "--warmup is for the caches of --capacity, --curve, --target and --ttl: name one",
     ),
     (
+        |o| o.by.is_some() && o.partial && o.merge,
+        "--merge --partial keeps the groups of the pieces: leave out --by",
+    ),
+    (
         |o| o.by.is_some() && o.format() == Format::Csv,
         "--by goes with one report as table, markdown, json, html or prometheus, in one run",
     ),
@@ -511,7 +515,7 @@ impl Options {
     /// What is written. The table of options refuses all other combinations.
     fn mode(&self) -> Mode {
         match self.window {
-            _ if self.partial => Mode::Piece(self.piece),
+            _ if self.partial => Mode::Piece { place: self.piece, by: self.by.clone() },
             _ if self.lines == Lines::Requests => Mode::Requests,
             Some(size) => Mode::Windows(size),
             None => Mode::Report { every: self.every, by: self.by.clone() },

@@ -23,6 +23,7 @@ mod infinite;
 mod lengths;
 mod memory;
 mod piece_end;
+mod piece_groups;
 mod piece_header;
 mod piece_row;
 mod piece_writer;

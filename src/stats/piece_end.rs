@@ -8,7 +8,7 @@
 //! how many, from the one used last to the one used longest ago. Where it is not, those that were last used by
 //! the same request follow each other in the order of their numbers.
 //! `lines` are those of the piece, where they are not as many as requests, and `through` is the number of the last
-//! piece in it, if it consists of several that are numbered.
+//! piece in it, if it consists of several that are numbered. `groups` says how many pieces of groups follow.
 
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +40,8 @@ pub(super) struct PieceEnd {
     pub(super) lines: Option<u64>,
     /// The number of the last piece in it, if there are several.
     pub(super) through: Option<u32>,
+    /// Pieces of groups that follow, if it has groups.
+    pub(super) groups: Option<u32>,
 }
 
 /// The line.
@@ -55,6 +57,8 @@ struct Wire {
     lines: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     through: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    groups: Option<u32>,
 }
 
 impl Wire {
@@ -83,6 +87,7 @@ impl Wire {
             order: Vec::new(),
             lines: None,
             through: None,
+            groups: None,
         })
     }
 }
@@ -98,6 +103,7 @@ impl PieceEnd {
             order: self.order.iter().flat_map(|run| [run.start, run.len]).collect(),
             lines: self.lines,
             through: self.through,
+            groups: self.groups,
         };
         // Writing plain data into memory cannot fail.
         serde_json::to_writer(&mut *out, &wire).ok();
@@ -129,6 +135,7 @@ impl PieceEnd {
             order,
             lines: wire.lines,
             through: wire.through,
+            groups: wire.groups,
         })
     }
 

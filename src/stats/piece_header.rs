@@ -12,19 +12,35 @@ const VERSION: u32 = 4;
 pub type Piece = (u32, u32);
 
 /// First line of a piece.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Header {
     kvtrace_partial: u32,
     pub(super) block_size: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) piece: Option<Piece>,
+    /// The field by which it has groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) by: Option<String>,
+    /// The label of the group, unless it is the whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) group: Option<String>,
 }
 
 impl Header {
     /// The line of a piece with that place in its trace, if it is known.
     pub(super) fn new(block_size: u64, piece: Option<Piece>) -> Self {
-        Self { kvtrace_partial: VERSION, block_size, piece }
+        Self { kvtrace_partial: VERSION, block_size, piece, by: None, group: None }
+    }
+
+    /// The same of a piece that has groups by a field.
+    pub(super) fn with_groups(self, by: Option<&str>) -> Self {
+        Self { by: by.map(str::to_owned), ..self }
+    }
+
+    /// The line of the piece of a group.
+    pub(super) fn of_group(&self, label: &str) -> Self {
+        Self { group: Some(label.to_owned()), ..self.clone() }
     }
 
     /// Reads the line.

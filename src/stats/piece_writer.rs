@@ -181,11 +181,11 @@ impl PartialWriter {
 
     /// Ends the piece: appends its last line.
     pub fn finish(&self, out: &mut Vec<u8>) {
-        self.finish_through(None, out);
+        self.finish_with(None, None, out);
     }
 
-    /// The same where it consists of several pieces, the last of which has this number.
-    pub(super) fn finish_through(&self, last: Option<u32>, out: &mut Vec<u8>) {
+    /// The same where it consists of several pieces, the last of which has this number, or so many groups follow.
+    pub(super) fn finish_with(&self, last: Option<u32>, groups: Option<u32>, out: &mut Vec<u8>) {
         let mut restarts: Vec<_> = self.repeats.all_restarts().collect();
         restarts.sort_unstable_by_key(|&(block, _)| block);
         let mut next = 0;
@@ -207,6 +207,7 @@ impl PartialWriter {
             order,
             lines: (self.lines > 0 && self.lines != self.requests).then_some(self.lines),
             through: last,
+            groups,
         };
         end.write(out);
     }

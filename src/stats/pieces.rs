@@ -66,6 +66,12 @@ enum Line {
 pub struct Merger<'a> {
     wanted: Wanted<'a>,
     budget: Option<usize>,
+    /// Whether the trace is a group of a trace.
+    is_group: bool,
+    /// Bytes that others use of the budget.
+    elsewhere: usize,
+    /// Pieces of groups that follow the last piece.
+    groups: u32,
     merged: Option<Merged>,
     block_size: u64,
     /// The piece whose rows are being taken.
@@ -73,8 +79,9 @@ pub struct Merger<'a> {
     /// Numbers of the last piece, and of all.
     previous: Option<Piece>,
     pieces: u32,
-    /// Lines of the trace before the open piece.
+    /// Lines of the trace before the open piece, and before the last one.
     lines: u64,
+    lines_before: u64,
     /// Timestamp of the first request of the last piece that has one.
     started: Option<f64>,
     /// The current row.
@@ -122,16 +129,55 @@ impl<'a> Merger<'a> {
         Self {
             wanted,
             budget,
+            is_group: false,
+            elsewhere: 0,
+            groups: 0,
             merged: None,
             block_size: 0,
             open: None,
             previous: None,
             pieces: 0,
             lines: 0,
+            lines_before: 0,
             started: None,
             row: PieceRow::default(),
             written: Vec::new(),
         }
+    }
+
+    /// The same for a group of a trace.
+    pub(super) fn of_group(self) -> Self {
+        Self { is_group: true, ..self }
+    }
+
+    /// Whether a piece has begun and not ended.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Bytes in use.
+    pub(super) fn bytes(&self) -> usize {
+        self.merged.as_ref().map_or(0, Merged::bytes) + self.written.len()
+    }
+
+    /// Says how many bytes others use of the budget.
+    pub(super) fn set_elsewhere(&mut self, bytes: usize) {
+        self.elsewhere = bytes;
+    }
+
+    /// Says how many lines there are before the piece that begins.
+    pub(super) fn set_lines(&mut self, lines: u64) {
+        self.lines = lines;
+    }
+
+    /// Lines before the last piece.
+    pub(super) fn lines_before(&self) -> u64 {
+        self.lines_before
+    }
+
+    /// How many pieces of groups follow the piece that has ended, once.
+    pub(super) fn take_groups(&mut self) -> u32 {
+        std::mem::take(&mut self.groups)
     }
 
     /// Goes on to the next line of an input of pieces, which follow each other in the order of the trace,
@@ -197,9 +243,15 @@ impl<'a> Merger<'a> {
         }
     }
 
-    fn begin(&mut self, header: &Header) -> Result<(), Invalid> {
+    /// Begins the next piece.
+    ///
+    /// # Errors
+    /// When it is not the one that follows.
+    pub(super) fn begin(&mut self, header: &Header) -> Result<(), Invalid> {
         let is_whole = matches!(self.wanted, Wanted::Report(_));
         match (header.piece, self.previous) {
+            // A piece may be without some groups.
+            _ if self.is_group => {}
             (Some((i, n)), _) if i == 0 || i > n => {
                 return Err(Invalid::conflict(format!("there is no piece {i} of {n}")));
             }
@@ -237,7 +289,12 @@ impl<'a> Merger<'a> {
             Wanted::Report(options) => {
                 let options = options(self.block_size)?;
                 options.check_hit_unit(self.block_size)?;
-                Merged::Report(Box::new(Analysis::new(self.block_size, options)))
+                let new = if self.is_group {
+                    Analysis::of_group(self.block_size, options, self.budget)
+                } else {
+                    Analysis::new(self.block_size, options)
+                };
+                Merged::Report(Box::new(new))
             }
             Wanted::Piece => {
                 Merged::Piece(Box::new(PartialWriter::begin(header, self.budget, &mut self.written)))
@@ -251,6 +308,7 @@ impl<'a> Merger<'a> {
         piece.before.pass(row);
         // Numbers say more about the order than times do.
         if !piece.timed
+            && !self.is_group
             && self.previous.is_none()
             && let Some(timestamp) = row.timestamp
         {
@@ -268,7 +326,7 @@ impl<'a> Merger<'a> {
         }
         // A row of a few bytes may name more blocks than there is memory for a bit of each.
         let of_row = row.news() as usize / 8 + row.n.unwrap_or(0) as usize * merged.block_bytes();
-        let bytes = merged.bytes() + size_of::<NumberRun>() * piece.numbers.len() + of_row;
+        let bytes = self.elsewhere + merged.bytes() + size_of::<NumberRun>() * piece.numbers.len() + of_row;
         if self.budget.is_some_and(|budget| bytes > budget) {
             return Err(Invalid::over_limit("the pieces need more than `max_memory`"));
         }
@@ -302,6 +360,8 @@ impl<'a> Merger<'a> {
             }
             (None, _) => {}
         }
+        self.groups = end.groups.unwrap_or(0);
+        self.lines_before = self.lines;
         self.lines = self.lines.saturating_add(end.lines.unwrap_or(end.requests));
         match merged {
             Merged::Report(analysis) => analysis.end_piece(&piece.numbers, end),
@@ -321,7 +381,9 @@ impl<'a> Merger<'a> {
     pub fn finish(self) -> Result<Analysis, Invalid> {
         self.check_end()?;
         match (self.previous, self.merged, &self.wanted) {
-            (Some((i, n)), ..) if i < n => Err(Invalid::conflict(format!("the last piece is {i} of {n}"))),
+            (Some((i, n)), ..) if i < n && !self.is_group => {
+                Err(Invalid::conflict(format!("the last piece is {i} of {n}")))
+            }
             (_, Some(Merged::Report(analysis)), _) => Ok(*analysis),
             (_, _, Wanted::Report(options)) => {
                 Ok(Analysis::new(DEFAULT_BLOCK_SIZE, options(DEFAULT_BLOCK_SIZE)?))
@@ -334,16 +396,22 @@ impl<'a> Merger<'a> {
     ///
     /// # Errors
     /// When a piece is cut off.
-    pub fn finish_piece(mut self) -> Result<Vec<u8>, Invalid> {
+    pub fn finish_piece(self) -> Result<Vec<u8>, Invalid> {
+        self.finish_piece_with(None)
+    }
+
+    /// The same where so many groups follow.
+    ///
+    /// # Errors
+    /// When a piece is cut off.
+    pub(super) fn finish_piece_with(mut self, groups: Option<u32>) -> Result<Vec<u8>, Invalid> {
         self.check_end()?;
         let writer = match self.merged.take() {
             Some(Merged::Piece(writer)) => writer,
             _ => Box::new(PartialWriter::new(DEFAULT_BLOCK_SIZE, None, self.budget, &mut self.written)),
         };
-        writer.finish_through(
-            self.previous.map(|(last, _)| last).filter(|_| self.pieces > 1),
-            &mut self.written,
-        );
+        let last = self.previous.map(|(last, _)| last).filter(|_| self.pieces > 1 && !self.is_group);
+        writer.finish_with(last, groups, &mut self.written);
         Ok(self.written)
     }
 

@@ -1,13 +1,14 @@
 //! What `trace-stats` does, from its inputs to its output.
 
 use super::analysis::Analysis;
-use super::piece_header::Piece;
-use super::piece_writer::PartialWriter;
+use super::groups::label;
+use super::piece_groups::{GroupMerger, GroupWriter};
+use super::piece_header::{Header, Piece};
 use super::pieces::Merger;
-use super::running::Running;
+use super::running::{Running, value_in};
 use super::task::{Mode, Render, Task, Warmup};
 use crate::error::{Error, Invalid, Result};
-use crate::io::{Observer, Output};
+use crate::io::{Observer, Output, Status};
 
 /// Reads the inputs of `task` and writes what it asks for, in the style given.
 ///
@@ -15,9 +16,9 @@ use crate::io::{Observer, Output};
 /// Those of reading and writing; a signal, after which the report of what has been read is still
 /// written; and figures that mean nothing for this trace.
 pub fn run(task: Task, style: &dyn Render, observer: &mut dyn Observer) -> Result<()> {
-    match task.mode {
-        Mode::Piece(_) if task.merges => join(&task, observer),
-        Mode::Piece(piece) => write_piece(&task, piece, observer),
+    match &task.mode {
+        Mode::Piece { .. } if task.merges => join(&task, observer),
+        Mode::Piece { place, by } => write_piece(&task, *place, by.as_deref(), observer),
         _ if task.merges => merge(&task, style, observer),
         _ => analyse(&task, style, observer),
     }
@@ -56,12 +57,19 @@ fn analyse(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Resu
     ended
 }
 
-fn write_piece(task: &Task, piece: Option<Piece>, observer: &mut dyn Observer) -> Result<()> {
+fn write_piece(
+    task: &Task,
+    place: Option<Piece>,
+    by: Option<&str>,
+    observer: &mut dyn Observer,
+) -> Result<()> {
     let mut reader = task.open()?;
     observer.begin(reader.input().total_size());
     let mut output = Output::named(task.output.as_deref())?;
-    let new =
-        |block_size, out: &mut Vec<u8>| PartialWriter::new(block_size, piece, task.analysis.budget, out);
+    let new = |block_size, out: &mut Vec<u8>| {
+        let header = Header::new(block_size, place).with_groups(by);
+        GroupWriter::new(header, task.analysis.budget, out)
+    };
     let (mut writer, mut has_answers) = (None, false);
     // A piece without its end cannot be merged, so an error or a signal needs no care here.
     while reader.advance(|status| {
@@ -73,7 +81,8 @@ fn write_piece(task: &Task, piece: Option<Piece>, observer: &mut dyn Observer) -
             None => writer.insert(new(reader.block_size(), output.buffer())),
         };
         has_answers |= reader.record().has_output_ids;
-        let added = writer.add(reader.record(), output.buffer());
+        let label = by.map(|field| label(value_in(&reader, field)));
+        let added = writer.add(label.as_deref(), reader.record(), output.buffer());
         added.map_err(|message| reader.input().error(message))?;
         output.end_record()?;
     }
@@ -101,9 +110,13 @@ fn merge(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Result
     let mut input = task.open_pieces()?;
     observer.begin(input.total_size());
     let mut output = Output::named(task.output.as_deref())?;
-    let mut merger = Merger::into_report(task.analysis.budget, |block_size| {
-        task.check_capacities(block_size).map_err(|error| Invalid::value(error.to_string()))?;
-        Ok(task.analysis_options(block_size, warmup))
+    let mut merger = GroupMerger::new(|is_group| {
+        let options = move |block_size| {
+            task.check_capacities(block_size).map_err(|error| Invalid::value(error.to_string()))?;
+            Ok(task.analysis_options(block_size, warmup))
+        };
+        let merger = Merger::into_report(task.analysis.budget, options);
+        if is_group { merger.of_group() } else { merger }
     });
     loop {
         let window = |analysis: &mut Analysis, time| {
@@ -111,7 +124,7 @@ fn merge(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Result
                 style.window(&window, output.buffer());
             }
         };
-        let more = merger.advance_past(
+        let more = merger.advance(
             &mut input,
             |status| {
                 observer.progress(status);
@@ -125,7 +138,9 @@ fn merge(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Result
         output.end_record()?;
     }
     observer.end();
-    Running::after(task, merger.finish()?).finish(style, output, observer)
+    let by = if let Mode::Report { by, .. } = &task.mode { by.as_deref() } else { None };
+    let (analysis, groups) = merger.finish(by)?;
+    Running::after(task, analysis, groups).finish(style, output, observer)
 }
 
 /// Makes one piece of those that are read.
@@ -133,11 +148,15 @@ fn join(task: &Task, observer: &mut dyn Observer) -> Result<()> {
     let mut input = task.open_pieces()?;
     observer.begin(input.total_size());
     let mut output = Output::named(task.output.as_deref())?;
-    let mut merger = Merger::into_piece(task.analysis.budget);
-    while merger.advance(&mut input, |status| {
+    let mut merger = GroupMerger::new(|is_group| {
+        let merger = Merger::into_piece(task.analysis.budget);
+        if is_group { merger.of_group() } else { merger }
+    });
+    let mut idle = |status: Status| {
         observer.progress(status);
         Ok(())
-    })? {
+    };
+    while merger.advance(&mut input, &mut idle, |_, _| {})? {
         output.buffer().append(merger.written());
         output.end_record()?;
     }

@@ -50,9 +50,10 @@ impl<'a> Running<'a> {
         }
     }
 
-    /// After an analysis of everything.
-    pub(super) fn after(task: &'a Task, analysis: Analysis) -> Self {
-        Self { requests: analysis.requests(), analysis: Some(analysis), ..Self::new(task, 0) }
+    /// After an analysis of everything, and of these groups.
+    pub(super) fn after(task: &'a Task, analysis: Analysis, groups: Vec<(String, Analysis)>) -> Self {
+        let groups = (!groups.is_empty()).then(|| Groups::of(task.empty_block_size(), groups));
+        Self { requests: analysis.requests(), analysis: Some(analysis), groups, ..Self::new(task, 0) }
     }
 
     /// Takes the current record of `reader`, and appends what is to be written with it.
@@ -88,9 +89,7 @@ impl<'a> Running<'a> {
             sizes.add(record).map_err(|message| reader.input().error(message))?;
         }
         if let Some(field) = self.by {
-            let line = reader.line();
-            let place = general::field_span(line, field);
-            let value = place.and_then(|place| std::str::from_utf8(&line[place]).ok());
+            let value = value_in(reader, field);
             self.has_field |= value.is_some_and(|value| value != "null");
             let groups = self.groups.get_or_insert_with(|| {
                 Groups::new(block_size, self.task.analysis_options(block_size, self.warmup))
@@ -162,6 +161,12 @@ impl<'a> Running<'a> {
             ));
         }
     }
+}
+
+/// The value of a field in the current record, as JSON.
+pub(super) fn value_in<'r>(reader: &'r TraceReader, field: &str) -> Option<&'r str> {
+    let line = reader.line();
+    general::field_span(line, field).and_then(|place| std::str::from_utf8(&line[place]).ok())
 }
 
 /// Writes the report at the end, and says what its reader should know.

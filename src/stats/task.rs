@@ -89,8 +89,13 @@ pub enum Mode {
     Requests,
     /// The figures of each window of this size.
     Windows(WindowSize),
-    /// The state of one piece of a trace, to be merged with others; where it is in the trace, if known.
-    Piece(Option<Piece>),
+    /// The state of one piece of a trace, to be merged with others.
+    Piece {
+        /// Where it is in the trace, if known.
+        place: Option<Piece>,
+        /// Also the states of the requests with each value of this field.
+        by: Option<String>,
+    },
 }
 
 /// The size of a cache.

@@ -357,7 +357,7 @@ fn what_pieces_do_not_hold_is_refused_by_name() {
         ("--merge --replicas 2 -c 5", "route with trace-cat --route"),
         ("--merge --tiers hbm=5,dram=10", "route with trace-cat --route"),
         ("--merge --misses -c 5", "pieces hold no sessions"),
-        ("--merge --by tenant", "make pieces of each group"),
+        ("--merge --partial --by tenant", "leave out --by"),
         ("--merge --top 5", "pieces hold only those blocks"),
         ("--merge --approx 1000", "pieces hold no sample"),
         ("--merge --every 5req", "at the end of each piece"),
@@ -424,6 +424,64 @@ fn every_way_of_reporting_on_pieces_is_that_of_one_run() {
         })
         .collect();
     same_in_trees(folder.path(), "trace", &names);
+}
+
+#[test]
+fn groups_of_pieces_are_those_of_one_run() {
+    let folder = scratch();
+    let mut trace = String::new();
+    for (i, line) in small_trace().lines().enumerate() {
+        let field = match i * i % 11 {
+            0 | 5 => String::new(),
+            n if i < 100 => format!(", \"tenant\": \"t{}\"", n % 4),
+            n => format!(", \"tenant\": {n}.0"),
+        };
+        trace += &format!("{}{field}}}\n", line.strip_suffix('}').unwrap());
+    }
+    let cut: Vec<&str> = trace.lines().collect();
+    let mut names = Vec::new();
+    for (i, piece) in cut.chunks(cut.len() / 4 + 1).enumerate() {
+        let place = format!("{}/4", i + 1);
+        let state =
+            run("trace-stats", &["--partial", "--by", "tenant", "--piece", &place], piece.join("\n")).ok();
+        names.push(write_file(folder.path(), &format!("{i}.part"), state));
+    }
+    write_file(folder.path(), "trace", &trace);
+    let names = names.join(" ");
+    for way in [
+        "-f json -c 50,500 --curve --ttl 60s --by tenant",
+        "--by tenant",
+        "-f prometheus --by tenant",
+        "-f json",
+    ] {
+        let whole = shell(folder.path(), &format!("trace-stats -q {way} trace")).ok();
+        let all = shell(folder.path(), &format!("trace-stats -q {way} --merge {names}")).ok();
+        assert_eq!(all, whole, "{way}");
+        let [a, b, c, d] = names.split(' ').collect::<Vec<_>>()[..] else { panic!() };
+        let tree = format!(
+            "trace-stats --merge --partial {b} {c} -o middle; trace-stats --merge --partial middle {d} -o late; \
+             trace-stats -q {way} --merge {a} late"
+        );
+        assert_eq!(shell(folder.path(), &tree).ok(), whole, "{way}");
+    }
+    let first = names.split(' ').next().unwrap();
+    for (line, reason) in [
+        (format!("trace-stats --merge --by other {names}"), "the pieces have groups by \"tenant\""),
+        (
+            format!("trace-stats --partial trace | trace-stats --merge --by tenant"),
+            "the pieces have no groups",
+        ),
+        (format!("(cat {first}; trace-stats --partial trace) | trace-stats --merge"), "by different fields"),
+        (format!("sed '/\"group\":\"t3\"/Q' {first} | trace-stats --merge"), "a group of a piece is missing"),
+        (format!("sed '1,/^{{\"requests/d' {first} | trace-stats --merge"), "a group of no piece"),
+    ] {
+        let ran = shell(folder.path(), &line);
+        assert_eq!(ran.status, Some(1), "{line}");
+        assert!(ran.stderr.contains(reason), "{line}: {}", ran.stderr);
+    }
+    let many: String = (0..101).map(|i| format!("{{\"input_length\": 1, \"tenant\": {i}}}\n")).collect();
+    let ran = run("trace-stats", &["--partial", "--by", "tenant"], many);
+    assert!(ran.stderr.contains("--by: more than 100 values"), "{}", ran.stderr);
 }
 
 #[test]

@@ -544,8 +544,12 @@ mod tests {
 
     impl Naive {
         fn touch(&mut self, blocks: &[u32]) -> Vec<u32> {
-            let distance = |b: &u32| Some(self.stack.iter().position(|s| s == b)? as u32);
-            let distances = blocks.iter().filter_map(distance).collect();
+            // A new block that stands there again has its first place for a distance.
+            let distance = |(at, b): (usize, &u32)| {
+                let known = self.stack.iter().position(|s| s == b);
+                Some(known.or_else(|| blocks[..at].iter().position(|s| s == b))? as u32)
+            };
+            let distances = blocks.iter().enumerate().filter_map(distance).collect();
             for b in blocks.iter().rev() {
                 self.stack.retain(|s| s != b);
                 self.stack.insert(0, *b);
