@@ -53,6 +53,14 @@ pub(super) const ONE_REPORT: Modes = &[
     ("approx", "a sample of blocks does not tell the fates of tokens"),
 ];
 
+pub(super) const OF_ALL_BLOCKS: Modes = &[
+    ("partial", "pieces hold only those blocks of a request that they introduce"),
+    ("merge", "pieces hold only those blocks of a request that they introduce"),
+    ("window", "where hits come from is told in a report"),
+    ("per-request", "where hits come from is told in a report"),
+    ("approx", "a sample of blocks does not tell where hits come from"),
+];
+
 pub(super) const ONE_BILL: Modes =
     &[A_REPORT[0], ("window", "costs are told in a report"), ("per-request", "costs are told in a report")];
 

@@ -6,8 +6,8 @@ use super::load::{LoadOptions, service};
 use super::memory::default_max_memory;
 use super::model::{KvType, ModelOptions};
 use super::modes::{
-    A_REPORT, CHARTS, EVERY, FLEETS, FORMATS, GROUPS, NO_WINDOW, ONE_BILL, ONE_CHECK, ONE_ENGINE, ONE_LIST,
-    ONE_REPORT, ONE_RUN, SAMPLE, SIZES, TOP,
+    A_REPORT, CHARTS, EVERY, FLEETS, FORMATS, GROUPS, NO_WINDOW, OF_ALL_BLOCKS, ONE_BILL, ONE_CHECK,
+    ONE_ENGINE, ONE_LIST, ONE_REPORT, ONE_RUN, SAMPLE, SIZES, TOP,
 };
 use super::quantities::{
     capacity, percentile, piece, policies, price, sample_size, scrape, share, tiers, ttl, warmup, window,
@@ -31,6 +31,7 @@ pub struct Options {
     from_format: Option<TraceFormat>,
     block_size: Option<u64>,
     format: Option<Format>,
+    title: Option<String>,
     percentiles: Vec<f64>,
     hit_rule: Option<HitRule>,
     hit_unit: Option<u64>,
@@ -48,6 +49,8 @@ pub struct Options {
     targets: Vec<f64>,
     ttls: Vec<Ttl>,
     misses: bool,
+    reuse: bool,
+    shared_by: Option<String>,
     session_field: Option<String>,
     fleet: FleetOptions,
     tiers: TierOptions,
@@ -119,6 +122,7 @@ const REPORT: &[Opt<Options>] = &[
         .short('f')
         .not_with(A_REPORT)
         .choice::<_, Format>(|o, v| v.pick().map(|format| o.format = Some(format))),
+    opt("title").not_with(CHARTS).value(|o, v| v.string().map(|title| o.title = Some(title))),
     opt("from-format")
         .not_with(FORMATS)
         .list::<_, Option<TraceFormat>>(|o, v| v.pick().map(|format| o.from_format = format)),
@@ -152,6 +156,8 @@ const CACHES: &[Opt<Options>] = &[
         .list::<_, Policy>(|o, v| policies(v, &mut o.policies, &mut o.priority)),
     opt("ttl").not_with(NO_WINDOW).value(|o, v| v.add_new_to(&mut o.ttls, ttl)),
     opt("misses").daily().not_with(ONE_REPORT).flag(|o| o.misses = true),
+    opt("reuse").not_with(OF_ALL_BLOCKS).flag(|o| o.reuse = true),
+    opt("shared-by").not_with(OF_ALL_BLOCKS).value(|o, v| v.string().map(|field| o.shared_by = Some(field))),
     opt("session-field")
         .not_with(ONE_REPORT)
         .value(|o, v| v.string().map(|field| o.session_field = Some(field))),
@@ -215,6 +221,14 @@ const SCALE: &[Opt<Options>] = &[
 ];
 
 const RULES: &[Rule<Options>] = &[
+    (
+        |o| o.title.is_some() && matches!(o.format(), Format::Csv | Format::Prometheus),
+        "--title heads a report as table, markdown, json, html or svg",
+    ),
+    (
+        |o| o.by.is_some() && o.shared_by.is_some(),
+        "--by makes caches of its own, and --shared-by is about one that is shared: give them to two runs",
+    ),
     (|o| o.piece.is_some() && !o.partial, "--piece goes with --partial"),
     (|o| o.piece.is_some() && o.merge, "--merge --partial has the numbers of the pieces: leave out --piece"),
     (
@@ -549,6 +563,7 @@ impl Options {
             merges: self.merge,
             format: self.from_format,
             block_size: self.block_size,
+            title: self.title.clone(),
             percentiles: percentiles.to_vec(),
             analysis: self.analysis()?,
             capacities: self.capacities.clone(),
@@ -589,6 +604,8 @@ impl Options {
             },
             approx: self.approx,
             top: self.top,
+            reuse: self.reuse,
+            shared_by: self.shared_by.clone(),
             pictures: self.has_charts(),
             budget: self.budget(),
             servers: self.servers.clone(),

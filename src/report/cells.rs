@@ -20,6 +20,7 @@ pub(super) fn totals(report: &Report) -> Vec<(&'static str, Number)> {
     let list = [
         ("requests", count(report.requests)),
         ("requests_without_ids", count(report.requests_without_ids)),
+        ("skipped_records", Some(report.skipped_records).filter(|&n| n > 0).and_then(count)),
         ("block_size", count(report.block_size)),
         ("blocks", count(report.blocks)),
         ("unique_blocks", count(report.unique_blocks.value)),
@@ -341,7 +342,9 @@ pub(super) fn served_row(row: &CapacityRow) -> Served {
 
 fn named(kind: &'static str, name: String, row: &CapacityRow) -> Served {
     let more = [("below_opt", row.below_opt), ("standard_error", row.accuracy.standard_error())];
-    let mut figures = further_figures(row.work.as_ref(), row.cost);
+    let bytes = row.capacity_bytes.map(|bytes| ("capacity_bytes", Number::Count(bytes)));
+    let mut figures: Vec<_> = bytes.into_iter().collect();
+    figures.extend(further_figures(row.work.as_ref(), row.cost));
     figures.extend(more.into_iter().filter_map(|(name, value)| Some((name, Number::Real(value?)))));
     Served { kind, name, hits: row.hits, figures }
 }

@@ -1,7 +1,7 @@
 //! Comma-separated values: one figure per row, under the names of the JSON report.
 
 use crate::report::cells::{self, Number, Served};
-use crate::report::{fleets, misses, price, recorded, tiers};
+use crate::report::{fleets, misses, price, recorded, reuse, tiers};
 use crate::stats::{Accuracy, Bound, Hits, Report, Summary, WindowReport};
 
 /// Appends a header and the rows `section,item,figure,value`.
@@ -59,6 +59,14 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
             ("misses_depth", format!("{cache}:{stretch}"))
         };
         figures.into_iter().for_each(|(name, value)| row(section, &item, name, value));
+    }
+    for figure in reuse::figures(report) {
+        let item = if figure.item.contains([',', '"']) {
+            format!("\"{}\"", figure.item.replace('"', "\"\""))
+        } else {
+            figure.item
+        };
+        row(figure.section, &item, figure.name, figure.value);
     }
     for figure in fleets::figures(report) {
         let cache = figure.cache.map_or_else(String::new, |cache| format!(":{cache}"));

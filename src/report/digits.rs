@@ -1,6 +1,6 @@
 //! Numbers in the cells of tables, and what marks those that are not exact.
 
-use crate::report::numbers::{grouped, rounded};
+use crate::report::numbers::{grouped, percent, rounded};
 use crate::stats::Accuracy;
 
 /// A table: the first row is the header.
@@ -68,4 +68,22 @@ pub(super) fn mark(accuracy: Accuracy) -> &'static str {
         Accuracy::Neither => "about ",
         _ => limit(accuracy, ">= ", "<= "),
     }
+}
+
+/// A number of tokens, or their share of all where few digits are enough.
+pub(super) fn tokens_or_share(part: u128, all: u128, accuracy: Accuracy, digits: Digits) -> String {
+    match digits {
+        Digits::All => format!("{}{part}", mark(accuracy)),
+        Digits::Few => share_of(part, all, accuracy, digits),
+    }
+}
+
+/// The share that a number of tokens is of all.
+pub(super) fn share_of(part: u128, all: u128, accuracy: Accuracy, digits: Digits) -> String {
+    if all == 0 {
+        return "-".into();
+    }
+    let share = part as f64 / all as f64;
+    let share = if digits == Digits::All { format!("{share:?}") } else { percent(share) };
+    format!("{}{share}", mark(accuracy))
 }

@@ -2,11 +2,14 @@
 
 use crate::error::printable;
 use crate::report::cells::{self, Cells, Digits};
-use crate::report::{fleets, groups, tiers};
+use crate::report::{fleets, groups, reuse, tiers};
 use crate::stats::{GroupReport, Report};
 
 /// Appends the totals and every table of the report.
 pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
+    if let Some(title) = &report.title {
+        out.extend_from_slice(format!("# {}\n\n", text(&printable(title))).as_bytes());
+    }
     let mut totals = vec![vec!["Figure".to_owned(), "Value".to_owned()]];
     totals.extend(
         cells::totals(report).iter().map(|(name, value)| vec![(*name).to_owned(), value.to_string()]),
@@ -16,6 +19,7 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
     draw(&cells::lengths(report, Digits::All), out);
     let caches = cells::caches(report, Digits::All).into_iter();
     let tiers = tiers::tables(report, Digits::All).into_iter().map(|(_, table)| table);
+    let caches = caches.chain(reuse::tables(report, Digits::All, |value| text(&printable(value))));
     let caches = caches.chain(fleets::tables(report, Digits::All)).chain(tiers);
     for table in caches.chain(cells::prefixes(report, Digits::All)) {
         out.push(b'\n');

@@ -1,7 +1,7 @@
 //! What became of prompt tokens, as cells of text and as single figures.
 
-use crate::report::digits::{Cells, Digits, Number, limit, mark};
-use crate::report::numbers::{bytes, percent};
+use crate::report::digits::{Cells, Digits, Number, limit, tokens_or_share as tokens};
+use crate::report::numbers::bytes;
 use crate::stats::{Accuracy, DepthRow, Fates, KnownTokens, LastUse, MissFigures, MissRow, Report};
 
 /// The tables of the fates of tokens, if they are asked for.
@@ -49,16 +49,6 @@ fn columns(figures: &MissFigures, accuracy: Accuracy) -> Vec<(&'static str, &'st
 
 fn part(fates: &Fates, name: &str) -> u128 {
     fates.parts().into_iter().find(|(of, _)| *of == name).map_or(0, |(_, tokens)| tokens)
-}
-
-/// A number of tokens, or their share of all where few digits are enough.
-fn tokens(part: u128, all: u128, accuracy: Accuracy, digits: Digits) -> String {
-    let mark = mark(accuracy);
-    match digits {
-        Digits::All => format!("{mark}{part}"),
-        Digits::Few if all == 0 => "-".into(),
-        Digits::Few => format!("{mark}{}", percent(part as f64 / all as f64)),
-    }
 }
 
 fn fates(figures: &MissFigures, accuracy: Accuracy, digits: Digits) -> Cells {

@@ -21,6 +21,7 @@ mod price;
 mod prometheus;
 mod prometheus_help;
 mod recorded;
+mod reuse;
 mod svg;
 mod table;
 mod tiers;
@@ -151,6 +152,6 @@ pub fn write(style: &Style, report: &Report, out: &mut Vec<u8>) {
         Format::Markdown => markdown::write(report, out),
         Format::Prometheus => prometheus::write(report, out),
         Format::Html => html::write(report, &style.origin(), None, out),
-        Format::Svg => curve_chart::write(report, &style.input, out),
+        Format::Svg => curve_chart::write(report, report.title.as_deref().unwrap_or(&style.input), out),
     }
 }

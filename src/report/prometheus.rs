@@ -6,13 +6,13 @@
 use crate::error::printable;
 use crate::report::cells::{self, Number, Served};
 use crate::report::prometheus_help::help;
-use crate::report::{fleets, misses, price, recorded, tiers};
+use crate::report::{fleets, misses, price, recorded, reuse, tiers};
 use crate::stats::{GroupReport, OTHERS, Report, SeparateCaches, WindowReport};
 
 /// Labels of this file's own: a field of that name gets another one.
-const LABELS: [&str; 15] = [
-    "stat", "pair", "kind", "cache", "share", "figure", "bound", "rank", "id", "fate", "depth", "replicas",
-    "route", "list", "tier",
+const LABELS: [&str; 16] = [
+    "within", "stat", "pair", "kind", "cache", "share", "figure", "bound", "rank", "id", "fate", "depth",
+    "replicas", "route", "list", "tier",
 ];
 
 /// A label and its value.
@@ -88,9 +88,12 @@ impl Families {
         for (name, value) in cells::totals(report) {
             self.optional(name, Some(value), group);
         }
+        // An alert needs a value on the days on which all is well too.
         if report.bound.is_none() {
-            // An alert needs a value on the days on which all is well too.
             self.optional("forgotten_blocks", Some(Number::Count(0)), group);
+        }
+        if report.skipped_records == 0 && group.is_none() {
+            self.optional("skipped_records", Some(Number::Count(0)), group);
         }
         let last = report.arrivals.as_ref().map(|arrivals| Number::Real(arrivals.last_ms));
         self.optional("last_record_timestamp_ms", last, group);
@@ -115,6 +118,7 @@ impl Families {
         }
         self.recorded(report, group);
         self.misses(report, group);
+        self.reuse(report, group);
         self.fleets(report, group);
         self.tiers(report, group);
         self.bound(report.bound.as_ref(), group);
@@ -209,6 +213,16 @@ impl Families {
                     self.number(&format!("miss_{name}"), &[("cache", &*cache)], &value, group);
                 }
             }
+        }
+    }
+
+    /// Where hits come from. A value of the field that tells hits apart is a label with the field's name.
+    fn reuse(&mut self, report: &Report, group: Option<Label>) {
+        let field = report.shared_by.value.as_ref().map(|figures| label_of(&figures.field));
+        for figure in reuse::figures(report) {
+            let key = if figure.of == "value" { field.as_deref().unwrap_or(figure.of) } else { figure.of };
+            let name = format!("{}_{}", figure.section, figure.name);
+            self.number(&name, &[(key, &figure.item)], &figure.value, group);
         }
     }
 

@@ -5,6 +5,7 @@ pub(super) fn help(name: &str) -> &'static str {
     match name {
         "requests" => "Requests read.",
         "requests_without_ids" => "Requests without block ids, which count in lengths only.",
+        "skipped_records" => "Bad records that were skipped: they are in no figure.",
         "block_size" => "Tokens per block.",
         "blocks" => "Blocks of all prompts, repeated ones included.",
         "unique_blocks" => "Distinct blocks: what a cache without limit holds in the end.",
@@ -44,6 +45,7 @@ pub(super) fn help(name: &str) -> &'static str {
         "cached_length" => "Prompt tokens of a request that a cache without limit holds when it arrives.",
         "correlation" => "Pearson correlation of two lengths over the requests.",
         "cache_token_hit_rate" => "Share of the prompt tokens that a cache serves.",
+        "cache_capacity_bytes" | "running_cache_capacity_bytes" => "Size of a cache in bytes.",
         "cache_below_opt" => {
             "Share of the prompt tokens that the cache which serves most blocks serves more than this one."
         }
@@ -191,6 +193,22 @@ fn help_of_fleets(name: &str) -> &'static str {
     }
 }
 
+/// The same of where hits come from.
+fn help_of_reuse(name: &str) -> &'static str {
+    match name {
+        "reuse_tokens" => {
+            "Prompt tokens that a cache without limit serves, by the time since their last use."
+        }
+        "most_used_blocks" => "This share of the distinct blocks, those with most hits.",
+        "most_used_hit_share" => "Share of all hits that these blocks make.",
+        "shared_by_requests" => "Requests with block ids and this value.",
+        "shared_by_tokens" => "Their prompt tokens.",
+        "shared_by_own_tokens" => "Tokens served from blocks that requests with this value had brought.",
+        "shared_by_others_tokens" => "Tokens served from blocks that other requests had brought.",
+        _ => help_of_fleets(name),
+    }
+}
+
 /// The same of the fates of tokens.
 fn help_of_misses(name: &str) -> &'static str {
     match name {
@@ -216,6 +234,6 @@ fn help_of_misses(name: &str) -> &'static str {
         "miss_expired_p90_blocks" => {
             "Distinct blocks used since the last use of expired tokens, 90th percentile."
         }
-        _ => help_of_fleets(name),
+        _ => help_of_reuse(name),
     }
 }

@@ -4,7 +4,7 @@ use crate::error::printable;
 use crate::report::answer;
 use crate::report::cells::{self, Cells, Digits};
 use crate::report::numbers::{rounded, time_unit};
-use crate::report::{fleets, groups, tiers};
+use crate::report::{fleets, groups, reuse, tiers};
 use crate::stats::{
     Accuracy, ArrivalFigures, Figure, GroupReport, HitRule, Report, SessionSources, Thrashing,
 };
@@ -31,6 +31,9 @@ impl Look {
 /// Appends the report as text.
 pub(super) fn write(report: &Report, look: Look, out: &mut Vec<u8>) {
     let digits = look.digits;
+    if let Some(title) = &report.title {
+        out.extend_from_slice(format!("{}\n\n", printable(title)).as_bytes());
+    }
     let sentences = answer::sentences(report);
     sentences.iter().for_each(|sentence| wrap(sentence, look.width, out));
     if !sentences.is_empty() {
@@ -42,7 +45,8 @@ pub(super) fn write(report: &Report, look: Look, out: &mut Vec<u8>) {
     let lengths = [cells::lengths(report, digits)].into_iter();
     let caches = lengths.chain(cells::caches(report, digits)).chain(fleets::tables(report, digits));
     let tiers = tiers::tables(report, digits).into_iter().map(|(_, table)| table);
-    for table in caches.chain(tiers).chain(cells::prefixes(report, digits)) {
+    let reuse = reuse::tables(report, digits, printable);
+    for table in caches.chain(reuse).chain(tiers).chain(cells::prefixes(report, digits)) {
         out.push(b'\n');
         draw(&table, look, out);
     }
@@ -136,6 +140,10 @@ fn totals(report: &Report, digits: Digits) -> Vec<(&'static str, String)> {
     if report.requests_without_ids > 0 {
         let n = digits.count(report.requests_without_ids);
         lines.push(("Without ids", format!("{n} (counted in input and output length only)")));
+    }
+    if report.skipped_records > 0 {
+        let n = digits.count(report.skipped_records);
+        lines.push(("Skipped", format!("{n} bad records, which are in no figure")));
     }
     lines.extend([
         ("Block size", format!("{} tokens", digits.count(report.block_size))),

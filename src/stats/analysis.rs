@@ -63,6 +63,13 @@ impl Analysis {
         Self { state: State::new(intake, statistics, options.budget), options }
     }
 
+    /// Says which value the next request has in the field by which hits are told apart, if they are.
+    pub fn set_sharer(&mut self, value: &str) {
+        if let Some(reuse) = &mut self.state.statistics.reuse {
+            reuse.begin(value);
+        }
+    }
+
     /// Takes the next request, which must have one id per block if it has ids, or one per full block. Gives what an
     /// infinite cache serves of it.
     ///

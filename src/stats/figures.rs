@@ -19,10 +19,16 @@ pub struct Report {
     /// The percentiles that every [`Summary`] holds, in percent.
     #[serde(skip)]
     pub percentiles: Vec<f64>,
+    /// What the report is called, if it is given a name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
     /// Records read.
     pub requests: u64,
     /// Records without `hash_ids`: they count in input and output length only.
     pub requests_without_ids: u64,
+    /// Bad records that were skipped: they are in no figure. Groups have none, since what is bad has no value.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub skipped_records: u64,
     /// Tokens per block.
     pub block_size: u64,
     /// Which cached blocks count as hits.
@@ -97,6 +103,12 @@ pub struct Report {
     /// What became of the prompt tokens in LRU caches, if asked for. A lower bound in all but what is cold.
     #[serde(flatten)]
     pub misses: Figure<Option<MissFigures>>,
+    /// Where the hits of a cache without limit come from, if asked for.
+    #[serde(skip_serializing_if = "Figure::is_none")]
+    pub reuse: Figure<Option<ReuseFigures>>,
+    /// Whose requests had brought the blocks of these hits, if asked for.
+    #[serde(skip_serializing_if = "Figure::is_none")]
+    pub shared_by: Figure<Option<SharedByFigures>>,
     /// Replicas behind routers, one row for each number and route asked for.
     #[serde(rename = "fleet", skip_serializing_if = "Vec::is_empty")]
     pub fleets: Vec<FleetRow>,
@@ -121,6 +133,15 @@ pub struct Report {
     /// What the figures are worth, if blocks have been forgotten.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bound: Option<Bound>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+fn is_no_token(count: &u128) -> bool {
+    *count == 0
 }
 
 impl<T> Figure<Vec<T>> {
@@ -161,6 +182,8 @@ impl Report {
             ("misses.expired", self.misses.accuracy),
             ("misses.rules", self.misses.accuracy),
             ("misses.cold", self.misses.accuracy.reversed()),
+            ("reuse", self.reuse.accuracy),
+            ("shared_by", self.shared_by.accuracy),
             ("target", self.targets.accuracy),
             ("top", self.prefixes.accuracy),
         ];
@@ -301,11 +324,75 @@ pub struct ArrivalFigures {
     /// Records stamped earlier than one before them.
     pub late: u64,
     /// The first timestamp, in milliseconds.
-    #[serde(skip)]
     pub first_ms: f64,
     /// The latest timestamp, in milliseconds.
-    #[serde(skip)]
     pub last_ms: f64,
+}
+
+/// Where the hits of a cache without limit come from.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ReuseFigures {
+    /// Prompt tokens that are served, by the time since their blocks were used last; empty without times. So far
+    /// as parents are used with their children, the sum up to an age is what a cache serves whose blocks expire
+    /// that long after their last use.
+    pub by_age: Vec<AgeRow>,
+    /// Tokens served from answers that engines keep: they are in no age.
+    #[serde(skip_serializing_if = "is_no_token")]
+    pub answer_tokens: u128,
+    /// Whether few blocks make most of the hits; empty if blocks were forgotten.
+    pub concentration: Vec<ConcentrationRow>,
+}
+
+/// Hits in blocks that had been used within a time, and not within the next smaller one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct AgeRow {
+    /// At most so many seconds before; `None` for all longer times.
+    pub within_s: Option<f64>,
+    /// Prompt tokens.
+    pub tokens: u128,
+}
+
+/// What the blocks with most hits make of all hits.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ConcentrationRow {
+    /// Share of the distinct blocks.
+    pub block_share: f64,
+    /// So many blocks, at least one.
+    pub blocks: u64,
+    /// Their hits over all hits, in blocks; `None` without hits.
+    pub hit_share: Option<f64>,
+}
+
+/// Hits of one shared cache by the value of a field, and by the value of the request that had brought the block.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SharedByFigures {
+    /// The field.
+    pub field: String,
+    /// In the order of first appearance; all values beyond the first hundred are one, without a name.
+    pub values: Vec<SharerRow>,
+    /// By value that hits, then by value that had brought the block, in tokens; empty for more than twenty values.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub matrix: Vec<Vec<u128>>,
+}
+
+/// What the requests with one value find.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SharerRow {
+    /// The value; `None` for all that have no row.
+    pub value: Option<String>,
+    /// Requests with block ids.
+    pub requests: u64,
+    /// Their prompt tokens.
+    pub tokens: u128,
+    /// Tokens served from blocks that requests with this value had brought.
+    pub own_tokens: u128,
+    /// Tokens served from blocks that others had brought.
+    pub others_tokens: u128,
 }
 
 /// The shared prefixes that saved most.

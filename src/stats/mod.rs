@@ -36,6 +36,7 @@ mod recorded;
 mod repeats;
 mod request_log;
 mod requests;
+mod reuse;
 mod run;
 mod running;
 mod sample;
@@ -64,9 +65,9 @@ pub use correlation::Correlations;
 pub use distribution::{Distribution, EXACT_BELOW};
 pub use engine::Answers;
 pub use figures::{
-    ArrivalFigures, Bound, Bucket, Comparison, PrefixFigures, PrefixRow, RecordedCache, RecordedFigures,
-    RecordedHour, Report, RunningFigures, SampleFigures, StandardErrors, TimelineFigures, WindowFigures,
-    WindowReport,
+    AgeRow, ArrivalFigures, Bound, Bucket, Comparison, ConcentrationRow, PrefixFigures, PrefixRow,
+    RecordedCache, RecordedFigures, RecordedHour, Report, ReuseFigures, RunningFigures, SampleFigures,
+    SharedByFigures, SharerRow, StandardErrors, TimelineFigures, WindowFigures, WindowReport,
 };
 pub use groups::{GroupReport, Groups, MAX_GROUPS, NO_VALUE, OTHERS, label, value_of};
 pub use hit_check::HitCheck;

@@ -95,8 +95,10 @@ pub(super) struct GroupMerger<'a> {
     /// Makes a merger of no piece yet; of a group, if it is for one.
     new: Box<dyn Fn(bool) -> Merger<'a> + 'a>,
     whole: Merger<'a>,
-    /// The field of the groups, once a piece has been seen.
-    by: Option<Option<String>>,
+    /// The field of the groups, if the pieces have some.
+    by: Option<String>,
+    /// Whether a piece has begun.
+    has_begun: bool,
     /// In the order of first appearance.
     groups: Vec<(String, Merger<'a>)>,
     index: HashMap<String, usize>,
@@ -113,6 +115,7 @@ impl<'a> GroupMerger<'a> {
             whole: new(false),
             new: Box::new(new),
             by: None,
+            has_begun: false,
             groups: Vec::new(),
             index: HashMap::new(),
             current: None,
@@ -155,9 +158,11 @@ impl<'a> GroupMerger<'a> {
     }
 
     fn begin(&mut self, header: Header) -> Result<(), Invalid> {
-        self.take_groups()?;
-        let by = self.by.get_or_insert_with(|| header.by.clone());
-        if *by != header.by {
+        self.take_groups();
+        if !std::mem::replace(&mut self.has_begun, true) {
+            self.by.clone_from(&header.by);
+        }
+        if self.by != header.by {
             return Err(Invalid::conflict(
                 "the pieces have groups by different fields, or only some have groups",
             ));
@@ -189,11 +194,10 @@ impl<'a> GroupMerger<'a> {
     }
 
     /// Looks how many groups are to follow the whole that has ended.
-    fn take_groups(&mut self) -> Result<(), Invalid> {
+    fn take_groups(&mut self) {
         if self.current.is_none() {
             self.to_come += self.whole.take_groups();
         }
-        Ok(())
     }
 
     fn check_groups(&self) -> Result<(), Invalid> {
@@ -210,14 +214,12 @@ impl<'a> GroupMerger<'a> {
     /// # Errors
     /// When a piece is cut off or missing, or has other groups.
     pub(super) fn finish(mut self, by: Option<&str>) -> Result<(Analysis, Vec<(String, Analysis)>), Invalid> {
-        self.take_groups()?;
+        self.take_groups();
         self.check_groups()?;
-        if let (Some(by), Some(found)) = (by, &self.by)
-            && found.as_deref() != Some(by)
-        {
-            let found = found
-                .as_ref()
-                .map_or_else(|| "no groups".to_owned(), |found| format!("groups by \"{found}\""));
+        if let Some(by) = by.filter(|by| self.has_begun && self.by.as_deref() != Some(by)) {
+            let found = self.by.as_ref();
+            let found =
+                found.map_or_else(|| "no groups".to_owned(), |found| format!("groups by \"{found}\""));
             return Err(Invalid::conflict(format!(
                 "the pieces have {found}: write them with `partial` and `by` \"{by}\""
             )));
@@ -232,9 +234,9 @@ impl<'a> GroupMerger<'a> {
     /// # Errors
     /// When a piece is cut off.
     pub(super) fn finish_piece(mut self) -> Result<Vec<u8>, Invalid> {
-        self.take_groups()?;
+        self.take_groups();
         self.check_groups()?;
-        let groups = self.by.flatten().map(|_| self.groups.len() as u32);
+        let groups = self.by.as_ref().map(|_| self.groups.len() as u32);
         let mut rest = self.whole.finish_piece_with(groups)?;
         for (_, merger) in self.groups {
             rest.append(&mut merger.finish_piece()?);

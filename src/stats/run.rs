@@ -51,6 +51,7 @@ fn analyse(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Resu
     };
     observer.end();
     let skipped = reader.skipped()?;
+    running.skipped = reader.input().skipped_so_far().0;
     running.finish(style, output, observer)?;
     reader.remarks().iter().chain(&skipped).for_each(|message| observer.note(message));
     running.note_missing_fields(observer);
@@ -81,7 +82,7 @@ fn write_piece(
             None => writer.insert(new(reader.block_size(), output.buffer())),
         };
         has_answers |= reader.record().has_output_ids;
-        let label = by.map(|field| label(value_in(&reader, field)));
+        let label = by.map(|field| label(value_in(reader.line(), field)));
         let added = writer.add(label.as_deref(), reader.record(), output.buffer());
         added.map_err(|message| reader.input().error(message))?;
         output.end_record()?;

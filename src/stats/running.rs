@@ -27,6 +27,10 @@ pub(super) struct Running<'a> {
     has_field: bool,
     /// Records that do not state the priority that is asked for.
     without_priority: u64,
+    /// Records that do not name their session.
+    without_session: u64,
+    /// Bad records that have been skipped.
+    pub(super) skipped: u64,
 }
 
 impl<'a> Running<'a> {
@@ -47,6 +51,8 @@ impl<'a> Running<'a> {
             requests: 0,
             has_field: false,
             without_priority: 0,
+            without_session: 0,
+            skipped: 0,
         }
     }
 
@@ -62,6 +68,7 @@ impl<'a> Running<'a> {
         self.requests += 1;
         let (record, block_size) = (reader.record(), reader.block_size());
         self.without_priority += u64::from(record.priority.is_none());
+        self.without_session += u64::from(record.session.is_none());
         let analysis = match &mut self.analysis {
             Some(analysis) => analysis,
             None => {
@@ -74,6 +81,11 @@ impl<'a> Running<'a> {
         };
         if let Some(window) = analysis.close_window(record) {
             style.window(&window, out);
+        }
+        if let Some(field) = &self.task.analysis.shared_by {
+            let value = value_in(reader.line(), field);
+            self.has_field |= value.is_some_and(|value| value != "null");
+            analysis.set_sharer(&label(value));
         }
         analysis.add(record).map_err(|message| reader.input().error(message))?;
         while let Some(row) = analysis.take_request() {
@@ -89,7 +101,7 @@ impl<'a> Running<'a> {
             sizes.add(record).map_err(|message| reader.input().error(message))?;
         }
         if let Some(field) = self.by {
-            let value = value_in(reader, field);
+            let value = value_in(reader.line(), field);
             self.has_field |= value.is_some_and(|value| value != "null");
             let groups = self.groups.get_or_insert_with(|| {
                 Groups::new(block_size, self.task.analysis_options(block_size, self.warmup))
@@ -98,7 +110,8 @@ impl<'a> Running<'a> {
             added.map_err(|message| reader.input().error(message))?;
         }
         if self.every.is_some_and(|every| self.requests.is_multiple_of(every)) {
-            style.report(&analysis.report(&self.task.percentiles), out);
+            let skipped_records = reader.input().skipped_so_far().0;
+            style.report(&Report { skipped_records, ..self.task.figures(analysis) }, out);
         }
         Ok(())
     }
@@ -145,13 +158,18 @@ impl<'a> Running<'a> {
         let mut groups = sizes.or_else(|| self.groups.take());
         groups.iter_mut().for_each(Groups::finish);
         let groups = field.map(|field| (field, groups.as_ref()));
-        report(self.task, &analysis, groups, style, output, observer)
+        let figures = Report { skipped_records: self.skipped, ..self.task.figures(&analysis) };
+        report(self.task, &figures, groups, style, output, observer)
     }
 
     /// Says which fields that were asked for no record had.
     pub(super) fn note_missing_fields(&self, observer: &mut dyn Observer) {
-        if let Some(field) = self.by.filter(|_| self.requests > 0 && !self.has_field) {
-            observer.note(&format!("no record has the field \"{field}\" of `by`"));
+        let shared_by = self.task.analysis.shared_by.as_deref();
+        let named = [(self.by, "by"), (shared_by, "shared_by")].into_iter();
+        if self.requests > 0 && !self.has_field {
+            for (field, setting) in named.filter_map(|(field, setting)| Some((field?, setting))) {
+                observer.note(&format!("no record has the field \"{field}\" of `{setting}`"));
+            }
         }
         let priority = self.task.analysis.caches.priority_field.as_ref();
         if let Some(field) = priority.filter(|_| self.without_priority > 0) {
@@ -160,37 +178,42 @@ impl<'a> Running<'a> {
                 self.without_priority, self.requests
             ));
         }
+        if self.task.analysis.caches.load.sessions && self.without_session > 0 {
+            observer.note(&format!(
+                "{} of {} requests do not name their session: with `sessions` they wait for the request whose \
+                 prompt theirs continues",
+                self.without_session, self.requests
+            ));
+        }
     }
 }
 
-/// The value of a field in the current record, as JSON.
-pub(super) fn value_in<'r>(reader: &'r TraceReader, field: &str) -> Option<&'r str> {
-    let line = reader.line();
-    general::field_span(line, field).and_then(|place| std::str::from_utf8(&line[place]).ok())
+/// The value of a field in a line of JSON, as it is written there.
+pub(super) fn value_in<'a>(line: &'a [u8], field: &str) -> Option<&'a str> {
+    std::str::from_utf8(&line[general::field_span(line, field)?]).ok()
 }
 
 /// Writes the report at the end, and says what its reader should know.
 fn report(
     task: &Task,
-    analysis: &Analysis,
+    figures: &Report,
     groups: Option<(&str, Option<&Groups>)>,
     style: &dyn Render,
     mut output: Output,
     observer: &mut dyn Observer,
 ) -> Result<()> {
-    let figures = analysis.report(&task.percentiles);
     match groups {
-        None => style.report(&figures, output.buffer()),
+        None => style.report(figures, output.buffer()),
         Some((field, groups)) => {
             let report = |(value, group): (Option<&str>, &Analysis)| {
                 (value.map(str::to_owned), group.report(&task.percentiles))
             };
             let groups: Vec<_> = groups.iter().flat_map(|groups| groups.iter()).map(report).collect();
-            style.groups(&figures, field, &groups, output.buffer());
+            style.groups(figures, field, &groups, output.buffer());
         }
     }
     output.finish()?;
-    note(task, &figures, observer);
+    note(task, figures, observer);
     Ok(())
 }
 
@@ -251,9 +274,22 @@ fn note_opt(figures: &Report, observer: &mut dyn Observer) {
     }
 }
 
+/// The largest block size that vLLM offers without a model that asks for more.
+const LARGEST_VLLM_BLOCK: u64 = 256;
+
 /// Says which requests engines refuse, and which of their caches thrash.
 fn note_engines(figures: &Report, observer: &mut dyn Observer) {
     let rows = figures.caches.iter().flat_map(|caches| &caches.capacity);
+    let has_own_unit = figures.hit_unit.value.is_some();
+    if figures.block_size > LARGEST_VLLM_BLOCK
+        && !has_own_unit
+        && rows.clone().any(|row| row.policy == "vllm")
+    {
+        observer.note(&format!(
+            "blocks of {} tokens: vLLM's have 16 unless it is started with others, and find more of a prompt",
+            figures.block_size
+        ));
+    }
     for row in rows.clone().filter(|row| row.refused_requests.is_some_and(|refused| refused > 0)) {
         let (refused, blocks, policy) = (row.refused_requests.unwrap_or(0), row.capacity_blocks, row.policy);
         observer.note(&format!(

@@ -10,6 +10,7 @@ use crate::stats::lengths::Lengths;
 use crate::stats::prefixes::Prefixes;
 use crate::stats::price::Price;
 use crate::stats::recorded::Recorded;
+use crate::stats::reuse::Reuse;
 use crate::stats::sample::Sample;
 use crate::stats::seen::Seen;
 use crate::stats::server::ServerHits;
@@ -36,6 +37,10 @@ pub struct AnalysisOptions {
     pub approx: Option<usize>,
     /// Report this many shared prefixes, those that save most.
     pub top: usize,
+    /// Say where the hits of a cache without limit come from.
+    pub reuse: bool,
+    /// The field by which hits are told apart that belong to the requests which had brought the blocks.
+    pub shared_by: Option<String>,
     /// Count what charts need.
     pub pictures: bool,
     /// Report on windows of this size. Then the context length, which looks ahead over the whole
@@ -93,6 +98,7 @@ impl AnalysisOptions {
         let engine = "pieces hold neither the answers of engines nor which last blocks are partial";
         let whole = "give it to a run over the whole trace (trace-cat joins files)";
         let route = "route with trace-cat, and cut and merge each replica by itself";
+        let of_a_request = "pieces hold only those blocks of a request that they introduce";
         let policy = caches.policies.iter().find(|policy| **policy != Policy::Lru);
         let refused = [
             (policy.is_some(), "policy", "caches but LRU need every block of every request in turn", whole),
@@ -118,7 +124,9 @@ impl AnalysisOptions {
                 "take finite caches from a run over the whole trace, or leave this out",
             ),
             (self.approx.is_some(), "approx", "pieces hold no sample", whole),
-            (self.top > 0, "top", "pieces hold only those blocks of a request that they introduce", whole),
+            (self.top > 0, "top", of_a_request, whole),
+            (self.reuse, "reuse", of_a_request, whole),
+            (self.shared_by.is_some(), "shared_by", of_a_request, whole),
         ];
         match refused.into_iter().find(|(is_asked_for, ..)| *is_asked_for) {
             Some((_, setting, why, what)) => {
@@ -211,6 +219,8 @@ statistics! { |purpose|
     } else {
         Caches::new(&purpose.options.caches, purpose.count)
     },
+    reuse: Option<Reuse> = (purpose.options.reuse || purpose.options.shared_by.is_some())
+        .then(|| Reuse::new(purpose.count.block_size, purpose.options.shared_by.as_deref())),
     window: Option<Window> =
         purpose.options.window.map(|size| Window::new(size, &purpose.options.window_percentiles)),
     timeline: Option<Timeline> = purpose.options.pictures.then(Timeline::default),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::analysis::Analysis;
 use super::block_sizes::BlockSizes;
 use super::cache::{CacheOptions, TierSizes};
 use super::figures::{Report, WindowReport};
@@ -35,6 +36,8 @@ pub struct Task {
     pub format: Option<Format>,
     /// Tokens per block; if absent, what the records state.
     pub block_size: Option<u64>,
+    /// What the report is called, if it is given a name.
+    pub title: Option<String>,
     /// Percentiles in the reports, in percent.
     pub percentiles: Vec<f64>,
     /// What is analysed. The run itself fills in the window, the capacities and the warm-up.
@@ -63,6 +66,7 @@ impl Task {
             merges: false,
             format: None,
             block_size: None,
+            title: None,
             percentiles: vec![50.0, 90.0, 99.0],
             analysis: AnalysisOptions::default(),
             capacities: Vec::new(),
@@ -143,6 +147,11 @@ pub trait Render {
 }
 
 impl Task {
+    /// The figures so far.
+    pub(super) fn figures(&self, analysis: &Analysis) -> Report {
+        Report { title: self.title.clone(), ..analysis.report(&self.percentiles) }
+    }
+
     /// Opens the inputs.
     pub(super) fn open(&self) -> Result<TraceReader> {
         let input = Input::new(&self.files, self.input.clone())?;

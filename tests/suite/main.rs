@@ -40,6 +40,7 @@ mod properties;
 mod python;
 mod recipes;
 mod recorded;
+mod reuse;
 mod round_trips;
 mod scanner;
 mod stats;

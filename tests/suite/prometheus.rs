@@ -175,3 +175,49 @@ fn the_dashboard_and_the_alerts_ask_for_what_there_is() {
         shell(&examples, "promtool check rules alerts.yml && promtool test rules alerts-test.yml").ok();
     }
 }
+
+#[test]
+fn skipped_records_and_sizes_in_bytes_are_in_every_format() {
+    let bad = format!("{}no record\n{{\"input_length\": 7\n", trace(20));
+    let options = ["--skip-invalid", "-q", "-c", "2", "--kv-bytes-per-token", "1k"];
+    let ran = |more: &[&str], trace: &str| run("trace-stats", &[&options, more].concat(), trace).ok();
+    let found = samples(&ran(&["-f", "prometheus"], &bad));
+    assert_eq!(found["kvtrace_skipped_records"], 2.0);
+    assert_eq!(
+        found["kvtrace_cache_capacity_bytes{kind=\"capacity\",cache=\"lru:2\"}"],
+        2.0 * 512.0 * 1000.0
+    );
+    assert_eq!(samples(&gauges(&[], &trace(20)))["kvtrace_skipped_records"], 0.0);
+    let json: Value = serde_json::from_str(&ran(&["-f", "json", "--by", "type"], &bad)).unwrap();
+    assert_eq!((json["skipped_records"].as_u64(), json["requests"].as_u64()), (Some(2), Some(20)));
+    for (format, said) in [
+        ("table", "Skipped:         2 bad records, which are in no figure"),
+        ("markdown", "| skipped_records | 2 |"),
+        ("csv", "skipped_records,2"),
+        ("html", "2 bad records were skipped: they are in no figure."),
+    ] {
+        let text = ran(&["-f", format], &bad);
+        assert!(text.contains(said), "{format}: {text}");
+        assert!(!ran(&["-f", format], &trace(20)).contains("kipped"), "{format}");
+    }
+}
+
+#[test]
+fn a_title_heads_what_has_a_head() {
+    let ran = |format: &str| run("trace-stats", &["--title", "Tuesday <1>", "-f", format], trace(20));
+    for (format, head) in [
+        ("table", "Tuesday <1>\n\n"),
+        ("markdown", "# Tuesday \\<1\\>\n\n"),
+        ("json", "{\n  \"title\": \"Tuesday <1>\","),
+    ] {
+        let text = ran(format).ok();
+        assert!(text.starts_with(head), "{format}: {text}");
+    }
+    for (format, part) in [("html", "<h1>Tuesday &lt;1&gt;</h1>"), ("svg", ": Tuesday &lt;1&gt;</title>")] {
+        let text = ran(format).ok();
+        assert!(text.contains(part), "{format}: {text}");
+    }
+    assert_eq!(ran("csv").status, Some(2));
+    let times: Value = serde_json::from_str(&ran("json").ok()).unwrap();
+    assert_eq!(times["arrivals"]["last_ms"], 19000.0);
+}

@@ -40,7 +40,9 @@ fn daily_runs_number_like_one_run_over_all_days() {
     shell(folder.path(), &format!("{settings}{days}")).ok();
     let joined = shell(folder.path(), "cat home/traces/*").ok();
     assert_eq!(joined, shell(folder.path(), "cat logs/* | trace-hash").ok());
-    let report = shell(folder.path(), "trace-stats -c 10,20 -f json home/traces/2026-11-25.jsonl").ok();
+    let report =
+        shell(folder.path(), "trace-stats -c 10,20 --title 2026-11-25 -f json home/traces/2026-11-25.jsonl")
+            .ok();
     assert_eq!(shell(folder.path(), "cat home/reports/2026-11-25.json").ok(), report);
 
     // Again, in another order: the same files.

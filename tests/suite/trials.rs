@@ -411,3 +411,19 @@ fn a_file_without_an_end_is_refused_where_a_whole_one_is_needed() {
         assert_eq!(ran.status, Some(1), "{}", ran.stderr);
     }
 }
+
+#[test]
+fn what_a_prediction_for_an_engine_rests_on_is_said() {
+    let trace = format!("{}{}", line(0, 1024, 3, &[1, 2]), line(5, 1536, 3, &[1, 2, 3]));
+    let said = |options: &[&str], trace: &str| {
+        run("trace-stats", &[&["--policy", "vllm", "-c", "100"], options].concat(), trace).stderr
+    };
+    let together = ["--concurrency", "2", "--sessions"];
+    let warned = said(&together, &trace);
+    assert!(warned.contains("blocks of 512 tokens: vLLM's have 16"), "{warned}");
+    assert!(warned.contains("2 of 2 requests do not name their session"), "{warned}");
+    // Nothing of it is said where it does not hold.
+    let small = format!("{{\"block_size\": 16, \"session_id\": 1, {}", &line(0, 32, 3, &[1, 2])[1..]);
+    assert_eq!(said(&together, &small), "");
+    assert!(!said(&[], &trace).contains("session"));
+}

@@ -10,6 +10,7 @@ mod misses;
 mod parts;
 mod price;
 mod recorded;
+mod reuse;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -42,7 +43,7 @@ pub(super) fn write(report: &Report, origin: &Origin, by: Option<(&str, &[GroupR
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "Request trace report: " (origin.input) }
+                title { (report.title.as_deref().unwrap_or("Request trace report")) ": " (origin.input) }
                 // An empty icon, so that none is asked for.
                 link rel="icon" href="data:,";
                 style { (PreEscaped(STYLE)) (PreEscaped(svg::STYLE)) }
@@ -50,7 +51,7 @@ pub(super) fn write(report: &Report, origin: &Origin, by: Option<(&str, &[GroupR
             body {
                 main {
                     header {
-                        h1 { "Request trace report" }
+                        h1 { (report.title.as_deref().unwrap_or("Request trace report")) }
                         p.quiet { (origin.input) }
                     }
                     @for note in notes(report) {
@@ -61,6 +62,7 @@ pub(super) fn write(report: &Report, origin: &Origin, by: Option<(&str, &[GroupR
                     (capacity::section(report))
                     (recorded::section(report))
                     (misses::section(report))
+                    (reuse::section(report))
                     (fleets::section(report))
                     (fleets::tiers(report))
                     @if let Some((field, groups)) = by {
@@ -89,6 +91,10 @@ fn notes(report: &Report) -> Vec<String> {
     if report.requests_without_ids > 0 {
         let n = grouped(report.requests_without_ids.into());
         notes.push(format!("{n} requests have no block ids: they count in input and output length only."));
+    }
+    if report.skipped_records > 0 {
+        let n = grouped(report.skipped_records.into());
+        notes.push(format!("{n} bad records were skipped: they are in no figure."));
     }
     if let Some(estimate) = &report.estimate {
         let n = grouped(estimate.sampled_blocks.into());
