@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use crate::blocks::reserve;
+use crate::blocks::{NumberRun, reserve};
 use crate::error::Invalid;
 use crate::stats::accuracy::{Accuracy, Figure};
 use crate::stats::figures::{AgeRow, ConcentrationRow, ReuseFigures, SharedByFigures, SharerRow};
@@ -133,7 +133,7 @@ impl Reuse {
     fn count(&mut self, cached: &Cached, now: f64) {
         let mut rest = cached.tokens;
         let known = cached.lookup.prefix(cached.blocks).filter(|run| run.start < cached.lookup.first_new);
-        for block in known.flat_map(|run| run.blocks()) {
+        for block in known.flat_map(NumberRun::blocks) {
             let tokens = rest.min(self.block_size);
             if tokens == 0 {
                 break;
