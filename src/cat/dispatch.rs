@@ -50,18 +50,8 @@ impl Dispatcher {
                 "the blocks that `replicas` have take more memory than `max_memory` allows",
             ));
         }
-        let replica = fleets.choices().first().map_or(0, |choice| choice.replica).to_string();
-        // Only a line that has the field already has to be looked through.
-        let has_field = memchr::memmem::find(line, b"\"replica\"").is_some();
-        let place = if has_field { general::field_span(line, REPLICA.name()) } else { None };
-        let (place, text) = match place {
-            Some(place) => (start + place.start..start + place.end, replica),
-            None => {
-                let end = start + line.len() - 1;
-                (end..end, format!("{}{replica}", REPLICA.separated()))
-            }
-        };
-        out.splice(place, text.into_bytes());
+        let replica = fleets.choices().first().map_or(0, |choice| choice.replica);
+        general::set_number(REPLICA, u64::from(replica), start, out);
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod clock;
+mod contents;
 mod dispatch;
 mod entry;
 mod ids;

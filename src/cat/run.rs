@@ -89,7 +89,7 @@ fn convert(
         // The first record is the earliest.
         Order::Merge(_) | Order::Sort(_) => None,
     };
-    let mut transformer = Transformer::new(plan, origin);
+    let mut transformer = Transformer::new(plan, origin)?;
     let ended = transform(&mut records, &mut transformer, &mut output, pace, observer);
     observer.end();
     if let Err(error) = ended {

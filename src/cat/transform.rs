@@ -7,16 +7,18 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::path::PathBuf;
 
 use memchr::memmem;
 
 use crate::blocks::BlockJoin;
+use crate::cat::contents::Contents;
 use crate::cat::dispatch::{Dispatcher, Sent};
 use crate::cat::entry::SourceRecord;
 use crate::cat::ids::{Group, IdChange, IdMap};
 use crate::cat::select::{Selection, Selector};
 use crate::cat::times::{Retimer, TimeChange};
-use crate::error::Invalid;
+use crate::error::{Error, Invalid};
 use crate::fleet::Fleet;
 use crate::record::Sessions;
 use crate::record::edit::LineEdits;
@@ -51,6 +53,9 @@ pub struct Plan {
     pub target: Target,
     /// Replicas of which one gets each record, which is written into its line, in the Mooncake format alone.
     pub fleet: Option<Fleet>,
+    /// A file with the KV cache events of the server that had the requests: what it held of each prompt is
+    /// written into its line, in the Mooncake format alone.
+    pub kv_events: Option<PathBuf>,
     /// Memory for what must be held: the last records, sessions.
     pub max_memory: usize,
     /// Memory for the numbers of blocks.
@@ -93,6 +98,7 @@ pub(super) struct Transformer {
     /// How many records have lost the ids of their answers.
     lost_answers: u64,
     dispatcher: Option<Dispatcher>,
+    contents: Option<Contents>,
     edits: LineEdits,
     tails: FreshIds,
 }
@@ -113,7 +119,10 @@ struct HeldLine {
 
 impl Transformer {
     /// Nothing has been read yet. Times of a clock begin at `origin`, or with the first.
-    pub(super) fn new(plan: Plan, origin: Option<Millis>) -> Self {
+    ///
+    /// # Errors
+    /// When the file with events does not exist.
+    pub(super) fn new(plan: Plan, origin: Option<Millis>) -> Result<Self, Error> {
         let Plan {
             times,
             selection,
@@ -124,6 +133,7 @@ impl Transformer {
             mixed,
             target,
             fleet,
+            kv_events,
             max_memory,
             max_ids_memory,
         } = plan;
@@ -136,9 +146,10 @@ impl Transformer {
             && turns.is_none()
             && reblock.is_none()
             && fleet.is_none()
+            && kv_events.is_none()
             && ids == IdChange::Keep
             && target == Target::Mooncake;
-        Self {
+        Ok(Self {
             changes_times: !times.is_none() || selection.needs_time() || target != Target::Mooncake,
             read: (times.unit == Unit::Milliseconds).then(TimeOrder::default),
             retimer: Retimer::new(times, origin),
@@ -160,9 +171,10 @@ impl Transformer {
             new_output_ids: Vec::new(),
             lost_answers: 0,
             dispatcher: fleet.map(|fleet| Dispatcher::new(fleet, max_ids_memory)),
+            contents: kv_events.map(|file| Contents::new(&file)).transpose()?,
             edits: LineEdits::default(),
             tails: FreshIds::default(),
-        }
+        })
     }
 
     /// Whether no record is wanted at all.
@@ -193,6 +205,7 @@ impl Transformer {
                 "{restarts} prompts do not continue their session: each begins a session of its own"
             ));
         }
+        notes.extend(self.contents.iter().flat_map(Contents::notes));
         notes.extend(self.retimer.note());
         notes.extend(self.read.and_then(|read| read.unit_note()));
         if self.lost_answers > 0 {
@@ -343,6 +356,9 @@ impl Transformer {
         if self.target == Target::Mooncake {
             let start = out.len();
             self.mooncake(line, record, &new, time, size, out)?;
+            if let Some(contents) = &mut self.contents {
+                contents.look_up(record, (block_size, written_time), start, out)?;
+            }
             let Some(dispatcher) = &mut self.dispatcher else { return Ok(()) };
             let ids = if new.has_ids { &self.new_ids[..] } else { &[] };
             let (input_length, time) = (new.input_length, written_time);

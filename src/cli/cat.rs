@@ -42,6 +42,7 @@ pub struct Options {
     sample_by: Option<SampleBy>,
     prefix_blocks: Option<usize>,
     seed: Option<u64>,
+    kv_events: Option<PathBuf>,
     replicas: Option<u32>,
     route: Option<Route>,
     check: bool,
@@ -138,6 +139,7 @@ const CHANGES: &[Opt<Options>] = &[
     opt("reblock").value(|o, v| v.block_size().map(|size| o.reblock = Some(size))),
     opt("rebase").daily().flag(|o| o.times.rebase = true),
     opt("speedup-ratio").value(|o, v| v.pace().map(|ratio| o.times.speedup = ratio)),
+    opt("kv-events").file(|o, v| v.file().map(|path| o.kv_events = Some(path))),
     opt("replicas").value(|o, v| replicas(v).map(|n| o.replicas = Some(n))),
     opt("route").value(|o, v| route(v).map(|route| o.route = Some(route))),
 ];
@@ -182,6 +184,18 @@ const RULES: &[Rule<Options>] = &[
     (
         |o| o.replicas.is_some() && o.target() != Target::Mooncake,
         "--replicas adds a field to lines in the format of Mooncake: it goes without --to-format",
+    ),
+    (
+        |o| {
+            o.kv_events.is_some()
+                && (o.target() != Target::Mooncake || o.reblock.is_some() || o.turns.is_some())
+        },
+        "--kv-events finds the blocks of prompts as the engine cut them, and adds a field to lines in the format \
+         of Mooncake: it goes with none of --to-format, --reblock and --turns",
+    ),
+    (
+        |o| o.kv_events.is_some() && (o.times.rebase || o.times.shift || o.times.speedup != 1.0),
+        "--kv-events compares times of one clock: change them afterwards, in a further call",
     ),
     (
         |o| o.prefix_blocks.is_some() && o.sample_by != Some(SampleBy::Prefix),
@@ -234,6 +248,7 @@ impl Options {
             || self.turns.is_some()
             || self.sample.is_some()
             || self.replicas.is_some()
+            || self.kv_events.is_some()
             || self.pace
             || self.compress.is_some()
             || !self.times.is_none()
@@ -296,6 +311,7 @@ impl Options {
             mixed: self.merge || self.sort,
             target: self.target(),
             fleet: self.replicas.map(|replicas| Fleet { replicas, route: self.route.unwrap_or_default() }),
+            kv_events: self.kv_events.clone(),
             max_memory: self.max_memory(DEFAULT_MEMORY),
             max_ids_memory: self.max_memory(u64::MAX),
         }

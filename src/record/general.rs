@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::error::{Invalid, InvalidKind};
 use crate::record::json::{RawObject, cut, expected, implausible, text_of, whole_tokens};
+use crate::record::line::FieldKey;
 use crate::record::raw::Json;
 use crate::record::scan::scan;
 use crate::record::trace_record::{MAX_BLOCK_SIZE, MAX_TIME, Record};
@@ -181,6 +182,23 @@ pub fn field(line: &[u8], name: &str) -> Option<String> {
 /// Where in a line that is a valid record the value of a field stands.
 pub fn field_span(line: &[u8], name: &str) -> Option<Range<usize>> {
     Some(span_in(line, RawObject::parse(line).ok()?.raw(name)?))
+}
+
+/// Gives the line that stands at the end of `out`, from `start` on, a number: in place of a field of that name,
+/// or as its last one.
+pub(crate) fn set_number(key: FieldKey, number: u64, start: usize, out: &mut Vec<u8>) {
+    let line = out[start..].trim_ascii_end();
+    // Only a line that has the field already has to be looked through.
+    let name = key.name();
+    let has_name = memchr::memmem::find(line, name.as_bytes()).is_some();
+    let (place, text) = match has_name.then(|| field_span(line, name)).flatten() {
+        Some(place) => (start + place.start..start + place.end, number.to_string()),
+        None => {
+            let end = start + line.len() - 1;
+            (end..end, format!("{}{number}", key.separated()))
+        }
+    };
+    out.splice(place, text.into_bytes());
 }
 
 /// The number in a field of a line that is a valid record; `None` if the field is absent or `null`.

@@ -244,10 +244,11 @@ fn servers(report: &Report) -> Option<Cells> {
     let header = [
         "Server",
         "Counted",
-        "Of Tokens",
+        "Queries",
         "Counted Rate",
         "Cache",
         "Predicted",
+        "Tokens",
         "Difference",
         "Predicted Rate",
     ];
@@ -263,6 +264,7 @@ fn servers(report: &Report) -> Option<Cells> {
                 rate(server.hits),
                 format!("{}:{}", row.policy, row.capacity_blocks),
                 row.hits.hit_tokens.to_string(),
+                row.hits.tokens.to_string(),
                 format!("{difference:+}"),
                 rate(row.hits),
             ]);

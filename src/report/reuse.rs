@@ -34,12 +34,17 @@ pub(super) fn tables(report: &Report, digits: Digits, text: impl Fn(&str) -> Str
     reuse.chain(sharers).collect()
 }
 
+/// The rows up to the last one with a hit.
+pub(super) fn occurring(rows: &[AgeRow]) -> &[AgeRow] {
+    &rows[..rows.iter().rposition(|row| row.tokens > 0).map_or(0, |last| last + 1)]
+}
+
 fn ages(report: &Report, rows: &[AgeRow], digits: Digits) -> Cells {
     let (all, accuracy) = (report.tokens_with_ids, report.reuse.accuracy);
     let mut sum = 0;
     let header = ["Used Before Within", "Hit Tokens", "Share of Tokens", "Up to There"];
     let mut cells = vec![header.map(str::to_owned).to_vec()];
-    cells.extend(rows.iter().map(|row| {
+    cells.extend(occurring(rows).iter().map(|row| {
         sum += row.tokens;
         let tokens = format!("{}{}", mark(accuracy), digits.count(row.tokens));
         let share = |tokens| share_of(tokens, all, accuracy, digits);

@@ -300,6 +300,16 @@ fn note_engines(figures: &Report, observer: &mut dyn Observer) {
     if !figures.checks.is_empty() && figures.checks.iter().all(|check| check.requests == 0) {
         observer.note("no record has \"cached_tokens\" to be compared by `check_hits`");
     }
+    for server in &figures.servers {
+        let tokens = server.hits.tokens;
+        if let Some(row) = rows.clone().find(|row| row.hits.tokens != tokens) {
+            observer.note(&format!(
+                "{} counts hits of {tokens} prompt tokens, and {}:{} is asked for {}: these are not the same requests, \
+                 or not cut into the same tokens",
+                server.server, row.policy, row.capacity_blocks, row.hits.tokens,
+            ));
+        }
+    }
     for thrashing in Thrashing::all(figures) {
         observer.note(&thrashing.to_string());
     }

@@ -26,11 +26,15 @@ impl ServerHits {
     /// The counters in a scrape, summed over their labels, of each kind of server that has them.
     ///
     /// # Errors
-    /// When there are none, or a counter is no number.
+    /// When there are none, a counter is no number, or there are more hits than tokens.
     pub fn of_scrape(text: &str) -> Result<Vec<Self>, String> {
         let mut found = Vec::new();
         for (server, hits, tokens) in COUNTERS {
-            if let (Some(hit_tokens), Some(tokens)) = (sum(text, hits)?, sum(text, tokens)?) {
+            if let (Some(hit_tokens), Some(all)) = (sum(text, hits)?, sum(text, tokens)?) {
+                if hit_tokens > all {
+                    return Err(format!("{hits}: {hit_tokens} tokens, and {tokens}: {all}, which is less"));
+                }
+                let tokens = all;
                 found.push(Self { server, hits: Hits { hit_tokens, tokens } });
             }
         }
@@ -79,5 +83,10 @@ mod tests {
         assert_eq!((found[0].server, found[0].hits), ("vllm", Hits { hit_tokens: 1520, tokens: 4000 }));
         assert!(ServerHits::of_scrape("up 1\n").is_err());
         assert!(ServerHits::of_scrape("vllm:prefix_cache_hits{} x\n").is_err());
+        let more = ServerHits::of_scrape("vllm:prefix_cache_hits 5\nvllm:prefix_cache_queries 4\n");
+        assert_eq!(
+            more.unwrap_err(),
+            "vllm:prefix_cache_hits: 5 tokens, and vllm:prefix_cache_queries: 4, which is less"
+        );
     }
 }

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::support::engine::{Load, Served, serve};
+use crate::support::radix::{serve_lmcache, serve_sglang};
 use crate::support::{line, real, run, scratch, write};
 use kvtrace::io::{Input, InputOptions};
 use proptest::prelude::*;
@@ -276,8 +277,8 @@ fn the_smallest_inputs_that_tell_rules_apart_give_the_engines_figures() {
 /// the next turn quotes it, and the time since the last request.
 type Turn = (u64, u64, u64, bool, bool, i64);
 
-/// The requests as trace lines and as the models want them; blocks of four tokens.
-fn chats(turns: &[Turn]) -> (String, Vec<Served>) {
+/// The requests as trace lines and as the models want them; blocks of `size` tokens.
+fn chats(turns: &[Turn], size: usize) -> (String, Vec<Served>) {
     let (mut trace, mut requests) = (String::new(), Vec::new());
     let mut chats: HashMap<u64, Vec<u64>> = HashMap::new();
     let mut numbers: HashMap<Vec<u64>, u64> = HashMap::new();
@@ -297,10 +298,11 @@ fn chats(turns: &[Turn]) -> (String, Vec<Served>) {
             let next = numbers.len() as u64;
             *numbers.entry(all[..end].to_vec()).or_insert(next)
         };
-        let prompt_ids: Vec<u64> = (0..prompt).step_by(4).map(|start| id((start + 4).min(prompt))).collect();
-        let full = (prompt + answer as usize - 1) / 4;
-        let answer_ids: Vec<u64> = (prompt / 4..full).map(|block| id(4 * block + 4)).collect();
-        let mut ids = prompt_ids[..prompt / 4].to_vec();
+        let prompt_ids: Vec<u64> =
+            (0..prompt).step_by(size).map(|start| id((start + size).min(prompt))).collect();
+        let full = (prompt + answer as usize - 1) / size;
+        let answer_ids: Vec<u64> = (prompt / size..full).map(|block| id(size * (block + 1))).collect();
+        let mut ids = prompt_ids[..prompt / size].to_vec();
         let known = if is_known {
             answer_ids.clone()
         } else {
@@ -316,7 +318,7 @@ fn chats(turns: &[Turn]) -> (String, Vec<Served>) {
         let answers = if is_known { format!(", \"output_hash_ids\": {answer_ids:?}") } else { String::new() };
         let mut text = line(now as u64, prompt as u64, answer, &prompt_ids);
         text.truncate(text.len() - 2);
-        writeln!(trace, "{text}{answers}, \"block_size\": 4, \"session_id\": {chat}}}").unwrap();
+        writeln!(trace, "{text}{answers}, \"block_size\": {size}, \"session_id\": {chat}}}").unwrap();
         let (prompt, arrival) = (prompt as u64, now * 1_000_000);
         requests.push(Served { session: Some(chat), prompt, answer, arrival, ids });
     }
@@ -340,7 +342,7 @@ proptest! {
         is_open in any::<bool>(),
         sessions in any::<bool>(),
     ) {
-        let (trace, requests) = chats(&turns);
+        let (trace, requests) = chats(&turns, 4);
         let capacities: Vec<u64> = capacities.into_iter().collect();
         // A step takes 2 ms and 1 ms per token.
         let clock = is_open.then_some((1_000_000, 2_000_000));
@@ -366,6 +368,46 @@ proptest! {
             prop_assert_eq!(row["refused_requests"].as_u64().unwrap() as usize, hits.iter().filter(|h| h.is_none()).count());
             prop_assert_eq!(row["preempted_requests"].as_u64().unwrap_or(0), again);
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn sglang_and_lmcache_serve_what_plain_models_serve(
+        turns in turns(),
+        size in prop::sample::select(vec![1, 2, 4]),
+        capacities in prop::collection::btree_set(3..60_u64, 1..5),
+    ) {
+        let (trace, requests) = chats(&turns, size);
+        let list = capacities.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+        let args = ["-q", "--per-request", "--policy=sglang,lmcache", "-c", &list];
+        let out = run("trace-stats", &args, &trace).ok();
+        let found: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let hits = |cache: &str| -> Vec<Option<u64>> {
+            found.iter().map(|row| row["hits"][cache].as_u64()).collect()
+        };
+        for capacity in capacities {
+            let (size, blocks) = (size as u64, capacity as usize);
+            let sglang = serve_sglang(&requests, size, blocks);
+            prop_assert_eq!(hits(&format!("sglang:{capacity}")), sglang, "sglang, {} pages", capacity);
+            let lmcache = serve_lmcache(&requests, size, blocks);
+            prop_assert_eq!(hits(&format!("lmcache:{capacity}")), lmcache, "lmcache, {} chunks", capacity);
+        }
+    }
+}
+
+#[test]
+fn of_two_leaves_used_together_the_older_one_leaves() {
+    // Two answers that part after their first page: what is left of the one and what is new of the other
+    // are used at once, and the next request needs the room of one page.
+    let answered =
+        |ids: &str| line(0, 2, 5, &[0]).replace("[0]", &format!("[0], \"output_hash_ids\": {ids}"));
+    let before = answered("[1, 2]") + &answered("[1, 3]") + &line(0, 4, 1, &[4, 6]);
+    for (asked, tokens) in [(2, 4), (3, 6)] {
+        let trace = before.clone() + &line(0, 7, 1, &[0, 1, asked, 5]);
+        assert_eq!(rows(&trace, "sglang", &[6], &["-b2"])[0]["hit_tokens"], tokens, "block {asked}");
     }
 }
 
@@ -534,7 +576,13 @@ fn the_counters_of_a_server_stand_beside_the_prediction() {
     let table = run("trace-stats", &args, &trace).ok();
     let row = table.lines().find(|line| line.contains("vllm:9")).unwrap();
     let cells: Vec<&str> = row.split_whitespace().collect();
-    assert_eq!(cells, ["vllm", "30", "54", "0.555556", "vllm:9", "32", "+2", "0.592593"]);
+    assert_eq!(cells, ["vllm", "30", "54", "0.555556", "vllm:9", "32", "54", "+2", "0.592593"]);
+    let quiet = run("trace-stats", &args[1..], &trace);
+    assert!(!quiet.stderr.contains("the same requests"), "{}", quiet.stderr);
+    let fewer = run("trace-stats", &args[1..], trace.lines().take(5).collect::<Vec<_>>().join("\n"));
+    let said =
+        "vllm counts hits of 54 prompt tokens, and vllm:9 is asked for 45: these are not the same requests";
+    assert!(fewer.stderr.contains(said), "{}", fewer.stderr);
     let json: Value =
         serde_json::from_str(&run("trace-stats", &[&args[..], &["-f", "json"]].concat(), &trace).ok())
             .unwrap();
@@ -543,4 +591,109 @@ fn the_counters_of_a_server_stand_beside_the_prediction() {
     let ran = run("trace-stats", &["-c9", "--check-against", &none], &trace);
     assert_eq!(ran.status, Some(2));
     assert!(ran.stderr.contains("no counter of a prefix cache"), "{}", ran.stderr);
+    let more = write(folder.path(), "more.txt", metrics.replace("30.0", "55.0"));
+    let ran = run("trace-stats", &["-c9", "--check-against", &more], &trace);
+    assert_eq!(ran.status, Some(2));
+    assert!(
+        ran.stderr.contains("55 tokens, and vllm:prefix_cache_queries: 54, which is less"),
+        "{}",
+        ran.stderr
+    );
+}
+
+/// Events at 1, 2, 3 and 4 s as vLLM and `SGLang` send them, and as Dynamo's router writes them.
+const EVENTS: [&str; 2] = [
+    r#"[1.0,[{"type":"BlockStored","block_hashes":[10,11],"parent_block_hash":null,"token_ids":[],"block_size":4},
+{"type":"BlockStored","block_hashes":[10],"parent_block_hash":null,"token_ids":[],"block_size":4,"group_idx":0},
+{"type":"BlockStored","block_hashes":[13],"parent_block_hash":12,"token_ids":[],"block_size":4,"medium":"CPU"}]]
+[2.0,[{"type":"BlockStored","block_hashes":[12],"parent_block_hash":11,"token_ids":[],"block_size":4}]]
+[3.0,[{"type":"BlockRemoved","block_hashes":[12,10]},{"type":"BlockRemoved","block_hashes":[77],"medium":"GPU"}]]
+[4.0,[{"type":"AllBlocksCleared"}]]
+"#,
+    r#"{"timestamp":1000,"event":{"worker_id":7,"event":{"event_id":0,"data":{"stored":{"parent_hash":null,"blocks":[{"block_hash":10,"tokens_hash":1},{"block_hash":11,"tokens_hash":2}]}}}}}
+{"timestamp":1000,"event":{"worker_id":7,"event":{"event_id":1,"data":{"stored":{"parent_hash":null,"blocks":[{"block_hash":10,"tokens_hash":1}]}}}}}
+{"timestamp":1000,"event":{"worker_id":7,"storage_tier":"disk","event":{"event_id":2,"data":{"stored":{"parent_hash":12,"blocks":[{"block_hash":13,"tokens_hash":1}]}}}}}
+{"timestamp":2000,"event":{"worker_id":7,"event":{"event_id":3,"data":{"stored":{"parent_hash":11,"blocks":[{"block_hash":12,"tokens_hash":3}]}}}}}
+{"timestamp":3000,"event":{"worker_id":7,"event":{"event_id":4,"data":{"removed":{"block_hashes":[12,10,77]}}}}}
+{"timestamp":4000,"event":{"worker_id":7,"event":{"event_id":5,"data":"cleared"}}}
+"#,
+];
+
+#[test]
+fn what_an_engine_held_is_known_from_its_events() {
+    let folder = scratch();
+    // Four blocks that are asked for at different times, the last time without the last block.
+    let mut trace: String = (0..5).map(|n| line(500 + 1000 * n, 17, 1, &[10, 11, 12, 13, 14 + n])).collect();
+    trace += &line(2500, 12, 1, &[10, 11, 12]);
+    trace = trace.replace('}', ", \"block_size\": 4}");
+    for events in EVENTS {
+        let file = write(folder.path(), "events.jsonl", events.replace("},\n{", "},{"));
+        let mut lines: Vec<&str> = trace.lines().collect();
+        lines.sort_by_key(|line| serde_json::from_str::<Value>(line).unwrap()["timestamp"].as_u64());
+        let sorted = lines.join("\n") + "\n";
+        let ran = run("trace-cat", &["--kv-events", &file], &sorted);
+        let found = ran.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let tokens: Vec<Value> = found.map(|row| row["cached_tokens"].clone()).collect();
+        // The fourth of them asks for all blocks, and never finds its last token.
+        assert_eq!(json!(tokens), json!([0, 8, 12, 8, 8, 0]), "{}", ran.stderr);
+        for said in [
+            "4 blocks stored, 3 removed, 0 held at the end, 3 at most; 36 tokens found by 6 requests",
+            "1 of 6 requests are before the first event",
+            "1 blocks were removed that were never stored: events are missing",
+            "1 events of slower tiers or further groups of layers passed over",
+        ] {
+            assert!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
+        }
+        // The prediction is checked as against any other record of a server, and what stands there is replaced.
+        let again = run("trace-cat", &["-q", "--kv-events", &file], &ran.stdout).ok();
+        assert_eq!(again, ran.stdout);
+        let report =
+            run("trace-stats", &["-q", "-f", "json", "--policy=vllm", "-c9", "--check-hits"], &again).ok();
+        let check = &serde_json::from_str::<Value>(&report).unwrap()["checked_hits"][0];
+        assert_eq!((&check["requests"], &check["counted_tokens"]), (&json!(6), &json!(36)));
+        assert_eq!(check["differing_requests"], 4, "{check}");
+        // As a trace, the events are the requests that stored something.
+        let stored = run("trace-cat", &["-q", "-b4", &file], "").ok();
+        let last: Value = serde_json::from_str(stored.lines().last().unwrap()).unwrap();
+        assert_eq!((&last["hash_ids"], &last["timestamp"]), (&json!([10, 11, 12]), &json!(1000)), "{stored}");
+    }
+}
+
+#[test]
+fn events_of_vllm_itself_give_the_hits_that_it_counted() {
+    // Written by the scheduler's KVCacheManager of vLLM 0.33, with 6 blocks of 4 tokens.
+    let hits = json!([0, 8, 12, 0, 8, 16, 0, 16]);
+    let prompts = include_str!("../samples/vllm-events-prompts.jsonl");
+    let folder = scratch();
+    let events = write(folder.path(), "events.jsonl", include_str!("../samples/vllm-events.jsonl"));
+    let trace = run("trace-hash", &["-q", "-b4", "--ids=vllm"], prompts).ok();
+    let found = run("trace-cat", &["-q", "--kv-events", &events], &trace).ok();
+    let rows = found.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    assert_eq!(rows.map(|row| row["cached_tokens"].clone()).collect::<Value>(), hits);
+    let args = ["-q", "-f", "json", "--policy=vllm", "-c6", "--outputs=none", "--check-hits"];
+    let report: Value = serde_json::from_str(&run("trace-stats", &args, &found).ok()).unwrap();
+    let check = &report["checked_hits"][0];
+    assert_eq!((&check["requests"], &check["differing_requests"]), (&json!(8), &json!(0)), "{check}");
+}
+
+#[test]
+fn events_that_do_not_fit_a_trace_are_said_to() {
+    let folder = scratch();
+    let trace = line(500, 8, 1, &[1, 2]).replace('}', ", \"block_size\": 4}");
+    let file = |text: &str| write(folder.path(), "events.jsonl", text);
+    let ran = |file: &str| run("trace-cat", &["--kv-events", file], &trace);
+    let late = ran(&file(EVENTS[1]));
+    assert!(late.stderr.contains("no event is before a request"), "{}", late.stderr);
+    let other = ran(&file(&EVENTS[1].replace("1000", "100")));
+    assert!(other.stderr.contains("no request finds a block"), "{}", other.stderr);
+    let two = ran(&file(&EVENTS[1].replace("1000", "100").replacen("\"worker_id\":7", "\"worker_id\":8", 1)));
+    assert!(two.stderr.contains("events.jsonl") && two.stderr.contains("several workers"), "{}", two.stderr);
+    assert_eq!(two.status, Some(1));
+    let bad = ran(&file("[1,2\n"));
+    assert!(bad.stderr.contains("events.jsonl"), "{}", bad.stderr);
+    assert_eq!(ran("no-such-file").status, Some(1));
+    let csv = run("trace-cat", &["--kv-events", "x", "-t", "csv"], &trace);
+    assert!(csv.stderr.contains("it goes with none of --to-format"), "{}", csv.stderr);
+    let unsized_blocks = run("trace-cat", &[], EVENTS[1]);
+    assert!(unsized_blocks.stderr.contains("events without a block size"), "{}", unsized_blocks.stderr);
 }

@@ -258,11 +258,13 @@ const FORMATS: [FormatSpec; 32] = {
         )
         .with_clock_times(),
         Spec::new(F::Bench, "bench", JsonLike(bench::is_first, bench::decoder)).with_clock_times(),
-        Spec::new(F::KvEvents, "kv-events", Text(kv_events::is_batch, kv_events::decoder))
-            .with_clock_times()
-            .with_remark(
-                "requests that the cache served whole do not appear, and lengths are of whole blocks",
-            ),
+        Spec::new(
+            F::KvEvents,
+            "kv-events",
+            Mixed(kv_events::is_dynamo, kv_events::is_batch, kv_events::decoder),
+        )
+        .with_clock_times()
+        .with_remark("requests that the cache served whole do not appear, and lengths are of whole blocks"),
         Spec::new(F::VllmLog, "vllm-log", Text(vllm_log::is_log, vllm_log::decoder))
             .with_clock_times()
             .with_surrogate_ids(),

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::parts::{count, plain, rate, scrolling, table};
 use crate::report::cells::mark;
-use crate::report::reuse::{age, value};
+use crate::report::reuse::{age, occurring, value};
 use crate::stats::{Report, ReuseFigures, SharedByFigures};
 
 /// The ages of hits and the blocks that make most of them, and whose requests had brought them, if asked for.
@@ -41,12 +41,13 @@ pub(super) fn section(report: &Report) -> Markup {
 fn ages(report: &Report, figures: &ReuseFigures) -> Markup {
     let (all, mark) = (report.tokens_with_ids, mark(report.reuse.accuracy));
     let share = |tokens: u128| (all > 0).then(|| tokens as f64 / all as f64);
-    let sums = figures.by_age.iter().scan(0, |sum, row| {
+    let rows = occurring(&figures.by_age);
+    let sums = rows.iter().scan(0, |sum, row| {
         *sum += row.tokens;
         Some(*sum)
     });
     let body = html! {
-        @for (row, sum) in figures.by_age.iter().zip(sums) {
+        @for (row, sum) in rows.iter().zip(sums) {
             tr {
                 th scope="row" { (age(row)) }
                 td { (mark) (count(row.tokens)) }

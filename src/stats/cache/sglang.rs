@@ -1,7 +1,9 @@
 //! The radix cache of `SGLang`, with requests that are served one after the other.
 //!
 //! Pages are in nodes of a tree, each a run of pages that no request has told apart. A whole leaf leaves
-//! at a time, the one that was used least recently, however long it is. To compute a request, the engine
+//! at a time, the one that was used least recently, however long it is. An answer that parts from another
+//! one within a node uses what is left of that node at the moment when it adds its own pages, and the engine
+//! takes times in this order: of leaves used together the one made first leaves. To compute a request, it
 //! makes room for one page more than the request needs. The pages of the prompt enter the tree before the
 //! answer is generated, and those of the answer when it ends.
 

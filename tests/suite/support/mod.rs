@@ -8,6 +8,7 @@ pub mod fleet;
 pub mod naive;
 pub mod planted;
 pub mod policies;
+pub mod radix;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
