@@ -468,7 +468,7 @@ fn groups_of_pieces_are_those_of_one_run() {
     for (line, reason) in [
         (format!("trace-stats --merge --by other {names}"), "the pieces have groups by \"tenant\""),
         (
-            format!("trace-stats --partial trace | trace-stats --merge --by tenant"),
+            "trace-stats --partial trace | trace-stats --merge --by tenant".to_owned(),
             "the pieces have no groups",
         ),
         (format!("(cat {first}; trace-stats --partial trace) | trace-stats --merge"), "by different fields"),
