@@ -163,8 +163,8 @@ pub(super) fn caches(report: &Report, digits: Digits) -> Vec<Cells> {
     tables.extend(recorded::tables(report, digits));
     tables.extend(misses::tables(report, digits));
     tables.extend(engines(report, digits));
-    tables.extend(checks(report));
-    tables.extend(servers(report));
+    tables.extend(checks(report, digits));
+    tables.extend(servers(report, digits));
     tables
 }
 
@@ -221,52 +221,43 @@ fn engines(report: &Report, digits: Digits) -> Option<Cells> {
 }
 
 /// The table of what servers recorded beside what is predicted, if asked for.
-fn checks(report: &Report) -> Option<Cells> {
+fn checks(report: &Report, digits: Digits) -> Option<Cells> {
     let header = ["Cache", "Requests", "Counted", "Predicted", "Differing Requests", "First Line"];
     report.checks.first()?;
     let mut cells = vec![header.map(str::to_owned).to_vec()];
     cells.extend(report.checks.iter().map(|check| {
         vec![
             check.cache.clone(),
-            check.requests.to_string(),
-            check.counted_tokens.to_string(),
-            check.predicted_tokens.to_string(),
-            check.differing_requests.to_string(),
-            check.first_line.map_or_else(|| "-".into(), |line| line.to_string()),
+            digits.count(check.requests),
+            digits.count(check.counted_tokens),
+            digits.count(check.predicted_tokens),
+            digits.count(check.differing_requests),
+            check.first_line.map_or_else(|| "-".into(), |line| digits.count(line)),
         ]
     }));
     Some(cells)
 }
 
 /// The table of what servers counted beside what is predicted for each cache, if that is given.
-fn servers(report: &Report) -> Option<Cells> {
+fn servers(report: &Report, digits: Digits) -> Option<Cells> {
     report.servers.first()?;
-    let header = [
-        "Server",
-        "Counted",
-        "Queries",
-        "Counted Rate",
-        "Cache",
-        "Predicted",
-        "Tokens",
-        "Difference",
-        "Predicted Rate",
-    ];
+    let header = ["Server", "Counted", "Of", "Rate", "Cache", "Predicted", "Of", "Rate", "Difference"];
     let mut cells = vec![header.map(str::to_owned).to_vec()];
     let rate = |hits: Hits| hits.rate().map_or_else(|| "-".into(), |rate| format!("{rate:.6}"));
     for server in &report.servers {
         for row in report.caches.iter().flat_map(|caches| &caches.capacity) {
             let difference = row.hits.hit_tokens as i128 - server.hits.hit_tokens as i128;
+            let sign = if difference < 0 { '-' } else { '+' };
             cells.push(vec![
                 server.server.to_owned(),
-                server.hits.hit_tokens.to_string(),
-                server.hits.tokens.to_string(),
+                digits.count(server.hits.hit_tokens),
+                digits.count(server.hits.tokens),
                 rate(server.hits),
                 format!("{}:{}", row.policy, row.capacity_blocks),
-                row.hits.hit_tokens.to_string(),
-                row.hits.tokens.to_string(),
-                format!("{difference:+}"),
+                digits.count(row.hits.hit_tokens),
+                digits.count(row.hits.tokens),
                 rate(row.hits),
+                format!("{sign}{}", digits.count(difference.unsigned_abs())),
             ]);
         }
     }
