@@ -25,6 +25,9 @@ pub(super) struct Arrivals {
     /// Welford's running mean and sum of squared differences of the gaps.
     gap_mean: f64,
     gap_squares: f64,
+    /// The smallest gap above zero, and how many there are above zero.
+    least_gap: Option<f64>,
+    steps: u64,
     second: OpenSpan,
     peak: u64,
     ten_seconds: OpenSpan,
@@ -82,6 +85,10 @@ impl Arrivals {
             }
             let gap = (timestamp - self.now).max(0.0);
             self.now = self.now.max(timestamp);
+            if gap > 0.0 {
+                self.least_gap = Some(self.least_gap.map_or(gap, |least| least.min(gap)));
+                self.steps += 1;
+            }
             let delta = gap - self.gap_mean;
             self.gap_mean += delta / self.requests as f64;
             self.gap_squares += delta * (gap - self.gap_mean);
@@ -117,6 +124,7 @@ impl Arrivals {
             duration_s,
             mean_rate: (duration_s > 0.0).then(|| self.requests as f64 / duration_s),
             peak_rate: self.peak,
+            step_ms: self.least_gap.filter(|_| self.requests > 2 * (self.steps + 1)),
             interarrival_mean_ms: mean,
             interarrival_cv: mean.filter(|&m| m > 0.0).map(|m| deviation / m),
             dispersion_10s: self.dispersion(),

@@ -314,6 +314,10 @@ pub struct ArrivalFigures {
     pub mean_rate: Option<f64>,
     /// Most requests in one whole second [k, k + 1) of trace time.
     pub peak_rate: u64,
+    /// The least time between two different timestamps, in milliseconds, where most timestamps occur several times:
+    /// then time goes in steps, and figures of less than a step say nothing.
+    #[serde(skip)]
+    pub step_ms: Option<f64>,
     /// Mean gap between consecutive requests, in milliseconds.
     pub interarrival_mean_ms: Option<f64>,
     /// Standard deviation of the gaps over their mean (1 for a Poisson process).

@@ -16,7 +16,9 @@ pub type Piece = (u32, u32);
 #[serde(deny_unknown_fields)]
 pub(super) struct Header {
     kvtrace_partial: u32,
-    pub(super) block_size: u64,
+    /// Tokens per block; a piece without requests may have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) block_size: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) piece: Option<Piece>,
     /// The field by which it has groups.
@@ -29,13 +31,18 @@ pub(super) struct Header {
 
 impl Header {
     /// The line of a piece with that place in its trace, if it is known.
-    pub(super) fn new(block_size: u64, piece: Option<Piece>) -> Self {
+    pub(super) fn new(block_size: Option<u64>, piece: Option<Piece>) -> Self {
         Self { kvtrace_partial: VERSION, block_size, piece, by: None, group: None }
     }
 
     /// The same of a piece that has groups by a field.
     pub(super) fn with_groups(self, by: Option<&str>) -> Self {
         Self { by: by.map(str::to_owned), ..self }
+    }
+
+    /// The same of a piece at another place in its trace.
+    pub(super) fn at(&self, piece: Option<Piece>) -> Self {
+        Self { piece, ..self.clone() }
     }
 
     /// The line of the piece of a group.
@@ -57,8 +64,7 @@ impl Header {
                 "version {found} of a piece, expected {VERSION}: write it again with `partial`"
             )));
         }
-        if !(1..=MAX_BLOCK_SIZE).contains(&header.block_size) {
-            let found = header.block_size;
+        if let Some(found) = header.block_size.filter(|size| !(1..=MAX_BLOCK_SIZE).contains(size)) {
             return Err(Invalid::value(format!("block_size: expected a number of tokens, found {found}")));
         }
         Ok(header)

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::blocks::{BlockNumber, NumberRun};
 use crate::error::Invalid;
-use crate::record::Record;
+use crate::record::{DEFAULT_BLOCK_SIZE, Record};
 use crate::stats::cache::{LruStack, StackRun};
 use crate::stats::infinite::{InfiniteCache, Lookup};
 use crate::stats::piece_end::{Again, PieceEnd};
@@ -34,14 +34,15 @@ pub struct PartialWriter {
 impl PartialWriter {
     /// Begins a piece: appends its first line. `budget` is how many bytes its blocks may take.
     pub fn new(block_size: u64, piece: Option<Piece>, budget: Option<usize>, out: &mut Vec<u8>) -> Self {
-        Self::begin(&Header::new(block_size, piece), budget, out)
+        Self::begin(&Header::new(Some(block_size), piece), budget, out)
     }
 
     pub(super) fn begin(header: &Header, budget: Option<usize>, out: &mut Vec<u8>) -> Self {
         write_line(header, out);
         Self {
             budget,
-            block_size: header.block_size,
+            // Without one there are no requests either.
+            block_size: header.block_size.unwrap_or(DEFAULT_BLOCK_SIZE),
             cache: InfiniteCache::default(),
             repeats: Repeats::default(),
             stack: LruStack::default(),

@@ -72,7 +72,10 @@ pub struct Merger<'a> {
     elsewhere: usize,
     /// Pieces of groups that follow the last piece.
     groups: u32,
+    /// Begun with the first piece that has a block size.
     merged: Option<Merged>,
+    /// The place of the first piece in its trace.
+    first: Option<Piece>,
     block_size: u64,
     /// The piece whose rows are being taken.
     open: Option<OpenPiece>,
@@ -133,6 +136,7 @@ impl<'a> Merger<'a> {
             elsewhere: 0,
             groups: 0,
             merged: None,
+            first: None,
             block_size: 0,
             open: None,
             previous: None,
@@ -266,19 +270,23 @@ impl<'a> Merger<'a> {
             }
             _ => {}
         }
-        if self.merged.is_some() && header.block_size != self.block_size {
-            let (ours, theirs) = (self.block_size, header.block_size);
+        let block_size = header.block_size.unwrap_or(self.block_size);
+        if self.merged.is_some() && block_size != self.block_size {
+            let (ours, theirs) = (self.block_size, block_size);
             return Err(Invalid::new(
                 InvalidKind::BlockSizeMismatch,
                 format!("block size {theirs} differs from {ours}, that of the pieces before"),
             ));
         }
-        self.block_size = header.block_size;
+        self.block_size = block_size;
         self.previous = header.piece;
+        if self.pieces == 0 {
+            self.first = header.piece;
+        }
         self.pieces += 1;
         self.open = Some(OpenPiece::default());
-        if self.merged.is_none() {
-            self.merged = Some(self.start(header)?);
+        if self.merged.is_none() && header.block_size.is_some() {
+            self.merged = Some(self.start(&header.at(self.first))?);
         }
         Ok(())
     }
@@ -303,7 +311,9 @@ impl<'a> Merger<'a> {
     }
 
     fn take_row(&mut self) -> Result<(), Invalid> {
-        let (Some(piece), Some(merged)) = (&mut self.open, &mut self.merged) else { return Ok(()) };
+        let (Some(piece), Some(merged)) = (&mut self.open, &mut self.merged) else {
+            return Err(Invalid::malformed("a request in a piece that has no block size"));
+        };
         let row = &mut self.row;
         piece.before.pass(row);
         // Numbers say more about the order than times do.
@@ -408,7 +418,10 @@ impl<'a> Merger<'a> {
         self.check_end()?;
         let writer = match self.merged.take() {
             Some(Merged::Piece(writer)) => writer,
-            _ => Box::new(PartialWriter::new(DEFAULT_BLOCK_SIZE, None, self.budget, &mut self.written)),
+            _ => {
+                let header = Header::new(None, self.first);
+                Box::new(PartialWriter::begin(&header, self.budget, &mut self.written))
+            }
         };
         let last = self.previous.map(|(last, _)| last).filter(|_| self.pieces > 1 && !self.is_group);
         writer.finish_with(last, groups, &mut self.written);

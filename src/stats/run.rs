@@ -79,7 +79,7 @@ fn write_piece(
     })? {
         let writer = match &mut writer {
             Some(writer) => writer,
-            None => writer.insert(new(reader.block_size(), output.buffer())),
+            None => writer.insert(new(Some(reader.block_size()), output.buffer())),
         };
         has_answers |= reader.record().has_output_ids;
         let label = by.map(|field| label(value_in(reader.line(), field)));
@@ -88,7 +88,7 @@ fn write_piece(
         output.end_record()?;
     }
     observer.end();
-    let writer = writer.unwrap_or_else(|| new(task.empty_block_size(), output.buffer()));
+    let writer = writer.unwrap_or_else(|| new(task.block_size, output.buffer()));
     let skipped = reader.skipped()?;
     writer.finish(output.buffer());
     output.finish()?;

@@ -4,9 +4,11 @@ use super::analysis::Analysis;
 use super::block_sizes::{BlockSizes, FIELD};
 use super::figures::Report;
 use super::groups::{Groups, label};
+use super::hit_count::HitRule;
 use super::task::{Mode, Render, Task};
 use super::thrashing::Thrashing;
 use crate::error::{Error, Result};
+use crate::fleet::Route;
 use crate::io::{Observer, Output};
 use crate::record::time::{late_note, unit_note};
 use crate::record::{TraceReader, general};
@@ -29,6 +31,8 @@ pub(super) struct Running<'a> {
     without_priority: u64,
     /// Records that do not name their session.
     without_session: u64,
+    /// The same of those for a router.
+    without_affinity: u64,
     /// Bad records that have been skipped.
     pub(super) skipped: u64,
 }
@@ -52,6 +56,7 @@ impl<'a> Running<'a> {
             has_field: false,
             without_priority: 0,
             without_session: 0,
+            without_affinity: 0,
             skipped: 0,
         }
     }
@@ -69,6 +74,7 @@ impl<'a> Running<'a> {
         let (record, block_size) = (reader.record(), reader.block_size());
         self.without_priority += u64::from(record.priority.is_none());
         self.without_session += u64::from(record.session.is_none());
+        self.without_affinity += u64::from(record.affinity.is_none());
         let analysis = match &mut self.analysis {
             Some(analysis) => analysis,
             None => {
@@ -178,6 +184,14 @@ impl<'a> Running<'a> {
                 self.without_priority, self.requests
             ));
         }
+        let keeps_sessions =
+            self.task.analysis.caches.fleets.iter().any(|fleet| fleet.route == Route::Session);
+        if keeps_sessions && self.without_affinity > 0 {
+            observer.note(&format!(
+                "{} of {} requests do not name their session: `route` session sends each of them by itself",
+                self.without_affinity, self.requests
+            ));
+        }
         if self.task.analysis.caches.load.sessions && self.without_session > 0 {
             observer.note(&format!(
                 "{} of {} requests do not name their session: with `sessions` they wait for the request whose \
@@ -231,7 +245,14 @@ fn note(task: &Task, figures: &Report, observer: &mut dyn Observer) {
             "{late}: figures of arrivals and hits are those of this order (see trace-cat `sort`)"
         ));
     }
+    note_rule(task, figures, observer);
     let arrivals = figures.arrivals.as_ref();
+    if let Some(step) = arrivals.and_then(|arrivals| arrivals.step_ms).filter(|&step| step > 1000.0) {
+        let seconds = step / 1000.0;
+        observer.note(&format!(
+            "times come in steps of {seconds:.3} s: rates and peaks of a second are those of a step, which holds more"
+        ));
+    }
     if let Some(message) = arrivals.and_then(|a| unit_note(a.first_ms, a.last_ms, a.requests)) {
         observer.note(&message);
     }
@@ -254,6 +275,18 @@ fn note(task: &Task, figures: &Report, observer: &mut dyn Observer) {
     let expires = !ttls.is_empty();
     if expires && figures.arrivals.as_ref().is_none_or(|a| a.requests < figures.requests) {
         observer.note("`ttl` counts requests without a timestamp at the time of the one before");
+    }
+}
+
+/// Says where an engine among the policies changes how the hits of all caches are counted.
+fn note_rule(task: &Task, figures: &Report, observer: &mut dyn Observer) {
+    let policies = &task.analysis.caches.policies;
+    let is_mixed =
+        policies.iter().any(|policy| policy.is_engine()) && !policies.iter().all(|p| p.is_engine());
+    if is_mixed && figures.hit_rule == HitRule::Engine {
+        observer.note(
+            "hits of all caches are counted as engines do, without partial last blocks (`hits` engine)",
+        );
     }
 }
 

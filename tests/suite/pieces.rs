@@ -534,3 +534,32 @@ fn a_row_that_uses_what_its_piece_does_not_have_is_refused() {
         }
     }
 }
+
+#[test]
+fn an_empty_piece_stands_anywhere_whatever_the_block_size() {
+    let folder = scratch();
+    let path = folder.path();
+    let half = |from: u64| {
+        (from..from + 9).map(|i| line(i * 1000, 40, 2, &[i % 3, i + 10, i + 100])).collect::<String>()
+    };
+    for (name, trace) in [("a", half(0)), ("e", String::new()), ("b", half(9))] {
+        write(path, name, trace);
+        let size: &[&str] = if name == "e" { &[] } else { &["-b", "16"] };
+        run_in(path, "trace-stats", &[size, &["--partial", "-o", &format!("{name}.p"), name]].concat(), "")
+            .ok();
+    }
+    let whole = run_in(path, "trace-stats", &["-b", "16", "--curve", "-f", "json", "a", "b"], "").ok();
+    for order in [["e.p", "a.p", "b.p"], ["a.p", "e.p", "b.p"], ["a.p", "b.p", "e.p"]] {
+        let merged =
+            run_in(path, "trace-stats", &[&["--merge", "--curve", "-f", "json"][..], &order].concat(), "");
+        assert_eq!(merged.ok(), whole, "{order:?}");
+        run_in(path, "trace-stats", &[&["--merge", "--partial", "-o", "t.p"][..], &order[..2]].concat(), "")
+            .ok();
+        let tree =
+            run_in(path, "trace-stats", &["--merge", "--curve", "-f", "json", "t.p", order[2]], "").ok();
+        assert_eq!(tree, whole, "{order:?}");
+    }
+    run_in(path, "trace-stats", &["--merge", "--partial", "-o", "t.p", "e.p", "e.p"], "").ok();
+    let none = run_in(path, "trace-stats", &["--merge", "-f", "json", "t.p"], "");
+    assert!(none.ok().contains("\"requests\": 0"));
+}

@@ -427,3 +427,23 @@ fn what_a_prediction_for_an_engine_rests_on_is_said() {
     assert_eq!(said(&together, &small), "");
     assert!(!said(&[], &trace).contains("session"));
 }
+
+#[test]
+fn what_would_be_misread_is_said() {
+    let record = |i: u64, ids: &[u64]| line(i / 4 * 3000, 700, 2, ids);
+    let trace: String = (0..40).map(|i| record(i, &[i % 3, i + 10])).collect();
+    let said = |options: &[&str]| run("trace-stats", options, &trace).stderr;
+    assert!(said(&[]).contains("times come in steps of 3.000 s"));
+    assert!(
+        !run("trace-stats", &[], (0..40).map(|i| line(i * 3000, 9, 1, &[i])).collect::<String>())
+            .stderr
+            .contains("steps")
+    );
+    let routed = said(&["--replicas", "2", "--route", "session"]);
+    assert!(routed.contains("40 of 40 requests do not name their session: --route session"), "{routed}");
+    assert!(!said(&["--replicas", "2", "--route", "prefix=1"]).contains("name their session"));
+    let engines = "hits of all caches are counted as engines do";
+    assert!(said(&["--policy", "lru,vllm", "-c", "9"]).contains(engines));
+    assert!(!said(&["--policy", "vllm", "-c", "9"]).contains(engines));
+    assert!(!said(&["--policy", "lru", "-c", "9"]).contains(engines));
+}

@@ -42,6 +42,15 @@ pub(super) struct Common {
     pub(super) tokens: usize,
 }
 
+impl Common {
+    /// Whether a window of `length` tokens of the later list is in a run.
+    pub(super) fn has(&self, at: usize, length: usize) -> bool {
+        let behind = self.runs.partition_point(|run| run.later <= at);
+        // Runs may overlap, each by less than a window.
+        self.runs[behind.saturating_sub(2)..behind].iter().any(|run| at + length <= run.later + run.length)
+    }
+}
+
 /// The base of the rolling hash.
 const BASE: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -80,14 +89,14 @@ impl<'t> Rolling<'t> {
     }
 }
 
-/// The hashes of some windows of `least` tokens: the same ones wherever they stand.
-pub(super) fn sample(tokens: &[u32], least: usize) -> Vec<u64> {
+/// Some windows of `least` tokens, the same ones wherever they stand: where each begins, and its hash.
+pub(super) fn sample(tokens: &[u32], least: usize) -> Vec<(usize, u64)> {
     let mut sample = Vec::new();
     let Some(mut window) = Rolling::new(tokens, 0, least) else { return sample };
     loop {
         let hash = window.hash();
         if hash.leading_zeros() >= SAMPLED {
-            sample.push(hash);
+            sample.push((window.at, hash));
         }
         if window.step().is_none() {
             return sample;
@@ -241,6 +250,7 @@ mod tests {
         let tokens: Vec<u32> = (0..5000_u32).map(|i| i.wrapping_mul(2_654_435_761) >> 12).collect();
         let whole = sample(&tokens, LEAST);
         assert!((100..220).contains(&whole.len()));
-        assert!(sample(&tokens[1000..], LEAST).iter().all(|hash| whole.contains(hash)));
+        let rest = sample(&tokens[1000..], LEAST);
+        assert!(rest.iter().all(|&(at, hash)| whole.contains(&(at + 1000, hash))));
     }
 }

@@ -74,6 +74,9 @@ const SEEN: usize = 4096;
 /// Prompts that are compared beside the one that begins alike for longest.
 const CANDIDATES: usize = 3;
 
+/// Where an earlier prompt has this part of the known windows, no other one is looked for.
+const ENOUGH: f64 = 0.97;
+
 /// Tokens before a place that are looked at.
 const BEFORE: usize = 64;
 
@@ -106,10 +109,25 @@ struct Compared {
     common: Common,
 }
 
+/// Earlier prompts that have some part of a prompt.
+struct Candidates {
+    anchors: Vec<Anchor>,
+    /// Where the windows of the sample begin that any earlier prompt has.
+    known: Vec<usize>,
+}
+
 impl Compared {
     fn with(earlier: Earlier, tokens: &[u32], least: usize) -> Self {
         let common = common(&earlier.rest, &tokens[earlier.shared..], least);
         Self { earlier, common }
+    }
+
+    /// Whether nearly all of the windows are in it that any earlier prompt has. They begin at places behind the
+    /// first `own` tokens.
+    fn has_most(&self, known: &[usize], own: usize, least: usize) -> bool {
+        let behind = |at: &usize| (own + at).checked_sub(self.earlier.shared);
+        let had = known.iter().filter(|at| behind(at).is_none_or(|at| self.common.has(at, least))).count();
+        had as f64 >= ENOUGH * known.len() as f64
     }
 
     /// Tokens that both have in all.
@@ -188,31 +206,48 @@ impl Explainer {
         key
     }
 
-    /// The earlier prompt that has most in common with the one of `walk`.
-    fn compared(&mut self, walk: &Walk, key: u32, tokens: &[u32], sample: &[u64]) -> Option<Compared> {
-        let mut best = Compared::with(self.tree.best(walk, key)?, tokens, self.least);
-        for anchor in self.candidates(key, sample) {
-            let Some(earlier) = self.tree.through(anchor, walk, key) else { continue };
-            if earlier.line != best.earlier.line {
-                let other = Compared::with(earlier, tokens, self.least);
-                if other.tokens() > best.tokens() {
-                    best = other;
-                }
+    /// The earlier prompt that has most in common with the one of `walk`: as nearly as the sample of windows tells,
+    /// since to compare two prompts takes as long as to hash them.
+    fn compared(
+        &mut self,
+        walk: &Walk,
+        key: u32,
+        tokens: &[u32],
+        sample: &[(usize, u64)],
+    ) -> Option<Compared> {
+        let candidates = self.candidates(key, sample);
+        let through = |anchor: &Anchor| self.tree.through(*anchor, walk, key);
+        let (most, others) = candidates.anchors.split_at(candidates.anchors.len().min(1));
+        let alike = most.iter().filter_map(through).chain(self.tree.best(walk, key));
+        let mut best: Option<Compared> = None;
+        for earlier in alike.chain(others.iter().filter_map(through)) {
+            if best.as_ref().is_some_and(|best| best.earlier.line == earlier.line) {
+                continue;
+            }
+            if best.as_ref().is_some_and(|best| best.has_most(&candidates.known, walk.own, self.least)) {
+                break;
+            }
+            let other = Compared::with(earlier, tokens, self.least);
+            // Of equal ones the one that begins alike for longer.
+            let rank = |compared: &Compared| (compared.tokens(), compared.earlier.shared);
+            if best.as_ref().is_none_or(|best| rank(&other) > rank(best)) {
+                best = Some(other);
             }
         }
-        Some(best)
+        best
     }
 
     /// Where prompts are that have windows of `sample`: the one with most of them, and two that have the last ones,
     /// since the end of a prompt is what is most its own.
-    fn candidates(&mut self, key: u32, sample: &[u64]) -> Vec<Anchor> {
+    fn candidates(&mut self, key: u32, sample: &[(usize, u64)]) -> Candidates {
         let mut votes: HashMap<u64, u64> = HashMap::new();
-        let mut found: Vec<(u64, Anchor)> = Vec::new();
-        for &hash in sample {
+        let (mut found, mut known) = (Vec::<(u64, Anchor)>::new(), Vec::new());
+        for &(at, hash) in sample {
             let Some(&anchor) = self.windows.get(hash) else { continue };
             let Some(prompt) = self.tree.last(anchor, key) else { continue };
             *votes.entry(prompt).or_default() += 1;
             found.push((prompt, anchor));
+            known.push(at);
         }
         let most = found.iter().max_by_key(|(prompt, _)| (votes[prompt], *prompt)).copied();
         let mut chosen = Vec::from_iter(most);
@@ -224,7 +259,8 @@ impl Explainer {
                 chosen.push((prompt, anchor));
             }
         }
-        chosen.into_iter().map(|(_, anchor)| anchor).collect()
+        let anchors = chosen.into_iter().map(|(_, anchor)| anchor).collect();
+        Candidates { anchors, known }
     }
 
     fn explain(
@@ -287,7 +323,7 @@ impl Explainer {
         let decoder = &self.options.decoder;
         let content_end = prompt.content_end(source, |tokens| decoder.length(tokens));
         let anchor = self.tree.add(tokens, walk, key, line, content_end);
-        sample.iter().for_each(|&hash| self.windows.insert(hash, anchor, size_of::<Anchor>() + 48));
+        sample.iter().for_each(|&(_, hash)| self.windows.insert(hash, anchor, size_of::<Anchor>() + 48));
         row
     }
 
