@@ -418,7 +418,7 @@ pub fn partial(data: &[u8]) {
     }
     let mut options = AnalysisOptions::default();
     options.budget = Some(1 << 24);
-    let mut merger = Merger::new(options);
+    let mut merger = Merger::new(options).unwrap();
     for line in data.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
         if let Err(reason) = merger.line(line) {
             return check_reason(&reason.message);
@@ -437,7 +437,7 @@ pub fn partial(data: &[u8]) {
 fn pieces(data: &[u8]) {
     const SIZE: u64 = 8;
     let mut whole = Analysis::new(SIZE, AnalysisOptions::default());
-    let mut merger = Merger::new(AnalysisOptions::default());
+    let mut merger = Merger::new(AnalysisOptions::default()).unwrap();
     let mut writer: Option<PartialWriter> = None;
     let mut text = Vec::new();
     let mut rest = data;

@@ -6,8 +6,8 @@ use super::load::{LoadOptions, service};
 use super::memory::default_max_memory;
 use super::model::{KvType, ModelOptions};
 use super::modes::{
-    A_REPORT, CHARTS, FLEETS, FORMATS, GROUPS, OF_ALL_BLOCKS, ONE_BILL, ONE_CHECK, ONE_ENGINE, ONE_LIST,
-    ONE_REPORT, ONE_RUN, ONE_RUN_AND_REPORT, SIZES, WHOLE_REPORT, WINDOWS,
+    A_REPORT, CHARTS, EVERY, FLEETS, FORMATS, GROUPS, NO_WINDOW, OF_ALL_BLOCKS, ONE_BILL, ONE_CHECK,
+    ONE_ENGINE, ONE_LIST, ONE_REPORT, ONE_RUN, SAMPLE, SIZES, TOP,
 };
 use super::quantities::{
     capacity, percentile, piece, policies, price, sample_size, scrape, share, tiers, ttl, warmup, window,
@@ -137,7 +137,7 @@ const REPORT: &[Opt<Options>] = &[
         .maybe::<_, Letters>(|o, v| v.pick_or_first().map(|letters| o.plot = Some(letters))),
     opt("by").daily().not_with(GROUPS).value(|o, v| v.string().map(|field| o.by = Some(field))),
     opt("block-sizes").not_with(SIZES).value(|o, v| v.add_new_to(&mut o.block_sizes, Value::block_size)),
-    opt("top").not_with(WHOLE_REPORT).value(|o, v| v.positive_number().map(|n| o.top = n)),
+    opt("top").not_with(TOP).value(|o, v| v.positive_number().map(|n| o.top = n)),
 ];
 
 const INPUT: &[Opt<Options>] = &[opt("block-size")
@@ -147,14 +147,14 @@ const INPUT: &[Opt<Options>] = &[opt("block-size")
     .value(|o, v| v.block_size().map(|size| o.block_size = Some(size)))];
 
 const CACHES: &[Opt<Options>] = &[
-    opt("capacity").daily().short('c').not_with(ONE_RUN).value(|o, v| v.add_to(&mut o.capacities, capacity)),
-    opt("target").daily().not_with(ONE_RUN_AND_REPORT).value(|o, v| v.add_new_to(&mut o.targets, share)),
-    opt("curve").daily().not_with(ONE_RUN).flag(|o| o.curve = true),
+    opt("capacity").daily().short('c').not_with(A_REPORT).value(|o, v| v.add_to(&mut o.capacities, capacity)),
+    opt("target").daily().not_with(NO_WINDOW).value(|o, v| v.add_new_to(&mut o.targets, share)),
+    opt("curve").daily().not_with(A_REPORT).flag(|o| o.curve = true),
     opt("policy")
         .daily()
-        .not_with(ONE_RUN)
+        .not_with(A_REPORT)
         .list::<_, Policy>(|o, v| policies(v, &mut o.policies, &mut o.priority)),
-    opt("ttl").not_with(ONE_RUN_AND_REPORT).value(|o, v| v.add_new_to(&mut o.ttls, ttl)),
+    opt("ttl").not_with(NO_WINDOW).value(|o, v| v.add_new_to(&mut o.ttls, ttl)),
     opt("misses").daily().not_with(ONE_REPORT).flag(|o| o.misses = true),
     opt("reuse").not_with(OF_ALL_BLOCKS).flag(|o| o.reuse = true),
     opt("shared-by").not_with(OF_ALL_BLOCKS).value(|o, v| v.string().map(|field| o.shared_by = Some(field))),
@@ -168,7 +168,7 @@ const CACHES: &[Opt<Options>] = &[
     opt("tier-mode")
         .not_with(FLEETS)
         .choice::<_, TierMode>(|o, v| v.pick().map(|mode| o.tiers.mode = Some(mode))),
-    opt("warmup").not_with(ONE_RUN).value(|o, v| warmup(v).map(|warmup| o.warmup = warmup)),
+    opt("warmup").not_with(A_REPORT).value(|o, v| warmup(v).map(|warmup| o.warmup = warmup)),
     opt("hits").not_with(A_REPORT).choice::<_, HitRule>(|o, v| v.pick().map(|rule| o.hit_rule = Some(rule))),
     opt("hit-unit").not_with(A_REPORT).value(|o, v| v.positive().map(|n| o.hit_unit = Some(n))),
     opt("drop-last-unit").not_with(A_REPORT).flag(|o| o.drops_last_unit = true),
@@ -189,14 +189,17 @@ const CACHES: &[Opt<Options>] = &[
     opt("check-hits").not_with(ONE_CHECK).flag(|o| o.check = Check::Hits),
     opt("per-request").not_with(ONE_LIST).flag(|o| o.lines = Lines::Requests),
     opt("kv-bytes-per-token")
-        .not_with(ONE_RUN)
+        .not_with(A_REPORT)
         .value(|o, v| v.positive_size().map(|bytes| o.kv_bytes_per_token = Some(bytes))),
-    opt("model-config").daily().not_with(ONE_RUN).file(|o, v| v.file().map(|path| o.model.path = Some(path))),
+    opt("model-config")
+        .daily()
+        .not_with(A_REPORT)
+        .file(|o, v| v.file().map(|path| o.model.path = Some(path))),
     opt("kv-dtype")
-        .not_with(ONE_RUN)
+        .not_with(A_REPORT)
         .choice::<_, KvType>(|o, v| v.pick().map(|it| o.model.kv_dtype = Some(it))),
     opt("prompt-length")
-        .not_with(ONE_RUN)
+        .not_with(A_REPORT)
         .value(|o, v| v.positive().map(|tokens| o.model.prompt_length = Some(tokens))),
 ];
 
@@ -204,17 +207,15 @@ const STREAMS: &[Opt<Options>] = &[
     opt("window")
         .daily()
         .short('w')
-        .not_with(WINDOWS)
+        .not_with(A_REPORT)
         .value(|o, v| window(v).map(|size| o.window = Some(size))),
-    opt("every").not_with(WHOLE_REPORT).value(|o, v| v.requests().map(|n| o.every = Some(n))),
+    opt("every").not_with(EVERY).value(|o, v| v.requests().map(|n| o.every = Some(n))),
 ];
 
 const SCALE: &[Opt<Options>] = &[
     opt("max-memory").value(|o, v| v.memory().map(|bytes| o.max_memory = Some(bytes))),
-    opt("approx").not_with(WHOLE_REPORT).value(|o, v| sample_size(v).map(|n| o.approx = Some(n))),
-    opt("partial")
-        .not_with(&[("merge", "one writes pieces and the other reads them")])
-        .flag(|o| o.partial = true),
+    opt("approx").not_with(SAMPLE).value(|o, v| sample_size(v).map(|n| o.approx = Some(n))),
+    opt("partial").flag(|o| o.partial = true),
     opt("piece").value(|o, v| piece(v).map(|piece| o.piece = Some(piece))),
     opt("merge").flag(|o| o.merge = true),
 ];
@@ -229,6 +230,24 @@ const RULES: &[Rule<Options>] = &[
         "--by makes caches of its own, and --shared-by is about one that is shared: give them to two runs",
     ),
     (|o| o.piece.is_some() && !o.partial, "--piece goes with --partial"),
+    (|o| o.piece.is_some() && o.merge, "--merge --partial has the numbers of the pieces: leave out --piece"),
+    (
+        |o| o.merge && matches!(o.warmup, Warmup::Fraction(_)),
+        "pieces do not say how many requests there are: give --warmup a number of them",
+    ),
+    (
+        |o| o.merge && o.policies.iter().any(|policy| *policy != Policy::Lru),
+        "caches but LRU need every block of every request in turn: give --policy to a run over the whole trace",
+    ),
+    (
+        |o| o.merge && o.hit_rule() == HitRule::Engine && (o.has_caches() || o.format() == Format::Svg),
+        "pieces hold neither the answers in the caches of engines nor which blocks are partial: with --merge, finite \
+         caches go with --hits reference, or give --hits engine to a run over the whole trace",
+    ),
+    (
+        |o| o.merge && o.ttls.iter().any(|ttl| ttl.is_fixed()),
+        "when a block was written depends on what was found before: give --ttl fixed: to a run over the whole trace",
+    ),
     (
         |o| o.merge && o.common.skip_invalid,
         "--merge would be wrong without a line of a piece: it goes without --skip-invalid",
@@ -257,6 +276,10 @@ const RULES: &[Rule<Options>] = &[
         "--warmup is for the caches of --capacity, --curve, --target and --ttl: name one",
     ),
     (
+        |o| o.by.is_some() && o.partial && o.merge,
+        "--merge --partial keeps the groups of the pieces: leave out --by",
+    ),
+    (
         |o| o.by.is_some() && o.format() == Format::Csv,
         "--by goes with one report as table, markdown, json, html or prometheus, in one run",
     ),
@@ -276,8 +299,8 @@ const RULES: &[Rule<Options>] = &[
         "--format=html and svg are one file: they do not go with --every",
     ),
     (
-        |o| o.format() == Format::Svg && (o.merge || o.by.is_some()),
-        "--format=svg is the one curve of one run: it goes neither with --merge nor with --by",
+        |o| o.format() == Format::Svg && o.by.is_some(),
+        "--format=svg is the one curve of one run: it does not go with --by",
     ),
     (
         |o| o.exact && (o.format() != Format::Table || o.window.is_some()),
@@ -487,22 +510,26 @@ impl Options {
         self.plot.is_some() || matches!(self.format(), Format::Html | Format::Svg)
     }
 
-    /// Whether the report says how large a cache is enough. Merged pieces cannot.
+    /// Whether the report says how large a cache is enough.
     fn has_answer(&self) -> bool {
         let is_for_people = matches!(self.format(), Format::Table | Format::Html);
-        is_for_people && matches!(self.mode(), Mode::Report { .. })
+        is_for_people && matches!(self.mode(), Mode::Report { .. }) && !self.is_without_caches()
     }
 
-    /// Whether the curve is drawn. Merged pieces have none.
+    /// Whether the curve is drawn.
     fn has_picture(&self) -> bool {
-        self.has_charts() && !self.merge
+        self.has_charts() && !self.is_without_caches()
+    }
+
+    /// Whether nothing can be said of finite caches: pieces do not hold those of engines.
+    fn is_without_caches(&self) -> bool {
+        self.merge && self.hit_rule() == HitRule::Engine
     }
 
     /// What is written. The table of options refuses all other combinations.
     fn mode(&self) -> Mode {
         match self.window {
-            _ if self.partial => Mode::Piece(self.piece),
-            _ if self.merge => Mode::Merge,
+            _ if self.partial => Mode::Piece { place: self.piece, by: self.by.clone() },
             _ if self.lines == Lines::Requests => Mode::Requests,
             Some(size) => Mode::Windows(size),
             None => Mode::Report { every: self.every, by: self.by.clone() },
@@ -533,6 +560,7 @@ impl Options {
             // One file has one value of each gauge.
             replaces: self.format() == Format::Prometheus,
             mode: self.mode(),
+            merges: self.merge,
             format: self.from_format,
             block_size: self.block_size,
             title: self.title.clone(),

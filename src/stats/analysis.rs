@@ -1,5 +1,6 @@
 //! The analysis of a trace: each record is numbered and timed once, and then every statistic takes it.
 
+use crate::blocks::NumberRun;
 use crate::error::Invalid;
 use crate::record::Record;
 use crate::stats::cache::Caches;
@@ -7,11 +8,9 @@ use crate::stats::distribution::Distribution;
 use crate::stats::engine::{Answers, EngineBlocks};
 use crate::stats::figures::{Bound, Report, RunningFigures, WindowBound, WindowFigures, WindowReport};
 use crate::stats::hit_count::{HitCount, HitRule};
-use crate::stats::infinite::Lookup;
 use crate::stats::memory::State;
+use crate::stats::piece_end::PieceEnd;
 use crate::stats::piece_row::PieceRow;
-use crate::stats::recorded::RecordedSums;
-use crate::stats::repeats::Repeats;
 use crate::stats::requests::RequestReport;
 use crate::stats::seen::{Intake, Served};
 use crate::stats::statistic::Known;
@@ -81,29 +80,44 @@ impl Analysis {
     }
 
     /// Takes a request of a piece of the trace: all its blocks but those in `row.new` have occurred in
-    /// the piece before. Gives the numbers of these.
+    /// the piece before. Gives the numbers of the new ones.
     ///
     /// # Errors
     /// When there are more distinct blocks than can be numbered, and when the row contradicts those
     /// before it.
-    pub(super) fn add_row(&mut self, row: &PieceRow) -> Result<Lookup<'_>, Invalid> {
+    pub(super) fn add_row(&mut self, row: &PieceRow) -> Result<&[NumberRun], Invalid> {
         let seen = self.state.intake.row(row)?;
         self.state.statistics.add(&seen)?;
-        Ok(seen.cached.map_or_else(Lookup::default, |cached| cached.lookup))
+        Ok(if row.n.is_some() { self.state.intake.cache.last_runs() } else { &[] })
     }
 
-    /// Which blocks occurred again, to which a piece of the trace adds at its end.
-    pub(super) fn repeats(&mut self) -> &mut Repeats {
-        &mut self.state.statistics.sharing.repeats
+    /// Ends a piece of the trace, whose blocks have these numbers in the order in which it introduced them.
+    ///
+    /// # Errors
+    /// When the end contradicts the rows.
+    pub(super) fn end_piece(&mut self, numbers: &[NumberRun], end: &PieceEnd) -> Result<(), Invalid> {
+        let statistics = &mut self.state.statistics;
+        end.note_repeats(numbers, &mut statistics.sharing.repeats)?;
+        statistics.caches.as_mut().map_or(Ok(()), |caches| caches.end_piece(numbers, end))
     }
 
-    /// What the server recorded, to which a piece of the trace adds at its end.
-    pub(super) fn recorded(&mut self) -> &mut RecordedSums {
-        &mut self.state.statistics.recorded.sums
+    /// Requests so far.
+    pub(super) fn requests(&self) -> u64 {
+        self.state.statistics.totals.requests
+    }
+
+    /// Whether finite caches are studied.
+    pub(super) fn has_caches(&self) -> bool {
+        self.state.statistics.caches.is_some()
     }
 
     /// The report on the open window if `next`, a record that is about to be added, is beyond it.
     pub fn close_window(&mut self, next: &Record) -> Option<WindowReport> {
+        self.close_window_before(next.timestamp)
+    }
+
+    /// The same for a request with this timestamp.
+    pub(super) fn close_window_before(&mut self, next: Option<f64>) -> Option<WindowReport> {
         let closed = self.state.statistics.window.as_mut()?.close_before(self.state.intake.time_of(next))?;
         Some(self.window_report(closed))
     }

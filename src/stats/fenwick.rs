@@ -29,6 +29,11 @@ impl Fenwick {
         self.tree.push(sum);
     }
 
+    /// Leaves only the first `len` numbers.
+    pub(super) fn truncate(&mut self, len: usize) {
+        self.tree.truncate(len);
+    }
+
     /// Makes the number at `index` (from 0) smaller.
     pub(super) fn subtract(&mut self, index: u32, value: u32) {
         let mut index = index as usize + 1;

@@ -105,6 +105,11 @@ impl Groups {
         }
     }
 
+    /// The groups of a trace, whose requests have all been analysed.
+    pub(super) fn of(block_size: u64, groups: Vec<(String, Analysis)>) -> Self {
+        Self { groups, ..Self::new(block_size, AnalysisOptions::default()) }
+    }
+
     /// Begins the group of a value before its first request, which may have blocks of another size.
     pub(super) fn begin(&mut self, value: &str, block_size: u64, options: AnalysisOptions) {
         self.index.insert(value.to_owned(), self.groups.len());

@@ -106,6 +106,11 @@ impl InfiniteCache {
         Lookup { runs: &self.runs, first_new, end: self.numbering.len(), known: 0, first }
     }
 
+    /// The runs of the last request.
+    pub(super) fn last_runs(&self) -> &[NumberRun] {
+        &self.runs
+    }
+
     /// The numbers of its blocks.
     pub fn numbering(&self) -> &Numbering {
         &self.numbering

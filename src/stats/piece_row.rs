@@ -1,15 +1,22 @@
 //! A request in a piece of a trace: a row of JSON, written and read.
 //!
-//! `[input_length, output_length, time, new, positions]`. `time` is the timestamp less that of the last
+//! `[input_length, output_length, time, new, used, positions, is_full, recorded]`. `time` is the timestamp less that of the last
 //! row with one (0 at first), if both are whole numbers of milliseconds and it is not earlier; else
 //! the timestamp itself, in brackets. `new` are the ids that the request
 //! introduces into its piece: mostly just how many, if they count up from the last one that the piece
-//! introduced (from 0 at first), else a list of ids and of runs `[start, length]` of ids. `positions`
-//! of these among all of the request is left out where they stand at the end; for a request without
-//! ids the row ends after the time. What is unknown is `null`.
+//! introduced (from 0 at first), else a list of ids and of runs `[start, length]` of ids. `used` says where
+//! the other blocks were in the stack of the piece: for each run of consecutive distances the first of
+//! these, how many requests with ids ago they were used last (0 for a block that stands in the request again,
+//! whose first place that is), and how many they are; the last of these
+//! numbers follows from the length of the prompt and is left out, as is `used` where all blocks are new.
+//! `positions` of the new ones among all of the request is left out where they stand at the end. `is_full` is
+//! `true` where the ids leave out a last partial block. `recorded` is what a server said: the tokens of the
+//! prompt, those in its cache, and the line in the piece. For a request without ids `new` is left out. What is
+//! left out or unknown is `null`, and none of these ends a row.
 
 use std::borrow::Cow;
 
+use serde::de::Error;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Invalid, InvalidKind};
@@ -37,6 +44,9 @@ impl Before {
     }
 }
 
+/// Elements that each row has.
+const TIMED: usize = 3;
+
 /// Whole numbers of milliseconds below this are exact, and so are their differences.
 const EXACT: f64 = 1e15;
 
@@ -50,12 +60,27 @@ pub(super) struct PieceRow {
     pub(super) n: Option<u32>,
     /// Those that had not occurred in the piece, in order, as runs of consecutive ids.
     pub(super) new: Vec<IdRun>,
-    /// Where these stand, unless it is at the end.
+    /// Where the others were in the stack of the piece.
+    pub(super) used: Vec<UsedRun>,
+    /// Where the new ones stand, unless it is at the end.
     pub(super) positions: Option<Vec<u32>>,
     /// Number of the new ones.
     news: u32,
     /// Whether the ids leave out a last partial block.
     pub(super) is_full: bool,
+    /// What a server said: the tokens of the prompt, and those in its cache; and the line of the record.
+    pub(super) recorded: Option<(u64, u64, u64)>,
+}
+
+/// Consecutive blocks that the piece has had before, with consecutive stack distances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct UsedRun {
+    pub(super) len: u32,
+    /// Distinct blocks of the piece that it has used since it used the first of them.
+    pub(super) distance: u32,
+    /// How many requests with ids ago they were used last: 1 for the one before. 0 for a block that this request
+    /// introduces and that stands in it again; then the distance is its first place.
+    pub(super) back: u32,
 }
 
 /// Consecutive ids: the first, and how many.
@@ -95,14 +120,21 @@ impl PieceRow {
             [IdRun(start, len)] if start == before.next_id => New::Count(len),
             _ => New::Runs(Cow::Borrowed(&self.new)),
         });
-        // An element is there only with all before it.
-        let news: u32 = self.new.iter().map(|run| run.1).sum();
-        let last = |n: u32| (n - news..n).collect::<Vec<u32>>().into();
-        let added = self.n.filter(|_| self.is_full).map(last);
-        let positions = self.positions.as_deref().map(Cow::Borrowed).or(added);
-        let row = Wire(self.input_length, self.output_length, time, new, positions, self.is_full);
+        let mut used: Vec<u32> = self.used.iter().flat_map(|run| [run.distance, run.back, run.len]).collect();
+        used.pop();
+        let row = [
+            Some(Element::Number(self.input_length)),
+            self.output_length.map(Element::Number),
+            time.map(Element::Time),
+            new.map(Element::New),
+            (!used.is_empty()).then_some(Element::List(&used)),
+            self.positions.as_deref().map(Element::List),
+            self.is_full.then_some(Element::Flag(true)),
+            self.recorded.map(Element::Recorded),
+        ];
+        let len = row.iter().rposition(Option::is_some).map_or(0, |last| last + 1).max(TIMED);
         // Writing plain data into memory cannot fail.
-        serde_json::to_writer(&mut *out, &row).ok();
+        serde_json::to_writer(&mut *out, &row[..len]).ok();
         out.push(b'\n');
     }
 
@@ -153,12 +185,31 @@ impl PieceRow {
             return Err(Invalid::new(InvalidKind::LengthMismatch, "the row's blocks do not fit its length"));
         };
         (self.n, self.news) = (Some(n), news as u32);
-        let whole = |&IdRun(start, len): &IdRun| len > 0 && start.checked_add(u64::from(len) - 1).is_some();
-        if self.new.iter().all(whole) {
-            Ok(())
-        } else {
-            Err(Invalid::value("a run of ids is empty or passes 64 bits"))
+        if self
+            .positions
+            .as_ref()
+            .is_some_and(|p| p.first().is_none_or(|&first| u64::from(first) + news == u64::from(n)))
+        {
+            self.positions = None;
         }
+        let whole = |&IdRun(start, len): &IdRun| len > 0 && start.checked_add(u64::from(len) - 1).is_some();
+        if !self.new.iter().all(whole) {
+            return Err(Invalid::value("a run of ids is empty or passes 64 bits"));
+        }
+        if !self.complete_used(u64::from(n) - news) {
+            let message = "the row's used blocks do not fit its length";
+            return Err(Invalid::new(InvalidKind::LengthMismatch, message));
+        }
+        Ok(())
+    }
+
+    /// Finds out how many blocks the last run of used ones has, where they are `blocks` in all. False if they are not.
+    fn complete_used(&mut self, blocks: u64) -> bool {
+        let Some((last, others)) = self.used.split_last_mut() else { return blocks == 0 };
+        let others_have: u64 = others.iter().map(|run| u64::from(run.len)).sum();
+        let len = blocks.checked_sub(others_have).and_then(|len| u32::try_from(len).ok()).unwrap_or(0);
+        last.len = len;
+        len > 0 && others.iter().all(|run| run.len > 0)
     }
 
     /// The usual row at the start of a text, without a library: what it accepts, the parser reads to the
@@ -166,8 +217,10 @@ impl PieceRow {
     #[inline]
     fn scan(&mut self, text: &[u8], before: &Before) -> Option<(usize, bool)> {
         self.new.clear();
+        self.used.clear();
         self.positions = None;
         self.is_full = false;
+        self.recorded = None;
         let scanner = &mut Scanner::new(text);
         scanner.pass(b'[')?;
         self.input_length = scanner.length()?;
@@ -189,6 +242,9 @@ impl PieceRow {
                 self.scan_runs(scanner)?;
             } else {
                 self.count(u32::try_from(scanner.integer()?).ok()?, before);
+            }
+            if scanner.passes_text(b",[") {
+                self.scan_used(scanner)?;
             }
         }
         scanner.pass(b']')?;
@@ -212,16 +268,42 @@ impl PieceRow {
         Some(())
     }
 
+    fn scan_used(&mut self, scanner: &mut Scanner) -> Option<()> {
+        loop {
+            let distance = u32::try_from(scanner.integer()?).ok()?;
+            scanner.pass(b',')?;
+            let back = u32::try_from(scanner.integer()?).ok()?;
+            if scanner.passes(b']') {
+                self.used.push(UsedRun { len: 0, distance, back });
+                return Some(());
+            }
+            scanner.pass(b',')?;
+            let len = u32::try_from(scanner.integer()?).ok()?;
+            self.used.push(UsedRun { len, distance, back });
+            scanner.pass(b',')?;
+        }
+    }
+
     /// Any row.
     fn parse(&mut self, line: &[u8], before: &Before) -> serde_json::Result<bool> {
-        let Wire(input_length, output_length, time, new, positions, is_full) = serde_json::from_slice(line)?;
+        let Wire(input_length, output_length, time, new, used, positions, is_full, recorded) =
+            serde_json::from_slice(line)?;
         (self.input_length, self.output_length) = (input_length, output_length);
         self.timestamp = time.map(|time| match time {
             Time::Since(time) => before.time + time as f64,
             Time::At([time]) => time,
         });
-        self.positions = positions.map(Cow::into_owned);
-        self.is_full = is_full;
+        let used = used.unwrap_or_default();
+        if !used.is_empty() && used.len() % 3 != 2 {
+            return Err(serde_json::Error::custom(
+                "expected a distance, requests ago, and a number of blocks for each run",
+            ));
+        }
+        let run = |of: &[u32]| UsedRun { distance: of[0], back: of[1], len: of.get(2).copied().unwrap_or(0) };
+        self.used = used.chunks(3).map(run).collect();
+        self.positions = positions;
+        self.is_full = is_full.unwrap_or_default();
+        self.recorded = recorded;
         self.new.clear();
         let has_ids = new.is_some();
         match new {
@@ -243,15 +325,29 @@ fn is_whole(time: f64) -> bool {
     time.fract() == 0.0 && (0.0..EXACT).contains(&time)
 }
 
-/// The elements of a row.
-#[derive(Serialize, Deserialize)]
-struct Wire<'a>(
+/// An element of a row, to be written.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Element<'a> {
+    Number(u64),
+    Time(Time),
+    New(New<'a>),
+    List(&'a [u32]),
+    Flag(bool),
+    Recorded((u64, u64, u64)),
+}
+
+/// The elements of a row, read.
+#[derive(Deserialize)]
+struct Wire(
     u64,
     Option<u64>,
     Option<Time>,
-    #[serde(default, skip_serializing_if = "Option::is_none")] Option<New<'a>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")] Option<Cow<'a, [u32]>>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")] bool,
+    #[serde(default)] Option<New<'static>>,
+    #[serde(default)] Option<Vec<u32>>,
+    #[serde(default)] Option<Vec<u32>>,
+    #[serde(default)] Option<bool>,
+    #[serde(default)] Option<(u64, u64, u64)>,
 );
 
 #[derive(Serialize, Deserialize)]
@@ -311,16 +407,38 @@ mod tests {
     fn row() -> impl Strategy<Value = PieceRow> {
         let ids = prop::collection::vec((prop_oneof![0..9_u64, any::<u64>()], any::<bool>()), 0..6);
         let lengths = (0..9_u64, prop::option::of(0..9_u64));
-        (lengths, time(), prop::option::of(ids)).prop_map(|((input, output_length), timestamp, ids)| {
-            let n = ids.as_ref().map(|ids| ids.len() as u32);
-            let new = (0..).zip(ids.iter().flatten()).filter(|(_, id)| id.1);
-            let (positions, new): (Vec<u32>, Vec<IdRun>) = new.map(|(at, id)| (at, IdRun(id.0, 1))).unzip();
-            let news = new.len() as u32;
-            let at_end = (0..news).all(|i| positions[i as usize] == n.unwrap_or(0) - news + i);
-            let positions = (!at_end).then_some(positions);
-            let input_length = n.map_or(input, u64::from);
-            PieceRow { input_length, output_length, timestamp, n, new, positions, news, is_full: false }
-        })
+        let places = prop::collection::vec((any::<u32>(), 1..9_u32, any::<bool>()), 6);
+        (lengths, time(), prop::option::of(ids), places).prop_map(
+            |((input, output_length), timestamp, ids, places)| {
+                let n = ids.as_ref().map(|ids| ids.len() as u32);
+                let new = (0..).zip(ids.iter().flatten()).filter(|(_, id)| id.1);
+                let (positions, new): (Vec<u32>, Vec<IdRun>) =
+                    new.map(|(at, id)| (at, IdRun(id.0, 1))).unzip();
+                let news = new.len() as u32;
+                let at_end = (0..news).all(|i| positions[i as usize] == n.unwrap_or(0) - news + i);
+                let positions = (!at_end).then_some(positions);
+                let input_length = n.map_or(input, u64::from);
+                let mut used: Vec<UsedRun> = Vec::new();
+                for (distance, back, apart) in places.into_iter().take((n.unwrap_or(0) - news) as usize) {
+                    match used.last_mut().filter(|_| !apart) {
+                        Some(last) => last.len += 1,
+                        None => used.push(UsedRun { len: 1, distance, back }),
+                    }
+                }
+                PieceRow {
+                    input_length,
+                    output_length,
+                    timestamp,
+                    n,
+                    new,
+                    used,
+                    positions,
+                    news,
+                    is_full: false,
+                    recorded: None,
+                }
+            },
+        )
     }
 
     proptest! {

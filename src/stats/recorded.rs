@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
-use serde::{Deserialize, Serialize};
-
 use crate::error::Invalid;
 use crate::stats::figures::{Comparison, RecordedFigures, RecordedHour};
 use crate::stats::hit_count::{HitCount, HitRule};
@@ -20,38 +18,26 @@ const MOST_HOURS: usize = 1024;
 const HOUR: f64 = 3_600_000.0;
 
 /// Sums over the requests whose record says what the cache served.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct RecordedSums {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct RecordedSums {
     requests: u64,
     input_tokens: u128,
     cached_tokens: u128,
 }
 
 impl RecordedSums {
-    /// Whether no record said anything.
-    pub(super) fn is_empty(&self) -> bool {
-        self.requests == 0
-    }
-
     /// Takes what the record of a request says: its prompt as the server counted it, and what of that was
     /// cached.
-    pub(super) fn count(&mut self, input_length: u64, cached_tokens: u64) {
+    fn count(&mut self, input_length: u64, cached_tokens: u64) {
         self.requests += 1;
         self.input_tokens += u128::from(input_length);
         self.cached_tokens += u128::from(cached_tokens);
     }
-
-    /// Takes the sums of a further piece of the trace.
-    pub(super) fn merge(&mut self, piece: Self) {
-        self.requests += piece.requests;
-        self.input_tokens += piece.input_tokens;
-        self.cached_tokens += piece.cached_tokens;
-    }
 }
 
-/// The same with what the ids of each request say. Of pieces there are sums alone.
+/// The same with what the ids of each request say.
 pub(super) struct Recorded {
-    pub(super) sums: RecordedSums,
+    sums: RecordedSums,
     count: HitCount,
     compared: Comparison,
     first_beyond_line: Option<u64>,

@@ -35,6 +35,9 @@ pub(super) struct Seen<'a> {
     pub(super) is_measured: bool,
     /// How many blocks it has; `None` for a request without a list of ids.
     pub(super) blocks: Option<u32>,
+    /// What a piece of the trace says of it, in a merger of pieces. Then its blocks are those that it introduces
+    /// into its piece.
+    pub(super) row: Option<&'a PieceRow>,
     /// The ids of its blocks; none in a merger of pieces.
     pub(super) ids: &'a [u64],
     /// The numbers of its blocks, if a statistic asked for them.
@@ -162,13 +165,22 @@ impl Intake {
     /// # Errors
     /// When there are more distinct blocks than can be numbered, and when the row contradicts those
     /// before it.
-    pub(super) fn row(&mut self, row: &PieceRow) -> Result<Seen<'_>, Invalid> {
+    pub(super) fn row<'a>(&'a mut self, row: &'a PieceRow) -> Result<Seen<'a>, Invalid> {
         let seen = self.begin(row.input_length, row.output_length, row.timestamp);
+        let (line, recorded) = match row.recorded {
+            Some((input, cached, line)) => (line, Some((input, cached))),
+            None => (0, None),
+        };
+        let seen = Seen { line, recorded, row: Some(row), ..seen };
         let Some(blocks) = row.n else { return Ok(seen) };
         let ids = row.new.iter().map(|run| (run.0, run.1));
         let lookup = self.cache.request_of_piece(blocks, ids, |index| row.position(index, blocks))?;
+        self.numbers.clear();
+        if self.wants_numbers {
+            self.numbers.extend(lookup.runs.iter().flat_map(|run| run.blocks()));
+        }
         let cached = Some(of(lookup, self.count, row.input_length, None));
-        Ok(Seen { blocks: Some(blocks), cached, ..seen })
+        Ok(Seen { blocks: Some(blocks), numbers: &self.numbers, cached, ..seen })
     }
 
     /// From the first answer on whose blocks are known, engines find what others do not.
@@ -208,6 +220,7 @@ impl Intake {
             now: self.now.unwrap_or(0.0),
             is_measured: self.requests > self.warmup,
             blocks: None,
+            row: None,
             ids: &[],
             numbers: &[],
             cached: None,
@@ -216,10 +229,10 @@ impl Intake {
     }
 
     /// Trace time at the arrival of a request that is yet to be taken.
-    pub(super) fn time_of(&self, next: &Record) -> Option<f64> {
+    pub(super) fn time_of(&self, next: Option<f64>) -> Option<f64> {
         // Before the first timestamp, trace time is 0.
         let before = if self.requests == 0 { None } else { Some(self.now.unwrap_or(0.0)) };
-        next.timestamp.map(|timestamp| before.map_or(timestamp, |now| timestamp.max(now)))
+        next.map(|timestamp| before.map_or(timestamp, |now| timestamp.max(now)))
     }
 
     /// Whether any request had a timestamp.

@@ -88,6 +88,53 @@ impl AnalysisOptions {
             None => Ok(()),
         }
     }
+
+    /// Refuses what pieces of a trace do not hold.
+    ///
+    /// # Errors
+    /// The setting, why, and what to do.
+    pub(super) fn check_pieces(&self) -> Result<(), Invalid> {
+        let caches = &self.caches;
+        let engine = "pieces hold neither the answers of engines nor which last blocks are partial";
+        let whole = "give it to a run over the whole trace (trace-cat joins files)";
+        let route = "route with trace-cat, and cut and merge each replica by itself";
+        let of_a_request = "pieces hold only those blocks of a request that they introduce";
+        let policy = caches.policies.iter().find(|policy| **policy != Policy::Lru);
+        let refused = [
+            (policy.is_some(), "policy", "caches but LRU need every block of every request in turn", whole),
+            (!caches.fleets.is_empty(), "replicas", "each replica has a stack of its own", route),
+            (
+                !caches.tiers.is_empty(),
+                "tiers",
+                "what each tier holds depends on every block of a request",
+                whole,
+            ),
+            (
+                caches.ttls.iter().any(|ttl| ttl.is_fixed()),
+                "ttl",
+                "when a block was written depends on what was found before",
+                whole,
+            ),
+            (caches.misses, "misses", "pieces hold no sessions", whole),
+            (caches.wants_requests(), "per_request", "pieces hold no lines of requests", whole),
+            (
+                self.hit_rule == HitRule::Engine && caches.is_asked_for(),
+                "hits",
+                engine,
+                "take finite caches from a run over the whole trace, or leave this out",
+            ),
+            (self.approx.is_some(), "approx", "pieces hold no sample", whole),
+            (self.top > 0, "top", of_a_request, whole),
+            (self.reuse, "reuse", of_a_request, whole),
+            (self.shared_by.is_some(), "shared_by", of_a_request, whole),
+        ];
+        match refused.into_iter().find(|(is_asked_for, ..)| *is_asked_for) {
+            Some((_, setting, why, what)) => {
+                Err(Invalid::value(format!("`{setting}` does not go with `merge`: {why}; {what}")))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// What statistics are made for.

@@ -25,7 +25,7 @@ fn cases() -> Vec<Case> {
         // Each line is written by itself, as soon as its time has come.
         Case {
             name: "trace-synth",
-            args: &["--pace", "--speedup-ratio=10", "--min-count=1"],
+            args: &["-q", "--pace", "--speedup-ratio=10", "--min-count=1"],
             input: trace(),
         },
     ]

@@ -568,14 +568,14 @@ fn an_output_may_be_an_input_as_with_sort() {
 fn a_short_row_that_names_all_blocks_is_held_to_the_memory_allowed() {
     let most = 1 << 29;
     let piece = format!(
-        "{{\"kvtrace_partial\":3,\"block_size\":1}}\n[{most},null,null,{most}]\n\
-         {{\"requests\":1,\"repeated\":[0,{most}],\"restarted\":[]}}\n"
+        "{{\"kvtrace_partial\":4,\"block_size\":1}}\n[{most},null,null,{most}]\n\
+         {{\"requests\":1,\"repeated\":[0,{most},0],\"restarted\":[]}}\n"
     );
     let refused = run("trace-stats", &["--merge", "--max-memory", "80Mi"], &piece);
     assert_eq!(refused.status, Some(1));
     assert!(refused.stderr.contains("-:2: the pieces need more than --max-memory"), "{}", refused.stderr);
-    let report = run("trace-stats", &["--merge", "--max-memory", "400Mi"], &piece).ok();
-    assert!(report.contains("Shared blocks:   536,870,912\n"), "{report}");
+    let report = run("trace-stats", &["--merge", "-f", "json", "--max-memory", "400Mi"], &piece).ok();
+    assert!(report.contains("\"shared_blocks\": 536870912,"), "{report}");
 }
 
 #[test]

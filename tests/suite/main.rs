@@ -33,6 +33,7 @@ mod memory;
 mod misses;
 mod numbers;
 mod options;
+mod pieces;
 mod pipes;
 mod prometheus;
 mod prompts;

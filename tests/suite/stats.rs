@@ -23,7 +23,7 @@ fn assert_golden(golden: &Value, ours: &Value, path: &str) {
     }
 }
 
-fn golden() -> Option<(String, Value)> {
+pub(crate) fn golden() -> Option<(String, Value)> {
     let trace = std::fs::read_to_string(real(TRACE)?).unwrap();
     let golden = std::fs::read_to_string(real("golden/conversation.json")?).unwrap();
     Some((trace, serde_json::from_str(&golden).unwrap()))
@@ -40,7 +40,7 @@ fn the_real_trace_gives_every_expected_figure() {
 }
 
 /// Names every block by a random number, as content hashes do.
-fn scattered(trace: &str) -> String {
+pub(crate) fn scattered(trace: &str) -> String {
     let mut rng = fastrand::Rng::with_seed(1);
     let mut names = std::collections::HashMap::new();
     let mut out = String::new();
@@ -98,7 +98,7 @@ fn assert_same_in_every_form(trace: &str, folder: &Path) {
     assert_eq!(run("trace-stats", &args, spaced).ok(), expected, "other white space");
 }
 
-fn small_trace() -> String {
+pub(crate) fn small_trace() -> String {
     let mut rng = fastrand::Rng::with_seed(5);
     let (mut out, mut next, mut chats) = (String::new(), 0, vec![Vec::new()]);
     for i in 0..400 {
@@ -424,71 +424,6 @@ fn every_format_has_the_figures_of_the_json_report() {
     }
 }
 
-/// The states of consecutive pieces of a trace.
-fn pieces(trace: &str, count: usize) -> Vec<String> {
-    let lines: Vec<&str> = trace.lines().collect();
-    let size = lines.len().div_ceil(count);
-    let cut: Vec<String> = lines.chunks(size).map(|chunk| chunk.join("\n")).collect();
-    let n = cut.len();
-    let state = |(i, piece): (usize, &String)| {
-        run("trace-stats", &["--partial", "--piece", &format!("{}/{n}", i + 1)], piece).ok()
-    };
-    cut.iter().enumerate().map(state).collect()
-}
-
-fn merge(states: &[&str]) -> Ran {
-    run("trace-stats", &["--merge", "-f", "json"], states.concat())
-}
-
-#[test]
-fn pieces_merge_into_the_bytes_of_one_run() {
-    let largest = line(0, 1024, 1, &[u64::MAX, u64::MAX - 1]).repeat(3);
-    let mut traces = vec![small_trace(), scattered(&small_trace()), largest];
-    traces.extend(golden().map(|(trace, _)| trace));
-    for trace in traces {
-        let whole = run("trace-stats", &["-f", "json"], &trace).ok();
-        for count in [1, 2, 7, 100] {
-            let states = pieces(&trace, count);
-            let states: Vec<&str> = states.iter().map(String::as_str).collect();
-            assert_eq!(merge(&states).ok(), whole, "{count} pieces");
-        }
-    }
-}
-
-#[test]
-fn pieces_that_do_not_fit_are_refused() {
-    let states = pieces(&small_trace(), 3);
-    let [a, b, c] = &states[..] else { panic!() };
-    let other = run("trace-stats", &["--partial", "-b", "16", "--piece", "2/3"], "").ok();
-    let unnumbered = run("trace-stats", &["--partial"], "").ok();
-    let cut = &b[..=b[..b.len() - 2].rfind('\n').unwrap()];
-    let lost = cut.lines().skip(2).fold(format!("{}\n", cut.lines().next().unwrap()), |s, l| s + l + "\n");
-    let lost = lost + b.lines().last().unwrap() + "\n";
-    for (wrong, message) in [
-        (&[&**b, c][..], "piece 2 of 3 where piece 1 was expected"),
-        (&[a, c], "piece 3 of 3 after piece 1 of 3"),
-        (&[a, b], "the last piece is 2 of 3"),
-        (&[a, b, b], "piece 2 of 3 after piece 2 of 3"),
-        (&[a, &other, c], "block size 16 differs from 512"),
-        (&[a, &unnumbered], "numbered and unnumbered pieces"),
-        (&[a, b, &c[..c.len() / 2]], "not a row of a piece"),
-        (&[a, cut, c], "expected the last line of a piece"),
-        (&[a, &lost, c], "according to its last line"),
-        (&[a, b, &c[..c.rfind("{\"requests").unwrap()]], "the last piece is cut off"),
-        (&[&small_trace()], "expected the first line of a piece"),
-        (&["{\"kvtrace_partial\":1,\"block_size\":512}\n"], "version 1 of a piece"),
-        (&[a, b, c, "junk\n"], "expected the first line of a piece"),
-    ] {
-        let ran = merge(wrong);
-        assert_eq!((ran.status, &*ran.stdout), (Some(1), ""), "{message}");
-        assert!(ran.stderr.contains(message), "{}: {message}", ran.stderr);
-    }
-    let (early, late) = (line(0, 512, 1, &[0]), line(9, 512, 1, &[0]));
-    let state = |trace: &str| run("trace-stats", &["--partial"], trace).ok();
-    let ran = merge(&[&state(&late), &state(&early)]);
-    assert!(ran.stderr.contains("pieces must be merged in order"), "{}", ran.stderr);
-}
-
 #[test]
 fn a_compressed_trace_is_read_as_a_plain_one() {
     let folder = scratch();
@@ -543,56 +478,6 @@ fn a_compressed_trace_is_read_as_a_plain_one() {
             (unzipped.status, unzipped.stderr.replace(".gz", ""), unzipped.stdout),
             "{args:?}"
         );
-    }
-}
-
-#[test]
-fn rows_that_contradict_themselves_are_refused() {
-    let header = "{\"kvtrace_partial\":3,\"block_size\":512}\n";
-    for (row, message) in [
-        ("[512]", "not a row"),
-        ("[512,1,0,2]", "do not fit"),
-        ("[0,1,0,1]", "do not fit"),
-        ("[512,1,0,[0,1]]", "do not fit"),
-        ("[1024,1,0,[0,1],[1,0]]", "do not fit"),
-        ("[1024,1,0,[0],[2]]", "do not fit"),
-        ("[1024,1,0,1,[0,1]]", "do not fit"),
-        ("[1024,1,0,[[0,5]]]", "do not fit"),
-        ("[1024,1,0,[[18446744073709551615,2]]]", "passes 64 bits"),
-        ("[-1,1,0]", "not a row"),
-        ("[99999999999999999,1,0]", "not a plausible"),
-        ("[512,1,[1e99],1]", "not a plausible"),
-        ("[512,1,1.5,1]", "expected whole milliseconds since the row before, or a timestamp in brackets"),
-        ("[512,1,0,[{}]]", "not a row"),
-        ("[512,1,0,{}]", "expected a number of new ids, or a list"),
-        ("[512,1,0,1,[0],7]", "not a row"),
-        ("[512,1,0,[[0,0]]]", "empty"),
-    ] {
-        let ran = merge(&[header, row, "\n{\"requests\":1,\"repeated\":[],\"restarted\":[]}\n"]);
-        assert_eq!(ran.status, Some(1), "{row}: {}", ran.stdout);
-        assert!(ran.stderr.contains(message), "{row}: {}", ran.stderr);
-    }
-    for numbers in ["[0]", "[0,5]", "[5,1]", "[4294967295,4294967295]"] {
-        for lists in [
-            format!("\"repeated\":{numbers},\"restarted\":[]"),
-            format!("\"repeated\":[],\"restarted\":{}", numbers.replace("[0,5]", "[0,1,0,1]")),
-        ] {
-            let ran = merge(&[header, "[512,1,0,1]\n", &format!("{{\"requests\":1,{lists}}}\n")]);
-            assert!(ran.stderr.contains("repeated, restarted: "), "{lists}: {}", ran.stderr);
-        }
-    }
-}
-
-#[test]
-fn finite_caches_do_not_go_with_pieces() {
-    for args in [
-        &["--partial", "--curve"][..],
-        &["--merge", "-c", "5"],
-        &["--partial", "--merge"],
-        &["--piece", "1/2"],
-    ] {
-        let ran = run("trace-stats", args, "");
-        assert_eq!((ran.status, &*ran.stdout), (Some(2), ""), "{args:?}");
     }
 }
 
@@ -968,10 +853,6 @@ fn what_the_server_recorded_is_summed_and_said() {
     for (name, sum) in expected.as_object().unwrap() {
         assert_eq!(whole["recorded"][name], *sum, "{name}");
     }
-    let merged = run("trace-stats", &["--merge", "-f", "json"], pieces(&trace, 3).concat());
-    let mut sums = whole.clone();
-    sums["recorded"] = expected;
-    assert_eq!(json(merged), sums, "what was possible is not in pieces");
     let table = run("trace-stats", &[], &trace).ok();
     let said = "Recorded: the server had 33.6 % of the prompt tokens in its cache, 1,024 of 3,048 by its own count in the 3 of 4 requests that say so.\n";
     assert!(table.replace("\n  ", " ").contains(said), "{table}");

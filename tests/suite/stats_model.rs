@@ -3,9 +3,7 @@
 use crate::support::naive::{self, Request};
 use crate::support::policies;
 use kvtrace::record::Record;
-use kvtrace::stats::{
-    Analysis, AnalysisOptions, CapacityRow, HitRule, Merger, PartialWriter, Policy, Report, Summary, Ttl,
-};
+use kvtrace::stats::{Analysis, AnalysisOptions, CapacityRow, HitRule, Policy, Report, Summary, Ttl};
 use proptest::prelude::*;
 
 const BLOCK: u64 = 4;
@@ -134,30 +132,6 @@ fn bounded(requests: &[Request], budget: usize) -> Result<(), TestCaseError> {
         prop_assert_eq!(found.shared_blocks.value as f64, exact.totals["shared_blocks"]);
         prop_assert_eq!(found.prefix_groups.value as f64, exact.totals["prefix_groups"]);
     }
-    Ok(())
-}
-
-/// The report of one run must be that of its pieces merged, figure by figure.
-fn same_in_pieces(requests: &[Request], cuts: &[usize]) -> Result<(), TestCaseError> {
-    let whole = report_with(requests, &[], AnalysisOptions::default());
-    let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (requests.len() + 1)).collect();
-    cuts.extend([0, requests.len()]);
-    cuts.sort_unstable();
-    let pieces = cuts.len() as u32 - 1;
-    let mut merger = Merger::new(AnalysisOptions::default());
-    for (index, pair) in cuts.windows(2).enumerate() {
-        let mut out = Vec::new();
-        let mut writer = PartialWriter::new(BLOCK, Some((index as u32 + 1, pieces)), None, &mut out);
-        for r in &requests[pair[0]..pair[1]] {
-            writer.add(&record(r, None), &mut out).unwrap();
-        }
-        writer.finish(&mut out);
-        for line in out.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            merger.line(line).map_err(|e| TestCaseError::fail(e.to_string()))?;
-        }
-    }
-    let found = merger.finish().unwrap().report(&PERCENTILES);
-    prop_assert_eq!(format!("{:?}", found), format!("{:?}", whole));
     Ok(())
 }
 
@@ -472,20 +446,6 @@ proptest! {
     #[test]
     fn a_sample_of_all_blocks_is_exact(paths in paths(3), ids in ids(), warmup in 0..9usize) {
         same_from_whole_sample(&forest(&paths, ids), warmup)?;
-    }
-
-    #[test]
-    fn pieces_of_a_forest_merge_into_the_report_of_one_run(
-        paths in paths(3), ids in ids(), cuts in prop::collection::vec(any::<usize>(), 0..6)
-    ) {
-        same_in_pieces(&forest(&paths, ids), &cuts)?;
-    }
-
-    #[test]
-    fn pieces_of_no_forest_merge_into_the_report_of_one_run(
-        lists in paths(20), ids in ids(), cuts in prop::collection::vec(any::<usize>(), 0..6)
-    ) {
-        same_in_pieces(&no_forest(&lists, ids), &cuts)?;
     }
 
     #[test]

@@ -412,7 +412,7 @@ fn wrong_command_lines_are_refused() {
         (&["--forever", "-n3"], "contradict"),
         (&["--min-isl=9", "--max-isl=8"], "--min-isl is above --max-isl"),
         (&["--min-osl=9", "--max-osl=8"], "--min-osl is above --max-osl"),
-        (&["--prompts=words"], "not one of text, tokens"),
+        (&["--prompts=words"], "not one of text, chat, tokens"),
         (&["--vocab-size=9"], "is for --prompts=tokens"),
         (&["--tokenizer=bytes"], "is for --prompts=text"),
         (&["--model-file=a", "b"], "give either it or FILEs"),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::blocks::BlockNumber;
+use crate::blocks::{BlockNumber, NumberRun};
 use crate::error::Invalid;
 use crate::stats::cache::distances::HitsByDistance;
 use crate::stats::cache::policy::{Point, Study};
@@ -10,6 +10,7 @@ use crate::stats::cache::stack::{LruStack, Retained, StackRun};
 use crate::stats::cache::work::WorkByDistance;
 use crate::stats::engine::EngineRequest;
 use crate::stats::hit_count::{HitCount, HitRule, Tally};
+use crate::stats::piece_end::PieceEnd;
 use crate::stats::seen::Seen;
 use crate::stats::statistic::Bytes;
 
@@ -40,6 +41,14 @@ impl Lru {
     /// Where the known prefix of the last request was in the stack.
     pub(super) fn last_runs(&self) -> &[StackRun] {
         &self.runs
+    }
+
+    /// Ends a piece of the trace, whose blocks have these numbers.
+    ///
+    /// # Errors
+    /// When the end contradicts the rows.
+    pub(super) fn end_piece(&mut self, numbers: &[NumberRun], end: &PieceEnd) -> Result<(), Invalid> {
+        self.stack.end_piece(numbers, end)
     }
 
     /// Forgets all but the `keep` blocks used last.
@@ -119,7 +128,11 @@ impl Study for Lru {
             Some(engine) => (engine.first_new, engine.known),
             None => (cached.lookup.first_new, cached.lookup.known),
         };
-        self.stack.touch(self.blocks_of(seen), first_new, known as usize, &mut runs);
+        match seen.row {
+            None => self.stack.touch(self.blocks_of(seen), first_new, &mut runs),
+            Some(row) => self.stack.touch_row(row, seen.numbers, first_new, &mut runs)?,
+        }
+        StackRun::limit(&mut runs, known);
         if seen.is_measured {
             let distances = runs.iter().map(|run| (run.len, run.distance));
             let hit = |blocks| self.count.tokens(blocks, seen.input_length);

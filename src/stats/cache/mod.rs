@@ -45,6 +45,7 @@ pub use lifetime::Ttl;
 pub use load::{Load, LoadFigures, Service};
 pub use options::{CacheOptions, RequestUse};
 pub use policy::Policy;
+pub(super) use stack::{LruStack, StackRun};
 pub use tier_figures::{BlockFlow, TierFigures, TierMode, TierRow, TierSizes};
 
 use std::collections::HashMap;
@@ -71,10 +72,12 @@ use ttl::TimesToLive;
 use vllm::{Sequential, Together};
 use wtinylfu::WTinyLfu;
 
+use crate::blocks::NumberRun;
 use crate::error::Invalid;
 use crate::stats::accuracy::Accuracy;
 use crate::stats::hit_check::{HitCheck, HitChecks};
 use crate::stats::hit_count::{HitCount, HitRule, Tally};
+use crate::stats::piece_end::PieceEnd;
 use crate::stats::recency::Kept;
 use crate::stats::requests::{RequestHits, RequestReport, Requests};
 use crate::stats::seen::{Cached, Seen};
@@ -297,6 +300,14 @@ impl Caches {
                 }
             }
         }
+    }
+
+    /// Ends a piece of the trace, whose blocks have these numbers.
+    ///
+    /// # Errors
+    /// When the end contradicts the rows.
+    pub(super) fn end_piece(&mut self, numbers: &[NumberRun], end: &PieceEnd) -> Result<(), Invalid> {
+        self.lru.end_piece(numbers, end)
     }
 
     /// Forgets all but the `keep` blocks used last.

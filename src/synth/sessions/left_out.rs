@@ -34,9 +34,10 @@ pub(super) fn remarks(
         return remarks;
     }
     let sessions = links.sessions();
+    let smaller = if min_count > 1 { ", a smaller `min_count`" } else { "" };
     let help = format!(
-        "{all} requests of {sessions} sessions tell little where each value takes {min_count} sessions: give a longer \
-         trace, a smaller `min_count`, or the `model` replay, which copies"
+        "a trace of few sessions tells little (requests: {all}, sessions: {sessions}, least number of sessions for \
+         a value: {min_count}): give a longer one{smaller}, or take `model` replay, which copies"
     );
     remarks.into_iter().chain([help]).collect()
 }

@@ -1,0 +1,316 @@
+//! The analysis of a run while its input is read, and what is written and said at its end.
+
+use super::analysis::Analysis;
+use super::block_sizes::{BlockSizes, FIELD};
+use super::figures::Report;
+use super::groups::{Groups, label};
+use super::task::{Mode, Render, Task};
+use super::thrashing::Thrashing;
+use crate::error::{Error, Result};
+use crate::io::{Observer, Output};
+use crate::record::time::{late_note, unit_note};
+use crate::record::{TraceReader, general};
+
+/// An analysis while its input is read.
+pub(super) struct Running<'a> {
+    task: &'a Task,
+    warmup: u64,
+    every: Option<u64>,
+    by: Option<&'a str>,
+    /// Made with the first record, which settles the block size.
+    analysis: Option<Analysis>,
+    groups: Option<Groups>,
+    /// Made with the first record, if sizes are asked for.
+    sizes: Option<BlockSizes>,
+    requests: u64,
+    /// Whether a record has had the field of the groups.
+    has_field: bool,
+    /// Records that do not state the priority that is asked for.
+    without_priority: u64,
+    /// Records that do not name their session.
+    without_session: u64,
+    /// Bad records that have been skipped.
+    pub(super) skipped: u64,
+}
+
+impl<'a> Running<'a> {
+    /// Nothing has been read yet. `warmup` requests only fill the caches.
+    pub(super) fn new(task: &'a Task, warmup: u64) -> Self {
+        let (every, by) = match &task.mode {
+            Mode::Report { every, by } => (*every, by.as_deref()),
+            _ => (None, None),
+        };
+        Self {
+            task,
+            warmup,
+            every,
+            by,
+            analysis: None,
+            groups: None,
+            sizes: None,
+            requests: 0,
+            has_field: false,
+            without_priority: 0,
+            without_session: 0,
+            skipped: 0,
+        }
+    }
+
+    /// After an analysis of everything, and of these groups.
+    pub(super) fn after(task: &'a Task, analysis: Analysis, groups: Vec<(String, Analysis)>) -> Self {
+        let groups = (!groups.is_empty()).then(|| Groups::of(task.empty_block_size(), groups));
+        Self { requests: analysis.requests(), analysis: Some(analysis), groups, ..Self::new(task, 0) }
+    }
+
+    /// Takes the current record of `reader`, and appends what is to be written with it.
+    #[inline]
+    pub(super) fn add(&mut self, reader: &TraceReader, style: &dyn Render, out: &mut Vec<u8>) -> Result<()> {
+        self.requests += 1;
+        let (record, block_size) = (reader.record(), reader.block_size());
+        self.without_priority += u64::from(record.priority.is_none());
+        self.without_session += u64::from(record.session.is_none());
+        let analysis = match &mut self.analysis {
+            Some(analysis) => analysis,
+            None => {
+                self.task.check_capacities(block_size)?;
+                let options = self.task.analysis_options(block_size, self.warmup);
+                let checked = options.check_hit_unit(block_size);
+                checked.map_err(|invalid| Error::Usage(invalid.to_string()))?;
+                self.analysis.insert(Analysis::new(block_size, options))
+            }
+        };
+        if let Some(window) = analysis.close_window(record) {
+            style.window(&window, out);
+        }
+        if let Some(field) = &self.task.analysis.shared_by {
+            let value = value_in(reader.line(), field);
+            self.has_field |= value.is_some_and(|value| value != "null");
+            analysis.set_sharer(&label(value));
+        }
+        analysis.add(record).map_err(|message| reader.input().error(message))?;
+        while let Some(row) = analysis.take_request() {
+            if self.task.mode == Mode::Requests {
+                style.request(&row, out);
+            }
+        }
+        if !self.task.block_sizes.is_empty() {
+            let sizes = match &mut self.sizes {
+                Some(sizes) => sizes,
+                None => self.sizes.insert(self.task.begin_block_sizes(block_size, self.warmup)?),
+            };
+            sizes.add(record).map_err(|message| reader.input().error(message))?;
+        }
+        if let Some(field) = self.by {
+            let value = value_in(reader.line(), field);
+            self.has_field |= value.is_some_and(|value| value != "null");
+            let groups = self.groups.get_or_insert_with(|| {
+                Groups::new(block_size, self.task.analysis_options(block_size, self.warmup))
+            });
+            let added = groups.add(&label(value), record);
+            added.map_err(|message| reader.input().error(message))?;
+        }
+        if self.every.is_some_and(|every| self.requests.is_multiple_of(every)) {
+            let skipped_records = reader.input().skipped_so_far().0;
+            style.report(&Report { skipped_records, ..self.task.figures(analysis) }, out);
+        }
+        Ok(())
+    }
+
+    /// Writes what is left to be written at the end.
+    pub(super) fn finish(
+        &mut self,
+        style: &dyn Render,
+        mut output: Output,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        let mut analysis = self.analysis.take().unwrap_or_else(|| {
+            let block_size = self.task.empty_block_size();
+            Analysis::new(block_size, self.task.analysis_options(block_size, self.warmup))
+        });
+        if self.requests > 0 && !analysis.has_times() {
+            self.task.refuse_spans_of_time()?;
+        }
+        analysis.finish();
+        while let Some(row) = analysis.take_request() {
+            if self.task.mode == Mode::Requests {
+                style.request(&row, output.buffer());
+            }
+        }
+        if let Some(window) = analysis.last_window() {
+            style.window(&window, output.buffer());
+        }
+        let is_reported =
+            self.every.is_some_and(|every| self.requests > 0 && self.requests.is_multiple_of(every));
+        if is_reported || matches!(self.task.mode, Mode::Windows(_)) {
+            if self.task.replaces && output.buffer().is_empty() {
+                output.abandon();
+                return Ok(());
+            }
+            return output.finish();
+        }
+        if self.task.mode == Mode::Requests {
+            output.finish()?;
+            note(self.task, &analysis.report(&self.task.percentiles), observer);
+            return Ok(());
+        }
+        let sizes = self.sizes.take().map(BlockSizes::into_groups);
+        let field = if self.task.block_sizes.is_empty() { self.by } else { Some(FIELD) };
+        let mut groups = sizes.or_else(|| self.groups.take());
+        groups.iter_mut().for_each(Groups::finish);
+        let groups = field.map(|field| (field, groups.as_ref()));
+        let figures = Report { skipped_records: self.skipped, ..self.task.figures(&analysis) };
+        report(self.task, &figures, groups, style, output, observer)
+    }
+
+    /// Says which fields that were asked for no record had.
+    pub(super) fn note_missing_fields(&self, observer: &mut dyn Observer) {
+        let shared_by = self.task.analysis.shared_by.as_deref();
+        let named = [(self.by, "by"), (shared_by, "shared_by")].into_iter();
+        if self.requests > 0 && !self.has_field {
+            for (field, setting) in named.filter_map(|(field, setting)| Some((field?, setting))) {
+                observer.note(&format!("no record has the field \"{field}\" of `{setting}`"));
+            }
+        }
+        let priority = self.task.analysis.caches.priority_field.as_ref();
+        if let Some(field) = priority.filter(|_| self.without_priority > 0) {
+            observer.note(&format!(
+                "{} of {} requests are missing field \"{field}\": they count as priority 0 in `policy` priority",
+                self.without_priority, self.requests
+            ));
+        }
+        if self.task.analysis.caches.load.sessions && self.without_session > 0 {
+            observer.note(&format!(
+                "{} of {} requests do not name their session: with `sessions` they wait for the request whose \
+                 prompt theirs continues",
+                self.without_session, self.requests
+            ));
+        }
+    }
+}
+
+/// The value of a field in a line of JSON, as it is written there.
+pub(super) fn value_in<'a>(line: &'a [u8], field: &str) -> Option<&'a str> {
+    std::str::from_utf8(&line[general::field_span(line, field)?]).ok()
+}
+
+/// Writes the report at the end, and says what its reader should know.
+fn report(
+    task: &Task,
+    figures: &Report,
+    groups: Option<(&str, Option<&Groups>)>,
+    style: &dyn Render,
+    mut output: Output,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    match groups {
+        None => style.report(figures, output.buffer()),
+        Some((field, groups)) => {
+            let report = |(value, group): (Option<&str>, &Analysis)| {
+                (value.map(str::to_owned), group.report(&task.percentiles))
+            };
+            let groups: Vec<_> = groups.iter().flat_map(|groups| groups.iter()).map(report).collect();
+            style.groups(figures, field, &groups, output.buffer());
+        }
+    }
+    output.finish()?;
+    note(task, figures, observer);
+    Ok(())
+}
+
+fn note(task: &Task, figures: &Report, observer: &mut dyn Observer) {
+    if figures.requests == 0 {
+        observer.note("no requests in the input");
+    } else if figures.requests_without_ids > 0 {
+        let (n, all) = (figures.requests_without_ids, figures.requests);
+        observer.note(&format!(
+            "{n} of {all} requests are missing field \"hash_ids\": they count in input and output length only"
+        ));
+    }
+    if let Some(late) = figures.arrivals.as_ref().and_then(|a| late_note(a.late, a.requests)) {
+        observer.note(&format!(
+            "{late}: figures of arrivals and hits are those of this order (see trace-cat `sort`)"
+        ));
+    }
+    let arrivals = figures.arrivals.as_ref();
+    if let Some(message) = arrivals.and_then(|a| unit_note(a.first_ms, a.last_ms, a.requests)) {
+        observer.note(&message);
+    }
+    note_engines(figures, observer);
+    note_opt(figures, observer);
+    let ttls = &task.analysis.caches.ttls;
+    if let Some(span) = arrivals.map(|a| a.duration_s).filter(|&span| span > 0.0) {
+        let long: Vec<String> = ttls
+            .iter()
+            .map(|ttl| ttl.ms() as f64 / 1000.0)
+            .filter(|&ttl| ttl >= span)
+            .map(|ttl| format!("{ttl} s"))
+            .collect();
+        if !long.is_empty() {
+            let long = long.join(", ");
+            observer
+                .note(&format!("`ttl` {long}: the trace spans {span} s, so nothing in it expires by then"));
+        }
+    }
+    let expires = !ttls.is_empty();
+    if expires && figures.arrivals.as_ref().is_none_or(|a| a.requests < figures.requests) {
+        observer.note("`ttl` counts requests without a timestamp at the time of the one before");
+    }
+}
+
+/// Says where a cache serves more tokens than the one that serves the most blocks.
+fn note_opt(figures: &Report, observer: &mut dyn Observer) {
+    let rows = figures.caches.iter().flat_map(|caches| &caches.capacity);
+    let best = rows.filter(|row| row.below_opt.is_some_and(|below| below < 0.0));
+    let names: Vec<_> = best.map(|row| format!("{}:{}", row.policy, row.capacity_blocks)).collect();
+    if !names.is_empty() {
+        observer.note(&format!(
+            "{} more tokens than opt, which serves the most blocks: a last block may be partial",
+            if names.len() == 1 {
+                format!("{} serves", names[0])
+            } else {
+                format!("{} serve", names.join(", "))
+            }
+        ));
+    }
+}
+
+/// The largest block size that vLLM offers without a model that asks for more.
+const LARGEST_VLLM_BLOCK: u64 = 256;
+
+/// Says which requests engines refuse, and which of their caches thrash.
+fn note_engines(figures: &Report, observer: &mut dyn Observer) {
+    let rows = figures.caches.iter().flat_map(|caches| &caches.capacity);
+    let has_own_unit = figures.hit_unit.value.is_some();
+    if figures.block_size > LARGEST_VLLM_BLOCK
+        && !has_own_unit
+        && rows.clone().any(|row| row.policy == "vllm")
+    {
+        observer.note(&format!(
+            "blocks of {} tokens: vLLM's have 16 unless it is started with others, and find more of a prompt",
+            figures.block_size
+        ));
+    }
+    for row in rows.clone().filter(|row| row.refused_requests.is_some_and(|refused| refused > 0)) {
+        let (refused, blocks, policy) = (row.refused_requests.unwrap_or(0), row.capacity_blocks, row.policy);
+        observer.note(&format!(
+            "{refused} of {} requests need more than {blocks} blocks: refused by `policy` {policy}, and in none of its figures",
+            figures.requests
+        ));
+    }
+    if !figures.checks.is_empty() && figures.checks.iter().all(|check| check.requests == 0) {
+        observer.note("no record has \"cached_tokens\" to be compared by `check_hits`");
+    }
+    for server in &figures.servers {
+        let tokens = server.hits.tokens;
+        if let Some(row) = rows.clone().find(|row| row.hits.tokens != tokens) {
+            observer.note(&format!(
+                "{} counts hits of {tokens} prompt tokens, and {}:{} is asked for {}: these are not the same requests, \
+                 or not cut into the same tokens",
+                server.server, row.policy, row.capacity_blocks, row.hits.tokens,
+            ));
+        }
+    }
+    for thrashing in Thrashing::all(figures) {
+        observer.note(&thrashing.to_string());
+    }
+}
