@@ -6,14 +6,17 @@ use foldhash::fast::RandomState;
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
 
-use super::encode::{Extra, cbor_block, cbor_text, pickle_block, pickle_text};
-use crate::record::prompt::Keys;
+use super::encode::{Extra, Item, cbor_block, cbor_text, pickle_block, pickle_text};
+use crate::record::prompt::{Feature, Keys};
 
 /// Separates these hashes from those of all other uses of BLAKE3.
 const CONTEXT: &str = "kvtrace 2026-11-25 prefix block chain";
 
 /// The same for chains of requests with a salt, a model or an adapter of their own.
 const KEYED_CONTEXT: &str = "kvtrace 2026-11-27 prefix block chain with keys";
+
+/// The same for blocks in which there are images or the like.
+const FEATURES_CONTEXT: &str = "kvtrace 2026-11-27 prefix block with features";
 
 /// The seed of Dynamo's hashes.
 const DYNAMO_SEED: u64 = 1337;
@@ -62,8 +65,8 @@ pub enum Scheme {
         /// What keys the chain.
         salt: Option<String>,
     },
-    /// SHA-256 or XXH3 over Python objects, as vLLM does it: parent, tokens, and extra keys: the `LoRA` adapter, and
-    /// for the first block the salt of the request.
+    /// SHA-256 or XXH3 over Python objects, as vLLM does it: parent, tokens, and extra keys: the `LoRA` adapter,
+    /// the features in the block, and for the first block the salt of the request.
     Vllm {
         /// How the objects become bytes.
         encoding: Encoding,
@@ -76,7 +79,7 @@ pub enum Scheme {
         /// `cache_salt` of the requests.
         salt: Option<String>,
     },
-    /// XXH3 of the tokens, chained, as in Dynamo.
+    /// XXH3 of the tokens, chained, as in Dynamo. Features are not hashed.
     Dynamo {
         /// The salt of the requests, which changes the seed for tokens.
         salt: Option<String>,
@@ -200,14 +203,14 @@ impl Scheme {
         let lora = keys.lora.as_ref().map(|name| {
             let path = keys.lora_path.as_ref().unwrap_or(name);
             if tagged {
-                Extra::Tuple(vec!["lora".to_owned(), name.clone(), path.clone()])
+                Extra::Tuple(vec![Item::Tag("lora"), Item::Text(name.clone()), Item::Text(path.clone())])
             } else {
                 Extra::Text(name.clone())
             }
         });
         let salt = keys.cache_salt.as_ref().or(salt.as_ref()).map(|salt| {
             if tagged {
-                Extra::Tuple(vec!["cache_salt".to_owned(), salt.clone()])
+                Extra::Tuple(vec![Item::Tag("cache_salt"), Item::Text(salt.clone())])
             } else {
                 Extra::Text(salt.clone())
             }
@@ -225,6 +228,7 @@ pub struct BlockChain {
     keys: Keys,
     /// What is hashed with each block, and with the first one beside it.
     extras: (Vec<Extra>, Vec<Extra>),
+    features: Vec<Feature>,
     bytes: Vec<u8>,
     hashes: Vec<BlockHash>,
     seen: SeenBlocks,
@@ -257,6 +261,7 @@ impl BlockChain {
             extras: scheme.extras(&keys),
             scheme,
             keys,
+            features: Vec::new(),
             bytes: Vec::new(),
             hashes: Vec::new(),
             seen: SeenBlocks::default(),
@@ -271,6 +276,27 @@ impl BlockChain {
             self.extras = self.scheme.extras(keys);
             self.hashes.clear();
         }
+    }
+
+    /// What of the next prompt is no text: in the order of their offsets, none in another one.
+    pub fn set_features(&mut self, features: &[Feature]) {
+        if self.features != features {
+            self.features = features.to_vec();
+            self.hashes.clear();
+        }
+    }
+
+    /// Those of the current prompt.
+    pub(crate) fn features(&self) -> &[Feature] {
+        &self.features
+    }
+
+    /// The features in the block of so many tokens that follows those hashed so far, and where it begins.
+    fn features_in(&self, tokens: usize) -> (&[Feature], usize) {
+        let start = self.hashes.len() * self.block_size;
+        let from = self.features.partition_point(|feature| feature.end() <= start);
+        let rest = &self.features[from..];
+        (&rest[..rest.partition_point(|feature| feature.offset < start + tokens)], start)
     }
 
     /// Lets it remember blocks, in at most so many bytes.
@@ -342,7 +368,8 @@ impl BlockChain {
     fn full_block(&mut self, block: &[u32]) -> BlockHash {
         let parent = self.hashes.last().map_or(self.root, |hash| hash.0);
         let first = self.hashes.is_empty() && !self.extras.1.is_empty();
-        if self.seen.places.is_empty() || first || !self.extras.0.is_empty() {
+        let plain = !first && self.extras.0.is_empty() && self.features_in(block.len()).0.is_empty();
+        if self.seen.places.is_empty() || !plain {
             return self.block(block);
         }
         let fingerprint = self.seen.hasher.hash_one((parent, block));
@@ -364,24 +391,36 @@ impl BlockChain {
 
     /// The hash of the block that follows those hashed so far.
     fn block(&mut self, block: &[u32]) -> BlockHash {
+        // The bytes are those of the scheme while they are written.
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        let hash = self.hash(block, &mut bytes);
+        self.bytes = bytes;
+        BlockHash(hash)
+    }
+
+    /// The same; `bytes` are memory that is empty.
+    fn hash(&self, block: &[u32], bytes: &mut Vec<u8>) -> [u8; 32] {
         let parent = self.hashes.last().map_or(self.root, |hash| hash.0);
         let first = self.hashes.is_empty();
-        let bytes = &mut self.bytes;
-        bytes.clear();
+        let (features, start) = self.features_in(block.len());
         match &self.scheme {
             Scheme::Kvtrace { .. } => {
                 bytes.extend(block.iter().flat_map(|token| token.to_le_bytes()));
-                BlockHash(*blake3::keyed_hash(&parent, bytes).as_bytes())
+                let hash = *blake3::keyed_hash(&parent, bytes).as_bytes();
+                if features.is_empty() { hash } else { with_features(&hash, features, start, bytes) }
             }
-            Scheme::Vllm { encoding, digest, .. } => {
+            Scheme::Vllm { encoding, digest, extra_keys, .. } => {
                 let parent = &parent[..digest.len()];
+                let features: Vec<_> =
+                    features.iter().map(|feature| feature_keys(feature, start, *extra_keys)).collect();
                 let of_first = if first { &self.extras.1[..] } else { &[] };
-                let extras = [&self.extras.0[..], of_first].concat();
+                let extras = [&self.extras.0[..], &features, of_first].concat();
                 match encoding {
                     Encoding::Pickle => pickle_block(parent, block, &extras, bytes),
                     Encoding::Cbor => cbor_block(parent, block, &extras, bytes),
                 }
-                BlockHash(digest.of(bytes))
+                digest.of(bytes)
             }
             Scheme::Dynamo { salt } => {
                 let salt = self.keys.cache_salt.as_ref().or(salt.as_ref());
@@ -397,10 +436,37 @@ impl BlockChain {
                     pair[8..].copy_from_slice(&own.to_le_bytes());
                     chained[..8].copy_from_slice(&xxh3_64_with_seed(&pair, DYNAMO_SEED).to_le_bytes());
                 }
-                BlockHash(chained)
+                chained
             }
         }
     }
+}
+
+/// What vLLM hashes of a feature with a block that begins at token `start`.
+fn feature_keys(feature: &Feature, start: usize, extra_keys: ExtraKeys) -> Extra {
+    let identifier = Item::Text(feature.identifier.clone());
+    let offset = Item::Number(offset_in_block(feature, start));
+    Extra::Tuple(match extra_keys {
+        ExtraKeys::Tagged => vec![Item::Tag("mm"), identifier, offset],
+        ExtraKeys::Bare => vec![identifier, offset],
+    })
+}
+
+/// The hash of a block with `features`, which begins at token `start`: `hash` is that of its tokens.
+fn with_features(hash: &[u8; 32], features: &[Feature], start: usize, bytes: &mut Vec<u8>) -> [u8; 32] {
+    bytes.clear();
+    bytes.extend_from_slice(hash);
+    for feature in features {
+        bytes.extend(offset_in_block(feature, start).to_le_bytes());
+        bytes.extend((feature.identifier.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(feature.identifier.as_bytes());
+    }
+    blake3::derive_key(FEATURES_CONTEXT, bytes)
+}
+
+/// Where a feature begins, counted from token `start`: before it the number is negative.
+fn offset_in_block(feature: &Feature, start: usize) -> i64 {
+    feature.offset as i64 - start as i64
 }
 
 #[cfg(test)]
@@ -451,6 +517,45 @@ mod tests {
                         prop_assert_eq!(number_of.entry(prefix).or_insert(number), &number);
                     }
                     last = tokens;
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn hashes_are_equal_exactly_when_tokens_and_features_are(
+            prompts in prop::collection::vec(
+                (8..20usize, prop::collection::vec((0..5usize, 1..7usize, 0..2u8), 0..4)), 2..10),
+            size in 1..6usize,
+        ) {
+            for scheme in schemes().into_iter().filter(|scheme| !matches!(scheme, Scheme::Dynamo { .. })) {
+                let mut chain = BlockChain::new(size, Partial::Keep, scheme.clone());
+                let mut number_of = HashMap::new();
+                let mut known_numbers = HashMap::new();
+                for (length, gaps) in &prompts {
+                    let tokens = vec![9; *length];
+                    let (mut features, mut end) = (Vec::new(), 0);
+                    for &(gap, length, kind) in gaps {
+                        let feature = Feature::new(&kind.to_string(), end + gap, length);
+                        end = feature.end();
+                        features.push(feature);
+                    }
+                    features.retain(|feature| feature.end() <= tokens.len());
+                    chain.set_features(&features);
+                    let mut known = Vec::new();
+                    for (i, hash) in chain.hashes(&tokens, 0).iter().enumerate() {
+                        let block = i * size..tokens.len().min((i + 1) * size);
+                        let inside: Vec<_> = features
+                            .iter()
+                            .filter(|feature| block.clone().any(|at| (feature.offset..feature.end()).contains(&at)))
+                            .map(|feature| (feature.identifier.clone(), feature.offset))
+                            .collect();
+                        known.push((block.len(), inside));
+                        let number = scheme.number(hash);
+                        prop_assert_eq!(*number_of.entry(known.clone()).or_insert(number), number);
+                        prop_assert_eq!(known_numbers.entry(number).or_insert_with(|| known.clone()), &known);
+                    }
                 }
             }
         }

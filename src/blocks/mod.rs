@@ -11,7 +11,6 @@ mod table;
 pub use chain::{
     BlockChain, BlockHash, BlockKey, Encoding, ExtraKeys, Partial, Scheme, VLLM_SEED, VllmDigest,
 };
-pub(crate) use encode::MAX_PICKLED;
 pub(crate) use grow::reserve;
 pub use join::BlockJoin;
 pub use numbering::{BlockNumber, NumberRun, Numbering};

@@ -11,7 +11,7 @@ use super::memory::default_max_memory;
 use super::spec::{Group, Opt, Rule, Spec, opt};
 use super::tokenizer::TokenizerOption;
 use super::value::Value;
-use crate::blocks::{Encoding, ExtraKeys, MAX_PICKLED, Partial, Scheme, StateHeader, VLLM_SEED, VllmDigest};
+use crate::blocks::{Encoding, ExtraKeys, Partial, Scheme, StateHeader, VLLM_SEED, VllmDigest};
 use crate::error::Result;
 use crate::hash::{DEFAULT_REUSE, HashOptions, IdForm, IdSource, Outcome, Task, WriteOptions};
 use crate::io::InputOptions;
@@ -251,11 +251,7 @@ const RULES: &[Rule<Options>] = &[
         "--ids vllm has no hash for a partial block (--partial keep)",
     ),
     (
-        |o| matches!(o.ids, IdKind::Vllm(Encoding::Pickle, _)) && o.block_size() > MAX_PICKLED,
-        "--ids vllm takes blocks of at most 9216 tokens",
-    ),
-    (
-        |o| (o.is_vllm() || o.ids == IdKind::Dynamo) && o.block_size.is_none(),
+        |o| o.is_of_engine() && o.block_size.is_none(),
         "--ids of an engine need --block-size, that of the engine (vLLM's default is 16)",
     ),
     (
@@ -299,6 +295,11 @@ const RULES: &[Rule<Options>] = &[
 impl Options {
     fn hashes(&self) -> bool {
         self.ids != IdKind::Dense
+    }
+
+    /// Whether the ids are those of an engine.
+    fn is_of_engine(&self) -> bool {
+        self.is_vllm() || self.ids == IdKind::Dynamo
     }
 
     fn is_vllm(&self) -> bool {
@@ -346,6 +347,13 @@ impl Options {
     /// What makes one doubt whether the options left to their defaults suit the input.
     pub fn warnings(&self, outcome: &Outcome) -> Vec<String> {
         let mut warnings = remarks(outcome, self.turns.is_none(), self.explain.shown().is_none());
+        if self.is_of_engine() && self.explain.shown().is_none() && outcome.counts.stand_ins > 0 {
+            warnings.push(
+                "what stands for images is no token of the engine: the ids from there on are not its own; give it \
+                 its prompt_token_ids with mm_features"
+                    .to_owned(),
+            );
+        }
         if let Some((words, name)) = outcome.likely_unit.filter(|_| self.times.is_none()).map(Unit::names) {
             warnings.push(format!(
                 "times look like {words} since 1970, but count as milliseconds: use --timestamp-unit {name}"
@@ -356,8 +364,7 @@ impl Options {
 
     /// How prompts become blocks. Reads the files of tokenizer and template.
     fn hash_options(&self) -> Result<HashOptions> {
-        let engine = self.is_vllm() || self.ids == IdKind::Dynamo;
-        let partial = self.partial.unwrap_or(if engine { Partial::Drop } else { Partial::Keep });
+        let partial = self.partial.unwrap_or(if self.is_of_engine() { Partial::Drop } else { Partial::Keep });
         let (tokenizer, folder) = self.tokenizer.load(self.special_tokens)?;
         let template = match (&self.template, folder) {
             (Some(path), folder) => Some(Template::load(path, folder.as_deref())?),
@@ -457,6 +464,11 @@ fn remarks(outcome: &Outcome, turns_left_open: bool, of_trace_lines: bool) -> Ve
             counts.stand_ins,
             "part of a message, such as an image, has a short text in its place: its tokens are not known",
             "parts of messages, such as images, have a short text in their place: their tokens are not known",
+        ),
+        (
+            counts.without_features,
+            "request has images that are not in its ids: they are where its token ids are given, except with --ids dynamo",
+            "requests have images that are not in their ids: they are where token ids are given, except with --ids dynamo",
         ),
         (
             counts.without_template,

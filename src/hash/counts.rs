@@ -18,6 +18,8 @@ pub struct Counts {
     pub unasked: u64,
     /// Parts of messages for whose text something else stands, such as images.
     pub stand_ins: u64,
+    /// Records with images and the like that are not in the ids.
+    pub without_features: u64,
     /// Records with earlier turns that only the server has.
     pub continued: u64,
     /// Chats in the default template although the tokenizer belongs to a model.
@@ -45,6 +47,7 @@ impl Counts {
         self.taken_as_chats += u64::from(remarks.turns == Some(Turns::Each));
         self.look_otherwise += u64::from(remarks.looks_otherwise);
         self.unanswered += u64::from(remarks.unanswered);
+        self.without_features += remarks.unplaced;
         self.continued += u64::from(remarks.continued);
         self.stand_ins += remarks.stand_ins;
         self.unasked += remarks.unasked;
@@ -57,6 +60,7 @@ impl Counts {
         self.look_otherwise += other.look_otherwise;
         self.unanswered += other.unanswered;
         self.stand_ins += other.stand_ins;
+        self.without_features += other.without_features;
         self.continued += other.continued;
         self.limits += other.limits;
         self.without_output += other.without_output;

@@ -1,6 +1,8 @@
 //! What is kept of a prompt where it is to be explained why it is not like earlier ones.
 
-use crate::record::prompt::{Content, Keys, Message, Places};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::record::prompt::{Content, Feature, Keys, Message, Places};
 use crate::tokens::chat;
 
 /// What the prompts of a record are made of, and where in the record that stands.
@@ -50,6 +52,25 @@ impl Prompt {
             Layout::Text { .. } | Layout::Ids => all,
         }
     }
+}
+
+/// The lowest of the numbers that stand for tokens of features: no vocabulary is as large.
+const OF_FEATURES: u32 = 1 << 31;
+
+/// The tokens of a prompt; for those of a feature, which are the same whatever it shows, stand numbers of its own.
+pub(super) fn told_apart(tokens: &[u32], features: &[Feature]) -> Vec<u32> {
+    let mut tokens = tokens.to_vec();
+    for feature in features {
+        for (i, token) in (0..).zip(&mut tokens[feature.offset..feature.end()]) {
+            *token = xxh3_64_with_seed(feature.identifier.as_bytes(), i) as u32 | OF_FEATURES;
+        }
+    }
+    tokens
+}
+
+/// Whether [`told_apart`] has put it in the place of a feature's token.
+pub(super) fn is_of_feature(token: u32) -> bool {
+    token >= OF_FEATURES
 }
 
 /// The last words of a message.

@@ -11,8 +11,8 @@ use super::hashed::{Fields, Hashed, Request};
 use super::options::HashOptions;
 use super::output::{Answer, Output};
 use super::prefixes::Prefixes;
-use super::prompt::{Layout, Prompt, Source, Turn as Part};
-use crate::blocks::{BlockChain, BlockHash};
+use super::prompt::{Layout, Prompt, Source, Turn as Part, told_apart};
+use crate::blocks::{BlockChain, BlockHash, Scheme};
 use crate::error::Invalid;
 use crate::record::formats::Format;
 use crate::record::prompt::{
@@ -132,17 +132,21 @@ impl Worker {
             cached_tokens,
             recorded_input_length,
             keys,
+            features,
             kept,
             remarks,
             places,
         } = record;
         self.chain.set_keys(&keys);
+        self.chain.set_features(&features);
         let output = self.output(&output)?;
         self.recorded_answer(answer, &mut content)?;
         let now = timestamp.as_ref().and_then(Timestamp::date).unwrap_or(TODAY);
         let source = self.explains().then(|| Source::new(keys.clone(), places, &content));
         out.records.push(Fields { timestamp, cached_tokens, recorded_input_length, kept, source });
         out.counts.add(&remarks);
+        out.counts.without_features +=
+            u64::from(!features.is_empty() && matches!(self.options.scheme, Scheme::Dynamo { .. }));
         if matches!(content, Content::Chat(_)) && self.options.template.is_none() {
             out.counts.without_template += u64::from(self.encoder.tokenizer().is_of_model());
         }
@@ -535,9 +539,10 @@ impl Worker {
             shared,
             hashes_end,
             answer_end: answered.map(|_| out.hashes.len()),
-            prompt: self
-                .explains()
-                .then(|| Prompt { tokens: self.tokens.clone(), layout: self.layout.clone() }),
+            prompt: self.explains().then(|| Prompt {
+                tokens: told_apart(&self.tokens, self.chain.features()),
+                layout: self.layout.clone(),
+            }),
         });
     }
 

@@ -197,8 +197,8 @@ pub(super) fn caches(report: &Report, digits: Digits) -> Vec<Cells> {
     tables.extend(recorded::tables(report, digits));
     tables.extend(misses::tables(report, digits));
     tables.extend(engines(report, digits));
-    tables.extend(checks(report));
-    tables.extend(servers(report));
+    tables.extend(checks(report, digits));
+    tables.extend(servers(report, digits));
     tables
 }
 
@@ -255,7 +255,7 @@ fn engines(report: &Report, digits: Digits) -> Option<Cells> {
 }
 
 /// The table of what servers recorded beside what is predicted, if asked for.
-fn checks(report: &Report) -> Option<Cells> {
+fn checks(report: &Report, digits: Digits) -> Option<Cells> {
     let header = ["Cache", "Requests", "Counted", "Predicted", "Differing Requests", "First Line"];
     let about = |check: &HitCheck| mark(check.accuracy.loosely());
     report.checks.first()?;
@@ -263,30 +263,22 @@ fn checks(report: &Report) -> Option<Cells> {
     cells.extend(report.checks.iter().map(|check| {
         vec![
             check.cache.clone(),
-            check.requests.to_string(),
-            check.counted_tokens.to_string(),
-            format!("{}{}", mark(check.accuracy), check.predicted_tokens),
-            format!("{}{}", about(check), check.differing_requests),
-            check.first_line.map_or_else(|| "-".into(), |line| format!("{}{line}", about(check))),
+            digits.count(check.requests),
+            digits.count(check.counted_tokens),
+            format!("{}{}", mark(check.accuracy), digits.count(check.predicted_tokens)),
+            format!("{}{}", about(check), digits.count(check.differing_requests)),
+            check
+                .first_line
+                .map_or_else(|| "-".into(), |line| format!("{}{}", about(check), digits.count(line))),
         ]
     }));
     Some(cells)
 }
 
 /// The table of what servers counted beside what is predicted for each cache, if that is given.
-fn servers(report: &Report) -> Option<Cells> {
+fn servers(report: &Report, digits: Digits) -> Option<Cells> {
     report.servers.first()?;
-    let header = [
-        "Server",
-        "Counted",
-        "Queries",
-        "Counted Rate",
-        "Cache",
-        "Predicted",
-        "Tokens",
-        "Difference",
-        "Predicted Rate",
-    ];
+    let header = ["Server", "Counted", "Of", "Rate", "Cache", "Predicted", "Of", "Rate", "Difference"];
     let mut cells = vec![header.map(str::to_owned).to_vec()];
     let rate =
         |hits: Hits, mark: &str| hits.rate().map_or_else(|| "-".into(), |rate| format!("{mark}{rate:.6}"));
@@ -294,16 +286,17 @@ fn servers(report: &Report) -> Option<Cells> {
         for row in report.caches.iter().flat_map(|caches| &caches.capacity) {
             let mark = mark(row.accuracy);
             let difference = row.hits.hit_tokens as i128 - server.hits.hit_tokens as i128;
+            let sign = if difference < 0 { '-' } else { '+' };
             cells.push(vec![
                 server.server.to_owned(),
-                server.hits.hit_tokens.to_string(),
-                server.hits.tokens.to_string(),
+                digits.count(server.hits.hit_tokens),
+                digits.count(server.hits.tokens),
                 rate(server.hits, ""),
                 format!("{}:{}", row.policy, row.capacity_blocks),
-                format!("{mark}{}", row.hits.hit_tokens),
-                row.hits.tokens.to_string(),
-                format!("{mark}{difference:+}"),
+                format!("{mark}{}", digits.count(row.hits.hit_tokens)),
+                digits.count(row.hits.tokens),
                 rate(row.hits, mark),
+                format!("{mark}{sign}{}", digits.count(difference.unsigned_abs())),
             ]);
         }
     }

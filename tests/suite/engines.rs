@@ -576,7 +576,7 @@ fn the_counters_of_a_server_stand_beside_the_prediction() {
     let table = run("trace-stats", &args, &trace).ok();
     let row = table.lines().find(|line| line.contains("vllm:9")).unwrap();
     let cells: Vec<&str> = row.split_whitespace().collect();
-    assert_eq!(cells, ["vllm", "30", "54", "0.555556", "vllm:9", "32", "54", "+2", "0.592593"]);
+    assert_eq!(cells, ["vllm", "30", "54", "0.555556", "vllm:9", "32", "54", "0.592593", "+2"]);
     let quiet = run("trace-stats", &args[1..], &trace);
     assert!(!quiet.stderr.contains("the same requests"), "{}", quiet.stderr);
     let fewer = run("trace-stats", &args[1..], trace.lines().take(5).collect::<Vec<_>>().join("\n"));

@@ -26,6 +26,7 @@ mod hash;
 mod hash_answers;
 mod hit_units;
 mod hostile;
+mod images;
 mod kills;
 mod layers;
 mod library;

@@ -29,7 +29,7 @@ use tree::{Anchor, Earlier, Tree, Walk};
 use super::counts::Counts;
 use super::hashed::{Fields, Hashed, Request};
 use super::pipeline::{Batch, Refusal, Sink};
-use super::prompt::{Layout, Prompt, Source};
+use super::prompt::{Layout, Prompt, Source, is_of_feature};
 use crate::blocks::{BlockKey, KeyTable};
 use crate::error::Result;
 use crate::io::Output;
@@ -336,7 +336,14 @@ impl Explainer {
             None => false,
         };
         if matches!(prompt.layout, Layout::Ids) {
-            row.difference = if is_end { Difference::End } else { Difference::Tokens };
+            let shown = |tokens: &[u32]| tokens.first().is_some_and(|&token| is_of_feature(token));
+            row.difference = if is_end {
+                Difference::End
+            } else if shown(&earlier.rest) || shown(&prompt.tokens[token..]) {
+                Difference::Part
+            } else {
+                Difference::Tokens
+            };
             row.place = Some(source.places.prompt.clone());
             return;
         }

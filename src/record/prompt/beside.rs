@@ -6,6 +6,7 @@ use super::answer;
 use super::content::{
     Chat, Content, Generated, Keys, OutputLength, Places, PromptOptions, PromptRecord, Remarks,
 };
+use super::features::{features, has_features};
 use super::fields::{decoded, is_string, mismatch, string, whole};
 use super::scope::Scope;
 use super::seen::Seen;
@@ -37,7 +38,7 @@ const LORA_PATHS: [&str; 2] = ["lora_request.lora_path", "lora_path"];
 /// The record whose prompts are `content`.
 pub(super) fn record_of(
     mut content: Content,
-    remarks: Remarks,
+    mut remarks: Remarks,
     scope: &Scope<'_>,
     options: &PromptOptions,
     seen: &RefCell<Seen>,
@@ -63,6 +64,12 @@ pub(super) fn record_of(
         answered_elsewhere(chat);
     }
     let keys = if options.ignore_keys { Keys::default() } else { keys(scope) };
+    let features = match &content {
+        Content::Tokens(prompts) if !options.ignore_keys => features(scope, prompts)?,
+        _ => Vec::new(),
+    };
+    let is_text = matches!(content, Content::Texts(_));
+    remarks.unplaced = u64::from(is_text && !options.ignore_keys && has_features(scope));
     Ok(PromptRecord {
         content,
         output,
@@ -71,6 +78,7 @@ pub(super) fn record_of(
         cached_tokens: usage.cached,
         recorded_input_length: usage.input,
         keys,
+        features,
         kept: kept(scope, &options.keep),
         remarks,
         places: Places { keys: key_places(scope, options), ..Places::default() },

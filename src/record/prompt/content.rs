@@ -69,6 +69,8 @@ pub struct PromptRecord {
     pub recorded_input_length: Option<u64>,
     /// What an engine keys blocks by beside their tokens.
     pub keys: Keys,
+    /// What in a prompt of token ids is no text, in the order of the offsets.
+    pub features: Vec<Feature>,
     /// The fields asked for by [`PromptOptions::keep`]: name, and JSON text as it stood. Fields that
     /// the record lacks are left out.
     pub kept: Vec<(String, String)>,
@@ -109,6 +111,8 @@ pub struct Remarks {
     pub unanswered: bool,
     /// Answers without a message before them, which have not become requests.
     pub unasked: u64,
+    /// 1 if there are images whose places are known in the engine's tokens, while the prompt is a text.
+    pub unplaced: u64,
     /// The request goes on from an earlier response, whose turns only the server has.
     pub continued: bool,
 }
@@ -147,6 +151,30 @@ pub struct Keys {
     pub lora: Option<String>,
     /// Where the adapter is.
     pub lora_path: Option<String>,
+}
+
+/// A part of a prompt of token ids that is no text, such as an image. Its tokens are the same whatever it shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Feature {
+    /// What tells it from others, such as a hash of the image.
+    pub identifier: String,
+    /// Its first token, from 0.
+    pub offset: usize,
+    /// How many tokens it has.
+    pub length: usize,
+}
+
+impl Feature {
+    /// One of `length` tokens from token `offset` on.
+    pub fn new(identifier: &str, offset: usize, length: usize) -> Self {
+        Self { identifier: identifier.to_owned(), offset, length }
+    }
+
+    /// The first token behind it.
+    pub fn end(&self) -> usize {
+        self.offset.saturating_add(self.length)
+    }
 }
 
 /// The prompts of a record.

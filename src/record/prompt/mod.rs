@@ -17,6 +17,7 @@ mod answer;
 mod beside;
 mod chat;
 mod content;
+mod features;
 mod fields;
 mod find;
 mod message;
@@ -31,8 +32,8 @@ mod usage;
 
 pub use chat::VARIABLES;
 pub use content::{
-    Answer, Chat, Content, Generated, Keys, Message, OutputLength, Places, PromptOptions, PromptRecord,
-    Remarks, Timestamp, Turns,
+    Answer, Chat, Content, Feature, Generated, Keys, Message, OutputLength, Places, PromptOptions,
+    PromptRecord, Remarks, Timestamp, Turns,
 };
 
 pub(crate) use fields::{is_string, list, string, whole};
@@ -86,6 +87,7 @@ impl PromptReader {
             cached_tokens: None,
             recorded_input_length: None,
             keys: Keys::default(),
+            features: Vec::new(),
             kept: Vec::new(),
             remarks: Remarks::default(),
             places: Places::default(),
