@@ -12,6 +12,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
 use kvtrace::blocks::{BlockKey, KeyTable, StateHeader};
+use kvtrace::cat::{Action, Order, Plan};
 use kvtrace::error::{Error, Invalid};
 use kvtrace::io::{Input, InputOptions};
 use kvtrace::record::formats::{Format, Target, TargetWriter};
@@ -20,7 +21,7 @@ use kvtrace::record::line::TraceLine;
 use kvtrace::record::prompt::{Chat, Content, OutputLength, PromptOptions, PromptRecord, Turns};
 use kvtrace::record::time::{Millis, TimeForm, Unit};
 use kvtrace::record::{MAX_TIME, Record, TraceReader, general, scan};
-use kvtrace::stats::{Analysis, AnalysisOptions, Merger, PartialWriter};
+use kvtrace::stats::{Analysis, AnalysisOptions, Merger, PartialWriter, ServerHits, Ttl};
 use kvtrace::synth::{Generator, Knobs, Model, ModelReader, RequestWriter, SyntheticRequest};
 use kvtrace::tokens::template::{SeenMessages, TODAY, Template};
 use kvtrace::tokens::{Encoder, Tokenizer, chat};
@@ -32,7 +33,7 @@ use serde_json::value::RawValue;
 pub type Check = fn(&[u8]);
 
 /// All of them by name.
-pub const TARGETS: [(&str, Check); 12] = [
+pub const TARGETS: [(&str, Check); 17] = [
     ("line", line),
     ("prompt", prompt),
     ("formats", formats),
@@ -45,6 +46,11 @@ pub const TARGETS: [(&str, Check); 12] = [
     ("options", options),
     ("input", input),
     ("config", config),
+    ("document", document),
+    ("path", path),
+    ("events", events),
+    ("scrape", scrape),
+    ("pattern", pattern),
 ];
 
 /// The first byte, which chooses what is done, and the rest.
@@ -229,7 +235,8 @@ fn read_all(bytes: &[u8], format: Option<Format>, block_size: Option<u64>) -> (V
 pub fn formats(data: &[u8]) {
     let (first, data) = choice(data);
     let (second, bytes) = choice(data);
-    let format = Format::ALL.get(usize::from(first) % (Format::ALL.len() + 1)).map(|&(_, format)| format);
+    // Half of the bytes and more leave it to the first line.
+    let format = Format::ALL.get(usize::from(first)).map(|&(_, format)| format);
     let block_size = [None, Some(16), Some(512), Some(1 << 24)][usize::from(second) % 4];
     let (rows, block_size) = read_all(bytes, format, block_size);
     let mut writer = TargetWriter::new(Target::Csv);
@@ -414,7 +421,7 @@ fn json(analysis: &Analysis) -> Vec<u8> {
 pub fn partial(data: &[u8]) {
     let (flags, data) = choice(data);
     if flags & 1 == 1 {
-        return pieces(data);
+        return pieces(data, flags & 2 == 2);
     }
     let mut options = AnalysisOptions::default();
     options.budget = Some(1 << 24);
@@ -434,10 +441,16 @@ pub fn partial(data: &[u8]) {
 
 /// A trace made of `data`: three bytes say what a request is like, further ones are its ids. The top
 /// bit of the first begins a new piece.
-fn pieces(data: &[u8]) {
+fn pieces(data: &[u8], finite: bool) {
     const SIZE: u64 = 8;
-    let mut whole = Analysis::new(SIZE, AnalysisOptions::default());
-    let mut merger = Merger::new(AnalysisOptions::default()).unwrap();
+    let mut analysed = AnalysisOptions::default();
+    if finite {
+        analysed.caches.capacities = vec![1, 3, 9];
+        analysed.caches.targets = vec![0.5];
+        analysed.caches.ttls = vec![Ttl::Sliding(40)];
+    }
+    let mut whole = Analysis::new(SIZE, analysed.clone());
+    let mut merger = Merger::new(analysed).unwrap();
     let mut writer: Option<PartialWriter> = None;
     let mut text = Vec::new();
     let mut rest = data;
@@ -720,4 +733,153 @@ pub fn config(data: &[u8]) {
         }
         Err(reason) => check_reason(&reason.message),
     }
+}
+
+/// Objects as a list and as records over several lines are read as what they are; and whatever the bytes are, a
+/// record is one line.
+pub fn document(data: &[u8]) {
+    let read = |bytes: &[u8]| {
+        let mut input = lines_of(bytes, 1 << 20)?;
+        let mut lines = Vec::new();
+        loop {
+            match input.advance(|_| Ok(())) {
+                Ok(true) => lines.push(input.line().to_vec()),
+                Ok(false) => break,
+                Err(error) => {
+                    check_message(&error);
+                    break;
+                }
+            }
+        }
+        for line in &lines {
+            // Only a text with a line end in it, which JSON has not, keeps that.
+            let is_json = serde_json::from_slice::<Value>(line).is_ok();
+            assert!(!(is_json && line.contains(&b'\n')));
+        }
+        Some(lines)
+    };
+    read(data);
+    type Object = serde_json::Map<String, Value>;
+    let parsed = |line: &[u8]| serde_json::from_slice::<Object>(line).ok();
+    let objects: Vec<Object> = data
+        .split(|&byte| byte == b'\n')
+        .filter_map(parsed)
+        .filter(|object| !object.is_empty())
+        .take(20)
+        .collect();
+    if objects.is_empty() {
+        return;
+    }
+    let mut forms = vec![serde_json::to_vec(&objects).unwrap(), serde_json::to_vec_pretty(&objects).unwrap()];
+    let pretty = |object: &Object| serde_json::to_string_pretty(object).unwrap() + "\n";
+    forms.push(objects.iter().map(pretty).collect::<String>().into_bytes());
+    for form in forms {
+        let lines = read(&form).unwrap();
+        let again: Vec<Object> = lines.iter().map(|line| serde_json::from_slice(line).unwrap()).collect();
+        assert_eq!(again, objects);
+    }
+}
+
+/// A path to a field of a record: a JSON Pointer leads where a JSON library finds it leads to, and any other path
+/// to something or to an error.
+pub fn path(data: &[u8]) {
+    let (path, json) = halves(data);
+    let path = String::from_utf8_lossy(path).into_owned();
+    let Ok(value) = serde_json::from_slice::<Value>(json) else { return };
+    let record = serde_json::json!({"prompt": "x", "d": value});
+    let mut options = PromptOptions::default();
+    options.output_field = Some(if path.starts_with('/') { format!("/d{path}") } else { path.clone() });
+    let line = record.to_string();
+    let found = PromptRecord::parse(line.as_bytes(), &options);
+    let expected = if path.starts_with('/') { value.pointer(&path).and_then(Value::as_u64) } else { None };
+    match (found, expected.filter(|length| *length < 1 << 32)) {
+        (Ok(record), Some(length)) => assert_eq!(record.output, OutputLength::Known(length), "{path} {line}"),
+        (Err(reason), Some(_)) => panic!("{path} {line}: {}", reason.message),
+        (Err(reason), None) => check_reason(&reason.message),
+        (Ok(_), None) => {}
+    }
+    // The same path to a prompt.
+    let mut options = PromptOptions::default();
+    options.field = Some(path);
+    if let Err(reason) = PromptRecord::parse(json, &options) {
+        check_reason(&reason.message);
+    }
+}
+
+/// Events of an engine's cache beside a trace: each line is written again, with what was held and otherwise as it
+/// was, or the run ends with an error.
+pub fn events(data: &[u8]) {
+    let folder = std::env::temp_dir();
+    let thread = format!("{:?}", std::thread::current().id());
+    let name = |what: &str| folder.join(format!("kvtrace-{}-{thread}-{what}", std::process::id()));
+    let (trace, events, out) = (name("trace"), name("events"), name("out"));
+    let tokens: Vec<u32> = (0..40).collect();
+    let row = |time: u64, length: usize| serde_json::json!({"timestamp": time, "input_length": length, "prompt_token_ids": tokens[..length]});
+    let rows = [row(1_000_000, 13), row(1_001_000, 40), row(1_002_000, 8)];
+    let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
+    std::fs::write(&trace, &text).unwrap();
+    std::fs::write(&events, data).unwrap();
+    let mut plan = Plan::default();
+    plan.kv_events = Some(events.clone());
+    let (order, pace, compress) = (Order::default(), false, None);
+    let action = Action::Convert { order, plan: Box::new(plan), pace, compress };
+    let mut task = kvtrace::cat::Task::new(vec![trace.clone()], action);
+    task.output = Some(out.clone());
+    match kvtrace::cat::run(task, &mut ()) {
+        Ok(()) => {
+            let written = std::fs::read_to_string(&out).unwrap();
+            let written: Vec<Value> =
+                written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            assert_eq!(written.len(), rows.len());
+            for (mut written, row) in written.into_iter().zip(rows) {
+                let fields = written.as_object_mut().unwrap();
+                fields.retain(|name, _| row.get(name).is_some());
+                assert_eq!(written, row);
+            }
+        }
+        Err(error) => check_message(&error),
+    }
+    for path in [trace, events, out] {
+        std::fs::remove_file(path).ok();
+    }
+}
+
+/// A scrape of a server: the order of its lines, comments and other metrics are no matter.
+pub fn scrape(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let found = ServerHits::of_scrape(&text);
+    let reversed: Vec<&str> = text.lines().rev().collect();
+    let other = "# HELP x y\nvllm:other{a=\"}\"} 5\n".to_owned() + &reversed.join("\n");
+    let again = ServerHits::of_scrape(&other);
+    match &found {
+        Ok(servers) => {
+            assert!(servers.iter().all(|server| server.hits.hit_tokens <= server.hits.tokens));
+            assert_eq!(again.unwrap(), *servers);
+        }
+        Err(reason) => {
+            check_reason(reason);
+            assert!(again.is_err());
+        }
+    }
+}
+
+/// A pattern that cuts texts, from a stranger: whatever it is, the cutting ends, and loses no byte of the text.
+pub fn pattern(data: &[u8]) {
+    let (pattern, text) = halves(data);
+    let pattern = String::from_utf8_lossy(pattern);
+    let text: String = String::from_utf8_lossy(text).chars().take(2000).collect();
+    let mut file: Value = serde_json::from_slice(&made_tokenizer(8, b"")).unwrap();
+    file["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = pattern.into();
+    let ours = match Tokenizer::from_json("f", file.to_string().into_bytes(), false) {
+        Ok(tokenizer) => tokenizer,
+        Err(error) => return check_message(&error),
+    };
+    let begun = std::time::Instant::now();
+    let mut tokens = Vec::new();
+    match Encoder::new(Arc::new(ours), 0).encode(&text, &mut tokens) {
+        // Without merges a token is a byte, however the text is cut.
+        Ok(()) => assert!(tokens.iter().map(|&token| token as u8).eq(text.bytes()), "{tokens:?}"),
+        Err(reason) => check_reason(&reason.message),
+    }
+    assert!(begun.elapsed().as_secs() < 60);
 }

@@ -4,7 +4,7 @@
 //! all of it, since it ends with `{`, `[` or a comma. Records are found by their brackets; whether they are
 //! valid is for their reader to say. Line breaks within a record become blanks, which is what they mean.
 
-use memchr::memchr2;
+use memchr::memchr3;
 
 /// What may stand before a text in UTF-8.
 pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -130,16 +130,17 @@ impl Document {
     fn pass_string(&mut self, text: &[u8], at: usize) -> usize {
         if self.text == Text::Escaped {
             self.text = Text::Inside;
+            self.line += u64::from(text[at] == b'\n');
             return at + 1;
         }
-        match memchr2(b'"', b'\\', &text[at..]) {
-            None => text.len(),
-            Some(offset) => {
-                let is_escape = text[at + offset] == b'\\';
-                self.text = if is_escape { Text::Escaped } else { Text::Outside };
-                at + offset + 1
-            }
+        let Some(offset) = memchr3(b'"', b'\\', b'\n', &text[at..]) else { return text.len() };
+        match text[at + offset] {
+            b'\\' => self.text = Text::Escaped,
+            b'"' => self.text = Text::Outside,
+            // It makes the record bad; those after it have their lines.
+            _ => self.line += 1,
         }
+        at + offset + 1
     }
 }
 
@@ -196,5 +197,14 @@ mod tests {
             assert!(matches!(Beginning::of(text.as_bytes()), Beginning::Lines), "{text}");
         }
         assert!(matches!(Beginning::of(b" [\n"), Beginning::Unknown));
+    }
+
+    #[test]
+    fn a_line_end_in_a_text_moves_no_record_after_it() {
+        let document = "[{\"a\": \"x\ny\\\n\"},\n{\"b\": 1}]\n";
+        for size in [1, 2, 7, 100] {
+            let lines: Vec<u64> = records(document, size).into_iter().map(|(_, line)| line).collect();
+            assert_eq!(lines, [1, 4], "{size}");
+        }
     }
 }

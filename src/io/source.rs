@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, guarded};
 use crate::io::output::Compression;
 use crate::io::{signals, standard};
 
@@ -233,7 +233,8 @@ impl ReadAhead {
             loop {
                 let mut chunk = empty.try_recv().unwrap_or_default();
                 chunk.resize(CHUNK, 0);
-                let read = decoder.read(&mut chunk).map(|n| {
+                let failed = || Err(io::Error::other("the library that decompresses this input failed"));
+                let read = guarded(|| decoder.read(&mut chunk)).unwrap_or_else(failed).map(|n| {
                     chunk.truncate(n);
                     chunk
                 });
@@ -279,4 +280,29 @@ pub(crate) fn lift(name: &str, error: io::Error) -> Error {
         return Error::io(name, io::Error::new(io::ErrorKind::UnexpectedEof, text));
     }
     Error::io(name, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A decoder that fails after its first bytes.
+    struct Fails(bool);
+
+    impl Read for Fails {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            assert!(!self.0, "planted");
+            self.0 = true;
+            buffer[0] = b'a';
+            Ok(1)
+        }
+    }
+
+    #[test]
+    fn a_panic_of_a_decoder_is_an_error_and_no_end_of_the_input() {
+        let mut read = Vec::new();
+        let error = ReadAhead::start(Fails(false)).unwrap().read_to_end(&mut read).unwrap_err();
+        assert_eq!(error.to_string(), "the library that decompresses this input failed");
+        assert_eq!(read, b"a");
+    }
 }

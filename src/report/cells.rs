@@ -1,59 +1,81 @@
 //! The tables of a report as cells of text, header first, whatever draws them.
 
-pub(super) use crate::report::digits::{Cells, Digits, Number, limit, mark};
+pub(super) use crate::report::digits::{Cells, Digits, Number, Total, limit, mark};
 use crate::report::misses;
 use crate::report::numbers::{bytes, rounded};
 use crate::report::price;
 use crate::report::recorded;
 use crate::stats::{
-    Accuracy, CapacityRow, Cost, Figure, Hits, PrefillWork, PrefixRow, Report, Summary, TtlRow,
-    percentile_name,
+    Accuracy, Bound, CapacityRow, Cost, Figure, HitCheck, Hits, PrefillWork, PrefixRow, Report, Summary,
+    TtlRow, percentile_name,
 };
 
-/// The figures that are one number, by their names in JSON; those without a value are left out.
-pub(super) fn totals(report: &Report) -> Vec<(&'static str, Number)> {
+/// The figures that are one number; those without a value are left out.
+pub(super) fn totals(report: &Report) -> Vec<Total> {
+    let figure = |name, value: Option<Number>, accuracy| Some(Total { name, value: value?, accuracy });
+    let exact = |name, value| figure(name, value, Accuracy::Exact);
     let count = |n: u64| Some(Number::Count(n.into()));
     let real = |x: Option<f64>| x.map(Number::Real);
-    let unit = report.hit_unit.value;
+    let blocks = |name, f: &Figure<u64>| figure(name, count(f.value), f.accuracy);
+    let rate = |name, f: &Figure<Option<f64>>| figure(name, real(f.value), f.accuracy);
+    let (unit, unit_accuracy) = (report.hit_unit.value, report.hit_unit.accuracy);
     let (arrivals, bound, recorded) =
         (report.arrivals.as_ref(), report.bound.as_ref(), report.recorded.as_ref());
+    let cached = &report.cached_tokens;
     let list = [
-        ("requests", count(report.requests)),
-        ("requests_without_ids", count(report.requests_without_ids)),
-        ("skipped_records", Some(report.skipped_records).filter(|&n| n > 0).and_then(count)),
-        ("block_size", count(report.block_size)),
-        ("blocks", count(report.blocks)),
-        ("unique_blocks", count(report.unique_blocks.value)),
-        ("shared_blocks", count(report.shared_blocks.value)),
-        ("prefix_groups", count(report.prefix_groups.value)),
-        ("input_tokens", Some(Number::Count(report.input_tokens))),
-        ("output_tokens", Some(Number::Count(report.output_tokens))),
-        ("cached_tokens", Some(Number::Count(report.cached_tokens.value))),
-        ("token_hit_rate", real(report.token_hit_rate.value)),
-        ("block_hit_rate", real(report.block_hit_rate.value)),
-        ("hit_unit_min_tokens", unit.and_then(|unit| count(unit.min_tokens))),
-        ("hit_unit_tokens", unit.and_then(|unit| count(unit.tokens))),
-        ("shared_tokens", unit.map(|unit| Number::Count(unit.shared_tokens))),
-        ("below_unit_share", real(unit.and_then(|unit| unit.below_share))),
-        ("recorded_requests", recorded.and_then(|r| count(r.requests))),
-        ("recorded_cached_tokens", recorded.map(|r| Number::Count(r.cached_tokens))),
-        ("recorded_token_hit_rate", real(recorded.and_then(|r| r.token_hit_rate))),
-        ("inferred_answers", report.inferred_answers.and_then(count)),
-        ("duration_s", real(arrivals.map(|a| a.duration_s))),
-        ("mean_rate", real(arrivals.and_then(|a| a.mean_rate))),
-        ("peak_rate", arrivals.map(|a| Number::Count(a.peak_rate.into()))),
-        ("interarrival_mean_ms", real(arrivals.and_then(|a| a.interarrival_mean_ms))),
-        ("interarrival_cv", real(arrivals.and_then(|a| a.interarrival_cv))),
-        ("dispersion_10s", real(arrivals.and_then(|a| a.dispersion_10s))),
-        ("late", arrivals.map(|a| Number::Count(a.late.into()))),
-        ("forgotten_blocks", bound.and_then(|bound| count(bound.forgotten_blocks))),
-        ("exact_capacity_blocks", bound.and_then(|bound| count(bound.exact_capacity_blocks?))),
-        ("sampled_blocks", report.estimate.and_then(|e| count(e.sampled_blocks))),
-        ("token_hit_rate_standard_error", real(report.token_hit_rate.accuracy.standard_error())),
-        ("block_hit_rate_standard_error", real(report.block_hit_rate.accuracy.standard_error())),
+        exact("requests", count(report.requests)),
+        exact("requests_without_ids", count(report.requests_without_ids)),
+        exact("skipped_records", Some(report.skipped_records).filter(|&n| n > 0).and_then(count)),
+        exact("block_size", count(report.block_size)),
+        exact("blocks", count(report.blocks)),
+        blocks("unique_blocks", &report.unique_blocks),
+        blocks("shared_blocks", &report.shared_blocks),
+        blocks("prefix_groups", &report.prefix_groups),
+        exact("input_tokens", Some(Number::Count(report.input_tokens))),
+        exact("output_tokens", Some(Number::Count(report.output_tokens))),
+        figure("cached_tokens", Some(Number::Count(cached.value)), cached.accuracy),
+        rate("token_hit_rate", &report.token_hit_rate),
+        rate("block_hit_rate", &report.block_hit_rate),
+        exact("hit_unit_min_tokens", unit.and_then(|unit| count(unit.min_tokens))),
+        exact("hit_unit_tokens", unit.and_then(|unit| count(unit.tokens))),
+        figure("shared_tokens", unit.map(|unit| Number::Count(unit.shared_tokens)), unit_accuracy),
+        figure("below_unit_share", real(unit.and_then(|unit| unit.below_share)), unit_accuracy),
+        exact("recorded_requests", recorded.and_then(|r| count(r.requests))),
+        exact("recorded_cached_tokens", recorded.map(|r| Number::Count(r.cached_tokens))),
+        exact("recorded_token_hit_rate", real(recorded.and_then(|r| r.token_hit_rate))),
+        exact("inferred_answers", report.inferred_answers.and_then(count)),
+        exact("duration_s", real(arrivals.map(|a| a.duration_s))),
+        exact("mean_rate", real(arrivals.and_then(|a| a.mean_rate))),
+        exact("peak_rate", arrivals.map(|a| Number::Count(a.peak_rate.into()))),
+        exact("interarrival_mean_ms", real(arrivals.and_then(|a| a.interarrival_mean_ms))),
+        exact("interarrival_cv", real(arrivals.and_then(|a| a.interarrival_cv))),
+        exact("dispersion_10s", real(arrivals.and_then(|a| a.dispersion_10s))),
+        exact("late", arrivals.map(|a| Number::Count(a.late.into()))),
+        exact("forgotten_blocks", bound.and_then(|bound| count(bound.forgotten_blocks))),
+        exact("exact_capacity_blocks", bound.and_then(|bound| count(bound.exact_capacity_blocks?))),
+        exact("sampled_blocks", report.estimate.and_then(|e| count(e.sampled_blocks))),
+        exact("token_hit_rate_standard_error", real(report.token_hit_rate.accuracy.standard_error())),
+        exact("block_hit_rate_standard_error", real(report.block_hit_rate.accuracy.standard_error())),
     ];
-    let list = list.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    list.chain(price::totals(report)).collect()
+    list.into_iter().flatten().chain(price::totals(report)).collect()
+}
+
+/// The names of the figures that are bounds, or not even that, after the word for it: as in JSON, and those that
+/// say it beside them there. `name` is what a cache is called.
+pub(super) fn bounds(report: &Report, name: fn(&CapacityRow) -> String) -> Vec<(&'static str, String)> {
+    let named = report.bound.iter().flat_map(Bound::figures);
+    let named = named.flat_map(|(bound, names)| names.iter().map(move |name| (bound, (*name).to_owned())));
+    let rows = report.caches.iter().flat_map(|caches| &caches.capacity);
+    let rows = rows.flat_map(|row| {
+        let name = format!("capacity.{}", name(row));
+        let cost = row.cost.map(|_| format!("{name}.cost"));
+        let work = row.work.map(|_| format!("{name}.prefill_flops"));
+        let less = cost.into_iter().chain(work).map(|name| (row.accuracy.reversed().bound(), name));
+        less.chain([(row.accuracy.bound(), name)]).collect::<Vec<_>>()
+    });
+    let checks =
+        report.checks.iter().map(|check| (check.accuracy.bound(), format!("checked_hits.{}", check.cache)));
+    named.chain(rows.chain(checks).filter_map(|(bound, name)| Some((bound?, name)))).collect()
 }
 
 /// A quantity that has a distribution: its name in JSON, and its summary.
@@ -85,6 +107,12 @@ pub(super) fn correlations(report: &Report) -> Vec<(&'static str, f64)> {
     list.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
+/// What a statistic of a distribution is worth besides what the whole row says: bounds of values are none of their
+/// spread.
+pub(super) fn statistic_accuracy(name: &str, all: Accuracy) -> Accuracy {
+    if name == "std" { all.loosely() } else { Accuracy::Exact }
+}
+
 /// The reference's table: five rows.
 pub(super) fn lengths(report: &Report, digits: Digits) -> Cells {
     let mut header = vec![String::new(), "Mean".into(), "Std Dev".into(), "Min".into()];
@@ -102,7 +130,9 @@ pub(super) fn lengths(report: &Report, digits: Digits) -> Cells {
     for (name, (_, summary)) in names.into_iter().zip(summaries(report)) {
         let mut row = vec![format!("{name}{}", limit(summary.accuracy, " (>=)", " (<=)"))];
         let statistics = summary.value.iter().flat_map(Summary::statistics);
-        row.extend(statistics.map(|(_, value)| digits.real(value)));
+        row.extend(statistics.map(|(name, value)| {
+            format!("{}{}", mark(statistic_accuracy(&name, summary.accuracy)), digits.real(value))
+        }));
         row.resize(columns, "-".into());
         cells.push(row);
     }
@@ -148,7 +178,11 @@ pub(super) fn caches(report: &Report, digits: Digits) -> Vec<Cells> {
     let mut tables = Vec::new();
     if !caches.capacity.is_empty() {
         let mut capacity = vec![header(&["Policy"])];
-        capacity.extend(caches.capacity.iter().map(|r| row(vec![r.policy.to_owned()], r, Accuracy::Exact)));
+        capacity.extend(caches.capacity.iter().map(|r| {
+            // The one without limit is as large as there are blocks.
+            let size = if r.policy == "infinite" { report.unique_blocks.accuracy } else { Accuracy::Exact };
+            row(vec![r.policy.to_owned()], r, size)
+        }));
         tables.push(capacity);
     }
     if !report.targets.value.is_empty() {
@@ -223,6 +257,7 @@ fn engines(report: &Report, digits: Digits) -> Option<Cells> {
 /// The table of what servers recorded beside what is predicted, if asked for.
 fn checks(report: &Report, digits: Digits) -> Option<Cells> {
     let header = ["Cache", "Requests", "Counted", "Predicted", "Differing Requests", "First Line"];
+    let about = |check: &HitCheck| mark(check.accuracy.loosely());
     report.checks.first()?;
     let mut cells = vec![header.map(str::to_owned).to_vec()];
     cells.extend(report.checks.iter().map(|check| {
@@ -230,9 +265,11 @@ fn checks(report: &Report, digits: Digits) -> Option<Cells> {
             check.cache.clone(),
             digits.count(check.requests),
             digits.count(check.counted_tokens),
-            digits.count(check.predicted_tokens),
-            digits.count(check.differing_requests),
-            check.first_line.map_or_else(|| "-".into(), |line| digits.count(line)),
+            format!("{}{}", mark(check.accuracy), digits.count(check.predicted_tokens)),
+            format!("{}{}", about(check), digits.count(check.differing_requests)),
+            check
+                .first_line
+                .map_or_else(|| "-".into(), |line| format!("{}{}", about(check), digits.count(line))),
         ]
     }));
     Some(cells)
@@ -243,21 +280,23 @@ fn servers(report: &Report, digits: Digits) -> Option<Cells> {
     report.servers.first()?;
     let header = ["Server", "Counted", "Of", "Rate", "Cache", "Predicted", "Of", "Rate", "Difference"];
     let mut cells = vec![header.map(str::to_owned).to_vec()];
-    let rate = |hits: Hits| hits.rate().map_or_else(|| "-".into(), |rate| format!("{rate:.6}"));
+    let rate =
+        |hits: Hits, mark: &str| hits.rate().map_or_else(|| "-".into(), |rate| format!("{mark}{rate:.6}"));
     for server in &report.servers {
         for row in report.caches.iter().flat_map(|caches| &caches.capacity) {
+            let mark = mark(row.accuracy);
             let difference = row.hits.hit_tokens as i128 - server.hits.hit_tokens as i128;
             let sign = if difference < 0 { '-' } else { '+' };
             cells.push(vec![
                 server.server.to_owned(),
                 digits.count(server.hits.hit_tokens),
                 digits.count(server.hits.tokens),
-                rate(server.hits),
+                rate(server.hits, ""),
                 format!("{}:{}", row.policy, row.capacity_blocks),
-                digits.count(row.hits.hit_tokens),
+                format!("{mark}{}", digits.count(row.hits.hit_tokens)),
                 digits.count(row.hits.tokens),
-                rate(row.hits),
-                format!("{sign}{}", digits.count(difference.unsigned_abs())),
+                rate(row.hits, mark),
+                format!("{mark}{sign}{}", digits.count(difference.unsigned_abs())),
             ]);
         }
     }
@@ -353,7 +392,8 @@ fn further_figures(work: Option<&PrefillWork>, cost: Option<Cost>) -> Vec<(&'sta
     work.chain(cost.into_iter().flat_map(price::numbers)).collect()
 }
 
-fn cache_name(row: &CapacityRow) -> String {
+/// `lru:1000`.
+pub(super) fn cache_name(row: &CapacityRow) -> String {
     format!("{}:{}", row.policy, row.capacity_blocks)
 }
 

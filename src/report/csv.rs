@@ -2,7 +2,7 @@
 
 use crate::report::cells::{self, Number, Served};
 use crate::report::{fleets, misses, price, recorded, reuse, tiers};
-use crate::stats::{Accuracy, Bound, Hits, Report, Summary, WindowReport};
+use crate::stats::{Accuracy, Hits, Report, Summary, WindowReport};
 
 /// Appends a header and the rows `section,item,figure,value`.
 pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
@@ -10,8 +10,8 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
         out.extend_from_slice(format!("{section},{item},{figure},{value}\n").as_bytes());
     };
     row("section", "item", "figure", Number::Text("value"));
-    for (name, value) in cells::totals(report) {
-        row("total", "", name, value);
+    for total in cells::totals(report) {
+        row("total", "", total.name, total.value);
     }
     for (name, summary) in cells::summaries(report) {
         for (statistic, value) in summary.value.iter().flat_map(Summary::statistics) {
@@ -78,8 +78,8 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
             format!("{}:{}:{}:{}", figure.row.replicas, figure.row.route, figure.list, figure.tier.name);
         row("tier", &item, &figure.name, figure.value);
     }
-    for (bound, figures) in report.bound.iter().flat_map(Bound::figures) {
-        figures.iter().for_each(|figure| row("bound", figure, bound, Number::Count(1)));
+    for (bound, figure) in cells::bounds(report, cells::cache_name) {
+        row("bound", &figure, bound, Number::Count(1));
     }
     for (id, figures) in cells::prefix_rows(report) {
         for (name, value) in figures {

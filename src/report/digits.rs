@@ -43,6 +43,16 @@ pub(super) enum Number {
     Text(&'static str),
 }
 
+/// A figure that is one number.
+pub(super) struct Total {
+    /// Its name in JSON.
+    pub(super) name: &'static str,
+    /// What it is.
+    pub(super) value: Number,
+    /// What it is worth.
+    pub(super) accuracy: Accuracy,
+}
+
 impl std::fmt::Display for Number {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -1,6 +1,6 @@
 //! The groups of `--by` side by side, a row for each, as cells of text.
 
-use crate::report::cells::{Cells, Digits, limit};
+use crate::report::cells::{Cells, Digits, mark};
 use crate::report::misses;
 use crate::report::numbers::{bytes, rounded};
 use crate::stats::{Accuracy, CapacityRow, GroupReport, OTHERS, Report, SeparateCaches, Summary, TargetRow};
@@ -191,7 +191,7 @@ fn name(value: Option<&str>, text: fn(&str) -> String) -> String {
 
 /// A rate with what it is worth.
 fn marked(rate: Option<f64>, accuracy: Accuracy, digits: Digits) -> Option<String> {
-    rate.map(|rate| format!("{}{}", limit(accuracy, ">= ", "<= "), digits.real(rate)))
+    rate.map(|rate| format!("{}{}", mark(accuracy), digits.real(rate)))
 }
 
 /// Every finite cache that some group has: its policy and its tokens. Where groups have blocks of different sizes,

@@ -12,7 +12,9 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
     }
     let mut totals = vec![vec!["Figure".to_owned(), "Value".to_owned()]];
     totals.extend(
-        cells::totals(report).iter().map(|(name, value)| vec![(*name).to_owned(), value.to_string()]),
+        cells::totals(report).iter().map(|total| {
+            vec![total.name.to_owned(), format!("{}{}", cells::mark(total.accuracy), total.value)]
+        }),
     );
     draw(&totals, out);
     out.push(b'\n');

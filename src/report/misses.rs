@@ -1,6 +1,6 @@
 //! What became of prompt tokens, as cells of text and as single figures.
 
-use crate::report::digits::{Cells, Digits, Number, limit, tokens_or_share as tokens};
+use crate::report::digits::{Cells, Digits, Number, mark, tokens_or_share as tokens};
 use crate::report::numbers::bytes;
 use crate::stats::{Accuracy, DepthRow, Fates, KnownTokens, LastUse, MissFigures, MissRow, Report};
 
@@ -39,7 +39,7 @@ fn columns(figures: &MissFigures, accuracy: Accuracy) -> Vec<(&'static str, &'st
         ("evicted", "Evicted", accuracy),
         ("expired", "Expired", accuracy),
         ("elsewhere", "Elsewhere", accuracy),
-        ("rules", "Rules", accuracy),
+        ("rules", "Rules", accuracy.loosely()),
         ("cold", "Cold", accuracy.reversed()),
     ]
     .into_iter()
@@ -67,7 +67,7 @@ fn fates(figures: &MissFigures, accuracy: Accuracy, digits: Digits) -> Cells {
 
 /// How long ago what is gone had been used, where something is.
 fn last_uses(figures: &MissFigures, accuracy: Accuracy, digits: Digits) -> Option<Cells> {
-    let mark = if accuracy == Accuracy::Exact { "" } else { "about " };
+    let mark = mark(accuracy.loosely());
     let seconds = |s: Option<f64>| s.map_or_else(|| "-".into(), |s| format!("{mark}{}", digits.real(s)));
     let blocks = |n: u64| format!("{mark}{}", digits.count(n));
     let cells = |name: &str, row: &MissRow, last: &LastUse| {
@@ -100,7 +100,7 @@ fn sessions(figures: &MissFigures, accuracy: Accuracy, digits: Digits) -> Cells 
         let of = |known: &KnownTokens| {
             let parts = [known.hit, known.evicted, known.expired];
             let parts = parts.into_iter().take(if has_ttls { 3 } else { 2 });
-            parts.map(|part| tokens(part, row.fates.tokens, accuracy, digits)).collect::<Vec<_>>()
+            parts.map(|part| tokens(part, row.fates.tokens, accuracy.loosely(), digits)).collect::<Vec<_>>()
         };
         let parts = [of(&row.same_session), of(&row.other_sessions)];
         [cache(row, digits)].into_iter().chain(parts.into_iter().flatten()).collect()
@@ -123,7 +123,7 @@ fn depths(figures: &MissFigures, first: &MissRow, accuracy: Accuracy, digits: Di
             format!("{} - {}", digits.count(depth.from_tokens), digits.count(depth.to_tokens)),
             digits.count(all),
             tokens(depth.fates.cold, all, accuracy.reversed(), digits),
-            tokens(depth.fates.rules, all, accuracy, digits),
+            tokens(depth.fates.rules, all, accuracy.loosely(), digits),
         ];
         same.into_iter().chain(figures.rows.iter().map(hit)).collect()
     };
@@ -184,7 +184,7 @@ pub(super) fn group_shares(report: &Report, digits: Digits) -> Vec<(String, Opti
     let accuracy = report.misses.accuracy;
     let share = |row: &MissRow, part: u128, accuracy: Accuracy| {
         let share = row.fates.share(part)?;
-        Some(format!("{}{}", limit(accuracy, ">= ", "<= "), digits.real(share)))
+        Some(format!("{}{}", mark(accuracy), digits.real(share)))
     };
     let cold =
         figures.rows.first().map(|row| ("Cold".to_owned(), share(row, row.fates.cold, accuracy.reversed())));

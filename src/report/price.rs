@@ -1,6 +1,6 @@
 //! Costs as text.
 
-use crate::report::digits::{Digits, Number, limit, mark};
+use crate::report::digits::{Digits, Number, Total, limit, mark};
 use crate::report::numbers::{percent, rounded};
 use crate::stats::{Accuracy, Cost, Report};
 
@@ -39,23 +39,26 @@ pub(super) fn sentence(report: &Report) -> Option<String> {
     Some(format!("Cost: {} without a cache{infinite}{recorded}.", rounded(figures.cost_without_cache)))
 }
 
-/// Prices and single costs by their names in JSON.
-pub(super) fn totals(report: &Report) -> Vec<(&'static str, Number)> {
+/// Prices and single costs.
+pub(super) fn totals(report: &Report) -> Vec<Total> {
     let Some(figures) = &report.price else { return Vec::new() };
+    let total = |name, value, accuracy| Total { name, value: Number::Real(value), accuracy };
+    let exact = |name, value| total(name, value, Accuracy::Exact);
     let mut list = vec![
-        ("price_input", Number::Real(figures.price.input)),
-        ("price_cached", Number::Real(figures.price.cached)),
-        ("price_write", Number::Real(figures.price.write)),
-        ("price_output", Number::Real(figures.price.output)),
-        ("cost_without_cache", Number::Real(figures.cost_without_cache)),
+        exact("price_input", figures.price.input),
+        exact("price_cached", figures.price.cached),
+        exact("price_write", figures.price.write),
+        exact("price_output", figures.price.output),
+        exact("cost_without_cache", figures.cost_without_cache),
     ];
     if let Some(cost) = figures.infinite {
-        list.push(("cost_infinite", Number::Real(cost.cost)));
-        list.push(("saving_infinite", Number::Real(cost.saving)));
+        let accuracy = report.cached_tokens.accuracy;
+        list.push(total("cost_infinite", cost.cost, accuracy.reversed()));
+        list.push(total("saving_infinite", cost.saving, accuracy));
     }
     if let Some(cost) = report.recorded.as_ref().and_then(|recorded| recorded.cost) {
-        list.push(("recorded_cost", Number::Real(cost.cost)));
-        list.push(("recorded_saving", Number::Real(cost.saving)));
+        list.push(exact("recorded_cost", cost.cost));
+        list.push(exact("recorded_saving", cost.saving));
     }
     list
 }

@@ -7,7 +7,7 @@ use crate::error::printable;
 use crate::report::cells::{self, Number, Served};
 use crate::report::prometheus_help::help;
 use crate::report::{fleets, misses, price, recorded, reuse, tiers};
-use crate::stats::{GroupReport, OTHERS, Report, SeparateCaches, WindowReport};
+use crate::stats::{Bound, CapacityRow, GroupReport, OTHERS, Report, SeparateCaches, WindowReport};
 
 /// Labels of this file's own: a field of that name gets another one.
 const LABELS: [&str; 16] = [
@@ -72,8 +72,25 @@ pub(super) fn write_window(report: &WindowReport, out: &mut Vec<u8>) {
     for cache in running.capacity.iter().flatten().map(cells::served_row) {
         families.cache("running_cache", &cache, None);
     }
-    families.bound(running.bound.as_ref(), None);
+    for (bound, figure) in window_bounds(report) {
+        families.bound(bound, &figure, None);
+    }
     families.write(out);
+}
+
+/// What a window's figures are worth, those of the stream up to its end by their names in a report.
+fn window_bounds(report: &WindowReport) -> Vec<(&'static str, String)> {
+    let window = report.bound.iter().flat_map(|bound| {
+        let at_least = bound.at_least.iter().map(|name| ("at_least", format!("window_{name}")));
+        at_least.chain(bound.at_most.iter().map(|name| ("at_most", format!("window_{name}"))))
+    });
+    let running = report.running.bound.iter().flat_map(Bound::figures);
+    let running =
+        running.flat_map(|(bound, names)| names.iter().map(move |name| (bound, (*name).to_owned())));
+    let caches = report.running.capacity.iter().flatten();
+    let caches =
+        caches.filter_map(|row| Some((row.accuracy.bound()?, format!("running_cache.{}", stable_name(row)))));
+    window.chain(running).chain(caches).collect()
 }
 
 /// Metrics in the order of their first sample; the samples of one stand together.
@@ -85,8 +102,8 @@ struct Families {
 impl Families {
     /// Every figure of a report, with the label of its group if it is of one.
     fn report(&mut self, report: &Report, group: Option<Label>) {
-        for (name, value) in cells::totals(report) {
-            self.optional(name, Some(value), group);
+        for total in cells::totals(report) {
+            self.optional(total.name, Some(total.value), group);
         }
         // An alert needs a value on the days on which all is well too.
         if report.bound.is_none() {
@@ -121,7 +138,9 @@ impl Families {
         self.reuse(report, group);
         self.fleets(report, group);
         self.tiers(report, group);
-        self.bound(report.bound.as_ref(), group);
+        for (bound, figure) in cells::bounds(report, stable_name) {
+            self.bound(bound, &figure, group);
+        }
         for (rank, (id, figures)) in cells::prefix_rows(report).into_iter().enumerate() {
             let (rank, id) = ((rank + 1).to_string(), id.to_string());
             self.add("prefix_id", &[("rank", &rank), ("id", &id)], group, "1");
@@ -145,6 +164,12 @@ impl Families {
 
     /// What caches of the groups serve together.
     fn separate(&mut self, separate: &SeparateCaches) {
+        for (bound, names) in &separate.bound {
+            names.iter().for_each(|name| self.bound(bound, &format!("separate.{name}"), None));
+        }
+        for (bound, name) in cells::bounds(&separate.report(), stable_name) {
+            self.bound(bound, &format!("separate.{name}"), None);
+        }
         self.optional("separate_cached_tokens", Some(Number::Count(separate.cached_tokens.value)), None);
         self.optional("separate_token_hit_rate", separate.token_hit_rate.value.map(Number::Real), None);
         for cache in cells::served(&separate.report()) {
@@ -226,12 +251,8 @@ impl Families {
         }
     }
 
-    fn bound(&mut self, bound: Option<&crate::stats::Bound>, group: Option<Label>) {
-        for (bound, figures) in bound.iter().flat_map(|bound| bound.figures()) {
-            for figure in figures {
-                self.add("bound", &[("figure", figure), ("bound", bound)], group, "1");
-            }
-        }
+    fn bound(&mut self, bound: &str, figure: &str, group: Option<Label>) {
+        self.add("bound", &[("figure", figure), ("bound", bound)], group, "1");
     }
 
     fn optional(&mut self, name: &str, value: Option<Number>, group: Option<Label>) {
@@ -272,6 +293,11 @@ impl Families {
             out.extend_from_slice(samples.as_bytes());
         }
     }
+}
+
+/// The name of a cache as it stands in labels.
+fn stable_name(row: &CapacityRow) -> String {
+    stable("capacity", &cells::cache_name(row)).to_owned()
 }
 
 /// The part of a cache's name that means the same every day: how large the working set is, or the cache that

@@ -30,6 +30,7 @@ pub(super) fn line(recorded: &RecordedFigures, accuracy: Accuracy) -> Option<Str
 pub(super) fn sentences(report: &Report) -> Vec<String> {
     let Some(recorded) = &report.recorded else { return Vec::new() };
     let Some(compared) = &recorded.compared else { return Vec::new() };
+    let (least, most) = (mark(report.possible), mark(report.possible.reversed()));
     let requests = |n: u64| {
         let share = percent(n as f64 / compared.requests.max(1) as f64);
         format!("{} of {} requests ({share})", grouped(n.into()), grouped(compared.requests.into()))
@@ -40,14 +41,14 @@ pub(super) fn sentences(report: &Report) -> Vec<String> {
         .collect();
     if compared.below_possible_requests > 0 {
         list.push(format!(
-            "In {} the server found fewer tokens than possible, by {}.",
+            "In {least}{} the server found fewer tokens than possible, by {least}{}.",
             requests(compared.below_possible_requests),
             grouped(compared.below_possible_tokens),
         ));
     }
     if compared.above_possible_requests > 0 {
         list.push(format!(
-            "In {} the server found more than is possible by these ids, by {} tokens{}",
+            "In {most}{} the server found more than is possible by these ids, by {most}{} tokens{}",
             requests(compared.above_possible_requests),
             grouped(compared.above_possible_tokens),
             why_above(recorded, compared),

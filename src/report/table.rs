@@ -208,11 +208,12 @@ fn cache_lines(report: &Report, digits: Digits) -> Vec<(&'static str, String)> {
     }
     if let Some(misses) = &report.misses.value {
         let count = |n: u64| digits.count(n);
+        let about = cells::mark(report.misses.accuracy.loosely());
         let SessionSources { named_requests, continued_requests, new_requests, .. } = misses.sessions;
         lines.push((
             "Sessions",
             format!(
-                "named by {} requests; by prefixes {} continue one and {} begin one",
+                "named by {} requests; by prefixes {about}{} continue one and {about}{} begin one",
                 count(named_requests),
                 count(continued_requests),
                 count(new_requests)

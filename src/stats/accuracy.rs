@@ -39,6 +39,12 @@ impl Accuracy {
         }
     }
 
+    /// That of a figure that depends on this one, but neither rises nor falls with it.
+    #[must_use]
+    pub fn loosely(self) -> Self {
+        if self == Self::Exact { self } else { Self::Neither }
+    }
+
     /// What a sum of two figures is worth.
     #[must_use]
     pub(super) fn worse(self, other: Self) -> Self {
@@ -47,6 +53,17 @@ impl Accuracy {
             (this, Self::Exact) => this,
             (this, other) if this == other && this.standard_error().is_none() => this,
             _ => Self::Neither,
+        }
+    }
+
+    /// The word for it in JSON and beside figures that cannot say it themselves, if it is no exact value and no
+    /// estimate.
+    pub fn bound(self) -> Option<&'static str> {
+        match self {
+            Self::AtLeast => Some("at_least"),
+            Self::AtMost => Some("at_most"),
+            Self::Neither => Some("neither"),
+            Self::Exact | Self::Estimate { .. } => None,
         }
     }
 
@@ -66,11 +83,8 @@ impl Serialize for Accuracy {
         if let Some(error) = self.standard_error() {
             map.serialize_entry("standard_error", &error)?;
         }
-        match self {
-            Self::AtLeast => map.serialize_entry("bound", "at_least")?,
-            Self::AtMost => map.serialize_entry("bound", "at_most")?,
-            Self::Neither => map.serialize_entry("bound", "neither")?,
-            Self::Exact | Self::Estimate { .. } => {}
+        if let Some(bound) = self.bound() {
+            map.serialize_entry("bound", bound)?;
         }
         map.end()
     }

@@ -156,7 +156,7 @@ impl Analysis {
     /// The hits of the next request in each cache, if asked for: once they are known, and those of all
     /// requests before it have been taken.
     pub fn take_request(&mut self) -> Option<RequestReport> {
-        self.state.statistics.caches.as_mut()?.take_request()
+        self.state.statistics.caches.as_mut()?.take_request(self.state.bound.as_ref())
     }
 
     /// All figures of what has been read so far. `percentiles` are in percent.

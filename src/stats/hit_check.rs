@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
+use crate::stats::accuracy::Accuracy;
 use crate::stats::requests::RequestReport;
 
 /// What a server counted and what one cache would have served, over the requests that have both.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct HitCheck {
     /// The name of the cache (`vllm:400`).
@@ -20,6 +21,9 @@ pub struct HitCheck {
     pub differing_requests: u64,
     /// The line of the first of them.
     pub first_line: Option<u64>,
+    /// What those predicted are worth; where they are a bound, how often they differ is none.
+    #[serde(flatten)]
+    pub accuracy: Accuracy,
 }
 
 /// A check for each cache.

@@ -22,6 +22,9 @@ pub struct RequestReport {
     /// it, or has no ids.
     #[serde(serialize_with = "as_object")]
     pub hits: Vec<(String, Option<u64>)>,
+    /// The caches whose hits are lower bounds, since blocks have been forgotten.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub at_least: Vec<String>,
 }
 
 fn as_object<S: Serializer>(hits: &[(String, Option<u64>)], serializer: S) -> Result<S::Ok, S::Error> {
@@ -90,7 +93,14 @@ impl Requests {
         let row = self.rows.pop_front()?;
         self.first += 1;
         let hits = self.columns.iter().cloned().zip(row.hits).collect();
-        Some(RequestReport { line: row.line, tokens: row.tokens, cached_tokens: row.cached_tokens, hits })
+        let at_least = Vec::new();
+        Some(RequestReport {
+            line: row.line,
+            tokens: row.tokens,
+            cached_tokens: row.cached_tokens,
+            hits,
+            at_least,
+        })
     }
 
     /// Bytes in use.

@@ -1,5 +1,7 @@
 //! All groups with caches of their own, as one row beside the trace in one cache.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::stats::accuracy::{Accuracy, Figure};
@@ -26,6 +28,9 @@ pub struct SeparateCaches {
     /// The same of caches whose blocks expire.
     #[serde(rename = "ttl", skip_serializing_if = "Vec::is_empty")]
     pub ttls: Vec<TtlRow>,
+    /// The figures that are no exact ones, by their names in JSON, where blocks were forgotten.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub bound: BTreeMap<&'static str, Vec<&'static str>>,
     /// What those of `ttl` are worth.
     #[serde(skip)]
     pub ttl_accuracy: Accuracy,
@@ -48,11 +53,25 @@ impl SeparateCaches {
         let tokens: u128 = reports().map(|report| report.tokens_with_ids).sum();
         let cached: u128 = reports().map(|report| report.cached_tokens.value).sum();
         let rate = ratio(cached as f64, tokens as f64);
+        let of_cached = worst(|report| report.cached_tokens.accuracy);
+        let of_rate = worst(|report| report.token_hit_rate.accuracy);
+        let of_ttls = worst(|report| report.ttls.accuracy);
+        let mut bound: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (name, accuracy) in [
+            ("cached_tokens", of_cached),
+            ("token_hit_rate", of_rate),
+            ("ttl", of_ttls),
+            ("ttl.cost", of_ttls.reversed()),
+            ("ttl.prefill_flops", of_ttls.reversed()),
+        ] {
+            bound.entry(accuracy.bound()).or_default().push(name);
+        }
+        let bound = bound.into_iter().filter_map(|(bound, names)| Some((bound?, names))).collect();
         Self {
             requests: reports().map(|report| report.requests).sum(),
             input_tokens: reports().map(|report| report.input_tokens).sum(),
-            cached_tokens: Figure::new(cached, worst(|report| report.cached_tokens.accuracy)),
-            token_hit_rate: Figure::new(rate, worst(|report| report.token_hit_rate.accuracy)),
+            cached_tokens: Figure::new(cached, of_cached),
+            token_hit_rate: Figure::new(rate, of_rate),
             capacity: sums(
                 groups,
                 |report| report.caches.as_ref().map_or(&[], |c| &c.capacity),
@@ -82,7 +101,8 @@ impl SeparateCaches {
                 },
             ),
             block_size,
-            ttl_accuracy: worst(|report| report.ttls.accuracy),
+            ttl_accuracy: of_ttls,
+            bound,
         }
     }
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use std::path::Path;
 
 use crate::stats::{golden, scattered, small_trace};
-use crate::support::{Ran, line, run, scratch, shell, write as write_file};
+use crate::support::{Ran, line, run, run_in, scratch, shell, write as write_file};
 
 const BLOCK: u64 = 4;
 const PERCENTILES: [f64; 4] = [0.0, 50.0, 99.0, 100.0];
@@ -543,7 +543,7 @@ fn an_empty_piece_stands_anywhere_whatever_the_block_size() {
         (from..from + 9).map(|i| line(i * 1000, 40, 2, &[i % 3, i + 10, i + 100])).collect::<String>()
     };
     for (name, trace) in [("a", half(0)), ("e", String::new()), ("b", half(9))] {
-        write(path, name, trace);
+        write_file(path, name, trace);
         let size: &[&str] = if name == "e" { &[] } else { &["-b", "16"] };
         run_in(path, "trace-stats", &[size, &["--partial", "-o", &format!("{name}.p"), name]].concat(), "")
             .ok();

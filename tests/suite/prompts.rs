@@ -545,3 +545,12 @@ fn an_answer_without_a_message_before_it_is_no_request() {
     assert_eq!(ran.status, Some(1));
     assert!(ran.stderr.contains(":1: the chat begins with its answer"), "{}", ran.stderr);
 }
+
+#[test]
+fn a_path_may_begin_with_any_character() {
+    for path in ["é", "é.a", "\u{1f600}/b", "/é", "a.é"] {
+        let ran = hash(&["--field", path], &[json!({"a": {"x": 1}})]);
+        assert_eq!(ran.status, Some(1), "{path}: {}", ran.stderr);
+        assert!(ran.stderr.contains("-:1: "), "{path}: {}", ran.stderr);
+    }
+}

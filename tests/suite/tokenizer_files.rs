@@ -217,3 +217,40 @@ fn a_search_without_end_makes_its_record_bad() {
     assert_eq!(ran.stdout.lines().count(), 1);
     assert!(ran.stderr.contains("-:1: "), "{}", ran.stderr);
 }
+
+/// A panic of the library is a bad record as any other: file and line are named, and output and state are whole.
+#[test]
+fn a_panic_of_the_library_makes_its_record_bad() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let mut changed = file("bloom");
+    // A table whose only entry leads outside of it, which the library finds out with the first text.
+    changed["normalizer"] = json!({"type": "Precompiled", "precompiled_charsmap": "BAAAAP///38="});
+    std::fs::write(path("tokenizer.json"), changed.to_string()).unwrap();
+    let good = "{\"prompt\": \"\"}\n{\"prompt_token_ids\": [1, 2, 3]}\n";
+    std::fs::write(path("in"), format!("{good}{{\"prompt\": \"ab\"}}\n{good}")).unwrap();
+    let hash = |args: &[&str], input: &str| {
+        let (model, state) = (path("tokenizer.json"), path("state"));
+        let all = [&["-b", "2", "--tokenizer", &model, "--state", &state], args, &[input]].concat();
+        run("trace-hash", &all, "")
+    };
+    for threads in ["1", "3"] {
+        std::fs::remove_file(path("state")).ok();
+        let ran = hash(&["-j", threads, "-o", &path("out")], &path("in"));
+        assert_eq!(ran.status, Some(1), "{}", ran.stderr);
+        assert!(ran.stderr.contains("in:3: the library that runs this tokenizer failed"), "{}", ran.stderr);
+        assert!(!folder.path().join("out").exists());
+        let skipped = hash(&["-j", threads, "-o", &path("out"), "--skip-invalid"], &path("in"));
+        assert!(skipped.status == Some(0) && skipped.stderr.contains("skipped 1"), "{}", skipped.stderr);
+        let lines = std::fs::read_to_string(path("out")).unwrap();
+        assert_eq!(lines.lines().count(), 4);
+        // The numbers go on where they ended.
+        std::fs::write(path("more"), "{\"prompt_token_ids\": [1, 2, 3]}\n").unwrap();
+        let more = hash(&[], &path("more")).ok();
+        assert_eq!(lines.lines().nth(1), more.lines().next());
+        let left = std::fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(left, 5, "tokenizer, input, output, state, more");
+        std::fs::remove_file(path("out")).unwrap();
+        std::fs::remove_file(path("more")).unwrap();
+    }
+}

@@ -447,3 +447,34 @@ fn what_would_be_misread_is_said() {
     assert!(!said(&["--policy", "vllm", "-c", "9"]).contains(engines));
     assert!(!said(&["--policy", "lru", "-c", "9"]).contains(engines));
 }
+
+#[test]
+fn the_output_length_of_tair_is_read() {
+    let row = json!({"type": "dialog_turn", "instance_id": "i", "trace_id": "t", "timestamp_us": 5, "keys": [7, 8],
+        "input_len": 30, "output_len": 9});
+    let rows = parse(&run("trace-cat", &["--from-format=tair", "-b", "16"], format!("{row}\n")).ok());
+    assert_eq!((&rows[0]["output_length"], &rows[0]["hash_ids"]), (&json!(9), &json!([7, 8])));
+}
+
+#[test]
+fn a_request_of_llmservingsim_is_a_prompt_with_its_time_and_output() {
+    let row =
+        json!({"input_toks": 3, "output_toks": 8, "arrival_time_ns": 2_500_000, "input_tok_ids": [4, 5, 6]});
+    let rows = parse(&run("trace-hash", &["-b", "2"], format!("{row}\n")).ok());
+    assert_eq!(rows[0]["timestamp"], json!(2.5));
+    assert_eq!((&rows[0]["input_length"], &rows[0]["output_length"]), (&json!(3), &json!(8)));
+}
+
+#[test]
+fn files_are_shifted_behind_times_below_zero_too() {
+    let folder = scratch();
+    for (name, times) in [("a", [-9, -4]), ("b", [3, 5])] {
+        let rows = times.map(|time| format!("{{\"timestamp\": {time}, \"input_length\": 1}}\n"));
+        write(folder.path(), name, rows.concat());
+    }
+    let rows = parse(&run_in(folder.path(), "trace-cat", &["-q", "--shift", "a", "b"], "").ok());
+    assert_eq!(
+        rows.iter().map(|row| row["timestamp"].as_i64().unwrap()).collect::<Vec<_>>(),
+        [-9, -4, -4, -2]
+    );
+}

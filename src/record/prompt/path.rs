@@ -96,6 +96,7 @@ fn pointer(path: &str) -> Option<(Cow<'_, str>, Option<&str>)> {
 pub(super) fn up_to_next<'p>(path: &'p str, rest: &str) -> &'p str {
     let done = path.len() - rest.len();
     let separator = if path.starts_with('/') { '/' } else { '.' };
-    let length = rest[1.min(rest.len())..].find(separator).map_or(rest.len(), |at| at + 1);
+    let first = rest.chars().next().map_or(0, char::len_utf8);
+    let length = rest[first..].find(separator).map_or(rest.len(), |at| at + first);
     path.get(..done + length).unwrap_or(path)
 }

@@ -2,9 +2,8 @@
 
 use maud::{Markup, html};
 
-use super::parts::{both, count, data, flops, plain, rate, scrolling, size, table};
+use super::parts::{self, both, count, data, flops, mark, plain, rate, scrolling, size, table};
 use super::price;
-use crate::report::cells;
 use crate::report::curve::Curve;
 use crate::report::curve_chart::{self, Scale, height_of_axes};
 use crate::report::numbers::short;
@@ -105,17 +104,18 @@ fn rows_table(
     let names = names.chain(estimated.then_some("Standard error"));
     let body = html! {
         @for (asked, row) in rows {
-            @let mark = cells::limit(row.accuracy, "≥ ", "≤ ");
+            @let (worth, size_worth) = worth(report, asked.is_some(), row);
+            @let mark = mark(worth);
             tr {
                 @if let Some(asked) = asked { th scope="row" { (asked) } td { (row.policy) } }
                 @else { th scope="row" { (row.policy) } }
-                td { (count(row.capacity_blocks)) }
+                td { (parts::mark(size_worth)) (count(row.capacity_blocks)) }
                 @if let Some(bytes) = row.capacity_bytes { td { (size(bytes)) } }
                 td { (mark) (count(row.hits.hit_tokens)) }
                 td { (mark) (rate(row.hits.rate())) }
                 td { (mark) (row.hits.prefill_saving().map_or_else(|| html! { "–" }, plain)) }
-                (work_cells(row.work.as_ref(), row.accuracy, has_work))
-                (price::cells(row.cost, row.accuracy))
+                (work_cells(row.work.as_ref(), worth, has_work))
+                (price::cells(row.cost, worth))
                 @if has_opt { td { (rate(row.below_opt)) } }
                 @if estimated { td { (rate(row.accuracy.standard_error())) } }
             }
@@ -124,9 +124,20 @@ fn rows_table(
     table(&names.collect::<Vec<_>>(), &body)
 }
 
+/// What the hits and the size of a cache are worth.
+fn worth(report: &Report, is_target: bool, row: &CapacityRow) -> (Accuracy, Accuracy) {
+    match row.policy {
+        _ if is_target && report.targets.accuracy == Accuracy::Neither => {
+            (Accuracy::Neither, Accuracy::Neither)
+        }
+        "infinite" => (row.accuracy, report.unique_blocks.accuracy),
+        _ => (row.accuracy, Accuracy::Exact),
+    }
+}
+
 /// What a cache leaves to compute, where that is told of any.
 fn work_cells(work: Option<&PrefillWork>, accuracy: Accuracy, has_work: bool) -> Markup {
-    let (at_least, at_most) = if accuracy == Accuracy::AtLeast { ("≥ ", "≤ ") } else { ("", "") };
+    let (at_least, at_most) = (mark(accuracy), mark(accuracy.reversed()));
     let saving = work.and_then(|work| work.prefill_saving_compute);
     html! {
         @if has_work {
@@ -137,7 +148,7 @@ fn work_cells(work: Option<&PrefillWork>, accuracy: Accuracy, has_work: bool) ->
 }
 
 fn ttl_table(report: &Report) -> Markup {
-    let mark = cells::limit(report.ttls.accuracy, "≥ ", "≤ ");
+    let mark = mark(report.ttls.accuracy);
     let has_work = report.ttls.value.iter().any(|ttl| ttl.work.is_some());
     let has_sizes = report.ttls.value.iter().any(|ttl| ttl.capacity_blocks.is_some());
     let body = html! {

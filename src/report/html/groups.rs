@@ -3,9 +3,8 @@
 use maud::{Markup, html};
 
 use super::capacity;
-use super::parts::{count, plain, rate, scrolling, size, table};
+use super::parts::{count, mark, plain, rate, scrolling, size, table};
 use crate::error::printable;
-use crate::report::cells::limit;
 use crate::report::curve::Curve;
 use crate::report::groups::{enough, with_all};
 use crate::report::numbers::grouped;
@@ -57,7 +56,7 @@ fn group_table(field: &str, groups: &[GroupReport]) -> Markup {
                 td { (mean(&report.input_length.value)) }
                 td { (mean(&report.output_length.value)) }
                 td {
-                    (limit(report.token_hit_rate.accuracy, "≥ ", "≤ "))
+                    (mark(report.token_hit_rate.accuracy))
                     (rate(report.token_hit_rate.value))
                 }
                 @if has_size { td { (enough.map_or_else(|| html! { "–" }, |(about, row)| html! { (about) (count(row.capacity_blocks)) })) } }
@@ -73,7 +72,7 @@ fn curve_table(curve: &Curve) -> Markup {
     let rows = html! {
         @for line in &curve.lines {
             @for point in &line.points {
-                tr { th scope="row" { (line.name) } td { (grouped(point.blocks as u128)) } td { (rate(Some(point.rate))) } }
+                tr { th scope="row" { (line.name) } td { (grouped(point.blocks as u128)) } td { @if point.at_least { "≥ " } (rate(Some(point.rate))) } }
             }
         }
     };

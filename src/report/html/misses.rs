@@ -2,8 +2,8 @@
 
 use maud::{Markup, html};
 
-use super::parts::{count, plain, rate, scrolling, table};
-use crate::report::cells::{Digits, limit};
+use super::parts::{count, mark, plain, rate, scrolling, table};
+use crate::report::cells::Digits;
 use crate::report::misses::cache;
 use crate::stats::{KnownTokens, LastUse, MissFigures, MissRow, Report};
 
@@ -13,7 +13,8 @@ pub(super) fn section(report: &Report) -> Markup {
         return Markup::default();
     };
     let accuracy = report.misses.accuracy;
-    let marks = (limit(accuracy, "≥ ", "≤ "), limit(accuracy.reversed(), "≥ ", "≤ "));
+    let (known, about) = (mark(accuracy), mark(accuracy.loosely()));
+    let marks = [known, mark(accuracy.reversed()), about];
     let sessions = figures.sessions;
     html! {
         section {
@@ -25,13 +26,13 @@ pub(super) fn section(report: &Report) -> Markup {
             }
             (scrolling("Fates of tokens", false, &fates(figures, marks)))
             h3.table { "When tokens that are gone had been used last" }
-            (scrolling("Last uses", false, &last_uses(figures, marks.0)))
+            (scrolling("Last uses", false, &last_uses(figures, about)))
             h3.table { "Which session had used known tokens last" }
             p.quiet {
                 (count(sessions.named_requests)) " requests name their session; by their prefixes "
-                (count(sessions.continued_requests)) " continue one and " (count(sessions.new_requests)) " begin one."
+                (about) (count(sessions.continued_requests)) " continue one and " (about) (count(sessions.new_requests)) " begin one."
             }
-            (scrolling("Last uses by session", false, &by_session(figures, marks.0)))
+            (scrolling("Last uses by session", false, &by_session(figures, about)))
             details {
                 summary { "By depth in the prompt" }
                 (scrolling("Fates by depth", true, &by_depth(figures, marks)))
@@ -44,14 +45,22 @@ fn name(row: &MissRow) -> String {
     cache(row, Digits::Few)
 }
 
-fn fates(figures: &MissFigures, (known, cold): (&str, &str)) -> Markup {
+/// The mark of a fate, of those of what is known, cold and neither.
+fn mark_of<'a>(fate: &str, [known, cold, about]: [&'a str; 3]) -> &'a str {
+    match fate {
+        "cold" => cold,
+        "rules" => about,
+        _ => known,
+    }
+}
+
+fn fates(figures: &MissFigures, marks: [&str; 3]) -> Markup {
     let body = html! {
         @for row in &figures.rows {
             tr {
                 th scope="row" { (name(row)) }
                 @for (fate, tokens) in row.fates.parts() {
-                    @let mark = if fate == "cold" { cold } else { known };
-                    td { (mark) (count(tokens)) small { " " (rate(row.fates.share(tokens))) } }
+                    td { (mark_of(fate, marks)) (count(tokens)) small { " " (rate(row.fates.share(tokens))) } }
                 }
                 td { (count(row.fates.tokens)) }
             }
@@ -60,8 +69,7 @@ fn fates(figures: &MissFigures, (known, cold): (&str, &str)) -> Markup {
     table(&["Cache", "Hit", "Cold", "Evicted", "Expired", "Rules", "Elsewhere", "All tokens"], &body)
 }
 
-fn last_uses(figures: &MissFigures, mark: &str) -> Markup {
-    let about = if mark.is_empty() { "" } else { "about " };
+fn last_uses(figures: &MissFigures, about: &str) -> Markup {
     let row = |fate: &str, row: &MissRow, last: &LastUse| {
         html! {
             tr {
@@ -96,7 +104,7 @@ fn by_session(figures: &MissFigures, mark: &str) -> Markup {
     table(&names, &body)
 }
 
-fn by_depth(figures: &MissFigures, (known, cold): (&str, &str)) -> Markup {
+fn by_depth(figures: &MissFigures, marks: [&str; 3]) -> Markup {
     let body = html! {
         @for row in &figures.rows {
             @for depth in &row.depth {
@@ -104,7 +112,7 @@ fn by_depth(figures: &MissFigures, (known, cold): (&str, &str)) -> Markup {
                     th scope="row" { (name(row)) }
                     td { (count(depth.from_tokens)) " – " (count(depth.to_tokens)) }
                     @for (fate, tokens) in depth.fates.parts() {
-                        td { (if fate == "cold" { cold } else { known }) (count(tokens)) }
+                        td { (mark_of(fate, marks)) (count(tokens)) }
                     }
                     td { (count(depth.fates.tokens)) }
                 }

@@ -15,14 +15,14 @@ mod reuse;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use charts::explained;
-use parts::{count, figure, rate, real, scrolling, size, table};
+use parts::{count, figure, mark, rate, real, scrolling, size, table};
 
 use crate::report::answer;
 use crate::report::cells::{self, Number};
 use crate::report::groups::enough;
 use crate::report::numbers::{grouped, moment, percent, rounded, short, time_unit};
 use crate::report::svg;
-use crate::stats::{ArrivalFigures, GroupReport, HitRule, Report, Summary};
+use crate::stats::{Accuracy, ArrivalFigures, GroupReport, HitRule, Report, Summary};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -121,7 +121,7 @@ fn notes(report: &Report) -> Vec<String> {
     if let Some(unit) = report.hit_unit.value {
         let last = if unit.is_last_dropped { ", and the last one found is computed again" } else { "" };
         let share = unit.below_share.map_or_else(String::new, |share| {
-            let mark = cells::mark(report.hit_unit.accuracy);
+            let mark = mark(report.hit_unit.accuracy);
             format!(" Below one unit: {mark}{:.1} % of what is shared.", share * 100.0)
         });
         let (min, tokens) = (grouped(unit.min_tokens.into()), grouped(unit.tokens.into()));
@@ -137,7 +137,6 @@ fn notes(report: &Report) -> Vec<String> {
 /// What one came to know.
 fn answer_tiles(report: &Report) -> Markup {
     let hits = &report.token_hit_rate;
-    let mark = |accuracy| cells::limit(accuracy, "≥ ", "≤ ");
     html! {
         dl.tiles.answer {
             div {
@@ -145,7 +144,7 @@ fn answer_tiles(report: &Report) -> Markup {
                 dd {
                     (mark(hits.accuracy)) (rate(hits.value))
                     @if let Some(error) = hits.accuracy.standard_error() { " ± " (format!("{:.1}", error * 100.0)) }
-                    small { (count(report.cached_tokens.value)) " of the prompt tokens" }
+                    small { (mark(report.cached_tokens.accuracy)) (count(report.cached_tokens.value)) " of the prompt tokens" }
                 }
             }
             @if let Some((about, row)) = enough(report) {
@@ -156,8 +155,8 @@ fn answer_tiles(report: &Report) -> Markup {
                         @if let Some(bytes) = row.capacity_bytes { (size(bytes)) }
                         @else { (count(row.capacity_blocks)) " blocks" }
                         small {
-                            @if row.capacity_bytes.is_some() { (count(row.capacity_blocks)) " blocks, " }
-                            (answer::tokens(row, report.block_size)) " tokens"
+                            @if row.capacity_bytes.is_some() { (about) (count(row.capacity_blocks)) " blocks, " }
+                            (about) (answer::tokens(row, report.block_size)) " tokens"
                         }
                     }
                 }
@@ -179,7 +178,6 @@ fn answer_tiles(report: &Report) -> Markup {
 
 /// The figures that one looks at next.
 fn tiles(report: &Report) -> Markup {
-    let mark = |accuracy| cells::limit(accuracy, "≥ ", "≤ ");
     html! {
         dl.tiles {
             div { dt { "Requests" } dd { (count(report.requests)) } }
@@ -223,7 +221,7 @@ fn statistics(report: &Report) -> Markup {
                         @let (title, explanation) = explained(name);
                         tr data-figure=(name) {
                             th scope="row" { (title) (cells::limit(figure.accuracy, ", at least", ", at most")) small { (explanation) } }
-                            @for value in statistics_row(name, summary) { td { (value) } }
+                            @for value in statistics_row(name, summary, figure.accuracy) { td { (value) } }
                         }
                     }
                 }
@@ -231,8 +229,11 @@ fn statistics(report: &Report) -> Markup {
         }
     };
     let totals = html! {
-        @for (name, value) in cells::totals(report) {
-            tr data-total=(name) { th scope="row" { (name) } td { (total(&value)) } }
+        @for figure in cells::totals(report) {
+            tr data-total=(figure.name) {
+                th scope="row" { (figure.name) }
+                td { (mark(figure.accuracy)) (total(&figure.value)) }
+            }
         }
     };
     html! {
@@ -247,12 +248,16 @@ fn statistics(report: &Report) -> Markup {
     }
 }
 
-fn statistics_row(name: &str, summary: &Summary) -> Vec<Markup> {
+fn statistics_row(name: &str, summary: &Summary, accuracy: Accuracy) -> Vec<Markup> {
     let text = |value: f64| match name {
         "hit_rate" => percent(value),
         _ => rounded(value),
     };
-    summary.statistics().into_iter().map(|(_, value)| real(value, &text(value))).collect()
+    let cell = |(statistic, value): (String, f64)| {
+        let mark = mark(cells::statistic_accuracy(&statistic, accuracy));
+        html! { (mark) (real(value, &text(value))) }
+    };
+    summary.statistics().into_iter().map(cell).collect()
 }
 
 /// One figure among the totals.
@@ -286,6 +291,7 @@ fn prefixes(report: &Report) -> Markup {
                 th scope="row" { (figure(&id.to_string(), &id.to_string())) }
                 @for (name, value) in figures {
                     td {
+                        (mark(report.prefixes.accuracy))
                         @match value {
                             Number::Real(ms) if *name == "longest_pause_ms" => { (real(*ms, &rounded(ms / 1000.0))) " s" }
                             _ => { (total(value)) }

@@ -2,8 +2,10 @@
 
 use maud::{Markup, Render, html};
 
+use crate::report::digits::limit;
 use crate::report::numbers::{bytes, grouped, percent, rounded};
 use crate::report::svg::{self, Size};
+use crate::stats::Accuracy;
 
 /// A figure as it is in JSON, and as people read it.
 pub(super) fn figure(exact: &str, text: &str) -> Markup {
@@ -36,6 +38,14 @@ pub(super) fn flops(value: u128) -> Markup {
 /// A number of bytes.
 pub(super) fn size(value: u128) -> Markup {
     figure(&value.to_string(), &bytes(value))
+}
+
+/// What precedes a number that is not exact.
+pub(super) fn mark(accuracy: Accuracy) -> &'static str {
+    match accuracy {
+        Accuracy::Neither => "about ",
+        _ => limit(accuracy, "≥ ", "≤ "),
+    }
 }
 
 /// A table with names over its columns.

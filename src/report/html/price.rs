@@ -2,8 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::parts::{plain, rate};
-use crate::report::cells::limit;
+use super::parts::{mark, plain, rate};
 use crate::stats::{Accuracy, Cost, Report};
 
 /// The headers of the columns of costs in a table of caches.
@@ -11,7 +10,7 @@ pub(super) const COLUMNS: [&str; 3] = ["Cost", "Saving", "Saving rate"];
 
 /// The cells beneath [`COLUMNS`], for hits that are worth so much; none without prices.
 pub(super) fn cells(cost: Option<Cost>, accuracy: Accuracy) -> Markup {
-    let (above, below) = (limit(accuracy, "≥ ", "≤ "), limit(accuracy.reversed(), "≥ ", "≤ "));
+    let (above, below) = (mark(accuracy), mark(accuracy.reversed()));
     html! {
         @if let Some(cost) = cost {
             td { (below) (plain(cost.cost)) }
@@ -25,14 +24,14 @@ pub(super) fn cells(cost: Option<Cost>, accuracy: Accuracy) -> Markup {
 pub(super) fn tile(report: &Report) -> Markup {
     let Some(figures) = &report.price else { return Markup::default() };
     let recorded = report.recorded.as_ref().and_then(|recorded| recorded.cost);
-    let mark = limit(report.cached_tokens.accuracy.reversed(), "≥ ", "≤ ");
+    let accuracy = report.cached_tokens.accuracy;
     html! {
         div data-tile="cost" {
             dt { "Cost, with a cache without limit" }
             dd {
                 @if let Some(cost) = figures.infinite {
-                    (mark) (plain(cost.cost))
-                    small { (plain(figures.cost_without_cache)) " without a cache, saving " (rate(cost.saving_rate)) }
+                    (mark(accuracy.reversed())) (plain(cost.cost))
+                    small { (plain(figures.cost_without_cache)) " without a cache, saving " (mark(accuracy)) (rate(cost.saving_rate)) }
                 } @else {
                     (plain(figures.cost_without_cache))
                     small { "without a cache" }

@@ -2,9 +2,9 @@
 
 use maud::{Markup, html};
 
-use super::parts::{count, figure, rate, scrolling, table};
+use super::parts::{count, figure, mark, rate, scrolling, table};
 use super::price;
-use crate::report::cells::{Number, limit};
+use crate::report::cells::Number;
 use crate::report::numbers::{grouped, moment};
 use crate::report::recorded::{numbers, sentences};
 use crate::stats::{Comparison, Cost, RecordedFigures, Report};
@@ -13,7 +13,7 @@ use crate::stats::{Comparison, Cost, RecordedFigures, Report};
 pub(super) fn section(report: &Report) -> Markup {
     let Some(recorded) = &report.recorded else { return Markup::default() };
     let Some(compared) = &recorded.compared else { return Markup::default() };
-    let mark = limit(report.possible, "≥ ", "≤ ");
+    let mark = mark(report.possible);
     html! {
         section {
             h2 { "Recorded by the server, and possible" }

@@ -2,8 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::parts::{count, plain, rate, scrolling, table};
-use crate::report::cells::mark;
+use super::parts::{count, mark, plain, rate, scrolling, table};
 use crate::report::reuse::{age, occurring, value};
 use crate::stats::{Report, ReuseFigures, SharedByFigures};
 

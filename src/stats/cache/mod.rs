@@ -75,7 +75,7 @@ use wtinylfu::WTinyLfu;
 use crate::blocks::NumberRun;
 use crate::error::Invalid;
 use crate::stats::accuracy::Accuracy;
-use crate::stats::hit_check::HitChecks;
+use crate::stats::hit_check::{HitCheck, HitChecks};
 use crate::stats::hit_count::{HitCount, HitRule, Tally};
 use crate::stats::piece_end::PieceEnd;
 use crate::stats::recency::Kept;
@@ -221,8 +221,11 @@ impl Caches {
     }
 
     /// The hits of the next request, once they are known and those of all before it have been taken.
-    pub(super) fn take_request(&mut self) -> Option<RequestReport> {
-        let request = self.requests.as_mut()?.take()?;
+    pub(super) fn take_request(&mut self, bound: Option<&Bound>) -> Option<RequestReport> {
+        let mut request = self.requests.as_mut()?.take()?;
+        let is_bound = |column: usize| self.accuracy_of_column(column, bound) == Accuracy::AtLeast;
+        let names = request.hits.iter().enumerate().filter(|(column, _)| is_bound(*column));
+        request.at_least = names.map(|(_, (name, _))| name.clone()).collect();
         self.checks.iter_mut().for_each(|checks| checks.add(&request));
         Some(request)
     }
@@ -249,6 +252,19 @@ impl Caches {
         let infinite = self.recorded_hits.last().map(|&tokens| ("infinite".to_owned(), tokens));
         let all = sized.chain(expiring).chain(infinite);
         all.map(|(cache, hit_tokens)| RecordedCache { cache, hit_tokens, cost: None }).collect()
+    }
+
+    /// What hits in the cache of a column are worth: each policy has the capacities, and the one without limit is
+    /// the last.
+    fn accuracy_of_column(&self, column: usize, bound: Option<&Bound>) -> Accuracy {
+        let capacities = &self.options.capacities;
+        let study = column.checked_div(capacities.len()).and_then(|place| self.studies.get(place));
+        match study {
+            // The other policies know blocks by themselves.
+            Some(Some(_)) => Accuracy::Exact,
+            Some(None) => Bound::lru(bound, capacities[column % capacities.len()]),
+            None => Bound::lru(bound, u64::MAX),
+        }
     }
 
     /// Begins the row of a request, with what is known of it at once.
@@ -408,7 +424,10 @@ impl Statistic for Caches {
         report.caches = Some(self.figures(known.unique_blocks, known.bound));
         report.targets.value =
             self.options.targets.iter().map(|&share| self.target(share, known.bound)).collect();
-        report.checks = self.checks.iter().flat_map(HitChecks::rows).cloned().collect();
+        let checks = self.checks.iter().flat_map(HitChecks::rows).cloned().enumerate();
+        let marked =
+            |(column, check)| HitCheck { accuracy: self.accuracy_of_column(column, known.bound), ..check };
+        report.checks = checks.map(marked).collect();
         report.enough.value = self.options.enough.map(|share| self.target(share, known.bound));
         let listed = self.options.listed_capacities(self.working_set(known.unique_blocks));
         let size = |capacity| self.options.bytes(capacity, self.count.block_size);

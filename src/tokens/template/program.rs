@@ -10,9 +10,10 @@ use std::sync::{Mutex, PoisonError};
 
 use minijinja::machinery::{CodeGenerator, Instruction, Instructions, eval, make_string_output, parse};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{AutoEscape, Environment, Error, Value};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
 
 use super::content_format;
+use crate::error::guarded;
 
 /// The filters that stand for operators.
 pub(super) const REMAINDER: &str = "operator:%";
@@ -55,6 +56,10 @@ pub(super) struct Program {
 impl Program {
     /// Compiles a template.
     pub(super) fn compile(source: &str) -> Result<Self, Error> {
+        unharmed(|| Self::compiled(source))
+    }
+
+    fn compiled(source: &str) -> Result<Self, Error> {
         let source = kept(prepared(source));
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?;
         let tree = parse(source, "chat template", syntax)?;
@@ -71,11 +76,18 @@ impl Program {
     /// The text that the template makes of these variables.
     pub(super) fn run(&self, environment: &Environment<'static>, variables: Value) -> Result<String, Error> {
         let mut text = String::new();
-        let mut out = make_string_output(&mut text);
-        eval(environment, &self.instructions, variables, &self.blocks, &mut out, AutoEscape::None)?;
-        drop(out);
+        unharmed(|| {
+            let mut out = make_string_output(&mut text);
+            eval(environment, &self.instructions, variables, &self.blocks, &mut out, AutoEscape::None)
+        })?;
         Ok(text)
     }
+}
+
+/// What the engine's own code gives; a panic in it is an error as others are.
+fn unharmed<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    let failed = || Err(Error::new(ErrorKind::InvalidOperation, "the library that runs templates failed"));
+    guarded(work).unwrap_or_else(failed)
 }
 
 /// The text for as long as the process runs: instructions refer to it. A process reads few templates, and
@@ -162,4 +174,18 @@ fn prepared(source: &str) -> String {
         rest = &tag[end..];
     }
     out + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_in_a_template_is_an_error_of_its_record() {
+        let program = Program::compile("{{ fails() }}").unwrap();
+        let mut environment = Environment::new();
+        environment.add_function("fails", || -> String { panic!("planted") });
+        let error = program.run(&environment, Value::from(())).unwrap_err();
+        assert_eq!(error.detail(), Some("the library that runs templates failed"));
+    }
 }
