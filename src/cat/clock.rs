@@ -11,7 +11,7 @@ use crate::cat::times::TimeChange;
 use crate::error::Result;
 use crate::io::{Input, InputOptions};
 use crate::record::TraceReader;
-use crate::record::time::Millis;
+use crate::record::time::{Millis, PRESENT};
 
 /// How many records of each file are looked at.
 const AHEAD: usize = 4096;
@@ -21,7 +21,7 @@ const AHEAD: usize = 4096;
 /// # Errors
 /// When a file cannot be opened or read.
 pub(super) fn earliest(files: &[PathBuf], read: &ReadOptions, change: &TimeChange) -> Result<Option<Millis>> {
-    let mut earliest = None;
+    let (mut earliest, mut of_others) = (None, None);
     // With a shift, the first file alone says where the trace begins.
     let files = if change.shift { files.get(..1).unwrap_or_default() } else { files };
     for file in files.iter().filter(|file| is_regular(file)) {
@@ -30,13 +30,18 @@ pub(super) fn earliest(files: &[PathBuf], read: &ReadOptions, change: &TimeChang
         for _ in 0..AHEAD {
             let Some(record) = reader.step(|_| Ok(()))? else { break };
             let entry = SourceRecord::of(&reader, 0);
-            if !change.starts_at_zero(&entry) {
-                break;
-            }
             // What is wrong with a record is said when its turn comes.
             let time = record.and_then(|()| change.recorded(&entry)).ok().flatten();
-            earliest = [earliest, time].into_iter().flatten().min();
+            let first = if change.starts_at_zero(&entry) {
+                &mut earliest
+            } else if time.is_none_or(|time| PRESENT.contains(&time.as_f64())) {
+                &mut of_others
+            } else {
+                break;
+            };
+            *first = [*first, time].into_iter().flatten().min();
         }
     }
-    Ok(earliest)
+    // Other times since 1970 count from that of a clock too, so that they meet.
+    Ok(earliest.map(|earliest: Millis| of_others.map_or(earliest, |other| earliest.min(other))))
 }

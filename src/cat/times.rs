@@ -2,7 +2,7 @@
 
 use crate::cat::entry::SourceRecord;
 use crate::error::Invalid;
-use crate::record::time::{Millis, Unit};
+use crate::record::time::{Millis, PRESENT, Unit};
 
 /// How timestamps change.
 #[derive(Clone, Debug)]
@@ -57,6 +57,8 @@ pub(super) struct Retimer {
     change: TimeChange,
     /// The first time of a clock: the trace's zero.
     origin: Option<Millis>,
+    /// Whether times since 1970 have been written as they are: then those of a clock are too, so that they meet.
+    since_1970: bool,
     /// How many records are before that.
     early: u64,
     file: Option<usize>,
@@ -72,16 +74,29 @@ impl Retimer {
     /// Nothing has been read yet.
     pub(super) fn new(change: TimeChange, origin: Option<Millis>) -> Self {
         let zero = Millis::default();
-        Self { change, origin, early: 0, file: None, offset: zero, end: None, first: None }
+        Self { change, origin, since_1970: false, early: 0, file: None, offset: zero, end: None, first: None }
     }
 
-    /// The time of a record within the whole trace.
+    /// Whether times count from that of a clock, so that others since 1970 do too.
+    pub(super) fn has_origin(&self) -> bool {
+        self.origin.is_some()
+    }
+
+    /// The time of a record within the whole trace; `before` is the one that was written last.
     ///
     /// # Errors
     /// When the timestamp is too far from zero to be changed.
-    pub(super) fn place(&mut self, entry: &SourceRecord) -> Result<Option<Millis>, Invalid> {
+    pub(super) fn place(
+        &mut self,
+        entry: &SourceRecord,
+        before: Option<f64>,
+    ) -> Result<Option<Millis>, Invalid> {
         let Some(mut time) = self.change.recorded(entry)? else { return Ok(None) };
-        if self.change.starts_at_zero(entry) {
+        let is_present = |time: f64| PRESENT.contains(&time);
+        let is_of_a_clock = self.change.starts_at_zero(entry);
+        let is_since_1970 = !is_of_a_clock && is_present(time.as_f64());
+        self.since_1970 |= self.origin.is_none() && (is_since_1970 || before.is_some_and(is_present));
+        if !self.since_1970 && (is_of_a_clock || is_since_1970) {
             time = time - *self.origin.get_or_insert(time);
             // With a shift, only the differences within a file matter.
             if time < Millis::default() && !self.change.shift {

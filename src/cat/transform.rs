@@ -5,7 +5,7 @@
 //! is copied.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ use crate::cat::entry::SourceRecord;
 use crate::cat::ids::{Group, IdChange, IdMap};
 use crate::cat::select::{Selection, Selector};
 use crate::cat::times::{Retimer, TimeChange};
-use crate::error::{Error, Invalid};
+use crate::error::{Error, Invalid, printable};
 use crate::fleet::Fleet;
 use crate::record::Sessions;
 use crate::record::edit::LineEdits;
@@ -30,6 +30,23 @@ use crate::record::{self, DEFAULT_BLOCK_SIZE, Record, general};
 
 /// Names of the field that tells how long after the answer before it a request is sent.
 const DELAYS: [&str; 2] = ["delay", "delay_ms"];
+
+/// Fields that tell nothing but numbers of a request: what a trace for others needs.
+const NUMBERS: [&str; 10] = [
+    "timestamp",
+    "input_length",
+    "output_length",
+    "hash_ids",
+    "output_hash_ids",
+    "block_size",
+    "delay",
+    "delay_ms",
+    "cached_tokens",
+    "replica",
+];
+
+/// So many names of fields are named to the user.
+const NAMED: usize = 8;
 
 /// All that may happen to records.
 #[derive(Clone, Debug, Default)]
@@ -97,6 +114,8 @@ pub(super) struct Transformer {
     new_output_ids: Vec<u64>,
     /// How many records have lost the ids of their answers.
     lost_answers: u64,
+    /// Other fields that are written as they were read, where ids are made anonymous.
+    telling: Option<BTreeSet<String>>,
     dispatcher: Option<Dispatcher>,
     contents: Option<Contents>,
     edits: LineEdits,
@@ -159,6 +178,7 @@ impl Transformer {
             increments: increments || turns == Some(Turns::Incremental),
             turns: turns.map(|turns| TurnConverter::new(turns, max_memory)),
             reblock,
+            telling: matches!(ids, IdChange::Keyed(_)).then(BTreeSet::new),
             ids: IdMap::new(ids, mixed, max_ids_memory),
             target,
             writer: TargetWriter::new(target),
@@ -215,6 +235,13 @@ impl Transformer {
             };
             notes.push(format!("the output_hash_ids of {} records are left out: {why}", self.lost_answers));
         }
+        if let Some(telling) = self.telling.as_ref().filter(|telling| !telling.is_empty()) {
+            let names: Vec<_> = telling.iter().take(NAMED).map(|name| printable(name)).collect();
+            notes.push(format!(
+                "ids are anonymous, and other fields stay as they are: {}; leave out what is private (jq 'del(...)')",
+                names.join(", ")
+            ));
+        }
         notes.extend(
             self.order
                 .note()
@@ -243,6 +270,7 @@ impl Transformer {
             && !entry.has_synonyms()
             && !entry.surrogate_ids
             && !entry.clock_time
+            && !self.retimer.has_origin()
             && entry.group == 0
         {
             out.extend_from_slice(entry.line);
@@ -267,8 +295,8 @@ impl Transformer {
             self.number_from_now(entry)?;
         }
         let mut time = None;
-        if self.changes_times || entry.clock_time {
-            time = self.retimer.place(entry)?;
+        if self.changes_times || entry.clock_time || self.retimer.has_origin() {
+            time = self.retimer.place(entry, self.last_time)?;
         }
         if !self.selector.keeps(entry, time, &mut self.sessions)? {
             return Ok(Flow::More);
@@ -356,6 +384,9 @@ impl Transformer {
         if self.target == Target::Mooncake {
             let start = out.len();
             self.mooncake(line, record, &new, time, size, out)?;
+            if let Some(telling) = self.telling.as_mut().filter(|telling| telling.len() < NAMED) {
+                telling.extend(general::other_fields(&out[start..], &NUMBERS));
+            }
             if let Some(contents) = &mut self.contents {
                 contents.look_up(record, (block_size, written_time), start, out)?;
             }

@@ -184,6 +184,12 @@ pub fn field_span(line: &[u8], name: &str) -> Option<Range<usize>> {
     Some(span_in(line, RawObject::parse(line).ok()?.raw(name)?))
 }
 
+/// The names of the fields of a line that is a valid record, but for those that are `known`.
+pub(crate) fn other_fields(line: &[u8], known: &[&str]) -> Vec<String> {
+    let Ok(object) = RawObject::parse(line) else { return Vec::new() };
+    object.fields().filter(|(name, _)| !known.contains(name)).map(|(name, _)| name.to_owned()).collect()
+}
+
 /// Gives the line that stands at the end of `out`, from `start` on, a number: in place of a field of that name,
 /// or as its last one.
 pub(crate) fn set_number(key: FieldKey, number: u64, start: usize, out: &mut Vec<u8>) {

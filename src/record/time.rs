@@ -106,7 +106,7 @@ pub fn late_note(late: u64, all: u64) -> Option<String> {
 }
 
 /// Milliseconds since 1970 that are taken for a date: between 2001 and 2096.
-pub(super) const PRESENT: Range<f64> = 1e12..4e12;
+pub(crate) const PRESENT: Range<f64> = 1e12..4e12;
 
 /// What a number of a trace counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

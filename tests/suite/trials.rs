@@ -478,3 +478,40 @@ fn files_are_shifted_behind_times_below_zero_too() {
         [-9, -4, -4, -2]
     );
 }
+
+#[test]
+fn fields_that_stay_in_an_anonymous_trace_are_named() {
+    let private = format!("{{\"tenant\": \"acme\", \"no\\u0074e\": 1, {}", &line(0, 600, 1, &[7, 8])[1..]);
+    let anonymous = |trace: &str| run("trace-cat", &["--anonymize", "--salt", "x"], trace);
+    let ran = anonymous(&private);
+    assert!(ran.stderr.contains("other fields stay as they are: note, tenant;"), "{}", ran.stderr);
+    assert!(ran.ok().contains("acme"));
+    assert_eq!(anonymous(&line(0, 600, 1, &[7, 8])).stderr, "");
+    assert_eq!(run("trace-cat", &["--renumber"], &private).stderr, "");
+}
+
+#[test]
+fn times_since_1970_meet_those_of_a_clock() {
+    let folder = scratch();
+    let path = folder.path();
+    let at = |minutes: u64| 1_795_476_000_000 + minutes * 60_000;
+    write(path, "m", format!("{}{}", line(at(0), 9, 1, &[0]), line(at(20), 9, 1, &[1])));
+    let azure = "TIMESTAMP,ContextTokens,GeneratedTokens\n2026-11-23 22:50:00,9,1\n2026-11-23 23:00:00,9,1\n";
+    write(path, "a", azure);
+    let minutes = |command: &str| -> Vec<i64> {
+        let ran = shell(path, command);
+        let times = ran.ok();
+        let times = times.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        times.map(|record| (record["timestamp"].as_f64().unwrap() / 60_000.0) as i64).collect()
+    };
+    let epoch = (at(0) / 60_000) as i64;
+    let since = shell(path, "date -u -d '2026-11-23 22:50:00' +%s").ok().trim().parse::<i64>().unwrap() / 60;
+    let mut all = [epoch, epoch + 20, since, since + 10];
+    all.sort_unstable();
+    let from_zero: Vec<i64> = all.iter().map(|minute| minute - all[0]).collect();
+    for command in
+        ["trace-cat -q -s m a", "trace-cat -q -s a m", "trace-cat -q -m m a", "trace-cat -q -s --rebase m a"]
+    {
+        assert_eq!(minutes(command), from_zero, "{command}");
+    }
+}
