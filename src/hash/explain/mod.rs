@@ -217,20 +217,20 @@ impl Explainer {
     ) -> Option<Compared> {
         let candidates = self.candidates(key, sample);
         let through = |anchor: &Anchor| self.tree.through(*anchor, walk, key);
-        let (most, others) = candidates.anchors.split_at(candidates.anchors.len().min(1));
-        let alike = most.iter().filter_map(through).chain(self.tree.best(walk, key));
         let mut best: Option<Compared> = None;
-        for earlier in alike.chain(others.iter().filter_map(through)) {
-            if best.as_ref().is_some_and(|best| best.earlier.line == earlier.line) {
-                continue;
-            }
-            if best.as_ref().is_some_and(|best| best.has_most(&candidates.known, walk.own, self.least)) {
-                break;
+        for earlier in
+            self.tree.best(walk, key).into_iter().chain(candidates.anchors.iter().filter_map(through))
+        {
+            if let Some(best) = &best {
+                if best.earlier.line == earlier.line {
+                    continue;
+                }
+                if best.has_most(&candidates.known, walk.own, self.least) {
+                    break;
+                }
             }
             let other = Compared::with(earlier, tokens, self.least);
-            // Of equal ones the one that begins alike for longer.
-            let rank = |compared: &Compared| (compared.tokens(), compared.earlier.shared);
-            if best.as_ref().is_none_or(|best| rank(&other) > rank(best)) {
+            if best.as_ref().is_none_or(|best| other.tokens() > best.tokens()) {
                 best = Some(other);
             }
         }
