@@ -22,6 +22,7 @@ mod hit_count;
 mod infinite;
 mod lengths;
 mod memory;
+mod origins;
 mod piece_end;
 mod piece_groups;
 mod piece_header;
@@ -65,14 +66,15 @@ pub use correlation::Correlations;
 pub use distribution::{Distribution, EXACT_BELOW};
 pub use engine::Answers;
 pub use figures::{
-    AgeRow, ArrivalFigures, Bound, Bucket, Comparison, ConcentrationRow, PrefixFigures, PrefixRow,
-    RecordedCache, RecordedFigures, RecordedHour, Report, ReuseFigures, RunningFigures, SampleFigures,
-    SharedByFigures, SharerRow, StandardErrors, TimelineFigures, WindowFigures, WindowReport,
+    ArrivalFigures, Bound, Bucket, Comparison, PrefixFigures, PrefixRow, RecordedCache, RecordedFigures,
+    RecordedHour, Report, RunningFigures, SampleFigures, StandardErrors, TimelineFigures, WindowFigures,
+    WindowReport,
 };
 pub use groups::{GroupReport, Groups, MAX_GROUPS, NO_VALUE, OTHERS, label, value_of};
 pub use hit_check::HitCheck;
 pub use hit_count::{HitRule, HitUnit};
 pub use infinite::{InfiniteCache, Lookup};
+pub use origins::{AgeRow, ConcentrationRow, ReuseFigures, SharedByFigures, SharerRow};
 pub use piece_header::Piece;
 pub use piece_writer::PartialWriter;
 pub use pieces::Merger;

@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 use crate::blocks::{NumberRun, reserve};
 use crate::error::Invalid;
 use crate::stats::accuracy::{Accuracy, Figure};
-use crate::stats::figures::{AgeRow, ConcentrationRow, ReuseFigures, SharedByFigures, SharerRow};
+use crate::stats::origins::{AgeRow, ConcentrationRow, ReuseFigures, SharedByFigures, SharerRow};
 use crate::stats::seen::{Cached, Seen};
 use crate::stats::statistic::{Bytes, Forgetting, Known, Statistic};
 use crate::stats::{Bound, Report};
