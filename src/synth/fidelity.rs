@@ -100,17 +100,16 @@ impl Figures {
         let copies = self.requests.copies();
         let mut share_row =
             |name: &str, natural: f64, share: f64| row(name, natural, share, (natural - share).abs());
-        let all = self.requests.input.len();
+        let all = 0..self.requests.input.len();
         let other = synthetic.requests.copies();
-        let halves = [0..all / 2, all / 2..all];
+        let (first, second) = (0..all.end / 2, all.end / 2..all.end);
         let whole = 0..synthetic.requests.input.len();
-        // What is natural is looked up in half of the trace, so what is copied is too: in either half.
-        let [first, second] = &halves;
-        let over_halves = |share: &dyn Fn(&Range<usize>) -> f64| halves.iter().map(share).sum::<f64>() / 2.0;
-        let pairs = over_halves(&|half| copies.pairs(half, &other, &whole));
-        share_row("copied_pairs", copies.pairs(first, &copies, second), pairs);
-        let sessions = over_halves(&|half| copies.sessions(half, &other, &whole));
-        share_row("copied_sessions_3", copies.sessions(first, &copies, second), sessions);
+        share_row("copied_pairs", copies.pairs(&first, &copies, &second), copies.pairs(&all, &other, &whole));
+        share_row(
+            "copied_sessions_3",
+            copies.sessions(&first, &copies, &second),
+            copies.sessions(&all, &other, &whole),
+        );
         let pairs = self.figures(&ours).into_iter().zip(synthetic.figures(&theirs));
         pairs.for_each(|((name, a), (_, b))| row(&name, a, b, (a - b).abs()));
         text
@@ -142,9 +141,9 @@ impl Figures {
         let (context, unique) = (&samples[2].1, &samples[3].1);
         let mut figures = vec![
             ("token_hit_rate".to_owned(), rate(0..input.len())),
-            ("rank_corr_context_unique".to_owned(), spearman(context, unique)),
-            ("rank_corr_input_output".to_owned(), spearman(input, output)),
-            ("rank_corr_cached_output".to_owned(), spearman(cached, output)),
+            ("corr_context_unique".to_owned(), spearman(context, unique)),
+            ("corr_input_output".to_owned(), spearman(input, output)),
+            ("corr_cached_output".to_owned(), spearman(cached, output)),
             ("unique_blocks_per_request".to_owned(), self.requests.distinct as f64 / count),
             ("continues".to_owned(), self.requests.continues as f64 / count),
         ];

@@ -716,7 +716,7 @@ fn replay_keeps_what_a_finite_cache_sees_of_a_real_trace() {
             "continues" => 0.01,
             name if name.starts_with("ks ") => 0.006,
             name if name.starts_with("lru") => 0.005,
-            name if name.starts_with("rank_corr") => 0.01,
+            name if name.starts_with("corr") => 0.01,
             name if name.starts_with("hit_quarter") => 0.03,
             other => panic!("{other}"),
         };
