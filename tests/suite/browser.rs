@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::charts::CHARTS;
 use crate::support::{real, run, scratch, shell, write};
 use serde_json::Value;
 
@@ -162,18 +163,6 @@ fn screenshots(report: &str, name: &str) {
     }
 }
 
-const ALL: [&str; 9] = [
-    "capacity",
-    "input_length",
-    "output_length",
-    "context_length",
-    "unique_prompt_length",
-    "cached_length",
-    "hit_rate",
-    "arrivals",
-    "hits",
-];
-
 #[test]
 fn the_report_of_the_real_trace_looks_right() {
     let Some(trace) = real("traces/conversation_trace.jsonl") else { return };
@@ -190,7 +179,7 @@ fn the_report_of_the_real_trace_looks_right() {
     ];
     let report = run("trace-stats", &args, "").ok();
     screenshots(&report, "conversation");
-    assert_looks_right(&report, &ALL);
+    assert_looks_right(&report, &CHARTS);
 }
 
 #[test]
@@ -200,7 +189,7 @@ fn the_report_of_a_small_trace_looks_right() {
     let trace = run("trace-hash", &["-b", "16"], prompts).ok();
     let report = run("trace-stats", &["-b", "16", "-f", "html"], &trace).ok();
     screenshots(&report, "small");
-    assert_looks_right(&report, &ALL);
+    assert_looks_right(&report, &CHARTS);
 }
 
 #[test]

@@ -1,23 +1,12 @@
 //! Pages, pictures and plots of `trace-stats`: complete, well formed, self-contained, and with the
 //! figures of the JSON report.
 
-use crate::support::{line, run, run_in, scratch, write};
+use crate::support::{chats, line, run, run_in, scratch, write};
 use serde_json::Value;
 
 /// Chats that grow turn by turn, with times and a field.
 fn trace(requests: u64) -> String {
-    let mut rng = fastrand::Rng::with_seed(7);
-    let (mut out, mut next, mut chats) = (String::new(), 0, vec![Vec::new()]);
-    for i in 0..requests {
-        let mut ids: Vec<u64> = chats[rng.usize(..chats.len())].clone();
-        ids.truncate(rng.usize(..=ids.len()));
-        let new = rng.u64(1..9);
-        ids.extend(next..next + new);
-        next += new;
-        out.push_str(&line(i * 250, ids.len() as u64 * 512 - rng.u64(..512), rng.u64(1..900), &ids));
-        chats.push(ids);
-    }
-    out
+    chats(requests, 7)
 }
 
 /// The same with a field that has one of three values.
@@ -108,7 +97,7 @@ fn json(args: &[&str], input: &str) -> Value {
     serde_json::from_str(&stats(&[args, &["-f", "json"]].concat(), input)).unwrap()
 }
 
-const CHARTS: [&str; 9] = [
+pub(crate) const CHARTS: [&str; 9] = [
     "capacity",
     "input_length",
     "output_length",

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
 
-use crate::support::{Ran, command, line, real, run, run_in, scratch, shell, write, zstd};
+use crate::support::{Ran, chats, command, line, real, run, run_in, scratch, shell, write, zstd};
 use serde_json::Value;
 
 const TRACE: &str = "traces/conversation_trace.jsonl";
@@ -99,18 +99,7 @@ fn assert_same_in_every_form(trace: &str, folder: &Path) {
 }
 
 pub(crate) fn small_trace() -> String {
-    let mut rng = fastrand::Rng::with_seed(5);
-    let (mut out, mut next, mut chats) = (String::new(), 0, vec![Vec::new()]);
-    for i in 0..400 {
-        let mut ids: Vec<u64> = chats[rng.usize(..chats.len())].clone();
-        ids.truncate(rng.usize(..=ids.len()));
-        let new = rng.u64(1..9);
-        ids.extend(next..next + new);
-        next += new;
-        out.push_str(&line(i * 250, ids.len() as u64 * 512 - rng.u64(..512), rng.u64(1..900), &ids));
-        chats.push(ids);
-    }
-    out
+    chats(400, 5)
 }
 
 #[test]

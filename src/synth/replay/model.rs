@@ -34,7 +34,7 @@ pub(in crate::synth) struct Session {
     pub(in crate::synth) wait: u32,
     /// The core run that its first request continues.
     pub(in crate::synth) run: RunIndex,
-    /// Index of its first turn; its last is before the first of the next session.
+    /// Index of its first turn; its turns end where those of the one after it begin.
     pub(in crate::synth) first: u32,
 }
 

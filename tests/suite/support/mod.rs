@@ -125,3 +125,19 @@ pub fn line(timestamp: u64, input: u64, output: u64, ids: &[u64]) -> String {
         "{{\"timestamp\": {timestamp}, \"input_length\": {input}, \"output_length\": {output}, \"hash_ids\": {ids:?}}}\n"
     )
 }
+
+/// A trace of chats that go on from some place in an earlier one, four requests a second.
+pub fn chats(requests: u64, seed: u64) -> String {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let (mut out, mut next, mut chats) = (String::new(), 0, vec![Vec::new()]);
+    for i in 0..requests {
+        let mut ids: Vec<u64> = chats[rng.usize(..chats.len())].clone();
+        ids.truncate(rng.usize(..=ids.len()));
+        let new = rng.u64(1..9);
+        ids.extend(next..next + new);
+        next += new;
+        out.push_str(&line(i * 250, ids.len() as u64 * 512 - rng.u64(..512), rng.u64(1..900), &ids));
+        chats.push(ids);
+    }
+    out
+}
