@@ -1,7 +1,8 @@
 //! Replicas behind routers, against a model that is slow and obviously right.
 
+use crate::compute::{WINDOW, window_flops};
 use crate::support::fleet::{self, Sent};
-use crate::support::run;
+use crate::support::{run, scratch, write};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -212,6 +213,75 @@ fn expiring(requests: &[Sent]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// What is left to compute in each fleet, and how it is spread.
+fn compute(requests: &[Sent], from: usize) -> Result<(), TestCaseError> {
+    let folder = scratch();
+    let config = write(folder.path(), "config.json", WINDOW);
+    let has_times = requests.iter().any(|r| r.time.is_some());
+    let warmup = from.to_string();
+    let args = ["--replicas=1,3", "--route=round-robin,session,prefix=2,cache", "-c1,3,8,30", "--target=50%"];
+    let model = ["--model-config", &config, "--prompt-length=40", "--warmup", &warmup];
+    let ttl: &[&str] = if has_times { &["--ttl=20s"] } else { &[] };
+    let found = stats(&[&args[..], &model, ttl].concat(), &trace(requests));
+    let curve = stats(&[&args[..], &model, ttl, &["--curve"]].concat(), &trace(requests));
+    let flops = |row: &Value, name: &str| row[name].to_string().parse::<u128>().unwrap();
+    for row in found["fleet"].as_array().unwrap().iter().chain(curve["fleet"].as_array().unwrap()) {
+        let n = row["replicas"].as_u64().unwrap() as usize;
+        let sent = fleet::route(requests, n, row["route"].as_str().unwrap(), BLOCK);
+        // What each request leaves, and what it takes without a cache.
+        let left = |sent: &[(usize, u64)], n, size, ttl| -> Vec<(u128, u128)> {
+            let hits = fleet::hits_by_request(requests, sent, n, size, (ttl, false), BLOCK);
+            let whole = requests.iter().map(|r| window_flops(r.input));
+            whole.zip(hits).map(|(whole, hit)| (whole - window_flops(hit), whole)).collect()
+        };
+        // Of requests with blocks.
+        let expected = |left: Vec<(u128, u128)>| {
+            let counted = requests.iter().zip(left).skip(from).filter(|(r, _)| !r.ids.is_empty());
+            let (rest, all) = counted.fold((0, 0), |(a, b), (_, (rest, all))| (a + rest, b + all));
+            (rest, if rest > 0 { json!(all as f64 / rest as f64) } else { Value::Null })
+        };
+        let infinite = left(&sent, n, None, f64::INFINITY);
+        let (rest, saving) = expected(infinite.clone());
+        prop_assert_eq!(flops(row, "infinite_prefill_flops"), rest);
+        prop_assert_eq!(&row["infinite_prefill_saving_compute"], &saving);
+        let target = &row["target"][0];
+        for of_size in row["capacity"].as_array().unwrap().iter().chain([target]) {
+            let size = of_size["capacity_blocks"].as_u64().unwrap() as usize;
+            let (rest, saving) = expected(left(&sent, n, Some(size), f64::INFINITY));
+            prop_assert_eq!(flops(of_size, "prefill_flops"), rest, "{} {}", row["route"], of_size);
+            prop_assert_eq!(&of_size["prefill_saving_compute"], &saving);
+            let one = vec![(0, 0); requests.len()];
+            let (_, saving) = expected(left(&one, 1, Some(size * n), f64::INFINITY));
+            prop_assert_eq!(&of_size["shared_prefill_saving_compute"], &saving);
+        }
+        for of_ttl in row["ttl"].as_array().into_iter().flatten() {
+            let size = of_ttl["capacity_blocks"].as_u64().map(|size| size as usize);
+            let (rest, saving) = expected(left(&sent, n, size, 20_000.0));
+            prop_assert_eq!(flops(of_ttl, "prefill_flops"), rest, "{} {}", row["route"], of_ttl);
+            prop_assert_eq!(&of_ttl["prefill_saving_compute"], &saving);
+        }
+        let work = |x: usize| -> u128 {
+            let of_x = sent.iter().zip(&infinite).skip(from).filter(|((to, _), _)| *to == x);
+            of_x.map(|(_, (rest, _))| rest).sum()
+        };
+        let busiest = (0..n).max_by_key(|&x| (work(x), std::cmp::Reverse(x))).unwrap();
+        let all: u128 = (0..n).map(work).sum();
+        let imbalance = if all == 0 { 0.0 } else { (work(busiest) * n as u128) as f64 / all as f64 };
+        prop_assert_eq!(flops(row, "work_max_flops"), work(busiest));
+        prop_assert_eq!(&row["work_imbalance_compute"], &json!(imbalance));
+        let mut seconds = std::collections::HashMap::<u64, u128>::new();
+        for ((time, (to, _)), (rest, _)) in fleet::times(requests).iter().zip(&sent).zip(&infinite).skip(from)
+        {
+            if *to == busiest {
+                *seconds.entry((time / 1000.0) as u64).or_default() += rest;
+            }
+        }
+        let peak = has_times.then(|| seconds.values().max().copied().unwrap_or(0));
+        prop_assert_eq!(&row["peak_second_flops"], &json!(peak.map(|peak| peak as u64)));
+    }
+    Ok(())
+}
+
 /// Tiers of replicas and of one cache, with a pool and without.
 fn tiers(requests: &[Sent], inclusive: bool) -> Result<(), TestCaseError> {
     let trace = trace(requests);
@@ -277,20 +347,29 @@ fn sent(requests: &[Sent], n: usize, route: &str) -> Result<(), TestCaseError> {
     // Where it was already is replaced, and the same is said again.
     let again = run("trace-cat", &["-q", "--replicas", &count, "--route", route], &lines).ok();
     prop_assert_eq!(&again, &lines);
-    let by = stats(&["--by=replica", "-c1,3,7", "--ttl=20s"], &lines);
-    let fleet = stats(&["--replicas", &count, "--route", route, "-c1,3,7", "--ttl=20s"], &lines);
+    let folder = scratch();
+    let config = write(folder.path(), "config.json", WINDOW);
+    let caches = ["-c1,3,7", "--ttl=20s", "--model-config", &config, "--prompt-length=40"];
+    let by = stats(&[&["--by=replica"], &caches[..]].concat(), &lines);
+    let fleet = stats(&[&["--replicas", &count, "--route", route], &caches[..]].concat(), &lines);
     let (separate, row) = (&by["separate"], &fleet["fleet"][0]);
+    // Of requests without blocks, replicas count what they compute, and hit rates do not.
+    let has_all_blocks = requests.iter().all(|request| request.input == 0 || !request.ids.is_empty());
+    let names = ["capacity_blocks", "hit_tokens", "prefill_flops"];
+    let names = if has_all_blocks { &names[..] } else { &names[..2] };
     prop_assert_eq!(&separate["cached_tokens"], &row["infinite_hit_tokens"]);
     for (separate, of_fleet) in
         separate["capacity"].as_array().unwrap().iter().zip(row["capacity"].as_array().unwrap())
     {
-        prop_assert_eq!(&separate["capacity_blocks"], &of_fleet["capacity_blocks"]);
-        prop_assert_eq!(&separate["hit_tokens"], &of_fleet["hit_tokens"]);
+        for &name in names {
+            prop_assert_eq!(&separate[name], &of_fleet[name]);
+        }
     }
     for (separate, of_fleet) in separate["ttl"].as_array().unwrap().iter().zip(row["ttl"].as_array().unwrap())
     {
-        prop_assert_eq!(&separate["capacity_blocks"], &of_fleet["capacity_blocks"]);
-        prop_assert_eq!(&separate["hit_tokens"], &of_fleet["hit_tokens"]);
+        for &name in names {
+            prop_assert_eq!(&separate[name], &of_fleet[name]);
+        }
     }
     Ok(())
 }
@@ -303,6 +382,14 @@ proptest! {
         requests in prop_oneof![requests(ids()), requests(forest_ids())]
     ) {
         expiring(&requests)?;
+    }
+
+    #[test]
+    fn compute_of_every_fleet_is_that_of_the_model(
+        requests in prop_oneof![requests(ids()), requests(forest_ids())],
+        share in 0.0..0.5_f64,
+    ) {
+        compute(&requests, (requests.len() as f64 * share) as usize)?;
     }
 
     #[test]

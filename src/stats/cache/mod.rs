@@ -28,6 +28,7 @@ mod served;
 mod sglang;
 mod sieve;
 mod simulated;
+mod sized_hits;
 mod sketch;
 mod slru;
 mod stack;
@@ -40,7 +41,7 @@ mod wtinylfu;
 
 pub use fates::{DepthRow, Fates, KnownTokens, LastUse, MissFigures, MissRow, SessionSources};
 pub use figures::{CacheFigures, CapacityRow, Hits, PrefillWork, TargetRow, TtlRow};
-pub use fleet_figures::{FleetCapacity, FleetRow, FleetTarget, FleetTtl};
+pub use fleet_figures::{FleetCapacity, FleetCompute, FleetRow, FleetTarget, FleetTtl};
 pub use lifetime::Ttl;
 pub use load::{Load, LoadFigures, Service};
 pub use options::{CacheOptions, RequestUse};
@@ -188,8 +189,7 @@ impl Caches {
             requests: options.wants_requests().then(|| Requests::new(columns(&options))),
             ttls: TimesToLive::new(&options, count),
             misses: options.misses.then(|| Misses::new(&options, count)),
-            // Their figures are in tokens alone.
-            fleets: FleetStudy::new(&options, HitCount { prefill: None, ..count }),
+            fleets: FleetStudy::new(&options, count),
             options,
         })
     }
