@@ -61,6 +61,7 @@ fn every_cache_saves_what_its_hits_in_each_request_take_to_compute() {
     for args in [
         &["--policy", of_blocks][..],
         &["--policy", of_blocks, "--min-hit", "10", "--hit-step", "6"],
+        &["--hit-unit", "8", "--drop-last-unit"],
         &["--policy", "lru,vllm,sglang,lmcache"],
     ] {
         let args = [&model[..], args].concat();
@@ -106,7 +107,8 @@ fn blocks_that_never_expire_have_the_compute_of_the_same_cache_without_times() {
     let folder = scratch();
     let config = write(folder.path(), "config.json", WINDOW);
     let model = ["-b", "4", "-f", "json", "--model-config", &config, "--prompt-length", "40"];
-    for more in [&[][..], &["--curve"], &["--min-hit", "10", "--hit-step", "6"]] {
+    let units = ["--hit-unit", "8", "--drop-last-unit"];
+    for more in [&[][..], &["--curve"], &["--min-hit", "10", "--hit-step", "6"], &units] {
         let args = [&model[..], &["-c", "10,25,60", "--ttl", "1d,fixed:1d"], more].concat();
         let report = json(&args, &chats());
         let rows = report["capacity"].as_array().unwrap();
