@@ -214,9 +214,18 @@ impl Task {
         found.map_or(Ok(()), |(setting, message)| Err(Error::Usage(format!("`{setting}`: {message}"))))
     }
 
+    /// Refuses units of hits that are not made of blocks of this size, and what does not go with units.
+    pub(super) fn check_hit_unit(&self, block_size: u64) -> Result<()> {
+        let checked = self.analysis_options(block_size, 0).check_hit_unit(block_size);
+        checked.map_err(|invalid| Error::Usage(invalid.to_string()))
+    }
+
     /// The groups of the block sizes, now that the trace's own is known.
     pub(super) fn begin_block_sizes(&self, block_size: u64, warmup: u64) -> Result<BlockSizes> {
-        self.block_sizes.iter().try_for_each(|&size| self.check_capacities(size))?;
+        for &size in &self.block_sizes {
+            self.check_capacities(size)?;
+            self.check_hit_unit(size)?;
+        }
         let options = |size| self.analysis_options(size, warmup);
         BlockSizes::new(block_size, &self.block_sizes, options)
             .map_err(|invalid| Error::Failed(invalid.message))
