@@ -65,6 +65,9 @@ pub(super) fn help(name: &str) -> &'static str {
         "tier_promoted_blocks" => "Blocks found in a tier and moved up.",
         "tier_demoted_blocks" => "Blocks that leave a tier for the next.",
         "tier_written_blocks" => "Blocks written into a tier.",
+        "tier_curve_all_hit_tokens" => "Prompt tokens found in any tier or pool where a tier has this size.",
+        "tier_curve_all_token_hit_rate" => "The same as a share of all prompt tokens.",
+        name if name.starts_with("tier_curve_") => help(&name.replacen("_curve", "", 1)),
         name if name.starts_with("tier_") && name.ends_with("_mean_per_second") => {
             "The same per second, over the trace."
         }

@@ -59,8 +59,8 @@ pub use analysis::Analysis;
 pub use cache::{
     BlockFlow, CacheFigures, CacheOptions, CapacityRow, DepthRow, Fates, FleetCapacity, FleetCompute,
     FleetRow, FleetTarget, FleetTtl, Hits, KnownTokens, LastUse, Load, LoadFigures, MissFigures, MissRow,
-    Policy, PrefillWork, RequestUse, Service, SessionSources, TargetRow, TierFigures, TierMode, TierRow,
-    TierSizes, Ttl, TtlRow,
+    Policy, PrefillWork, RequestUse, Service, SessionSources, TargetRow, TierCurveRow, TierFigures, TierMode,
+    TierPoint, TierRow, TierSizes, Ttl, TtlRow,
 };
 pub use correlation::Correlations;
 pub use distribution::{Distribution, EXACT_BELOW};

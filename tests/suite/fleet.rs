@@ -318,6 +318,7 @@ fn tiers(requests: &[Sent], inclusive: bool) -> Result<(), TestCaseError> {
             }
         }
     }
+    tier_curves(requests, inclusive)?;
     // The tiers of one cache without any replicas are those of one replica, and two are the curve.
     let alone = stats(&[&args[..], &["-c5,14,2"]].concat(), &trace);
     prop_assert_eq!(&alone["tiers"][0]["tiers"], &rows[0]["tiers"]);
@@ -328,6 +329,66 @@ fn tiers(requests: &[Sent], inclusive: bool) -> Result<(), TestCaseError> {
             (hits(0), hits(0) + hits(1), hits(0) + hits(1) + hits(2)),
             (curve(0), curve(1), curve(2))
         );
+    }
+    Ok(())
+}
+
+/// One tier of every size, among others and alone, above a pool and without one.
+fn tier_curves(requests: &[Sent], inclusive: bool) -> Result<(), TestCaseError> {
+    let trace = trace(requests);
+    let mode = if inclusive { "inclusive" } else { "exclusive" };
+    let lists = ["a=2,b=curve,c=4", "a=curve,b=3", "a=3,b=1,c=curve", "a=curve"];
+    let sizes: [fn(usize) -> Vec<usize>; 4] =
+        [|size| vec![2, size, 4], |size| vec![size, 3], |size| vec![3, 1, size], |size| vec![size]];
+    let places = [1, 0, 2, 0];
+    let args = lists.iter().flat_map(|list| ["--tiers", list]).chain(["--tier-mode", mode]);
+    let args: Vec<&str> = args.chain(["--replicas=1,3", "--route=cache,session"]).collect();
+    for pool in [0, 7] {
+        let shared: &[&str] = if pool == 0 { &[] } else { &["--shared=7"] };
+        let found = stats(&[&args[..], shared].concat(), &trace);
+        let rows = found["tier_curves"].as_array().unwrap();
+        prop_assert_eq!(rows.len(), 16);
+        for (row, list) in rows.iter().zip((0..4).cycle()) {
+            let n = row["replicas"].as_u64().unwrap() as usize;
+            let sent = fleet::route(requests, n, row["route"].as_str().unwrap(), BLOCK);
+            // The model is slow: some of the sizes, beginning with another one in each row.
+            let points = row["sizes"].as_array().unwrap().iter();
+            for point in points.skip(n + list).step_by(5) {
+                let sizes = sizes[list](point["size_blocks"].as_u64().unwrap() as usize);
+                let expected = fleet::tiers(requests, &sent, n, (&sizes, inclusive), pool, BLOCK);
+                let tier = &expected[places[list]];
+                prop_assert_eq!(
+                    &point["hit_tokens"],
+                    &json!(tier.hit_tokens),
+                    "{} {} {}",
+                    lists[list],
+                    pool,
+                    point
+                );
+                let all: u64 = expected.iter().map(|tier| tier.hit_tokens).sum();
+                prop_assert_eq!(&point["all_hit_tokens"], &json!(all), "{} {} {}", lists[list], pool, point);
+                let (down, moves) =
+                    if inclusive { ("written", &tier.written) } else { ("demoted", &tier.left) };
+                prop_assert_eq!(
+                    &point[down]["blocks"],
+                    &json!(fleet::flow(moves).0),
+                    "{} {}",
+                    lists[list],
+                    point
+                );
+                prop_assert_eq!(point["promoted"].is_object(), places[list] > 0);
+                if places[list] > 0 {
+                    let blocks = fleet::flow(&tier.promoted).0;
+                    prop_assert_eq!(
+                        &point["promoted"]["blocks"],
+                        &json!(blocks),
+                        "{} {}",
+                        lists[list],
+                        point
+                    );
+                }
+            }
+        }
     }
     Ok(())
 }
@@ -609,6 +670,27 @@ fn every_format_has_the_tiers() {
     );
     assert!(write(&["-f", "markdown"]).contains("| 2 session | dram | 2 |"));
     assert!(write(&["-f", "html"]).contains("<h2>Tiers</h2>"));
+    // Of every size, what the list above has is among the rows.
+    let args =
+        [&args[..4], &["--tiers=hbm=1,dram=curve", "--shared=4", "--kv-bytes-per-token=256Ki"]].concat();
+    let write = |more: &[&str]| run("trace-stats", &[&args[..], more].concat(), CHAT).ok();
+    let table = write(&[]);
+    for line in [
+        "Replicas   Tier  Blocks   Size  Hit Tokens  Token Hit Rate  All Tiers   Up / s  Down / s",
+        "2 session  dram       2  2 MiB           8             0.2        0.5",
+    ] {
+        assert!(table.contains(line), "{line}\n{table}");
+    }
+    assert!(write(&["-f", "csv"]).contains("tier_curve,2:session:1:dram:2,all_hit_tokens,20\n"));
+    let prometheus = write(&["-f", "prometheus"]);
+    let labels = r#"{replicas="2",route="session",list="1",tier="dram",size="2"}"#;
+    assert!(prometheus.contains(&format!("kvtrace_tier_curve_hit_tokens{labels} 8\n")), "{prometheus}");
+    assert!(
+        prometheus.lines().all(|line| !line.starts_with("# HELP") || line.split(' ').count() > 4),
+        "{prometheus}"
+    );
+    assert!(write(&["-f", "markdown"]).contains("| 2 session | dram | 2 |"));
+    assert!(write(&["-f", "html"]).contains("Sizes of a tier"));
 }
 
 #[test]
@@ -641,6 +723,7 @@ fn what_does_not_go_with_replicas_is_said() {
     refuse(&["--shared=9"], "name their sizes");
     refuse(&["--tiers=9"], "its name and its size");
     refuse(&["--tiers=a=9,a=8"], "two tiers are called a");
+    refuse(&["--tiers=a=curve,b=curve"], "one tier of a list may be a curve");
     refuse(&["--tiers=a=1GiB"], "need --kv-bytes-per-token");
     refuse(&["--tiers=a=2B", "--kv-bytes-per-token=1"], "--tiers: 2 bytes hold no block");
     refuse(&["--replicas=2", "--window=10req"], "--window");

@@ -7,7 +7,8 @@ use crate::stats::cache::fleet_figures::{FleetCapacity, FleetCompute, FleetRow, 
 use crate::stats::cache::options::CacheOptions;
 use crate::stats::cache::per_second::PerSecond;
 use crate::stats::cache::sized_hits::SizedHits;
-use crate::stats::cache::tier_figures::TierRow;
+use crate::stats::cache::tier_curve::TierCurve;
+use crate::stats::cache::tier_figures::{TierCurveRow, TierRow};
 use crate::stats::cache::tiers::{InStack, TierStudy, TieredRequest};
 use crate::stats::cache::ttl::Expiring;
 use crate::stats::hit_count::{HitCount, HitRule, Tally};
@@ -55,6 +56,7 @@ pub(super) struct FleetStudy {
     engines: Option<Fleets>,
     counters: Vec<Counters>,
     tiers: Vec<TierStudy>,
+    tier_curves: Vec<TierCurve>,
     /// The fleet that is one cache, which is that of a shared pool.
     one: Option<usize>,
     /// Times of the first and the last measured request.
@@ -80,10 +82,15 @@ impl FleetStudy {
         let one = Fleet { replicas: 1, route: Route::default() };
         let asked: Vec<_> = options.fleets.iter().map(|&fleet| (fleet, place_of(fleet))).collect();
         let alone = (asked.is_empty()).then(|| (one, place_of(one)));
-        let tiered = asked.iter().copied().chain(alone);
-        let tiers = tiered.flat_map(|(fleet, place)| TierStudy::all(options, fleet, place)).collect();
+        let tiered: Vec<_> = asked.iter().copied().chain(alone).collect();
+        let of_tiered = tiered.iter();
+        let tiers =
+            of_tiered.clone().flat_map(|&(fleet, place)| TierStudy::all(options, fleet, place)).collect();
+        let tier_curves: Vec<_> =
+            of_tiered.flat_map(|&(fleet, place)| TierCurve::all(options, fleet, place)).collect();
         let one = options.shared.map(|_| place_of(one));
-        let every = options.curve || options.picture || !options.targets.is_empty();
+        let every =
+            options.curve || options.picture || !options.targets.is_empty() || !tier_curves.is_empty();
         let counters = |fleet: &Fleet| Counters {
             replicas: vec![Replica::default(); fleet.replicas as usize],
             infinite: Tally::default(),
@@ -107,6 +114,7 @@ impl FleetStudy {
             engines,
             counters: simulated.iter().map(counters).collect(),
             tiers,
+            tier_curves,
             one,
             measured: None,
             all: Tally::default(),
@@ -165,19 +173,36 @@ impl FleetStudy {
                 expiring.measure(runs.clone().copied(), now, length, count);
             }
         }
-        for tiers in &mut self.tiers {
+        let one = self.one;
+        let request = |place: usize| {
             let stack = |place| InStack { runs: found.runs(place), uses: found.uses(place) };
-            let replica = found.choices()[tiers.place].replica;
-            let (own, one) = (stack(tiers.place), stack(self.one.unwrap_or(tiers.place)));
-            tiers.measure(&TieredRequest { replica, stack: own, one, length, now }, count);
-        }
+            let replica = found.choices()[place].replica;
+            TieredRequest { replica, stack: stack(place), one: stack(one.unwrap_or(place)), length, now }
+        };
+        self.tiers.iter_mut().for_each(|tiers| tiers.measure(&request(tiers.place), count));
+        self.tier_curves.iter_mut().for_each(|curve| curve.measure(&request(curve.place), count));
     }
 
     /// The figures of tiers so far.
     pub(super) fn tier_rows(&self, options: &CacheOptions) -> Vec<TierRow> {
         let size = |blocks| options.bytes(blocks, self.count.block_size);
-        let seconds = self.measured.filter(|_| self.has_times).map(|(first, last)| (last - first) / 1000.0);
-        self.tiers.iter().map(|tiers| tiers.row(self.all.tokens, seconds, size)).collect()
+        self.tiers.iter().map(|tiers| tiers.row(self.all.tokens, self.seconds(), size)).collect()
+    }
+
+    /// The figures so far of tiers of many sizes, up to a working set of so many blocks.
+    pub(super) fn tier_curves(&self, options: &CacheOptions, working_set: u64) -> Vec<TierCurveRow> {
+        let bytes = |blocks| options.bytes(blocks, self.count.block_size);
+        let sizes = CacheOptions::curve_sizes(working_set);
+        let row = |curve: &TierCurve| {
+            let hits = &self.counters[curve.place].hits;
+            curve.row(&sizes, hits, self.all.tokens, self.seconds(), bytes)
+        };
+        self.tier_curves.iter().map(row).collect()
+    }
+
+    /// Seconds from the first measured request to the last, if there are times.
+    fn seconds(&self) -> Option<f64> {
+        self.measured.filter(|_| self.has_times).map(|(first, last)| (last - first) / 1000.0)
     }
 
     /// Bytes in use.
@@ -188,7 +213,8 @@ impl FleetStudy {
         Bytes {
             blocks: self.fleets.bytes() + self.engines.as_ref().map_or(0, Fleets::bytes),
             curve: self.counters.iter().map(curve).sum::<usize>()
-                + self.tiers.iter().map(TierStudy::bytes).sum::<usize>(),
+                + self.tiers.iter().map(TierStudy::bytes).sum::<usize>()
+                + self.tier_curves.iter().map(TierCurve::bytes).sum::<usize>(),
             ..Bytes::default()
         }
     }

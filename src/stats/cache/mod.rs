@@ -32,6 +32,7 @@ mod sized_hits;
 mod sketch;
 mod slru;
 mod stack;
+mod tier_curve;
 mod tier_figures;
 mod tiers;
 mod ttl;
@@ -47,7 +48,7 @@ pub use load::{Load, LoadFigures, Service};
 pub use options::{CacheOptions, RequestUse};
 pub use policy::Policy;
 pub(super) use stack::{LruStack, StackRun};
-pub use tier_figures::{BlockFlow, TierFigures, TierMode, TierRow, TierSizes};
+pub use tier_figures::{BlockFlow, TierCurveRow, TierFigures, TierMode, TierPoint, TierRow, TierSizes};
 
 use std::collections::HashMap;
 
@@ -441,6 +442,7 @@ impl Statistic for Caches {
             report.fleets =
                 fleets.rows(&self.options, working_set, |capacities| self.lru.hits_at(capacities));
             report.tiers = fleets.tier_rows(&self.options);
+            report.tier_curves = fleets.tier_curves(&self.options, working_set);
         }
     }
 }
