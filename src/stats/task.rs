@@ -44,8 +44,9 @@ pub struct Task {
     pub analysis: AnalysisOptions,
     /// Capacities to report.
     pub capacities: Vec<Capacity>,
-    /// Names and sizes of the tiers of each replica; several lists to compare.
-    pub tiers: Vec<Vec<(String, Capacity)>>,
+    /// Names and sizes of the tiers of each replica; several lists to compare. One tier of a list may be without a
+    /// size: it is studied at all sizes.
+    pub tiers: Vec<Vec<(String, Option<Capacity>)>>,
     /// The size of a pool below them, one for all replicas.
     pub shared: Option<Capacity>,
     /// Requests that fill the caches first.
@@ -207,16 +208,25 @@ impl Task {
             }
             _ => None,
         };
-        let tiers = self.tiers.iter().flatten().map(|(_, capacity)| ("tiers", capacity));
+        let tiers = self.tiers.iter().flatten().filter_map(|(_, size)| Some(("tiers", size.as_ref()?)));
         let capacities = self.capacities.iter().map(|capacity| ("capacity", capacity));
         let all = capacities.chain(tiers).chain(self.shared.iter().map(|capacity| ("shared", capacity)));
         let found = all.into_iter().find_map(|(setting, capacity)| Some((setting, small(capacity)?)));
         found.map_or(Ok(()), |(setting, message)| Err(Error::Usage(format!("`{setting}`: {message}"))))
     }
 
+    /// Refuses units of hits that are not made of blocks of this size, and what does not go with units.
+    pub(super) fn check_hit_unit(&self, block_size: u64) -> Result<()> {
+        let checked = self.analysis_options(block_size, 0).check_hit_unit(block_size);
+        checked.map_err(|invalid| Error::Usage(invalid.to_string()))
+    }
+
     /// The groups of the block sizes, now that the trace's own is known.
     pub(super) fn begin_block_sizes(&self, block_size: u64, warmup: u64) -> Result<BlockSizes> {
-        self.block_sizes.iter().try_for_each(|&size| self.check_capacities(size))?;
+        for &size in &self.block_sizes {
+            self.check_capacities(size)?;
+            self.check_hit_unit(size)?;
+        }
         let options = |size| self.analysis_options(size, warmup);
         BlockSizes::new(block_size, &self.block_sizes, options)
             .map_err(|invalid| Error::Failed(invalid.message))
@@ -231,8 +241,8 @@ impl Task {
             Capacity::Bytes(bytes) => bytes / block_bytes,
         };
         let capacities = self.capacities.iter().map(blocks).collect();
-        let sizes = |tiers: &Vec<(String, Capacity)>| TierSizes {
-            tiers: tiers.iter().map(|(name, size)| (name.clone(), blocks(size))).collect(),
+        let sizes = |tiers: &Vec<(String, Option<Capacity>)>| TierSizes {
+            tiers: tiers.iter().map(|(name, size)| (name.clone(), size.as_ref().map(blocks))).collect(),
         };
         let tiers = self.tiers.iter().map(sizes).collect();
         let shared = self.shared.as_ref().map(blocks);
