@@ -33,6 +33,8 @@ pub struct TraceReader {
     watch: Option<Box<Increments>>,
     /// The first file with rows that were taken for whole prompts and may be none.
     doubtful: Option<String>,
+    /// The first record without a time that has something like one: its place, and what that is.
+    unread_time: Option<String>,
     /// Whether times of a clock are counted from the first.
     from_zero: bool,
     /// Memory for what is known of sessions.
@@ -72,6 +74,7 @@ impl TraceReader {
             decoded: DecodedLines::default(),
             watch: None,
             doubtful: None,
+            unread_time: None,
             from_zero: false,
             session_memory: usize::MAX,
             found: Vec::new(),
@@ -195,6 +198,10 @@ impl TraceReader {
                 self.decoded.clear();
                 return Ok(Some(Err(self.explain(invalid))));
             }
+            if let Some(what) = self.decoded.take_unread_time().filter(|_| self.unread_time.is_none()) {
+                let (file, line) = self.input.place();
+                self.unread_time = Some(format!("{file}:{line}: {what}"));
+            }
         }
     }
 
@@ -253,7 +260,7 @@ impl TraceReader {
         self.decoder = self.format.decoder(&facts);
         let may_hold_increments = self.choice.is_none() && format == Format::Mooncake;
         self.watch = may_hold_increments.then(|| Increments::watch(self.input.line(), &facts)).flatten();
-        self.decoded.start_file(self.from_zero && self.format.clock_times);
+        self.decoded.start_file(self.format.clock_times, self.from_zero);
         self.place = None;
         if self.choice.is_none() && format != Format::Mooncake {
             self.remember(format);
@@ -397,13 +404,13 @@ impl TraceReader {
     /// Whether the times of the current file are those of a clock, not of the trace.
     #[inline]
     pub fn has_clock_times(&self) -> bool {
-        self.format.clock_times
+        self.decoded.has_clock_times()
     }
 
     /// Whether the format of the current file says what its times count.
     #[inline]
     pub fn has_fixed_unit(&self) -> bool {
-        !self.format.leaves_unit_open()
+        !self.format.leaves_unit_open() || self.has_clock_times()
     }
 
     /// Whether the ids of the current file are hashes that stand for strings or for ids with a local
@@ -441,7 +448,7 @@ impl TraceReader {
                  for whole prompts: if they hold only what is new, give `from_format` aiperf"
             )
         });
-        self.found.iter().map(remark).chain(doubt).collect()
+        self.found.iter().map(remark).chain(doubt).chain(self.unread_time.clone()).collect()
     }
 
     /// What to say at the end about skipped records.

@@ -48,7 +48,11 @@ pub(in crate::record) struct DecodedLines {
     next: usize,
     /// What is wrong if no further line of the file comes.
     unfinished: Option<Invalid>,
-    /// Whether times are counted from the first, and that.
+    /// Of a record without a time, what may be one.
+    unread_time: Option<String>,
+    /// Whether times are those of a clock.
+    clock_times: bool,
+    /// Whether these are counted from the first, and that.
     from_zero: bool,
     origin: Option<Millis>,
 }
@@ -59,6 +63,7 @@ impl DecodedLines {
         self.ends.clear();
         self.next = 0;
         self.unfinished = None;
+        self.unread_time = None;
     }
 
     /// Says that the line is only the beginning of a record, and what is wrong if no more of it comes.
@@ -71,16 +76,38 @@ impl DecodedLines {
         self.unfinished.take()
     }
 
-    /// Goes on with another file, whose times are counted from the first of all if `from_zero`.
-    pub(in crate::record) fn start_file(&mut self, from_zero: bool) {
+    /// Goes on with another file, and says whether its times are those of a clock; these are counted from the
+    /// first of all if `from_zero`.
+    pub(in crate::record) fn start_file(&mut self, clock_times: bool, from_zero: bool) {
         self.clear();
+        self.clock_times = clock_times;
         self.from_zero = from_zero;
+    }
+
+    /// Says that the file's times are those of a clock, though its format leaves that open.
+    pub(super) fn set_clock_times(&mut self) {
+        self.clock_times = true;
+    }
+
+    /// Whether the file's times are those of a clock.
+    pub(in crate::record) fn has_clock_times(&self) -> bool {
+        self.clock_times
+    }
+
+    /// Says what may be the time of a record that has none.
+    pub(super) fn set_unread_time(&mut self, what: Option<String>) {
+        self.unread_time = what;
+    }
+
+    /// What may be the time of the record, which has none.
+    pub(in crate::record) fn take_unread_time(&mut self) -> Option<String> {
+        self.unread_time.take()
     }
 
     /// Adds a request. `from_zero` tells whether the file numbers its blocks 0, 1, 2, ...
     pub(super) fn push(&mut self, request: &TraceLine, from_zero: bool) {
         let mut time = request.time;
-        if let Some(time) = time.as_mut().filter(|_| self.from_zero) {
+        if let Some(time) = time.as_mut().filter(|_| self.clock_times && self.from_zero) {
             *time = *time - *self.origin.get_or_insert(*time);
         }
         request.write_at(time, Unit::Milliseconds, &mut self.text);

@@ -210,11 +210,13 @@ impl TableColumns {
 
     /// A decoder for one file.
     pub(super) fn decoder(&'static self, _: &FileFacts) -> DecodeLine {
-        decoder(self.needed, |row, out| self.row(row, out))
+        // The first time says whether the table has dates.
+        let mut clock = None;
+        decoder(self.needed, move |row, out| self.row(row, &mut clock, out))
     }
 
     /// Adds the request of a line with these values.
-    fn row(&self, row: &Row, out: &mut DecodedLines) -> Result<(), Invalid> {
+    fn row(&self, row: &Row, clock: &mut Option<TimeForm>, out: &mut DecodedLines) -> Result<(), Invalid> {
         let Self { time, input, output, ids, output_ids, session, .. } = self;
         let input_length = row.get(input).ok_or_else(|| Invalid::value(format!("{input}: no value")))?;
         let list = |column: Option<&'static str>| -> Result<Option<_>, Invalid> {
@@ -225,7 +227,7 @@ impl TableColumns {
         let rest = row.cells().filter(|(name, _)| !used.contains(&Some(*name)));
         let rest: Vec<(&str, String)> = rest.map(|(name, value)| (name, json(value))).collect();
         let request = TraceLine {
-            time: row.get(time).map(|text| self.time(text)).transpose()?,
+            time: row.get(time).map(|text| self.time(text, clock, out)).transpose()?,
             input_length: whole_tokens(input, input_length)?,
             output_length: row.get(output).map(|text| whole_tokens(output, text)).transpose()?,
             ids: list(*ids)?,
@@ -243,12 +245,22 @@ impl TableColumns {
         missing(self.needed, names).is_none()
     }
 
-    fn time(&self, text: &str) -> Result<Millis, Invalid> {
-        let what = match self.clock {
+    fn time(
+        &self,
+        text: &str,
+        clock: &mut Option<TimeForm>,
+        out: &mut DecodedLines,
+    ) -> Result<Millis, Invalid> {
+        let is_date = || Millis::parse_date(text).is_some();
+        let form = *clock.get_or_insert_with(|| if is_date() { TimeForm::Date } else { self.clock });
+        if form == TimeForm::Date {
+            out.set_clock_times();
+        }
+        let what = match form {
             TimeForm::Number(_) => "a number",
             TimeForm::Date => "a date and time",
         };
-        self.clock.parse(text).map_err(|_| expected(self.time, what, text))
+        form.parse(text).map_err(|_| expected(self.time, what, text))
     }
 }
 

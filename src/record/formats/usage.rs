@@ -11,7 +11,7 @@ use super::prefixes::{CachedPrefixes, Call};
 use crate::error::Invalid;
 use crate::record::general::holds_prompt;
 use crate::record::json::RawObject;
-use crate::record::prompt::{Reported, reported};
+use crate::record::prompt::{Reported, reported, unread_time};
 
 /// Where logs have the session.
 const SESSIONS: [&str; 11] = [
@@ -60,6 +60,9 @@ pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
     Box::new(move |object, out| {
         let found = reported(object);
         let input_length = found.input.ok_or_else(|| Invalid::missing("prompt_tokens"))?;
+        if found.time.is_none() {
+            out.set_unread_time(unread_time(object));
+        }
         prefixes.push(&call(object, found, input_length), out)
     })
 }
@@ -76,6 +79,9 @@ pub(super) fn bedrock_decoder(file: &FileFacts) -> DecodeObject {
         found.cached = input.optional_length("cacheReadInputTokenCount")?.or(found.cached);
         let written = tokens("cacheWriteInputTokenCount")?;
         let length = uncached + found.cached.unwrap_or(0) + written;
+        if found.time.is_none() {
+            out.set_unread_time(unread_time(object));
+        }
         prefixes.push(&call(object, found, length), out)
     })
 }
