@@ -9,8 +9,8 @@ use super::memory::default_max_memory;
 use super::spec::{Group, Opt, Rule, Spec, opt};
 use super::value::Value;
 use crate::cat::{
-    Action, DEFAULT_CHECK_MEMORY, DEFAULT_MEMORY, IdChange, IdsScope, Order, Plan, ReadOptions, Sample,
-    SampleBy, Selection, SortOptions, Task, TimeChange, Turns,
+    Action, DEFAULT_CHECK_MEMORY, DEFAULT_MEMORY, IdChange, IdsScope, Moment, Order, Plan, ReadOptions,
+    Sample, SampleBy, Selection, SortOptions, Task, TimeChange, Turns,
 };
 use crate::fleet::{Fleet, Route};
 use crate::io::Compression;
@@ -210,7 +210,7 @@ const RULES: &[Rule<Options>] = &[
         "--compress contradicts the end of the name of --output",
     ),
     (
-        |o| o.selection.from.zip(o.selection.to).is_some_and(|(from, to)| from >= to),
+        |o| o.selection.from.zip(o.selection.to).is_some_and(|(from, to)| from.is_from(to)),
         "--from is not before --to: no record can be between them",
     ),
     (|o| !o.selection.input.is_possible(), "--min-isl is above --max-isl"),
@@ -337,7 +337,12 @@ impl Options {
     }
 }
 
-/// A moment of the trace.
-fn moment(value: &Value) -> Result<Millis, String> {
-    value.duration_ms().map(Millis::whole)
+/// A moment of the trace: a time since its beginning, or a date.
+fn moment(value: &Value) -> Result<Moment, String> {
+    let text = value.string()?;
+    if let Some(date) = Millis::parse_date(&text).or_else(|| Millis::parse_day(&text)) {
+        return Ok(Moment::Date(date));
+    }
+    let since = value.duration_ms().map(|time| Moment::Since(Millis::whole(time)));
+    since.map_err(|fault| format!("{fault}, or a date such as 2026-11-23 or 2026-11-23T10:00Z"))
 }
