@@ -47,6 +47,7 @@ pub(super) fn totals(report: &Report) -> Vec<Total> {
         exact("duration_s", real(arrivals.map(|a| a.duration_s))),
         exact("mean_rate", real(arrivals.and_then(|a| a.mean_rate))),
         exact("peak_rate", arrivals.map(|a| Number::Count(a.peak_rate.into()))),
+        exact("peak_step_rate", real(arrivals.and_then(|a| a.peak_step_rate))),
         exact("interarrival_mean_ms", real(arrivals.and_then(|a| a.interarrival_mean_ms))),
         exact("interarrival_cv", real(arrivals.and_then(|a| a.interarrival_cv))),
         exact("dispersion_10s", real(arrivals.and_then(|a| a.dispersion_10s))),
