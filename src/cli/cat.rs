@@ -25,6 +25,9 @@ pub struct Options {
     from_format: Option<Format>,
     to_format: Option<Target>,
     turns: Option<Turns>,
+    /// Each with the name that counts, and the one in the table.
+    columns: Vec<(String, String)>,
+    keep: Vec<String>,
     block_size: Option<u64>,
     ids_scope: IdsScope,
     renumber: bool,
@@ -103,6 +106,8 @@ const INPUT: &[Opt<Options>] = &[
         .daily()
         .short('f')
         .list::<_, Option<Format>>(|o, v| v.pick().map(|format| o.from_format = format)),
+    opt("keep").value(|o, v| v.add_new_to(&mut o.keep, Value::string)),
+    opt("columns").value(|o, v| v.add_to(&mut o.columns, column)),
     opt("block-size").short('b').value(|o, v| v.block_size().map(|size| o.block_size = Some(size))),
     opt("turns").choice::<_, Turns>(|o, v| v.pick().map(|turns| o.turns = Some(turns))),
     opt("ids-scope").choice::<_, IdsScope>(|o, v| v.pick().map(|scope| o.ids_scope = scope)),
@@ -166,6 +171,10 @@ const RULES: &[Rule<Options>] = &[
     (
         |o| o.times.shift && (o.merge || o.sort),
         "--shift keeps the order of the files: it goes neither with --merge nor with --sort",
+    ),
+    (
+        |o| !o.columns.is_empty() && o.from_format.is_some_and(|format| format != Format::Csv),
+        "--columns is for tables: it goes with --from-format csv, or with none",
     ),
     (|o| o.renumber && o.anonymize, "--renumber gives dense ids and --anonymize hashes: give one of the two"),
     (|o| o.anonymize != o.salt.is_some(), "--anonymize needs --salt, and --salt goes with --anonymize alone"),
@@ -271,6 +280,8 @@ impl Options {
         let read = ReadOptions {
             format: self.read_format(),
             block_size: self.block_size,
+            keep: self.keep.clone(),
+            columns: self.columns.clone(),
             scope: self.ids_scope,
             input: self.common.input(),
             session_memory: self.max_memory(DEFAULT_MEMORY),
@@ -282,6 +293,7 @@ impl Options {
     fn read_format(&self) -> Option<Format> {
         match (self.from_format, self.turns) {
             (Some(Format::Aiperf), Some(Turns::Incremental)) => Some(Format::Mooncake),
+            (None, _) if !self.columns.is_empty() => Some(Format::Csv),
             (format, _) => format,
         }
     }
@@ -345,4 +357,14 @@ fn moment(value: &Value) -> Result<Moment, String> {
     }
     let since = value.duration_ms().map(|time| Moment::Since(Millis::whole(time)));
     since.map_err(|fault| format!("{fault}, or a date such as 2026-11-23 or 2026-11-23T10:00Z"))
+}
+
+/// A column of a table: the name of the field that it holds, and its own.
+fn column(value: &Value) -> Result<(String, String), String> {
+    let text = value.string()?;
+    let named = text.split_once('=').filter(|(name, column)| !name.is_empty() && !column.is_empty());
+    let (name, column) = named.ok_or_else(|| {
+        format!("'{text}' names no column; expected FIELD=COLUMN, such as input_length=prompt_tokens")
+    })?;
+    Ok((name.to_owned(), column.to_owned()))
 }

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use crate::error::{Invalid, Result};
+use crate::error::{Invalid, Result, printable};
 use crate::io::{Input, Status};
 use crate::record::block_size::BlockSize;
 use crate::record::formats::{
-    DecodeLine, DecodedLines, FileFacts, Format, FormatSpec, Increments, Rows, counts_from_zero,
+    DecodeLine, DecodedLines, FileFacts, Format, FormatSpec, Increments, Rows, counts_from_zero, is_header,
 };
 use crate::record::general;
 use crate::record::scan::{scan, scan_line};
@@ -39,6 +39,10 @@ pub struct TraceReader {
     from_zero: bool,
     /// Memory for what is known of sessions.
     session_memory: usize,
+    /// Fields of logs that are kept.
+    keep: Vec<String>,
+    /// Columns of tables that count as others.
+    columns: Vec<(String, String)>,
     /// The formats that were found out, with the first file of each.
     found: Vec<(Format, String)>,
     /// Where the current record stands in `decoded`, if it does, and whether its file numbers from zero.
@@ -77,6 +81,8 @@ impl TraceReader {
             unread_time: None,
             from_zero: false,
             session_memory: usize::MAX,
+            keep: Vec::new(),
+            columns: Vec::new(),
             found: Vec::new(),
             place: None,
             record: Record::default(),
@@ -108,6 +114,20 @@ impl TraceReader {
     #[must_use]
     pub fn with_session_memory(mut self, bytes: usize) -> Self {
         self.session_memory = bytes;
+        self
+    }
+
+    /// The same, where these fields of logs are kept though they have no part in a record.
+    #[must_use]
+    pub fn with_kept(mut self, fields: Vec<String>) -> Self {
+        self.keep = fields;
+        self
+    }
+
+    /// The same, where columns of tables count as others: each with the name that counts, and the one in the table.
+    #[must_use]
+    pub fn with_columns(mut self, columns: Vec<(String, String)>) -> Self {
+        self.columns = columns;
         self
     }
 
@@ -255,6 +275,8 @@ impl TraceReader {
             index: self.first_file + index,
             block_size: self.block_size.given(),
             session_memory: self.session_memory,
+            keep: self.keep.clone(),
+            columns: self.columns.clone(),
             is_found_out: self.choice.is_none(),
         };
         self.decoder = self.format.decoder(&facts);
@@ -305,7 +327,8 @@ impl TraceReader {
             _ => other.spec().name != self.format.name,
         };
         if !is_other {
-            return invalid;
+            let begins_table = self.decoder.is_none() && self.input.place().1 == 1 && is_header(line);
+            return if begins_table { unknown_table(&invalid) } else { invalid };
         }
         if self.choice.is_some() {
             let message =
@@ -448,7 +471,21 @@ impl TraceReader {
                  for whole prompts: if they hold only what is new, give `from_format` aiperf"
             )
         });
-        self.found.iter().map(remark).chain(doubt).chain(self.unread_time.clone()).collect()
+        self.found
+            .iter()
+            .map(remark)
+            .chain(doubt)
+            .chain(self.unread_time.clone())
+            .chain(self.left_out())
+            .collect()
+    }
+
+    /// The fields of logs that were left out, though they may be labels of requests.
+    fn left_out(&self) -> Option<String> {
+        let names: Vec<_> = self.decoded.left_out().map(|name| printable(name)).collect();
+        let names = names.join(", ");
+        (!names.is_empty())
+            .then(|| format!("fields of the log that are left out: {names} (see trace-cat `keep`)"))
     }
 
     /// What to say at the end about skipped records.
@@ -458,4 +495,10 @@ impl TraceReader {
     pub fn skipped(&self) -> Result<Option<String>> {
         self.input.skipped(self.valid)
     }
+}
+
+/// What to say of a table whose columns are those of no format.
+fn unknown_table(invalid: &Invalid) -> Invalid {
+    let hint = "of a table with names of its own, `columns` of trace-cat says what they hold (timestamp=NAME,input_length=NAME)";
+    Invalid::new(invalid.kind, format!("{}; {hint}", invalid.message))
 }

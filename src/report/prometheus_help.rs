@@ -48,6 +48,7 @@ pub(super) fn help(name: &str) -> &'static str {
         "cached_length" => "Prompt tokens of a request that a cache without limit holds when it arrives.",
         "correlation" => "Pearson correlation of two lengths over the requests.",
         "cache_token_hit_rate" => "Share of the prompt tokens that a cache serves.",
+        "cache_capacity_tokens" => "Size of a cache in tokens.",
         "cache_capacity_bytes" | "running_cache_capacity_bytes" => "Size of a cache in bytes.",
         "cache_below_opt" => {
             "Share of the prompt tokens that the cache which serves most blocks serves more than this one."

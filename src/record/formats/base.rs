@@ -4,7 +4,7 @@
 //! ids that mean something else in every conversation, and blocks of which only the number is known, get
 //! numbers at once. Formats that hash only full blocks leave out a last partial block, and so do we.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 use foldhash::fast::RandomState;
@@ -17,6 +17,9 @@ use crate::record::raw::Json;
 use crate::record::time::{Millis, Unit};
 use crate::record::trace_record::first_bits;
 
+/// So many names of fields are named to the user.
+const NAMED: usize = 8;
+
 /// What a decoder may need to know of its file.
 pub(in crate::record) struct FileFacts {
     /// Its name as the user wrote it.
@@ -27,6 +30,10 @@ pub(in crate::record) struct FileFacts {
     pub(in crate::record) block_size: Option<u64>,
     /// The most bytes for what is known of sessions.
     pub(in crate::record) session_memory: usize,
+    /// Fields of logs that are kept though they have no part in a record.
+    pub(in crate::record) keep: Vec<String>,
+    /// Columns of a table that count as others: the name that counts, and the one in the table.
+    pub(in crate::record) columns: Vec<(String, String)>,
     /// Whether its first line told the format, not the user.
     pub(in crate::record) is_found_out: bool,
 }
@@ -50,6 +57,8 @@ pub(in crate::record) struct DecodedLines {
     unfinished: Option<Invalid>,
     /// Of a record without a time, what may be one.
     unread_time: Option<String>,
+    /// Names of fields that were left out, as far as the user is told.
+    left_out: BTreeSet<String>,
     /// Whether times are those of a clock.
     clock_times: bool,
     /// Whether these are counted from the first, and that.
@@ -92,6 +101,18 @@ impl DecodedLines {
     /// Whether the file's times are those of a clock.
     pub(in crate::record) fn has_clock_times(&self) -> bool {
         self.clock_times
+    }
+
+    /// Says that fields of these names are left out.
+    pub(super) fn set_left_out<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
+        if self.left_out.len() < NAMED {
+            self.left_out.extend(names.map(str::to_owned));
+        }
+    }
+
+    /// Names of fields that were left out, not all of them.
+    pub(in crate::record) fn left_out(&self) -> impl Iterator<Item = &String> {
+        self.left_out.iter().take(NAMED)
     }
 
     /// Says what may be the time of a record that has none.

@@ -271,7 +271,6 @@ fn total(value: &Number) -> Markup {
     let text = match value {
         Number::Count(n) => grouped(*n),
         Number::Real(x) => rounded(*x),
-        Number::Text(text) => (*text).to_owned(),
     };
     figure(&value.to_string(), &text)
 }
