@@ -52,6 +52,7 @@ const REPORT: &[Opt<Options>] = &[
         .not_with(A_REPORT)
         .value(|o, v| v.add_new_to(&mut o.percentiles, percentile)),
     opt("exact").not_with(A_REPORT).flag(|o| o.exact = true),
+    opt("provenance").not_with(A_REPORT).flag(|o| o.provenance = true),
     opt("plot")
         .daily()
         .not_with(CHARTS)
@@ -201,12 +202,12 @@ const RULES: &[Rule<Options>] = &[
         "--merge --partial keeps the groups of the pieces: leave out --by",
     ),
     (
-        |o| o.by.is_some() && o.format() == Format::Csv,
-        "--by goes with one report as table, markdown, json, html or prometheus, in one run",
+        |o| !o.block_sizes.is_empty() && o.format() == Format::Svg,
+        "--block-sizes goes with a report as table, markdown, json, csv, html or prometheus",
     ),
     (
-        |o| !o.block_sizes.is_empty() && matches!(o.format(), Format::Csv | Format::Svg),
-        "--block-sizes goes with a report as table, markdown, json, html or prometheus",
+        |o| o.provenance && (o.format() != Format::Json || o.window.is_some()),
+        "--provenance ends a report with --format json",
     ),
     (
         |o| {
@@ -248,13 +249,16 @@ const RULES: &[Rule<Options>] = &[
     ),
     (
         |o| !o.has_sizes() && o.policies.iter().any(|p| !matches!(p, Policy::Lru | Policy::Opt)),
-        "policies but lru and opt are simulated at chosen sizes: name them with --capacity, or give --curve",
+        "policies but lru and opt are simulated at chosen sizes: name them with --capacity (such as 1k,10k,100k), or give --curve",
     ),
     (
         |o| !o.servers.is_empty() && o.capacities.is_empty(),
         "--check-against compares a server with caches: name their sizes with --capacity",
     ),
-    (|o| !o.has_sizes() && !o.policies.is_empty(), "--policy goes with --capacity or --curve"),
+    (
+        |o| !o.has_sizes() && !o.policies.is_empty(),
+        "--policy says how caches evict: give their sizes with --capacity (such as 1k,10k,100k, or 418ktok), or --curve",
+    ),
     (
         |o| o.capacities.is_empty() && o.policies.iter().any(|policy| policy.is_of_one_size()),
         "--policy slru, wtinylfu, vllm, sglang and lmcache are simulated at chosen sizes: name them with --capacity",

@@ -39,6 +39,7 @@ pub struct Options {
     pub(super) capacities: Vec<Capacity>,
     pub(super) curve: bool,
     pub(super) exact: bool,
+    pub(super) provenance: bool,
     pub(super) plot: Option<Letters>,
     pub(super) targets: Vec<f64>,
     pub(super) ttls: Vec<Ttl>,
@@ -314,6 +315,7 @@ impl Options {
             plot,
             input: self.common.input_name(),
             command,
+            provenance: self.provenance,
         }
     }
 }

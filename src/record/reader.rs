@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use crate::error::{Invalid, Result};
+use crate::error::{Invalid, Result, printable};
 use crate::io::{Input, Status};
 use crate::record::block_size::BlockSize;
 use crate::record::formats::{
-    DecodeLine, DecodedLines, FileFacts, Format, FormatSpec, Increments, Rows, counts_from_zero,
+    DecodeLine, DecodedLines, FileFacts, Format, FormatSpec, Increments, Rows, counts_from_zero, is_header,
 };
 use crate::record::general;
 use crate::record::scan::{scan, scan_line};
@@ -33,10 +33,16 @@ pub struct TraceReader {
     watch: Option<Box<Increments>>,
     /// The first file with rows that were taken for whole prompts and may be none.
     doubtful: Option<String>,
+    /// The first record without a time that has something like one: its place, and what that is.
+    unread_time: Option<String>,
     /// Whether times of a clock are counted from the first.
     from_zero: bool,
     /// Memory for what is known of sessions.
     session_memory: usize,
+    /// Fields of logs that are kept.
+    keep: Vec<String>,
+    /// Columns of tables that count as others.
+    columns: Vec<(String, String)>,
     /// The formats that were found out, with the first file of each.
     found: Vec<(Format, String)>,
     /// Where the current record stands in `decoded`, if it does, and whether its file numbers from zero.
@@ -72,8 +78,11 @@ impl TraceReader {
             decoded: DecodedLines::default(),
             watch: None,
             doubtful: None,
+            unread_time: None,
             from_zero: false,
             session_memory: usize::MAX,
+            keep: Vec::new(),
+            columns: Vec::new(),
             found: Vec::new(),
             place: None,
             record: Record::default(),
@@ -105,6 +114,20 @@ impl TraceReader {
     #[must_use]
     pub fn with_session_memory(mut self, bytes: usize) -> Self {
         self.session_memory = bytes;
+        self
+    }
+
+    /// The same, where these fields of logs are kept though they have no part in a record.
+    #[must_use]
+    pub fn with_kept(mut self, fields: Vec<String>) -> Self {
+        self.keep = fields;
+        self
+    }
+
+    /// The same, where columns of tables count as others: each with the name that counts, and the one in the table.
+    #[must_use]
+    pub fn with_columns(mut self, columns: Vec<(String, String)>) -> Self {
+        self.columns = columns;
         self
     }
 
@@ -195,6 +218,10 @@ impl TraceReader {
                 self.decoded.clear();
                 return Ok(Some(Err(self.explain(invalid))));
             }
+            if let Some(what) = self.decoded.take_unread_time().filter(|_| self.unread_time.is_none()) {
+                let (file, line) = self.input.place();
+                self.unread_time = Some(format!("{file}:{line}: {what}"));
+            }
         }
     }
 
@@ -248,12 +275,14 @@ impl TraceReader {
             index: self.first_file + index,
             block_size: self.block_size.given(),
             session_memory: self.session_memory,
+            keep: self.keep.clone(),
+            columns: self.columns.clone(),
             is_found_out: self.choice.is_none(),
         };
         self.decoder = self.format.decoder(&facts);
         let may_hold_increments = self.choice.is_none() && format == Format::Mooncake;
         self.watch = may_hold_increments.then(|| Increments::watch(self.input.line(), &facts)).flatten();
-        self.decoded.start_file(self.from_zero && self.format.clock_times);
+        self.decoded.start_file(self.format.clock_times, self.from_zero);
         self.place = None;
         if self.choice.is_none() && format != Format::Mooncake {
             self.remember(format);
@@ -298,7 +327,8 @@ impl TraceReader {
             _ => other.spec().name != self.format.name,
         };
         if !is_other {
-            return invalid;
+            let begins_table = self.decoder.is_none() && self.input.place().1 == 1 && is_header(line);
+            return if begins_table { unknown_table(&invalid) } else { invalid };
         }
         if self.choice.is_some() {
             let message =
@@ -397,13 +427,13 @@ impl TraceReader {
     /// Whether the times of the current file are those of a clock, not of the trace.
     #[inline]
     pub fn has_clock_times(&self) -> bool {
-        self.format.clock_times
+        self.decoded.has_clock_times()
     }
 
     /// Whether the format of the current file says what its times count.
     #[inline]
     pub fn has_fixed_unit(&self) -> bool {
-        !self.format.leaves_unit_open()
+        !self.format.leaves_unit_open() || self.has_clock_times()
     }
 
     /// Whether the ids of the current file are hashes that stand for strings or for ids with a local
@@ -441,7 +471,21 @@ impl TraceReader {
                  for whole prompts: if they hold only what is new, give `from_format` aiperf"
             )
         });
-        self.found.iter().map(remark).chain(doubt).collect()
+        self.found
+            .iter()
+            .map(remark)
+            .chain(doubt)
+            .chain(self.unread_time.clone())
+            .chain(self.left_out())
+            .collect()
+    }
+
+    /// The fields of logs that were left out, though they may be labels of requests.
+    fn left_out(&self) -> Option<String> {
+        let names: Vec<_> = self.decoded.left_out().map(|name| printable(name)).collect();
+        let names = names.join(", ");
+        (!names.is_empty())
+            .then(|| format!("fields of the log that are left out: {names} (see trace-cat `keep`)"))
     }
 
     /// What to say at the end about skipped records.
@@ -451,4 +495,10 @@ impl TraceReader {
     pub fn skipped(&self) -> Result<Option<String>> {
         self.input.skipped(self.valid)
     }
+}
+
+/// What to say of a table whose columns are those of no format.
+fn unknown_table(invalid: &Invalid) -> Invalid {
+    let hint = "of a table with names of its own, `columns` of trace-cat says what they hold (timestamp=NAME,input_length=NAME)";
+    Invalid::new(invalid.kind, format!("{}; {hint}", invalid.message))
 }

@@ -340,7 +340,10 @@ pub struct ArrivalFigures {
     pub mean_rate: Option<f64>,
     /// Most requests in one whole second [k, k + 1) of trace time.
     pub peak_rate: u64,
-    /// The least time between two different timestamps, in milliseconds, where most timestamps occur several times:
+    /// Where times come in steps of more than a second: most requests of a step over its length, per second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_step_rate: Option<f64>,
+    /// The least time between two different timestamps, in milliseconds, where many timestamps occur several times:
     /// then time goes in steps, and figures of less than a step say nothing.
     #[serde(skip)]
     pub step_ms: Option<f64>,
@@ -357,6 +360,13 @@ pub struct ArrivalFigures {
     pub first_ms: f64,
     /// The latest timestamp, in milliseconds.
     pub last_ms: f64,
+}
+
+impl ArrivalFigures {
+    /// The length of a step of time in seconds, where that is more than one.
+    pub fn long_step_s(&self) -> Option<f64> {
+        self.step_ms.map(|step| step / 1000.0).filter(|&step| step > 1.0)
+    }
 }
 
 /// The shared prefixes that saved most.

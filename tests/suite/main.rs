@@ -4,6 +4,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod accuracy;
+mod apart;
 mod bad_input;
 mod block_sizes;
 mod browser;
