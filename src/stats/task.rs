@@ -24,6 +24,8 @@ pub struct Task {
     pub files: Vec<PathBuf>,
     /// How they are read.
     pub input: InputOptions,
+    /// Threads that work on it, at least one. The output does not depend on it.
+    pub jobs: usize,
     /// Where the output goes; standard output if absent.
     pub output: Option<PathBuf>,
     /// Whether each report of several replaces the one before, instead of following it.
@@ -61,6 +63,7 @@ impl Task {
         Self {
             files,
             input: InputOptions::default(),
+            jobs: 1,
             output: None,
             replaces: false,
             mode: Mode::Report { every: None, by: None },
@@ -160,7 +163,8 @@ impl Task {
         let reader = TraceReader::new(input, self.format, self.block_size)
             .with_times_from_zero()
             .with_kept(self.named_fields())
-            .with_session_memory(max_bytes);
+            .with_session_memory(max_bytes)
+            .with_jobs(self.jobs);
         let caches = &self.analysis.caches;
         let reader = reader.with_priority(caches.priority_field.clone());
         let reader = match &caches.session_field {
