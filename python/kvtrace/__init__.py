@@ -161,6 +161,8 @@ def _run(name: str, source: Source, options: Mapping[str, Any], whole: bool = Fa
                 output = child.stdout.read()
             else:
                 for line in child.stdout:
+                    if not line.endswith(b"\n"):
+                        break  # It died while it wrote this line.
                     yield json.loads(line)
         except GeneratorExit:
             # The caller has had enough, as `head` has.

@@ -2,10 +2,12 @@
 
 import doctest
 import json
+import os
 import tempfile
 import unittest
 import warnings
 from pathlib import Path
+from unittest import mock
 
 import kvtrace
 
@@ -72,6 +74,21 @@ class Module(unittest.TestCase):
 
         with self.assertRaisesRegex(ValueError, "no more"):
             kvtrace.stats(records())
+
+    def test_a_program_that_is_killed_is_an_error_after_its_whole_lines(self):
+        script = self.path.with_name("dies")
+        script.write_text('#!/bin/sh\nprintf \'{"n": 1}\\n{"n": \'\nkill -9 $$\n')
+        script.chmod(0o755)
+        endless = ({"prompt": "x" * 1000} for _ in range(10**9))
+        with mock.patch.object(kvtrace, "program", lambda name: os.fspath(script)):
+            for function, source in ((kvtrace.cat, self.path), (kvtrace.hash, endless)):
+                lines = function(source)
+                self.assertEqual(next(lines), {"n": 1})
+                with self.assertRaisesRegex(kvtrace.KvtraceError, "ended with status -9") as caught:
+                    next(lines)
+                self.assertEqual(caught.exception.status, -9)
+            with self.assertRaises(kvtrace.KvtraceError):
+                kvtrace.stats(self.path)
 
     def test_the_example_is_there(self):
         trace = kvtrace.hash(kvtrace.example, block_size=16, quiet=True)

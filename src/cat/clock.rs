@@ -10,7 +10,6 @@ use crate::cat::ids::{ReadOptions, is_regular};
 use crate::cat::times::TimeChange;
 use crate::error::Result;
 use crate::io::{Input, InputOptions};
-use crate::record::TraceReader;
 use crate::record::time::{Millis, PRESENT};
 
 /// How many records of each file are looked at.
@@ -26,7 +25,7 @@ pub(super) fn earliest(files: &[PathBuf], read: &ReadOptions, change: &TimeChang
     let files = if change.shift { files.get(..1).unwrap_or_default() } else { files };
     for file in files.iter().filter(|file| is_regular(file)) {
         let input = Input::new([file], InputOptions { skip_invalid: true, ..read.input.clone() })?;
-        let mut reader = TraceReader::new(input, read.format, read.block_size);
+        let mut reader = read.reader(input);
         for _ in 0..AHEAD {
             let Some(record) = reader.step(|_| Ok(()))? else { break };
             let entry = SourceRecord::of(&reader, 0);

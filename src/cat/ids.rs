@@ -33,6 +33,10 @@ pub struct ReadOptions {
     pub scope: IdsScope,
     /// How lines are read.
     pub input: InputOptions,
+    /// Fields of logs that are kept though they have no part in a record.
+    pub keep: Vec<String>,
+    /// Columns of tables that count as others: each with the name that counts, and the one in the table.
+    pub columns: Vec<(String, String)>,
     /// The most bytes for sessions whose rows hold only what is new.
     pub session_memory: usize,
 }
@@ -44,8 +48,20 @@ impl Default for ReadOptions {
             block_size: None,
             scope: IdsScope::default(),
             input: InputOptions::default(),
+            keep: Vec::new(),
+            columns: Vec::new(),
             session_memory: usize::MAX,
         }
+    }
+}
+
+impl ReadOptions {
+    /// Reads records from `input`.
+    pub(super) fn reader(&self, input: Input) -> TraceReader {
+        TraceReader::new(input, self.format, self.block_size)
+            .with_kept(self.keep.clone())
+            .with_columns(self.columns.clone())
+            .with_session_memory(self.session_memory)
     }
 }
 
@@ -113,17 +129,12 @@ impl Scopes {
     ///
     /// # Errors
     /// When a file cannot be opened or read.
-    pub(super) fn must_renumber(
-        scope: IdsScope,
-        files: &[PathBuf],
-        options: &InputOptions,
-        format: Option<Format>,
-    ) -> Result<bool> {
-        if scope == IdsScope::File {
+    pub(super) fn must_renumber(files: &[PathBuf], options: &ReadOptions) -> Result<bool> {
+        if options.scope == IdsScope::File {
             return Ok(files.len() > 1);
         }
         for (index, file) in files.iter().enumerate().filter(|_| files.len() > 1) {
-            if needs_numbering(scope, index == 0, file, options, format)? {
+            if needs_numbering(index == 0, file, options)? {
                 return Ok(true);
             }
         }
@@ -140,29 +151,23 @@ fn has_ids(reader: &TraceReader) -> bool {
 ///
 /// # Errors
 /// When it cannot be opened or read.
-pub(super) fn counts_from_zero(file: &Path, options: &InputOptions, format: Option<Format>) -> Result<bool> {
+pub(super) fn counts_from_zero(file: &Path, options: &ReadOptions) -> Result<bool> {
     if !is_regular(file) {
         return Ok(true);
     }
-    judge(file, options, format, |reader, has_ids| has_ids.then(|| reader.counts_from_zero()))
+    judge(file, options, |reader, has_ids| has_ids.then(|| reader.counts_from_zero()))
 }
 
 /// Whether this file makes renumbering necessary. For the first file only its format matters.
-fn needs_numbering(
-    scope: IdsScope,
-    first: bool,
-    file: &Path,
-    options: &InputOptions,
-    format: Option<Format>,
-) -> Result<bool> {
+fn needs_numbering(first: bool, file: &Path, options: &ReadOptions) -> Result<bool> {
     if !is_regular(file) {
-        return Ok(scope == IdsScope::Auto && !first);
+        return Ok(options.scope == IdsScope::Auto && !first);
     }
-    judge(file, options, format, |reader, has_ids| {
+    judge(file, options, |reader, has_ids| {
         if reader.has_surrogate_ids() {
             return Some(true);
         }
-        if first || scope == IdsScope::Shared {
+        if first || options.scope == IdsScope::Shared {
             return Some(false);
         }
         has_ids.then(|| reader.counts_from_zero())
@@ -177,12 +182,11 @@ pub(super) fn is_regular(file: &Path) -> bool {
 /// Reads a file until `judgement` knows, given whether the current record has ids; false if it never does.
 fn judge(
     file: &Path,
-    options: &InputOptions,
-    format: Option<Format>,
+    options: &ReadOptions,
     judgement: impl Fn(&TraceReader, bool) -> Option<bool>,
 ) -> Result<bool> {
-    let input = Input::new([file], InputOptions { skip_invalid: true, ..options.clone() })?;
-    let mut reader = TraceReader::new(input, format, None);
+    let input = Input::new([file], InputOptions { skip_invalid: true, ..options.input.clone() })?;
+    let mut reader = ReadOptions { block_size: None, ..options.clone() }.reader(input);
     while let Some(record) = reader.step(|_| Ok(()))? {
         // A record with the wrong number of ids for the block size still shows how ids are numbered.
         let readable = record.is_ok() || !reader.record().hash_ids.is_empty();

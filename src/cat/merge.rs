@@ -39,9 +39,7 @@ impl FileMerge {
         let files = if files.is_empty() { &stdin[..] } else { files };
         let reader = |(index, file): (usize, &PathBuf)| -> Result<TraceReader> {
             let input = Input::new([file], options.input.clone())?;
-            Ok(TraceReader::new(input, options.format, options.block_size)
-                .with_session_memory(options.session_memory)
-                .starting_at(index))
+            Ok(options.reader(input).starting_at(index))
         };
         let readers: Vec<_> = files.iter().enumerate().map(reader).collect::<Result<_>>()?;
         let read = vec![Status { bytes: 0, lines: 0 }; readers.len()];
@@ -69,7 +67,7 @@ impl FileMerge {
             }
             // Records of other files come before one that may tell.
             let file = &self.files[index];
-            let ahead = || counts_from_zero(file, &self.options.input, self.options.format);
+            let ahead = || counts_from_zero(file, &self.options);
             self.groups[index] = scopes.group_ahead(&self.readers[index], index, ahead)?;
         }
         Ok(())

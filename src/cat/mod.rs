@@ -12,13 +12,14 @@ mod run;
 mod select;
 mod sort;
 mod times;
+mod told;
 mod transform;
 
 pub use crate::record::turns::Turns;
 pub use ids::{IdChange, IdsScope, ReadOptions};
 pub use records::Order;
 pub use run::{Action, Task, run};
-pub use select::{Sample, SampleBy, Selection};
+pub use select::{Moment, Sample, SampleBy, Selection};
 pub use sort::SortOptions;
 pub use times::TimeChange;
 pub use transform::Plan;

@@ -26,7 +26,7 @@ pub enum Order {
 
 enum RecordSource {
     Files(Box<TraceReader>),
-    Merge(FileMerge),
+    Merge(Box<FileMerge>),
     Sort(Box<FileSort>),
 }
 
@@ -44,15 +44,14 @@ impl Records {
     pub(super) fn new(files: &[PathBuf], order: &Order, options: &ReadOptions) -> Result<Self> {
         let reader = || -> Result<TraceReader> {
             let input = Input::new(files, options.input.clone())?;
-            Ok(TraceReader::new(input, options.format, options.block_size)
-                .with_session_memory(options.session_memory))
+            Ok(options.reader(input))
         };
         let source = match order {
             Order::Files => RecordSource::Files(Box::new(reader()?)),
             Order::Merge(sort) if files.len() > files_at_once() => {
                 RecordSource::Sort(Box::new(FileSort::new(reader()?, sort)?.of_sorted_files()))
             }
-            Order::Merge(_) => RecordSource::Merge(FileMerge::new(files, options)?),
+            Order::Merge(_) => RecordSource::Merge(Box::new(FileMerge::new(files, options)?)),
             Order::Sort(sort) => RecordSource::Sort(Box::new(FileSort::new(reader()?, sort)?)),
         };
         Ok(Self { source, scopes: Scopes::new(options.scope) })

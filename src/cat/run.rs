@@ -9,7 +9,6 @@ use super::records::{Order, Records};
 use super::transform::{Flow, Plan, Transformer};
 use crate::error::{Error, Result};
 use crate::io::{Compression, Input, InputOptions, Observer, Output, Pacer};
-use crate::record::TraceReader;
 
 /// All that a run needs to know.
 #[non_exhaustive]
@@ -80,7 +79,7 @@ fn convert(
     observer.begin(Input::new(files, read.input.clone())?.total_size());
     let mut output = Output::create(task.output.as_deref())?.compressed(compress)?;
     let mut plan = plan.clone();
-    let must_renumber = Scopes::must_renumber(read.scope, files, &read.input, read.format)?;
+    let must_renumber = Scopes::must_renumber(files, read)?;
     if must_renumber && matches!(plan.ids, IdChange::Keep) {
         plan.ids = IdChange::Dense;
     }
@@ -176,8 +175,7 @@ fn check(task: &Task, max_memory: usize, observer: &mut dyn Observer) -> Result<
     // A line that is too long to be read is a finding as any other.
     let input = Input::new(&task.files, InputOptions { skip_invalid: true, ..task.read.input.clone() })?;
     observer.begin(input.total_size());
-    let mut reader = TraceReader::new(input, task.read.format, task.read.block_size)
-        .with_session_memory(task.read.session_memory);
+    let mut reader = task.read.reader(input);
     let mut output = Output::named(task.output.as_deref())?;
     let mut checker = Checker::new(max_memory);
     while let Some(record) = reader.step(|status| {

@@ -10,9 +10,9 @@ use crate::record::{LengthRange, Sessions, first_bits};
 #[non_exhaustive]
 pub struct Selection {
     /// Not before this time.
-    pub from: Option<Millis>,
+    pub from: Option<Moment>,
     /// Before this time.
-    pub to: Option<Millis>,
+    pub to: Option<Moment>,
     /// Shortest and longest prompt.
     pub input: LengthRange,
     /// Shortest and longest output.
@@ -39,6 +39,26 @@ impl Selection {
     /// Whether a record without a timestamp cannot be judged.
     pub fn needs_time(&self) -> bool {
         self.from.is_some() || self.to.is_some()
+    }
+}
+
+/// A time with which those of records are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Moment {
+    /// So long after the beginning of the trace.
+    Since(Millis),
+    /// A date: milliseconds since 1970.
+    Date(Millis),
+}
+
+impl Moment {
+    /// Whether this is known to be no earlier than `other`.
+    pub fn is_from(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Since(this), Self::Since(other)) | (Self::Date(this), Self::Date(other)) => this >= other,
+            _ => false,
+        }
     }
 }
 
@@ -99,14 +119,21 @@ impl Selector {
         self.unsampled
     }
 
-    /// Whether a record at `time` is kept, as far as the number of records does not decide.
+    /// Whether records are compared with a date.
+    pub(super) fn needs_date(&self) -> bool {
+        let Selection { from, to, .. } = &self.selection;
+        [from, to].into_iter().any(|moment| matches!(moment, Some(Moment::Date(_))))
+    }
+
+    /// Whether a record is kept, as far as the number of records does not decide. `time` is when it comes in the
+    /// trace, and its date, if that is known.
     ///
     /// # Errors
-    /// When it has no timestamp and one is needed, or sessions take too much memory.
+    /// When it has no timestamp or no date and one is needed, or sessions take too much memory.
     pub(super) fn keeps(
         &mut self,
         entry: &SourceRecord,
-        time: Option<Millis>,
+        (time, date): (Option<Millis>, Option<Millis>),
         sessions: &mut Sessions,
     ) -> Result<bool, Invalid> {
         // Drawn in any case: a later record of the session is one of it whether or not this one fits.
@@ -114,7 +141,11 @@ impl Selector {
         let Selection { from, to, input, output, .. } = &self.selection;
         if self.selection.needs_time() {
             let time = time.ok_or_else(|| no_timestamp("`from` and `to` need"))?;
-            if from.is_some_and(|from| time < from) || to.is_some_and(|to| time >= to) {
+            let is_before = |moment: Moment| match moment {
+                Moment::Since(moment) => Ok(time < moment),
+                Moment::Date(moment) => date.map(|date| date < moment).ok_or_else(no_date),
+            };
+            if from.map_or(Ok(false), is_before)? || !to.map_or(Ok(true), is_before)? {
                 return Ok(false);
             }
         }
@@ -152,4 +183,12 @@ impl Selector {
         let fraction = (first_bits(hasher.finalize().as_bytes()) >> 11) as f64 / (1_u64 << 53) as f64;
         Ok(fraction < share)
     }
+}
+
+/// What is wrong with a record that is compared with a date and has none.
+fn no_date() -> Invalid {
+    Invalid::conflict(
+        "times here are counted from the beginning of the trace, not since 1970: give `from` and `to` a time such \
+         as 90s or 1h30m in place of a date (or say with `timestamp_unit` what times count)",
+    )
 }

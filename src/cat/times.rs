@@ -115,6 +115,14 @@ impl Retimer {
         Ok(Some(time))
     }
 
+    /// When a record was made, if its time counts from 1970.
+    ///
+    /// # Errors
+    /// As for [`Retimer::place`].
+    pub(super) fn date(&self, entry: &SourceRecord) -> Result<Option<Millis>, Invalid> {
+        Ok(self.change.recorded(entry)?.filter(|time| PRESENT.contains(&time.as_f64())))
+    }
+
     /// What the user should know in the end.
     pub(super) fn note(&self) -> Option<String> {
         let n = self.early;

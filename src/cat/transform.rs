@@ -5,7 +5,7 @@
 //! is copied.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -18,7 +18,8 @@ use crate::cat::entry::SourceRecord;
 use crate::cat::ids::{Group, IdChange, IdMap};
 use crate::cat::select::{Selection, Selector};
 use crate::cat::times::{Retimer, TimeChange};
-use crate::error::{Error, Invalid, printable};
+use crate::cat::told::Told;
+use crate::error::{Error, Invalid};
 use crate::fleet::Fleet;
 use crate::record::Sessions;
 use crate::record::edit::LineEdits;
@@ -30,23 +31,6 @@ use crate::record::{self, DEFAULT_BLOCK_SIZE, Record, general};
 
 /// Names of the field that tells how long after the answer before it a request is sent.
 const DELAYS: [&str; 2] = ["delay", "delay_ms"];
-
-/// Fields that tell nothing but numbers of a request: what a trace for others needs.
-const NUMBERS: [&str; 10] = [
-    "timestamp",
-    "input_length",
-    "output_length",
-    "hash_ids",
-    "output_hash_ids",
-    "block_size",
-    "delay",
-    "delay_ms",
-    "cached_tokens",
-    "replica",
-];
-
-/// So many names of fields are named to the user.
-const NAMED: usize = 8;
 
 /// All that may happen to records.
 #[derive(Clone, Debug, Default)]
@@ -114,8 +98,7 @@ pub(super) struct Transformer {
     new_output_ids: Vec<u64>,
     /// How many records have lost the ids of their answers.
     lost_answers: u64,
-    /// Other fields that are written as they were read, where ids are made anonymous.
-    telling: Option<BTreeSet<String>>,
+    told: Option<Told>,
     dispatcher: Option<Dispatcher>,
     contents: Option<Contents>,
     edits: LineEdits,
@@ -160,6 +143,7 @@ impl Transformer {
         let most = selection.tail.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
         let needs_new_ids = target.needs_dense() || turns == Some(Turns::Cumulative);
         let ids = if needs_new_ids && ids == IdChange::Keep { IdChange::Dense } else { ids };
+        let writes_increments = increments || turns == Some(Turns::Incremental);
         let unchanged = times.is_none()
             && selection.is_all()
             && turns.is_none()
@@ -175,10 +159,10 @@ impl Transformer {
             head_left: selection.head,
             selector: Selector::new(selection),
             sessions: Sessions::new(max_memory),
-            increments: increments || turns == Some(Turns::Incremental),
+            increments: writes_increments,
             turns: turns.map(|turns| TurnConverter::new(turns, max_memory)),
             reblock,
-            telling: matches!(ids, IdChange::Keyed(_)).then(BTreeSet::new),
+            told: Told::new(target, writes_increments, matches!(ids, IdChange::Keyed(_))),
             ids: IdMap::new(ids, mixed, max_ids_memory),
             target,
             writer: TargetWriter::new(target),
@@ -235,13 +219,7 @@ impl Transformer {
             };
             notes.push(format!("the output_hash_ids of {} records are left out: {why}", self.lost_answers));
         }
-        if let Some(telling) = self.telling.as_ref().filter(|telling| !telling.is_empty()) {
-            let names: Vec<_> = telling.iter().take(NAMED).map(|name| printable(name)).collect();
-            notes.push(format!(
-                "ids are anonymous, and other fields stay as they are: {}; leave out what is private (jq 'del(...)')",
-                names.join(", ")
-            ));
-        }
+        notes.extend(self.told.as_ref().and_then(Told::note));
         notes.extend(
             self.order
                 .note()
@@ -298,7 +276,8 @@ impl Transformer {
         if self.changes_times || entry.clock_time || self.retimer.has_origin() {
             time = self.retimer.place(entry, self.last_time)?;
         }
-        if !self.selector.keeps(entry, time, &mut self.sessions)? {
+        let date = if self.selector.needs_date() { self.retimer.date(entry)? } else { None };
+        if !self.selector.keeps(entry, (time, date), &mut self.sessions)? {
             return Ok(Flow::More);
         }
         match self.tail.most {
@@ -384,9 +363,7 @@ impl Transformer {
         if self.target == Target::Mooncake {
             let start = out.len();
             self.mooncake(line, record, &new, time, size, out)?;
-            if let Some(telling) = self.telling.as_mut().filter(|telling| telling.len() < NAMED) {
-                telling.extend(general::other_fields(&out[start..], &NUMBERS));
-            }
+            self.told.iter_mut().for_each(|told| told.add(&out[start..], None));
             if let Some(contents) = &mut self.contents {
                 contents.look_up(record, (block_size, written_time), start, out)?;
             }
@@ -395,6 +372,8 @@ impl Transformer {
             let (input_length, time) = (new.input_length, written_time);
             return dispatcher.send(&Sent { ids, input_length, time, block_size: size }, start, out);
         }
+        let unusual = Some(size).filter(|size| new.has_ids && *size != DEFAULT_BLOCK_SIZE);
+        self.told.iter_mut().for_each(|told| told.add(line, unusual));
         let name = if self.target.holds_session(self.increments) {
             let name = session.map(|session| session_name(line, session, new.restarts));
             name.or_else(|| general::field(line, "session_id"))

@@ -9,8 +9,8 @@ use super::memory::default_max_memory;
 use super::spec::{Group, Opt, Rule, Spec, opt};
 use super::value::Value;
 use crate::cat::{
-    Action, DEFAULT_CHECK_MEMORY, DEFAULT_MEMORY, IdChange, IdsScope, Order, Plan, ReadOptions, Sample,
-    SampleBy, Selection, SortOptions, Task, TimeChange, Turns,
+    Action, DEFAULT_CHECK_MEMORY, DEFAULT_MEMORY, IdChange, IdsScope, Moment, Order, Plan, ReadOptions,
+    Sample, SampleBy, Selection, SortOptions, Task, TimeChange, Turns,
 };
 use crate::fleet::{Fleet, Route};
 use crate::io::Compression;
@@ -25,6 +25,9 @@ pub struct Options {
     from_format: Option<Format>,
     to_format: Option<Target>,
     turns: Option<Turns>,
+    /// Each with the name that counts, and the one in the table.
+    columns: Vec<(String, String)>,
+    keep: Vec<String>,
     block_size: Option<u64>,
     ids_scope: IdsScope,
     renumber: bool,
@@ -103,6 +106,8 @@ const INPUT: &[Opt<Options>] = &[
         .daily()
         .short('f')
         .list::<_, Option<Format>>(|o, v| v.pick().map(|format| o.from_format = format)),
+    opt("keep").value(|o, v| v.add_new_to(&mut o.keep, Value::string)),
+    opt("columns").value(|o, v| v.add_to(&mut o.columns, column)),
     opt("block-size").short('b').value(|o, v| v.block_size().map(|size| o.block_size = Some(size))),
     opt("turns").choice::<_, Turns>(|o, v| v.pick().map(|turns| o.turns = Some(turns))),
     opt("ids-scope").choice::<_, IdsScope>(|o, v| v.pick().map(|scope| o.ids_scope = scope)),
@@ -167,6 +172,10 @@ const RULES: &[Rule<Options>] = &[
         |o| o.times.shift && (o.merge || o.sort),
         "--shift keeps the order of the files: it goes neither with --merge nor with --sort",
     ),
+    (
+        |o| !o.columns.is_empty() && o.from_format.is_some_and(|format| format != Format::Csv),
+        "--columns is for tables: it goes with --from-format csv, or with none",
+    ),
     (|o| o.renumber && o.anonymize, "--renumber gives dense ids and --anonymize hashes: give one of the two"),
     (|o| o.anonymize != o.salt.is_some(), "--anonymize needs --salt, and --salt goes with --anonymize alone"),
     (
@@ -210,7 +219,7 @@ const RULES: &[Rule<Options>] = &[
         "--compress contradicts the end of the name of --output",
     ),
     (
-        |o| o.selection.from.zip(o.selection.to).is_some_and(|(from, to)| from >= to),
+        |o| o.selection.from.zip(o.selection.to).is_some_and(|(from, to)| from.is_from(to)),
         "--from is not before --to: no record can be between them",
     ),
     (|o| !o.selection.input.is_possible(), "--min-isl is above --max-isl"),
@@ -271,6 +280,8 @@ impl Options {
         let read = ReadOptions {
             format: self.read_format(),
             block_size: self.block_size,
+            keep: self.keep.clone(),
+            columns: self.columns.clone(),
             scope: self.ids_scope,
             input: self.common.input(),
             session_memory: self.max_memory(DEFAULT_MEMORY),
@@ -282,6 +293,7 @@ impl Options {
     fn read_format(&self) -> Option<Format> {
         match (self.from_format, self.turns) {
             (Some(Format::Aiperf), Some(Turns::Incremental)) => Some(Format::Mooncake),
+            (None, _) if !self.columns.is_empty() => Some(Format::Csv),
             (format, _) => format,
         }
     }
@@ -337,7 +349,22 @@ impl Options {
     }
 }
 
-/// A moment of the trace.
-fn moment(value: &Value) -> Result<Millis, String> {
-    value.duration_ms().map(Millis::whole)
+/// A moment of the trace: a time since its beginning, or a date.
+fn moment(value: &Value) -> Result<Moment, String> {
+    let text = value.string()?;
+    if let Some(date) = Millis::parse_date(&text).or_else(|| Millis::parse_day(&text)) {
+        return Ok(Moment::Date(date));
+    }
+    let since = value.duration_ms().map(|time| Moment::Since(Millis::whole(time)));
+    since.map_err(|fault| format!("{fault}, or a date such as 2026-11-23 or 2026-11-23T10:00Z"))
+}
+
+/// A column of a table: the name of the field that it holds, and its own.
+fn column(value: &Value) -> Result<(String, String), String> {
+    let text = value.string()?;
+    let named = text.split_once('=').filter(|(name, column)| !name.is_empty() && !column.is_empty());
+    let (name, column) = named.ok_or_else(|| {
+        format!("'{text}' names no column; expected FIELD=COLUMN, such as input_length=prompt_tokens")
+    })?;
+    Ok((name.to_owned(), column.to_owned()))
 }

@@ -359,6 +359,8 @@ impl Options {
                 "times look like {words} since 1970, but count as milliseconds: use --timestamp-unit {name}"
             ));
         }
+        let unread = outcome.unread_time.as_ref().filter(|_| self.write.rate.is_none());
+        warnings.extend(unread.map(|what| format!("{what} (see --timestamp-field and --timestamp-unit)")));
         warnings
     }
 

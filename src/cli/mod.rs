@@ -26,6 +26,7 @@ mod parse;
 mod quantities;
 mod spec;
 pub mod stats;
+mod stats_request;
 mod suggest;
 pub mod synth;
 mod terminal;

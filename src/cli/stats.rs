@@ -1,10 +1,9 @@
 //! Options of `trace-stats`.
 
-use super::common::{Common, CommonOptions, HasCommon};
-use super::fleet::{FleetOptions, TierOptions, replicas, route};
-use super::load::{LoadOptions, service};
-use super::memory::default_max_memory;
-use super::model::{KvType, ModelOptions};
+use super::common::CommonOptions;
+use super::fleet::{replicas, route};
+use super::load::service;
+use super::model::KvType;
 use super::modes::{
     A_REPORT, CHARTS, EVERY, FLEETS, FORMATS, GROUPS, NO_WINDOW, OF_ALL_BLOCKS, ONE_BILL, ONE_CHECK,
     ONE_ENGINE, ONE_LIST, ONE_REPORT, ONE_RUN, SAMPLE, SIZES, TOP,
@@ -13,95 +12,17 @@ use super::quantities::{
     capacity, percentile, piece, policies, price, sample_size, scrape, share, tiers, ttl, warmup, window,
 };
 use super::spec::{Group, Opt, Rule, Spec, opt};
-use super::terminal::{Letters, columns, known_columns};
+pub use super::stats_request::Options;
+use super::stats_request::{Check, Lines, NAME};
+use super::terminal::Letters;
 use super::value::Value;
-use crate::error::{Error, Result, printable};
 use crate::record::formats::Format as TraceFormat;
-use crate::report::{Canvas, ENOUGH, Format, Style};
-use crate::stats::{
-    AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, HitUnit, Mode, Piece, Policy, Price,
-    RequestUse, ServerHits, Task, TierMode, Ttl, Warmup, WindowSize,
-};
-
-/// What the user has typed.
-#[derive(Default)]
-#[expect(clippy::struct_excessive_bools, reason = "one per flag of the command line")]
-pub struct Options {
-    common: Common,
-    from_format: Option<TraceFormat>,
-    block_size: Option<u64>,
-    format: Option<Format>,
-    title: Option<String>,
-    percentiles: Vec<f64>,
-    hit_rule: Option<HitRule>,
-    hit_unit: Option<u64>,
-    drops_last_unit: bool,
-    min_hit: Option<u64>,
-    hit_step: Option<u64>,
-    price: Option<Price>,
-    policies: Vec<Policy>,
-    /// The field of `--policy priority=FIELD`.
-    priority: Option<String>,
-    capacities: Vec<Capacity>,
-    curve: bool,
-    exact: bool,
-    plot: Option<Letters>,
-    targets: Vec<f64>,
-    ttls: Vec<Ttl>,
-    misses: bool,
-    reuse: bool,
-    shared_by: Option<String>,
-    session_field: Option<String>,
-    fleet: FleetOptions,
-    tiers: TierOptions,
-    warmup: Warmup,
-    load: LoadOptions,
-    answers: Option<Answers>,
-    lines: Lines,
-    check: Check,
-    servers: Vec<ServerHits>,
-    kv_bytes_per_token: Option<u64>,
-    /// A model whose configuration says the same.
-    model: ModelOptions,
-    by: Option<String>,
-    block_sizes: Vec<u64>,
-    approx: Option<usize>,
-    top: usize,
-    max_memory: Option<u64>,
-    window: Option<WindowSize>,
-    every: Option<u64>,
-    partial: bool,
-    piece: Option<Piece>,
-    merge: bool,
-}
-
-impl HasCommon for Options {
-    fn common(&mut self) -> &mut Common {
-        &mut self.common
-    }
-}
-
-/// What is written of requests.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Lines {
-    /// A report on all of them.
-    #[default]
-    Report,
-    /// A line for each.
-    Requests,
-}
-
-/// Whether hits are compared with those that servers recorded.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Check {
-    #[default]
-    None,
-    Hits,
-}
+use crate::report::Format;
+use crate::stats::{Answers, Capacity, HitRule, Policy, TierMode, Warmup};
 
 /// The command line.
 pub static SPEC: Spec<Options> = Spec {
-    name: "trace-stats",
+    name: NAME,
     text: include_str!("text/trace-stats.txt"),
     options: OPTIONS,
     common: CommonOptions::<Options>::TABLE,
@@ -131,6 +52,7 @@ const REPORT: &[Opt<Options>] = &[
         .not_with(A_REPORT)
         .value(|o, v| v.add_new_to(&mut o.percentiles, percentile)),
     opt("exact").not_with(A_REPORT).flag(|o| o.exact = true),
+    opt("provenance").not_with(A_REPORT).flag(|o| o.provenance = true),
     opt("plot")
         .daily()
         .not_with(CHARTS)
@@ -213,6 +135,10 @@ const STREAMS: &[Opt<Options>] = &[
 ];
 
 const SCALE: &[Opt<Options>] = &[
+    opt("jobs")
+        .short('j')
+        .not_with(&[("merge", "--merge reads pieces with one thread")])
+        .value(|o, v| v.threads().map(|jobs| o.jobs = Some(jobs))),
     opt("max-memory").value(|o, v| v.memory().map(|bytes| o.max_memory = Some(bytes))),
     opt("approx").not_with(SAMPLE).value(|o, v| sample_size(v).map(|n| o.approx = Some(n))),
     opt("partial").flag(|o| o.partial = true),
@@ -280,12 +206,12 @@ const RULES: &[Rule<Options>] = &[
         "--merge --partial keeps the groups of the pieces: leave out --by",
     ),
     (
-        |o| o.by.is_some() && o.format() == Format::Csv,
-        "--by goes with one report as table, markdown, json, html or prometheus, in one run",
+        |o| !o.block_sizes.is_empty() && o.format() == Format::Svg,
+        "--block-sizes goes with a report as table, markdown, json, csv, html or prometheus",
     ),
     (
-        |o| !o.block_sizes.is_empty() && matches!(o.format(), Format::Csv | Format::Svg),
-        "--block-sizes goes with a report as table, markdown, json, html or prometheus",
+        |o| o.provenance && (o.format() != Format::Json || o.window.is_some()),
+        "--provenance ends a report with --format json",
     ),
     (
         |o| {
@@ -327,13 +253,16 @@ const RULES: &[Rule<Options>] = &[
     ),
     (
         |o| !o.has_sizes() && o.policies.iter().any(|p| !matches!(p, Policy::Lru | Policy::Opt)),
-        "policies but lru and opt are simulated at chosen sizes: name them with --capacity, or give --curve",
+        "policies but lru and opt are simulated at chosen sizes: name them with --capacity (such as 1k,10k,100k), or give --curve",
     ),
     (
         |o| !o.servers.is_empty() && o.capacities.is_empty(),
         "--check-against compares a server with caches: name their sizes with --capacity",
     ),
-    (|o| !o.has_sizes() && !o.policies.is_empty(), "--policy goes with --capacity or --curve"),
+    (
+        |o| !o.has_sizes() && !o.policies.is_empty(),
+        "--policy says how caches evict: give their sizes with --capacity (such as 1k,10k,100k, or 418ktok), or --curve",
+    ),
     (
         |o| o.capacities.is_empty() && o.policies.iter().any(|policy| policy.is_of_one_size()),
         "--policy slru, wtinylfu, vllm, sglang and lmcache are simulated at chosen sizes: name them with --capacity",
@@ -414,228 +343,3 @@ const RULES: &[Rule<Options>] = &[
         "a --capacity in bytes needs --kv-bytes-per-token or --model-config",
     ),
 ];
-
-impl Options {
-    /// How the report is to be written, by --format or else by the end of the output's name.
-    fn chosen_format(&self) -> Option<Format> {
-        let named = match self.common.output_kind() {
-            // A state is written in one way.
-            _ if self.partial => None,
-            Some("html" | "htm") => Some(Format::Html),
-            Some("json" | "jsonl") => Some(Format::Json),
-            Some("csv") => Some(Format::Csv),
-            Some("md") => Some(Format::Markdown),
-            Some("prom") => Some(Format::Prometheus),
-            Some("svg") => Some(Format::Svg),
-            _ => None,
-        };
-        self.format.or(named)
-    }
-
-    /// Whether a policy is that of a serving engine.
-    fn has_engine(&self) -> bool {
-        self.policies.iter().any(|policy| policy.is_engine())
-    }
-
-    /// Which cached blocks count: those of engines, if one is simulated or has a unit.
-    fn hit_rule(&self) -> HitRule {
-        let is_engine = self.has_engine() || self.has_engine_unit();
-        self.hit_rule.unwrap_or(if is_engine { HitRule::Engine } else { HitRule::Reference })
-    }
-
-    /// Whether an engine is said to find prefixes in units of its own.
-    fn has_engine_unit(&self) -> bool {
-        self.hit_unit.is_some() || self.drops_last_unit
-    }
-
-    /// In what steps hits are counted: as typed, or else as the model decides.
-    fn hit_unit(&self) -> Result<HitUnit> {
-        let mut unit = HitUnit { is_last_dropped: self.drops_last_unit, ..HitUnit::default() };
-        if self.min_hit.is_some() || self.hit_step.is_some() {
-            unit = HitUnit::new(self.min_hit.unwrap_or(0), self.hit_step.unwrap_or(1));
-        } else if self.hit_unit.is_some() {
-            (unit.step, unit.has_groups) = (self.hit_unit, true);
-        } else if self.hit_rule() == HitRule::Engine {
-            (unit.step, unit.has_groups) = self.model.hit_unit()?;
-        }
-        Ok(unit)
-    }
-
-    /// How the report is written.
-    fn format(&self) -> Format {
-        self.chosen_format().unwrap_or_default()
-    }
-
-    /// Whether it is known how many bytes of KV cache a token takes.
-    fn has_kv_bytes(&self) -> bool {
-        self.kv_bytes_per_token.is_some() || self.model.path.is_some()
-    }
-
-    /// Bytes of KV cache per token, if they are known. Reads the configuration of the model.
-    fn kv_bytes(&self) -> Result<Option<u64>> {
-        // A model whose size depends on prompts may be named for its unit alone.
-        let is_needed = self.hit_rule() == HitRule::Reference || self.has_bytes();
-        Ok(self.kv_bytes_per_token.or(self.model.kv_bytes(is_needed)?))
-    }
-
-    /// Whether a capacity or a tier is in bytes.
-    fn has_bytes(&self) -> bool {
-        self.capacities.iter().chain(self.tiers.sizes()).any(|size| matches!(size, Capacity::Bytes(_)))
-    }
-
-    /// What is worth knowing of the model, after the run.
-    pub fn model_notes(&self) -> Vec<String> {
-        self.model.notes()
-    }
-
-    /// Whether finite or expiring caches are asked for.
-    fn has_caches(&self) -> bool {
-        self.curve
-            || !(self.policies.is_empty()
-                && self.capacities.is_empty()
-                && self.targets.is_empty()
-                && self.ttls.is_empty()
-                && self.fleet.replicas.is_empty()
-                && self.tiers.sizes.is_empty())
-            || self.misses
-    }
-
-    /// Whether there are sizes at which policies differ.
-    fn has_sizes(&self) -> bool {
-        self.curve || self.has_picture() || !self.capacities.is_empty()
-    }
-
-    /// Whether charts are drawn.
-    fn has_charts(&self) -> bool {
-        self.plot.is_some() || matches!(self.format(), Format::Html | Format::Svg)
-    }
-
-    /// Whether the report says how large a cache is enough.
-    fn has_answer(&self) -> bool {
-        let is_for_people = matches!(self.format(), Format::Table | Format::Html);
-        is_for_people && matches!(self.mode(), Mode::Report { .. }) && !self.is_without_caches()
-    }
-
-    /// Whether the curve is drawn.
-    fn has_picture(&self) -> bool {
-        self.has_charts() && !self.is_without_caches()
-    }
-
-    /// Whether nothing can be said of finite caches: pieces do not hold those of engines.
-    fn is_without_caches(&self) -> bool {
-        self.merge && self.hit_rule() == HitRule::Engine
-    }
-
-    /// What is written. The table of options refuses all other combinations.
-    fn mode(&self) -> Mode {
-        match self.window {
-            _ if self.partial => Mode::Piece { place: self.piece, by: self.by.clone() },
-            _ if self.lines == Lines::Requests => Mode::Requests,
-            Some(size) => Mode::Windows(size),
-            None => Mode::Report { every: self.every, by: self.by.clone() },
-        }
-    }
-
-    /// What the run will do, and how its report is written.
-    ///
-    /// # Errors
-    /// When the input would have to be read twice and cannot be.
-    pub fn task(&self) -> Result<(Task, Style)> {
-        let files = &self.common.files;
-        let is_regular = |file: &std::path::PathBuf| std::fs::metadata(file).is_ok_and(|m| m.is_file());
-        let is_readable_twice = !files.is_empty() && files.iter().all(is_regular);
-        if matches!(self.warmup, Warmup::Fraction(_)) && !is_readable_twice {
-            let message =
-                "--warmup with a fraction reads its input twice: give it as FILE, or a number of requests";
-            return Err(Error::Usage(message.into()));
-        }
-        let percentiles = match &self.percentiles[..] {
-            [] => self.format().default_percentiles(),
-            chosen => chosen,
-        };
-        let task = Task {
-            files: files.clone(),
-            input: self.common.input(),
-            output: self.common.output.clone(),
-            // One file has one value of each gauge.
-            replaces: self.format() == Format::Prometheus,
-            mode: self.mode(),
-            merges: self.merge,
-            format: self.from_format,
-            block_size: self.block_size,
-            title: self.title.clone(),
-            percentiles: percentiles.to_vec(),
-            analysis: self.analysis()?,
-            capacities: self.capacities.clone(),
-            tiers: self.tiers.sizes.clone(),
-            shared: self.tiers.shared,
-            warmup: self.warmup,
-            block_sizes: self.block_sizes.clone(),
-        };
-        Ok((task, self.style()))
-    }
-
-    fn analysis(&self) -> Result<AnalysisOptions> {
-        Ok(AnalysisOptions {
-            hit_rule: self.hit_rule(),
-            hit_unit: self.hit_unit()?,
-            price: self.price,
-            caches: CacheOptions {
-                policies: self.policies.clone(),
-                priority_field: self.priority.clone(),
-                curve: self.curve,
-                picture: self.has_picture(),
-                targets: self.targets.clone(),
-                enough: self.has_answer().then_some(ENOUGH),
-                ttls: self.ttls.clone(),
-                misses: self.misses,
-                session_field: self.session_field.clone(),
-                fleets: self.fleet.fleets(),
-                tier_mode: self.tiers.mode.unwrap_or_default(),
-                kv_bytes_per_token: self.kv_bytes()?,
-                prefill: self.model.prefill(),
-                load: self.load.load(),
-                answers: self.answers.unwrap_or_default(),
-                requests: RequestUse {
-                    listed: self.lines == Lines::Requests,
-                    checked: self.check == Check::Hits,
-                },
-                ..CacheOptions::default()
-            },
-            approx: self.approx,
-            top: self.top,
-            reuse: self.reuse,
-            shared_by: self.shared_by.clone(),
-            pictures: self.has_charts(),
-            budget: self.budget(),
-            servers: self.servers.clone(),
-            ..AnalysisOptions::default()
-        })
-    }
-
-    /// Bytes for what grows with the trace: what the limit leaves above the fixed part, with room for
-    /// tables that double.
-    fn budget(&self) -> Option<usize> {
-        let limit = self.max_memory.or_else(default_max_memory)?;
-        let budget = limit.saturating_sub(24 << 20) / 3;
-        // The whole trace and its groups have half each.
-        Some((budget / if self.by.is_some() || !self.block_sizes.is_empty() { 2 } else { 1 }) as usize)
-    }
-
-    fn style(&self) -> Style {
-        let plot = self.plot.map(|letters| Canvas {
-            columns: columns(self.common.output.is_some()),
-            unicode: letters.are_unicode(),
-        });
-        let command = printable(&format!("{} {}", SPEC.name, self.common.arguments));
-        let width = known_columns(self.common.output.is_some());
-        Style {
-            format: self.format(),
-            exact: self.exact,
-            width,
-            plot,
-            input: self.common.input_name(),
-            command,
-        }
-    }
-}

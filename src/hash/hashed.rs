@@ -13,6 +13,8 @@ pub(super) struct Hashed {
     pub(super) hashes: Vec<BlockHash>,
     /// Bad lines: which of the batch, and why.
     pub(super) rejected: Vec<(usize, String)>,
+    /// The first record without a time that has something like one: its line of the batch, and what that is.
+    pub(super) unread_time: Option<(usize, String)>,
     /// What was remarkable about the records.
     pub(super) counts: Counts,
 }

@@ -72,6 +72,8 @@ pub struct Outcome {
     pub counts: Counts,
     /// The unit that the times are likely to have.
     pub likely_unit: Option<Unit>,
+    /// The first record without a time that has something like one: its place, and what that is.
+    pub unread_time: Option<String>,
     /// What to say about records that were skipped.
     pub skipped: Option<String>,
 }
@@ -105,6 +107,7 @@ pub fn run(task: Task, observer: &mut dyn Observer) -> Result<Outcome> {
     observer.end();
     let requests = writer.requests();
     let (counts, likely_unit) = (writer.counts(), writer.likely_unit());
+    let unread_time = writer.unread_time().map(str::to_owned);
     let (output, ids) = writer.into_parts();
     // Lines may have been read by others already, so their numbers must not be given again. But nobody
     // has read from a file that does not appear.
@@ -118,7 +121,7 @@ pub fn run(task: Task, observer: &mut dyn Observer) -> Result<Outcome> {
         return Err(error);
     }
     output.finish()?;
-    Ok(Outcome { requests, counts, likely_unit, skipped: input.skipped(requests)? })
+    Ok(Outcome { requests, counts, likely_unit, unread_time, skipped: input.skipped(requests)? })
 }
 
 /// Writes why prompts are not like earlier ones.

@@ -129,6 +129,7 @@ impl Worker {
             output,
             answer,
             timestamp,
+            unread_time,
             cached_tokens,
             recorded_input_length,
             keys,
@@ -145,6 +146,7 @@ impl Worker {
         let source = self.explains().then(|| Source::new(keys.clone(), places, &content));
         out.records.push(Fields { timestamp, cached_tokens, recorded_input_length, kept, source });
         out.counts.add(&remarks);
+        out.unread_time = out.unread_time.take().or(unread_time.map(|what| (line, what)));
         out.counts.without_features +=
             u64::from(!features.is_empty() && matches!(self.options.scheme, Scheme::Dynamo { .. }));
         if matches!(content, Content::Chat(_)) && self.options.template.is_none() {

@@ -97,6 +97,7 @@ pub struct TraceWriter {
     requests: u64,
     counts: Counts,
     likely_unit: Option<Unit>,
+    unread_time: Option<String>,
     /// The ids of the request written last as text, and where each ends.
     text: Vec<u8>,
     ends: Vec<usize>,
@@ -119,6 +120,7 @@ impl TraceWriter {
             requests: 0,
             counts: Counts::default(),
             likely_unit: None,
+            unread_time: None,
             text: Vec::new(),
             ends: Vec::new(),
             answer: Vec::new(),
@@ -138,6 +140,11 @@ impl TraceWriter {
     /// The unit that the first time taken for milliseconds seems to have.
     pub fn likely_unit(&self) -> Option<Unit> {
         self.likely_unit
+    }
+
+    /// The first record without a time that has something like one: its place, and what that is.
+    pub fn unread_time(&self) -> Option<&str> {
+        self.unread_time.as_deref()
     }
 
     /// The output and the ids, at the end.
@@ -256,7 +263,10 @@ impl Sink for TraceWriter {
         self.output.flush()
     }
 
-    fn write(&mut self, _: &Batch, hashed: &Hashed, from: usize) -> Result<(), Refusal> {
+    fn write(&mut self, batch: &Batch, hashed: &Hashed, from: usize) -> Result<(), Refusal> {
+        if let Some((line, what)) = hashed.unread_time.as_ref().filter(|_| self.unread_time.is_none()) {
+            self.unread_time = Some(format!("{}:{}: {what}", batch.file, batch.line(*line).0.number));
+        }
         self.requests_from(hashed, from)
     }
 }

@@ -57,11 +57,31 @@ impl BlockSize {
             return Ok(());
         };
         let (found, length) = (ids.len(), record.input_length);
+        let hint = if self.given.is_some() { seeming(found as u64, length) } else { String::new() };
         let message = format!(
-            "{found} hash_ids for input_length {length}, expected {expected} of block size {size} (see `block_size`)"
+            "{found} hash_ids for input_length {length}, expected {expected} of block size {size} (see `block_size`){hint}"
         );
         Err(Invalid::new(InvalidKind::LengthMismatch, message))
     }
+}
+
+/// What to say of the size that blocks seem to have, if so many make up a prompt.
+#[cold]
+fn seeming(found: u64, length: u64) -> String {
+    let least = length.div_ceil(found.max(1));
+    // One block more would be needed with smaller ones.
+    let most = length.saturating_sub(1).checked_div(found.saturating_sub(1)).unwrap_or(0);
+    if found < 2 || least > most {
+        return String::new();
+    }
+    let size = if (least..=most).contains(&DEFAULT_BLOCK_SIZE) {
+        DEFAULT_BLOCK_SIZE.to_string()
+    } else {
+        format!("{least} to {most}")
+    };
+    format!(
+        ": its blocks seem to have {size} tokens; `reblock` of trace-cat and `block_sizes` of trace-stats make larger ones"
+    )
 }
 
 /// Checks that a record has as many ids of its answer as its lengths demand.

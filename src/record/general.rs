@@ -184,10 +184,11 @@ pub fn field_span(line: &[u8], name: &str) -> Option<Range<usize>> {
     Some(span_in(line, RawObject::parse(line).ok()?.raw(name)?))
 }
 
-/// The names of the fields of a line that is a valid record, but for those that are `known`.
+/// The names of the fields of a line that is a valid record, but for those that are `known` or `null`.
 pub(crate) fn other_fields(line: &[u8], known: &[&str]) -> Vec<String> {
     let Ok(object) = RawObject::parse(line) else { return Vec::new() };
-    object.fields().filter(|(name, _)| !known.contains(name)).map(|(name, _)| name.to_owned()).collect()
+    let others = object.fields().filter(|(name, value)| !known.contains(name) && value.get() != "null");
+    others.map(|(name, _)| name.to_owned()).collect()
 }
 
 /// Gives the line that stands at the end of `out`, from `start` on, a number: in place of a field of that name,

@@ -5,6 +5,7 @@
 //! whatever it does not understand goes to [`general`], which decides what is valid and says what is wrong.
 //! [`mod@line`] writes lines.
 
+mod apart;
 mod block_size;
 pub(crate) mod edit;
 pub mod formats;
@@ -17,12 +18,14 @@ pub(crate) mod raw;
 mod reader;
 pub(crate) mod recent;
 pub mod scan;
+mod scanned;
 mod sessions;
 pub mod time;
 mod trace_record;
 pub mod turns;
 
 use crate::error::Invalid;
+pub(crate) use apart::NumberedApart;
 pub use block_size::BlockSize;
 pub use reader::TraceReader;
 pub(crate) use sessions::{Sessions, affinity};

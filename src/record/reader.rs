@@ -2,14 +2,15 @@
 
 use std::ops::Range;
 
-use crate::error::{Invalid, Result};
+use crate::error::{Invalid, Result, printable};
 use crate::io::{Input, Status};
 use crate::record::block_size::BlockSize;
 use crate::record::formats::{
-    DecodeLine, DecodedLines, FileFacts, Format, FormatSpec, Increments, Rows, counts_from_zero,
+    DecodeLine, DecodedLines, FileFacts, Format, FormatSpec, Increments, Rows, counts_from_zero, is_header,
 };
 use crate::record::general;
 use crate::record::scan::{scan, scan_line};
+use crate::record::scanned::Scanned;
 use crate::record::sessions::{Sessions, affinity};
 use crate::record::trace_record::Record;
 
@@ -33,10 +34,16 @@ pub struct TraceReader {
     watch: Option<Box<Increments>>,
     /// The first file with rows that were taken for whole prompts and may be none.
     doubtful: Option<String>,
+    /// The first record without a time that has something like one: its place, and what that is.
+    unread_time: Option<String>,
     /// Whether times of a clock are counted from the first.
     from_zero: bool,
     /// Memory for what is known of sessions.
     session_memory: usize,
+    /// Fields of logs that are kept.
+    keep: Vec<String>,
+    /// Columns of tables that count as others.
+    columns: Vec<(String, String)>,
     /// The formats that were found out, with the first file of each.
     found: Vec<(Format, String)>,
     /// Where the current record stands in `decoded`, if it does, and whether its file numbers from zero.
@@ -48,6 +55,8 @@ pub struct TraceReader {
     again: bool,
     /// Whether the scanner has read the line before: then the next is read without looking for its end first.
     scanned: bool,
+    /// Threads beside this one that read ahead.
+    helpers: usize,
     /// What tells the sessions of records, if that is asked for.
     sessions: Option<Sessions>,
     /// The field with the priority of records, if that is asked for.
@@ -72,8 +81,11 @@ impl TraceReader {
             decoded: DecodedLines::default(),
             watch: None,
             doubtful: None,
+            unread_time: None,
             from_zero: false,
             session_memory: usize::MAX,
+            keep: Vec::new(),
+            columns: Vec::new(),
             found: Vec::new(),
             place: None,
             record: Record::default(),
@@ -81,6 +93,7 @@ impl TraceReader {
             valid: 0,
             again: false,
             scanned: false,
+            helpers: 0,
             sessions: None,
             priority: None,
             affinity: None,
@@ -105,6 +118,28 @@ impl TraceReader {
     #[must_use]
     pub fn with_session_memory(mut self, bytes: usize) -> Self {
         self.session_memory = bytes;
+        self
+    }
+
+    /// The same, where these fields of logs are kept though they have no part in a record.
+    #[must_use]
+    pub fn with_kept(mut self, fields: Vec<String>) -> Self {
+        self.keep = fields;
+        self
+    }
+
+    /// The same, where columns of tables count as others: each with the name that counts, and the one in the table.
+    #[must_use]
+    pub fn with_columns(mut self, columns: Vec<(String, String)>) -> Self {
+        self.columns = columns;
+        self
+    }
+
+    /// The same with this thread and `jobs - 1` more, which read lines of long files in the Mooncake format
+    /// before their turn. The records are the same.
+    #[must_use]
+    pub fn with_jobs(mut self, jobs: usize) -> Self {
+        self.helpers = jobs.saturating_sub(1);
         self
     }
 
@@ -161,9 +196,16 @@ impl TraceReader {
         &mut self,
         mut idle: impl FnMut(Status) -> Result<()>,
     ) -> Result<Option<Result<(), Invalid>>> {
-        let record = &mut self.record;
-        if self.scanned && self.input.advance_by(|text| scan_line(text, record)) {
-            return Ok(Some(self.check()));
+        if self.scanned {
+            let record = &mut self.record;
+            let preview = self.input.preview().and_then(|(preview, at)| Some((Scanned::of(preview)?, at)));
+            let length = preview.and_then(|(scanned, at)| scanned.take(at, record));
+            if self.input.advance_by(|text| length.or_else(|| scan_line(text, record))) {
+                return Ok(Some(self.check()));
+            }
+            if self.helpers > 0 {
+                self.input.read_ahead(self.helpers, Scanned::preview)?;
+            }
         }
         loop {
             if self.decoder.is_some() {
@@ -194,6 +236,10 @@ impl TraceReader {
             if let Err(invalid) = decoder(self.input.line(), &mut self.decoded) {
                 self.decoded.clear();
                 return Ok(Some(Err(self.explain(invalid))));
+            }
+            if let Some(what) = self.decoded.take_unread_time().filter(|_| self.unread_time.is_none()) {
+                let (file, line) = self.input.place();
+                self.unread_time = Some(format!("{file}:{line}: {what}"));
             }
         }
     }
@@ -248,12 +294,14 @@ impl TraceReader {
             index: self.first_file + index,
             block_size: self.block_size.given(),
             session_memory: self.session_memory,
+            keep: self.keep.clone(),
+            columns: self.columns.clone(),
             is_found_out: self.choice.is_none(),
         };
         self.decoder = self.format.decoder(&facts);
         let may_hold_increments = self.choice.is_none() && format == Format::Mooncake;
         self.watch = may_hold_increments.then(|| Increments::watch(self.input.line(), &facts)).flatten();
-        self.decoded.start_file(self.from_zero && self.format.clock_times);
+        self.decoded.start_file(self.format.clock_times, self.from_zero);
         self.place = None;
         if self.choice.is_none() && format != Format::Mooncake {
             self.remember(format);
@@ -298,7 +346,8 @@ impl TraceReader {
             _ => other.spec().name != self.format.name,
         };
         if !is_other {
-            return invalid;
+            let begins_table = self.decoder.is_none() && self.input.place().1 == 1 && is_header(line);
+            return if begins_table { unknown_table(&invalid) } else { invalid };
         }
         if self.choice.is_some() {
             let message =
@@ -397,13 +446,13 @@ impl TraceReader {
     /// Whether the times of the current file are those of a clock, not of the trace.
     #[inline]
     pub fn has_clock_times(&self) -> bool {
-        self.format.clock_times
+        self.decoded.has_clock_times()
     }
 
     /// Whether the format of the current file says what its times count.
     #[inline]
     pub fn has_fixed_unit(&self) -> bool {
-        !self.format.leaves_unit_open()
+        !self.format.leaves_unit_open() || self.has_clock_times()
     }
 
     /// Whether the ids of the current file are hashes that stand for strings or for ids with a local
@@ -441,7 +490,21 @@ impl TraceReader {
                  for whole prompts: if they hold only what is new, give `from_format` aiperf"
             )
         });
-        self.found.iter().map(remark).chain(doubt).collect()
+        self.found
+            .iter()
+            .map(remark)
+            .chain(doubt)
+            .chain(self.unread_time.clone())
+            .chain(self.left_out())
+            .collect()
+    }
+
+    /// The fields of logs that were left out, though they may be labels of requests.
+    fn left_out(&self) -> Option<String> {
+        let names: Vec<_> = self.decoded.left_out().map(|name| printable(name)).collect();
+        let names = names.join(", ");
+        (!names.is_empty())
+            .then(|| format!("fields of the log that are left out: {names} (see trace-cat `keep`)"))
     }
 
     /// What to say at the end about skipped records.
@@ -451,4 +514,10 @@ impl TraceReader {
     pub fn skipped(&self) -> Result<Option<String>> {
         self.input.skipped(self.valid)
     }
+}
+
+/// What to say of a table whose columns are those of no format.
+fn unknown_table(invalid: &Invalid) -> Invalid {
+    let hint = "of a table with names of its own, `columns` of trace-cat says what they hold (timestamp=NAME,input_length=NAME)";
+    Invalid::new(invalid.kind, format!("{}; {hint}", invalid.message))
 }

@@ -8,7 +8,9 @@
 use std::ops::{Add, Range, Sub};
 
 use jiff::Timestamp;
-use jiff::civil::DateTime;
+use jiff::civil::{Date, DateTime};
+use jiff::fmt::rfc2822;
+use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::Offset;
 
 use crate::error::Invalid;
@@ -195,16 +197,21 @@ impl Millis {
         (value.unsigned_abs() <= MOST).then_some(Self(if negative { -value } else { value }))
     }
 
-    /// A date and time as in RFC 3339, with a blank for the `T` and without a zone (then UTC) too.
+    /// A date and time as in RFC 3339, with a blank for the `T` and without a zone (then UTC) too; or as mail, web
+    /// servers and logs have it, such as `Mon, 23 Nov 2026 10:00:00 GMT`, `[23/Nov/2026:10:00:00 +0000]` and
+    /// `2026-11-23 10:00:00,123`.
     pub fn parse_date(text: &str) -> Option<Self> {
         let text = text.trim();
-        let moment = match text.parse::<Timestamp>() {
-            Ok(moment) => moment,
-            // A date alone is no moment.
-            Err(_) if text.contains(':') => Offset::UTC.to_timestamp(text.parse::<DateTime>().ok()?).ok()?,
-            Err(_) => return None,
-        };
+        let text = text.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(text);
+        let moment =
+            text.parse::<Timestamp>().ok().or_else(|| without_zone(text)).or_else(|| of_logs(text))?;
         Some(Self(moment.as_nanosecond() * (ONE / 1_000_000)))
+    }
+
+    /// The beginning of a day such as `2026-11-23`, in UTC.
+    pub fn parse_day(text: &str) -> Option<Self> {
+        let day = Offset::UTC.to_timestamp(text.trim().parse::<Date>().ok()?.at(0, 0, 0, 0)).ok()?;
+        Some(Self(day.as_nanosecond() * (ONE / 1_000_000)))
     }
 
     /// The nearest double, in milliseconds.
@@ -244,6 +251,47 @@ impl Millis {
             out.extend_from_slice(fraction.as_bytes());
         }
     }
+}
+
+/// A date and time that names no zone: then it is UTC. A date alone is no moment.
+fn without_zone(text: &str) -> Option<Timestamp> {
+    let civil = text.strip_suffix(" UTC").or(text.strip_suffix(" GMT")).unwrap_or(text);
+    Offset::UTC.to_timestamp(civil.contains(':').then(|| civil.parse::<DateTime>().ok())??).ok()
+}
+
+/// How logs write moments, beside ISO 8601 and RFC 2822; without a zone they are UTC.
+const LOG_FORMS: [&str; 5] = [
+    // The Common Log Format of web servers.
+    "%d/%b/%Y:%H:%M:%S%.f %z",
+    // Ruby, git, Go.
+    "%Y-%m-%d %H:%M:%S%.f %z",
+    // nginx's log of errors, glog.
+    "%Y/%m/%d %H:%M:%S%.f",
+    // asctime of C.
+    "%a %b %d %H:%M:%S %Y",
+    "%d/%b/%Y:%H:%M:%S%.f",
+];
+
+/// No moment is written in more bytes.
+const LONGEST_MOMENT: usize = 64;
+
+#[cold]
+fn of_logs(text: &str) -> Option<Timestamp> {
+    if text.len() > LONGEST_MOMENT || !text.contains(':') {
+        return None;
+    }
+    if let Ok(zoned) = rfc2822::parse(text) {
+        return Some(zoned.timestamp());
+    }
+    // Go says the zone twice.
+    let text = text.strip_suffix(" UTC").unwrap_or(text);
+    LOG_FORMS.iter().find_map(|form| {
+        let parts = BrokenDownTime::parse(form, text).ok()?;
+        match parts.offset() {
+            Some(_) => parts.to_timestamp().ok(),
+            None => Offset::UTC.to_timestamp(parts.to_datetime().ok()?).ok(),
+        }
+    })
 }
 
 impl Add for Millis {
@@ -367,6 +415,18 @@ mod tests {
             ("2024-02-29T12:00:00-0330", "1709220600000"),
             ("1969-12-31T23:59:59Z", "-1000"),
             ("2000-03-01t00:00Z", "951868800000"),
+            ("2000-03-01 00:00:00,250", "951868800250"),
+            ("2000-03-01 00:00:00.5 UTC", "951868800500"),
+            ("2000-03-01 02:00:00.5 +0200", "951868800500"),
+            ("2000-03-01 02:00:00+02", "951868800000"),
+            ("2000-03-01 00:00:00.123456789 +0000 UTC", "951868800123.456789"),
+            ("01/Mar/2000:01:00:00 +0100", "951868800000"),
+            ("[01/Mar/2000:00:00:00.75 -0000]", "951868800750"),
+            ("01/Mar/2000:00:00:00", "951868800000"),
+            ("2000/03/01 00:00:00", "951868800000"),
+            ("Wed, 1 Mar 2000 00:00:00 GMT", "951868800000"),
+            ("1 Mar 2000 01:00:00 +0100", "951868800000"),
+            ("Wed Mar  1 00:00:00 2000", "951868800000"),
         ] {
             let time = Millis::parse_date(text).unwrap_or_else(|| panic!("{text}"));
             assert_eq!(written(time, Unit::Milliseconds), expected, "{text}");
@@ -379,6 +439,8 @@ mod tests {
             "12:00:00",
             "a b",
             "2023-01-01T00:00:00+x",
+            "23/Foo/2026:10:00:00 +0000",
+            "10:00 on Monday",
         ] {
             assert_eq!(Millis::parse_date(text), None, "{text}");
         }

@@ -47,6 +47,7 @@ pub(super) fn totals(report: &Report) -> Vec<Total> {
         exact("duration_s", real(arrivals.map(|a| a.duration_s))),
         exact("mean_rate", real(arrivals.and_then(|a| a.mean_rate))),
         exact("peak_rate", arrivals.map(|a| Number::Count(a.peak_rate.into()))),
+        exact("peak_step_rate", real(arrivals.and_then(|a| a.peak_step_rate))),
         exact("interarrival_mean_ms", real(arrivals.and_then(|a| a.interarrival_mean_ms))),
         exact("interarrival_cv", real(arrivals.and_then(|a| a.interarrival_cv))),
         exact("dispersion_10s", real(arrivals.and_then(|a| a.dispersion_10s))),
@@ -375,7 +376,8 @@ pub(super) fn served_row(row: &CapacityRow) -> Served {
 fn named(kind: &'static str, name: String, row: &CapacityRow) -> Served {
     let more = [("below_opt", row.below_opt), ("standard_error", row.accuracy.standard_error())];
     let bytes = row.capacity_bytes.map(|bytes| ("capacity_bytes", Number::Count(bytes)));
-    let mut figures: Vec<_> = bytes.into_iter().collect();
+    let tokens = row.capacity_tokens.map(|tokens| ("capacity_tokens", Number::Count(tokens.into())));
+    let mut figures: Vec<_> = tokens.into_iter().chain(bytes).collect();
     figures.extend(further_figures(row.work.as_ref(), row.cost));
     figures.extend(more.into_iter().filter_map(|(name, value)| Some((name, Number::Real(value?)))));
     Served { kind, name, hits: row.hits, figures }

@@ -1,15 +1,47 @@
 //! Comma-separated values: one figure per row, under the names of the JSON report.
 
+use crate::error::printable;
 use crate::report::cells::{self, Number, Served};
+use crate::report::groups::ALL_NAMES;
 use crate::report::{fleets, misses, price, recorded, reuse, tiers};
-use crate::stats::{Accuracy, Hits, Report, Summary, WindowReport};
+use crate::stats::{Accuracy, GroupReport, Hits, OTHERS, Report, SeparateCaches, Summary, WindowReport};
+
+const HEADER: &[u8] = b"section,item,figure,value\n";
+
+/// What the group of all requests is called.
+const ALL: &str = "(all)";
 
 /// Appends a header and the rows `section,item,figure,value`.
 pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
+    out.extend_from_slice(HEADER);
+    rows(report, "", out);
+}
+
+/// The same of all requests and of each group, whose name is in a column before the others.
+pub(super) fn write_groups(all: &Report, groups: &[GroupReport], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"group,");
+    out.extend_from_slice(HEADER);
+    rows(all, &format!("{ALL},"), out);
+    for (label, report) in groups {
+        rows(report, &format!("{},", quoted(label.as_deref().unwrap_or(OTHERS))), out);
+    }
+    if let Some(separate) = SeparateCaches::of(groups) {
+        let [separately, _] = ALL_NAMES;
+        rows(&separate.report(), &format!("{},", quoted(separately)), out);
+    }
+}
+
+/// A text as a cell, on one line.
+fn quoted(text: &str) -> String {
+    let text = printable(text);
+    if text.contains([',', '"']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+}
+
+/// Appends the rows of a report, each behind `start`.
+fn rows(report: &Report, start: &str, out: &mut Vec<u8>) {
     let mut row = |section: &str, item: &str, figure: &str, value: Number| {
-        out.extend_from_slice(format!("{section},{item},{figure},{value}\n").as_bytes());
+        out.extend_from_slice(format!("{start}{section},{item},{figure},{value}\n").as_bytes());
     };
-    row("section", "item", "figure", Number::Text("value"));
     for total in cells::totals(report) {
         row("total", "", total.name, total.value);
     }
@@ -61,12 +93,7 @@ pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
         figures.into_iter().for_each(|(name, value)| row(section, &item, name, value));
     }
     for figure in reuse::figures(report) {
-        let item = if figure.item.contains([',', '"']) {
-            format!("\"{}\"", figure.item.replace('"', "\"\""))
-        } else {
-            figure.item
-        };
-        row(figure.section, &item, figure.name, figure.value);
+        row(figure.section, &quoted(&figure.item), figure.name, figure.value);
     }
     for figure in fleets::figures(report) {
         let cache = figure.cache.map_or_else(String::new, |cache| format!(":{cache}"));

@@ -39,8 +39,6 @@ pub(super) enum Number {
     Count(u128),
     /// Computed.
     Real(f64),
-    /// A word in place of a number, for a header.
-    Text(&'static str),
 }
 
 /// A figure that is one number.
@@ -58,7 +56,6 @@ impl std::fmt::Display for Number {
         match self {
             Self::Count(n) => write!(f, "{n}"),
             Self::Real(x) => write!(f, "{x:?}"),
-            Self::Text(text) => f.write_str(text),
         }
     }
 }

@@ -40,7 +40,14 @@ pub(super) fn tables(
     };
     let titled = [
         ("each value as a trace of its own", main_columns(groups, digits)),
-        ("blocks for a share of all hits", target_columns(groups, digits)),
+        (
+            if is_by_size(groups) {
+                "tokens for a share of all hits"
+            } else {
+                "blocks for a share of all hits"
+            },
+            target_columns(groups, digits),
+        ),
         ("token hit rates of caches", cache_columns(groups, digits)),
         ("cost with caches", cost_columns(groups, digits)),
         ("shares of prompt tokens that are cold, or gone from a cache", miss_columns(groups, digits)),
@@ -74,7 +81,11 @@ fn column(
 }
 
 fn main_columns(groups: &[GroupReport], digits: Digits) -> Vec<(String, Vec<String>)> {
-    let mean = |summary: &Option<Summary>| summary.as_ref().map(|summary| digits.real(summary.mean));
+    // The same prompts have the same lengths, whatever their blocks are.
+    let has_lengths = !is_by_size(groups);
+    let mean = |summary: &Option<Summary>| {
+        summary.as_ref().filter(|_| has_lengths).map(|summary| digits.real(summary.mean))
+    };
     let size = |report: &Report| {
         let (about, row) = enough(report)?;
         let size = row.capacity_bytes?;
@@ -91,6 +102,10 @@ fn main_columns(groups: &[GroupReport], digits: Digits) -> Vec<(String, Vec<Stri
         column("90 % at Blocks", groups, |report| {
             enough(report).map(|(about, row)| format!("{about}{}", digits.count(row.capacity_blocks)))
         }),
+        column("In Tokens", groups, |report| {
+            let (about, row) = enough(report)?;
+            Some(format!("{about}{}", digits.count(row.capacity_tokens?)))
+        }),
         column(if digits == Digits::All { "Bytes" } else { "Size" }, groups, size),
         column("Recorded", groups, |report| Some(digits.real(report.recorded.as_ref()?.token_hit_rate?))),
         column("Possible", groups, |report| {
@@ -106,14 +121,15 @@ fn target_columns(groups: &[GroupReport], digits: Digits) -> Vec<(String, Vec<St
     let column = |(place, target): (usize, &TargetRow)| {
         column(format!("{} %", rounded(target.share * 100.0)), groups, |report| {
             let row = &report.targets.value.get(place)?.row;
-            Some(format!("{}{}", about(report.targets.accuracy, report), digits.count(row.capacity_blocks)))
+            let size = row.capacity_tokens.unwrap_or(row.capacity_blocks);
+            Some(format!("{}{}", about(report.targets.accuracy, report), digits.count(size)))
         })
     };
     shares.iter().enumerate().filter_map(column).collect()
 }
 
 fn cache_columns(groups: &[GroupReport], digits: Digits) -> Vec<(String, Vec<String>)> {
-    let is_by_size = groups.windows(2).any(|two| two[0].1.block_size != two[1].1.block_size);
+    let is_by_size = is_by_size(groups);
     let sized = cache_names(groups).into_iter().filter_map(|(policy, tokens)| {
         let size = match groups.first() {
             Some((_, first)) if !is_by_size => digits.count(tokens / first.block_size),
@@ -194,13 +210,20 @@ fn marked(rate: Option<f64>, accuracy: Accuracy, digits: Digits) -> Option<Strin
     rate.map(|rate| format!("{}{}", mark(accuracy), digits.real(rate)))
 }
 
-/// Every finite cache that some group has: its policy and its tokens. Where groups have blocks of different sizes,
+/// Whether groups have blocks of different sizes.
+fn is_by_size(groups: &[GroupReport]) -> bool {
+    groups.windows(2).any(|two| two[0].1.block_size != two[1].1.block_size)
+}
+
+/// Every finite cache that some group has and that was asked for by its size, since those of curves differ from
+/// group to group: its policy and its tokens. Where groups have blocks of different sizes,
 /// the first has the smallest, and so the caches whose sizes are rounded least.
 fn cache_names(groups: &[GroupReport]) -> Vec<(&'static str, u64)> {
     let mut names = Vec::new();
     let size = groups.first().map_or(0, |(_, report)| report.block_size);
     for (_, report) in groups.iter().filter(|(_, report)| report.block_size == size) {
-        for row in report.caches.iter().flat_map(|caches| &caches.capacity) {
+        let Some(caches) = &report.caches else { continue };
+        for row in caches.capacity.iter().filter(|row| caches.named.contains(&row.capacity_blocks)) {
             let name = (row.policy, row.capacity_blocks * size);
             if row.policy != "infinite" && !names.contains(&name) {
                 names.push(name);

@@ -70,6 +70,8 @@ pub struct Style {
     pub input: String,
     /// The command line, for the end of a page.
     pub command: String,
+    /// Whether a report in JSON ends with the version and the command line, too.
+    pub provenance: bool,
 }
 
 impl From<Format> for Style {
@@ -86,8 +88,9 @@ impl Render for Style {
     /// One object in JSON, one page as HTML, else a report with a row for each group below it.
     fn groups(&self, report: &Report, field: &str, groups: &[GroupReport], out: &mut Vec<u8>) {
         match self.format {
-            Format::Json => json::write_groups(report, field, groups, out),
+            Format::Json => json::write_groups(report, (field, groups), self.provenance(), out),
             Format::Html => html::write(report, &self.origin(), Some((field, groups)), out),
+            Format::Csv => csv::write_groups(report, groups, out),
             Format::Prometheus => prometheus::write_groups(report, field, groups, out),
             Format::Markdown => {
                 markdown::write(report, out);
@@ -120,6 +123,11 @@ impl Style {
         html::Origin { input: &self.input, command: &self.command }
     }
 
+    /// What a report in JSON says of itself, if it does.
+    fn provenance(&self) -> Option<json::Provenance<'_>> {
+        self.provenance.then_some(json::Provenance::new(&self.command))
+    }
+
     fn look(&self) -> table::Look {
         let digits = if self.exact { Digits::All } else { Digits::Few };
         table::Look::new(digits, self.width)
@@ -147,7 +155,7 @@ pub fn write(style: &Style, report: &Report, out: &mut Vec<u8>) {
                 plot::write(report, canvas, out);
             }
         }
-        Format::Json => json::write(report, out),
+        Format::Json => json::write(report, style.provenance(), out),
         Format::Csv => csv::write(report, out),
         Format::Markdown => markdown::write(report, out),
         Format::Prometheus => prometheus::write(report, out),

@@ -25,6 +25,9 @@ pub(super) fn help(name: &str) -> &'static str {
         "duration_s" => "Time from the first request to the last.",
         "mean_rate" => "Requests per second on average.",
         "peak_rate" => "Most requests in one second.",
+        "peak_step_rate" => {
+            "Most requests per second of a step of the trace's time, where steps are longer than a second."
+        }
         "interarrival_mean_ms" => "Mean time between two requests.",
         "interarrival_cv" => "Standard deviation over mean of the times between requests.",
         "dispersion_10s" => "Variance over mean of the requests per ten seconds, 1 for a Poisson process.",
@@ -45,6 +48,7 @@ pub(super) fn help(name: &str) -> &'static str {
         "cached_length" => "Prompt tokens of a request that a cache without limit holds when it arrives.",
         "correlation" => "Pearson correlation of two lengths over the requests.",
         "cache_token_hit_rate" => "Share of the prompt tokens that a cache serves.",
+        "cache_capacity_tokens" => "Size of a cache in tokens.",
         "cache_capacity_bytes" | "running_cache_capacity_bytes" => "Size of a cache in bytes.",
         "cache_below_opt" => {
             "Share of the prompt tokens that the cache which serves most blocks serves more than this one."

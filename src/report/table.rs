@@ -248,7 +248,8 @@ fn arrival_lines(arrivals: &ArrivalFigures, digits: Digits) -> Vec<(&'static str
     };
     let mut lines = vec![("Duration", duration)];
     if let Some(mean) = arrivals.mean_rate {
-        let peak = digits.count(arrivals.peak_rate);
+        let whole = || digits.count(arrivals.peak_rate);
+        let peak = arrivals.peak_step_rate.map_or_else(whole, |peak| format!("{peak:.3}"));
         lines.push(("Request rate", format!("{mean:.3}/s mean, {peak}/s peak")));
     }
     if let (Some(mean), Some(cv)) = (arrivals.interarrival_mean_ms, arrivals.interarrival_cv) {

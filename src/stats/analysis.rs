@@ -15,6 +15,7 @@ use crate::stats::requests::RequestReport;
 use crate::stats::seen::{Intake, Served};
 use crate::stats::statistic::Known;
 use crate::stats::statistics::{AnalysisOptions, Purpose, Statistics};
+use crate::stats::steps;
 
 /// Running analysis of a trace.
 pub struct Analysis {
@@ -181,6 +182,7 @@ impl Analysis {
             Statistics::mark(bound, &mut report);
         }
         self.state.statistics.report(&known, &mut report);
+        steps::spread(&mut report);
         report
     }
 }

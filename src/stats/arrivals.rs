@@ -14,6 +14,9 @@ const PEAK_WINDOW_MS: f64 = 1000.0;
 /// Dispersion is that of the counts in windows of ten seconds.
 const DISPERSION_WINDOW_MS: f64 = 10_000.0;
 
+/// With fewer different times, requests that come together may have done so.
+const ENOUGH_STEPS: u64 = 10;
+
 /// Running state of the arrivals, in constant memory.
 #[derive(Default)]
 pub(super) struct Arrivals {
@@ -119,12 +122,18 @@ impl Arrivals {
         let gaps = self.requests - 1;
         let mean = (gaps > 0).then(|| (self.now - self.first) / gaps as f64);
         let deviation = (self.gap_squares / gaps.max(1) as f64).sqrt();
+        let in_steps = self.steps >= ENOUGH_STEPS && self.requests > 2 * (self.steps + 1);
+        let step_ms = self.least_gap.filter(|_| in_steps);
         Some(ArrivalFigures {
             requests: self.requests,
             duration_s,
             mean_rate: (duration_s > 0.0).then(|| self.requests as f64 / duration_s),
             peak_rate: self.peak,
-            step_ms: self.least_gap.filter(|_| self.requests > 2 * (self.steps + 1)),
+            // Two steps are never in the same second.
+            peak_step_rate: step_ms
+                .filter(|&step| step > 1000.0)
+                .map(|step| self.peak as f64 / step * 1000.0),
+            step_ms,
             interarrival_mean_ms: mean,
             interarrival_cv: mean.filter(|&m| m > 0.0).map(|m| deviation / m),
             dispersion_10s: self.dispersion(),
@@ -171,6 +180,19 @@ mod tests {
     fn a_late_record_counts_in_the_open_second() {
         let figures = of(&[0.0, 5000.0, 100.0, 5100.0]);
         assert_eq!((figures.late, figures.peak_rate, figures.duration_s), (1, 3, 5.1));
+    }
+
+    #[test]
+    fn the_peak_of_a_long_step_is_spread_over_it() {
+        let times = |n: u32, step: u32, each: u32| -> ArrivalFigures {
+            of(&(0..n).map(|i| f64::from(i / each * step)).collect::<Vec<_>>())
+        };
+        let figures = times(66, 3000, 6);
+        assert_eq!((figures.peak_rate, figures.peak_step_rate), (6, Some(2.0)));
+        // Steps of a second need nothing, times that differ are no steps, and a few may be bursts.
+        assert_eq!(times(66, 1000, 6).peak_step_rate, None);
+        assert_eq!(times(66, 3000, 2).peak_step_rate, None);
+        assert_eq!(times(60, 3000, 6).peak_step_rate, None);
     }
 
     #[test]

@@ -227,8 +227,7 @@ pub struct HitUnitFigures {
     pub tokens: u64,
     /// Whether the last unit that is found is computed again.
     pub is_last_dropped: bool,
-    /// Prompt tokens that an infinite cache holds and that count by the rule of hits, whether they make a unit
-    /// or not.
+    /// Prompt tokens that an infinite cache holds and that count by the rule of hits, in a unit or not.
     pub shared_tokens: u128,
     /// Share of these that is not served, since it is below the minimum, no whole unit or the last one.
     pub below_share: Option<f64>,
@@ -340,7 +339,10 @@ pub struct ArrivalFigures {
     pub mean_rate: Option<f64>,
     /// Most requests in one whole second [k, k + 1) of trace time.
     pub peak_rate: u64,
-    /// The least time between two different timestamps, in milliseconds, where most timestamps occur several times:
+    /// Where times come in steps of more than a second: most requests of a step over its length, per second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_step_rate: Option<f64>,
+    /// The least time between two different timestamps, in milliseconds, where many timestamps occur several times:
     /// then time goes in steps, and figures of less than a step say nothing.
     #[serde(skip)]
     pub step_ms: Option<f64>,
@@ -357,6 +359,13 @@ pub struct ArrivalFigures {
     pub first_ms: f64,
     /// The latest timestamp, in milliseconds.
     pub last_ms: f64,
+}
+
+impl ArrivalFigures {
+    /// The length of a step of time in seconds, where that is more than one.
+    pub fn long_step_s(&self) -> Option<f64> {
+        self.step_ms.map(|step| step / 1000.0).filter(|&step| step > 1.0)
+    }
 }
 
 /// The shared prefixes that saved most.
@@ -516,8 +525,7 @@ impl Bound {
 pub struct WindowFigures {
     /// Number of the window, from 0. Windows of time without a request are passed over.
     pub window: u64,
-    /// Where the window begins, in milliseconds: a window of requests with the trace time of its
-    /// first one that has a time.
+    /// Where the window begins, in milliseconds: of requests, the trace time of the first that has one.
     pub start_ms: Option<f64>,
     /// Requests in it.
     pub requests: u64,

@@ -229,6 +229,11 @@ impl<'a> GroupMerger<'a> {
         Ok((whole, self.groups.into_iter().map(group).collect::<Result<_, Invalid>>()?))
     }
 
+    /// What the user should know of the pieces that were read.
+    pub(super) fn note(&self) -> Option<String> {
+        self.whole.note()
+    }
+
     /// Ends the piece that is written, and gives the rest of it.
     ///
     /// # Errors

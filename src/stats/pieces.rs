@@ -18,6 +18,7 @@ use crate::blocks::NumberRun;
 use crate::error::{Error, Invalid, InvalidKind};
 use crate::io::{Input, Status};
 use crate::record::DEFAULT_BLOCK_SIZE;
+use crate::stats::piece_copies::{Copies, Fingerprint};
 use crate::stats::piece_end::PieceEnd;
 use crate::stats::piece_header::{Header, Piece};
 use crate::stats::piece_row::{Before, PieceRow};
@@ -85,6 +86,7 @@ pub struct Merger<'a> {
     /// Lines of the trace before the open piece, and before the last one.
     lines: u64,
     lines_before: u64,
+    copies: Copies,
     /// Timestamp of the first request of the last piece that has one.
     started: Option<f64>,
     /// The current row.
@@ -98,6 +100,7 @@ struct OpenPiece {
     /// What its next row builds on.
     before: Before,
     requests: u64,
+    fingerprint: Fingerprint,
     /// Numbers in the whole trace of the blocks that the piece introduced, as runs.
     numbers: Vec<NumberRun>,
     timed: bool,
@@ -143,6 +146,7 @@ impl<'a> Merger<'a> {
             pieces: 0,
             lines: 0,
             lines_before: 0,
+            copies: Copies::default(),
             started: None,
             row: PieceRow::default(),
             written: Vec::new(),
@@ -331,6 +335,7 @@ impl<'a> Merger<'a> {
             self.started = Some(timestamp);
         }
         piece.requests += 1;
+        piece.fingerprint.add(row);
         if let Some((_, _, line)) = &mut row.recorded {
             *line += self.lines;
         }
@@ -370,6 +375,9 @@ impl<'a> Merger<'a> {
             }
             (None, _) => {}
         }
+        if !self.is_group && self.previous.is_none() && piece.requests > 0 {
+            self.copies.add(self.pieces, piece.fingerprint, &piece.numbers);
+        }
         self.groups = end.groups.unwrap_or(0);
         self.lines_before = self.lines;
         self.lines = self.lines.saturating_add(end.lines.unwrap_or(end.requests));
@@ -377,6 +385,11 @@ impl<'a> Merger<'a> {
             Merged::Report(analysis) => analysis.end_piece(&piece.numbers, end),
             Merged::Piece(writer) => writer.end_piece(&piece.numbers, end, self.lines),
         }
+    }
+
+    /// What the user should know of the pieces that were read.
+    pub fn note(&self) -> Option<String> {
+        self.copies.note()
     }
 
     /// What there is of the piece that is written, which the caller takes.

@@ -9,6 +9,7 @@ use super::running::{Running, value_in};
 use super::task::{Mode, Render, Task, Warmup};
 use crate::error::{Error, Invalid, Result};
 use crate::io::{Observer, Output, Status};
+use crate::record::NumberedApart;
 
 /// Reads the inputs of `task` and writes what it asks for, in the style given.
 ///
@@ -30,6 +31,7 @@ fn analyse(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Resu
     observer.begin(reader.input().total_size());
     let mut output = Output::named(task.output.as_deref())?;
     let mut running = Running::new(task, warmup);
+    let mut apart = NumberedApart::default();
     let ended = loop {
         let more = reader.advance(|status| {
             observer.progress(status);
@@ -37,6 +39,7 @@ fn analyse(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Resu
         });
         match more {
             Ok(true) => {
+                apart.look(&reader);
                 running.add(&reader, style, output.buffer())?;
                 if task.replaces && !output.buffer().is_empty() {
                     std::mem::replace(&mut output, Output::named(task.output.as_deref())?).finish()?;
@@ -53,7 +56,8 @@ fn analyse(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Resu
     let skipped = reader.skipped()?;
     running.skipped = reader.input().skipped_so_far().0;
     running.finish(style, output, observer)?;
-    reader.remarks().iter().chain(&skipped).for_each(|message| observer.note(message));
+    let remarks = reader.remarks();
+    remarks.iter().chain(&skipped).chain(&apart.note()).for_each(|message| observer.note(message));
     running.note_missing_fields(observer);
     ended
 }
@@ -72,6 +76,7 @@ fn write_piece(
         GroupWriter::new(header, task.analysis.budget, out)
     };
     let (mut writer, mut has_answers) = (None, false);
+    let mut apart = NumberedApart::default();
     // A piece without its end cannot be merged, so an error or a signal needs no care here.
     while reader.advance(|status| {
         observer.progress(status);
@@ -81,6 +86,7 @@ fn write_piece(
             Some(writer) => writer,
             None => writer.insert(new(Some(reader.block_size()), output.buffer())),
         };
+        apart.look(&reader);
         has_answers |= reader.record().has_output_ids;
         let label = by.map(|field| label(value_in(reader.line(), field)));
         let added = writer.add(label.as_deref(), reader.record(), output.buffer());
@@ -96,7 +102,8 @@ fn write_piece(
         observer
             .note("pieces do not hold \"output_hash_ids\": hits of engines will be those without answers");
     }
-    reader.remarks().iter().chain(&skipped).for_each(|message| observer.note(message));
+    let remarks = reader.remarks();
+    remarks.iter().chain(&skipped).chain(&apart.note()).for_each(|message| observer.note(message));
     Ok(())
 }
 
@@ -140,8 +147,11 @@ fn merge(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Result
     }
     observer.end();
     let by = if let Mode::Report { by, .. } = &task.mode { by.as_deref() } else { None };
+    let copies = merger.note();
     let (analysis, groups) = merger.finish(by)?;
-    Running::after(task, analysis, groups).finish(style, output, observer)
+    Running::after(task, analysis, groups).finish(style, output, observer)?;
+    copies.iter().for_each(|message| observer.note(message));
+    Ok(())
 }
 
 /// Makes one piece of those that are read.
@@ -162,6 +172,9 @@ fn join(task: &Task, observer: &mut dyn Observer) -> Result<()> {
         output.end_record()?;
     }
     observer.end();
+    let copies = merger.note();
     output.buffer().append(&mut merger.finish_piece()?);
-    output.finish()
+    output.finish()?;
+    copies.iter().for_each(|message| observer.note(message));
+    Ok(())
 }

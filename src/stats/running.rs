@@ -2,7 +2,7 @@
 
 use super::analysis::Analysis;
 use super::block_sizes::{BlockSizes, FIELD};
-use super::figures::Report;
+use super::figures::{ArrivalFigures, Report};
 use super::groups::{Groups, label};
 use super::hit_count::HitRule;
 use super::task::{Mode, Render, Task};
@@ -246,10 +246,9 @@ fn note(task: &Task, figures: &Report, observer: &mut dyn Observer) {
     }
     note_rule(task, figures, observer);
     let arrivals = figures.arrivals.as_ref();
-    if let Some(step) = arrivals.and_then(|arrivals| arrivals.step_ms).filter(|&step| step > 1000.0) {
-        let seconds = step / 1000.0;
+    if let Some(seconds) = arrivals.and_then(ArrivalFigures::long_step_s) {
         observer.note(&format!(
-            "times come in steps of {seconds:.3} s: rates and peaks of a second are those of a step, which holds more"
+            "times come in steps of {seconds:.3} s: peaks per second are those of a step, divided by its length"
         ));
     }
     if let Some(message) = arrivals.and_then(|a| unit_note(a.first_ms, a.last_ms, a.requests)) {

@@ -399,6 +399,7 @@ impl Sample {
             load: None,
             policy,
             capacity_blocks: capacity,
+            capacity_tokens: self.options.tokens(capacity, self.count.block_size),
             capacity_bytes: self.options.bytes(capacity, self.count.block_size),
             hits: hits_of_all,
             accuracy: Accuracy::Estimate { standard_error: ratio(hits.error, tokens as f64) },

@@ -110,6 +110,7 @@ impl SeparateCaches {
     pub fn report(&self) -> Report {
         let infinite = self.capacity.last().copied();
         let caches = infinite.map(|infinite| CacheFigures {
+            named: Vec::new(),
             capacity: self.capacity.clone(),
             curve: Vec::new(),
             infinite,

@@ -24,6 +24,8 @@ pub struct Task {
     pub files: Vec<PathBuf>,
     /// How they are read.
     pub input: InputOptions,
+    /// Threads that work on it, at least one. The output does not depend on it.
+    pub jobs: usize,
     /// Where the output goes; standard output if absent.
     pub output: Option<PathBuf>,
     /// Whether each report of several replaces the one before, instead of following it.
@@ -61,6 +63,7 @@ impl Task {
         Self {
             files,
             input: InputOptions::default(),
+            jobs: 1,
             output: None,
             replaces: false,
             mode: Mode::Report { every: None, by: None },
@@ -159,7 +162,9 @@ impl Task {
         let max_bytes = self.analysis.budget.unwrap_or(usize::MAX);
         let reader = TraceReader::new(input, self.format, self.block_size)
             .with_times_from_zero()
-            .with_session_memory(max_bytes);
+            .with_kept(self.named_fields())
+            .with_session_memory(max_bytes)
+            .with_jobs(self.jobs);
         let caches = &self.analysis.caches;
         let reader = reader.with_priority(caches.priority_field.clone());
         let reader = match &caches.session_field {
@@ -168,6 +173,18 @@ impl Task {
             None => reader,
         };
         Ok(if caches.wants_affinity() { reader.with_affinity() } else { reader })
+    }
+
+    /// The fields of records by which requests are told apart.
+    fn named_fields(&self) -> Vec<String> {
+        let by = match &self.mode {
+            Mode::Report { by, .. } | Mode::Piece { by, .. } => by.as_ref(),
+            _ => None,
+        };
+        let caches = &self.analysis.caches;
+        let shared_by = self.analysis.shared_by.as_ref();
+        let all = [by, shared_by, caches.session_field.as_ref(), caches.priority_field.as_ref()];
+        all.into_iter().flatten().cloned().collect()
     }
 
     /// Opens the inputs where they are pieces. Without a line of one the figures would be wrong.
@@ -227,7 +244,11 @@ impl Task {
             self.check_capacities(size)?;
             self.check_hit_unit(size)?;
         }
-        let options = |size| self.analysis_options(size, warmup);
+        let options = |size| {
+            let mut options = self.analysis_options(size, warmup);
+            options.caches.in_tokens = true;
+            options
+        };
         BlockSizes::new(block_size, &self.block_sizes, options)
             .map_err(|invalid| Error::Failed(invalid.message))
     }

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::error::{Error, Invalid, InvalidKind, Result};
 use crate::io::{Input, InputOptions, Observer, Output, Pacer, signals};
-use crate::record::TraceReader;
 use crate::record::formats::Format;
+use crate::record::{NumberedApart, TraceReader};
 
 /// Everything that a run needs to know.
 #[non_exhaustive]
@@ -154,13 +154,14 @@ fn learn(
     let input = Input::new(files, task.input.clone())?;
     observer.begin(input.total_size());
     let mut reader = TraceReader::new(input, task.format, task.block_size).with_times_from_zero();
-    let mut learner = Learner::default();
+    let (mut learner, mut apart) = (Learner::default(), NumberedApart::default());
     // 16 MiB are for the program and its buffers.
     let most = max_memory.saturating_sub(16 << 20);
     while reader.advance(|status| {
         observer.progress(status);
         Ok(())
     })? {
+        apart.look(&reader);
         learner.add(reader.record(), reader.block_size()).map_err(|message| reader.input().error(message))?;
         if learner.bytes(kind, compare) > most {
             return Err(Error::Failed(format!(
@@ -172,7 +173,8 @@ fn learn(
     }
     observer.end();
     let skipped = reader.skipped()?;
-    reader.remarks().iter().chain(&skipped).for_each(|message| observer.note(message));
+    let remarks = reader.remarks();
+    remarks.iter().chain(&skipped).chain(&apart.note()).for_each(|message| observer.note(message));
     let (without, all) = (learner.without_ids(), learner.requests());
     if without > 0 && without < all {
         observer.note(&format!(

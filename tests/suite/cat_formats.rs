@@ -532,3 +532,72 @@ fn formats_work_in_pipes_with_compression() {
     let command = "trace-cat --compress gzip b.jsonl | trace-cat -z zstd | trace-cat --to-format bailian";
     assert_eq!(shell(folder.path(), command).ok(), BAILIAN);
 }
+
+#[test]
+fn columns_of_a_table_may_have_names_of_their_own() {
+    let table = "when,prompt tokens,out,tenant\n2026-11-23T10:00:00Z,500,7,a\n2026-11-23T10:00:01Z,600,,b\n";
+    let columns = "--columns=timestamp=when,input_length=prompt tokens,output_length=out";
+    let text = run("trace-cat", &[columns], table).ok();
+    assert_eq!(
+        text,
+        "{\"timestamp\": 0, \"input_length\": 500, \"output_length\": 7, \"tenant\": \"a\"}\n\
+         {\"timestamp\": 1000, \"input_length\": 600, \"tenant\": \"b\"}\n"
+    );
+    // Ids, without times; a column that is kept under another name.
+    let table = "n,blocks,chat\n600,4 5,x\n512,4,y\n";
+    let columns = [
+        "--columns=input_length=n,hash_ids=blocks",
+        "--columns",
+        "session_id=chat",
+        "--sample=1",
+        "--sample-by=session",
+    ];
+    let text = run("trace-cat", &columns, table).ok();
+    assert_eq!(
+        text.lines().next(),
+        Some("{\"input_length\": 600, \"hash_ids\": [4, 5], \"session_id\": \"x\"}")
+    );
+    for (args, table, message) in [
+        (&["--columns=input_length=m"][..], table, "no column \"m\" (from --columns), but n, blocks, chat"),
+        (
+            &["--columns=timestamp=n"],
+            table,
+            "among them \"input_length\", found timestamp, blocks, chat: --columns",
+        ),
+        (&["-f", "csv"], table, "among them \"timestamp\", found n, blocks, chat: --columns of trace-cat"),
+        (&[], table, "of a table with names of its own, --columns of trace-cat"),
+    ] {
+        let ran = run("trace-cat", args, table);
+        assert!(ran.status == Some(1) && ran.stderr.contains(message), "{args:?}: {}", ran.stderr);
+    }
+    let stats = run("trace-stats", &[], table);
+    assert!(stats.stderr.contains("--columns of trace-cat"), "{}", stats.stderr);
+    assert!(!run("trace-stats", &[], "hello, world!\n").stderr.contains("--columns"));
+}
+
+#[test]
+fn labels_of_a_log_are_named_or_kept() {
+    let log = |tenant: &str| {
+        format!(
+            "{{\"ts\": \"2026-11-23T10:00:00Z\", \"tenant\": {tenant:?}, \"region\": \"eu\", \"note\": \"{}\", \
+             \"meta\": {{\"team\": \"red\"}}, \"model\": \"m\", \"usage\": {{\"prompt_tokens\": 7, \"completion_tokens\": 1}}}}\n",
+            "long ".repeat(20)
+        )
+    };
+    let text = log("a") + &log("b") + &log("a");
+    let ran = run("trace-cat", &[], &text);
+    assert!(
+        ran.stderr.contains("fields of the log that are left out: region, tenant (see trace-cat --keep)\n"),
+        "{}",
+        ran.stderr
+    );
+    assert!(!ran.stdout.contains("tenant"));
+    let kept = run("trace-cat", &["--keep=tenant,meta.team", "--keep=region"], &text);
+    assert!(kept.stdout.starts_with("{\"timestamp\": 0, \"input_length\": 7, \"output_length\": 1, \"model\": \"m\", \"tenant\": \"a\", \"meta.team\": \"red\", \"region\": \"eu\"}\n"), "{}", kept.stdout);
+    assert!(!kept.stderr.contains("left out"), "{}", kept.stderr);
+    let by = run("trace-stats", &["--by=tenant", "-f", "csv"], &text);
+    assert!(by.stdout.contains("\na,total,,requests,2\n"), "{by:?}");
+    assert!(by.stderr.contains("left out: region (see"), "{}", by.stderr);
+    let by = run("trace-stats", &["--by=meta.team", "-f", "csv"], &text);
+    assert!(by.stdout.contains("\nred,total,,requests,3\n"), "{by:?}");
+}

@@ -470,3 +470,92 @@ fn damaged_lines_of_every_format_are_errors_at_most() {
         }
     }
 }
+
+#[test]
+fn a_slice_may_be_given_by_dates() {
+    let log = |time: &str| {
+        format!(
+            "{{\"ts\": {time:?}, \"model\": \"m\", \"usage\": {{\"prompt_tokens\": 7, \"completion_tokens\": 1}}}}\n"
+        )
+    };
+    let times =
+        ["2026-11-22T23:59:59Z", "23/Nov/2026:00:00:00 +0000", "2026-11-23 10:30:00,250", "2026-11-24"];
+    let text: String = times[..3].iter().map(|time| log(time)).collect();
+    let of = |args: &[&str], text: &str| -> Vec<u64> {
+        values(&cat(args, text)).iter().map(|row| row["timestamp"].as_u64().unwrap()).collect()
+    };
+    let (first, second, third) = (0, 1000, 1000 + (10 * 3600 + 30 * 60) * 1000 + 250);
+    assert_eq!(of(&[], &text), [first, second, third]);
+    assert_eq!(of(&["--from=2026-11-23"], &text), [second, third]);
+    assert_eq!(of(&["--to", "2026-11-23"], &text), [first]);
+    assert_eq!(of(&["--from=2026-11-23T10:00Z", "--to=2026-11-23 12:00+01:00"], &text), [third]);
+    assert_eq!(of(&["--from=1s", "--to=2026-11-23T10:00Z"], &text), [second]);
+    // Sorted, and as numbers since 1970.
+    let since: String =
+        [1_763_855_999_000_u64, 1_763_856_000_000].map(|time| line(time, 5, 1, &[0])).concat();
+    assert_eq!(of(&["--from=2025-11-23"], &since), [1_763_856_000_000]);
+    assert_eq!(of(&["--sort", "--from=2026-11-23"], &text), [second, third]);
+    let seconds = since.replace("000, \"input", ", \"input");
+    assert_eq!(of(&["--timestamp-unit=s", "--from=2025-11-23", "--rebase"], &seconds), [0]);
+
+    let relative = run("trace-cat", &["--from=2026-11-23"], line(5000, 5, 1, &[0]));
+    assert_eq!((relative.status, relative.stdout.as_str()), (Some(1), ""));
+    assert!(relative.stderr.contains("counted from the beginning of the trace, not since 1970: give --from"));
+    for (args, message) in [
+        (["--from=yesterday", "-n1"], "or a date such as 2026-11-23"),
+        (["--from=2026-11-23", "--to=2026-11-22"], "--from is not before --to"),
+    ] {
+        let ran = run("trace-cat", &args, "");
+        assert!(ran.status == Some(2) && ran.stderr.contains(message), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_time_that_cannot_be_read_is_shown() {
+    let log = |time: &str| format!("{{\"ts\": {time}, \"usage\": {{\"prompt_tokens\": 7}}}}\n");
+    let text = log("\"2026-11-23T10:00:00Z\"") + &log("\"at ten\"") + &log("\"at eleven\"");
+    let ran = run("trace-cat", &[], &text);
+    let shown = "-:2: no time is read from \"ts\": \"at ten\"";
+    assert!(ran.stderr.contains(shown) && !ran.stderr.contains("eleven"), "{}", ran.stderr);
+    assert!(!ran.stdout.lines().nth(1).unwrap().contains("timestamp"));
+    let ran = run("trace-cat", &[], log("null") + &log("\"2026-11-23T10:00:00Z\""));
+    assert!(!ran.stderr.contains("no time"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_table_may_have_dates() {
+    let table =
+        "timestamp,input_length,hash_ids\n23/Nov/2026:10:00:01 +0000,5,0\n\"2026-11-23 10:00:00,5\",6,0\n";
+    let times = |args: &[&str], text: &str| -> Vec<u64> {
+        values(&cat(args, text)).iter().map(|row| row["timestamp"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(times(&["--sort"], table), [0, 500]);
+    assert_eq!(times(&["--sort", "--from=2026-11-23T10:00:01Z"], table), [500]);
+    let mixed = run("trace-cat", &[], table.to_owned() + "17,5,0\n");
+    assert!(
+        mixed.status == Some(1) && mixed.stderr.contains("expected a date and time, found 17"),
+        "{mixed:?}"
+    );
+    let mixed = run("trace-cat", &[], "timestamp,input_length\n17,5\n2026-11-23T10:00:01Z,5\n");
+    assert!(mixed.stderr.contains("expected a number, found 2026"), "{mixed:?}");
+    let unit = run("trace-cat", &["--timestamp-unit=s"], table);
+    assert!(unit.stderr.contains("the format says what its times count"), "{unit:?}");
+    let report = run("trace-stats", &["-f", "json"], table.replace(":01 ", ":00 "));
+    assert!(report.stdout.contains("\"duration_s\": 0.5,"), "{report:?}");
+}
+
+#[test]
+fn fields_without_a_place_in_a_format_are_named() {
+    let trace = "{\"timestamp\": 1, \"input_length\": 5, \"output_length\": 1, \"hash_ids\": [0], \"session_id\": \"s\", \"x\": null}\n";
+    let said = |args: &[&str], text: &str| run("trace-cat", args, text).stderr;
+    let csv = said(&["-t", "csv"], trace);
+    assert!(csv.contains("left out, since csv has no place for it: session_id\n"), "{csv}");
+    let sized = said(&["-t", "csv", "-b", "16"], trace);
+    assert!(sized.contains("for it: block_size, session_id\n"), "{sized}");
+    let named = said(&["-t", "kvcache-simulator", "-b", "16"], trace);
+    assert!(named.contains("for it: session_id\n"), "{named}");
+    for target in ["mooncake", "bailian"] {
+        assert!(!said(&["-t", target, "-b16"], trace).contains("left out"));
+    }
+    assert!(!said(&["-t", "csv"], &line(0, 5, 1, &[0])).contains("left out"));
+}

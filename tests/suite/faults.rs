@@ -139,11 +139,16 @@ fn a_file_stays_as_it_was_when_its_new_content_cannot_be_written() {
     let present = names(&place);
     let trace: String = (0..200).map(|i| line(i, 1024, 7, &[0, i + 1])).collect();
     let prompts: String = (0..200).map(|i| format!("{{\"prompt\": \"the words {i}\"}}\n")).collect();
+    let piece = run("trace-stats", &["--partial"], &trace).ok();
     for (name, args, input) in [
         ("trace-cat", &["-o", &out][..], &trace),
         ("trace-cat", &["-o", &out, "-z", "gzip"], &trace),
         ("trace-cat", &["-o", &out, "-z", "zstd", "--sort"], &trace),
         ("trace-stats", &["-o", &out], &trace),
+        ("trace-stats", &["--partial", "-o", &out], &trace),
+        ("trace-stats", &["--window=20req", "-f=prometheus", "-o", &out], &trace),
+        ("trace-stats", &["--merge", "-c", "10", "-o", &out], &piece),
+        ("trace-stats", &["--merge", "--partial", "-o", &out], &piece),
         ("trace-synth", &["--min-count=1", "-o", &out], &trace),
         ("trace-synth", &["--min-count=1", "-n0", "--save-model", &model], &trace),
         ("trace-hash", &["-o", &out], &prompts),

@@ -34,7 +34,7 @@ struct Case {
     reports: bool,
 }
 
-const CASES: [Case; 7] = [
+const CASES: [Case; 10] = [
     Case { name: "trace-cat", args: &["-o", "made", "../trace"], made: "made", reports: false },
     Case { name: "trace-cat", args: &["-z=zstd", "-o", "made", "../trace"], made: "made", reports: false },
     Case {
@@ -52,15 +52,37 @@ const CASES: [Case; 7] = [
         reports: false,
     },
     Case { name: "trace-hash", args: &["-o", "made", "../prompts"], made: "made", reports: false },
+    Case {
+        name: "trace-stats",
+        args: &["--partial", "-o", "made", "../trace"],
+        made: "made",
+        reports: false,
+    },
+    Case {
+        name: "trace-stats",
+        args: &["--merge", "--partial", "-o", "made", "../first", "../second"],
+        made: "made",
+        reports: false,
+    },
+    Case {
+        name: "trace-stats",
+        args: &["--merge", "-c", "100", "-o", "made", "../first", "../second"],
+        made: "made",
+        reports: false,
+    },
 ];
 
 #[test]
 fn a_signal_at_any_moment_leaves_the_old_file_or_the_new_one_and_nothing_else() {
     let folder = scratch();
-    let trace: String = (0..30_000).map(|i| line(i, 1024, 7, &[0, i + 1])).collect();
-    write(folder.path(), "trace", trace);
+    let lines = |from: u64, to: u64| (from..to).map(|i| line(i, 1024, 7, &[0, i + 1])).collect::<String>();
+    let halves = [lines(0, 15_000), lines(15_000, 30_000)];
+    write(folder.path(), "trace", halves.concat());
     let prompts: String = (0..9000).map(|i| format!("{{\"prompt\": \"the same words {i}\"}}\n")).collect();
     write(folder.path(), "prompts", prompts);
+    for (half, name) in halves.iter().zip(["first", "second"]) {
+        run_in(folder.path(), "trace-stats", &["--partial", "-o", name], half).ok();
+    }
     let mut rng = Rng::new();
     let (mut kills, mut old_files, mut leftovers) = (0, 0, 0);
     for (number, case) in CASES.iter().enumerate() {

@@ -4,6 +4,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod accuracy;
+mod apart;
 mod bad_input;
 mod block_sizes;
 mod browser;
@@ -27,6 +28,7 @@ mod hash_answers;
 mod hit_units;
 mod hostile;
 mod images;
+mod jobs;
 mod kills;
 mod layers;
 mod library;

@@ -563,3 +563,40 @@ fn an_empty_piece_stands_anywhere_whatever_the_block_size() {
     let none = run_in(path, "trace-stats", &["--merge", "-f", "json", "t.p"], "");
     assert!(none.ok().contains("\"requests\": 0"));
 }
+
+#[test]
+fn a_piece_that_is_merged_twice_is_told() {
+    const SAID: &str = "has the same requests with the same blocks as piece";
+    let folder = scratch();
+    let piece = |name: &str, trace: &str, args: &[&str]| {
+        let text = run("trace-stats", &[&["--partial"], args].concat(), trace).ok();
+        write_file(folder.path(), name, text)
+    };
+    let first: String = (0..9).map(|i| line(0, 600, i, &[0, 2 * i + 1])).collect();
+    let (a, b) = (piece("a", &first, &[]), piece("b", &line(0, 600, 3, &[0, 50]), &[]));
+    let merge = |args: &[&str], pieces: &[&String]| {
+        let pieces: Vec<_> = pieces.iter().map(|piece| piece.as_str()).collect();
+        run("trace-stats", &[&["--merge"], args, &pieces[..]].concat(), "")
+    };
+    let twice = merge(&[], &[&a, &b, &a]);
+    assert!(
+        twice.status == Some(0)
+            && twice.stderr.contains(&format!("piece 3 in the order of merging {SAID} 1:"))
+    );
+    let more = merge(&["--partial"], &[&a, &b, &b, &a]);
+    assert!(
+        more.stderr.contains(&format!("piece 3 in the order of merging {SAID} 2, and 1 more")),
+        "{}",
+        more.stderr
+    );
+    // The same lengths with other blocks, and no requests at all.
+    let other = piece("c", &line(0, 600, 3, &[0, 51]), &[]);
+    let empty = piece("d", "", &[]);
+    for pieces in [&[&a, &b][..], &[&b, &other], &[&empty, &a, &empty, &empty]] {
+        assert!(!merge(&[], pieces).stderr.contains(SAID));
+    }
+    let by = piece("e", &first.replace('}', ", \"m\": 1}"), &["--by=m"]);
+    assert_eq!(merge(&["--by=m"], &[&by, &by]).stderr.matches(SAID).count(), 1);
+    let numbered = piece("f", &first, &["--piece=1/2"]);
+    assert_eq!(merge(&[], &[&numbered, &numbered]).status, Some(1));
+}

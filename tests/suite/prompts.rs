@@ -554,3 +554,36 @@ fn a_path_may_begin_with_any_character() {
         assert!(ran.stderr.contains("-:1: "), "{path}: {}", ran.stderr);
     }
 }
+
+#[test]
+fn a_time_that_is_not_read_is_shown_with_its_place() {
+    let said = |args: &[&str], records: &[Value]| {
+        let text: String = records.iter().map(|record| format!("{record}\n")).collect();
+        run("trace-hash", args, text).stderr
+    };
+    let log = json!({"prompt": "a", "ts": "23/Nov/2026:10:00:00 +0000"});
+    let mail = json!({"prompt": "a", "@timestamp": "Mon, 23 Nov 2026 10:00:01 GMT"});
+    let times: Vec<_> = lines(hash(&["--rebase"], &[log.clone(), mail]));
+    assert_eq!((&times[0]["timestamp"], &times[1]["timestamp"]), (&json!(0), &json!(1000)));
+    let unread = said(
+        &[],
+        &[log.clone(), json!({"prompt": "a", "ts": "ten"}), json!({"prompt": "a", "ts": "eleven"})],
+    );
+    assert!(unread.contains("-:2: no time is read from \"ts\": \"ten\" (see --timestamp-field"), "{unread}");
+    assert!(!unread.contains("eleven"), "{unread}");
+    let relative = said(&[], &[json!({"prompt": "a", "ts": 12.5})]);
+    assert!(relative.contains("-:1: no time is read from \"ts\": 12.5 (see"), "{relative}");
+    let elsewhere = said(&[], &[json!({"prompt": "a", "logged": "2026-11-23 10:00:00,123"})]);
+    assert!(
+        elsewhere.contains("no time is read, though \"logged\": \"2026-11-23 10:00:00,123\" may be one"),
+        "{elsewhere}"
+    );
+    for (args, record) in [
+        (&["--rate=1"][..], json!({"prompt": "a", "ts": "ten"})),
+        (&[], json!({"prompt": "a", "ts": null})),
+        (&[], json!({"prompt": "a", "ts": "ten", "created": 1_764_000_000})),
+        (&["--timestamp-field=n"], json!({"prompt": "a", "ts": "ten", "n": 5})),
+    ] {
+        assert!(!said(args, &[record]).contains("no time"), "{args:?}");
+    }
+}

@@ -917,3 +917,40 @@ fn what_a_newcomer_would_misread_is_said() {
             .ok();
     assert!(table.contains("Nothing is reusable: no request begins"), "{table}");
 }
+
+#[test]
+fn the_peak_rate_of_times_in_long_steps_is_that_of_a_step() {
+    let trace: String = (0..66_u64).map(|i| line(i / 6 * 3000, 512, 1, &[i % 12])).collect();
+    let json: serde_json::Value =
+        serde_json::from_str(&run("trace-stats", &["-f", "json"], &trace).ok()).unwrap();
+    assert_eq!(
+        (&json["arrivals"]["peak_rate"], &json["arrivals"]["peak_step_rate"]),
+        (&6.into(), &2.0.into())
+    );
+    let table = run("trace-stats", &[], &trace);
+    assert!(table.stdout.contains("2.200/s mean, 2.000/s peak"), "{}", table.stdout);
+    assert!(
+        table.stderr.contains("steps of 3.000 s: peaks per second are those of a step"),
+        "{}",
+        table.stderr
+    );
+    for (format, shown) in [
+        ("csv", "total,,peak_step_rate,2.0\n"),
+        ("prometheus", "kvtrace_peak_step_rate 2.0\n"),
+        ("markdown", "peak_step_rate | 2.0"),
+        ("html", " / <data value=\"2.0\">2<"),
+    ] {
+        let report = run("trace-stats", &["-f", format], &trace).ok();
+        assert!(report.contains(shown), "{format}: {report}");
+    }
+    // What moves between tiers and comes to replicas, too.
+    let args = ["-f", "json", "--replicas=1", "--tiers", "cpu=2,disk=4"];
+    let report = |trace: &str| -> serde_json::Value {
+        serde_json::from_str(&run("trace-stats", &args, trace).ok()).unwrap()
+    };
+    let (slow, fast) = (report(&trace), report(&trace.replace("000, \"input", ", \"input")));
+    let peak = |report: &serde_json::Value| report["fleet"][0]["peak_second_tokens"].as_u64().unwrap();
+    assert!(peak(&slow) > 0 && peak(&slow) < peak(&fast), "{slow}");
+    let even = run("trace-stats", &["-f", "json"], trace.replace("000, \"input", "0, \"input")).ok();
+    assert!(!even.contains("peak_step_rate"), "{even}");
+}

@@ -4,7 +4,7 @@
 //! ids that mean something else in every conversation, and blocks of which only the number is known, get
 //! numbers at once. Formats that hash only full blocks leave out a last partial block, and so do we.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 use foldhash::fast::RandomState;
@@ -17,6 +17,9 @@ use crate::record::raw::Json;
 use crate::record::time::{Millis, Unit};
 use crate::record::trace_record::first_bits;
 
+/// So many names of fields are named to the user.
+const NAMED: usize = 8;
+
 /// What a decoder may need to know of its file.
 pub(in crate::record) struct FileFacts {
     /// Its name as the user wrote it.
@@ -27,6 +30,10 @@ pub(in crate::record) struct FileFacts {
     pub(in crate::record) block_size: Option<u64>,
     /// The most bytes for what is known of sessions.
     pub(in crate::record) session_memory: usize,
+    /// Fields of logs that are kept though they have no part in a record.
+    pub(in crate::record) keep: Vec<String>,
+    /// Columns of a table that count as others: the name that counts, and the one in the table.
+    pub(in crate::record) columns: Vec<(String, String)>,
     /// Whether its first line told the format, not the user.
     pub(in crate::record) is_found_out: bool,
 }
@@ -48,7 +55,13 @@ pub(in crate::record) struct DecodedLines {
     next: usize,
     /// What is wrong if no further line of the file comes.
     unfinished: Option<Invalid>,
-    /// Whether times are counted from the first, and that.
+    /// Of a record without a time, what may be one.
+    unread_time: Option<String>,
+    /// Names of fields that were left out, as far as the user is told.
+    left_out: BTreeSet<String>,
+    /// Whether times are those of a clock.
+    clock_times: bool,
+    /// Whether these are counted from the first, and that.
     from_zero: bool,
     origin: Option<Millis>,
 }
@@ -59,6 +72,7 @@ impl DecodedLines {
         self.ends.clear();
         self.next = 0;
         self.unfinished = None;
+        self.unread_time = None;
     }
 
     /// Says that the line is only the beginning of a record, and what is wrong if no more of it comes.
@@ -71,16 +85,50 @@ impl DecodedLines {
         self.unfinished.take()
     }
 
-    /// Goes on with another file, whose times are counted from the first of all if `from_zero`.
-    pub(in crate::record) fn start_file(&mut self, from_zero: bool) {
+    /// Goes on with another file, and says whether its times are those of a clock; these are counted from the
+    /// first of all if `from_zero`.
+    pub(in crate::record) fn start_file(&mut self, clock_times: bool, from_zero: bool) {
         self.clear();
+        self.clock_times = clock_times;
         self.from_zero = from_zero;
+    }
+
+    /// Says that the file's times are those of a clock, though its format leaves that open.
+    pub(super) fn set_clock_times(&mut self) {
+        self.clock_times = true;
+    }
+
+    /// Whether the file's times are those of a clock.
+    pub(in crate::record) fn has_clock_times(&self) -> bool {
+        self.clock_times
+    }
+
+    /// Says that fields of these names are left out.
+    pub(super) fn set_left_out<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
+        if self.left_out.len() < NAMED {
+            self.left_out.extend(names.map(str::to_owned));
+        }
+    }
+
+    /// Names of fields that were left out, not all of them.
+    pub(in crate::record) fn left_out(&self) -> impl Iterator<Item = &String> {
+        self.left_out.iter().take(NAMED)
+    }
+
+    /// Says what may be the time of a record that has none.
+    pub(super) fn set_unread_time(&mut self, what: Option<String>) {
+        self.unread_time = what;
+    }
+
+    /// What may be the time of the record, which has none.
+    pub(in crate::record) fn take_unread_time(&mut self) -> Option<String> {
+        self.unread_time.take()
     }
 
     /// Adds a request. `from_zero` tells whether the file numbers its blocks 0, 1, 2, ...
     pub(super) fn push(&mut self, request: &TraceLine, from_zero: bool) {
         let mut time = request.time;
-        if let Some(time) = time.as_mut().filter(|_| self.from_zero) {
+        if let Some(time) = time.as_mut().filter(|_| self.clock_times && self.from_zero) {
             *time = *time - *self.origin.get_or_insert(*time);
         }
         request.write_at(time, Unit::Milliseconds, &mut self.text);

@@ -138,6 +138,30 @@ pub(super) fn column_names(line: &[u8]) -> Vec<String> {
     text_of(line).ok().and_then(cells).unwrap_or_default()
 }
 
+/// Whether a line may be the first of a table.
+pub(in crate::record) fn is_header(line: &[u8]) -> bool {
+    let names = column_names(line);
+    let is_name = |name: &String| {
+        let is_part = |c: char| c.is_alphanumeric() || "_-. ()/:@#".contains(c);
+        name.trim().starts_with(|c: char| c.is_alphabetic() || c == '_') && name.chars().all(is_part)
+    };
+    names.len() > 1 && names.iter().all(is_name)
+}
+
+/// Gives columns the names that count.
+fn rename(names: &mut [String], columns: &[(String, String)]) -> Result<(), Invalid> {
+    let all = names.join(", ");
+    for (name, found) in columns {
+        let place = names.iter_mut().find(|known| known.trim() == found);
+        let missing = || {
+            let message = format!("no column \"{found}\" (from `columns`), but {all}");
+            Invalid::new(InvalidKind::MissingField, message)
+        };
+        name.clone_into(place.ok_or_else(missing)?);
+    }
+    Ok(())
+}
+
 /// A line of a table.
 pub(super) struct Row<'a> {
     names: &'a [String],
@@ -159,16 +183,22 @@ impl<'a> Row<'a> {
 /// A decoder of the lines of a table, which must have the columns `needed`.
 pub(super) fn decoder(
     needed: &'static [&'static str],
+    columns: Vec<(String, String)>,
     mut row: impl FnMut(&Row, &mut DecodedLines) -> Result<(), Invalid> + Send + 'static,
 ) -> DecodeLine {
     // The names of the first line.
     let mut names = Vec::new();
     let mut record = OpenRecord::default();
     Box::new(move |line, out| {
-        let Some(values) = record.cells(text_of(line)?, out)? else { return Ok(()) };
+        let Some(mut values) = record.cells(text_of(line)?, out)? else { return Ok(()) };
         if names.is_empty() {
+            rename(&mut values, &columns)?;
             if let Some(wanted) = missing(needed, &values) {
-                let message = format!("expected the names of the columns, among them \"{wanted}\"");
+                let found = values.join(", ");
+                let message = format!(
+                    "expected the names of the columns, among them \"{wanted}\", found {found}: `columns` of \
+                     trace-cat says which it is ({wanted}=NAME)"
+                );
                 return Err(Invalid::new(InvalidKind::MissingField, message));
             }
             names = values;
@@ -209,12 +239,16 @@ impl TableColumns {
     }
 
     /// A decoder for one file.
-    pub(super) fn decoder(&'static self, _: &FileFacts) -> DecodeLine {
-        decoder(self.needed, |row, out| self.row(row, out))
+    pub(super) fn decoder(&'static self, file: &FileFacts) -> DecodeLine {
+        // The first time says whether the table has dates.
+        let mut clock = None;
+        let named = !file.columns.is_empty();
+        let needed = if named { std::slice::from_ref(&self.input) } else { self.needed };
+        decoder(needed, file.columns.clone(), move |row, out| self.row(row, &mut clock, out))
     }
 
     /// Adds the request of a line with these values.
-    fn row(&self, row: &Row, out: &mut DecodedLines) -> Result<(), Invalid> {
+    fn row(&self, row: &Row, clock: &mut Option<TimeForm>, out: &mut DecodedLines) -> Result<(), Invalid> {
         let Self { time, input, output, ids, output_ids, session, .. } = self;
         let input_length = row.get(input).ok_or_else(|| Invalid::value(format!("{input}: no value")))?;
         let list = |column: Option<&'static str>| -> Result<Option<_>, Invalid> {
@@ -225,7 +259,7 @@ impl TableColumns {
         let rest = row.cells().filter(|(name, _)| !used.contains(&Some(*name)));
         let rest: Vec<(&str, String)> = rest.map(|(name, value)| (name, json(value))).collect();
         let request = TraceLine {
-            time: row.get(time).map(|text| self.time(text)).transpose()?,
+            time: row.get(time).map(|text| self.time(text, clock, out)).transpose()?,
             input_length: whole_tokens(input, input_length)?,
             output_length: row.get(output).map(|text| whole_tokens(output, text)).transpose()?,
             ids: list(*ids)?,
@@ -243,12 +277,22 @@ impl TableColumns {
         missing(self.needed, names).is_none()
     }
 
-    fn time(&self, text: &str) -> Result<Millis, Invalid> {
-        let what = match self.clock {
+    fn time(
+        &self,
+        text: &str,
+        clock: &mut Option<TimeForm>,
+        out: &mut DecodedLines,
+    ) -> Result<Millis, Invalid> {
+        let is_date = || Millis::parse_date(text).is_some();
+        let form = *clock.get_or_insert_with(|| if is_date() { TimeForm::Date } else { self.clock });
+        if form == TimeForm::Date {
+            out.set_clock_times();
+        }
+        let what = match form {
             TimeForm::Number(_) => "a number",
             TimeForm::Date => "a date and time",
         };
-        self.clock.parse(text).map_err(|_| expected(self.time, what, text))
+        form.parse(text).map_err(|_| expected(self.time, what, text))
     }
 }
 

@@ -48,13 +48,15 @@ fn observation(
     }
     let Some((input_length, output_length, cached)) = tokens(object)? else { return Ok(()) };
     let of_trace = || object.text("sessionId").or_else(|| object.text("traceId"));
+    let kept = prefixes.kept(object, &["model"]);
+    prefixes.tell_left_out(object, &["model", "sessionId", "traceId", "type"], out);
     let call = Call {
         session: session.map(str::to_owned).or_else(of_trace),
         time: object.date("startTime")?,
         input_length,
         output_length,
         cached,
-        rest: object.get("model").map(|model| ("model", model.get())).into_iter().collect(),
+        rest: kept.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
         ..Call::default()
     };
     prefixes.push(&call, out)

@@ -37,6 +37,7 @@ mod weka;
 
 pub(super) use aiperf::{Increments, Rows};
 pub(super) use base::{DecodeLine, DecodedLines, FileFacts, counts_from_zero};
+pub(super) use csv::is_header;
 pub(crate) use kv_events::{Event, EventBatch};
 pub use registry::Format;
 pub(super) use registry::FormatSpec;

@@ -11,13 +11,17 @@ use foldhash::fast::RandomState;
 
 use super::base::{DecodedLines, FileFacts, file_start};
 use crate::error::Invalid;
-use crate::record::json::implausible;
-use crate::record::line::TraceLine;
+use crate::record::json::{RawObject, implausible};
+use crate::record::line::{OWN_NAMES, TraceLine};
+use crate::record::prompt::value_at;
 use crate::record::time::Millis;
 use crate::record::trace_record::MAX_NEW_BLOCKS;
 
 /// Tokens per block where the user does not say.
 const BLOCK_SIZE: u64 = 64;
+
+/// Bytes of a text in quotes that may be the name of a kind.
+const LONGEST_LABEL: usize = 66;
 
 /// A call of a server.
 #[derive(Default)]
@@ -39,6 +43,7 @@ pub(super) struct Call<'a> {
 /// Gives calls their blocks.
 pub(super) struct CachedPrefixes {
     block_size: u64,
+    keep: Vec<String>,
     next: u64,
     /// Ids of the full blocks of each session's last call.
     sessions: HashMap<String, Vec<u64>, RandomState>,
@@ -47,7 +52,30 @@ pub(super) struct CachedPrefixes {
 impl CachedPrefixes {
     pub(super) fn new(file: &FileFacts) -> Self {
         let block_size = file.block_size.unwrap_or(BLOCK_SIZE);
-        Self { block_size, next: file_start(file), sessions: HashMap::default() }
+        let keep = file.keep.clone();
+        Self { block_size, keep, next: file_start(file), sessions: HashMap::default() }
+    }
+
+    /// The fields of a call that stay: those that are `known`, and those that the user wants.
+    pub(super) fn kept(&self, object: &RawObject, known: &[&str]) -> Vec<(String, String)> {
+        let wanted = self.keep.iter().map(String::as_str).filter(|name| !known.contains(name));
+        let names = known.iter().copied().chain(wanted);
+        let value = |name: &str| Some((name.to_owned(), value_at(object, name)?.json().get().to_owned()));
+        names.filter_map(value).collect()
+    }
+
+    /// Tells of the fields with short texts that have no part in a call and are not kept; `used` are those that
+    /// have.
+    pub(super) fn tell_left_out(&self, object: &RawObject, used: &[&str], out: &mut DecodedLines) {
+        let is_label = |value: &str| {
+            let is_text = value.starts_with('"') && (3..LONGEST_LABEL).contains(&value.len());
+            (is_text || matches!(value, "true" | "false"))
+                && Millis::parse_date(value.trim_matches('"')).is_none()
+        };
+        let labels = object.fields().filter(|(_, value)| is_label(value.get())).map(|(name, _)| name);
+        out.set_left_out(labels.filter(|name| {
+            !used.contains(name) && !OWN_NAMES.contains(name) && !self.keep.iter().any(|kept| kept == name)
+        }));
     }
 
     /// Adds the request of a call.

@@ -64,7 +64,18 @@ impl Target {
         self == Self::Aiperf
     }
 
-    fn name(self) -> &'static str {
+    /// Fields beside those of a request that have a place; `None` if all have one.
+    pub(crate) fn further_fields(self, increments: bool) -> Option<&'static [&'static str]> {
+        match self {
+            Self::Mooncake | Self::Bailian => None,
+            Self::Aiperf if increments => Some(&["session_id", "delay", "delay_ms"]),
+            Self::KvcacheSimulator => Some(&["block_size"]),
+            Self::Aiperf | Self::Guidellm | Self::Vllm | Self::Csv => Some(&[]),
+        }
+    }
+
+    /// Its name on the command line.
+    pub(crate) fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, target)| *target == self).map_or("", |(name, _)| name)
     }
 

@@ -45,7 +45,7 @@ pub(super) fn replay_decoder(file: &FileFacts) -> DecodeLine {
     let mut prefixes = CachedPrefixes::new(file);
     // How long each session waits before its next round.
     let mut waits: HashMap<String, Option<Millis>> = HashMap::new();
-    csv::decoder(&REPLAY, move |row, out| {
+    csv::decoder(&REPLAY, Vec::new(), move |row, out| {
         let session = row.get("session_id").or_else(|| row.get("id"));
         let session = session.ok_or_else(|| Invalid::missing("session_id"))?.to_owned();
         let tokens =

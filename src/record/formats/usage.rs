@@ -11,7 +11,7 @@ use super::prefixes::{CachedPrefixes, Call};
 use crate::error::Invalid;
 use crate::record::general::holds_prompt;
 use crate::record::json::RawObject;
-use crate::record::prompt::{Reported, reported};
+use crate::record::prompt::{Reported, reported, unread_time};
 
 /// Where logs have the session.
 const SESSIONS: [&str; 11] = [
@@ -30,6 +30,10 @@ const SESSIONS: [&str; 11] = [
 
 /// Fields that stay.
 const KEPT: [&str; 6] = ["model", "modelId", "request_id", "requestId", "user", "status"];
+
+/// Fields that have a part in a call; what tells the kind of a record is none of it.
+const USED: [&[&str]; 3] =
+    [&SESSIONS, &KEPT, &["schemaType", "schemaVersion", "call_type", "object", "type"]];
 
 /// Names of tokens beside `input_tokens`, which alone is a trace's own.
 const CACHE_NAMES: [&str; 5] = [
@@ -60,7 +64,12 @@ pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
     Box::new(move |object, out| {
         let found = reported(object);
         let input_length = found.input.ok_or_else(|| Invalid::missing("prompt_tokens"))?;
-        prefixes.push(&call(object, found, input_length), out)
+        if found.time.is_none() {
+            out.set_unread_time(unread_time(object));
+        }
+        let kept = prefixes.kept(object, &KEPT);
+        prefixes.tell_left_out(object, &USED.concat(), out);
+        prefixes.push(&call(object, found, input_length, &kept), out)
     })
 }
 
@@ -76,20 +85,29 @@ pub(super) fn bedrock_decoder(file: &FileFacts) -> DecodeObject {
         found.cached = input.optional_length("cacheReadInputTokenCount")?.or(found.cached);
         let written = tokens("cacheWriteInputTokenCount")?;
         let length = uncached + found.cached.unwrap_or(0) + written;
-        prefixes.push(&call(object, found, length), out)
+        if found.time.is_none() {
+            out.set_unread_time(unread_time(object));
+        }
+        let kept = prefixes.kept(object, &KEPT);
+        prefixes.tell_left_out(object, &USED.concat(), out);
+        prefixes.push(&call(object, found, length, &kept), out)
     })
 }
 
 /// The call that a record reports.
-fn call<'a>(object: &'a RawObject, found: Reported, input_length: u64) -> Call<'a> {
-    let kept = KEPT.iter().filter_map(|&name| Some((name, object.get(name)?.get())));
+fn call<'a>(
+    object: &RawObject,
+    found: Reported,
+    input_length: u64,
+    kept: &'a [(String, String)],
+) -> Call<'a> {
     Call {
         session: SESSIONS.iter().find_map(|name| object.text_at(name)),
         time: found.time,
         input_length,
         output_length: found.output,
         cached: found.cached,
-        rest: kept.collect(),
+        rest: kept.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
         ..Call::default()
     }
 }

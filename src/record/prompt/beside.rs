@@ -10,7 +10,7 @@ use super::features::{features, has_features};
 use super::fields::{decoded, is_string, mismatch, string, whole};
 use super::scope::Scope;
 use super::seen::Seen;
-use super::times::timestamp;
+use super::times::{timestamp, unread};
 use super::usage::{Usage, usage};
 use crate::record::json::RawObject;
 use crate::record::raw::{Found, Json};
@@ -68,13 +68,16 @@ pub(super) fn record_of(
         Content::Tokens(prompts) if !options.ignore_keys => features(scope, prompts)?,
         _ => Vec::new(),
     };
+    let timestamp = timestamp(scope, options)?;
+    let unread_time = if timestamp.is_none() { unread(scope) } else { None };
     let is_text = matches!(content, Content::Texts(_));
     remarks.unplaced = u64::from(is_text && !options.ignore_keys && has_features(scope));
     Ok(PromptRecord {
         content,
         output,
         answer,
-        timestamp: timestamp(scope, options)?,
+        timestamp,
+        unread_time,
         cached_tokens: usage.cached,
         recorded_input_length: usage.input,
         keys,

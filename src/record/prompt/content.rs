@@ -63,6 +63,8 @@ pub struct PromptRecord {
     pub answer: Option<Answer>,
     /// The arrival time.
     pub timestamp: Option<Timestamp>,
+    /// Where there is none, what may be one.
+    pub unread_time: Option<String>,
     /// Prompt tokens that the server found in its cache.
     pub cached_tokens: Option<u64>,
     /// Prompt tokens that the server counted.

@@ -39,7 +39,7 @@ pub use content::{
 pub(crate) use fields::{is_string, list, string, whole};
 pub(crate) use part::{is_stand_in, stand_in};
 pub(crate) use path::{escaped, value_at};
-pub(crate) use report::{Reported, reported};
+pub(crate) use report::{Reported, reported, unread_time};
 pub(crate) use usage::{LangfuseTokens, langfuse_details};
 
 use std::cell::RefCell;
@@ -84,6 +84,7 @@ impl PromptReader {
             output: OutputLength::Unknown,
             answer: None,
             timestamp: None,
+            unread_time: None,
             cached_tokens: None,
             recorded_input_length: None,
             keys: Keys::default(),

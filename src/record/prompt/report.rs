@@ -3,7 +3,7 @@
 use super::content::PromptOptions;
 use super::path::value_at;
 use super::scope::Scope;
-use super::times::timestamp;
+use super::times::{timestamp, unread};
 use super::usage;
 use crate::record::json::RawObject;
 use crate::record::time::{Millis, TimeForm, Unit};
@@ -29,6 +29,11 @@ pub(crate) fn reported(object: &RawObject) -> Reported {
         time.form.unwrap_or_else(unit).parse(&time.text).ok()
     });
     Reported { input: usage.input, cached: usage.cached, output: usage.output, time }
+}
+
+/// Of a record without a time, what may be one; see [`unread`].
+pub(crate) fn unread_time(object: &RawObject) -> Option<String> {
+    unread(&Scope { object, outer: None, pointer: String::new() })
 }
 
 impl RawObject<'_> {

@@ -5,12 +5,13 @@ use super::fields::{is_string, mismatch, string};
 use super::path::value_at;
 use super::scope::Scope;
 use crate::record::MAX_TIME;
+use crate::record::json::{RawObject, cut};
 use crate::record::raw::Json;
 use crate::record::time::{Millis, TimeForm, Unit};
 
 /// Fields that hold a moment in a unit that they do not name; a number that is no moment of our days is
 /// something else, such as how long the request took.
-const MOMENTS: [&str; 14] = [
+const MOMENTS: [&str; 23] = [
     "ts",
     "time",
     "startTime",
@@ -25,6 +26,15 @@ const MOMENTS: [&str; 14] = [
     "eventMetadata.inferenceTime",
     "response.created",
     "response.created_at",
+    "@timestamp",
+    "datetime",
+    "asctime",
+    "time_local",
+    "time_iso8601",
+    "received_at",
+    "logged_at",
+    "event_time",
+    "date",
 ];
 
 /// Fields that name their unit.
@@ -67,6 +77,28 @@ pub(super) fn timestamp(scope: &Scope<'_>, options: &PromptOptions) -> Result<Op
     };
     Ok(scope.find(in_object))
 }
+
+/// Of a record without a time, what is one by its name and cannot be read, or what is one by its form alone.
+pub(super) fn unread(scope: &Scope<'_>) -> Option<String> {
+    let by_name = |object| {
+        let names = ["timestamp"].iter().chain(&MOMENTS).chain(COUNTS.iter().map(|(name, _)| name));
+        let values = names.filter_map(|path| Some((*path, value_at(object, path)?)));
+        let mut said = values.map(|(path, value)| (path, cut(value.json().get()).into_owned()));
+        said.find(|(_, text)| !matches!(&**text, "null" | "\"\""))
+    };
+    if let Some((path, text)) = scope.find(&mut { by_name }) {
+        return Some(format!("no time is read from \"{path}\": {text}"));
+    }
+    let is_date = |value: Json<'_>| value.get().len() <= LONGEST_DATE && date(value).is_some();
+    let by_form = |object: &RawObject<'_>| {
+        let (name, value) = object.fields().find(|(_, value)| is_date(*value))?;
+        Some(format!("no time is read, though \"{name}\": {} may be one", value.get()))
+    };
+    scope.find(&mut { by_form })
+}
+
+/// Bytes of the longest text that is looked at for a date, in quotes.
+const LONGEST_DATE: usize = 66;
 
 fn is_number(value: Json<'_>) -> bool {
     value.get().starts_with(|c: char| c == '-' || c.is_ascii_digit())

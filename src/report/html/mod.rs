@@ -189,7 +189,13 @@ fn tiles(report: &Report) -> Markup {
                 @if let Some(mean) = arrivals.mean_rate {
                     div {
                         dt { "Requests per second, mean / peak" }
-                        dd { (real(mean, &short(mean))) " / " (count(arrivals.peak_rate)) }
+                        dd {
+                            (real(mean, &short(mean))) " / "
+                            @match arrivals.peak_step_rate {
+                                Some(peak) => (real(peak, &short(peak))),
+                                None => (count(arrivals.peak_rate)),
+                            }
+                        }
                     }
                 }
             }
@@ -265,7 +271,6 @@ fn total(value: &Number) -> Markup {
     let text = match value {
         Number::Count(n) => grouped(*n),
         Number::Real(x) => rounded(*x),
-        Number::Text(text) => (*text).to_owned(),
     };
     figure(&value.to_string(), &text)
 }

@@ -59,7 +59,7 @@ fn summary(report: &Report, recorded: &RecordedFigures, compared: &Comparison, m
 fn hours(recorded: &RecordedFigures) -> Markup {
     let text = |value: &Number| match value {
         Number::Count(n) => grouped(*n),
-        other => other.to_string(),
+        Number::Real(_) => value.to_string(),
     };
     let body = html! {
         @for hour in &recorded.hours {

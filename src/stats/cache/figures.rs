@@ -86,6 +86,9 @@ pub struct CapacityRow {
     pub policy: &'static str,
     /// Blocks that the cache holds.
     pub capacity_blocks: u64,
+    /// The same in tokens, where blocks of several sizes are compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity_tokens: Option<u64>,
     /// The same in bytes, where the size of a token is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capacity_bytes: Option<u128>,
@@ -169,6 +172,9 @@ impl TtlRow {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct CacheFigures {
+    /// Capacities that were asked for one by one, in blocks, rising.
+    #[serde(skip)]
+    pub named: Vec<u64>,
     /// One row per policy and capacity; the last one is the infinite cache. Empty if only a picture is
     /// asked for.
     pub capacity: Vec<CapacityRow>,

@@ -325,6 +325,7 @@ impl Caches {
         CapacityRow {
             policy,
             capacity_blocks: capacity,
+            capacity_tokens: self.options.tokens(capacity, self.count.block_size),
             capacity_bytes: self.options.bytes(capacity, self.count.block_size),
             hits: Hits { hit_tokens: hits.tokens, tokens: all.tokens },
             work: self.count.prefill.map(|_| PrefillWork::new(all.flops, hits.flops)),

@@ -21,6 +21,7 @@ pub struct RequestUse {
 /// Which finite caches are studied.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "one per thing that may be asked for")]
 pub struct CacheOptions {
     /// Policies to report at each capacity; LRU if empty.
     pub policies: Vec<Policy>,
@@ -28,6 +29,8 @@ pub struct CacheOptions {
     pub priority_field: Option<String>,
     /// Capacities to report, in blocks.
     pub capacities: Vec<u64>,
+    /// Whether to give them in tokens, too.
+    pub in_tokens: bool,
     /// Whether to report about 60 capacities up to the working set.
     pub curve: bool,
     /// Whether to report the same apart from what else is asked for, as [`CacheFigures::curve`].
@@ -126,7 +129,14 @@ impl CacheOptions {
         if self.has_rows() {
             capacity.push(*infinite);
         }
-        CacheFigures { capacity, curve, infinite: *infinite }
+        let mut named = self.capacities.clone();
+        named.sort_unstable();
+        CacheFigures { named, capacity, curve, infinite: *infinite }
+    }
+
+    /// Tokens of a cache of so many blocks, where they are wanted.
+    pub(in crate::stats) fn tokens(&self, blocks: u64, block_size: u64) -> Option<u64> {
+        self.in_tokens.then(|| blocks.saturating_mul(block_size))
     }
 
     /// Bytes of a cache of so many blocks, where the size of a token is known.
