@@ -27,15 +27,15 @@ impl FleetOptions {
 /// The tiers of caches, as typed.
 #[derive(Default)]
 pub(super) struct TierOptions {
-    pub(super) sizes: Vec<Vec<(String, Capacity)>>,
+    pub(super) sizes: Vec<Vec<(String, Option<Capacity>)>>,
     pub(super) shared: Option<Capacity>,
     pub(super) mode: Option<TierMode>,
 }
 
 impl TierOptions {
-    /// All sizes.
+    /// All sizes that are named.
     pub(super) fn sizes(&self) -> impl Iterator<Item = &Capacity> {
-        self.sizes.iter().flatten().map(|(_, size)| size).chain(&self.shared)
+        self.sizes.iter().flatten().filter_map(|(_, size)| size.as_ref()).chain(&self.shared)
     }
 }
 

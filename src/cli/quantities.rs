@@ -110,17 +110,21 @@ pub(super) fn ttl(value: &Value) -> Result<Ttl, String> {
     }
 }
 
-/// `hbm=64GiB,dram=512GiB`: the tiers of a cache, the fastest first.
-pub(super) fn tiers(value: &Value) -> Result<Vec<(String, Capacity)>, String> {
+/// `hbm=64GiB,dram=512GiB`: the tiers of a cache, the fastest first. One of them may be `dram=curve`, of all sizes.
+pub(super) fn tiers(value: &Value) -> Result<Vec<(String, Option<Capacity>)>, String> {
     let text = value.text()?;
     let tier = |part: &str| {
         let (name, size) = part.split_once('=').filter(|(name, _)| is_name(name)).ok_or_else(|| {
             format!("'{part}' is not a tier; expected its name and its size, such as dram=512GiB")
         })?;
-        Ok((name.to_owned(), capacity(&Value::new(size))?))
+        let size = if size == "curve" { None } else { Some(capacity(&Value::new(size))?) };
+        Ok((name.to_owned(), size))
     };
-    let tiers: Vec<(String, Capacity)> = text.split(',').map(tier).collect::<Result<_, String>>()?;
+    let tiers: Vec<(String, Option<Capacity>)> = text.split(',').map(tier).collect::<Result<_, String>>()?;
     let names = tiers.iter().map(|(name, _)| name.as_str()).chain(["shared"]).collect::<Vec<_>>();
+    if tiers.iter().filter(|(_, size)| size.is_none()).count() > 1 {
+        return Err("one tier of a list may be a curve, and the others have a size".into());
+    }
     match names.iter().enumerate().find(|(place, name)| names[..*place].contains(name)) {
         Some((_, name)) => Err(format!("two tiers are called {name}")),
         None => Ok(tiers),

@@ -135,6 +135,10 @@ const STREAMS: &[Opt<Options>] = &[
 ];
 
 const SCALE: &[Opt<Options>] = &[
+    opt("jobs")
+        .short('j')
+        .not_with(&[("merge", "--merge reads pieces with one thread")])
+        .value(|o, v| v.threads().map(|jobs| o.jobs = Some(jobs))),
     opt("max-memory").value(|o, v| v.memory().map(|bytes| o.max_memory = Some(bytes))),
     opt("approx").not_with(SAMPLE).value(|o, v| sample_size(v).map(|n| o.approx = Some(n))),
     opt("partial").flag(|o| o.partial = true),

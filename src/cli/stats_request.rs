@@ -62,6 +62,7 @@ pub struct Options {
     pub(super) block_sizes: Vec<u64>,
     pub(super) approx: Option<usize>,
     pub(super) top: usize,
+    pub(super) jobs: Option<usize>,
     pub(super) max_memory: Option<u64>,
     pub(super) window: Option<WindowSize>,
     pub(super) every: Option<u64>,
@@ -235,6 +236,7 @@ impl Options {
         let task = Task {
             files: files.clone(),
             input: self.common.input(),
+            jobs: self.jobs.unwrap_or(1),
             output: self.common.output.clone(),
             // One file has one value of each gauge.
             replaces: self.format() == Format::Prometheus,

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::error::{Error, Result};
+use crate::io::ahead::Preview;
 use crate::io::lines::{Framed, Lines};
 use crate::io::source::Source;
 
@@ -199,6 +200,23 @@ impl Input {
         self.total_lines += 1;
         self.line = line;
         true
+    }
+
+    /// From the next read on, so many more threads read the file that is open and look at what they read, unless
+    /// it may be over soon.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub(crate) fn read_ahead(&mut self, threads: usize, new: fn() -> Box<dyn Preview>) -> Result<()> {
+        let source = self.source.as_mut().filter(|_| self.lines.is_long());
+        source.map_or(Ok(()), |source| source.read_ahead(threads, new))
+    }
+
+    /// What has been found out about the bytes that [`Input::advance_by`] would give, and where they begin
+    /// within what was looked at.
+    #[inline]
+    pub(crate) fn preview(&mut self) -> Option<(&mut dyn Preview, usize)> {
+        self.lines.preview()
     }
 
     fn too_long(&self) -> String {

@@ -7,6 +7,7 @@ use std::ops::Range;
 use memchr::memchr;
 
 use crate::error::Result;
+use crate::io::ahead::{Chunk, Preview};
 use crate::io::document::{BYTE_ORDER_MARK, Beginning, Document};
 use crate::io::source::{READ_SIZE, Source};
 
@@ -37,6 +38,11 @@ pub(super) struct Lines {
     at_end: bool,
     first: bool,
     framing: Framing,
+    /// How much has been read.
+    filled: usize,
+    /// What is known of the bytes behind `chunk_start`, if they were read ahead.
+    chunk: Option<Chunk>,
+    chunk_start: usize,
 }
 
 /// What an input is cut into.
@@ -177,22 +183,65 @@ impl Lines {
         Some(line)
     }
 
+    /// Whether so much has been read that there may be much more.
+    pub(super) fn is_long(&self) -> bool {
+        self.filled >= READ_SIZE
+    }
+
+    /// What has been found out of the unread bytes before, and where they begin within what was looked at.
+    #[inline]
+    pub(super) fn preview(&mut self) -> Option<(&mut dyn Preview, usize)> {
+        if self.chunk.is_none() || self.unread().is_empty() {
+            return None;
+        }
+        let chunk = self.chunk.as_mut()?;
+        Some((&mut *chunk.preview, self.start.wrapping_sub(self.chunk_start)))
+    }
+
     /// One read from `source` behind what is left in the buffer.
     pub(super) fn fill(&mut self, source: &mut Source) -> Result<()> {
+        if source.is_ahead() {
+            return self.fill_ahead(source);
+        }
+        self.make_room(READ_SIZE / 2);
+        let n = source.read(&mut self.buffer[self.end..])?;
+        self.end += n;
+        self.filled += n;
+        self.at_end = n == 0;
+        Ok(())
+    }
+
+    /// The same where threads read.
+    fn fill_ahead(&mut self, source: &mut Source) -> Result<()> {
+        self.chunk = source.next_chunk(self.chunk.take())?;
+        self.at_end = self.chunk.is_none();
+        let Some(mut chunk) = self.chunk.take() else { return Ok(()) };
+        if self.start == self.end {
+            std::mem::swap(&mut self.buffer, &mut chunk.bytes);
+            (self.start, self.scanned, self.end) = (0, 0, chunk.end);
+            self.chunk_start = 0;
+        } else {
+            self.make_room(chunk.end);
+            self.chunk_start = self.end;
+            self.end += chunk.end;
+            self.buffer[self.chunk_start..self.end].copy_from_slice(&chunk.bytes[..chunk.end]);
+        }
+        self.chunk = Some(chunk);
+        Ok(())
+    }
+
+    /// Makes room for `size` bytes behind what is left.
+    fn make_room(&mut self, size: usize) {
         if self.start == self.end {
             (self.start, self.scanned, self.end) = (0, 0, 0);
-        } else if self.start > 0 && self.buffer.len() - self.end < READ_SIZE / 2 {
+        } else if self.start > 0 && self.buffer.len() - self.end < size {
             self.buffer.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.scanned -= self.start;
             self.start = 0;
         }
-        if self.buffer.len() - self.end < READ_SIZE / 2 {
-            self.buffer.resize(self.buffer.len() * 2, 0);
+        if self.buffer.len() - self.end < size {
+            self.buffer.resize((self.buffer.len() * 2).max(self.end + size), 0);
         }
-        let n = source.read(&mut self.buffer[self.end..])?;
-        self.end += n;
-        self.at_end = n == 0;
-        Ok(())
     }
 }

@@ -4,6 +4,7 @@
 //! writes records to standard output or atomically to a file. Both end at the end of a record when a
 //! signal arrives.
 
+mod ahead;
 mod document;
 mod input;
 mod lines;
@@ -16,6 +17,7 @@ mod source;
 pub(crate) mod standard;
 mod temporary;
 
+pub(crate) use ahead::Preview;
 pub(crate) use input::files_at_once;
 pub use input::{Input, InputOptions, Status};
 pub(crate) use lock::Lock;

@@ -14,6 +14,7 @@ use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread;
 
 use crate::error::{Error, Result, guarded};
+use crate::io::ahead::{Ahead, Chunk, Preview};
 use crate::io::output::Compression;
 use crate::io::{signals, standard};
 
@@ -27,6 +28,10 @@ const CHUNK: usize = 64 << 10;
 pub(super) struct Source {
     pub(super) name: String,
     reader: Box<dyn Read + Send>,
+    /// Whether nobody waits for its first bytes before there are more.
+    regular: bool,
+    /// The threads that read it, if that has begun.
+    ahead: Option<Ahead>,
 }
 
 impl Source {
@@ -42,7 +47,8 @@ impl Source {
         };
         let file = opened.map_err(|e| Error::io(&name, e))?;
         let regular = file.metadata().is_ok_and(|m| m.is_file());
-        Self::new(name, RawReader { file, regular, consumed: Arc::clone(consumed) })
+        let source = Self::new(name, RawReader { file, regular, consumed: Arc::clone(consumed) })?;
+        Ok(Self { regular, ..source })
     }
 
     /// A source of `bytes`, which may be compressed too.
@@ -71,7 +77,28 @@ impl Source {
             }
         };
         let reader = reader.map_err(|e| Error::io(&name, e))?;
-        Ok(Self { name, reader })
+        Ok(Self { name, reader, regular: false, ahead: None })
+    }
+
+    /// From now on, so many threads read ahead and look at what they read. Then [`Source::next_chunk`] takes
+    /// the place of [`Source::read`].
+    pub(super) fn read_ahead(&mut self, threads: usize, new: fn() -> Box<dyn Preview>) -> Result<()> {
+        if self.ahead.is_none() {
+            let reader = mem::replace(&mut self.reader, Box::new(io::empty()));
+            let ahead = Ahead::start(reader, self.regular, threads, new).map_err(|_| Error::no_thread())?;
+            self.ahead = Some(ahead);
+        }
+        Ok(())
+    }
+
+    /// Whether threads read it.
+    pub(super) fn is_ahead(&self) -> bool {
+        self.ahead.is_some()
+    }
+
+    /// The next bytes that threads have read, in place of those that are not needed any more.
+    pub(super) fn next_chunk(&mut self, used: Option<Chunk>) -> Result<Option<Chunk>> {
+        self.ahead.as_mut().map_or(Ok(None), |ahead| ahead.next(used)).map_err(|e| lift(&self.name, e))
     }
 
     /// Reads once; 0 means the end.

@@ -18,6 +18,7 @@ pub(crate) mod raw;
 mod reader;
 pub(crate) mod recent;
 pub mod scan;
+mod scanned;
 mod sessions;
 pub mod time;
 mod trace_record;

@@ -10,6 +10,7 @@ use crate::record::formats::{
 };
 use crate::record::general;
 use crate::record::scan::{scan, scan_line};
+use crate::record::scanned::Scanned;
 use crate::record::sessions::{Sessions, affinity};
 use crate::record::trace_record::Record;
 
@@ -54,6 +55,8 @@ pub struct TraceReader {
     again: bool,
     /// Whether the scanner has read the line before: then the next is read without looking for its end first.
     scanned: bool,
+    /// Threads beside this one that read ahead.
+    helpers: usize,
     /// What tells the sessions of records, if that is asked for.
     sessions: Option<Sessions>,
     /// The field with the priority of records, if that is asked for.
@@ -90,6 +93,7 @@ impl TraceReader {
             valid: 0,
             again: false,
             scanned: false,
+            helpers: 0,
             sessions: None,
             priority: None,
             affinity: None,
@@ -128,6 +132,14 @@ impl TraceReader {
     #[must_use]
     pub fn with_columns(mut self, columns: Vec<(String, String)>) -> Self {
         self.columns = columns;
+        self
+    }
+
+    /// The same with this thread and `jobs - 1` more, which read lines of long files in the Mooncake format
+    /// before their turn. The records are the same.
+    #[must_use]
+    pub fn with_jobs(mut self, jobs: usize) -> Self {
+        self.helpers = jobs.saturating_sub(1);
         self
     }
 
@@ -184,9 +196,16 @@ impl TraceReader {
         &mut self,
         mut idle: impl FnMut(Status) -> Result<()>,
     ) -> Result<Option<Result<(), Invalid>>> {
-        let record = &mut self.record;
-        if self.scanned && self.input.advance_by(|text| scan_line(text, record)) {
-            return Ok(Some(self.check()));
+        if self.scanned {
+            let record = &mut self.record;
+            let preview = self.input.preview().and_then(|(preview, at)| Some((Scanned::of(preview)?, at)));
+            let length = preview.and_then(|(scanned, at)| scanned.take(at, record));
+            if self.input.advance_by(|text| length.or_else(|| scan_line(text, record))) {
+                return Ok(Some(self.check()));
+            }
+            if self.helpers > 0 {
+                self.input.read_ahead(self.helpers, Scanned::preview)?;
+            }
         }
         loop {
             if self.decoder.is_some() {

@@ -385,13 +385,17 @@ fn named(kind: &'static str, name: String, row: &CapacityRow) -> Served {
 
 /// What is left to compute, where a model is known, and what requests cost, where prices are.
 fn further_figures(work: Option<&PrefillWork>, cost: Option<Cost>) -> Vec<(&'static str, Number)> {
+    prefill_figures(work).chain(cost.into_iter().flat_map(price::numbers)).collect()
+}
+
+/// What is left to compute, where a model is known.
+pub(super) fn prefill_figures(work: Option<&PrefillWork>) -> impl Iterator<Item = (&'static str, Number)> {
     let saving = work.and_then(|work| work.prefill_saving_compute);
     let figures = [
         ("prefill_flops", work.map(|work| Number::Count(work.prefill_flops))),
         ("prefill_saving_compute", saving.map(Number::Real)),
     ];
-    let work = figures.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    work.chain(cost.into_iter().flat_map(price::numbers)).collect()
+    figures.into_iter().filter_map(|(name, value)| Some((name, value?)))
 }
 
 /// `lru:1000`.
@@ -422,7 +426,7 @@ fn ttl_name(row: &TtlRow) -> String {
 }
 
 /// The columns of what is left to compute. A table for people has room for one.
-fn work_columns(has_work: bool, digits: Digits) -> &'static [&'static str] {
+pub(super) fn work_columns(has_work: bool, digits: Digits) -> &'static [&'static str] {
     match digits {
         _ if !has_work => &[],
         Digits::All => &["In Compute", "Prefill FLOPs"],
@@ -431,7 +435,7 @@ fn work_columns(has_work: bool, digits: Digits) -> &'static [&'static str] {
 }
 
 /// The saving in compute, and if there is room what is left; marked where hits are lower bounds.
-fn prefill_work(work: &PrefillWork, accuracy: Accuracy, digits: Digits) -> Vec<String> {
+pub(super) fn prefill_work(work: &PrefillWork, accuracy: Accuracy, digits: Digits) -> Vec<String> {
     let saving = work.prefill_saving_compute;
     let saving = saving.map_or_else(|| "-".into(), |saving| digits.decimals(saving, 3));
     let flops = format!("{}{}", mark(accuracy.reversed()), work.prefill_flops);

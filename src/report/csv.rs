@@ -101,9 +101,10 @@ fn rows(report: &Report, start: &str, out: &mut Vec<u8>) {
         row(figure.section, &item, figure.name, figure.value);
     }
     for figure in tiers::figures(report) {
-        let item =
-            format!("{}:{}:{}:{}", figure.row.replicas, figure.row.route, figure.list, figure.tier.name);
-        row("tier", &item, &figure.name, figure.value);
+        let size = figure.size.map_or_else(String::new, |blocks| format!(":{blocks}"));
+        let section = if size.is_empty() { "tier" } else { "tier_curve" };
+        let item = format!("{}:{}:{}:{}{size}", figure.replicas, figure.route, figure.list, figure.tier);
+        row(section, &item, &figure.name, figure.value);
     }
     for (bound, figure) in cells::bounds(report, cells::cache_name) {
         row("bound", &figure, bound, Number::Count(1));

@@ -1,8 +1,8 @@
 //! Replicas behind routers: their tables, their single figures, and their lines in charts.
 
-use crate::report::cells::{Cells, Digits, Number, hit_cells};
-use crate::report::numbers::{bytes, rounded};
-use crate::stats::{Accuracy, FleetCapacity, FleetRow, Hits, Report};
+use crate::report::cells::{Cells, Digits, Number, hit_cells, prefill_figures, prefill_work, work_columns};
+use crate::report::numbers::{bytes, flops, rounded};
+use crate::stats::{Accuracy, FleetCapacity, FleetCompute, FleetRow, Hits, PrefillWork, Report};
 
 /// The tables of all fleets, if there are any.
 pub(super) fn tables(report: &Report, digits: Digits) -> Vec<Cells> {
@@ -11,10 +11,13 @@ pub(super) fn tables(report: &Report, digits: Digits) -> Vec<Cells> {
     }
     let rows = || report.fleets.iter();
     let mut tables = vec![table(SUMMARY, rows().map(|fleet| summary(fleet, digits)))];
+    let computes = rows().filter_map(|fleet| Some(compute(fleet, fleet.compute?, digits)));
+    let in_compute = work_columns(rows().any(|fleet| fleet.compute.is_some()), digits);
     let in_bytes = rows().flat_map(every_size).any(|row| row.capacity_bytes.is_some());
     let header = |first: &[&'static str]| -> Vec<&'static str> {
         let size = in_bytes.then_some("Size Each");
-        first.iter().copied().chain(["Blocks Each"]).chain(size).chain(SIZED).collect()
+        let sized = SIZED.into_iter().chain(in_compute.iter().copied());
+        first.iter().copied().chain(["Blocks Each"]).chain(size).chain(sized).collect()
     };
     let capacities = rows()
         .flat_map(|fleet| fleet.capacity.iter().map(|row| [vec![fleet.name()], sized(row, digits)].concat()));
@@ -26,13 +29,16 @@ pub(super) fn tables(report: &Report, digits: Digits) -> Vec<Cells> {
         fleet.ttls.iter().map(|ttl| {
             let blocks = ttl.capacity_blocks.map_or_else(|| "no limit".into(), |blocks| digits.count(blocks));
             let first = vec![fleet.name(), format!("{} s", rounded(ttl.ttl_ms as f64 / 1000.0)), blocks];
-            [first, hit_cells(ttl.hits, Accuracy::Exact, digits)[..2].to_vec()].concat()
+            [first, hit_cells(ttl.hits, Accuracy::Exact, digits)[..2].to_vec(), work(ttl.work, digits)]
+                .concat()
         })
     });
+    let expiring = ["Replicas", "Time to Live", "Blocks Each", "Hit Tokens", "Token Hit Rate"];
     let more = [
+        table(COMPUTE, computes),
         table(&header(&["Replicas"]), capacities),
         table(&header(&["Replicas", "Target"]), targets),
-        table(&["Replicas", "Time to Live", "Blocks Each", "Hit Tokens", "Token Hit Rate"], ttls),
+        table(&[&expiring, in_compute].concat(), ttls),
     ];
     tables.extend(more.into_iter().filter(|table| table.len() > 1));
     tables
@@ -47,6 +53,10 @@ const SUMMARY: &[&str] = &[
     "Work / Mean",
     "Peak Second",
 ];
+
+/// Columns of what caches without a limit leave to compute, and how it is spread.
+const COMPUTE: &[&str] =
+    &["Replicas", "In Compute", "Prefill FLOPs", "Most FLOPs", "FLOPs / Mean", "Peak Second"];
 
 /// Columns of caches of a size, after that of each replica.
 const SIZED: [&str; 4] = ["Blocks in All", "Hit Tokens", "Token Hit Rate", "One Cache"];
@@ -73,6 +83,28 @@ fn summary(fleet: &FleetRow, digits: Digits) -> Vec<String> {
     ]
 }
 
+/// The same in compute.
+fn compute(fleet: &FleetRow, compute: FleetCompute, digits: Digits) -> Vec<String> {
+    let flops = |value: u128| match digits {
+        Digits::All => value.to_string(),
+        Digits::Few => flops(value),
+    };
+    let saving = compute.infinite_prefill_saving_compute;
+    vec![
+        fleet.name(),
+        saving.map_or_else(|| "-".into(), |saving| digits.decimals(saving, 3)),
+        flops(compute.infinite_prefill_flops),
+        flops(compute.work_max_flops),
+        digits.real(compute.work_imbalance_compute),
+        compute.peak_second_flops.map_or_else(|| "-".into(), flops),
+    ]
+}
+
+/// What is left to compute, where that is known.
+fn work(work: Option<PrefillWork>, digits: Digits) -> Vec<String> {
+    work.iter().flat_map(|work| prefill_work(work, Accuracy::Exact, digits)).collect()
+}
+
 /// Caches of a size, beside one of the size of all.
 fn sized(row: &FleetCapacity, digits: Digits) -> Vec<String> {
     let [tokens, rate, _] = hit_cells(row.hits, Accuracy::Exact, digits);
@@ -84,7 +116,7 @@ fn sized(row: &FleetCapacity, digits: Digits) -> Vec<String> {
     let first = [digits.count(row.capacity_blocks)].into_iter().chain(size);
     let last = [digits.count(row.total_blocks), tokens, rate];
     let one = one.map_or_else(|| "-".into(), |rate| digits.decimals(rate, 6));
-    first.chain(last).chain([one]).collect()
+    first.chain(last).chain([one]).chain(work(row.work, digits)).collect()
 }
 
 fn every_size(fleet: &FleetRow) -> impl Iterator<Item = &FleetCapacity> {
@@ -118,6 +150,15 @@ fn of_fleet(fleet: &FleetRow) -> Vec<FleetFigure<'_>> {
         ("work_imbalance", Some(Number::Real(fleet.work_imbalance))),
         ("peak_second_tokens", fleet.peak_second_tokens.map(Number::Count)),
     ];
+    let in_compute = fleet.compute.iter().flat_map(|compute| {
+        [
+            ("infinite_prefill_flops", Some(Number::Count(compute.infinite_prefill_flops))),
+            ("infinite_prefill_saving_compute", real(compute.infinite_prefill_saving_compute)),
+            ("work_max_flops", Some(Number::Count(compute.work_max_flops))),
+            ("work_imbalance_compute", Some(Number::Real(compute.work_imbalance_compute))),
+            ("peak_second_flops", compute.peak_second_flops.map(Number::Count)),
+        ]
+    });
     let mut figures = Vec::new();
     let mut add = |section, cache: Option<String>, list: Vec<(&'static str, Option<Number>)>| {
         let given = list.into_iter().filter_map(|(name, value)| Some((name, value?)));
@@ -129,26 +170,33 @@ fn of_fleet(fleet: &FleetRow) -> Vec<FleetFigure<'_>> {
             value,
         }));
     };
-    let hits = |hits: Hits| {
-        vec![
+    let served = |hits: Hits, work: Option<PrefillWork>| {
+        let tokens = [
             ("hit_tokens", Some(Number::Count(hits.hit_tokens))),
             ("tokens", Some(Number::Count(hits.tokens))),
             ("token_hit_rate", real(hits.rate())),
             ("prefill_saving", real(hits.prefill_saving())),
-        ]
+        ];
+        let compute = prefill_figures(work.as_ref()).map(|(name, value)| (name, Some(value)));
+        joined(tokens.into(), compute)
     };
-    add("fleet", None, whole.into());
+    add("fleet", None, joined(whole.into(), in_compute));
     for row in &fleet.capacity {
-        let shared = [("shared_token_hit_rate", real(row.shared_token_hit_rate))];
-        add("fleet_capacity", Some(row.capacity_blocks.to_string()), joined(hits(row.hits), shared));
+        let shared = [
+            ("shared_token_hit_rate", real(row.shared_token_hit_rate)),
+            ("shared_prefill_saving_compute", real(row.shared_prefill_saving_compute)),
+        ];
+        let cache = row.capacity_blocks.to_string();
+        add("fleet_capacity", Some(cache), joined(served(row.hits, row.work), shared));
     }
     for target in &fleet.targets {
         let blocks = vec![("capacity_blocks", Some(Number::Count(target.row.capacity_blocks.into())))];
-        add("fleet_target", Some(target.share.to_string()), joined(blocks, hits(target.row.hits)));
+        let hits = served(target.row.hits, target.row.work);
+        add("fleet_target", Some(target.share.to_string()), joined(blocks, hits));
     }
     for ttl in &fleet.ttls {
         let capacity = ttl.capacity_blocks.map_or_else(String::new, |blocks| format!(":{blocks}"));
-        add("fleet_ttl", Some(format!("{}ms{capacity}", ttl.ttl_ms)), hits(ttl.hits));
+        add("fleet_ttl", Some(format!("{}ms{capacity}", ttl.ttl_ms)), served(ttl.hits, ttl.work));
     }
     figures
 }

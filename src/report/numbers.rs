@@ -85,6 +85,11 @@ pub(super) fn bytes(value: u128) -> String {
     format!("{} {}", digits(size), units[unit])
 }
 
+/// A number of floating point operations: `1.234e15`.
+pub(super) fn flops(value: u128) -> String {
+    format!("{:.3e}", value as f64)
+}
+
 /// A moment of the trace: a date if its clock counts from 1970, else seconds.
 pub(super) fn moment(ms: f64) -> String {
     // Before 2001, a time is taken for a span.

@@ -10,9 +10,9 @@ use crate::report::{fleets, misses, price, recorded, reuse, tiers};
 use crate::stats::{Bound, CapacityRow, GroupReport, OTHERS, Report, SeparateCaches, WindowReport};
 
 /// Labels of this file's own: a field of that name gets another one.
-const LABELS: [&str; 16] = [
+const LABELS: [&str; 17] = [
     "within", "stat", "pair", "kind", "cache", "share", "figure", "bound", "rank", "id", "fate", "depth",
-    "replicas", "route", "list", "tier",
+    "replicas", "route", "list", "tier", "size",
 ];
 
 /// A label and its value.
@@ -193,16 +193,15 @@ impl Families {
 
     fn tiers(&mut self, report: &Report, group: Option<Label>) {
         for figure in tiers::figures(report) {
-            let (replicas, list) = (figure.row.replicas.to_string(), figure.list.to_string());
-            let route = figure.row.route.to_string();
-            let labels = [
-                ("replicas", &*replicas),
-                ("route", &*route),
-                ("list", &*list),
-                ("tier", &*figure.tier.name),
-            ];
+            let (replicas, list) = (figure.replicas.to_string(), figure.list.to_string());
+            let (route, size) = (figure.route.to_string(), figure.size.map(|blocks| blocks.to_string()));
+            let labels =
+                [("replicas", &*replicas), ("route", &*route), ("list", &*list), ("tier", figure.tier)];
+            let labels: Vec<Label> =
+                labels.into_iter().chain(size.iter().map(|size| ("size", &**size))).collect();
             // A rate is no time: its name does not end with the unit of one.
-            let name = format!("tier_{}", figure.name.replace("_per_s", "_per_second"));
+            let kind = if size.is_some() { "tier_curve" } else { "tier" };
+            let name = format!("{kind}_{}", figure.name.replace("_per_s", "_per_second"));
             self.number(&name, &labels, &figure.value, group);
         }
     }

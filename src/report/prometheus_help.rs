@@ -69,6 +69,9 @@ pub(super) fn help(name: &str) -> &'static str {
         "tier_promoted_blocks" => "Blocks found in a tier and moved up.",
         "tier_demoted_blocks" => "Blocks that leave a tier for the next.",
         "tier_written_blocks" => "Blocks written into a tier.",
+        "tier_curve_all_hit_tokens" => "Prompt tokens found in any tier or pool where a tier has this size.",
+        "tier_curve_all_token_hit_rate" => "The same as a share of all prompt tokens.",
+        name if name.starts_with("tier_curve_") => help(&name.replacen("_curve", "", 1)),
         name if name.starts_with("tier_") && name.ends_with("_mean_per_second") => {
             "The same per second, over the trace."
         }
@@ -173,6 +176,24 @@ fn help_of_fleets(name: &str) -> &'static str {
         "fleet_work_max_tokens" => "Prompt tokens that the busiest replica computes.",
         "fleet_work_imbalance" => "The same over the mean of all replicas.",
         "fleet_peak_second_tokens" => "The most of them that come in one second.",
+        "fleet_infinite_prefill_flops" => "FLOPs that replicas with caches without limit leave to compute.",
+        "fleet_infinite_prefill_saving_compute" => {
+            "How many times the FLOPs of the prefill without a cache are that."
+        }
+        "fleet_work_max_flops" => "The most FLOPs of one replica with a cache without limit.",
+        "fleet_work_imbalance_compute" => "Those FLOPs over the mean of all replicas.",
+        "fleet_peak_second_flops" => "The most of those FLOPs in one second.",
+        "fleet_capacity_prefill_flops" | "fleet_target_prefill_flops" | "fleet_ttl_prefill_flops" => {
+            "FLOPs of the model for what these caches leave to compute."
+        }
+        "fleet_capacity_prefill_saving_compute"
+        | "fleet_target_prefill_saving_compute"
+        | "fleet_ttl_prefill_saving_compute" => {
+            "How many times the FLOPs without these caches are those with them."
+        }
+        "fleet_capacity_shared_prefill_saving_compute" => {
+            "The same for one cache of the size of all of them, shared by all."
+        }
         "fleet_capacity_tokens" | "fleet_target_tokens" | "fleet_ttl_tokens" => {
             "Prompt tokens of requests with blocks."
         }

@@ -4,7 +4,9 @@
 use serde::Serialize;
 
 use crate::stats::accuracy::{Accuracy, Figure};
-use crate::stats::cache::{CacheFigures, CapacityRow, FleetRow, MissFigures, TargetRow, TierRow, TtlRow};
+use crate::stats::cache::{
+    CacheFigures, CapacityRow, FleetRow, MissFigures, TargetRow, TierCurveRow, TierRow, TtlRow,
+};
 use crate::stats::correlation::Correlations;
 use crate::stats::hit_check::HitCheck;
 use crate::stats::hit_count::HitRule;
@@ -116,6 +118,9 @@ pub struct Report {
     /// Caches in tiers, one row for each number and route and list of sizes asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tiers: Vec<TierRow>,
+    /// Caches in tiers of which one is of many sizes, one row for each number and route and list asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tier_curves: Vec<TierCurveRow>,
     /// What servers counted since they were started, if that is given.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub servers: Vec<ServerHits>,

@@ -59,10 +59,10 @@ mod window;
 pub use accuracy::{Accuracy, Figure};
 pub use analysis::Analysis;
 pub use cache::{
-    BlockFlow, CacheFigures, CacheOptions, CapacityRow, DepthRow, Fates, FleetCapacity, FleetRow,
-    FleetTarget, FleetTtl, Hits, KnownTokens, LastUse, Load, LoadFigures, MissFigures, MissRow, Policy,
-    PrefillWork, RequestUse, Service, SessionSources, TargetRow, TierFigures, TierMode, TierRow, TierSizes,
-    Ttl, TtlRow,
+    BlockFlow, CacheFigures, CacheOptions, CapacityRow, DepthRow, Fates, FleetCapacity, FleetCompute,
+    FleetRow, FleetTarget, FleetTtl, Hits, KnownTokens, LastUse, Load, LoadFigures, MissFigures, MissRow,
+    Policy, PrefillWork, RequestUse, Service, SessionSources, TargetRow, TierCurveRow, TierFigures, TierMode,
+    TierPoint, TierRow, TierSizes, Ttl, TtlRow,
 };
 pub use correlation::Correlations;
 pub use distribution::{Distribution, EXACT_BELOW};

@@ -7,7 +7,7 @@ use super::groups::{Groups, label};
 use super::hit_count::HitRule;
 use super::task::{Mode, Render, Task};
 use super::thrashing::Thrashing;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fleet::Route;
 use crate::io::{Observer, Output};
 use crate::record::time::{late_note, unit_note};
@@ -79,9 +79,8 @@ impl<'a> Running<'a> {
             Some(analysis) => analysis,
             None => {
                 self.task.check_capacities(block_size)?;
+                self.task.check_hit_unit(block_size)?;
                 let options = self.task.analysis_options(block_size, self.warmup);
-                let checked = options.check_hit_unit(block_size);
-                checked.map_err(|invalid| Error::Usage(invalid.to_string()))?;
                 self.analysis.insert(Analysis::new(block_size, options))
             }
         };

@@ -24,6 +24,8 @@ pub struct Task {
     pub files: Vec<PathBuf>,
     /// How they are read.
     pub input: InputOptions,
+    /// Threads that work on it, at least one. The output does not depend on it.
+    pub jobs: usize,
     /// Where the output goes; standard output if absent.
     pub output: Option<PathBuf>,
     /// Whether each report of several replaces the one before, instead of following it.
@@ -44,8 +46,9 @@ pub struct Task {
     pub analysis: AnalysisOptions,
     /// Capacities to report.
     pub capacities: Vec<Capacity>,
-    /// Names and sizes of the tiers of each replica; several lists to compare.
-    pub tiers: Vec<Vec<(String, Capacity)>>,
+    /// Names and sizes of the tiers of each replica; several lists to compare. One tier of a list may be without a
+    /// size: it is studied at all sizes.
+    pub tiers: Vec<Vec<(String, Option<Capacity>)>>,
     /// The size of a pool below them, one for all replicas.
     pub shared: Option<Capacity>,
     /// Requests that fill the caches first.
@@ -60,6 +63,7 @@ impl Task {
         Self {
             files,
             input: InputOptions::default(),
+            jobs: 1,
             output: None,
             replaces: false,
             mode: Mode::Report { every: None, by: None },
@@ -159,7 +163,8 @@ impl Task {
         let reader = TraceReader::new(input, self.format, self.block_size)
             .with_times_from_zero()
             .with_kept(self.named_fields())
-            .with_session_memory(max_bytes);
+            .with_session_memory(max_bytes)
+            .with_jobs(self.jobs);
         let caches = &self.analysis.caches;
         let reader = reader.with_priority(caches.priority_field.clone());
         let reader = match &caches.session_field {
@@ -220,16 +225,25 @@ impl Task {
             }
             _ => None,
         };
-        let tiers = self.tiers.iter().flatten().map(|(_, capacity)| ("tiers", capacity));
+        let tiers = self.tiers.iter().flatten().filter_map(|(_, size)| Some(("tiers", size.as_ref()?)));
         let capacities = self.capacities.iter().map(|capacity| ("capacity", capacity));
         let all = capacities.chain(tiers).chain(self.shared.iter().map(|capacity| ("shared", capacity)));
         let found = all.into_iter().find_map(|(setting, capacity)| Some((setting, small(capacity)?)));
         found.map_or(Ok(()), |(setting, message)| Err(Error::Usage(format!("`{setting}`: {message}"))))
     }
 
+    /// Refuses units of hits that are not made of blocks of this size, and what does not go with units.
+    pub(super) fn check_hit_unit(&self, block_size: u64) -> Result<()> {
+        let checked = self.analysis_options(block_size, 0).check_hit_unit(block_size);
+        checked.map_err(|invalid| Error::Usage(invalid.to_string()))
+    }
+
     /// The groups of the block sizes, now that the trace's own is known.
     pub(super) fn begin_block_sizes(&self, block_size: u64, warmup: u64) -> Result<BlockSizes> {
-        self.block_sizes.iter().try_for_each(|&size| self.check_capacities(size))?;
+        for &size in &self.block_sizes {
+            self.check_capacities(size)?;
+            self.check_hit_unit(size)?;
+        }
         let options = |size| {
             let mut options = self.analysis_options(size, warmup);
             options.caches.in_tokens = true;
@@ -248,8 +262,8 @@ impl Task {
             Capacity::Bytes(bytes) => bytes / block_bytes,
         };
         let capacities = self.capacities.iter().map(blocks).collect();
-        let sizes = |tiers: &Vec<(String, Capacity)>| TierSizes {
-            tiers: tiers.iter().map(|(name, size)| (name.clone(), blocks(size))).collect(),
+        let sizes = |tiers: &Vec<(String, Option<Capacity>)>| TierSizes {
+            tiers: tiers.iter().map(|(name, size)| (name.clone(), size.as_ref().map(blocks))).collect(),
         };
         let tiers = self.tiers.iter().map(sizes).collect();
         let shared = self.shared.as_ref().map(blocks);

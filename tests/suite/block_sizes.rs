@@ -35,7 +35,16 @@ fn json(args: &[&str], trace: &str) -> Value {
 #[test]
 fn coarser_blocks_are_those_of_a_trace_cut_anew() {
     let trace = chats();
-    for more in [&["--policy", "lru,arc,opt"][..], &["--hits", "engine"], &["--policy", "vllm,lru"]] {
+    for more in [
+        &["--policy", "lru,arc,opt"][..],
+        &["--hits", "engine"],
+        &["--policy", "vllm,lru"],
+        &["--hit-unit", "48", "--misses", "--ttl", "9ms"],
+        &["--hit-unit", "96", "--drop-last-unit", "--curve"],
+        &["--drop-last-unit", "--ttl", "9ms"],
+        &["--min-hit", "30", "--hit-step", "7", "--policy", "lru,fifo", "--price", "input=3,cached=1"],
+        &["--min-hit", "48", "--hits", "engine", "--ttl", "fixed:9ms"],
+    ] {
         let args = [&["-q", "-f", "json", "-c", "60tok,200tok,1000tok", "--target", "90%"], more].concat();
         let report = json(&[&args[..], &["--block-sizes", "8,12,48"]].concat(), &trace);
         let groups = report["groups"].as_array().unwrap();
@@ -54,7 +63,7 @@ fn coarser_blocks_are_those_of_a_trace_cut_anew() {
             }
             // Prompts of fewer tokens than a block have none left that is full.
             alone["value"] = size.into();
-            assert_eq!(group, alone, "{size}");
+            assert_eq!(group, alone, "{size} {more:?}");
         }
         let own = json(&args, &trace);
         assert_eq!(own["capacity"], report["capacity"]);
@@ -78,6 +87,7 @@ fn block_sizes_are_in_every_format_or_refused() {
         (&["-c", "20"], "in tokens"),
         (&["--by", "x"], "--by"),
         (&["--window", "9req"], "--window"),
+        (&["--hit-unit", "16"], "--hit-unit: units of 16 tokens are not made of blocks of 48"),
     ] {
         let ran = run("trace-stats", &[&args[..], more].concat(), &trace);
         assert_eq!(ran.status, Some(2), "{more:?}");

@@ -10,11 +10,11 @@ const LLAMA: &str = r#"{"model_type": "llama", "hidden_size": 4096, "intermediat
     "num_attention_heads": 32, "num_hidden_layers": 32, "num_key_value_heads": 8, "torch_dtype": "bfloat16"}"#;
 
 /// Two layers, one of which sees 20 tokens.
-const WINDOW: &str = r#"{"model_type": "gemma2", "head_dim": 8, "hidden_size": 16, "intermediate_size": 32,
+pub(crate) const WINDOW: &str = r#"{"model_type": "gemma2", "head_dim": 8, "hidden_size": 16, "intermediate_size": 32,
     "num_attention_heads": 2, "num_hidden_layers": 2, "num_key_value_heads": 1, "sliding_window": 20}"#;
 
 /// FLOPs of the first tokens of a prompt, token by token.
-fn window_flops(tokens: u64) -> u128 {
+pub(crate) fn window_flops(tokens: u64) -> u128 {
     let parameters = 16 * 2 * 16 + 16 * 16 + 3 * 16 * 32;
     let token = |at: u64| 2 * 2 * parameters + 4 * 2 * 8 * ((at + 1) + (at + 1).min(20));
     (0..tokens).map(|at| u128::from(token(at))).sum()
@@ -61,6 +61,7 @@ fn every_cache_saves_what_its_hits_in_each_request_take_to_compute() {
     for args in [
         &["--policy", of_blocks][..],
         &["--policy", of_blocks, "--min-hit", "10", "--hit-step", "6"],
+        &["--hit-unit", "8", "--drop-last-unit"],
         &["--policy", "lru,vllm,sglang,lmcache"],
     ] {
         let args = [&model[..], args].concat();
@@ -106,7 +107,8 @@ fn blocks_that_never_expire_have_the_compute_of_the_same_cache_without_times() {
     let folder = scratch();
     let config = write(folder.path(), "config.json", WINDOW);
     let model = ["-b", "4", "-f", "json", "--model-config", &config, "--prompt-length", "40"];
-    for more in [&[][..], &["--curve"], &["--min-hit", "10", "--hit-step", "6"]] {
+    let units = ["--hit-unit", "8", "--drop-last-unit"];
+    for more in [&[][..], &["--curve"], &["--min-hit", "10", "--hit-step", "6"], &units] {
         let args = [&model[..], &["-c", "10,25,60", "--ttl", "1d,fixed:1d"], more].concat();
         let report = json(&args, &chats());
         let rows = report["capacity"].as_array().unwrap();
@@ -170,6 +172,52 @@ fn every_format_has_the_compute_or_says_that_savings_are_in_tokens() {
     assert!(ran.stderr.contains("savings are counted in tokens alone"), "{}", ran.stderr);
     assert!(ran.stderr.contains("intermediate_size"), "{}", ran.stderr);
     assert!(!ran.ok().contains("prefill_flops"));
+}
+
+#[test]
+fn every_format_has_the_compute_of_replicas() {
+    let folder = scratch();
+    let config = write(folder.path(), "config.json", LLAMA);
+    let args =
+        ["-q", "-b", "4", "-c", "25", "--ttl", "1m", "--target", "50%", "--replicas", "3", "--model-config"];
+    let written =
+        |format: &str| run("trace-stats", &[&args[..], &[&*config, "-f", format]].concat(), chats()).ok();
+    let report: Value = serde_json::from_str(&written("json")).unwrap();
+    let fleet = &report["fleet"][0];
+    let row = &fleet["capacity"][0];
+    let text = |value: &Value| value.to_string();
+    let csv = written("csv");
+    for (item, of, name) in [
+        ("fleet,3:round-robin", fleet, "infinite_prefill_saving_compute"),
+        ("fleet,3:round-robin", fleet, "infinite_prefill_flops"),
+        ("fleet,3:round-robin", fleet, "work_max_flops"),
+        ("fleet,3:round-robin", fleet, "work_imbalance_compute"),
+        ("fleet,3:round-robin", fleet, "peak_second_flops"),
+        ("fleet_capacity,3:round-robin:25", row, "prefill_flops"),
+        ("fleet_capacity,3:round-robin:25", row, "prefill_saving_compute"),
+        ("fleet_capacity,3:round-robin:25", row, "shared_prefill_saving_compute"),
+        ("fleet_target,3:round-robin:0.5", &fleet["target"][0], "prefill_flops"),
+        ("fleet_ttl,3:round-robin:60000ms", &fleet["ttl"][0], "prefill_saving_compute"),
+    ] {
+        assert!(csv.contains(&format!("{item},{name},{}\n", text(&of[name]))), "{item} {name}\n{csv}");
+    }
+    let prometheus = written("prometheus");
+    let labels = r#"{replicas="3",route="round-robin"}"#;
+    let gauge = format!("kvtrace_fleet_work_max_flops{labels} {}\n", text(&fleet["work_max_flops"]));
+    assert!(prometheus.contains(&gauge), "{prometheus}");
+    let has_help = |line: &str| !line.starts_with("# HELP") || line.split(' ').count() > 4;
+    assert!(prometheus.lines().all(has_help), "{prometheus}");
+    let markdown = written("markdown");
+    assert!(
+        markdown
+            .contains("| Replicas | In Compute | Prefill FLOPs | Most FLOPs | FLOPs / Mean | Peak Second |")
+    );
+    let cells = format!(" | {} |", text(&row["prefill_flops"]));
+    assert!(markdown.contains(&cells), "{markdown}");
+    let table = written("table");
+    let busiest = format!("{:.3e}", fleet["work_max_flops"].as_f64().unwrap());
+    assert!(table.contains("Token Hit Rate  In Compute") && table.contains(&busiest), "{table}");
+    assert!(written("html").contains("FLOPs of the busiest"));
 }
 
 /// Milliseconds for so many new tokens behind those that are cached.

@@ -1,7 +1,8 @@
 //! Replicas behind routers, against a model that is slow and obviously right.
 
+use crate::compute::{WINDOW, window_flops};
 use crate::support::fleet::{self, Sent};
-use crate::support::run;
+use crate::support::{run, scratch, write};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -212,6 +213,75 @@ fn expiring(requests: &[Sent]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// What is left to compute in each fleet, and how it is spread.
+fn compute(requests: &[Sent], from: usize) -> Result<(), TestCaseError> {
+    let folder = scratch();
+    let config = write(folder.path(), "config.json", WINDOW);
+    let has_times = requests.iter().any(|r| r.time.is_some());
+    let warmup = from.to_string();
+    let args = ["--replicas=1,3", "--route=round-robin,session,prefix=2,cache", "-c1,3,8,30", "--target=50%"];
+    let model = ["--model-config", &config, "--prompt-length=40", "--warmup", &warmup];
+    let ttl: &[&str] = if has_times { &["--ttl=20s"] } else { &[] };
+    let found = stats(&[&args[..], &model, ttl].concat(), &trace(requests));
+    let curve = stats(&[&args[..], &model, ttl, &["--curve"]].concat(), &trace(requests));
+    let flops = |row: &Value, name: &str| row[name].to_string().parse::<u128>().unwrap();
+    for row in found["fleet"].as_array().unwrap().iter().chain(curve["fleet"].as_array().unwrap()) {
+        let n = row["replicas"].as_u64().unwrap() as usize;
+        let sent = fleet::route(requests, n, row["route"].as_str().unwrap(), BLOCK);
+        // What each request leaves, and what it takes without a cache.
+        let left = |sent: &[(usize, u64)], n, size, ttl| -> Vec<(u128, u128)> {
+            let hits = fleet::hits_by_request(requests, sent, n, size, (ttl, false), BLOCK);
+            let whole = requests.iter().map(|r| window_flops(r.input));
+            whole.zip(hits).map(|(whole, hit)| (whole - window_flops(hit), whole)).collect()
+        };
+        // Of requests with blocks.
+        let expected = |left: Vec<(u128, u128)>| {
+            let counted = requests.iter().zip(left).skip(from).filter(|(r, _)| !r.ids.is_empty());
+            let (rest, all) = counted.fold((0, 0), |(a, b), (_, (rest, all))| (a + rest, b + all));
+            (rest, if rest > 0 { json!(all as f64 / rest as f64) } else { Value::Null })
+        };
+        let infinite = left(&sent, n, None, f64::INFINITY);
+        let (rest, saving) = expected(infinite.clone());
+        prop_assert_eq!(flops(row, "infinite_prefill_flops"), rest);
+        prop_assert_eq!(&row["infinite_prefill_saving_compute"], &saving);
+        let target = &row["target"][0];
+        for of_size in row["capacity"].as_array().unwrap().iter().chain([target]) {
+            let size = of_size["capacity_blocks"].as_u64().unwrap() as usize;
+            let (rest, saving) = expected(left(&sent, n, Some(size), f64::INFINITY));
+            prop_assert_eq!(flops(of_size, "prefill_flops"), rest, "{} {}", row["route"], of_size);
+            prop_assert_eq!(&of_size["prefill_saving_compute"], &saving);
+            let one = vec![(0, 0); requests.len()];
+            let (_, saving) = expected(left(&one, 1, Some(size * n), f64::INFINITY));
+            prop_assert_eq!(&of_size["shared_prefill_saving_compute"], &saving);
+        }
+        for of_ttl in row["ttl"].as_array().into_iter().flatten() {
+            let size = of_ttl["capacity_blocks"].as_u64().map(|size| size as usize);
+            let (rest, saving) = expected(left(&sent, n, size, 20_000.0));
+            prop_assert_eq!(flops(of_ttl, "prefill_flops"), rest, "{} {}", row["route"], of_ttl);
+            prop_assert_eq!(&of_ttl["prefill_saving_compute"], &saving);
+        }
+        let work = |x: usize| -> u128 {
+            let of_x = sent.iter().zip(&infinite).skip(from).filter(|((to, _), _)| *to == x);
+            of_x.map(|(_, (rest, _))| rest).sum()
+        };
+        let busiest = (0..n).max_by_key(|&x| (work(x), std::cmp::Reverse(x))).unwrap();
+        let all: u128 = (0..n).map(work).sum();
+        let imbalance = if all == 0 { 0.0 } else { (work(busiest) * n as u128) as f64 / all as f64 };
+        prop_assert_eq!(flops(row, "work_max_flops"), work(busiest));
+        prop_assert_eq!(&row["work_imbalance_compute"], &json!(imbalance));
+        let mut seconds = std::collections::HashMap::<u64, u128>::new();
+        for ((time, (to, _)), (rest, _)) in fleet::times(requests).iter().zip(&sent).zip(&infinite).skip(from)
+        {
+            if *to == busiest {
+                *seconds.entry((time / 1000.0) as u64).or_default() += rest;
+            }
+        }
+        let peak = has_times.then(|| seconds.values().max().copied().unwrap_or(0));
+        prop_assert_eq!(&row["peak_second_flops"], &json!(peak.map(|peak| peak as u64)));
+    }
+    Ok(())
+}
+
 /// Tiers of replicas and of one cache, with a pool and without.
 fn tiers(requests: &[Sent], inclusive: bool) -> Result<(), TestCaseError> {
     let trace = trace(requests);
@@ -249,6 +319,7 @@ fn tiers(requests: &[Sent], inclusive: bool) -> Result<(), TestCaseError> {
             }
         }
     }
+    tier_curves(requests, inclusive)?;
     // The tiers of one cache without any replicas are those of one replica, and two are the curve.
     let alone = stats(&[&args[..], &["-c5,14,2"]].concat(), &trace);
     prop_assert_eq!(&alone["tiers"][0]["tiers"], &rows[0]["tiers"]);
@@ -259,6 +330,66 @@ fn tiers(requests: &[Sent], inclusive: bool) -> Result<(), TestCaseError> {
             (hits(0), hits(0) + hits(1), hits(0) + hits(1) + hits(2)),
             (curve(0), curve(1), curve(2))
         );
+    }
+    Ok(())
+}
+
+/// One tier of every size, among others and alone, above a pool and without one.
+fn tier_curves(requests: &[Sent], inclusive: bool) -> Result<(), TestCaseError> {
+    let trace = trace(requests);
+    let mode = if inclusive { "inclusive" } else { "exclusive" };
+    let lists = ["a=2,b=curve,c=4", "a=curve,b=3", "a=3,b=1,c=curve", "a=curve"];
+    let sizes: [fn(usize) -> Vec<usize>; 4] =
+        [|size| vec![2, size, 4], |size| vec![size, 3], |size| vec![3, 1, size], |size| vec![size]];
+    let places = [1, 0, 2, 0];
+    let args = lists.iter().flat_map(|list| ["--tiers", list]).chain(["--tier-mode", mode]);
+    let args: Vec<&str> = args.chain(["--replicas=1,3", "--route=cache,session"]).collect();
+    for pool in [0, 7] {
+        let shared: &[&str] = if pool == 0 { &[] } else { &["--shared=7"] };
+        let found = stats(&[&args[..], shared].concat(), &trace);
+        let rows = found["tier_curves"].as_array().unwrap();
+        prop_assert_eq!(rows.len(), 16);
+        for (row, list) in rows.iter().zip((0..4).cycle()) {
+            let n = row["replicas"].as_u64().unwrap() as usize;
+            let sent = fleet::route(requests, n, row["route"].as_str().unwrap(), BLOCK);
+            // The model is slow: some of the sizes, beginning with another one in each row.
+            let points = row["sizes"].as_array().unwrap().iter();
+            for point in points.skip(n + list).step_by(5) {
+                let sizes = sizes[list](point["size_blocks"].as_u64().unwrap() as usize);
+                let expected = fleet::tiers(requests, &sent, n, (&sizes, inclusive), pool, BLOCK);
+                let tier = &expected[places[list]];
+                prop_assert_eq!(
+                    &point["hit_tokens"],
+                    &json!(tier.hit_tokens),
+                    "{} {} {}",
+                    lists[list],
+                    pool,
+                    point
+                );
+                let all: u64 = expected.iter().map(|tier| tier.hit_tokens).sum();
+                prop_assert_eq!(&point["all_hit_tokens"], &json!(all), "{} {} {}", lists[list], pool, point);
+                let (down, moves) =
+                    if inclusive { ("written", &tier.written) } else { ("demoted", &tier.left) };
+                prop_assert_eq!(
+                    &point[down]["blocks"],
+                    &json!(fleet::flow(moves).0),
+                    "{} {}",
+                    lists[list],
+                    point
+                );
+                prop_assert_eq!(point["promoted"].is_object(), places[list] > 0);
+                if places[list] > 0 {
+                    let blocks = fleet::flow(&tier.promoted).0;
+                    prop_assert_eq!(
+                        &point["promoted"]["blocks"],
+                        &json!(blocks),
+                        "{} {}",
+                        lists[list],
+                        point
+                    );
+                }
+            }
+        }
     }
     Ok(())
 }
@@ -278,20 +409,29 @@ fn sent(requests: &[Sent], n: usize, route: &str) -> Result<(), TestCaseError> {
     // Where it was already is replaced, and the same is said again.
     let again = run("trace-cat", &["-q", "--replicas", &count, "--route", route], &lines).ok();
     prop_assert_eq!(&again, &lines);
-    let by = stats(&["--by=replica", "-c1,3,7", "--ttl=20s"], &lines);
-    let fleet = stats(&["--replicas", &count, "--route", route, "-c1,3,7", "--ttl=20s"], &lines);
+    let folder = scratch();
+    let config = write(folder.path(), "config.json", WINDOW);
+    let caches = ["-c1,3,7", "--ttl=20s", "--model-config", &config, "--prompt-length=40"];
+    let by = stats(&[&["--by=replica"], &caches[..]].concat(), &lines);
+    let fleet = stats(&[&["--replicas", &count, "--route", route], &caches[..]].concat(), &lines);
     let (separate, row) = (&by["separate"], &fleet["fleet"][0]);
+    // Of requests without blocks, replicas count what they compute, and hit rates do not.
+    let has_all_blocks = requests.iter().all(|request| request.input == 0 || !request.ids.is_empty());
+    let names = ["capacity_blocks", "hit_tokens", "prefill_flops"];
+    let names = if has_all_blocks { &names[..] } else { &names[..2] };
     prop_assert_eq!(&separate["cached_tokens"], &row["infinite_hit_tokens"]);
     for (separate, of_fleet) in
         separate["capacity"].as_array().unwrap().iter().zip(row["capacity"].as_array().unwrap())
     {
-        prop_assert_eq!(&separate["capacity_blocks"], &of_fleet["capacity_blocks"]);
-        prop_assert_eq!(&separate["hit_tokens"], &of_fleet["hit_tokens"]);
+        for &name in names {
+            prop_assert_eq!(&separate[name], &of_fleet[name]);
+        }
     }
     for (separate, of_fleet) in separate["ttl"].as_array().unwrap().iter().zip(row["ttl"].as_array().unwrap())
     {
-        prop_assert_eq!(&separate["capacity_blocks"], &of_fleet["capacity_blocks"]);
-        prop_assert_eq!(&separate["hit_tokens"], &of_fleet["hit_tokens"]);
+        for &name in names {
+            prop_assert_eq!(&separate[name], &of_fleet[name]);
+        }
     }
     Ok(())
 }
@@ -304,6 +444,14 @@ proptest! {
         requests in prop_oneof![requests(ids()), requests(forest_ids())]
     ) {
         expiring(&requests)?;
+    }
+
+    #[test]
+    fn compute_of_every_fleet_is_that_of_the_model(
+        requests in prop_oneof![requests(ids()), requests(forest_ids())],
+        share in 0.0..0.5_f64,
+    ) {
+        compute(&requests, (requests.len() as f64 * share) as usize)?;
     }
 
     #[test]
@@ -523,6 +671,27 @@ fn every_format_has_the_tiers() {
     );
     assert!(write(&["-f", "markdown"]).contains("| 2 session | dram | 2 |"));
     assert!(write(&["-f", "html"]).contains("<h2>Tiers</h2>"));
+    // Of every size, what the list above has is among the rows.
+    let args =
+        [&args[..4], &["--tiers=hbm=1,dram=curve", "--shared=4", "--kv-bytes-per-token=256Ki"]].concat();
+    let write = |more: &[&str]| run("trace-stats", &[&args[..], more].concat(), CHAT).ok();
+    let table = write(&[]);
+    for line in [
+        "Replicas   Tier  Blocks   Size  Hit Tokens  Token Hit Rate  All Tiers   Up / s  Down / s",
+        "2 session  dram       2  2 MiB           8             0.2        0.5",
+    ] {
+        assert!(table.contains(line), "{line}\n{table}");
+    }
+    assert!(write(&["-f", "csv"]).contains("tier_curve,2:session:1:dram:2,all_hit_tokens,20\n"));
+    let prometheus = write(&["-f", "prometheus"]);
+    let labels = r#"{replicas="2",route="session",list="1",tier="dram",size="2"}"#;
+    assert!(prometheus.contains(&format!("kvtrace_tier_curve_hit_tokens{labels} 8\n")), "{prometheus}");
+    assert!(
+        prometheus.lines().all(|line| !line.starts_with("# HELP") || line.split(' ').count() > 4),
+        "{prometheus}"
+    );
+    assert!(write(&["-f", "markdown"]).contains("| 2 session | dram | 2 |"));
+    assert!(write(&["-f", "html"]).contains("Sizes of a tier"));
 }
 
 #[test]
@@ -555,6 +724,7 @@ fn what_does_not_go_with_replicas_is_said() {
     refuse(&["--shared=9"], "name their sizes");
     refuse(&["--tiers=9"], "its name and its size");
     refuse(&["--tiers=a=9,a=8"], "two tiers are called a");
+    refuse(&["--tiers=a=curve,b=curve"], "one tier of a list may be a curve");
     refuse(&["--tiers=a=1GiB"], "need --kv-bytes-per-token");
     refuse(&["--tiers=a=2B", "--kv-bytes-per-token=1"], "--tiers: 2 bytes hold no block");
     refuse(&["--replicas=2", "--window=10req"], "--window");

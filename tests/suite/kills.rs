@@ -52,7 +52,12 @@ const CASES: [Case; 10] = [
         reports: false,
     },
     Case { name: "trace-hash", args: &["-o", "made", "../prompts"], made: "made", reports: false },
-    Case { name: "trace-stats", args: &["--partial", "-o", "made", "../trace"], made: "made", reports: false },
+    Case {
+        name: "trace-stats",
+        args: &["--partial", "-o", "made", "../trace"],
+        made: "made",
+        reports: false,
+    },
     Case {
         name: "trace-stats",
         args: &["--merge", "--partial", "-o", "made", "../first", "../second"],

@@ -28,6 +28,7 @@ mod hash_answers;
 mod hit_units;
 mod hostile;
 mod images;
+mod jobs;
 mod kills;
 mod layers;
 mod library;

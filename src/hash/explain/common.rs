@@ -6,6 +6,9 @@
 //! tokens contains. What is found is a run, so the count is never too high; it is too low by less than `LEAST`
 //! tokens for each place where runs overlap in the later prompt, and where a window comes more than [`MOST`] times.
 
+use std::iter::Zip;
+use std::slice::Iter;
+
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
@@ -56,21 +59,22 @@ const BASE: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The hash of a window that moves on.
 struct Rolling<'t> {
-    tokens: &'t [u32],
     at: usize,
-    length: usize,
     sum: u64,
     /// What the token that leaves the window is multiplied by.
     leaving: u64,
+    /// The tokens that leave and enter.
+    next: Zip<Iter<'t, u32>, Iter<'t, u32>>,
 }
 
 impl<'t> Rolling<'t> {
     /// The window of `length` tokens at `at`, if there are as many.
     fn new(tokens: &'t [u32], at: usize, length: usize) -> Option<Self> {
-        let window = tokens.get(at..at + length)?;
+        let (window, behind) = tokens.get(at..)?.split_at_checked(length)?;
         let add = |sum: u64, &token: &u32| sum.wrapping_mul(BASE).wrapping_add(u64::from(token) + 1);
-        let leaving = BASE.wrapping_pow(length as u32 - 1);
-        Some(Self { tokens, at, length, sum: window.iter().fold(0, add), leaving })
+        let leaving = BASE.wrapping_pow(length as u32);
+        let next = tokens[at..].iter().zip(behind);
+        Some(Self { at, sum: window.iter().fold(0, add), leaving, next })
     }
 
     fn hash(&self) -> u64 {
@@ -80,10 +84,9 @@ impl<'t> Rolling<'t> {
 
     /// Moves on by one token.
     fn step(&mut self) -> Option<()> {
-        let new = *self.tokens.get(self.at + self.length)?;
-        let old = u64::from(self.tokens[self.at]) + 1;
-        let rest = self.sum.wrapping_sub(old.wrapping_mul(self.leaving));
-        self.sum = rest.wrapping_mul(BASE).wrapping_add(u64::from(new) + 1);
+        let (&old, &new) = self.next.next()?;
+        let gone = (u64::from(old) + 1).wrapping_mul(self.leaving);
+        self.sum = self.sum.wrapping_mul(BASE).wrapping_sub(gone).wrapping_add(u64::from(new) + 1);
         self.at += 1;
         Some(())
     }

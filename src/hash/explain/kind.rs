@@ -136,22 +136,16 @@ impl Sides<'_> {
     /// The parts on both sides up to where the texts are equal again: the shortest ones.
     fn near_end(&self) -> Option<(Range<usize>, Range<usize>)> {
         let (a, b) = (self.earlier.as_bytes(), self.later.as_bytes());
-        let mut places: HashMap<&[u8], usize> = HashMap::new();
-        for (at, window) in a.windows(AGAIN).enumerate() {
-            places.entry(window).or_insert(at);
-        }
-        let mut best: Option<(usize, usize)> = None;
-        for (at, window) in b.windows(AGAIN).enumerate() {
-            if best.is_some_and(|(i, j)| at >= i + j) {
-                break;
+        // Most differences are short, and what is found in the first so many bytes may be the shortest of all.
+        let mut most = 8 * AGAIN;
+        let (mut i, mut j) = loop {
+            let found = equal_again(&a[..most.min(a.len())], &b[..most.min(b.len())]);
+            match found {
+                Some((i, j)) if i + j + AGAIN <= most => break (i, j),
+                _ if most >= a.len().max(b.len()) => break found?,
+                _ => most *= 8,
             }
-            if let Some(&place) = places.get(window)
-                && best.is_none_or(|(i, j)| place + at < i + j)
-            {
-                best = Some((place, at));
-            }
-        }
-        let (mut i, mut j) = best?;
+        };
         while !self.earlier.is_char_boundary(i) || !self.later.is_char_boundary(j) {
             (i, j) = (i + 1, j + 1);
         }
@@ -199,6 +193,26 @@ impl Sides<'_> {
         is_nothing(a) && moved(b, &self.earlier[a.len()..], &self.later[b.len()..])
             || is_nothing(b) && moved(a, &self.later[b.len()..], &self.earlier[a.len()..])
     }
+}
+
+/// Where both texts go on with equal bytes, the least of either skipped.
+fn equal_again(a: &[u8], b: &[u8]) -> Option<(usize, usize)> {
+    let mut places: HashMap<&[u8], usize> = HashMap::new();
+    for (at, window) in a.windows(AGAIN).enumerate() {
+        places.entry(window).or_insert(at);
+    }
+    let mut best: Option<(usize, usize)> = None;
+    for (at, window) in b.windows(AGAIN).enumerate() {
+        if best.is_some_and(|(i, j)| at >= i + j) {
+            break;
+        }
+        if let Some(&place) = places.get(window)
+            && best.is_none_or(|(i, j)| place + at < i + j)
+        {
+            best = Some((place, at));
+        }
+    }
+    best
 }
 
 /// What the runs that both have say about what is between them.
@@ -362,6 +376,25 @@ mod tests {
         assert_eq!(difference(&list(&[&a, &b, &c]), &list(&[&b, &c, &a])), Difference::Order);
         let spaced = REST.replace(", ", ",  ");
         assert_eq!(difference(REST, &spaced), Difference::WhiteSpace);
+    }
+
+    #[test]
+    fn where_texts_are_equal_again_is_found_in_parts_of_them_as_in_all() {
+        let mut random = fastrand::Rng::with_seed(8);
+        let mut found = 0;
+        for _ in 0..2000 {
+            let mut text = |most: usize| {
+                let letters = if random.bool() { 2 } else { 8 };
+                (0..random.usize(..most)).map(|_| char::from(b'a' + random.u8(..letters))).collect::<String>()
+            };
+            let (common, again) = (text(300), text(60));
+            let [a, b] = [(); 2].map(|()| text(800) + &common + &text(50) + &again);
+            let sides = Sides { before: "", earlier: &a, later: &b };
+            let whole = equal_again(a.as_bytes(), b.as_bytes());
+            assert_eq!(sides.near_end(), whole.map(|(i, j)| (0..i, 0..j)), "{a} {b}");
+            found += usize::from(whole.is_some());
+        }
+        assert!((500..1990).contains(&found), "{found}");
     }
 
     #[test]

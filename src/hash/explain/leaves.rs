@@ -167,9 +167,7 @@ impl<'l, 'a> Alignment<'l, 'a> {
             let wanted = whole.trim();
             let trimmed = whole.len() - whole.trim_start().len();
             let mut from = 0;
-            while let Some(at) =
-                memmem::find(&bytes[from..], wanted.as_bytes()).filter(|_| !wanted.is_empty())
-            {
+            while let Some(at) = first(&bytes[from..], wanted.as_bytes()).filter(|_| !wanted.is_empty()) {
                 let start = part.start + from + at;
                 let end = start + wanted.len();
                 if let Some(taken) = self.overlap(start, end) {
@@ -208,6 +206,16 @@ impl<'l, 'a> Alignment<'l, 'a> {
         let after = self.spans.range(offset..).next().map(|(_, span)| span.leaf);
         Spot::Between(before.map(|(_, span)| span.leaf), after)
     }
+}
+
+/// Where `wanted` stands first. To look for how it begins finds it as a rule, and takes less to prepare than to look
+/// for a long text.
+fn first(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    let start = memmem::find(bytes, &wanted[..wanted.len().min(64)])?;
+    if bytes[start..].starts_with(wanted) {
+        return Some(start);
+    }
+    memmem::find(&bytes[start..], wanted).map(|further| start + further)
 }
 
 /// The number of characters of a text, whose escapes are those of JSON.

@@ -218,9 +218,11 @@ impl Explainer {
         let candidates = self.candidates(key, sample);
         let through = |anchor: &Anchor| self.tree.through(*anchor, walk, key);
         let mut best: Option<Compared> = None;
-        for earlier in
-            self.tree.best(walk, key).into_iter().chain(candidates.anchors.iter().filter_map(through))
-        {
+        let alike = std::iter::once_with(|| self.tree.best(walk, key)).flatten();
+        let mut others = candidates.anchors.iter().filter_map(through);
+        // Where next to nothing is shared at the beginning, what follows finds the best one.
+        let likely = if walk.own < self.least { others.next() } else { None };
+        for earlier in likely.into_iter().chain(alike).chain(others) {
             if let Some(best) = &best {
                 if best.earlier.line == earlier.line {
                     continue;

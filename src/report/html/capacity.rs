@@ -14,7 +14,7 @@ const WIDE: Size = (720.0, 278.0);
 const NARROW: Size = (344.0, 258.0);
 
 /// Columns of what a cache leaves to compute.
-const WORK: [&str; 2] = ["Saving in compute", "Prefill FLOPs"];
+pub(super) const WORK: [&str; 2] = ["Saving in compute", "Prefill FLOPs"];
 
 /// More rows than these are folded.
 const MOST: usize = 24;
@@ -136,7 +136,7 @@ fn worth(report: &Report, is_target: bool, row: &CapacityRow) -> (Accuracy, Accu
 }
 
 /// What a cache leaves to compute, where that is told of any.
-fn work_cells(work: Option<&PrefillWork>, accuracy: Accuracy, has_work: bool) -> Markup {
+pub(super) fn work_cells(work: Option<&PrefillWork>, accuracy: Accuracy, has_work: bool) -> Markup {
     let (at_least, at_most) = (mark(accuracy), mark(accuracy.reversed()));
     let saving = work.and_then(|work| work.prefill_saving_compute);
     html! {

@@ -2,13 +2,13 @@
 
 use maud::{Markup, html};
 
-use super::capacity;
-use super::parts::{count, plain, rate, scrolling, size, table};
+use super::capacity::{self, WORK, work_cells};
+use super::parts::{count, flops, plain, rate, scrolling, size, table};
 use crate::report::cells::{Cells, Digits};
 use crate::report::curve::Curve;
 use crate::report::numbers::short;
 use crate::report::tiers;
-use crate::stats::{FleetCapacity, FleetRow, Report};
+use crate::stats::{Accuracy, FleetCapacity, FleetRow, Report};
 
 /// More rows than these scroll.
 const MOST: usize = 24;
@@ -26,6 +26,7 @@ pub(super) fn section(report: &Report) -> Markup {
             h2 { "Replicas" }
             p.quiet { "Each with a cache of its own, behind a router." }
             (scrolling("Replicas", report.fleets.len() > MOST, &summary(report)))
+            (compute(report))
             @if let Some((curve, left_out)) = Curve::of_fleets(report) {
                 h3.table { "Hit rate against cache capacity of each replica" }
                 @if left_out > 0 {
@@ -66,6 +67,31 @@ fn summary(report: &Report) -> Markup {
     table(&names, &rows)
 }
 
+/// What caches without limit leave to compute, and how that is spread, where a model is known.
+fn compute(report: &Report) -> Markup {
+    let rows: Vec<_> =
+        report.fleets.iter().filter_map(|fleet| Some((fleet.name(), fleet.compute?))).collect();
+    if rows.is_empty() {
+        return Markup::default();
+    }
+    let body = html! {
+        @for (name, compute) in &rows {
+            tr {
+                th scope="row" { (name) }
+                td { (compute.infinite_prefill_saving_compute.map_or_else(|| html! { "–" }, plain)) }
+                td { (flops(compute.infinite_prefill_flops)) }
+                td { (flops(compute.work_max_flops)) }
+                td { (plain(compute.work_imbalance_compute)) }
+                td { (compute.peak_second_flops.map_or_else(|| html! { "–" }, flops)) }
+            }
+        }
+    };
+    let names =
+        ["Replicas", WORK[0], WORK[1], "FLOPs of the busiest", "The same / mean", "Its peak second, FLOPs"];
+    let title = "The same in compute";
+    html! { h3.table { (title) } (scrolling(title, rows.len() > MOST, &table(&names, &body))) }
+}
+
 /// Caches of a fleet, each perhaps with what it was asked for as.
 type Asked = Vec<(Option<String>, FleetCapacity)>;
 
@@ -97,7 +123,9 @@ fn size_table(fleets: &[(&FleetRow, Asked)], first: Option<&'static str>) -> Mar
     let in_bytes = fleets.iter().flat_map(|(_, rows)| rows).any(|(_, row)| row.capacity_bytes.is_some());
     let names =
         ["Replicas"].into_iter().chain(first).chain(["Blocks each"]).chain(in_bytes.then_some("Size"));
+    let has_work = fleets.iter().any(|(fleet, _)| fleet.compute.is_some());
     let names = names.chain(["Blocks in all", "Hit tokens", "Token hit rate", "One cache of that size"]);
+    let names = names.chain(has_work.then_some(WORK).into_iter().flatten());
     let body = html! {
         @for (fleet, rows) in fleets {
             @for (asked, row) in rows {
@@ -110,6 +138,7 @@ fn size_table(fleets: &[(&FleetRow, Asked)], first: Option<&'static str>) -> Mar
                     td { (count(row.hits.hit_tokens)) }
                     td { (rate(row.hits.rate())) }
                     td { (rate(row.shared_token_hit_rate)) }
+                    (work_cells(row.work.as_ref(), Accuracy::Exact, has_work))
                 }
             }
         }
@@ -153,6 +182,7 @@ fn ttls(report: &Report) -> Markup {
     if report.fleets.iter().all(|fleet| fleet.ttls.is_empty()) {
         return Markup::default();
     }
+    let has_work = report.fleets.iter().any(|fleet| fleet.compute.is_some());
     let body = html! {
         @for fleet in &report.fleets {
             @for ttl in &fleet.ttls {
@@ -162,11 +192,13 @@ fn ttls(report: &Report) -> Markup {
                     td { (ttl.capacity_blocks.map_or_else(|| html! { "no limit" }, count)) }
                     td { (count(ttl.hits.hit_tokens)) }
                     td { (rate(ttl.hits.rate())) }
+                    (work_cells(ttl.work.as_ref(), Accuracy::Exact, has_work))
                 }
             }
         }
     };
-    let names = ["Replicas", "Time to live", "Blocks each", "Hit tokens", "Token hit rate"];
+    let names = ["Replicas", "Time to live", "Blocks each", "Hit tokens", "Token hit rate"].into_iter();
+    let names: Vec<_> = names.chain(has_work.then_some(WORK).into_iter().flatten()).collect();
     let title = "Replicas whose blocks expire";
     html! { h3.table { (title) } (scrolling(title, true, &table(&names, &body))) }
 }

@@ -3,7 +3,7 @@
 use maud::{Markup, Render, html};
 
 use crate::report::digits::limit;
-use crate::report::numbers::{bytes, grouped, percent, rounded};
+use crate::report::numbers::{self, bytes, grouped, percent, rounded};
 use crate::report::svg::{self, Size};
 use crate::stats::Accuracy;
 
@@ -32,7 +32,7 @@ pub(super) fn plain(value: f64) -> Markup {
 
 /// A number of floating point operations.
 pub(super) fn flops(value: u128) -> Markup {
-    figure(&value.to_string(), &format!("{:.3e}", value as f64))
+    figure(&value.to_string(), &numbers::flops(value))
 }
 
 /// A number of bytes.

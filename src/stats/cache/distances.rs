@@ -77,7 +77,7 @@ impl HitsByDistance {
 
     /// Adds so many tokens for each of `len` blocks, the first one at `distance`.
     #[inline]
-    fn add(&mut self, distance: u32, len: u32, tokens: i64) {
+    pub(super) fn add(&mut self, distance: u32, len: u32, tokens: i64) {
         match self {
             Self::Every(steps) => {
                 let (start, end) = (distance as usize, distance as usize + len as usize);

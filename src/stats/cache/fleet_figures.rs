@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use crate::fleet::{Fleet, Route};
-use crate::stats::cache::figures::Hits;
+use crate::stats::cache::figures::{Hits, PrefillWork};
 
 /// Replicas behind a router.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -32,6 +32,9 @@ pub struct FleetRow {
     /// The most of them that come to it in one second of trace time, from one whole second to the next; `None`
     /// without times.
     pub peak_second_tokens: Option<u128>,
+    /// The same in compute, where the model is known.
+    #[serde(flatten)]
+    pub compute: Option<FleetCompute>,
     /// Caches of all capacities asked for.
     pub capacity: Vec<FleetCapacity>,
     /// The smallest caches that reach a share of the hits of caches without limit, one row per share asked for.
@@ -59,6 +62,7 @@ impl FleetRow {
             work_max_tokens: 0,
             work_imbalance: 0.0,
             peak_second_tokens: None,
+            compute: None,
             capacity: Vec::new(),
             targets: Vec::new(),
             ttls: Vec::new(),
@@ -82,6 +86,23 @@ fn as_text<S: Serializer>(route: &Route, serializer: S) -> Result<S::Ok, S::Erro
     serializer.collect_str(route)
 }
 
+/// What replicas with caches without limit leave to compute, and how that is spread. The busiest one in compute need
+/// not be the busiest in tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct FleetCompute {
+    /// FLOPs of what is not served from the caches, of requests that have blocks.
+    pub infinite_prefill_flops: u128,
+    /// How many times the FLOPs of the prefill without a cache are that.
+    pub infinite_prefill_saving_compute: Option<f64>,
+    /// The most FLOPs of one replica.
+    pub work_max_flops: u128,
+    /// The same over the mean of all replicas; 0 if there is nothing to compute.
+    pub work_imbalance_compute: f64,
+    /// The most of them that come to it in one second of trace time; `None` without times.
+    pub peak_second_flops: Option<u128>,
+}
+
 /// LRU caches of one size, one for each replica.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -99,10 +120,16 @@ pub struct FleetCapacity {
     /// What the caches served.
     #[serde(flatten)]
     pub hits: Hits,
+    /// What they leave to compute, where the model is known.
+    #[serde(flatten)]
+    pub work: Option<PrefillWork>,
     /// What one cache of as many blocks as all of them, shared by all, serves.
     pub shared_hit_tokens: u128,
     /// The same as a share.
     pub shared_token_hit_rate: Option<f64>,
+    /// How many times the FLOPs of the prefill without a cache are those with that one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shared_prefill_saving_compute: Option<f64>,
 }
 
 /// The smallest caches that reach a share of the hits that caches without limit have in the same fleet.
@@ -117,7 +144,7 @@ pub struct FleetTarget {
 }
 
 /// Caches of one size whose blocks expire some time after their last use, one for each replica.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct FleetTtl {
     /// Time since its last use after which a block is gone, in milliseconds.
@@ -127,4 +154,7 @@ pub struct FleetTtl {
     /// What the caches served.
     #[serde(flatten)]
     pub hits: Hits,
+    /// What they leave to compute, where the model is known.
+    #[serde(flatten)]
+    pub work: Option<PrefillWork>,
 }

@@ -2,15 +2,16 @@
 
 use crate::blocks::{BlockNumber, NumberRun};
 use crate::fleet::{Arrival, Choice, Detail, Fleet, Fleets, Route};
-use crate::stats::cache::distances::HitsByDistance;
-use crate::stats::cache::figures::Hits;
-use crate::stats::cache::fleet_figures::{FleetCapacity, FleetRow, FleetTarget, FleetTtl};
+use crate::stats::cache::figures::{Hits, PrefillWork};
+use crate::stats::cache::fleet_figures::{FleetCapacity, FleetCompute, FleetRow, FleetTarget, FleetTtl};
 use crate::stats::cache::options::CacheOptions;
 use crate::stats::cache::per_second::PerSecond;
-use crate::stats::cache::tier_figures::TierRow;
+use crate::stats::cache::sized_hits::SizedHits;
+use crate::stats::cache::tier_curve::TierCurve;
+use crate::stats::cache::tier_figures::{TierCurveRow, TierRow};
 use crate::stats::cache::tiers::{InStack, TierStudy, TieredRequest};
 use crate::stats::cache::ttl::Expiring;
-use crate::stats::hit_count::{HitCount, HitRule};
+use crate::stats::hit_count::{HitCount, HitRule, Tally};
 use crate::stats::seen::Seen;
 use crate::stats::statistic::Bytes;
 
@@ -20,13 +21,27 @@ struct Replica {
     requests: u64,
     /// Prompt tokens that it computes with a cache without limit.
     work: PerSecond,
+    /// The FLOPs that these take, if a model is known.
+    compute: PerSecond,
+}
+
+/// The replica with the most of something; of equal ones the first.
+fn busiest(replicas: &[Replica], of: impl Fn(&Replica) -> u128) -> Replica {
+    replicas.iter().rev().max_by_key(|replica| of(replica)).copied().unwrap_or_default()
+}
+
+/// What one replica has of something over the mean of all; 0 if none has any.
+fn over_mean(replicas: &[Replica], one: &Replica, of: impl Fn(&Replica) -> u128) -> f64 {
+    let all: u128 = replicas.iter().map(&of).sum();
+    if all == 0 { 0.0 } else { (of(one) * replicas.len() as u128) as f64 / all as f64 }
 }
 
 /// What is counted of a fleet.
 struct Counters {
     replicas: Vec<Replica>,
-    infinite_hit_tokens: u128,
-    hits: HitsByDistance,
+    /// Of caches without limit.
+    infinite: Tally,
+    hits: SizedHits,
     expiring: Vec<Expiring>,
 }
 
@@ -41,12 +56,13 @@ pub(super) struct FleetStudy {
     engines: Option<Fleets>,
     counters: Vec<Counters>,
     tiers: Vec<TierStudy>,
+    tier_curves: Vec<TierCurve>,
     /// The fleet that is one cache, which is that of a shared pool.
     one: Option<usize>,
     /// Times of the first and the last measured request.
     measured: Option<(f64, f64)>,
-    /// Prompt tokens of measured requests that have blocks.
-    tokens: u128,
+    /// Measured requests that have blocks.
+    all: Tally,
     has_times: bool,
 }
 
@@ -66,14 +82,19 @@ impl FleetStudy {
         let one = Fleet { replicas: 1, route: Route::default() };
         let asked: Vec<_> = options.fleets.iter().map(|&fleet| (fleet, place_of(fleet))).collect();
         let alone = (asked.is_empty()).then(|| (one, place_of(one)));
-        let tiered = asked.iter().copied().chain(alone);
-        let tiers = tiered.flat_map(|(fleet, place)| TierStudy::all(options, fleet, place)).collect();
+        let tiered: Vec<_> = asked.iter().copied().chain(alone).collect();
+        let of_tiered = tiered.iter();
+        let tiers =
+            of_tiered.clone().flat_map(|&(fleet, place)| TierStudy::all(options, fleet, place)).collect();
+        let tier_curves: Vec<_> =
+            of_tiered.flat_map(|&(fleet, place)| TierCurve::all(options, fleet, place)).collect();
         let one = options.shared.map(|_| place_of(one));
-        let every = options.curve || options.picture || !options.targets.is_empty();
+        let every =
+            options.curve || options.picture || !options.targets.is_empty() || !tier_curves.is_empty();
         let counters = |fleet: &Fleet| Counters {
             replicas: vec![Replica::default(); fleet.replicas as usize],
-            infinite_hit_tokens: 0,
-            hits: HitsByDistance::new(&options.capacities, every),
+            infinite: Tally::default(),
+            hits: SizedHits::new(count, &options.capacities, every),
             expiring: Expiring::all(options, count),
         };
         let mut detail = Detail::default();
@@ -93,9 +114,10 @@ impl FleetStudy {
             engines,
             counters: simulated.iter().map(counters).collect(),
             tiers,
+            tier_curves,
             one,
             measured: None,
-            tokens: 0,
+            all: Tally::default(),
             has_times: false,
         })
     }
@@ -125,39 +147,62 @@ impl FleetStudy {
     fn measure(&mut self, seen: &Seen, now: f64, has_blocks: bool) {
         self.measured = Some((self.measured.map_or(now, |(first, _)| first), now));
         let (length, count) = (seen.input_length, self.count);
-        self.tokens += if has_blocks { u128::from(length) } else { 0 };
+        if has_blocks {
+            self.all.add(length, count);
+        }
+        let flops = count.flops(length);
         let found = self.engines.as_ref().unwrap_or(&self.fleets);
         for (place, (counters, choice)) in self.counters.iter_mut().zip(found.choices()).enumerate() {
             let Choice { replica, known, .. } = *choice;
-            let blocks = u64::from(known).min(count.limit(length));
-            let tokens = count.tokens(blocks, length);
+            let tokens = count.tokens(known.into(), length);
+            let saved = count.flops(tokens);
             let of_replica = &mut counters.replicas[replica as usize];
             of_replica.requests += 1;
             of_replica.work.add(length - tokens, now);
-            if blocks == 0 {
+            of_replica.compute.add(flops - saved, now);
+            if tokens == 0 {
                 continue;
             }
-            counters.infinite_hit_tokens += u128::from(tokens);
+            counters.infinite.tokens += u128::from(tokens);
+            counters.infinite.flops += saved;
             let runs = found.runs(place).iter();
             let distances = runs.clone().map(|run| (run.len, run.distance));
-            counters.hits.measure(distances, blocks as u32, tokens, count.block_size);
+            let blocks = u64::from(known).min(count.limit(length));
+            counters.hits.measure(distances, blocks as u32, tokens, length);
             for expiring in &mut counters.expiring {
                 expiring.measure(runs.clone().copied(), now, length, count);
             }
         }
-        for tiers in &mut self.tiers {
+        let one = self.one;
+        let request = |place: usize| {
             let stack = |place| InStack { runs: found.runs(place), uses: found.uses(place) };
-            let replica = found.choices()[tiers.place].replica;
-            let (own, one) = (stack(tiers.place), stack(self.one.unwrap_or(tiers.place)));
-            tiers.measure(&TieredRequest { replica, stack: own, one, length, now }, count);
-        }
+            let replica = found.choices()[place].replica;
+            TieredRequest { replica, stack: stack(place), one: stack(one.unwrap_or(place)), length, now }
+        };
+        self.tiers.iter_mut().for_each(|tiers| tiers.measure(&request(tiers.place), count));
+        self.tier_curves.iter_mut().for_each(|curve| curve.measure(&request(curve.place), count));
     }
 
     /// The figures of tiers so far.
     pub(super) fn tier_rows(&self, options: &CacheOptions) -> Vec<TierRow> {
         let size = |blocks| options.bytes(blocks, self.count.block_size);
-        let seconds = self.measured.filter(|_| self.has_times).map(|(first, last)| (last - first) / 1000.0);
-        self.tiers.iter().map(|tiers| tiers.row(self.tokens, seconds, size)).collect()
+        self.tiers.iter().map(|tiers| tiers.row(self.all.tokens, self.seconds(), size)).collect()
+    }
+
+    /// The figures so far of tiers of many sizes, up to a working set of so many blocks.
+    pub(super) fn tier_curves(&self, options: &CacheOptions, working_set: u64) -> Vec<TierCurveRow> {
+        let bytes = |blocks| options.bytes(blocks, self.count.block_size);
+        let sizes = CacheOptions::curve_sizes(working_set);
+        let row = |curve: &TierCurve| {
+            let hits = &self.counters[curve.place].hits;
+            curve.row(&sizes, hits, self.all.tokens, self.seconds(), bytes)
+        };
+        self.tier_curves.iter().map(row).collect()
+    }
+
+    /// Seconds from the first measured request to the last, if there are times.
+    fn seconds(&self) -> Option<f64> {
+        self.measured.filter(|_| self.has_times).map(|(first, last)| (last - first) / 1000.0)
     }
 
     /// Bytes in use.
@@ -168,18 +213,19 @@ impl FleetStudy {
         Bytes {
             blocks: self.fleets.bytes() + self.engines.as_ref().map_or(0, Fleets::bytes),
             curve: self.counters.iter().map(curve).sum::<usize>()
-                + self.tiers.iter().map(TierStudy::bytes).sum::<usize>(),
+                + self.tiers.iter().map(TierStudy::bytes).sum::<usize>()
+                + self.tier_curves.iter().map(TierCurve::bytes).sum::<usize>(),
             ..Bytes::default()
         }
     }
 
-    /// The figures so far. `working_set` are the blocks of one cache without limit, and `shared` gives the hit tokens
-    /// of one cache at rising capacities.
+    /// The figures so far. `working_set` are the blocks of one cache without limit, and `shared` gives the hits of one
+    /// cache at rising capacities.
     pub(super) fn rows(
         &self,
         options: &CacheOptions,
         working_set: u64,
-        shared: impl Fn(&[u64]) -> Vec<u128>,
+        shared: impl Fn(&[u64]) -> Vec<Tally>,
     ) -> Vec<FleetRow> {
         let listed = options.listed_capacities(working_set);
         let drawn = if options.picture { options.all_capacities(working_set) } else { Vec::new() };
@@ -190,10 +236,10 @@ impl FleetStudy {
                 self.capacities(fleet, options, capacities, &hits, &shared)
             };
             let targets = options.targets.iter().flat_map(|&share| {
-                let wanted = share * counters.infinite_hit_tokens as f64;
-                let all = (counters.hits.distances(), counters.infinite_hit_tokens);
-                let (capacity, tokens) = counters.hits.smallest(wanted).unwrap_or(all);
-                let rows = self.capacities(fleet, options, &[capacity], &[tokens], &shared);
+                let wanted = share * counters.infinite.tokens as f64;
+                let all = (counters.hits.distances(), counters.infinite);
+                let (capacity, hits) = counters.hits.smallest(wanted).unwrap_or(all);
+                let rows = self.capacities(fleet, options, &[capacity], &[hits], &shared);
                 rows.into_iter().map(move |row| FleetTarget { share, row })
             });
             let ttls = options.ttls.iter().filter(|ttl| !ttl.is_fixed()).zip(&counters.expiring);
@@ -201,11 +247,11 @@ impl FleetStudy {
                 expiring.rows(&listed).map(|(capacity_blocks, hits)| FleetTtl {
                     ttl_ms: ttl.ms(),
                     capacity_blocks,
-                    hits: Hits { hit_tokens: hits.tokens, tokens: self.tokens },
+                    hits: self.hits(hits),
+                    work: self.left(hits),
                 })
             });
             self.summary(
-                fleet,
                 counters,
                 FleetRow {
                     capacity: at(&listed),
@@ -220,51 +266,70 @@ impl FleetStudy {
     }
 
     /// The same row with what does not depend on capacities.
-    fn summary(&self, fleet: Fleet, counters: &Counters, row: FleetRow) -> FleetRow {
+    fn summary(&self, counters: &Counters, row: FleetRow) -> FleetRow {
         let replicas = &counters.replicas;
-        let none = Replica::default();
-        // Of equal ones the first.
-        let busiest = replicas.iter().rev().max_by_key(|replica| replica.work.total).unwrap_or(&none);
-        let over_mean = |most: u128, all: u128| {
-            if all == 0 { 0.0 } else { (most * u128::from(fleet.replicas)) as f64 / all as f64 }
-        };
-        let hits = Hits { hit_tokens: counters.infinite_hit_tokens, tokens: self.tokens };
-        let requests = replicas.iter().map(|replica| u128::from(replica.requests)).sum();
+        let busiest = busiest(replicas, |replica| replica.work.total);
+        let hits = self.hits(counters.infinite);
         FleetRow {
-            tokens: self.tokens,
+            tokens: self.all.tokens,
             infinite_hit_tokens: hits.hit_tokens,
             infinite_token_hit_rate: hits.rate(),
             requests_max: replicas.iter().map(|replica| replica.requests).max().unwrap_or(0),
-            request_imbalance: over_mean(busiest.requests.into(), requests),
+            request_imbalance: over_mean(replicas, &busiest, |replica| replica.requests.into()),
             work_max_tokens: busiest.work.total,
-            work_imbalance: over_mean(busiest.work.total, replicas.iter().map(|r| r.work.total).sum()),
+            work_imbalance: over_mean(replicas, &busiest, |replica| replica.work.total),
             peak_second_tokens: self.has_times.then_some(busiest.work.peak),
+            compute: self.left(counters.infinite).map(|left| self.compute(replicas, left)),
             ..row
         }
     }
 
-    /// Caches of these capacities, which serve so many tokens.
+    /// How the FLOPs are spread of which caches without limit leave so many.
+    fn compute(&self, replicas: &[Replica], left: PrefillWork) -> FleetCompute {
+        let busiest = busiest(replicas, |replica| replica.compute.total);
+        FleetCompute {
+            infinite_prefill_flops: left.prefill_flops,
+            infinite_prefill_saving_compute: left.prefill_saving_compute,
+            work_max_flops: busiest.compute.total,
+            work_imbalance_compute: over_mean(replicas, &busiest, |replica| replica.compute.total),
+            peak_second_flops: self.has_times.then_some(busiest.compute.peak),
+        }
+    }
+
+    /// So many hits in all requests.
+    fn hits(&self, hits: Tally) -> Hits {
+        Hits { hit_tokens: hits.tokens, tokens: self.all.tokens }
+    }
+
+    /// What they leave to compute, where a model is known.
+    fn left(&self, hits: Tally) -> Option<PrefillWork> {
+        self.count.prefill.map(|_| PrefillWork::new(self.all.flops, hits.flops))
+    }
+
+    /// Caches of these capacities with these hits.
     fn capacities(
         &self,
         fleet: Fleet,
         options: &CacheOptions,
         capacities: &[u64],
-        hits: &[u128],
-        shared: &impl Fn(&[u64]) -> Vec<u128>,
+        hits: &[Tally],
+        shared: &impl Fn(&[u64]) -> Vec<Tally>,
     ) -> Vec<FleetCapacity> {
         let total = |&capacity: &u64| capacity.saturating_mul(fleet.replicas.into());
         let totals: Vec<u64> = capacities.iter().map(total).collect();
         let size = |blocks| options.bytes(blocks, self.count.block_size);
-        let row = |(((&capacity_blocks, &hit_tokens), &total_blocks), shared_hit_tokens)| {
-            let one = Hits { hit_tokens: shared_hit_tokens, tokens: self.tokens };
+        let row = |(((&capacity_blocks, &hits), &total_blocks), shared)| {
+            let one = self.hits(shared);
             FleetCapacity {
                 capacity_blocks,
                 capacity_bytes: size(capacity_blocks),
                 total_blocks,
                 total_bytes: size(total_blocks),
-                hits: Hits { hit_tokens, tokens: self.tokens },
-                shared_hit_tokens,
+                hits: self.hits(hits),
+                work: self.left(hits),
+                shared_hit_tokens: one.hit_tokens,
                 shared_token_hit_rate: one.rate(),
+                shared_prefill_saving_compute: self.left(shared).and_then(|left| left.prefill_saving_compute),
             }
         };
         capacities.iter().zip(hits).zip(&totals).zip(shared(&totals)).map(row).collect()

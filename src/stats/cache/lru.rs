@@ -4,24 +4,20 @@ use std::collections::BTreeMap;
 
 use crate::blocks::{BlockNumber, NumberRun};
 use crate::error::Invalid;
-use crate::stats::cache::distances::HitsByDistance;
 use crate::stats::cache::policy::{Point, Study};
+use crate::stats::cache::sized_hits::SizedHits;
 use crate::stats::cache::stack::{LruStack, Retained, StackRun};
-use crate::stats::cache::work::WorkByDistance;
 use crate::stats::engine::EngineRequest;
 use crate::stats::hit_count::{HitCount, HitRule, Tally};
 use crate::stats::piece_end::PieceEnd;
 use crate::stats::seen::Seen;
 use crate::stats::statistic::Bytes;
 
-/// LRU caches of all capacities. Memory: that of the stack, and 8 bytes per stack distance that occurs, 24
-/// if a model is known.
+/// LRU caches of all capacities. Memory: that of the stack and of the hits.
 pub(super) struct Lru {
     count: HitCount,
     stack: LruStack,
-    hits: HitsByDistance,
-    /// What computing them takes, if a model is known.
-    work: Option<WorkByDistance>,
+    hits: SizedHits,
     /// Where the known prefix of the last request is in the stack.
     runs: Vec<StackRun>,
 }
@@ -29,13 +25,7 @@ pub(super) struct Lru {
 impl Lru {
     /// No request yet.
     pub(super) fn new(count: HitCount) -> Self {
-        Self {
-            count,
-            stack: LruStack::default(),
-            hits: HitsByDistance::new(&[], true),
-            work: count.prefill.map(|_| WorkByDistance::new(&[], true)),
-            runs: Vec::new(),
-        }
+        Self { count, stack: LruStack::default(), hits: SizedHits::new(count, &[], true), runs: Vec::new() }
     }
 
     /// Where the known prefix of the last request was in the stack.
@@ -67,20 +57,9 @@ impl Lru {
         self.engine_of(seen).map_or(seen.numbers, |engine| engine.names)
     }
 
-    /// Hit tokens at rising capacities.
-    pub(super) fn hits_at(&self, capacities: &[u64]) -> Vec<u128> {
+    /// Hits at rising capacities.
+    pub(super) fn hits_at(&self, capacities: &[u64]) -> Vec<Tally> {
         self.hits.at(capacities)
-    }
-
-    /// Hits and what computing them takes at rising capacities.
-    fn tallies(&self, capacities: &[u64]) -> Vec<Tally> {
-        let tokens = self.hits.at(capacities).into_iter();
-        match &self.work {
-            None => tokens.map(|tokens| Tally { tokens, flops: 0 }).collect(),
-            Some(work) => {
-                tokens.zip(work.at(capacities)).map(|(tokens, flops)| Tally { tokens, flops }).collect()
-            }
-        }
     }
 
     /// Tokens that the last request finds in a cache of so many blocks.
@@ -110,8 +89,7 @@ impl Lru {
 
     /// The smallest capacity that serves at least so many tokens, and what it serves.
     pub(super) fn smallest(&self, wanted: f64) -> Option<(u64, Tally)> {
-        let (capacity, _) = self.hits.smallest(wanted)?;
-        self.tallies(&[capacity]).pop().map(|hits| (capacity, hits))
+        self.hits.smallest(wanted)
     }
 }
 
@@ -135,14 +113,7 @@ impl Study for Lru {
         StackRun::limit(&mut runs, known);
         if seen.is_measured {
             let distances = runs.iter().map(|run| (run.len, run.distance));
-            let hit = |blocks| self.count.tokens(blocks, seen.input_length);
-            if let Some(work) = &mut self.work {
-                work.measure(distances.clone(), cached.blocks, |blocks| self.count.flops(hit(blocks)));
-            }
-            match self.count.unit {
-                None => self.hits.measure(distances, cached.blocks, cached.tokens, self.count.block_size),
-                Some(_) => self.hits.measure_in_steps(distances, hit),
-            }
+            self.hits.measure(distances, cached.blocks, cached.tokens, seen.input_length);
         }
         self.runs = runs;
         Ok(())
@@ -151,13 +122,13 @@ impl Study for Lru {
     fn bytes(&self) -> Bytes {
         Bytes {
             blocks: self.stack.block_bytes() + self.stack.request_bytes(),
-            curve: self.hits.bytes() + self.work.as_ref().map_or(0, WorkByDistance::bytes),
+            curve: self.hits.bytes(),
             ..Bytes::default()
         }
     }
 
     fn points(&self, capacities: &[u64], _: u64) -> BTreeMap<u64, Point> {
-        let hits = self.tallies(capacities).into_iter().map(Point::from);
+        let hits = self.hits.at(capacities).into_iter().map(Point::from);
         capacities.iter().copied().zip(hits).collect()
     }
 }

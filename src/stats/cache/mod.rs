@@ -28,9 +28,11 @@ mod served;
 mod sglang;
 mod sieve;
 mod simulated;
+mod sized_hits;
 mod sketch;
 mod slru;
 mod stack;
+mod tier_curve;
 mod tier_figures;
 mod tiers;
 mod ttl;
@@ -40,13 +42,13 @@ mod wtinylfu;
 
 pub use fates::{DepthRow, Fates, KnownTokens, LastUse, MissFigures, MissRow, SessionSources};
 pub use figures::{CacheFigures, CapacityRow, Hits, PrefillWork, TargetRow, TtlRow};
-pub use fleet_figures::{FleetCapacity, FleetRow, FleetTarget, FleetTtl};
+pub use fleet_figures::{FleetCapacity, FleetCompute, FleetRow, FleetTarget, FleetTtl};
 pub use lifetime::Ttl;
 pub use load::{Load, LoadFigures, Service};
 pub use options::{CacheOptions, RequestUse};
 pub use policy::Policy;
 pub(super) use stack::{LruStack, StackRun};
-pub use tier_figures::{BlockFlow, TierFigures, TierMode, TierRow, TierSizes};
+pub use tier_figures::{BlockFlow, TierCurveRow, TierFigures, TierMode, TierPoint, TierRow, TierSizes};
 
 use std::collections::HashMap;
 
@@ -188,8 +190,7 @@ impl Caches {
             requests: options.wants_requests().then(|| Requests::new(columns(&options))),
             ttls: TimesToLive::new(&options, count),
             misses: options.misses.then(|| Misses::new(&options, count)),
-            // Their figures are in tokens alone.
-            fleets: FleetStudy::new(&options, HitCount { prefill: None, ..count }),
+            fleets: FleetStudy::new(&options, count),
             options,
         })
     }
@@ -442,6 +443,7 @@ impl Statistic for Caches {
             report.fleets =
                 fleets.rows(&self.options, working_set, |capacities| self.lru.hits_at(capacities));
             report.tiers = fleets.tier_rows(&self.options);
+            report.tier_curves = fleets.tier_curves(&self.options, working_set);
         }
     }
 }

@@ -99,6 +99,11 @@ impl CacheOptions {
         self.curve || !self.capacities.is_empty() || !self.targets.is_empty() || !self.ttls.is_empty()
     }
 
+    /// The sizes of a curve up to the working set, rising.
+    pub(in crate::stats) fn curve_sizes(working_set: u64) -> Vec<u64> {
+        log_spaced(working_set)
+    }
+
     /// The capacities asked for and those of the curve, rising, without those of a picture.
     pub(in crate::stats) fn listed_capacities(&self, working_set: u64) -> Vec<u64> {
         Self { picture: false, ..self.clone() }.all_capacities(working_set)

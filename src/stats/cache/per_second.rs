@@ -14,11 +14,12 @@ pub(super) struct PerSecond {
 impl PerSecond {
     /// Adds some at a time in milliseconds, which never falls and is not below zero.
     #[inline]
-    pub(super) fn add(&mut self, amount: u64, now: f64) {
-        self.total += u128::from(amount);
+    pub(super) fn add(&mut self, amount: impl Into<u128>, now: f64) {
+        let amount = amount.into();
+        self.total += amount;
         let second = (now / 1000.0).floor() as u64;
         let before = if self.second.0 == second { self.second.1 } else { 0 };
-        self.second = (second, before + u128::from(amount));
+        self.second = (second, before + amount);
         self.peak = self.peak.max(self.second.1);
     }
 }

@@ -21,8 +21,16 @@ pub enum TierMode {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TierSizes {
-    /// The names and sizes in blocks, the fastest tier first.
-    pub tiers: Vec<(String, u64)>,
+    /// The names and sizes in blocks, the fastest tier first. One of them may be without a size: then it is studied at
+    /// all sizes.
+    pub tiers: Vec<(String, Option<u64>)>,
+}
+
+impl TierSizes {
+    /// The place of the tier that has no size.
+    pub(super) fn varied(&self) -> Option<usize> {
+        self.tiers.iter().position(|(_, size)| size.is_none())
+    }
 }
 
 /// Replicas whose caches have tiers.
@@ -88,6 +96,53 @@ pub struct TierFigures {
     pub written: Option<BlockFlow>,
 }
 
+/// Replicas whose caches have tiers, one of which is of many sizes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct TierCurveRow {
+    /// How many replicas there are.
+    pub replicas: u32,
+    /// Which of them gets a request.
+    #[serde(serialize_with = "as_text")]
+    pub route: Route,
+    /// What a tier holds beside the one above it.
+    pub mode: TierMode,
+    /// Prompt tokens of the measured requests that have blocks.
+    pub tokens: u128,
+    /// The name of the tier that is of many sizes.
+    pub tier: String,
+    /// All tiers.
+    #[serde(skip)]
+    pub tiers: TierSizes,
+    /// What each size makes of it.
+    pub sizes: Vec<TierPoint>,
+}
+
+impl TierCurveRow {
+    /// No hits in these prompts.
+    pub fn nothing(&self) -> Hits {
+        Hits { hit_tokens: 0, tokens: self.tokens }
+    }
+
+    /// The number of replicas and the route, in short.
+    pub fn name(&self) -> String {
+        format!("{} {}", self.replicas, self.route)
+    }
+}
+
+/// What a size of a tier makes of caches.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct TierPoint {
+    /// The tier of this size. Most blocks in one second are not known of it.
+    #[serde(flatten)]
+    pub tier: TierFigures,
+    /// Prompt tokens found in any tier, or in the pool.
+    pub all_hit_tokens: u128,
+    /// The same as a share.
+    pub all_token_hit_rate: Option<f64>,
+}
+
 /// Blocks that move, of all replicas together.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -103,8 +158,22 @@ pub struct BlockFlow {
     /// Blocks per second, over the time from the first measured request to the last.
     pub mean_per_s: Option<f64>,
     /// The most blocks in one second of trace time, from one whole second to the next, or in a longer step of its
-    /// times over the step's length; `None` without times.
+    /// times over the step's length; `None` without times, and of a tier of many sizes.
     pub peak_per_s: Option<u128>,
     /// The most of one replica.
     pub replica_peak_per_s: Option<u128>,
+}
+
+impl BlockFlow {
+    /// So many blocks of this size, where that is known, in so many seconds, if there are times.
+    pub(super) fn new(blocks: u128, block_bytes: Option<u128>, seconds: Option<f64>) -> Self {
+        Self {
+            blocks,
+            bytes: block_bytes.map(|block| block * blocks),
+            block_bytes,
+            mean_per_s: seconds.filter(|&seconds| seconds > 0.0).map(|seconds| blocks as f64 / seconds),
+            peak_per_s: None,
+            replica_peak_per_s: None,
+        }
+    }
 }

@@ -53,7 +53,7 @@ pub(super) struct InStack<'a> {
 
 impl InStack<'_> {
     /// How many of the first blocks are within so many of the stack.
-    fn held(self, size: u64) -> u64 {
+    pub(super) fn held(self, size: u64) -> u64 {
         let (mut blocks, mut distance) = (0, 0);
         for run in self.runs {
             // A block behind one that is gone is no hit.
@@ -113,9 +113,9 @@ pub(super) struct TierStudy {
 }
 
 impl TierStudy {
-    /// No request yet, of this fleet with all tiers that are asked for.
+    /// No request yet, of this fleet with all tiers that are asked for at chosen sizes.
     pub(super) fn all(options: &CacheOptions, fleet: Fleet, place: usize) -> Vec<Self> {
-        let study = |sizes: &Vec<(String, u64)>| {
+        let study = |sizes: Vec<(String, u64)>| {
             let (mut end, mode) = (0, options.tier_mode);
             let tier = |(_, size): &(String, u64)| {
                 end = if mode == TierMode::Exclusive { u64::saturating_add(end, *size) } else { *size };
@@ -128,10 +128,13 @@ impl TierStudy {
                 mode,
                 tiers: sizes.iter().map(tier).collect(),
                 pool: options.shared.map(|size| Tier::new(size, fleet.replicas)),
-                sizes: sizes.iter().cloned().chain(pool).collect(),
+                sizes: sizes.into_iter().chain(pool).collect(),
             }
         };
-        options.tiers.iter().map(|sizes| study(&sizes.tiers)).collect()
+        let chosen = options.tiers.iter().filter_map(|sizes| {
+            sizes.tiers.iter().map(|(name, size)| Some((name.clone(), (*size)?))).collect()
+        });
+        chosen.map(study).collect()
     }
 
     /// Counts a request.
@@ -174,12 +177,9 @@ impl TierStudy {
         bytes: impl Fn(u64) -> Option<u128>,
     ) -> TierRow {
         let flow = |moves: &Moves| BlockFlow {
-            blocks: moves.all.total,
-            bytes: bytes(1).map(|block| block * moves.all.total),
-            block_bytes: bytes(1),
-            mean_per_s: seconds.filter(|&seconds| seconds > 0.0).map(|s| moves.all.total as f64 / s),
             peak_per_s: seconds.map(|_| moves.all.peak),
             replica_peak_per_s: seconds.map(|_| moves.of.iter().map(|moves| moves.peak).max().unwrap_or(0)),
+            ..BlockFlow::new(moves.all.total, bytes(1), seconds)
         };
         let all = self.tiers.iter().chain(&self.pool).zip(&self.sizes).enumerate();
         let figures = |(place, (tier, (name, size))): (usize, (&Tier, &(String, u64)))| {

@@ -10,12 +10,11 @@
 
 use crate::blocks::{BlockNumber, reserve};
 use crate::fleet::Run;
-use crate::stats::cache::distances::HitsByDistance;
 use crate::stats::cache::figures::{Hits, PrefillWork, TtlRow};
 use crate::stats::cache::lifetime::Ttl;
 use crate::stats::cache::options::CacheOptions;
+use crate::stats::cache::sized_hits::SizedHits;
 use crate::stats::cache::stack::{Retained, StackRun};
-use crate::stats::cache::work::WorkByDistance;
 use crate::stats::hit_count::{HitCount, Tally};
 use crate::stats::seen::Seen;
 
@@ -25,24 +24,15 @@ pub(super) struct Expiring {
     /// Without a limit.
     hits: Tally,
     /// With one, if any is asked for.
-    by_distance: Option<HitsByDistance>,
-    /// What computing these takes, if a model is known.
-    work: Option<WorkByDistance>,
+    sized: Option<SizedHits>,
 }
 
 impl Expiring {
     /// No request yet. Only times to live that count from the last use are of this kind.
     pub(super) fn all(options: &CacheOptions, count: HitCount) -> Vec<Self> {
         let has_sizes = options.curve || !options.capacities.is_empty();
-        let by_distance = || has_sizes.then(|| HitsByDistance::new(&options.capacities, options.curve));
-        let has_work = has_sizes && count.prefill.is_some();
-        let work = || has_work.then(|| WorkByDistance::new(&options.capacities, options.curve));
-        let new = |ttl: &Ttl| Self {
-            ttl: ttl.ms(),
-            hits: Tally::default(),
-            by_distance: by_distance(),
-            work: work(),
-        };
+        let sized = || has_sizes.then(|| SizedHits::new(count, &options.capacities, options.curve));
+        let new = |ttl: &Ttl| Self { ttl: ttl.ms(), hits: Tally::default(), sized: sized() };
         options.ttls.iter().filter(|ttl| !ttl.is_fixed()).map(new).collect()
     }
 
@@ -59,32 +49,21 @@ impl Expiring {
         let blocks: u64 = alive.clone().map(|run| u64::from(run.len)).sum();
         let tokens = count.tokens(blocks, length);
         self.hits.add(tokens, count);
-        let distances = alive.map(|run| (run.len, run.distance));
-        let hit = |blocks| count.tokens(blocks, length);
-        let blocks = blocks.min(count.limit(length));
-        if let Some(work) = &mut self.work {
-            work.measure(distances.clone(), blocks as u32, |blocks| count.flops(hit(blocks)));
-        }
-        if let Some(by_distance) = &mut self.by_distance {
-            match count.unit {
-                None => by_distance.measure(distances, blocks as u32, tokens, count.block_size),
-                Some(_) => by_distance.measure_in_steps(distances, hit),
-            }
+        if let Some(sized) = &mut self.sized {
+            let distances = alive.map(|run| (run.len, run.distance));
+            sized.measure(distances, blocks.min(count.limit(length)) as u32, tokens, length);
         }
         tokens
     }
 
     /// Bytes of hits by distance.
     pub(super) fn bytes(&self) -> usize {
-        self.by_distance.as_ref().map_or(0, HitsByDistance::bytes)
-            + self.work.as_ref().map_or(0, WorkByDistance::bytes)
+        self.sized.as_ref().map_or(0, SizedHits::bytes)
     }
 
     /// What a cache without a limit served, and then those of the capacities.
     pub(super) fn rows(&self, capacities: &[u64]) -> impl Iterator<Item = (Option<u64>, Tally)> {
-        let tokens = self.by_distance.as_ref().map_or_else(Vec::new, |hits| hits.at(capacities));
-        let flops = self.work.as_ref().map_or_else(|| vec![0; tokens.len()], |work| work.at(capacities));
-        let limited = tokens.into_iter().zip(flops).map(|(tokens, flops)| Tally { tokens, flops });
+        let limited = self.sized.as_ref().map_or_else(Vec::new, |hits| hits.at(capacities));
         let limited = capacities.iter().copied().map(Some).zip(limited).collect::<Vec<_>>();
         std::iter::once((None, self.hits)).chain(limited)
     }

@@ -24,29 +24,22 @@ impl WorkByDistance {
         Self::At(at)
     }
 
-    /// Counts the hits of a request in its first `blocks` blocks, of which `runs` say how many have consecutive
-    /// distances, and the first of these. `flops` says what those that a hit of so many blocks serves take.
-    pub(super) fn measure(
-        &mut self,
-        runs: impl Iterator<Item = (u32, u32)>,
-        blocks: u32,
-        flops: impl Fn(u64) -> u128,
-    ) {
-        let (mut done, mut distance, mut before) = (0, 0_u32, 0);
+    /// Counts the hits of a request, of whose first blocks `runs` say how many have consecutive distances, and the
+    /// first of these. `flops` says what the tokens take that a hit of so many blocks serves.
+    pub(super) fn measure(&mut self, runs: impl Iterator<Item = (u32, u32)>, flops: impl Fn(u64) -> u128) {
+        let (mut blocks, mut distance, mut before) = (0, 0_u32, 0);
         for (len, first) in runs {
-            let len = len.min(blocks - done);
-            if len == 0 {
-                break;
-            }
             // A block behind one that is gone is no hit, so it counts at the largest distance so far.
             distance = first.max(distance);
             for at in distance..distance + len {
-                done += 1;
-                let after = flops(u64::from(done));
-                self.add(at, after - before);
-                before = after;
+                blocks += 1;
+                let after = flops(blocks);
+                if after > before {
+                    self.add(at, after - before);
+                    before = after;
+                }
             }
-            distance += len - 1;
+            distance += len.saturating_sub(1);
         }
     }
 

@@ -111,15 +111,8 @@ pub fn fleet_hits(
     from: usize,
     block_size: u64,
 ) -> u64 {
-    let mut caches = vec![Lru::new(size); replicas];
-    let mut tokens = 0;
-    for (index, (request, (to, _))) in requests.iter().zip(sent).enumerate() {
-        if index >= from {
-            tokens += (caches[*to].hit(&request.ids) * block_size).min(request.input);
-        }
-        caches[*to].use_all(&request.ids);
-    }
-    tokens
+    let ttl = (f64::INFINITY, false);
+    hits_by_request(requests, sent, replicas, Some(size), ttl, block_size).into_iter().skip(from).sum()
 }
 
 /// Hit tokens of replicas with LRU caches of a size, or none, whose blocks expire `ttl` after their last use; with
@@ -132,14 +125,26 @@ pub fn ttl_hits(
     (ttl, fixed): (f64, bool),
     block_size: u64,
 ) -> u64 {
+    hits_by_request(requests, sent, replicas, size, (ttl, fixed), block_size).into_iter().sum()
+}
+
+/// The same of each request.
+pub fn hits_by_request(
+    requests: &[Sent],
+    sent: &[(usize, u64)],
+    replicas: usize,
+    size: Option<usize>,
+    (ttl, fixed): (f64, bool),
+    block_size: u64,
+) -> Vec<u64> {
     let mut caches = vec![Lru::new(size.unwrap_or(usize::MAX)); replicas];
     let mut since: Vec<HashMap<u64, f64>> = vec![HashMap::new(); replicas];
-    let mut tokens = 0;
+    let mut tokens = Vec::new();
     for ((request, now), (to, _)) in requests.iter().zip(times(requests)).zip(sent) {
         let (cache, since) = (&mut caches[*to], &mut since[*to]);
         let is_there = |id: &&u64| cache.blocks.contains(id) && now - since[*id] <= ttl;
         let hit = request.ids.iter().take_while(is_there).count();
-        tokens += (hit as u64 * block_size).min(request.input);
+        tokens.push((hit as u64 * block_size).min(request.input));
         cache.use_all(&request.ids);
         since.extend(request.ids[if fixed { hit } else { 0 }..].iter().map(|id| (*id, now)));
     }

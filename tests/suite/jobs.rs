@@ -1,0 +1,150 @@
+//! `trace-stats -j N` is the same as `-j 1`, only sooner.
+
+use std::io::{BufRead, BufReader, Write};
+
+use fastrand::Rng;
+
+use crate::support::{chats, command, line, piped, run, run_in, scratch, shell, write, zstd};
+
+/// Some megabytes of chats, in which every line may have another shape that means the same.
+fn odd(requests: u64, seed: u64) -> String {
+    let mut rng = Rng::with_seed(seed);
+    let mut text = String::new();
+    for line in chats(requests, seed).lines() {
+        match rng.u32(0..400) {
+            0 => text += "\n",
+            1 => text += &format!("{line}\r"),
+            2 => text += &line.replace("{\"timestamp\"", "{\"na\\u006de\": \"x\", \"timestamp\""),
+            3 => {
+                let long = "x".repeat(rng.usize(0..600_000));
+                text += &line.replace('{', &format!("{{\"text\": \"{long}\", "));
+            }
+            4 => text += &line.replace('{', "{\"user\": \"a\\nb\", "),
+            5 => text += &line.replace("\"output_length\": ", "\"output_length\": \t"),
+            _ => text += line,
+        }
+        text += if rng.u32(0..400) == 0 { " \n" } else { "\n" };
+    }
+    text.pop();
+    text
+}
+
+#[test]
+fn more_threads_write_the_same_in_every_format_and_mode() {
+    let folder = scratch();
+    write(folder.path(), "chats.jsonl", odd(12_000, 1));
+    write(folder.path(), "more.jsonl", odd(4000, 2));
+    write(folder.path(), "chats.jsonl.zst", zstd(odd(8000, 3).as_bytes()));
+    write(folder.path(), "none.jsonl", "");
+    let modes: [&[&str]; 14] = [
+        &["-f", "json"],
+        &["-f", "table", "--curve"],
+        &["-f", "csv", "-c", "1000", "--ttl", "60s"],
+        &["-f", "prometheus"],
+        &["-f", "html"],
+        &["-f", "json", "--window", "1000req"],
+        &["-f", "json", "--every", "5000req"],
+        &["--by", "user", "-f", "json"],
+        &["--per-request", "-c", "500"],
+        &["--partial"],
+        &["--top", "5", "-f", "json"],
+        &["--max-memory", "64Mi", "-f", "json", "--curve"],
+        &["--warmup", "0.1", "-c", "3000", "-f", "json"],
+        &["--policy", "fifo", "-c", "3000", "-f", "json"],
+    ];
+    for mode in modes {
+        for files in [&["chats.jsonl", "more.jsonl"][..], &["chats.jsonl.zst", "none.jsonl"]] {
+            let args = |jobs: &'static str| [mode, files, &["-j", jobs, "--skip-invalid"]].concat();
+            let one = run_in(folder.path(), "trace-stats", &args("1"), "");
+            assert_eq!(one.status, Some(0), "{}", one.stderr);
+            // The page says how it was made.
+            let clean = |text: &str| text.replace("-j 2", "-j 1").replace("-j 5", "-j 1");
+            for jobs in ["2", "5"] {
+                let more = run_in(folder.path(), "trace-stats", &args(jobs), "");
+                assert_eq!(clean(&more.stdout), one.stdout, "{mode:?} -j {jobs}");
+                assert_eq!(more.stderr, one.stderr, "{mode:?} -j {jobs}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_bad_line_has_its_number_with_more_threads_too() {
+    let folder = scratch();
+    let good = odd(9000, 4);
+    let lines: Vec<&str> = good.lines().collect();
+    let mut rng = Rng::with_seed(5);
+    for bad in [
+        "{\"input_length\": -1}",
+        "{",
+        "[]",
+        "{\"input_length\": 512, \"hash_ids\": [0], \"block_size\": 16}",
+    ] {
+        let at = rng.usize(lines.len() / 2..lines.len());
+        let mut lines = lines.clone();
+        lines.insert(at, bad);
+        write(folder.path(), "t.jsonl", lines.join("\n"));
+        for skip in [&[][..], &["--skip-invalid"]] {
+            let [one, two, six] = ["1", "2", "6"].map(|jobs| {
+                run_in(
+                    folder.path(),
+                    "trace-stats",
+                    &[&["-f", "json", "-j", jobs, "t.jsonl"], skip].concat(),
+                    "",
+                )
+            });
+            assert_eq!(one.status, Some(i32::from(skip.is_empty())));
+            assert!(one.stderr.contains(&format!("t.jsonl:{}: ", at + 1)), "{}", one.stderr);
+            for more in [two, six] {
+                assert_eq!((more.status, &more.stdout, &more.stderr), (one.status, &one.stdout, &one.stderr));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_pipe_that_pauses_is_read_to_its_last_whole_line() {
+    let mut child = piped(command("trace-stats").args(["-j", "2", "--per-request", "-c", "10"]));
+    let mut stdin = child.stdin.take().unwrap();
+    let mut rows = BufReader::new(child.stdout.take().unwrap()).lines();
+    for round in 0..3 {
+        let text: String = (0..10_000).map(|i| line(round, 1024, 7, &[0, round * 10_000 + i + 1])).collect();
+        let writing = std::thread::spawn(move || {
+            stdin.write_all(text.as_bytes()).unwrap();
+            // Not even the beginning of another line makes it wait.
+            stdin.write_all(b"{\"input").unwrap();
+            stdin
+        });
+        for _ in 0..10_000 {
+            rows.next().unwrap().unwrap();
+        }
+        stdin = writing.join().unwrap();
+        stdin.write_all(b"_length\": 1}\n").unwrap();
+        rows.next().unwrap().unwrap();
+    }
+    drop(stdin);
+    assert!(rows.next().is_none());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_closed_pipe_ends_quietly_with_more_threads_too() {
+    let folder = scratch();
+    write(folder.path(), "t.jsonl", odd(9000, 6));
+    let text = "trace-stats -j 3 --per-request -c 10 --skip-invalid t.jsonl | head -n 1 > /dev/null";
+    let ran = shell(folder.path(), &format!("set +o pipefail; {text}; echo ${{PIPESTATUS[0]}}"));
+    assert_eq!((ran.stdout.trim(), &*ran.stderr), ("0", ""));
+}
+
+#[test]
+fn threads_are_counted_and_go_with_no_pieces() {
+    for (args, message) in [
+        (&["-j", "0"][..], "not allowed"),
+        (&["-j", "100000"], "too many"),
+        (&["-j", "2", "--merge"], "--merge reads pieces with one thread"),
+    ] {
+        let ran = run("trace-stats", args, "");
+        assert_eq!(ran.status, Some(2));
+        assert!(ran.stderr.contains(message), "{}", ran.stderr);
+    }
+}
