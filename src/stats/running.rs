@@ -173,7 +173,10 @@ impl<'a> Running<'a> {
         let named = [(self.by, "by"), (shared_by, "shared_by")].into_iter();
         if self.requests > 0 && !self.has_field {
             for (field, setting) in named.filter_map(|(field, setting)| Some((field?, setting))) {
-                observer.note(&format!("no record has the field \"{field}\" of `{setting}`"));
+                observer.note(&format!(
+                    "no record has the field \"{field}\" of `{setting}` (trace-hash and trace-cat take fields of \
+                     logs along with `keep`)"
+                ));
             }
         }
         let priority = self.task.analysis.caches.priority_field.as_ref();

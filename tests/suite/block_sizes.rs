@@ -80,6 +80,7 @@ fn block_sizes_are_in_every_format_or_refused() {
     assert!(written("csv").ok().contains("\n48,capacity,lru:4,capacity_tokens,192\n"));
     assert!(written("markdown").ok().contains("\n| 48 |"));
     assert!(written("prometheus").ok().contains("block_size=\"48\""));
+    assert!(written("html").ok().contains(">In tokens<"));
     assert!(written("html").ok().contains("Capacities are in blocks of the smallest size."));
     for (more, reason) in [
         (&["-f", "svg"][..], "--block-sizes goes with"),

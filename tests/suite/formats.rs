@@ -38,6 +38,7 @@ const SAMPLES: &[(&str, &str, Option<&str>)] = &[
     ("azure", include_str!("../samples/azure.csv"), None),
     ("vidur", include_str!("../samples/vidur.csv"), None),
     ("csv", include_str!("../samples/csv.csv"), None),
+    ("dates", include_str!("../samples/dates.jsonl"), None),
     ("guidellm", include_str!("../samples/guidellm.jsonl"), None),
     ("vllm", include_str!("../samples/vllm.jsonl"), None),
 ];

@@ -173,9 +173,18 @@ pub(super) fn mooncake_fields<'a, 'b>(
     unit: Unit,
     read: impl Fn(&RawObject<'b>, &str) -> Result<Vec<u64>, Invalid>,
 ) -> Result<TraceLine<'a>, Invalid> {
+    mooncake_fields_at(object, object.time("timestamp", unit)?, read)
+}
+
+/// The same of an object whose time is known.
+pub(super) fn mooncake_fields_at<'a, 'b>(
+    object: &'a RawObject<'b>,
+    time: Option<Millis>,
+    read: impl Fn(&RawObject<'b>, &str) -> Result<Vec<u64>, Invalid>,
+) -> Result<TraceLine<'a>, Invalid> {
     let ids = |name: &str| object.get(name).map(|_| read(object, name).map(Into::into)).transpose();
     Ok(TraceLine {
-        time: object.time("timestamp", unit)?,
+        time,
         input_length: object.length("input_length")?,
         output_length: object.optional_length("output_length")?,
         block_size: object.block_size("block_size")?,

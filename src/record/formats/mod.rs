@@ -16,6 +16,7 @@ mod claude;
 mod codex;
 mod copilot;
 mod csv;
+mod dates;
 mod dynamo;
 mod kv_events;
 mod langfuse;

@@ -8,7 +8,7 @@ use crate::error::Invalid;
 use crate::record::formats::base::{DecodeLine, DecodeObject, FileFacts};
 use crate::record::formats::csv::{self, TableColumns};
 use crate::record::formats::{
-    agentic, aibrix, aiperf, aiperf_export, bailian, bench, claude, codex, copilot, dynamo, kv_events,
+    agentic, aibrix, aiperf, aiperf_export, bailian, bench, claude, codex, copilot, dates, dynamo, kv_events,
     langfuse, llmservingsim, lmcache, otel, seconds, sglang_log, simulator, tair, tracelab, usage, vllm_log,
     weka,
 };
@@ -81,6 +81,8 @@ pub enum Format {
     Vidur,
     /// The CSV that this program writes.
     Csv,
+    /// Mooncake lines whose times are dates.
+    Dates,
     /// Mooncake lines in seconds, for guidellm.
     Guidellm,
     /// Mooncake lines in seconds, for vLLM.
@@ -204,7 +206,7 @@ fn is_replay(line: &[u8]) -> bool {
     csv::has_columns(line, &tracelab::REPLAY)
 }
 
-const FORMATS: [FormatSpec; 32] = {
+const FORMATS: [FormatSpec; 33] = {
     use Format as F;
     use FormatSpec as Spec;
     use Reading::{InPlace, Json, JsonLike, Lines, Mixed, Rows, Table, Text};
@@ -232,6 +234,7 @@ const FORMATS: [FormatSpec; 32] = {
         Spec::new(F::Azure, "azure", Table(&csv::AZURE)).with_clock_times(),
         Spec::new(F::Vidur, "vidur", Table(&csv::VIDUR)),
         Spec::new(F::Csv, "csv", Table(&csv::OWN)),
+        Spec::new(F::Dates, "dates", JsonLike(dates::is_first, dates::decoder)).with_clock_times(),
         Spec::new(F::Guidellm, "guidellm", Json(seconds::decoder)),
         Spec::new(F::Vllm, "vllm", Json(seconds::decoder)),
         Spec::new(F::TracelabReplay, "tracelab-replay", Text(is_replay, tracelab::replay_decoder)),

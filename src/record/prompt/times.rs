@@ -66,9 +66,9 @@ pub(super) fn timestamp(scope: &Scope<'_>, options: &PromptOptions) -> Result<Op
         if is_number(value) && plausible(value.get()) {
             return Ok(Some(Timestamp { text: value.get().to_owned(), form: None }));
         }
-        let date = date(value);
-        let expected = "a number, or a date such as 2026-11-24T12:00:00Z";
-        return date.map(Some).ok_or_else(|| mismatch(&format!("\"{name}\""), expected, value));
+        let expected = "must be a number, or a date such as 2026-11-24T12:00:00Z";
+        let wrong = || format!("\"{name}\" {expected}, found {}", cut(value.get()));
+        return date(value).map(Some).ok_or_else(wrong);
     }
     let in_object = &mut |object| {
         let moment = MOMENTS.iter().find_map(|path| moment(value_at(object, path)?.json()));

@@ -8,7 +8,7 @@ use crate::error::printable;
 use crate::report::curve::Curve;
 use crate::report::groups::{enough, with_all};
 use crate::report::numbers::grouped;
-use crate::stats::{GroupReport, Report, Summary};
+use crate::stats::{CapacityRow, GroupReport, Report, Summary};
 
 /// The values of a field side by side.
 pub(super) fn section(report: &Report, field: &str, groups: &[GroupReport]) -> Markup {
@@ -32,13 +32,17 @@ pub(super) fn section(report: &Report, field: &str, groups: &[GroupReport]) -> M
 }
 
 fn group_table(field: &str, groups: &[GroupReport]) -> Markup {
-    let has_bytes =
-        groups.iter().any(|(_, r)| enough(r).is_some_and(|(_, row)| row.capacity_bytes.is_some()));
+    let some_has = |has: fn(&CapacityRow) -> bool| {
+        groups.iter().any(|(_, report)| enough(report).is_some_and(|(_, row)| has(row)))
+    };
+    let has_tokens = some_has(|row| row.capacity_tokens.is_some());
+    let has_bytes = some_has(|row| row.capacity_bytes.is_some());
     let has_recorded = groups.iter().any(|(_, r)| r.recorded.is_some());
-    let has_size = groups.iter().any(|(_, r)| enough(r).is_some());
+    let has_size = some_has(|_| true);
     let names =
         [field, "Requests", "Input tokens", "Mean input length", "Mean output length", "Token hit rate"];
     let names = names.into_iter().chain(has_size.then_some("Blocks for 90 % of it"));
+    let names = names.chain(has_tokens.then_some("In tokens"));
     let names = names.chain(has_bytes.then_some("Size")).chain(has_recorded.then_some("Recorded"));
     let mean = |summary: &Option<Summary>| summary.as_ref().map_or_else(|| html! { "–" }, |s| plain(s.mean));
     let rows = html! {
@@ -60,6 +64,7 @@ fn group_table(field: &str, groups: &[GroupReport]) -> Markup {
                     (rate(report.token_hit_rate.value))
                 }
                 @if has_size { td { (enough.map_or_else(|| html! { "–" }, |(about, row)| html! { (about) (count(row.capacity_blocks)) })) } }
+                @if has_tokens { td { (enough.and_then(|(_, row)| row.capacity_tokens).map_or_else(|| html! { "–" }, count)) } }
                 @if has_bytes { td { (enough.and_then(|(_, row)| row.capacity_bytes).map_or_else(|| html! { "–" }, size)) } }
                 @if has_recorded { td { (rate(report.recorded.as_ref().and_then(|recorded| recorded.token_hit_rate))) } }
             }

@@ -302,7 +302,7 @@ fn a_timestamp_keeps_its_digits() {
     assert_eq!(parse(r#"{"prompt": "", "timestamp": null}"#).timestamp, None);
     assert_eq!(
         error(r#"{"prompt": "", "timestamp": "noon"}"#),
-        "\"timestamp\" must be a number, or a date such as 2026-11-24T12:00:00Z, found a string"
+        "\"timestamp\" must be a number, or a date such as 2026-11-24T12:00:00Z, found \"noon\""
     );
 }
 
