@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use crate::error::printable;
 use crate::record::formats::Target;
 use crate::record::general;
+use crate::record::line::OWN_NAMES;
 
 /// Fields that tell nothing but numbers of a request: what a trace for others needs.
 const NUMBERS: [&str; 10] = [
@@ -19,18 +20,6 @@ const NUMBERS: [&str; 10] = [
     "delay_ms",
     "cached_tokens",
     "replica",
-];
-
-/// Fields that every format holds, under whatever name; of the ids of answers another note tells.
-const REQUEST: [&str; 8] = [
-    "timestamp",
-    "created_time",
-    "input_length",
-    "input_tokens",
-    "output_length",
-    "output_tokens",
-    "hash_ids",
-    "output_hash_ids",
 ];
 
 /// So many names of fields are named to the user.
@@ -50,7 +39,12 @@ impl Told {
         let known = match target {
             Target::Mooncake if anonymous => NUMBERS.to_vec(),
             Target::Mooncake => return None,
-            _ => [&REQUEST, target.further_fields(increments)?].concat(),
+            // Every format holds the fields of a request, under whatever name, but not the size of its blocks; of
+            // the ids of answers another note tells.
+            _ => {
+                let request = OWN_NAMES.iter().filter(|name| **name != "block_size");
+                request.chain(target.further_fields(increments)?).copied().collect()
+            }
         };
         Some(Self { target, known, names: BTreeSet::new() })
     }

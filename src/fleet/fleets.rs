@@ -1,6 +1,7 @@
 //! Several fleets that get the same requests, in one pass.
 
 use crate::blocks::{BlockNumber, NumberRun};
+use crate::fleet::homes::Homes;
 use crate::fleet::router::{Fleet, Question, Route, Router};
 use crate::fleet::segments::Segments;
 use crate::fleet::slots::Slots;
@@ -22,6 +23,15 @@ pub struct Arrival<'a> {
 }
 
 impl Arrival<'_> {
+    /// What it is kept together with others by, if there is such a thing behind a route.
+    fn key(&self, route: Route) -> Option<u64> {
+        match route {
+            Route::Session => self.session,
+            Route::Prefix(blocks) => self.block(blocks - 1),
+            Route::RoundRobin | Route::Cache => None,
+        }
+    }
+
     /// The block at a place, the last one where there are fewer.
     fn block(&self, place: u32) -> Option<u64> {
         let mut before = 0;
@@ -92,10 +102,14 @@ pub struct Detail {
 ///
 /// Each replica has a cache without limit, and, if asked for, its LRU stack. Memory: 8 bytes for each fleet and
 /// run of blocks that requests never part, 4 to 5 for each fleet and request some of whose blocks nobody used
-/// since, 17 for each session or prefix that stays somewhere, and 20 for the runs themselves.
+/// since, 4 for each session or prefix that stays somewhere, and for all together 17 for each of these and 20 for
+/// the runs themselves.
 pub struct Fleets {
     block_size: u64,
     routers: Vec<Router>,
+    homes: Vec<Homes>,
+    /// Of each fleet, which of these are its own and its number in them, if it has any.
+    home_of: Vec<Option<(usize, usize)>>,
     shape: Shape,
     slots: Slots,
     /// The stacks of the replicas of each fleet, if there are any.
@@ -137,9 +151,23 @@ impl Fleets {
     pub fn new(fleets: &[Fleet], block_size: u64, detail: Detail) -> Self {
         let stacks =
             |fleet: &Fleet| (0..fleet.replicas).map(|_| Segments::new(detail.times)).collect::<Vec<_>>();
+        let routers: Vec<Router> = fleets.iter().map(|&fleet| Router::new(fleet)).collect();
+        let mut homes: Vec<Homes> = Vec::new();
+        let mut home_of = |(fleet, router): (&Fleet, &Router)| {
+            if !router.has_homes() {
+                return None;
+            }
+            let at = homes.iter().position(|homes| homes.route() == fleet.route).unwrap_or_else(|| {
+                homes.push(Homes::new(fleet.route));
+                homes.len() - 1
+            });
+            Some((at, homes[at].add_fleet()))
+        };
         Self {
             block_size,
-            routers: fleets.iter().map(|&fleet| Router::new(fleet)).collect(),
+            home_of: fleets.iter().zip(&routers).map(&mut home_of).collect(),
+            homes,
+            routers,
             shape: Shape::Forest(Tree::default()),
             slots: Slots::new(fleets.iter().map(|fleet| fleet.replicas)),
             stacks: if detail.stacks { fleets.iter().map(stacks).collect() } else { Vec::new() },
@@ -155,6 +183,7 @@ impl Fleets {
     /// Sends the next request where each fleet's router says.
     pub fn send(&mut self, arrival: &Arrival) {
         let known = self.take(arrival.runs, arrival.first_new);
+        self.homes.iter_mut().for_each(|homes| homes.take(arrival.key(homes.route())));
         for fleet in 0..self.routers.len() {
             let (slots, path) = (&self.slots, &self.path);
             let last_user = || {
@@ -162,10 +191,9 @@ impl Fleets {
                 let covered = 2 * u128::from(blocks) * u128::from(self.block_size);
                 (covered >= arrival.tokens.into()).then(|| slots.last(path[node], fleet))
             };
-            let block = |place| arrival.block(place);
-            let question =
-                Question { now: arrival.now, session: arrival.session, block: &block, last_user: &last_user };
-            let replica = self.routers[fleet].choose(&question);
+            let home = self.home_of[fleet].and_then(|(homes, number)| self.homes[homes].of(number));
+            let question = Question { now: arrival.now, home, last_user: &last_user };
+            let replica = self.routers[fleet].choose(question);
             self.use_path(fleet, replica, arrival.now);
             let work = self.work(self.choices[fleet], arrival.tokens);
             self.routers[fleet].sent(arrival.now, replica, work);
@@ -214,7 +242,8 @@ impl Fleets {
         };
         let routers: usize = self.routers.iter().map(Router::bytes).sum();
         let stacks: usize = self.stacks.iter().flatten().map(Segments::bytes).sum();
-        tree + self.slots.bytes() + routers + stacks
+        let homes: usize = self.homes.iter().map(Homes::bytes).sum();
+        tree + self.slots.bytes() + routers + homes + stacks
     }
 
     /// Finds the nodes of a request. Gives the last one of its longest known prefix, as its place in the path, and

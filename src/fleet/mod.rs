@@ -5,6 +5,7 @@
 //! has 8 bytes for each node of that tree, which say which replica has it and where in its LRU stack it is.
 
 mod fleets;
+mod homes;
 mod router;
 mod segments;
 mod slots;

@@ -1,9 +1,7 @@
 //! Which replica a request goes to.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
-
-use foldhash::fast::RandomState;
 
 /// How a router chooses a replica.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -107,13 +105,14 @@ impl Loads {
 pub(super) struct Question<'a> {
     /// Milliseconds, never falling.
     pub(super) now: f64,
-    /// The session of the request, if it has one.
-    pub(super) session: Option<u64>,
-    /// The block at a place of its prompt, if it has any: the last one where it ends before that.
-    pub(super) block: &'a dyn Fn(u32) -> Option<u64>,
+    /// Where the session or the prefix of the request stays, or [`NOWHERE`] yet; if it has one.
+    pub(super) home: Option<&'a mut u32>,
     /// The replica that used the longest known prefix last, where that is at least half of the prompt.
     pub(super) last_user: &'a dyn Fn() -> Option<u32>,
 }
+
+/// Stands for a home that is yet to be chosen.
+pub(super) const NOWHERE: u32 = u32::MAX;
 
 /// The router of one fleet.
 pub(super) struct Router {
@@ -121,8 +120,6 @@ pub(super) struct Router {
     next: u32,
     /// None if nothing depends on them.
     loads: Option<Loads>,
-    /// Where sessions or prefixes stay.
-    homes: HashMap<u64, u32, RandomState>,
 }
 
 impl Router {
@@ -130,26 +127,33 @@ impl Router {
     pub(super) fn new(fleet: Fleet) -> Self {
         let has_loads = fleet.replicas > 1 && fleet.route != Route::RoundRobin;
         let loads = has_loads.then(|| Loads::new(fleet.replicas));
-        Self { fleet, next: 0, loads, homes: HashMap::default() }
+        Self { fleet, next: 0, loads }
+    }
+
+    /// Whether sessions or prefixes stay somewhere.
+    pub(super) fn has_homes(&self) -> bool {
+        self.loads.is_some() && matches!(self.fleet.route, Route::Session | Route::Prefix(_))
     }
 
     /// Chooses the replica of the next request.
     #[inline]
-    pub(super) fn choose(&mut self, question: &Question) -> u32 {
+    pub(super) fn choose(&mut self, question: Question) -> u32 {
         let Some(loads) = &mut self.loads else {
             let replica = self.next;
             self.next = if replica + 1 == self.fleet.replicas { 0 } else { replica + 1 };
             return replica;
         };
         loads.advance(question.now);
-        let mut home = |key: Option<u64>| {
-            let key = key?;
-            Some(*self.homes.entry(key).or_insert_with(|| loads.least()))
-        };
+        let home = question.home.map(|home| {
+            if *home == NOWHERE {
+                *home = loads.least();
+            }
+            *home
+        });
         let replica = match self.fleet.route {
             Route::RoundRobin => None,
-            Route::Session => return home(question.session).unwrap_or_else(|| loads.least()),
-            Route::Prefix(blocks) => home((question.block)(blocks - 1)),
+            Route::Session => return home.unwrap_or_else(|| loads.least()),
+            Route::Prefix(_) => home,
             Route::Cache => (question.last_user)(),
         };
         replica.filter(|&replica| !loads.is_over(replica)).unwrap_or_else(|| loads.least())
@@ -165,10 +169,7 @@ impl Router {
 
     /// Bytes in use.
     pub(super) fn bytes(&self) -> usize {
-        let loads = self
-            .loads
-            .as_ref()
-            .map_or(0, |loads| 16 * loads.loads.len() + size_of::<Sent>() * loads.recent.capacity());
-        loads + 17 * self.homes.capacity() * 8 / 7
+        let of = |loads: &Loads| 16 * loads.loads.len() + size_of::<Sent>() * loads.recent.capacity();
+        self.loads.as_ref().map_or(0, of)
     }
 }

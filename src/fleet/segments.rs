@@ -1,8 +1,9 @@
 //! The LRU stack of one replica, as numbers of blocks by the request that used them last.
 //!
 //! A segment is what remains to a request of the blocks that it used: they are neighbours in the stack. The
-//! distance of a segment is the sum of all newer ones, from a tree of sums of sixteen. A sum goes up that
-//! tree only until it reaches its newest end, so what was used a short time ago is found in few steps.
+//! distance of a segment is the sum of all newer ones, from a tree of sums of sixteen. The tree has only sums of
+//! sixteen that are there, so a new segment mostly adds nothing to it, and a sum goes up only until it reaches
+//! the newest sixteen: what was used a short time ago is found in few steps.
 
 use crate::blocks::reserve;
 
@@ -13,7 +14,7 @@ const FAN_OUT: usize = 1 << FAN_OUT_BITS;
 /// Numbers of blocks by segment, oldest first.
 #[derive(Default)]
 pub(super) struct Segments {
-    /// The numbers, their sums by sixteen, the sums of these, and so on.
+    /// The numbers, the sums of each full sixteen, those of each full sixteen of these, and so on.
     levels: Vec<Vec<u32>>,
     /// When each segment was used, if that is of interest.
     times: Option<Vec<f64>>,
@@ -70,24 +71,18 @@ impl Segments {
     }
 
     fn append(&mut self, blocks: u32) {
-        let mut index = self.len();
+        let mut sum = blocks;
         for level in 0.. {
             if level == self.levels.len() {
-                let below = level.checked_sub(1).map(|below| self.levels[below][..FAN_OUT].iter().sum());
-                self.levels.push(below.into_iter().collect());
+                self.levels.push(Vec::new());
             }
             let sums = &mut self.levels[level];
-            match sums.get_mut(index) {
-                Some(sum) => *sum += blocks,
-                None => {
-                    reserve(sums, 1);
-                    sums.push(blocks);
-                }
-            }
-            if sums.len() <= FAN_OUT {
+            reserve(sums, 1);
+            sums.push(sum);
+            if !sums.len().is_multiple_of(FAN_OUT) {
                 return;
             }
-            index >>= FAN_OUT_BITS;
+            sum = sums[sums.len() - FAN_OUT..].iter().sum();
         }
     }
 
@@ -96,7 +91,8 @@ impl Segments {
     pub(super) fn subtract(&mut self, segment: u32, blocks: u32) {
         let mut index = segment as usize;
         for sums in &mut self.levels {
-            sums[index] -= blocks;
+            let Some(sum) = sums.get_mut(index) else { break };
+            *sum -= blocks;
             index >>= FAN_OUT_BITS;
         }
         self.empty += usize::from(self.levels[0][segment as usize] == 0);
@@ -104,7 +100,7 @@ impl Segments {
 
     /// All blocks.
     pub(super) fn total(&self) -> u32 {
-        self.levels.last().map_or(0, |sums| sums.iter().sum())
+        self.levels.iter().map(|sums| newest(sums)).sum()
     }
 
     /// The blocks of all newer segments.
@@ -115,9 +111,10 @@ impl Segments {
         for sums in &self.levels {
             let end = (index | (FAN_OUT - 1)) + 1;
             sum += sums[index + 1..end.min(sums.len())].iter().sum::<u32>();
-            if end >= sums.len() {
+            if end > sums.len() {
                 break;
             }
+            sum += newest(sums);
             index >>= FAN_OUT_BITS;
         }
         sum
@@ -144,6 +141,12 @@ impl Segments {
         // All levels above the first hold a fifteenth of it.
         5 * self.len() + self.times.as_ref().map_or(0, |times| 8 * times.len())
     }
+}
+
+/// The sum of those that are no full sixteen yet.
+#[inline]
+fn newest(sums: &[u32]) -> u32 {
+    sums[sums.len() & !(FAN_OUT - 1)..].iter().sum()
 }
 
 #[cfg(test)]

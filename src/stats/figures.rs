@@ -227,8 +227,7 @@ pub struct HitUnitFigures {
     pub tokens: u64,
     /// Whether the last unit that is found is computed again.
     pub is_last_dropped: bool,
-    /// Prompt tokens that an infinite cache holds and that count by the rule of hits, whether they make a unit
-    /// or not.
+    /// Prompt tokens that an infinite cache holds and that count by the rule of hits, in a unit or not.
     pub shared_tokens: u128,
     /// Share of these that is not served, since it is below the minimum, no whole unit or the last one.
     pub below_share: Option<f64>,
@@ -526,8 +525,7 @@ impl Bound {
 pub struct WindowFigures {
     /// Number of the window, from 0. Windows of time without a request are passed over.
     pub window: u64,
-    /// Where the window begins, in milliseconds: a window of requests with the trace time of its
-    /// first one that has a time.
+    /// Where the window begins, in milliseconds: of requests, the trace time of the first that has one.
     pub start_ms: Option<f64>,
     /// Requests in it.
     pub requests: u64,

@@ -5,7 +5,7 @@ use crate::fleet::{Arrival, Choice, Detail, Fleet, Fleets, Route};
 use crate::stats::cache::figures::{Hits, PrefillWork};
 use crate::stats::cache::fleet_figures::{FleetCapacity, FleetCompute, FleetRow, FleetTarget, FleetTtl};
 use crate::stats::cache::options::CacheOptions;
-use crate::stats::cache::per_second::PerSecond;
+use crate::stats::cache::per_second::{PerSecond, second_of};
 use crate::stats::cache::sized_hits::SizedHits;
 use crate::stats::cache::tier_curve::TierCurve;
 use crate::stats::cache::tier_figures::{TierCurveRow, TierRow};
@@ -21,17 +21,15 @@ struct Replica {
     requests: u64,
     /// Prompt tokens that it computes with a cache without limit.
     work: PerSecond,
-    /// The FLOPs that these take, if a model is known.
-    compute: PerSecond,
 }
 
 /// The replica with the most of something; of equal ones the first.
-fn busiest(replicas: &[Replica], of: impl Fn(&Replica) -> u128) -> Replica {
+fn busiest<T: Copy + Default>(replicas: &[T], of: impl Fn(&T) -> u128) -> T {
     replicas.iter().rev().max_by_key(|replica| of(replica)).copied().unwrap_or_default()
 }
 
 /// What one replica has of something over the mean of all; 0 if none has any.
-fn over_mean(replicas: &[Replica], one: &Replica, of: impl Fn(&Replica) -> u128) -> f64 {
+fn over_mean<T>(replicas: &[T], one: &T, of: impl Fn(&T) -> u128) -> f64 {
     let all: u128 = replicas.iter().map(&of).sum();
     if all == 0 { 0.0 } else { (of(one) * replicas.len() as u128) as f64 / all as f64 }
 }
@@ -39,6 +37,8 @@ fn over_mean(replicas: &[Replica], one: &Replica, of: impl Fn(&Replica) -> u128)
 /// What is counted of a fleet.
 struct Counters {
     replicas: Vec<Replica>,
+    /// The FLOPs that the work of each takes; none if no model is known.
+    compute: Vec<PerSecond>,
     /// Of caches without limit.
     infinite: Tally,
     hits: SizedHits,
@@ -93,6 +93,9 @@ impl FleetStudy {
             options.curve || options.picture || !options.targets.is_empty() || !tier_curves.is_empty();
         let counters = |fleet: &Fleet| Counters {
             replicas: vec![Replica::default(); fleet.replicas as usize],
+            compute: count
+                .prefill
+                .map_or_else(Vec::new, |_| vec![PerSecond::default(); fleet.replicas as usize]),
             infinite: Tally::default(),
             hits: SizedHits::new(count, &options.capacities, every),
             expiring: Expiring::all(options, count),
@@ -150,7 +153,7 @@ impl FleetStudy {
         if has_blocks {
             self.all.add(length, count);
         }
-        let flops = count.flops(length);
+        let (flops, second) = (count.flops(length), second_of(now));
         let found = self.engines.as_ref().unwrap_or(&self.fleets);
         for (place, (counters, choice)) in self.counters.iter_mut().zip(found.choices()).enumerate() {
             let Choice { replica, known, .. } = *choice;
@@ -158,8 +161,10 @@ impl FleetStudy {
             let saved = count.flops(tokens);
             let of_replica = &mut counters.replicas[replica as usize];
             of_replica.requests += 1;
-            of_replica.work.add(length - tokens, now);
-            of_replica.compute.add(flops - saved, now);
+            of_replica.work.add(length - tokens, second);
+            if let Some(compute) = counters.compute.get_mut(replica as usize) {
+                compute.add(flops - saved, second);
+            }
             if tokens == 0 {
                 continue;
             }
@@ -177,7 +182,7 @@ impl FleetStudy {
         let request = |place: usize| {
             let stack = |place| InStack { runs: found.runs(place), uses: found.uses(place) };
             let replica = found.choices()[place].replica;
-            TieredRequest { replica, stack: stack(place), one: stack(one.unwrap_or(place)), length, now }
+            TieredRequest { replica, stack: stack(place), one: stack(one.unwrap_or(place)), length, second }
         };
         self.tiers.iter_mut().for_each(|tiers| tiers.measure(&request(tiers.place), count));
         self.tier_curves.iter_mut().for_each(|curve| curve.measure(&request(curve.place), count));
@@ -279,20 +284,20 @@ impl FleetStudy {
             work_max_tokens: busiest.work.total,
             work_imbalance: over_mean(replicas, &busiest, |replica| replica.work.total),
             peak_second_tokens: self.has_times.then_some(busiest.work.peak),
-            compute: self.left(counters.infinite).map(|left| self.compute(replicas, left)),
+            compute: self.left(counters.infinite).map(|left| self.compute(&counters.compute, left)),
             ..row
         }
     }
 
     /// How the FLOPs are spread of which caches without limit leave so many.
-    fn compute(&self, replicas: &[Replica], left: PrefillWork) -> FleetCompute {
-        let busiest = busiest(replicas, |replica| replica.compute.total);
+    fn compute(&self, replicas: &[PerSecond], left: PrefillWork) -> FleetCompute {
+        let busiest = busiest(replicas, |replica| replica.total);
         FleetCompute {
             infinite_prefill_flops: left.prefill_flops,
             infinite_prefill_saving_compute: left.prefill_saving_compute,
-            work_max_flops: busiest.compute.total,
-            work_imbalance_compute: over_mean(replicas, &busiest, |replica| replica.compute.total),
-            peak_second_flops: self.has_times.then_some(busiest.compute.peak),
+            work_max_flops: busiest.total,
+            work_imbalance_compute: over_mean(replicas, &busiest, |replica| replica.total),
+            peak_second_flops: self.has_times.then_some(busiest.peak),
         }
     }
 

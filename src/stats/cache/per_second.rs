@@ -11,13 +11,17 @@ pub(super) struct PerSecond {
     second: (u64, u128),
 }
 
+/// The whole second of a time in milliseconds, which is not below zero.
+pub(super) fn second_of(now: f64) -> u64 {
+    (now / 1000.0).floor() as u64
+}
+
 impl PerSecond {
-    /// Adds some at a time in milliseconds, which never falls and is not below zero.
+    /// Adds some in a second of trace time, which never falls.
     #[inline]
-    pub(super) fn add(&mut self, amount: impl Into<u128>, now: f64) {
+    pub(super) fn add(&mut self, amount: impl Into<u128>, second: u64) {
         let amount = amount.into();
         self.total += amount;
-        let second = (now / 1000.0).floor() as u64;
         let before = if self.second.0 == second { self.second.1 } else { 0 };
         self.second = (second, before + amount);
         self.peak = self.peak.max(self.second.1);

@@ -21,10 +21,10 @@ impl Moves {
         Self { all: PerSecond::default(), of: vec![PerSecond::default(); replicas as usize] }
     }
 
-    fn add(&mut self, blocks: u64, replica: u32, now: f64) {
+    fn add(&mut self, blocks: u64, replica: u32, second: u64) {
         if blocks > 0 {
-            self.all.add(blocks, now);
-            self.of[replica as usize].add(blocks, now);
+            self.all.add(blocks, second);
+            self.of[replica as usize].add(blocks, second);
         }
     }
 }
@@ -97,7 +97,7 @@ pub(super) struct TieredRequest<'a> {
     /// In one stack for all replicas.
     pub(super) one: InStack<'a>,
     pub(super) length: u64,
-    pub(super) now: f64,
+    pub(super) second: u64,
 }
 
 /// The tiers of one fleet.
@@ -139,26 +139,26 @@ impl TierStudy {
 
     /// Counts a request.
     pub(super) fn measure(&mut self, request: &TieredRequest, count: HitCount) {
-        let TieredRequest { replica, stack, one, length, now } = *request;
+        let TieredRequest { replica, stack, one, length, second } = *request;
         let tokens = |blocks| count.tokens(blocks, length);
         let limit = count.limit(length);
         let mut above = 0;
         for tier in &mut self.tiers {
             let held = stack.held(tier.end).min(limit).max(above);
             tier.hit_tokens += u128::from(tokens(held) - tokens(above));
-            tier.up.add(held - above, replica, now);
+            tier.up.add(held - above, replica, second);
             let down = match self.mode {
                 TierMode::Exclusive => stack.pushed_out(tier.end),
                 TierMode::Inclusive => stack.written(tier.end),
             };
-            tier.down.add(down, replica, now);
+            tier.down.add(down, replica, second);
             above = held;
         }
         if let Some(pool) = &mut self.pool {
             let held = one.held(pool.end).min(limit).max(above);
             pool.hit_tokens += u128::from(tokens(held) - tokens(above));
-            pool.up.add(held - above, replica, now);
-            pool.down.add(one.written(pool.end), replica, now);
+            pool.up.add(held - above, replica, second);
+            pool.down.add(one.written(pool.end), replica, second);
         }
     }
 
