@@ -15,7 +15,6 @@ use crate::stats::requests::RequestReport;
 use crate::stats::seen::{Intake, Served};
 use crate::stats::statistic::Known;
 use crate::stats::statistics::{AnalysisOptions, Purpose, Statistics};
-use crate::stats::steps;
 
 /// Running analysis of a trace.
 pub struct Analysis {
@@ -182,7 +181,6 @@ impl Analysis {
             Statistics::mark(bound, &mut report);
         }
         self.state.statistics.report(&known, &mut report);
-        steps::spread(&mut report);
         report
     }
 }

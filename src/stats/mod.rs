@@ -48,7 +48,6 @@ mod server;
 mod sharing;
 mod statistic;
 mod statistics;
-mod steps;
 mod summary;
 mod task;
 mod thrashing;

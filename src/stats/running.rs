@@ -251,7 +251,8 @@ fn note(task: &Task, figures: &Report, observer: &mut dyn Observer) {
     let arrivals = figures.arrivals.as_ref();
     if let Some(seconds) = arrivals.and_then(ArrivalFigures::long_step_s) {
         observer.note(&format!(
-            "times come in steps of {seconds:.3} s: peaks per second are those of a step, divided by its length"
+            "times come in steps of {seconds:.3} s: the peak rate is that of a step over its length, and what replicas \
+             and tiers have in their busiest second is what came in a whole step"
         ));
     }
     if let Some(message) = arrivals.and_then(|a| unit_note(a.first_ms, a.last_ms, a.requests)) {

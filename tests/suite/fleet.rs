@@ -148,7 +148,7 @@ fn balance(
         }
     }
     let has_times = requests.iter().any(|r| r.time.is_some());
-    let peak = has_times.then(|| fleet::spread(requests, seconds.values().max().copied().unwrap_or(0)));
+    let peak = has_times.then(|| seconds.values().max().copied().unwrap_or(0));
     prop_assert_eq!(&row["peak_second_tokens"], &json!(peak));
     Ok(())
 }
@@ -277,10 +277,7 @@ fn compute(requests: &[Sent], from: usize) -> Result<(), TestCaseError> {
             }
         }
         let peak = has_times.then(|| seconds.values().max().copied().unwrap_or(0));
-        prop_assert_eq!(
-            &row["peak_second_flops"],
-            &json!(peak.map(|peak| fleet::spread(requests, peak as u64)))
-        );
+        prop_assert_eq!(&row["peak_second_flops"], &json!(peak));
     }
     Ok(())
 }
@@ -313,7 +310,6 @@ fn tiers(requests: &[Sent], inclusive: bool) -> Result<(), TestCaseError> {
                 prop_assert_eq!(tier[name].is_object(), is_there);
                 if is_there {
                     let (all, peak, of_one) = fleet::flow(moves);
-                    let (peak, of_one) = (fleet::spread(requests, peak), fleet::spread(requests, of_one));
                     prop_assert_eq!(&tier[name]["blocks"], &json!(all), "{} {}", name, tier);
                     let has_times = requests.iter().any(|r| r.time.is_some());
                     prop_assert_eq!(&tier[name]["peak_per_s"], &json!(has_times.then_some(peak)));

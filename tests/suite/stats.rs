@@ -930,7 +930,7 @@ fn the_peak_rate_of_times_in_long_steps_is_that_of_a_step() {
     let table = run("trace-stats", &[], &trace);
     assert!(table.stdout.contains("2.200/s mean, 2.000/s peak"), "{}", table.stdout);
     assert!(
-        table.stderr.contains("steps of 3.000 s: peaks per second are those of a step"),
+        table.stderr.contains("steps of 3.000 s: the peak rate is that of a step over its length"),
         "{}",
         table.stderr
     );

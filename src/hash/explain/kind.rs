@@ -1,8 +1,9 @@
 //! What differs where two prompts part, told by the text on both sides.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
 use serde::Serialize;
 
 use super::common::{LEAST, Run};
@@ -197,7 +198,7 @@ impl Sides<'_> {
 
 /// Where both texts go on with equal bytes, the least of either skipped.
 fn equal_again(a: &[u8], b: &[u8]) -> Option<(usize, usize)> {
-    let mut places: HashMap<&[u8], usize> = HashMap::new();
+    let mut places: HashMap<&[u8], usize, RandomState> = HashMap::default();
     for (at, window) in a.windows(AGAIN).enumerate() {
         places.entry(window).or_insert(at);
     }

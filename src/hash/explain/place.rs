@@ -6,6 +6,7 @@ use super::leaves::{Alignment, Leaf, Spot, add_leaves, record_object};
 use crate::hash::prompt::{Layout, Prompt, Source, Turn as Part};
 use crate::record::json::RawObject;
 use crate::record::prompt::value_at;
+use crate::record::raw::Found;
 use crate::tokens::Decoder;
 use crate::tokens::chat::{Turn, open_turn, render_turn};
 
@@ -110,13 +111,14 @@ impl Locator<'_> {
         let (offset, is_approximate) = offset(self.decoder, &text, tokens, at);
         let mut leaves = Vec::new();
         let mut roles = Vec::new();
-        self.add_part(part, &mut leaves, &mut roles);
+        let value = self.add_part(part, &mut leaves, &mut roles);
         let role = roles.first().cloned();
         let mut header = String::new();
         open_turn(&turn.role, &mut header);
         let base = self.pointer(part);
         if offset + 1 < header.len() && part != Part::Tools {
-            let has_role = value_at(&self.object, &format!("{base}/role")).is_some();
+            let message = value.as_ref().and_then(|value| RawObject::of_value(value.json()));
+            let has_role = message.is_some_and(|message| message.get("role").is_some());
             let pointer = if has_role { format!("{base}/role") } else { base.into_owned() };
             return Place { pointer, in_template: !has_role, role, ..Place::default() };
         }
@@ -153,20 +155,27 @@ impl Locator<'_> {
         pointer.unwrap_or(&places.prompt).into()
     }
 
-    /// Appends the texts of a part, and for each who says it.
-    fn add_part(&self, part: Part, leaves: &mut Vec<Leaf<'static>>, roles: &mut Vec<String>) {
+    /// Appends the texts of a part, and for each who says it; returns the part of the record.
+    fn add_part(
+        &self,
+        part: Part,
+        leaves: &mut Vec<Leaf<'static>>,
+        roles: &mut Vec<String>,
+    ) -> Option<Found<'_>> {
         let role = match part {
-            Part::Tools if self.source.tools.is_none() => return,
+            Part::Tools if self.source.tools.is_none() => return None,
             Part::Message(i) => &*self.source.messages[i].role,
             Part::Tools | Part::Invitation => "tools",
         };
         let pointer = self.pointer(part);
-        if let Some(value) = value_at(&self.object, &pointer) {
+        let value = value_at(&self.object, &pointer);
+        if let Some(value) = &value {
             let mut found = Vec::new();
             add_leaves(value.json(), &pointer, part == Part::Tools, &mut found);
             leaves.extend(found.into_iter().map(Leaf::into_owned));
         }
         roles.resize(leaves.len().max(1), role.to_owned());
+        value
     }
 }
 

@@ -157,8 +157,8 @@ pub struct BlockFlow {
     pub block_bytes: Option<u128>,
     /// Blocks per second, over the time from the first measured request to the last.
     pub mean_per_s: Option<f64>,
-    /// The most blocks in one second of trace time, from one whole second to the next, or in a longer step of its
-    /// times over the step's length; `None` without times, and of a tier of many sizes.
+    /// The most blocks in one second of trace time, from one whole second to the next; `None` without times, and of a
+    /// tier of many sizes.
     pub peak_per_s: Option<u128>,
     /// The most of one replica.
     pub replica_peak_per_s: Option<u128>,

@@ -197,19 +197,6 @@ pub fn tiers(
     out
 }
 
-/// The most in a second; where times come in steps of more than one, over the length of a step.
-pub fn spread(requests: &[Sent], peak: u64) -> u64 {
-    let timed = times(requests).into_iter().zip(requests).filter(|(_, request)| request.time.is_some());
-    let timed: Vec<f64> = timed.map(|(time, _)| time).collect();
-    let gaps: Vec<f64> = timed.windows(2).map(|pair| pair[1] - pair[0]).filter(|&gap| gap > 0.0).collect();
-    let least = gaps.iter().copied().fold(f64::INFINITY, f64::min);
-    if gaps.len() + 1 >= 10 && timed.len() > 2 * (gaps.len() + 1) && least > 1000.0 {
-        (peak as f64 / (least / 1000.0)).round() as u64
-    } else {
-        peak
-    }
-}
-
 /// All blocks of moves, the most in a second, and the most of one replica in a second.
 pub fn flow(moves: &[(f64, usize, u64)]) -> (u64, u64, u64) {
     let most = |of: Option<usize>| {
