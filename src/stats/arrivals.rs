@@ -15,7 +15,7 @@ const PEAK_WINDOW_MS: f64 = 1000.0;
 const DISPERSION_WINDOW_MS: f64 = 10_000.0;
 
 /// With fewer different times, requests that come together may have done so.
-const ENOUGH_STEPS: u64 = 10;
+const ENOUGH_TIMES: u64 = 10;
 
 /// Running state of the arrivals, in constant memory.
 #[derive(Default)]
@@ -122,7 +122,7 @@ impl Arrivals {
         let gaps = self.requests - 1;
         let mean = (gaps > 0).then(|| (self.now - self.first) / gaps as f64);
         let deviation = (self.gap_squares / gaps.max(1) as f64).sqrt();
-        let in_steps = self.steps >= ENOUGH_STEPS && self.requests > 2 * (self.steps + 1);
+        let in_steps = self.steps + 1 >= ENOUGH_TIMES && self.requests > 2 * (self.steps + 1);
         let step_ms = self.least_gap.filter(|_| in_steps);
         Some(ArrivalFigures {
             requests: self.requests,
@@ -192,7 +192,7 @@ mod tests {
         // Steps of a second need nothing, times that differ are no steps, and a few may be bursts.
         assert_eq!(times(66, 1000, 6).peak_step_rate, None);
         assert_eq!(times(66, 3000, 2).peak_step_rate, None);
-        assert_eq!(times(60, 3000, 6).peak_step_rate, None);
+        assert_eq!(times(54, 3000, 6).peak_step_rate, None);
     }
 
     #[test]

@@ -10,7 +10,10 @@ pub(super) fn spread(report: &mut Report) {
     let spread = |peak: &mut Option<u128>| {
         *peak = peak.map(|most| (most as f64 / seconds).round() as u128);
     };
-    report.fleets.iter_mut().for_each(|fleet| spread(&mut fleet.peak_second_tokens));
+    for fleet in &mut report.fleets {
+        spread(&mut fleet.peak_second_tokens);
+        fleet.compute.iter_mut().for_each(|compute| spread(&mut compute.peak_second_flops));
+    }
     for tier in report.tiers.iter_mut().flat_map(|row| &mut row.tiers) {
         for flow in [&mut tier.promoted, &mut tier.demoted, &mut tier.written].into_iter().flatten() {
             let BlockFlow { peak_per_s, replica_peak_per_s, .. } = flow;

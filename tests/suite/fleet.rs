@@ -277,7 +277,10 @@ fn compute(requests: &[Sent], from: usize) -> Result<(), TestCaseError> {
             }
         }
         let peak = has_times.then(|| seconds.values().max().copied().unwrap_or(0));
-        prop_assert_eq!(&row["peak_second_flops"], &json!(peak.map(|peak| peak as u64)));
+        prop_assert_eq!(
+            &row["peak_second_flops"],
+            &json!(peak.map(|peak| fleet::spread(requests, peak as u64)))
+        );
     }
     Ok(())
 }

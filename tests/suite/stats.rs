@@ -224,7 +224,7 @@ fn finite_caches_serve_what_the_peer_says() {
 fn policies_that_cannot_be_computed_are_refused() {
     for (args, reason) in [
         (&["--policy", "fifo"][..], "--capacity"),
-        (&["--policy", "opt"], "--capacity or --curve"),
+        (&["--policy", "opt"], "give their sizes with --capacity"),
         (&["--policy", "opt", "-c", "5", "--window", "9req"], "--window"),
         (&["--policy", "lru,best", "-c", "5"], "best"),
         (&["--policy", "lfu", "-c", "5", "--partial"], "--partial"),

@@ -203,7 +203,7 @@ pub fn spread(requests: &[Sent], peak: u64) -> u64 {
     let timed: Vec<f64> = timed.map(|(time, _)| time).collect();
     let gaps: Vec<f64> = timed.windows(2).map(|pair| pair[1] - pair[0]).filter(|&gap| gap > 0.0).collect();
     let least = gaps.iter().copied().fold(f64::INFINITY, f64::min);
-    if gaps.len() >= 10 && timed.len() > 2 * (gaps.len() + 1) && least > 1000.0 {
+    if gaps.len() + 1 >= 10 && timed.len() > 2 * (gaps.len() + 1) && least > 1000.0 {
         (peak as f64 / (least / 1000.0)).round() as u64
     } else {
         peak
