@@ -373,6 +373,10 @@ impl Explainer {
             }
             None => false,
         };
+        // Sums have places of what was lost alone, and to find a place takes as long as to read the record.
+        if row.lost_tokens == 0 && matches!(self.options.shown, Shown::Top(..)) {
+            return;
+        }
         if matches!(prompt.layout, Layout::Ids) {
             let shown = |tokens: &[u32]| tokens.first().is_some_and(|&token| is_of_feature(token));
             row.difference = if is_end {
