@@ -103,11 +103,6 @@ fn stand_in_of<'a>(value: Json<'a>, pointer: &str) -> Option<Leaf<'a>> {
     })
 }
 
-/// The object that the text of a record is; of one that has been read before.
-pub(super) fn record_object(record: &str) -> Option<RawObject<'_>> {
-    RawObject::of_value(Json::known(record.trim()))
-}
-
 /// A text where it was found.
 struct Span {
     end: usize,

@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::leaves::{Alignment, Leaf, Spot, add_leaves, record_object};
+use super::leaves::{Alignment, Leaf, Spot, add_leaves};
 use crate::hash::prompt::{Layout, Prompt, Source, Turn as Part};
 use crate::record::json::RawObject;
-use crate::record::prompt::value_at;
+use crate::record::prompt::{list, value_in};
 use crate::record::raw::Found;
 use crate::tokens::Decoder;
 use crate::tokens::chat::{Turn, open_turn, render_turn};
@@ -42,8 +42,7 @@ pub(super) fn locate(
     decoder: &Decoder,
     at: Position,
 ) -> Place {
-    let Some(object) = record_object(record) else { return Place::default() };
-    let locator = Locator { object, source, decoder };
+    let locator = Locator { record, source, decoder };
     match &prompt.layout {
         Layout::Ids => Place { pointer: source.places.prompt.clone(), ..Place::default() },
         Layout::Text { text, item } => locator.in_text(text, *item, &prompt.tokens, at),
@@ -53,18 +52,18 @@ pub(super) fn locate(
 }
 
 struct Locator<'a> {
-    object: RawObject<'a>,
+    record: &'a str,
     source: &'a Source,
     decoder: &'a Decoder,
 }
 
-impl Locator<'_> {
+impl<'a> Locator<'a> {
     fn in_text(&self, text: &str, item: usize, tokens: &[u32], at: Position) -> Place {
         let pointer = &self.source.places.prompt;
         let (offset, is_approximate) = offset(self.decoder, text, tokens, at);
         let character = text.get(..offset).map(|before| before.chars().count());
         let mut leaves = Vec::new();
-        if let Some(value) = value_at(&self.object, pointer) {
+        if let Some(value) = value_in(self.record, pointer) {
             add_leaves(value.json(), pointer, false, &mut leaves);
             if let Some(leaf) = leaves.get(item) {
                 return Place {
@@ -111,7 +110,8 @@ impl Locator<'_> {
         let (offset, is_approximate) = offset(self.decoder, &text, tokens, at);
         let mut leaves = Vec::new();
         let mut roles = Vec::new();
-        let value = self.add_part(part, &mut leaves, &mut roles);
+        let value = value_in(self.record, &self.pointer(part));
+        self.add_part(part, value.as_ref(), &mut leaves, &mut roles);
         let role = roles.first().cloned();
         let mut header = String::new();
         open_turn(&turn.role, &mut header);
@@ -128,20 +128,27 @@ impl Locator<'_> {
     fn in_chat(&self, text: &str, messages: usize, tokens: &[u32], at: Position) -> Place {
         let (offset, is_approximate) = offset(self.decoder, text, tokens, at);
         let (mut leaves, mut roles) = (Vec::new(), Vec::new());
-        self.add_part(Part::Tools, &mut leaves, &mut roles);
+        let value = |part: Part| value_in(self.record, &self.pointer(part));
+        self.add_part(Part::Tools, value(Part::Tools).as_ref(), &mut leaves, &mut roles);
+        let places = &self.source.places;
+        let chat = value_in(self.record, &places.prompt);
+        let list = chat.as_ref().and_then(|chat| list(chat.json()).ok()).unwrap_or_default();
         for i in 0..messages.min(self.source.messages.len()) {
             // Several messages may be from one item.
-            let items = &self.source.places.items;
-            let same = i > 0 && items.get(i).is_some_and(|item| item.is_some() && items[i - 1] == *item);
-            if !same {
-                self.add_part(Part::Message(i), &mut leaves, &mut roles);
+            let item = places.items.get(i).copied().flatten();
+            if i > 0 && item.is_some() && places.items[i - 1] == item {
+                continue;
             }
+            let part = Part::Message(i);
+            let known = item.and_then(|item| list.get(item)).map(|&item| Found::part(item));
+            let value = known.or_else(|| value(part));
+            self.add_part(part, value.as_ref(), &mut leaves, &mut roles);
         }
         Place { is_approximate, ..place(&leaves, &roles, text, offset, at.following, "") }
     }
 
     /// Where a part of the prompt stands.
-    fn pointer(&self, part: Part) -> Cow<'_, str> {
+    fn pointer(&self, part: Part) -> Cow<'a, str> {
         let places = &self.source.places;
         let pointer = match part {
             Part::Tools => places.tools.as_ref(),
@@ -155,27 +162,25 @@ impl Locator<'_> {
         pointer.unwrap_or(&places.prompt).into()
     }
 
-    /// Appends the texts of a part, and for each who says it; returns the part of the record.
+    /// Appends the texts of a part, which is `value`, and for each who says it.
     fn add_part(
         &self,
         part: Part,
+        value: Option<&Found<'_>>,
         leaves: &mut Vec<Leaf<'static>>,
         roles: &mut Vec<String>,
-    ) -> Option<Found<'_>> {
+    ) {
         let role = match part {
-            Part::Tools if self.source.tools.is_none() => return None,
+            Part::Tools if self.source.tools.is_none() => return,
             Part::Message(i) => &*self.source.messages[i].role,
             Part::Tools | Part::Invitation => "tools",
         };
-        let pointer = self.pointer(part);
-        let value = value_at(&self.object, &pointer);
-        if let Some(value) = &value {
+        if let Some(value) = value {
             let mut found = Vec::new();
-            add_leaves(value.json(), &pointer, part == Part::Tools, &mut found);
+            add_leaves(value.json(), &self.pointer(part), part == Part::Tools, &mut found);
             leaves.extend(found.into_iter().map(Leaf::into_owned));
         }
         roles.resize(leaves.len().max(1), role.to_owned());
-        value
     }
 }
 

@@ -38,7 +38,7 @@ pub use content::{
 
 pub(crate) use fields::{is_string, list, string, whole};
 pub(crate) use part::{is_stand_in, stand_in};
-pub(crate) use path::{escaped, value_at};
+pub(crate) use path::{escaped, value_at, value_in};
 pub(crate) use report::{Reported, reported, unread_time};
 pub(crate) use usage::{LangfuseTokens, langfuse_details};
 

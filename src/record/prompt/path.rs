@@ -8,12 +8,48 @@ use std::borrow::Cow;
 
 use super::fields::{decoded, list};
 use crate::record::json::RawObject;
-use crate::record::raw::{Found, Json};
+use crate::record::raw::{Cursor, Found, Json};
 
 /// The value at `path` in `object`, unless there is none or it is `null`.
 pub(crate) fn value_at<'a>(object: &RawObject<'a>, path: &str) -> Option<Found<'a>> {
     let (value, rest) = step(object, path)?;
     rest.map_or(Some(Found::part(value)), |rest| inside(value, rest))
+}
+
+/// The value at the JSON Pointer `path` in a record that has been read before. What stands behind the value is not
+/// looked at, so this takes less than to read the object first.
+pub(crate) fn value_in<'a>(record: &'a str, path: &str) -> Option<Found<'a>> {
+    let read = || value_at(&RawObject::of_value(Json::known(record.trim()))?, path);
+    walk(record, path).map(Found::part).or_else(read)
+}
+
+/// The same as long as names are written plainly, none comes twice, and no JSON is in strings.
+fn walk<'a>(record: &'a str, path: &str) -> Option<Json<'a>> {
+    let mut rest = Cursor::of(record);
+    let mut left = Some(path);
+    while let Some(path) = left {
+        let (name, behind) = pointer(path)?;
+        if rest.take(b'{').is_some() {
+            loop {
+                let field = rest.value().strip_prefix('"')?.strip_suffix('"')?;
+                rest.take(b':')?;
+                if field == name {
+                    break;
+                }
+                rest.value();
+                rest.take(b',')?;
+            }
+        } else {
+            rest.take(b'[')?;
+            for _ in 0..name.parse::<usize>().ok()? {
+                rest.value();
+                rest.take(b',')?;
+            }
+        }
+        left = behind;
+    }
+    let value = rest.value();
+    (!value.is_empty() && value != "null").then(|| Json::known(value))
 }
 
 /// The JSON Pointer from `object` to the value at `path`, unless there is none or it is `null`.
@@ -99,4 +135,47 @@ pub(super) fn up_to_next<'p>(path: &'p str, rest: &str) -> &'p str {
     let first = rest.chars().next().map_or(0, char::len_utf8);
     let length = rest[first..].find(separator).map_or(rest.len(), |at| at + first);
     path.get(..done + length).unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_in_a_record_is_that_of_its_object() {
+        let record = r#" {"tools": [{"a": "]}\"", "b": [1, [2], {}]}], "m/n": {"x": null, "y~": " t "}, "e\u0061": {"b": 7},
+            "inner": "{\"k\": [3, 4]}", "messages" : [ {"role": "user", "content": [{"text": "h,i"}]}, {"role":"a"} , 5 ]} "#;
+        let object = RawObject::of_value(Json::parse(record.trim()).unwrap()).unwrap();
+        let mut found = 0;
+        for path in [
+            "/tools",
+            "/tools/0",
+            "/tools/1",
+            "/tools/0/a",
+            "/tools/0/b",
+            "/tools/0/b/1/0",
+            "/tools/0/b/2",
+            "/tools/0/c",
+            "/m~1n/x",
+            "/m~1n/y~0",
+            "/ea/b",
+            "/inner/k/1",
+            "/inner",
+            "/messages",
+            "/messages/0/content/0/text",
+            "/messages/1",
+            "/messages/1/role",
+            "/messages/2",
+            "/messages/3",
+            "/messages/x",
+            "/none",
+            "/none/0",
+        ] {
+            let [there, expected] = [value_in(record, path), value_at(&object, path)];
+            let text = |found: &Option<Found<'_>>| found.as_ref().map(|found| found.json().get().to_owned());
+            assert_eq!(text(&there), text(&expected), "{path}");
+            found += usize::from(there.is_some());
+        }
+        assert_eq!(found, 15);
+    }
 }
