@@ -250,9 +250,12 @@ fn note(task: &Task, figures: &Report, observer: &mut dyn Observer) {
     note_rule(task, figures, observer);
     let arrivals = figures.arrivals.as_ref();
     if let Some(seconds) = arrivals.and_then(ArrivalFigures::long_step_s) {
+        let has_peaks = !figures.fleets.is_empty() || !figures.tiers.is_empty();
+        let others =
+            ", and what replicas and tiers have in their busiest second is what came in a whole step";
         observer.note(&format!(
-            "times come in steps of {seconds:.3} s: the peak rate is that of a step over its length, and what replicas \
-             and tiers have in their busiest second is what came in a whole step"
+            "times come in steps of {seconds:.3} s: the peak rate is that of a step over its length{}",
+            if has_peaks { others } else { "" }
         ));
     }
     if let Some(message) = arrivals.and_then(|a| unit_note(a.first_ms, a.last_ms, a.requests)) {

@@ -179,7 +179,8 @@ fn expiring(requests: &[Sent]) -> Result<(), TestCaseError> {
         for row in found["ttl"].as_array().unwrap() {
             let ttl = (row["ttl_ms"].as_f64().unwrap(), row["fixed"] == true);
             let size = row["capacity_blocks"].as_u64().map(|size| size as usize);
-            let expected = fleet::ttl_hits(requests, &one, 1, size, ttl, BLOCK);
+            let hits = fleet::hits_by_request(requests, &one, 1, size, ttl, BLOCK);
+            let expected: u64 = hits.into_iter().sum();
             prop_assert_eq!(&row["hit_tokens"], &json!(expected), "{}", row);
         }
         let rows = found["ttl"].as_array().unwrap();
@@ -206,7 +207,8 @@ fn expiring(requests: &[Sent]) -> Result<(), TestCaseError> {
         for row in row["ttl"].as_array().unwrap() {
             let ttl = (row["ttl_ms"].as_f64().unwrap(), false);
             let size = row["capacity_blocks"].as_u64().map(|size| size as usize);
-            let expected = fleet::ttl_hits(requests, &sent, n, size, ttl, BLOCK);
+            let hits = fleet::hits_by_request(requests, &sent, n, size, ttl, BLOCK);
+            let expected: u64 = hits.into_iter().sum();
             prop_assert_eq!(&row["hit_tokens"], &json!(expected), "{} {}", n, row);
         }
     }

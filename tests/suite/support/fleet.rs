@@ -115,20 +115,8 @@ pub fn fleet_hits(
     hits_by_request(requests, sent, replicas, Some(size), ttl, block_size).into_iter().skip(from).sum()
 }
 
-/// Hit tokens of replicas with LRU caches of a size, or none, whose blocks expire `ttl` after their last use; with
-/// `fixed`, after their write.
-pub fn ttl_hits(
-    requests: &[Sent],
-    sent: &[(usize, u64)],
-    replicas: usize,
-    size: Option<usize>,
-    (ttl, fixed): (f64, bool),
-    block_size: u64,
-) -> u64 {
-    hits_by_request(requests, sent, replicas, size, (ttl, fixed), block_size).into_iter().sum()
-}
-
-/// The same of each request.
+/// Hit tokens of each request, of replicas with LRU caches of a size, or none, whose blocks expire `ttl` after their
+/// last use; with `fixed`, after their write.
 pub fn hits_by_request(
     requests: &[Sent],
     sent: &[(usize, u64)],
