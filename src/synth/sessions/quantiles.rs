@@ -152,7 +152,19 @@ impl Groups {
         if let Some(last) = groups.shares.last_mut() {
             *last = 1.0;
         }
+        groups.put_in_order();
         Some(groups)
+    }
+
+    /// Keeps means rising: those of groups are rounded, and atoms beside them are not.
+    fn put_in_order(&mut self) {
+        let is_atom = |group: usize| self.atoms.binary_search(&(group as u32)).is_ok();
+        for group in (1..self.means.len()).rev().filter(|&group| !is_atom(group - 1)) {
+            self.means[group - 1] = self.means[group - 1].min(self.means[group]);
+        }
+        for group in (1..self.means.len()).filter(|&group| !is_atom(group)) {
+            self.means[group] = self.means[group].max(self.means[group - 1]);
+        }
     }
 
     /// Whether it is one that [`Groups::of`] can make.
@@ -249,5 +261,37 @@ impl Quantiles {
         let Some(&end) = self.at.get(next) else { return self.values[self.values.len() - 1] };
         let (start, from, to) = (self.at[next - 1], self.values[next - 1], self.values[next]);
         if end > start { from + (to - from) * (u - start) / (end - start) } else { to }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounded_means_do_not_pass_the_atoms_beside_them() {
+        // Values of one session each around one that many have, all nearer to each other than five digits tell.
+        let atom = 4.412_798_4_f32;
+        let mut values: Vec<Weighted> = Vec::new();
+        for (value, count) in [(f32::from_bits(atom.to_bits() - 1), 10), (atom, 30), (atom + 3e-6, 10)] {
+            values.extend((0..count).map(|session| Weighted { value, weight: 1.0, session }));
+        }
+        values.extend((0..5_u8).map(|i| Weighted {
+            value: 4.0 + f32::from(i) / 20.0,
+            weight: 1.0,
+            session: i.into(),
+        }));
+        values.extend((0..5_u8).map(|i| Weighted {
+            value: 4.5 + f32::from(i) / 20.0,
+            weight: 1.0,
+            session: i.into(),
+        }));
+        for part in 1..40_u8 {
+            let value = atom - f32::from(part) * 1e-6;
+            values.push(Weighted { value, weight: 1.0, session: part.into() });
+        }
+        let groups = Groups::of(&mut values, 5, 500).unwrap();
+        assert!(!groups.atoms.is_empty());
+        assert!(groups.is_valid(), "{groups:?}");
     }
 }
