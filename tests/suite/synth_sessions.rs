@@ -231,6 +231,63 @@ fn few_long_sessions(long: u64, short: u64) -> String {
     lines.iter().map(|(time, ids)| line(*time, ids.len() as u64 * BLOCK, 40, ids)).collect()
 }
 
+/// Sessions of which each has its own pace, from seconds to half an hour, so that the slow ones go on alone.
+fn paced_sessions(sessions: u64) -> String {
+    let mut seed = 5;
+    let (mut lines, mut next) = (Vec::new(), 0);
+    for session in 0..sessions {
+        let mut ids: Vec<u64> = Vec::new();
+        let pace = 4000 << (session % 6 * 2);
+        let mut time = mix(&mut seed) % 20_000;
+        for _ in 0..10 + mix(&mut seed) % 14 {
+            let more = 4 + mix(&mut seed) % 12;
+            ids.extend(next..next + more);
+            next += more;
+            lines.push((time, ids.clone()));
+            time += pace / 2 + mix(&mut seed) % pace;
+        }
+    }
+    lines.sort_by_key(|line| line.0);
+    lines.iter().map(|(time, ids)| line(*time, ids.len() as u64 * BLOCK, 40, ids)).collect()
+}
+
+#[test]
+fn caches_find_in_few_sessions_what_they_find_in_the_trace() {
+    let trace = paced_sessions(24);
+    let found = |trace: &str| -> Vec<f64> {
+        let args = ["-q", "-b16", "--format=json", "-c150,300,600,1200,2400"];
+        let report: Value = serde_json::from_str(&run("trace-stats", &args, trace).ok()).unwrap();
+        let rows = report["capacity"].as_array().unwrap().iter();
+        rows.map(|row| row["token_hit_rate"].as_f64().unwrap()).collect()
+    };
+    let folder = scratch();
+    let file = write(folder.path(), "model", "");
+    run("trace-synth", &["-q", "-b16", "-n0", "--save-model", &file], &trace).ok();
+    let model = std::fs::read_to_string(&file).unwrap();
+    // The same model as if it did not know.
+    let plain: String = model
+        .lines()
+        .map(|line| {
+            let mut part: Value = serde_json::from_str(line).unwrap();
+            if let Some(sums) = part.get_mut("sums").and_then(Value::as_object_mut) {
+                assert!(sums.remove("reuse").is_some());
+            }
+            format!("{part}\n")
+        })
+        .collect();
+    let plain = write(folder.path(), "plain", &plain);
+    let wanted = found(&trace);
+    let off = |model: &str| {
+        let worst = |seed: &str| {
+            let rates = found(&run("trace-synth", &["-q", "--seed", seed, "--model-file", model], "").ok());
+            rates.iter().zip(&wanted).map(|(rate, wanted)| (rate - wanted).abs()).fold(0.0, f64::max)
+        };
+        mean(["1", "2"].into_iter().map(worst))
+    };
+    let (known, unknown) = (off(&file), off(&plain));
+    assert!(known < 0.06 && known < 0.5 * unknown, "{known} of {unknown}");
+}
+
 #[test]
 fn what_too_few_sessions_have_is_left_out_and_named() {
     let trace = few_long_sessions(4, 13);

@@ -8,6 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::reuse::Reuse;
 use super::state::{Kind, State, log, signed_log};
 
 /// Groups of sums: by input length, output length, kind, turn, growth less output; cached tokens and requests
@@ -39,6 +40,9 @@ pub(in crate::synth) struct Sums {
     pub(super) bounds: [Vec<f32>; 5],
     /// The sums of the trace per session; 0 where they would tell of few sessions.
     pub(super) per_session: Vec<f32>,
+    /// What caches find that few sessions share; nothing of many.
+    #[serde(default, skip_serializing_if = "Reuse::is_empty")]
+    pub(super) reuse: Reuse,
 }
 
 impl Sums {
@@ -47,6 +51,7 @@ impl Sums {
         self.bounds.iter().zip(most).all(|(bounds, most)| bounds.len() < most)
             && self.per_session.len() == SUMS
             && self.per_session.iter().all(|sum| sum.is_finite() && *sum >= 0.0)
+            && self.reuse.is_valid()
     }
 
     /// Adds a request to the sums of its session. It has so many before it in the session, and `place` is the part
@@ -154,25 +159,32 @@ impl Balance {
             }
         }
         self.ahead.iter_mut().zip(&self.mean).for_each(|(ahead, mean)| *ahead -= mean);
-        let (chosen, _) = self.nearest(candidates, |_| 0.0);
+        let (chosen, _) = self.nearest(candidates, |_, _| 0.0);
         self.add(&candidates[chosen]);
         self.chosen += 1.0;
         chosen
     }
 
     /// Takes one of the candidates in place of a session that was chosen, if the sums become better, those of all
-    /// sessions; returns its number.
-    pub(super) fn exchange(&mut self, chosen: &[f32], candidates: &[Vec<f32>]) -> Option<usize> {
+    /// sessions; returns its number. To the distances are added that of `more_before` and, of each candidate,
+    /// `more_after`.
+    pub(super) fn exchange(
+        &mut self,
+        chosen: &[f32],
+        candidates: &[Vec<f32>],
+        more_before: f64,
+        more_after: &[f64],
+    ) -> Option<usize> {
         let distance = |ahead: &[f64], scale: &[f64]| -> f64 {
             ahead.iter().zip(scale).map(|(ahead, scale)| (ahead * scale).powi(2)).sum()
         };
         let all = |ahead: &[f64]| (ahead[KINDS].iter().sum::<f64>() * REQUEST_WEIGHT).powi(2);
-        let before = distance(&self.ahead, &self.scale) + all(&self.ahead);
+        let before = distance(&self.ahead, &self.scale) + all(&self.ahead) + more_before;
         self.ahead.iter_mut().zip(chosen).for_each(|(ahead, &value)| *ahead -= f64::from(value));
         let requests: f64 = self.ahead[KINDS].iter().sum();
-        let (best, after) = self.nearest(candidates, |candidate| {
+        let (best, after) = self.nearest(candidates, |number, candidate| {
             let more: f64 = candidate[KINDS].iter().map(|&value| f64::from(value)).sum();
-            ((requests + more) * REQUEST_WEIGHT).powi(2)
+            ((requests + more) * REQUEST_WEIGHT).powi(2) + more_after[number]
         });
         let is_better = after < before;
         self.add(if is_better { &candidates[best] } else { chosen });
@@ -180,13 +192,13 @@ impl Balance {
     }
 
     /// The candidate with the smallest distance, which `more` is added to.
-    fn nearest(&self, candidates: &[Vec<f32>], more: impl Fn(&[f32]) -> f64) -> (usize, f64) {
+    fn nearest(&self, candidates: &[Vec<f32>], more: impl Fn(usize, &[f32]) -> f64) -> (usize, f64) {
         let mut best = (0, f64::INFINITY);
         for (i, candidate) in candidates.iter().enumerate() {
             let parts = self.ahead.iter().zip(candidate).zip(&self.scale);
             let off =
                 |((ahead, &value), scale): ((&f64, &f32), &f64)| ((ahead + f64::from(value)) * scale).powi(2);
-            let distance = parts.map(off).sum::<f64>() + more(candidate);
+            let distance = parts.map(off).sum::<f64>() + more(i, candidate);
             if distance < best.1 {
                 best = (i, distance);
             }

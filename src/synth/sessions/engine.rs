@@ -9,6 +9,7 @@ use super::arrivals::Arrivals;
 use super::balance::{Balance, Sums};
 use super::model::SessionsModel;
 use super::random::shuffle;
+use super::reuse::{Course, Together, Use};
 use super::spawn::{Drawn, Node, Spawner, no_sums};
 use crate::error::Invalid;
 
@@ -25,7 +26,7 @@ const MOST_TRIED: usize = 20_000;
 /// were drawn.
 const FEW_SESSIONS: usize = 1000;
 const EXCHANGES: usize = 40;
-const MOST_EXCHANGED: usize = 400_000;
+const MOST_EXCHANGED: usize = 800_000;
 
 /// Seconds per output token of a session that ends, where the trace does not tell.
 const SECONDS_PER_TOKEN: f64 = 0.02;
@@ -53,6 +54,14 @@ impl Default for Plan {
     fn default() -> Self {
         Self { users: 1.0, share: 1.0, one_pass: true, turns: 0.0, candidates: CANDIDATES, lanes: None }
     }
+}
+
+/// A session as it uses a cache.
+fn course(drawn: &Drawn, block_size: u64) -> Course {
+    let nodes = &drawn.nodes;
+    Course::new(
+        nodes.iter().map(|node| Use::new(&node.state, &nodes[node.before as usize].state, block_size)),
+    )
 }
 
 /// Draws sessions in the order of their beginnings, a piece of the trace at a time.
@@ -166,9 +175,14 @@ impl Engine {
     }
 
     fn draw_candidate(&mut self, number: usize, time: f64, horizon: f64, rng: &mut Rng) {
+        self.spawner.draw(time, horizon, rng, &mut self.candidates[number]);
+        self.measure(number);
+    }
+
+    /// Sums what a candidate has.
+    fn measure(&mut self, number: usize) {
         let Self { spawner, candidates, sums, model, .. } = self;
-        let (drawn, sums) = (&mut candidates[number], &mut sums[number]);
-        spawner.draw(time, horizon, rng, drawn);
+        let (drawn, sums) = (&candidates[number], &mut sums[number]);
         sums.fill(0.0);
         let pass = self.arrivals.pass_seconds();
         let rank = spawner.rank(drawn.prefix);
@@ -191,7 +205,8 @@ impl Engine {
         self.balance.choose(&self.sums)
     }
 
-    /// Draws the few sessions of a pass, and exchanges them while that makes their sums better.
+    /// Draws the few sessions of a pass, and exchanges them while that makes their sums better, and what a cache
+    /// finds that they share.
     fn draw_few(&mut self, times: &[f64], horizon: f64, rng: &mut Rng) -> Vec<Drawn> {
         let mut sessions = Vec::with_capacity(times.len());
         let mut sums = Vec::with_capacity(times.len());
@@ -200,22 +215,41 @@ impl Engine {
             sessions.push(self.candidates[chosen].clone());
             sums.push(self.sums[chosen].clone());
         }
+        let courses = sessions.iter().map(|session| course(session, self.block_size)).collect();
+        let mut together = Together::new(self.model.parts.sums.reuse.clone(), courses);
         let mut requests = 0;
         for _ in 0..EXCHANGES * times.len() {
             if requests > MOST_EXCHANGED {
                 break;
             }
             let at = rng.usize(..times.len());
-            for number in 0..self.candidates.len() {
-                self.draw_candidate(number, times[at], horizon, rng);
-                requests += self.candidates[number].nodes.len();
-            }
-            if let Some(better) = self.balance.exchange(&sums[at], &self.sums) {
+            requests += self.draw_instead(&sessions[at], times[at], horizon, rng);
+            let courses = self.candidates.iter().map(|candidate| course(candidate, self.block_size));
+            let (before, after) = together.without(at, courses);
+            let better = self.balance.exchange(&sums[at], &self.sums, before, &after);
+            together.put(at, better);
+            if let Some(better) = better {
                 sessions[at].clone_from(&self.candidates[better]);
                 sums[at].clone_from(&self.sums[better]);
             }
         }
         sessions
+    }
+
+    /// Draws candidates that might take the place of a session: others, and the same as far as some request;
+    /// returns how many requests they have.
+    fn draw_instead(&mut self, session: &Drawn, time: f64, horizon: f64, rng: &mut Rng) -> usize {
+        for number in 0..self.candidates.len() {
+            if number % 2 == 0 {
+                self.draw_candidate(number, time, horizon, rng);
+            } else {
+                self.candidates[number].clone_from(session);
+                let from = rng.usize(..session.nodes.len());
+                self.spawner.go_on(from, horizon, rng, &mut self.candidates[number]);
+                self.measure(number);
+            }
+        }
+        self.candidates.iter().map(|candidate| candidate.nodes.len()).sum()
     }
 
     /// Draws the sessions that begin in the next piece, or the next pass where sessions have a rate of their
@@ -231,7 +265,8 @@ impl Engine {
             self.end = self.arrivals.next_piece(rng, &mut times, has_ticks);
             self.fill_in(&mut times, rng, each);
         } else {
-            let horizon = self.horizon();
+            // Few requests at most are those of further passes.
+            let (horizon, is_first) = (self.horizon(), self.end == 0.0);
             loop {
                 self.end = self.arrivals.next_piece(rng, &mut times, has_ticks);
                 if self.arrivals.at_start_of_pass() {
@@ -240,7 +275,7 @@ impl Engine {
             }
             // In random order, so that the sums of the pass as a whole are kept to everywhere.
             shuffle(rng, &mut times);
-            if self.is_whole() && self.candidates.len() > 1 && times.len() <= FEW_SESSIONS {
+            if is_first && self.is_whole() && self.candidates.len() > 1 && times.len() <= FEW_SESSIONS {
                 self.draw_few(&times, horizon, rng).iter().for_each(each);
             } else {
                 for &time in &times {

@@ -12,6 +12,7 @@ use super::left_out;
 use super::links::{Linked, Links, NONE, growth, link};
 use super::model::{Chance, Clock, Number, Parts, PrefixEnd, Quantity, SessionsModel};
 use super::quantiles::{Groups, Weighted, rounded, sessions_up_to};
+use super::reuse::{Course, Reuse, Use};
 use super::spawn::growth_value;
 use super::state::{FEATURES, Kind, log, signed_log};
 use super::tree::{Growth, Rows};
@@ -360,6 +361,23 @@ impl<'a> Learner<'a> {
         Groups::of(&mut self.links.requests.iter().map(off).collect::<Vec<_>>(), self.min_count, 13)
     }
 
+    /// What caches find that the sessions share, if they are few.
+    fn reuse(&self) -> Reuse {
+        let requests = &self.links.requests;
+        let sessions = self.links.sessions();
+        if !Reuse::is_small(requests.len(), sessions) {
+            return Reuse::default();
+        }
+        let used = |number: u32| {
+            let request = &requests[number as usize];
+            let before = requests.get(request.before as usize).unwrap_or(request);
+            Use::new(&request.state, &before.state, self.forest.block_size)
+        };
+        let courses =
+            by_session(requests).into_iter().map(|session| Course::new(session.into_iter().map(used)));
+        Reuse::learn(courses.collect(), self.min_count)
+    }
+
     /// The sums that are kept to.
     fn sums(&self) -> Sums {
         let requests = &self.links.requests;
@@ -389,6 +407,7 @@ impl<'a> Learner<'a> {
                 bounds(20, &Kind::ALL, &|request| (request.state.time / self.clock.span) as f32),
             ],
             per_session: Vec::new(),
+            reuse: self.reuse(),
         };
         let mut totals = vec![0.0_f64; SUMS];
         // Which sessions each sum is of, up to as many as matter.

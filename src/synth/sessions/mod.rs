@@ -10,7 +10,8 @@
 //! Each of these is a distribution given the state: a regression tree ([`tree`]) whose leaves hold quantiles
 //! ([`quantiles`]). Nothing that is kept describes fewer than `min_count` sessions. Draws are stratified
 //! ([`draws`]), and of several candidates for a session the one is taken that keeps the sums of the output
-//! nearest to those of the model ([`balance`]): that takes away most of the chance between seeds.
+//! nearest to those of the model ([`balance`]): that takes away most of the chance between seeds. Few sessions are
+//! also chosen by what caches that they share would find ([`reuse`]).
 
 mod arrivals;
 mod balance;
@@ -26,6 +27,7 @@ mod model;
 mod prefixes;
 mod quantiles;
 mod random;
+mod reuse;
 mod scale;
 mod spawn;
 mod state;

@@ -125,7 +125,14 @@ impl Spawner {
         drawn.prefix = self.prefixes.draw(rng);
         let start = self.start(time, drawn.prefix, rng);
         drawn.nodes.push(Node { state: start, before: 0 });
-        let mut at = 0;
+        self.go_on(0, horizon, rng, drawn);
+    }
+
+    /// Draws anew what follows the requests of a session from this number on.
+    pub(super) fn go_on(&mut self, mut at: usize, horizon: f64, rng: &mut Rng, drawn: &mut Drawn) {
+        // The first request has its own number before it.
+        let kept = 1 + drawn.nodes[1..].partition_point(|node| (node.before as usize) < at);
+        drawn.nodes.truncate(kept);
         while at < drawn.nodes.len() && drawn.nodes.len() < self.most_requests {
             self.follow(at as u32, horizon, rng, &mut drawn.nodes);
             at += 1;
