@@ -70,9 +70,8 @@ const AFFINITY: [&str; 3] = ["session_id", "conversation_id", "chat_id"];
 /// What a router may keep in one place: the value of the first of those fields that a line has, whatever its type,
 /// as a hash. 1 and "1" differ; which field it is does not count.
 pub(crate) fn affinity(line: &[u8]) -> Option<u64> {
-    // A name may be written with escapes; most lines have neither any nor the name.
-    let may_have = |name: &&str| memchr::memmem::find(line, name.as_bytes()).is_some();
-    if !AFFINITY.iter().any(may_have) && memchr::memchr(b'\\', line).is_none() {
+    // All of them end so. A name may be written with escapes; most lines have neither any nor the name.
+    if memchr::memmem::find(line, b"_id\"").is_none() && memchr::memchr(b'\\', line).is_none() {
         return None;
     }
     let object = RawObject::parse(line).ok()?;
