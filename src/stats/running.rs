@@ -1,5 +1,7 @@
 //! The analysis of a run while its input is read, and what is written and said at its end.
 
+use std::borrow::Cow;
+
 use super::analysis::Analysis;
 use super::block_sizes::{BlockSizes, FIELD};
 use super::figures::{ArrivalFigures, Report};
@@ -10,8 +12,9 @@ use super::thrashing::Thrashing;
 use crate::error::Result;
 use crate::fleet::Route;
 use crate::io::{Observer, Output};
+use crate::record::raw::Found;
 use crate::record::time::{late_note, unit_note};
-use crate::record::{TraceReader, general};
+use crate::record::{TraceReader, general, prompt};
 
 /// An analysis while its input is read.
 pub(super) struct Running<'a> {
@@ -89,8 +92,8 @@ impl<'a> Running<'a> {
         }
         if let Some(field) = &self.task.analysis.shared_by {
             let value = value_in(reader.line(), field);
-            self.has_field |= value.is_some_and(|value| value != "null");
-            analysis.set_sharer(&label(value));
+            self.has_field |= value.as_ref().is_some_and(|value| value != "null");
+            analysis.set_sharer(&label(value.as_deref()));
         }
         analysis.add(record).map_err(|message| reader.input().error(message))?;
         while let Some(row) = analysis.take_request() {
@@ -107,11 +110,11 @@ impl<'a> Running<'a> {
         }
         if let Some(field) = self.by {
             let value = value_in(reader.line(), field);
-            self.has_field |= value.is_some_and(|value| value != "null");
+            self.has_field |= value.as_ref().is_some_and(|value| value != "null");
             let groups = self.groups.get_or_insert_with(|| {
                 Groups::new(block_size, self.task.analysis_options(block_size, self.warmup))
             });
-            let added = groups.add(&label(value), record);
+            let added = groups.add(&label(value.as_deref()), record);
             added.map_err(|message| reader.input().error(message))?;
         }
         if self.every.is_some_and(|every| self.requests.is_multiple_of(every)) {
@@ -204,9 +207,14 @@ impl<'a> Running<'a> {
     }
 }
 
-/// The value of a field in a line of JSON, as it is written there.
-pub(super) fn value_in<'a>(line: &'a [u8], field: &str) -> Option<&'a str> {
-    std::str::from_utf8(&line[general::field_span(line, field)?]).ok()
+/// The value of a field in a line of JSON, as it is written there: of one with that name, else at that path.
+pub(super) fn value_in<'a>(line: &'a [u8], field: &str) -> Option<Cow<'a, str>> {
+    if let Some(span) = general::field_span(line, field) {
+        return std::str::from_utf8(&line[span]).ok().map(Cow::Borrowed);
+    }
+    let is_path = field.starts_with('/') || field.contains('.');
+    let line = std::str::from_utf8(line).ok().filter(|_| is_path)?;
+    prompt::value_in(line, field).map(Found::into_text)
 }
 
 /// Writes the report at the end, and says what its reader should know.
