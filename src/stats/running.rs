@@ -262,7 +262,8 @@ fn note(task: &Task, figures: &Report, observer: &mut dyn Observer) {
         let others =
             ", and what replicas and tiers have in their busiest second is what came in a whole step";
         observer.note(&format!(
-            "times come in steps of {seconds:.3} s: the peak rate is that of a step over its length{}",
+            "times come in steps of {seconds:.3} s: the peak rate is that of a step over its length, burstiness is mostly \
+             that of the steps{}",
             if has_peaks { others } else { "" }
         ));
     }
