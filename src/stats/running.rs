@@ -151,7 +151,9 @@ impl<'a> Running<'a> {
                 output.abandon();
                 return Ok(());
             }
-            return output.finish();
+            output.finish()?;
+            note(self.task, &self.task.figures(&analysis), observer);
+            return Ok(());
         }
         if self.task.mode == Mode::Requests {
             output.finish()?;
