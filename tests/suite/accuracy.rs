@@ -20,6 +20,8 @@ fn trace(rng: &mut Rng) -> String {
     let sessions = rng.usize(2..60);
     let mut paths: Vec<Vec<u64>> = vec![Vec::new(); sessions];
     let (mut text, mut time, mut next) = (String::new(), 0, 100);
+    // Minutes, or hours.
+    let step = if rng.u8(..) < 60 { 120_000 } else { 4000 };
     for _ in 0..rng.usize(60..260) {
         let session = rng.usize(..sessions);
         let path = &mut paths[session];
@@ -30,7 +32,7 @@ fn trace(rng: &mut Rng) -> String {
             path.push(next);
             next += 1;
         }
-        time += rng.u64(0..4000);
+        time += rng.u64(0..step);
         let cut = if path.is_empty() { 0 } else { rng.u64(..BLOCK) };
         let length = path.len() as u64 * BLOCK - cut;
         // A partial block is one of its own.

@@ -31,7 +31,7 @@ const OTHER_LIMITS: [&str; 6] = [
 
 const MODELS: [&str; 4] = ["model", "modelId", "gen_ai.request.model", "ai.model.id"];
 const SALTS: [&str; 2] = ["cache_salt", "extra_body.cache_salt"];
-/// What SGLang puts behind the salt.
+/// What `SGLang` puts behind the salt.
 const EXTRA_KEYS: [&str; 2] = ["extra_key", "extra_body.extra_key"];
 const LORAS: [&str; 6] =
     ["lora_name", "lora_request.lora_name", "lora_request.name", "lora", "adapter_id", "lora_path"];
