@@ -42,6 +42,8 @@ pub(super) fn totals(report: &Report) -> Vec<Total> {
         figure("below_unit_share", real(unit.and_then(|unit| unit.below_share)), unit_accuracy),
         exact("recorded_requests", recorded.and_then(|r| count(r.requests))),
         exact("recorded_cached_tokens", recorded.map(|r| Number::Count(r.cached_tokens))),
+        exact("recorded_write_requests", recorded.and_then(|r| count(r.write_requests?))),
+        exact("recorded_write_tokens", recorded.and_then(|r| Some(Number::Count(r.write_tokens?)))),
         exact("recorded_token_hit_rate", real(recorded.and_then(|r| r.token_hit_rate))),
         exact("inferred_answers", report.inferred_answers.and_then(count)),
         exact("duration_s", real(arrivals.map(|a| a.duration_s))),

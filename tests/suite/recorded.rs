@@ -329,6 +329,55 @@ fn a_cost_is_that_of_its_parts() {
     assert_eq!(report["recorded"]["cost"], recorded);
 }
 
+/// A provider that is told what to cache bills less as written than all that it did not find.
+#[test]
+fn what_was_written_is_billed_as_the_log_says() {
+    let line = |n: u32, usage: &str| {
+        format!(
+            "{{\"timestamp\": {n}, \"messages\": [{{\"role\": \"user\", \"content\": \"{n} {}\"}}], \"usage\": {usage}}}\n",
+            "word ".repeat(40)
+        )
+    };
+    let anthropic = "{\"input_tokens\": 700, \"cache_read_input_tokens\": 200, \"cache_creation_input_tokens\": 100, \"output_tokens\": 10}";
+    let details = "{\"prompt_tokens\": 1000, \"prompt_tokens_details\": {\"cached_tokens\": 200, \"cache_write_tokens\": 100}, \"completion_tokens\": 10}";
+    let silent = "{\"prompt_tokens\": 1000, \"prompt_tokens_details\": {\"cached_tokens\": 200}, \"completion_tokens\": 10}";
+    let report = |usages: &[&str], more: &[&str]| {
+        let log: String = (0..).zip(usages).map(|(n, usage)| line(n, usage)).collect();
+        let trace = run("trace-hash", &["-q", "-b", "16"], &log).ok();
+        let args = [&["-q", "-b", "16", "--price", PRICE], more].concat();
+        (run("trace-stats", &args, &trace).ok(), trace)
+    };
+    let json =
+        |usages: &[&str]| -> Value { serde_json::from_str(&report(usages, &["-f", "json"]).0).unwrap() };
+    let known = (200.0 * 0.3 + 100.0 * 3.75 + 700.0 * 3.0 + 10.0 * 15.0) / 1e6;
+    let assumed = (200.0 * 0.3 + 800.0 * 3.75 + 10.0 * 15.0) / 1e6;
+    for usage in [anthropic, details] {
+        let recorded = &json(&[usage])["recorded"];
+        assert_eq!(recorded["cost"].as_f64(), Some(known));
+        assert_eq!((&recorded["write_requests"], &recorded["write_tokens"]), (&1.into(), &100.into()));
+    }
+    let both = &json(&[anthropic, silent])["recorded"];
+    assert!((both["cost"].as_f64().unwrap() - known - assumed).abs() < 1e-12, "{both}");
+    assert!(json(&[silent])["recorded"]["write_tokens"].is_null());
+
+    // Where it is assumed, the report says so; and what the same requests cost without a cache.
+    let (text, trace) = report(&[anthropic, silent, "{}"], &[]);
+    let text = text.replace("\n  ", " ");
+    assert!(
+        text.contains("of these 2 requests), if it wrote to its cache all that it did not find there"),
+        "{text}"
+    );
+    let (text, _) = report(&[anthropic], &[]);
+    assert!(!text.contains("if it wrote"), "{text}");
+
+    // Pieces carry it.
+    let folder = scratch();
+    let piece = write(folder.path(), "piece", run("trace-stats", &["-q", "-b16", "--partial"], &trace).ok());
+    let merged = run("trace-stats", &["-q", "--merge", "--price", PRICE, "-f", "json", &piece], "").ok();
+    let merged: Value = serde_json::from_str(&merged).unwrap();
+    assert_eq!(&merged["recorded"]["cost"], &both["cost"]);
+}
+
 #[test]
 fn a_server_that_finds_part_of_a_block_is_not_said_to_have_other_ids() {
     let trace = "{\"input_length\": 1024, \"hash_ids\": [1, 2], \"cached_tokens\": 0}\n\

@@ -81,6 +81,7 @@ pub(super) fn record_of(
         timestamp,
         unread_time,
         cached_tokens: usage.cached,
+        cache_write_tokens: usage.written,
         recorded_input_length: usage.input,
         keys,
         features,

@@ -274,7 +274,7 @@ impl Caches {
     /// Begins the row of a request, with what is known of it at once.
     fn begin_request(&mut self, seen: &Seen) {
         let Some(requests) = &mut self.requests else { return };
-        requests.begin(seen.line, seen.input_length, seen.recorded.map(|(_, cached)| cached));
+        requests.begin(seen.line, seen.input_length, seen.recorded.map(|of| of.cached));
         let capacities = &self.options.capacities;
         let all = self.options.policies.len() * capacities.len();
         let hits = |capacity, tokens| RequestHits { request: seen.index, capacity, tokens };
