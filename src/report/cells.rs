@@ -295,7 +295,7 @@ fn servers(report: &Report, digits: Digits) -> Option<Cells> {
                 digits.count(server.hits.hit_tokens),
                 digits.count(server.hits.tokens),
                 rate(server.hits, ""),
-                format!("{}:{}", row.policy, row.capacity_blocks),
+                row.name(),
                 format!("{mark}{}", digits.count(row.hits.hit_tokens)),
                 digits.count(row.hits.tokens),
                 rate(row.hits, mark),

@@ -180,7 +180,7 @@ impl Report {
             ("cached_length", self.cached_length.accuracy),
             ("recorded.possible_tokens", self.possible),
             ("recorded.evicted_tokens", self.possible),
-            ("recorded.rules_tokens", self.possible),
+            ("recorded.rules_tokens", self.possible.loosely()),
             ("recorded.above_possible_tokens", self.possible.reversed()),
             ("recorded.above_possible_requests", self.possible.reversed()),
             ("recorded.beyond_block_requests", self.possible.reversed()),

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::analysis::Analysis;
 use super::block_sizes::{BlockSizes, FIELD};
+use super::cache::CapacityRow;
 use super::figures::{ArrivalFigures, Report};
 use super::groups::{Groups, label};
 use super::hit_count::HitRule;
@@ -154,7 +155,9 @@ impl<'a> Running<'a> {
                 output.abandon();
                 return Ok(());
             }
-            return output.finish();
+            output.finish()?;
+            note(self.task, &self.task.figures(&analysis), observer);
+            return Ok(());
         }
         if self.task.mode == Mode::Requests {
             output.finish()?;
@@ -308,7 +311,7 @@ fn note_rule(task: &Task, figures: &Report, observer: &mut dyn Observer) {
 fn note_opt(figures: &Report, observer: &mut dyn Observer) {
     let rows = figures.caches.iter().flat_map(|caches| &caches.capacity);
     let best = rows.filter(|row| row.below_opt.is_some_and(|below| below < 0.0));
-    let names: Vec<_> = best.map(|row| format!("{}:{}", row.policy, row.capacity_blocks)).collect();
+    let names: Vec<_> = best.map(CapacityRow::name).collect();
     if !names.is_empty() {
         observer.note(&format!(
             "{} more tokens than opt, which serves the most blocks: a last block may be partial",
@@ -351,9 +354,11 @@ fn note_engines(figures: &Report, observer: &mut dyn Observer) {
         let tokens = server.hits.tokens;
         if let Some(row) = rows.clone().find(|row| row.hits.tokens != tokens) {
             observer.note(&format!(
-                "{} counts hits of {tokens} prompt tokens, and {}:{} is asked for {}: these are not the same requests, \
+                "{} counts hits of {tokens} prompt tokens, and {} is asked for {}: these are not the same requests, \
                  or not cut into the same tokens",
-                server.server, row.policy, row.capacity_blocks, row.hits.tokens,
+                server.server,
+                row.name(),
+                row.hits.tokens,
             ));
         }
     }

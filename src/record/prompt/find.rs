@@ -319,8 +319,10 @@ impl Finder<'_> {
     /// An instruction, and an input for it, as Alpaca and the data sets after it have them: one message of
     /// the user, after those of `history`.
     fn alpaca(self, instruction: &str, scope: &Scope<'_>) -> Result<PromptRecord, String> {
-        let input = scope.object.string("input").filter(|text| !text.is_empty());
-        let text = input.map_or_else(|| instruction.to_owned(), |input| format!("{instruction}\n{input}"));
+        // Alpaca has an input, Dolly a context.
+        let beside = ["input", "context"].into_iter().filter_map(|name| scope.object.string(name));
+        let texts = std::iter::once(instruction.to_owned()).chain(beside.filter(|text| !text.is_empty()));
+        let text = texts.collect::<Vec<_>>().join("\n");
         let history = scope.object.get("history").map(list).transpose()?.unwrap_or_default();
         let pair = |pair: Json<'_>| -> Result<Vec<String>, String> {
             list(pair)?.into_iter().map(|text| string_at("a text of \"history\"", text)).collect()
