@@ -10,7 +10,7 @@ use super::groups::{Groups, label};
 use super::hit_count::HitRule;
 use super::task::{Mode, Render, Task};
 use super::thrashing::Thrashing;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fleet::Route;
 use crate::io::{Observer, Output};
 use crate::record::raw::Found;
@@ -229,6 +229,10 @@ fn report(
     mut output: Output,
     observer: &mut dyn Observer,
 ) -> Result<()> {
+    // What a file for a monitor says must not become nothing because what feeds the pipe failed.
+    if let Some(path) = task.output.as_ref().filter(|_| task.replaces && figures.requests == 0) {
+        return Err(Error::Failed(format!("no requests in the input, so {} stays as it is", path.display())));
+    }
     match groups {
         None => style.report(figures, output.buffer()),
         Some((field, groups)) => {
