@@ -9,7 +9,8 @@ use super::modes::{
     ONE_ENGINE, ONE_LIST, ONE_REPORT, ONE_RUN, SAMPLE, SIZES, TOP,
 };
 use super::quantities::{
-    capacity, percentile, piece, policies, price, sample_size, scrape, share, tiers, ttl, warmup, window,
+    capacity, one_number, percentile, piece, policies, price, sample_size, scrape, share, tiers, ttl, warmup,
+    window,
 };
 use super::spec::{Group, Opt, Rule, Spec, opt};
 pub use super::stats_request::Options;
@@ -69,7 +70,10 @@ const INPUT: &[Opt<Options>] = &[opt("block-size")
     .value(|o, v| v.block_size().map(|size| o.block_size = Some(size)))];
 
 const CACHES: &[Opt<Options>] = &[
-    opt("capacity").daily().short('c').not_with(A_REPORT).value(|o, v| v.add_to(&mut o.capacities, capacity)),
+    opt("capacity").daily().short('c').not_with(A_REPORT).value(|o, v| {
+        one_number(v)?;
+        v.add_to(&mut o.capacities, capacity)
+    }),
     opt("target").daily().not_with(NO_WINDOW).value(|o, v| v.add_new_to(&mut o.targets, share)),
     opt("curve").daily().not_with(A_REPORT).flag(|o| o.curve = true),
     opt("policy")

@@ -32,6 +32,7 @@ pub(crate) use sessions::{Sessions, affinity};
 pub(crate) use trace_record::first_bits;
 pub use trace_record::{
     DEFAULT_BLOCK_SIZE, LengthRange, MAX_BLOCK_SIZE, MAX_LENGTH, MAX_NEW_BLOCKS, MAX_TIME, Record,
+    RecordedUse,
 };
 
 /// Reads one line of the Mooncake format into `record`.

@@ -11,7 +11,7 @@ use crate::stats::correlation::Correlations;
 use crate::stats::hit_check::HitCheck;
 use crate::stats::hit_count::HitRule;
 use crate::stats::origins::{ReuseFigures, SharedByFigures};
-use crate::stats::price::{Cost, PriceFigures};
+use crate::stats::price::{Cost, Price, PriceFigures};
 use crate::stats::server::ServerHits;
 use crate::stats::summary::Summary;
 
@@ -180,7 +180,7 @@ impl Report {
             ("cached_length", self.cached_length.accuracy),
             ("recorded.possible_tokens", self.possible),
             ("recorded.evicted_tokens", self.possible),
-            ("recorded.rules_tokens", self.possible),
+            ("recorded.rules_tokens", self.possible.loosely()),
             ("recorded.above_possible_tokens", self.possible.reversed()),
             ("recorded.above_possible_requests", self.possible.reversed()),
             ("recorded.beyond_block_requests", self.possible.reversed()),
@@ -233,6 +233,13 @@ pub struct HitUnitFigures {
     pub below_share: Option<f64>,
 }
 
+impl RecordedFigures {
+    /// Whether its cost takes for written what may not have been, at a price that is not that of input.
+    pub fn assumes_writes(&self, price: &Price) -> bool {
+        price.write != price.input && self.write_requests.unwrap_or(0) < self.requests
+    }
+}
+
 /// What the server recorded of its own cache.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -245,7 +252,14 @@ pub struct RecordedFigures {
     pub cached_tokens: u128,
     /// Cached over input tokens.
     pub token_hit_rate: Option<f64>,
-    /// What these requests cost, if prices are given.
+    /// Requests of these whose record says what was written to the cache, if there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub write_requests: Option<u64>,
+    /// Prompt tokens that were written there for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub write_tokens: Option<u128>,
+    /// What these requests cost, if prices are given. Where it is not known what was written, it is taken to be
+    /// all that was not found and that the cache can hold.
     #[serde(flatten)]
     pub cost: Option<Cost>,
     /// What the ids of measured requests allow, where any has ids too.

@@ -14,7 +14,8 @@
 //!
 //! Estimates are ratios: hits over uses in the sample, times the uses in the trace, which are counted.
 //! Their standard errors come from sixteen independent parts of the sample (random groups; Wolter:
-//! Introduction to variance estimation, 2007).
+//! Introduction to variance estimation, 2007). To those of a finite cache comes what it would serve if it were
+//! larger or smaller by as much as distances of that length scatter.
 
 use std::collections::{HashMap, HashSet};
 
@@ -168,6 +169,35 @@ fn lower_edge(bin: usize) -> f64 {
     if bin <= 64 { bin as f64 } else { 64.0 * 2_f64.powf((bin - 64) as f64 / 32.0) }
 }
 
+/// How far estimated distances are from the true ones. They are numbers of blocks in the sample, scaled, and
+/// blocks that are used together share what is wrong with them, which the parts of a sample do not show.
+#[derive(Default)]
+struct Scatter {
+    /// For each bin of distances the sum of their variances, and of their weights.
+    bins: Vec<(f64, f64)>,
+}
+
+impl Scatter {
+    /// Bins on each side of a distance that tell of it: half as much and half as much again.
+    const NEAR: usize = 16;
+
+    fn add(&mut self, bin: usize, weight: f64, variance: f64) {
+        if bin >= self.bins.len() {
+            self.bins.resize(bin + 1, (0.0, 0.0));
+        }
+        self.bins[bin].0 += weight * variance;
+        self.bins[bin].1 += weight;
+    }
+
+    /// The standard deviation of distances near that one; 0 if there are none.
+    fn spread(&self, distance: f64) -> f64 {
+        let middle = bin(distance);
+        let near = self.bins.iter().take(middle + Self::NEAR + 1).skip(middle.saturating_sub(Self::NEAR));
+        let (sum, weight) = near.fold((0.0, 0.0), |sum, bin| (sum.0 + bin.0, sum.1 + bin.1));
+        if weight > 0.0 { (sum / weight).sqrt() } else { 0.0 }
+    }
+}
+
 /// Adds a place that a block of `stratum` holds.
 fn push(stacks: &mut [Fenwick; 3], stratum: usize) {
     for (of, stack) in stacks.iter_mut().enumerate() {
@@ -201,6 +231,7 @@ pub(super) struct Sample {
     stacks: [Fenwick; 3],
     places: u32,
     found: Vec<Found>,
+    scatter: Scatter,
 }
 
 impl Sample {
@@ -218,6 +249,7 @@ impl Sample {
             stacks: Default::default(),
             places: 0,
             found: Vec::new(),
+            scatter: Scatter::default(),
         }
     }
 
@@ -280,9 +312,13 @@ impl Sample {
                         let after = in_stack[s] - f64::from(self.stacks[s].sum_through(entry.place));
                         (after - before[s]).max(0.0) / shares[s]
                     };
-                    let others: f64 = [FIRST, OFTEN, OTHER].map(more_recent).iter().sum();
+                    let others = [FIRST, OFTEN, OTHER].map(more_recent);
+                    let variance = |(n, share): (&f64, f64)| n * (1.0 - share) / share;
+                    let variance = others.iter().zip(shares).map(variance).sum();
+                    let others: f64 = others.iter().sum();
                     let distance = block.position as f64 + others;
                     let bin = bin(distance);
+                    self.scatter.add(bin, tokens, variance);
                     if bin >= part.by_distance.len() {
                         part.by_distance.resize(bin + 1, 0.0);
                     }
@@ -370,7 +406,11 @@ impl Sample {
 
     /// Hit tokens of an LRU cache of `capacity` blocks.
     fn hit_tokens_at(&self, capacity: u64) -> Estimate {
-        self.sum(|stratum| stratum.hit_tokens_at(capacity as f64))
+        let at = |capacity: f64| self.sum(|stratum| stratum.hit_tokens_at(capacity));
+        let (capacity, estimate) = (capacity as f64, at(capacity as f64));
+        let spread = self.scatter.spread(capacity);
+        let (less, more) = (at((capacity - spread).max(0.0)), at(capacity + spread));
+        estimate.plus(Estimate { value: 0.0, error: (more.value - less.value) / 2.0 })
     }
 
     /// Distinct blocks.

@@ -143,7 +143,7 @@ impl Groups {
         let mut sum = 0.0;
         for (i, &(mean, weight, is_atom)) in gathering.groups.iter().enumerate() {
             sum += weight;
-            groups.means.push(if is_atom { mean as f32 } else { rounded(mean) });
+            groups.push_mean(mean, is_atom);
             groups.shares.push(rounded(sum / total).min(1.0));
             if is_atom {
                 groups.atoms.push(i as u32);
@@ -153,6 +153,18 @@ impl Groups {
             *last = 1.0;
         }
         Some(groups)
+    }
+
+    /// Adds the mean of a group. One that is rounded stays between the single values beside it, which are not.
+    fn push_mean(&mut self, mean: f64, is_atom: bool) {
+        let before = self.means.last().copied().unwrap_or(f32::MIN);
+        if is_atom {
+            let value = mean as f32;
+            self.means.iter_mut().rev().take_while(|mean| **mean > value).for_each(|mean| *mean = value);
+            self.means.push(value);
+        } else {
+            self.means.push(rounded(mean).max(before));
+        }
     }
 
     /// Whether it is one that [`Groups::of`] can make.
@@ -249,5 +261,34 @@ impl Quantiles {
         let Some(&end) = self.at.get(next) else { return self.values[self.values.len() - 1] };
         let (start, from, to) = (self.at[next - 1], self.values[next - 1], self.values[next]);
         if end > start { from + (to - from) * (u - start) / (end - start) } else { to }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Values that are closer than the digits that are kept, many of them equal.
+        #[test]
+        fn what_is_made_is_valid(
+            values in proptest::collection::vec((0_u32..60, 1_u32..4, 0_u32..20), 1..400),
+            min_count in 1_usize..6,
+            knots in 1_usize..80,
+            base in 0.1_f32..5_000.0,
+        ) {
+            let mut values: Vec<Weighted> = values
+                .iter()
+                .map(|&(step, weight, session)| Weighted {
+                    value: base * (1.0 + step as f32 * 4e-6),
+                    weight: weight as f32,
+                    session,
+                })
+                .collect();
+            if let Some(groups) = Groups::of(&mut values, min_count, knots) {
+                prop_assert!(groups.is_valid(), "{groups:?}");
+            }
+        }
     }
 }
