@@ -43,9 +43,9 @@ pub(super) fn one_number(list: &Value) -> Result<(), String> {
         digits(pair[0]) && of_tokens.is_some_and(|number| number.len() == 3 && digits(number))
     });
     grouped.map_or(Ok(()), |pair| {
-        let (first, last) = (pair[0], pair[1]);
+        let (first, second) = (pair[0], pair[1]);
         Err(format!(
-            "{first},{last}: commas separate sizes, so write {first}{last} for one size, {last},{first} for two"
+            "{first},{second}: commas separate sizes, so write {first}{second} for one size, {second},{first} for two"
         ))
     })
 }

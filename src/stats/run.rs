@@ -88,7 +88,7 @@ fn write_piece(
         };
         apart.look(&reader);
         has_answers |= reader.record().has_output_ids;
-        let label = by.map(|field| label(value_in(reader.line(), field)));
+        let label = by.map(|field| label(value_in(reader.line(), field).as_deref()));
         let added = writer.add(label.as_deref(), reader.record(), output.buffer());
         added.map_err(|message| reader.input().error(message))?;
         output.end_record()?;

@@ -179,6 +179,18 @@ fn the_dashboard_and_the_alerts_ask_for_what_there_is() {
 }
 
 #[test]
+fn a_pipe_that_brings_nothing_leaves_the_figures_as_they_were() {
+    let folder = scratch();
+    let args = ["-f", "prometheus", "-o", "k.prom"];
+    run_in(folder.path(), "trace-stats", &args, trace(50)).ok();
+    let before = std::fs::read(folder.path().join("k.prom")).unwrap();
+    let ran = run_in(folder.path(), "trace-stats", &args, String::new());
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stderr.contains("no requests in the input, so k.prom stays as it is"), "{}", ran.stderr);
+    assert_eq!(std::fs::read(folder.path().join("k.prom")).unwrap(), before);
+}
+
+#[test]
 fn skipped_records_and_sizes_in_bytes_are_in_every_format() {
     let bad = format!("{}no record\n{{\"input_length\": 7\n", trace(20));
     let options = ["--skip-invalid", "-q", "-c", "2", "--kv-bytes-per-token", "1k"];

@@ -588,3 +588,18 @@ fn a_time_that_is_not_read_is_shown_with_its_place() {
         assert!(!said(args, &[record]).contains("no time"), "{args:?}");
     }
 }
+
+#[test]
+fn a_table_is_named_as_one() {
+    for header in ["id,input,output", "time;model;prompt.text", "\"a\",\"b\""] {
+        let ran = run("trace-hash", &[], format!("{header}\n1,2,3\n"));
+        assert_eq!(ran.status, Some(1));
+        assert!(
+            ran.stderr.contains("found names of columns; write the rows of a table as JSON"),
+            "{}",
+            ran.stderr
+        );
+    }
+    let ran = run("trace-hash", &[], "hello world, and more\n");
+    assert!(ran.stderr.contains("--text"), "{}", ran.stderr);
+}
