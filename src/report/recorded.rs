@@ -18,7 +18,7 @@ pub(super) fn line(recorded: &RecordedFigures, accuracy: Accuracy) -> Option<Str
         tokens => format!(", above possible {}", share(tokens)?),
     };
     Some(format!(
-        "found {}, possible {mark}{}, evicted {mark}{}, block rules {about}{}{above}",
+        "found {}, possible {mark}{}, gone or elsewhere {mark}{}, block rules {about}{}{above}",
         share(compared.found_tokens)?,
         share(compared.possible_tokens)?,
         share(compared.evicted_tokens)?,
@@ -109,7 +109,7 @@ fn parts(compared: &Comparison, accuracy: Accuracy) -> Vec<(&'static str, u128, 
         ("all", compared.input_tokens, Accuracy::Exact),
         ("found", compared.found_tokens, Accuracy::Exact),
         ("possible", compared.possible_tokens, accuracy),
-        ("evicted", compared.evicted_tokens, accuracy),
+        ("gone or elsewhere", compared.evicted_tokens, accuracy),
         ("block rules", compared.rules_tokens, accuracy.loosely()),
         ("above possible", compared.above_possible_tokens, accuracy.reversed()),
     ]

@@ -253,7 +253,7 @@ fn every_format_says_what_was_found_possible_and_paid() {
         (
             "table",
             &[
-                "Of the prompt tokens: found 0.391, possible 0.572, evicted 0.188, block rules 0.102, above possible 0.108.",
+                "Of the prompt tokens: found 0.391, possible 0.572, gone or elsewhere 0.188, block rules 0.102, above possible 0.108.",
                 "In 1 of 4 requests (25.0 %) the server found more",
                 "Cost: ",
                 "From, by 1 h",
