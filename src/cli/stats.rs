@@ -17,6 +17,7 @@ pub use super::stats_request::Options;
 use super::stats_request::{Check, Lines, NAME};
 use super::terminal::Letters;
 use super::value::Value;
+use crate::fleet::Route;
 use crate::record::formats::Format as TraceFormat;
 use crate::report::Format;
 use crate::stats::{Answers, Capacity, HitRule, Policy, TierMode, Warmup};
@@ -300,8 +301,11 @@ const RULES: &[Rule<Options>] = &[
         "--misses tells fates by the last use: it does not go with --ttl fixed",
     ),
     (
-        |o| o.session_field.is_some() && !o.misses,
-        "--session-field names the sessions of --misses: give that too",
+        |o| {
+            let is_used = o.misses || o.load.sessions || o.fleet.routes.contains(&Route::Session);
+            o.session_field.is_some() && !is_used
+        },
+        "--session-field names the sessions of --misses, --sessions and --route session: give one of these too",
     ),
     (
         |o| o.answers.is_some() && o.hit_rule() == HitRule::Reference && !o.has_engine(),

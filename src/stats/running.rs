@@ -196,7 +196,7 @@ impl<'a> Running<'a> {
             self.task.analysis.caches.fleets.iter().any(|fleet| fleet.route == Route::Session);
         if keeps_sessions && self.without_affinity > 0 {
             observer.note(&format!(
-                "{} of {} requests do not name their session: `route` session sends each of them by itself",
+                "{} of {} requests do not name their session (see `session_field`): `route` session sends each of them by itself",
                 self.without_affinity, self.requests
             ));
         }

@@ -2,7 +2,7 @@
 
 use crate::compute::{WINDOW, window_flops};
 use crate::support::fleet::{self, Sent};
-use crate::support::{run, scratch, write};
+use crate::support::{line, run, scratch, write};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -858,4 +858,24 @@ fn too_many_blocks_for_the_memory_end_the_run() {
         "{}",
         ran.stderr
     );
+}
+
+#[test]
+fn sessions_of_a_route_may_have_another_name() {
+    let record = |i: u64, field: &str| {
+        line(i * 1000, 1024, 1, &[i % 5, i + 9]).replacen('{', &format!("{{\"{field}\": \"s{}\", ", i % 5), 1)
+    };
+    let trace = |field: &str| (0..60).map(|i| record(i, field)).collect::<String>();
+    let args = ["-f", "json", "--replicas", "3", "--route", "session"];
+    let expected = run("trace-stats", &args, trace("session_id")).ok();
+    let ran = run("trace-stats", &args, trace("sess"));
+    assert!(
+        ran.stderr.contains("60 of 60 requests do not name their session (see --session-field)"),
+        "{ran:?}"
+    );
+    assert_ne!(ran.ok(), expected);
+    let named = [&args[..], &["--session-field", "sess"]].concat();
+    assert_eq!(run("trace-stats", &named, trace("sess")).ok(), expected);
+    let ran = run("trace-stats", &["--session-field", "sess"], trace("sess"));
+    assert_eq!(ran.status, Some(2));
 }
