@@ -5,8 +5,8 @@ use std::ops::AddAssign;
 
 use crate::error::Invalid;
 use crate::record::RecordedUse;
-use crate::stats::figures::{Comparison, RecordedFigures, RecordedHour};
 use crate::stats::hit_count::{HitCount, HitRule};
+use crate::stats::recorded_figures::{Comparison, RecordedFigures, RecordedHour};
 use crate::stats::seen::{Cached, Seen};
 use crate::stats::statistic::{Known, Statistic};
 use crate::stats::totals::ratio;
