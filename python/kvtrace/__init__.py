@@ -9,7 +9,8 @@
 [0, 1, 2, 3, 4]
 
 The input of each function is a path, an iterable of `pathlib.Path`, or an iterable of records: dicts, or
-lines as `str` or `bytes`. Options are those of the program (`trace-stats --help`), with underscores: `max_memory="64Mi"`
+lines as `str` or `bytes`. What pandas and NumPy put into dicts is taken as what it means: their numbers
+and arrays as numbers and lists, dates as ISO 8601, NaN and NaT as no value; of a data frame, the rows. Options are those of the program (`trace-stats --help`), with underscores: `max_memory="64Mi"`
 is `--max-memory 64Mi`, `shift=True` is `--shift`, `capacity=[10, 20]` is `--capacity 10,20`, and `None` or
 `False` leave an option out. An option that is a word of Python's takes a trailing underscore.
 
@@ -19,6 +20,7 @@ A program that fails raises `KvtraceError` with its message; its warnings become
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -63,6 +65,9 @@ def stats(source: Source, **options: Any) -> dict[str, Any]:
 
     With `window` or `every` there are many; use `program("trace-stats")` and `subprocess` for those.
     """
+    for name in ("window", "w", "every", "per_request", "partial"):
+        if options.get(name):
+            raise TypeError(f"{name}: stats() gives one report; run program('trace-stats') for many lines")
     records = list(_run("trace-stats", source, {**options, "format": "json"}, whole=True))
     return records[0]
 
@@ -129,6 +134,8 @@ def _paths(source: Source) -> tuple[list[str], Iterable[Any]]:
     """What `source` is: paths for the command line, or records for standard input."""
     if isinstance(source, (str, os.PathLike)):
         return [os.fspath(source)], ()
+    if hasattr(source, "to_dict") and hasattr(source, "columns"):  # a data frame
+        source = source.to_dict("records")
     records = iter(source)
     first = next(records, None)
     if isinstance(first, os.PathLike):
@@ -185,12 +192,29 @@ def _run(name: str, source: Source, options: Mapping[str, Any], whole: bool = Fa
             yield json.loads(output)
 
 
+def _line(record: Mapping[str, Any]) -> str:
+    """A record as JSON, without the fields that have no value."""
+    fields = {name: _plain(value) for name, value in record.items()}
+    return json.dumps({name: value for name, value in fields.items() if value is not None}, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """Of numbers and arrays of NumPy, and of dates, what JSON has for them; `None` for NaN and NaT."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    elif hasattr(value, "isoformat"):
+        value = None if value != value else value.isoformat()
+    elif not isinstance(value, (str, int, float, bool, list, tuple, Mapping, type(None))):
+        raise TypeError(f"{type(value).__name__} in a record is nothing that JSON has")
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
 def _feed(stdin: IO[bytes], records: Iterable[Any], failure: list[BaseException]) -> None:
     try:
         with stdin:
             for record in records:
                 if isinstance(record, Mapping):
-                    record = json.dumps(record)
+                    record = _line(record)
                 if isinstance(record, str):
                     record = record.encode()
                 stdin.write(record.rstrip(b"\r\n") + b"\n")

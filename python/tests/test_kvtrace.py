@@ -1,5 +1,6 @@
 """Tests of the module; the programs must be in PATH, as `tests/suite/python.rs` sees to."""
 
+import datetime
 import doctest
 import json
 import os
@@ -74,6 +75,31 @@ class Module(unittest.TestCase):
 
         with self.assertRaisesRegex(ValueError, "no more"):
             kvtrace.stats(records())
+
+    def test_what_data_frames_hold_is_taken_as_what_it_means(self):
+        class Array:  # as NumPy has them
+            def __init__(self, value):
+                self.value = value
+
+            def tolist(self):
+                return self.value
+
+        class Frame:  # as pandas has them
+            columns = ["input_length"]
+
+            def to_dict(self, orient):
+                assert orient == "records"
+                return [dict(input_length=Array(1024), output_length=float("nan"), hash_ids=Array([1, 2]))]
+
+        plain = [dict(input_length=1024, hash_ids=[1, 2])]
+        self.assertEqual(kvtrace.stats(Frame()), kvtrace.stats(plain))
+        chat = dict(ts=datetime.datetime(2026, 11, 28, tzinfo=datetime.timezone.utc), prompt="a")
+        (line,) = kvtrace.hash([chat], tokenizer="bytes")
+        self.assertEqual(line["timestamp"], 1795824000000)
+        with self.assertRaisesRegex(TypeError, "object in a record"):
+            kvtrace.stats([dict(input_length=object())])
+        with self.assertRaisesRegex(TypeError, "window: stats"):
+            kvtrace.stats(plain, window="1m")
 
     def test_a_program_that_is_killed_is_an_error_after_its_whole_lines(self):
         script = self.path.with_name("dies")

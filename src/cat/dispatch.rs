@@ -43,7 +43,7 @@ impl Dispatcher {
             first_new,
             tokens: record.input_length,
             now: self.now,
-            session: if fleet.route == Route::Session { affinity(line) } else { None },
+            session: if fleet.route == Route::Session { affinity(line, None) } else { None },
         });
         if fleets.bytes() + self.numbering.bytes() > self.max_memory {
             return Err(Invalid::over_limit(

@@ -2,7 +2,7 @@
 
 use crate::cat::entry::{SourceRecord, no_timestamp};
 use crate::error::Invalid;
-use crate::record::time::Millis;
+use crate::record::time::{Millis, PRESENT};
 use crate::record::{LengthRange, Sessions, first_bits};
 
 /// What records must be like to be kept.
@@ -46,7 +46,7 @@ impl Selection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Moment {
-    /// So long after the beginning of the trace.
+    /// So long after the beginning of the trace: after time 0, or after the first record where times count from 1970.
     Since(Millis),
     /// A date: milliseconds since 1970.
     Date(Millis),
@@ -103,6 +103,8 @@ pub(super) struct Selector {
     hasher: blake3::Hasher,
     /// Records with neither session nor blocks, which were drawn one by one.
     unsampled: u64,
+    /// The time of the first record, where times count from 1970.
+    beginning: Option<Millis>,
 }
 
 impl Selector {
@@ -111,7 +113,7 @@ impl Selector {
         let seed = selection.sample.as_ref().map_or(0, |sample| sample.seed);
         let mut hasher = blake3::Hasher::new_derive_key("kvtrace 2026-11-25 sample");
         hasher.update(&seed.to_le_bytes());
-        Self { selection, random: fastrand::Rng::with_seed(seed), hasher, unsampled: 0 }
+        Self { selection, random: fastrand::Rng::with_seed(seed), hasher, unsampled: 0, beginning: None }
     }
 
     /// How many records could not be sampled with others, for want of a session or of blocks.
@@ -141,8 +143,10 @@ impl Selector {
         let Selection { from, to, input, output, .. } = &self.selection;
         if self.selection.needs_time() {
             let time = time.ok_or_else(|| no_timestamp("`from` and `to` need"))?;
+            let is_absolute = PRESENT.contains(&time.as_f64());
+            let since = if is_absolute { time - *self.beginning.get_or_insert(time) } else { time };
             let is_before = |moment: Moment| match moment {
-                Moment::Since(moment) => Ok(time < moment),
+                Moment::Since(moment) => Ok(since < moment),
                 Moment::Date(moment) => date.map(|date| date < moment).ok_or_else(no_date),
             };
             if from.map_or(Ok(false), is_before)? || !to.map_or(Ok(true), is_before)? {

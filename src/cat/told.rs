@@ -9,7 +9,7 @@ use crate::record::general;
 use crate::record::line::OWN_NAMES;
 
 /// Fields that tell nothing but numbers of a request: what a trace for others needs.
-const NUMBERS: [&str; 10] = [
+const NUMBERS: [&str; 11] = [
     "timestamp",
     "input_length",
     "output_length",
@@ -19,6 +19,7 @@ const NUMBERS: [&str; 10] = [
     "delay",
     "delay_ms",
     "cached_tokens",
+    "cache_write_tokens",
     "replica",
 ];
 

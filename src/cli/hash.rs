@@ -549,7 +549,9 @@ fn output_length(value: &Value) -> Result<u64, String> {
 
 fn kept_field(value: &Value) -> Result<String, String> {
     let name = value.string()?;
-    if OWN_NAMES.contains(&&*name) || matches!(&*name, "cached_tokens" | "recorded_input_length") {
+    if OWN_NAMES.contains(&&*name)
+        || matches!(&*name, "cached_tokens" | "cache_write_tokens" | "recorded_input_length")
+    {
         return Err(format!("{name} is written in any case, or means what is written"));
     }
     Ok(name)

@@ -33,6 +33,23 @@ pub(super) fn percentile(value: &Value) -> Result<f64, String> {
     is_valid.then_some(p).ok_or(format!("{p} is not between 0 and 100"))
 }
 
+/// Refuses a number of tokens with commas between its thousands, as servers print it: 123,392tok would be two sizes.
+pub(super) fn one_number(list: &Value) -> Result<(), String> {
+    let items: Vec<&str> = list.text()?.split(',').map(str::trim).collect();
+    let digits =
+        |text: &str| text.len() <= 3 && !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let grouped = items.windows(2).find(|pair| {
+        let of_tokens = pair[1].find("tok").map(|end| pair[1][..end].trim_end());
+        digits(pair[0]) && of_tokens.is_some_and(|number| number.len() == 3 && digits(number))
+    });
+    grouped.map_or(Ok(()), |pair| {
+        let (first, second) = (pair[0], pair[1]);
+        Err(format!(
+            "{first},{second}: commas separate sizes, so write {first}{second} for one size, {second},{first} for two"
+        ))
+    })
+}
+
 pub(super) fn capacity(value: &Value) -> Result<Capacity, String> {
     let text = value.text()?;
     if text.starts_with('0') && text[1..].starts_with(|c: char| c.is_ascii_digit()) {

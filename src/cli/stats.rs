@@ -9,13 +9,15 @@ use super::modes::{
     ONE_ENGINE, ONE_LIST, ONE_REPORT, ONE_RUN, SAMPLE, SIZES, TOP,
 };
 use super::quantities::{
-    capacity, percentile, piece, policies, price, sample_size, scrape, share, tiers, ttl, warmup, window,
+    capacity, one_number, percentile, piece, policies, price, sample_size, scrape, share, tiers, ttl, warmup,
+    window,
 };
 use super::spec::{Group, Opt, Rule, Spec, opt};
 pub use super::stats_request::Options;
 use super::stats_request::{Check, Lines, NAME};
 use super::terminal::Letters;
 use super::value::Value;
+use crate::fleet::Route;
 use crate::record::formats::Format as TraceFormat;
 use crate::report::Format;
 use crate::stats::{Answers, Capacity, HitRule, Policy, TierMode, Warmup};
@@ -69,7 +71,10 @@ const INPUT: &[Opt<Options>] = &[opt("block-size")
     .value(|o, v| v.block_size().map(|size| o.block_size = Some(size)))];
 
 const CACHES: &[Opt<Options>] = &[
-    opt("capacity").daily().short('c').not_with(A_REPORT).value(|o, v| v.add_to(&mut o.capacities, capacity)),
+    opt("capacity").daily().short('c').not_with(A_REPORT).value(|o, v| {
+        one_number(v)?;
+        v.add_to(&mut o.capacities, capacity)
+    }),
     opt("target").daily().not_with(NO_WINDOW).value(|o, v| v.add_new_to(&mut o.targets, share)),
     opt("curve").daily().not_with(A_REPORT).flag(|o| o.curve = true),
     opt("policy")
@@ -296,8 +301,11 @@ const RULES: &[Rule<Options>] = &[
         "--misses tells fates by the last use: it does not go with --ttl fixed",
     ),
     (
-        |o| o.session_field.is_some() && !o.misses,
-        "--session-field names the sessions of --misses: give that too",
+        |o| {
+            let is_used = o.misses || o.load.sessions || o.fleet.routes.contains(&Route::Session);
+            o.session_field.is_some() && !is_used
+        },
+        "--session-field names the sessions of --misses, --sessions and --route session: give one of these too",
     ),
     (
         |o| o.answers.is_some() && o.hit_rule() == HitRule::Reference && !o.has_engine(),

@@ -1,11 +1,11 @@
 //! Several fleets that get the same requests, in one pass.
 
 use crate::blocks::{BlockNumber, NumberRun};
-use crate::fleet::homes::Homes;
+use crate::fleet::homes::{Homes, Key};
 use crate::fleet::router::{Fleet, Question, Route, Router};
 use crate::fleet::segments::Segments;
 use crate::fleet::slots::Slots;
-use crate::fleet::tree::Tree;
+use crate::fleet::tree::{Step, Tree};
 
 /// A request on its way to a replica.
 #[derive(Clone, Copy, Debug)]
@@ -24,23 +24,23 @@ pub struct Arrival<'a> {
 
 impl Arrival<'_> {
     /// What it is kept together with others by, if there is such a thing behind a route.
-    fn key(&self, route: Route) -> Option<u64> {
+    fn key(&self, route: Route) -> Option<Key> {
         match route {
-            Route::Session => self.session,
-            Route::Prefix(blocks) => self.block(blocks - 1),
+            Route::Session => self.session.map(Key::Session),
+            Route::Prefix(blocks) => self.block(blocks - 1).map(Key::Block),
             Route::RoundRobin | Route::Cache => None,
         }
     }
 
     /// The block at a place, the last one where there are fewer.
-    fn block(&self, place: u32) -> Option<u64> {
+    fn block(&self, place: u32) -> Option<BlockNumber> {
         let mut before = 0;
         let at = self.runs.iter().find_map(|run| {
             let at = (place - before < run.len).then(|| run.start + (place - before));
             before += run.len;
             at
         });
-        at.or(self.runs.last().map(|run| run.end() - 1)).map(u64::from)
+        at.or(self.runs.last().map(|run| run.end() - 1))
     }
 }
 
@@ -102,8 +102,8 @@ pub struct Detail {
 ///
 /// Each replica has a cache without limit, and, if asked for, its LRU stack. Memory: 8 bytes for each fleet and
 /// run of blocks that requests never part, 4 to 5 for each fleet and request some of whose blocks nobody used
-/// since, 4 for each session or prefix that stays somewhere, and for all together 17 for each of these and 20 for
-/// the runs themselves.
+/// since, 4 for each session or prefix that stays somewhere, and for all together 17 for each session, 8 for each
+/// prefix and 16 for each of the runs.
 pub struct Fleets {
     block_size: u64,
     routers: Vec<Router>,
@@ -119,7 +119,9 @@ pub struct Fleets {
     /// None if they are not asked for.
     uses: Vec<Vec<Use>>,
     /// The nodes of the current request.
-    path: Vec<u32>,
+    path: Vec<Step>,
+    /// How many blocks these have.
+    path_blocks: u32,
     blocks: BlockNumber,
     /// Bytes in use as of the last count, and how many requests and nodes ago that was.
     bytes: (usize, usize),
@@ -134,16 +136,6 @@ enum Shape {
     Forest(Tree),
     /// Single blocks, by their number: a block has followed two different ones.
     Blocks,
-}
-
-impl Shape {
-    #[inline]
-    fn len(&self, node: u32) -> u32 {
-        match self {
-            Self::Forest(tree) => tree.len(node),
-            Self::Blocks => 1,
-        }
-    }
 }
 
 impl Fleets {
@@ -175,6 +167,7 @@ impl Fleets {
             runs: vec![Vec::new(); fleets.len()],
             uses: if detail.uses { vec![Vec::new(); fleets.len()] } else { Vec::new() },
             path: Vec::new(),
+            path_blocks: 0,
             blocks: 0,
             bytes: (0, 0),
         }
@@ -189,23 +182,24 @@ impl Fleets {
             let last_user = || {
                 let (node, blocks) = known?;
                 let covered = 2 * u128::from(blocks) * u128::from(self.block_size);
-                (covered >= arrival.tokens.into()).then(|| slots.last(path[node], fleet))
+                (covered >= arrival.tokens.into()).then(|| slots.last(path[node].node, fleet))
             };
             let home = self.home_of[fleet].and_then(|(homes, number)| self.homes[homes].of(number));
             let question = Question { now: arrival.now, home, last_user: &last_user };
-            let replica = self.routers[fleet].choose(question);
-            self.use_path(fleet, replica, arrival.now);
+            self.choices[fleet].replica = self.routers[fleet].choose(question);
+        }
+        self.use_path(arrival.now);
+        for fleet in 0..self.routers.len() {
             let work = self.work(self.choices[fleet], arrival.tokens);
-            self.routers[fleet].sent(arrival.now, replica, work);
+            self.routers[fleet].sent(arrival.now, self.choices[fleet].replica, work);
         }
     }
 
     /// Takes a request whose replicas are known.
     pub fn follow(&mut self, runs: &[NumberRun], first_new: BlockNumber, now: f64, choices: &[Choice]) {
         self.take(runs, first_new);
-        for (fleet, choice) in choices.iter().enumerate() {
-            self.use_path(fleet, choice.replica, now);
-        }
+        self.choices.copy_from_slice(choices);
+        self.use_path(now);
     }
 
     /// Where the request went, in each fleet.
@@ -261,10 +255,12 @@ impl Fleets {
         } else {
             self.fall_back();
             self.path.clear();
-            self.path.extend(runs.iter().flat_map(|run| run.blocks()));
+            let blocks = runs.iter().flat_map(|run| run.blocks());
+            self.path.extend(blocks.map(|node| Step { node, len: 1 }));
             self.slots.push((end - first_new) as usize);
             known as usize
         };
+        self.path_blocks = self.path.iter().map(|step| step.len).sum();
         self.blocks = end;
         self.bytes.1 += 1 + self.path.len();
         if self.bytes.1 >= UNCOUNTED {
@@ -306,82 +302,103 @@ impl Fleets {
         }
     }
 
-    /// A replica of a fleet uses the blocks of the request.
+    /// The replica of each fleet uses the blocks of the request.
+    fn use_path(&mut self, now: f64) {
+        self.runs.iter_mut().for_each(Vec::clear);
+        self.uses.iter_mut().for_each(Vec::clear);
+        if self.stacks.is_empty() {
+            (0..self.choices.len()).for_each(|fleet| self.note_nodes(fleet));
+        } else if matches!(self.shape, Shape::Blocks) {
+            (0..self.choices.len()).for_each(|fleet| self.use_blocks(fleet, now));
+        } else {
+            (0..self.choices.len()).for_each(|fleet| self.use_nodes(fleet, now));
+        }
+    }
+
+    /// Without a stack.
+    fn note_nodes(&mut self, fleet: usize) {
+        let Choice { replica, known } = &mut self.choices[fleet];
+        let had =
+            self.path.iter().take_while(|step| self.slots.segment(step.node, fleet, *replica).is_some());
+        *known = had.map(|step| step.len).sum();
+        self.path.iter().for_each(|step| self.slots.set(step.node, fleet, *replica, 0));
+    }
+
+    /// In a forest: nodes of one segment are one run.
     #[inline]
-    fn use_path(&mut self, fleet: usize, replica: u32, now: f64) {
-        self.runs[fleet].clear();
-        self.uses.get_mut(fleet).into_iter().for_each(Vec::clear);
-        let known = match &self.shape {
-            _ if self.stacks.is_empty() => self.note_nodes(fleet, replica),
-            Shape::Forest(_) => self.use_nodes(fleet, replica, now),
-            Shape::Blocks => self.use_blocks(fleet, replica, now),
+    fn use_nodes(&mut self, fleet: usize, now: f64) {
+        let Choice { replica, known } = &mut self.choices[fleet];
+        let stack = &mut self.stacks[fleet][*replica as usize];
+        let newest = stack.len() as u32;
+        *known = 0;
+        let mut path = self.path.iter();
+        let mut segment_of_next = || {
+            let step = path.next()?;
+            let segment = self.slots.segment(step.node, fleet, *replica);
+            self.slots.set(step.node, fleet, *replica, newest);
+            segment.map(|segment| (segment, step.len))
         };
-        self.choices[fleet] = Choice { replica, known };
-    }
-
-    /// The same without a stack.
-    fn note_nodes(&mut self, fleet: usize, replica: u32) -> u32 {
-        let nodes = self.path.iter();
-        let had = nodes.take_while(|&&node| self.slots.segment(node, fleet, replica).is_some());
-        let known = had.map(|&node| self.shape.len(node)).sum();
-        self.path.iter().for_each(|&node| self.slots.set(node, fleet, replica, 0));
-        known
-    }
-
-    /// The same in a forest: nodes of one segment are one run.
-    fn use_nodes(&mut self, fleet: usize, replica: u32, now: f64) -> u32 {
-        let Shape::Forest(tree) = &self.shape else { return 0 };
-        let stack = &mut self.stacks[fleet][replica as usize];
-        let (mut known, mut at) = (0, 0);
-        let segment = |at: usize| self.slots.segment(*self.path.get(at)?, fleet, replica);
-        let mut next = segment(0);
-        while let Some(of) = next {
-            let mut len = 0;
-            while next == Some(of) {
-                len += tree.len(self.path[at]);
-                at += 1;
-                next = segment(at);
+        let mut next = segment_of_next();
+        while let Some((of, mut len)) = next {
+            next = segment_of_next();
+            while let Some((_, more)) = next.filter(|(segment, _)| *segment == of) {
+                len += more;
+                next = segment_of_next();
             }
             // What this request has taken from newer segments is above it too.
-            let distance = stack.after(of) + known;
+            let distance = stack.after(of) + *known;
             self.runs[fleet].push(Run { len, distance, used: stack.time(of) });
             stack.subtract(of, len);
-            known += len;
+            *known += len;
         }
-        let blocks = known + self.path[at..].iter().map(|&node| tree.len(node)).sum::<u32>();
+        path.for_each(|step| self.slots.set(step.node, fleet, *replica, newest));
+        let replica = *replica;
         if let Some(uses) = self.uses.get_mut(fleet) {
             // Above a block are all others that are more recent, and all others of this request.
             let mut before = 0;
             let known = self.runs[fleet].iter().map(|run| {
-                let depth = run.distance - before + blocks - 1;
+                let depth = run.distance - before + self.path_blocks - 1;
                 before += run.len;
                 Use { len: run.len, depth, is_new: false }
             });
             uses.extend(known);
-            if blocks > before {
-                uses.push(Use { len: blocks - before, depth: stack.total() + before, is_new: true });
+            if self.path_blocks > before {
+                let (len, depth) = (self.path_blocks - before, stack.total() + before);
+                uses.push(Use { len, depth, is_new: true });
             }
             uses.reverse();
         }
-        if blocks > 0 {
-            let newest = stack.len() as u32;
-            stack.push(blocks, now);
-            self.path.iter().for_each(|&node| self.slots.set(node, fleet, replica, newest));
+        if self.path_blocks > 0 {
+            stack.push(self.path_blocks, now);
             self.compact(fleet, replica);
         }
-        known
     }
 
-    /// The same where every block is a node: each use is a segment.
-    fn use_blocks(&mut self, fleet: usize, replica: u32, now: f64) -> u32 {
+    /// Where every block is a node: each use is a segment.
+    fn use_blocks(&mut self, fleet: usize, now: f64) {
+        let Choice { replica, .. } = self.choices[fleet];
         let stack = &mut self.stacks[fleet][replica as usize];
-        let segments = self.path.iter().map_while(|&block| self.slots.segment(block, fleet, replica));
-        self.runs[fleet].extend(segments.map(|of| Run {
-            len: 1,
-            distance: stack.after(of),
-            used: stack.time(of),
-        }));
-        for &block in self.path.iter().rev() {
+        let runs = &mut self.runs[fleet];
+        let (mut known, mut above, mut largest) = (0, None, None);
+        for step in &self.path {
+            let Some(segment) = self.slots.segment(step.node, fleet, replica) else { break };
+            let (last, used) = (runs.last_mut(), stack.time(segment));
+            // Most blocks are right below the one before, as they were used together.
+            let distance = match &last {
+                Some(run) if above == Some(segment + 1) => run.distance + run.len,
+                _ => stack.after(segment),
+            };
+            match last {
+                Some(run)
+                    if run.used == used && run.distance + run.len == distance && largest < Some(distance) =>
+                {
+                    run.len += 1;
+                }
+                _ => runs.push(Run { len: 1, distance, used }),
+            }
+            (known, above, largest) = (known + 1, Some(segment), largest.max(Some(distance)));
+        }
+        for &Step { node: block, .. } in self.path.iter().rev() {
             let segment = self.slots.segment(block, fleet, replica);
             if let Some(uses) = self.uses.get_mut(fleet) {
                 let depth = segment.map_or_else(|| stack.total(), |segment| stack.after(segment));
@@ -394,8 +411,8 @@ impl Fleets {
             stack.push(1, now);
             self.slots.set(block, fleet, replica, newest);
         }
+        self.choices[fleet].known = known;
         self.compact(fleet, replica);
-        self.runs[fleet].len() as u32
     }
 
     /// Drops the empty segments of a fleet once they are more than the others; asked for after a replica was used.

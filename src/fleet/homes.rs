@@ -4,15 +4,27 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use crate::blocks::reserve;
+use crate::blocks::{BlockNumber, reserve};
+use crate::fleet::by_block::ByBlock;
 use crate::fleet::router::{NOWHERE, Route};
+
+/// What requests are kept together by.
+#[derive(Clone, Copy)]
+pub(super) enum Key {
+    /// Their session.
+    Session(u64),
+    /// The block that their prefix ends with.
+    Block(BlockNumber),
+}
 
 /// Where the sessions or prefixes of one route stay, in each of the fleets behind it: one look-up serves them all.
 pub(super) struct Homes {
     route: Route,
     fleets: usize,
-    /// Which of the rows below is that of each session or prefix.
-    rows: HashMap<u64, u32, RandomState>,
+    /// Which of the rows below is that of each session, if the route is by session.
+    sessions: HashMap<u64, u32, RandomState>,
+    /// Which is that of each prefix, else.
+    prefixes: ByBlock,
     /// In each row, the replica of each fleet.
     homes: Vec<u32>,
     /// The row of the current request, if it has a session or blocks.
@@ -22,7 +34,8 @@ pub(super) struct Homes {
 impl Homes {
     /// None yet, for no fleet.
     pub(super) fn new(route: Route) -> Self {
-        Self { route, fleets: 0, rows: HashMap::default(), homes: Vec::new(), row: None }
+        let (sessions, prefixes) = (HashMap::default(), ByBlock::default());
+        Self { route, fleets: 0, sessions, prefixes, homes: Vec::new(), row: None }
     }
 
     /// One more fleet, and its number; only before the first request.
@@ -36,11 +49,17 @@ impl Homes {
         self.route
     }
 
-    /// Finds the row of the next request, by its session or the block that its prefix ends with.
-    pub(super) fn take(&mut self, key: Option<u64>) {
+    /// Finds the row of the next request, by what keeps it together with others, if anything does.
+    pub(super) fn take(&mut self, key: Option<Key>) {
         self.row = key.map(|key| {
-            let new = self.rows.len() as u32;
-            let row = *self.rows.entry(key).or_insert(new);
+            let new = (self.homes.len() / self.fleets) as u32;
+            let row = match key {
+                Key::Session(session) => *self.sessions.entry(session).or_insert(new),
+                Key::Block(block) => self.prefixes.find(block).unwrap_or_else(|| {
+                    self.prefixes.push(block);
+                    new
+                }),
+            };
             if row == new {
                 reserve(&mut self.homes, self.fleets);
                 self.homes.resize(self.homes.len() + self.fleets, NOWHERE);
@@ -56,6 +75,6 @@ impl Homes {
 
     /// Bytes in use.
     pub(super) fn bytes(&self) -> usize {
-        17 * self.rows.capacity() * 8 / 7 + 4 * self.homes.len()
+        17 * self.sessions.capacity() * 8 / 7 + self.prefixes.bytes() + 4 * self.homes.len()
     }
 }

@@ -4,6 +4,7 @@
 //! through all of them in one pass. What is shared by all is kept once: a tree of the prefixes. Each fleet then
 //! has 8 bytes for each node of that tree, which say which replica has it and where in its LRU stack it is.
 
+mod by_block;
 mod fleets;
 mod homes;
 mod router;

@@ -49,54 +49,66 @@ struct Sent {
     work: u64,
 }
 
+/// What one replica has to do.
+#[derive(Clone, Copy, Default)]
+struct Load {
+    work: u128,
+    /// How many of [`Loads::recent`] there have ever been up to the last one of this replica.
+    newest: u64,
+}
+
 /// What each replica has to do.
 struct Loads {
-    loads: Vec<u128>,
+    loads: Vec<Load>,
     sum: u128,
     /// Oldest first; one for each time and replica.
     recent: VecDeque<Sent>,
+    /// How many were before these.
+    gone: u64,
 }
 
 impl Loads {
     fn new(replicas: u32) -> Self {
-        Self { loads: vec![0; replicas as usize], sum: 0, recent: VecDeque::new() }
+        Self { loads: vec![Load::default(); replicas as usize], sum: 0, recent: VecDeque::new(), gone: 0 }
     }
 
     /// Forgets what was sent too long ago.
     fn advance(&mut self, now: f64) {
         while let Some(sent) = self.recent.front().filter(|sent| sent.time <= now - WINDOW_MS) {
-            self.loads[sent.replica as usize] -= u128::from(sent.work);
+            self.loads[sent.replica as usize].work -= u128::from(sent.work);
             self.sum -= u128::from(sent.work);
             self.recent.pop_front();
+            self.gone += 1;
         }
     }
 
+    /// The replica with the least; of equal ones the first.
     fn least(&self) -> u32 {
-        (0..)
-            .zip(&self.loads)
-            .min_by_key(|&(replica, load)| (load, replica))
-            .map_or(0, |(replica, _)| replica)
+        (0..).zip(&self.loads).min_by_key(|(_, load)| load.work).map_or(0, |(replica, _)| replica)
     }
 
     /// Whether a replica has more than 1.25 times the mean.
     fn is_over(&self, replica: u32) -> bool {
-        4 * self.loads.len() as u128 * self.loads[replica as usize] > 5 * self.sum
+        4 * self.loads.len() as u128 * self.loads[replica as usize].work > 5 * self.sum
     }
 
     fn add(&mut self, time: f64, replica: u32, work: u64) {
         if work == 0 {
             return;
         }
-        self.loads[replica as usize] += u128::from(work);
+        let load = &mut self.loads[replica as usize];
+        load.work += u128::from(work);
         self.sum += u128::from(work);
         // Without times, all would be kept to the end.
-        let mut same = self.recent.iter_mut().rev().take_while(|sent| sent.time >= time);
-        match same
-            .find(|sent| sent.replica == replica)
-            .and_then(|sent| Some((sent.work.checked_add(work)?, sent)))
-        {
+        let last =
+            load.newest.checked_sub(self.gone + 1).and_then(|place| self.recent.get_mut(place as usize));
+        let same = last.filter(|sent| sent.time >= time);
+        match same.and_then(|sent| Some((sent.work.checked_add(work)?, sent))) {
             Some((work, sent)) => sent.work = work,
-            None => self.recent.push_back(Sent { time, replica, work }),
+            None => {
+                self.recent.push_back(Sent { time, replica, work });
+                load.newest = self.gone + self.recent.len() as u64;
+            }
         }
     }
 }
@@ -169,7 +181,9 @@ impl Router {
 
     /// Bytes in use.
     pub(super) fn bytes(&self) -> usize {
-        let of = |loads: &Loads| 16 * loads.loads.len() + size_of::<Sent>() * loads.recent.capacity();
+        let of = |loads: &Loads| {
+            size_of::<Load>() * loads.loads.len() + size_of::<Sent>() * loads.recent.capacity()
+        };
         self.loads.as_ref().map_or(0, of)
     }
 }

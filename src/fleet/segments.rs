@@ -15,11 +15,19 @@ const FAN_OUT: usize = 1 << FAN_OUT_BITS;
 #[derive(Default)]
 pub(super) struct Segments {
     /// The numbers, the sums of each full sixteen, those of each full sixteen of these, and so on.
-    levels: Vec<Vec<u32>>,
+    levels: Vec<Level>,
     /// When each segment was used, if that is of interest.
     times: Option<Vec<f64>>,
     /// How many segments have no blocks left.
     empty: usize,
+}
+
+/// The sums of one level.
+#[derive(Default)]
+struct Level {
+    sums: Vec<u32>,
+    /// The sum of those that are no full sixteen yet.
+    newest: u32,
 }
 
 impl Segments {
@@ -38,7 +46,7 @@ impl Segments {
 
     /// How many there are, empty ones included.
     pub(super) fn len(&self) -> usize {
-        self.levels.first().map_or(0, Vec::len)
+        self.levels.first().map_or(0, |level| level.sums.len())
     }
 
     /// How many of them are empty.
@@ -48,7 +56,7 @@ impl Segments {
 
     /// The number of blocks of each.
     pub(super) fn counts(&self) -> &[u32] {
-        self.levels.first().map_or(&[], Vec::as_slice)
+        self.levels.first().map_or(&[], |level| level.sums.as_slice())
     }
 
     /// When a segment was used.
@@ -74,15 +82,16 @@ impl Segments {
         let mut sum = blocks;
         for level in 0.. {
             if level == self.levels.len() {
-                self.levels.push(Vec::new());
+                self.levels.push(Level::default());
             }
-            let sums = &mut self.levels[level];
+            let Level { sums, newest } = &mut self.levels[level];
             reserve(sums, 1);
             sums.push(sum);
+            *newest += sum;
             if !sums.len().is_multiple_of(FAN_OUT) {
                 return;
             }
-            sum = sums[sums.len() - FAN_OUT..].iter().sum();
+            sum = std::mem::take(newest);
         }
     }
 
@@ -90,17 +99,20 @@ impl Segments {
     #[inline]
     pub(super) fn subtract(&mut self, segment: u32, blocks: u32) {
         let mut index = segment as usize;
-        for sums in &mut self.levels {
-            let Some(sum) = sums.get_mut(index) else { break };
-            *sum -= blocks;
+        for Level { sums, newest } in &mut self.levels {
+            sums[index] -= blocks;
+            if index >> FAN_OUT_BITS == sums.len() >> FAN_OUT_BITS {
+                *newest -= blocks;
+                break;
+            }
             index >>= FAN_OUT_BITS;
         }
-        self.empty += usize::from(self.levels[0][segment as usize] == 0);
+        self.empty += usize::from(self.counts()[segment as usize] == 0);
     }
 
     /// All blocks.
     pub(super) fn total(&self) -> u32 {
-        self.levels.iter().map(|sums| newest(sums)).sum()
+        self.levels.iter().map(|level| level.newest).sum()
     }
 
     /// The blocks of all newer segments.
@@ -108,13 +120,13 @@ impl Segments {
     pub(super) fn after(&self, segment: u32) -> u32 {
         let mut index = segment as usize;
         let mut sum = 0;
-        for sums in &self.levels {
+        for Level { sums, newest } in &self.levels {
             let end = (index | (FAN_OUT - 1)) + 1;
             sum += sums[index + 1..end.min(sums.len())].iter().sum::<u32>();
             if end > sums.len() {
                 break;
             }
-            sum += newest(sums);
+            sum += newest;
             index >>= FAN_OUT_BITS;
         }
         sum
@@ -122,7 +134,7 @@ impl Segments {
 
     /// Drops the empty segments. Gives the new number of each of the others, at its old one.
     pub(super) fn compact(&mut self) -> Vec<u32> {
-        let counts = self.levels.first_mut().map(std::mem::take).unwrap_or_default();
+        let counts = self.levels.first_mut().map(|level| std::mem::take(&mut level.sums)).unwrap_or_default();
         let times = self.times.take();
         let mut kept = Self::new(times.is_some());
         let mut numbers = Vec::with_capacity(counts.len());
@@ -141,12 +153,6 @@ impl Segments {
         // All levels above the first hold a fifteenth of it.
         5 * self.len() + self.times.as_ref().map_or(0, |times| 8 * times.len())
     }
-}
-
-/// The sum of those that are no full sixteen yet.
-#[inline]
-fn newest(sums: &[u32]) -> u32 {
-    sums[sums.len() & !(FAN_OUT - 1)..].iter().sum()
 }
 
 #[cfg(test)]

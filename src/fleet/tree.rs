@@ -5,17 +5,13 @@
 //! forest is seen on the way: a known block that does not go on in the same node must start one, and follow
 //! the block that this node follows.
 
-use std::collections::HashMap;
-
-use foldhash::fast::RandomState;
-
 use crate::blocks::{BlockNumber, NumberRun, reserve};
+use crate::fleet::by_block::ByBlock;
 use crate::fleet::slots::Slots;
 
 /// Blocks that always follow each other.
 #[derive(Clone, Copy)]
 struct Node {
-    start: BlockNumber,
     len: u32,
     /// The block before the first one.
     parent: BlockNumber,
@@ -28,8 +24,16 @@ const ROOT: BlockNumber = BlockNumber::MAX;
 #[derive(Default)]
 pub(super) struct Tree {
     nodes: Vec<Node>,
-    /// The node that starts with each block.
-    by_start: HashMap<BlockNumber, u32, RandomState>,
+    /// The first block of each.
+    starts: ByBlock,
+}
+
+/// A node on the path of a request.
+#[derive(Clone, Copy)]
+pub(super) struct Step {
+    pub(super) node: u32,
+    /// How many blocks it has.
+    pub(super) len: u32,
 }
 
 /// Where a request is in a node of which it has some blocks.
@@ -38,6 +42,8 @@ struct Place {
     node: u32,
     /// How many blocks it has.
     used: u32,
+    /// The block of the node behind these.
+    next: BlockNumber,
 }
 
 impl Tree {
@@ -48,7 +54,7 @@ impl Tree {
         runs: &[NumberRun],
         first_new: BlockNumber,
         slots: &mut Slots,
-        path: &mut Vec<u32>,
+        path: &mut Vec<Step>,
     ) -> bool {
         let (mut parent, mut open) = (ROOT, None::<Place>);
         let mut next = first_new;
@@ -64,15 +70,15 @@ impl Tree {
             }
             while run.len > 0 {
                 let place = match open.take() {
-                    Some(place) if self.nodes[place.node as usize].start + place.used == run.start => place,
+                    Some(place) if place.next == run.start => place,
                     Some(place) => {
-                        self.split(place, slots);
+                        self.split(place, slots, path);
                         continue;
                     }
-                    None => match self.by_start.get(&run.start) {
-                        Some(&node) if self.nodes[node as usize].parent == parent => {
-                            path.push(node);
-                            Place { node, used: 0 }
+                    None => match self.starts.find(run.start) {
+                        Some(node) if self.nodes[node as usize].parent == parent => {
+                            path.push(Step { node, len: self.nodes[node as usize].len });
+                            Place { node, used: 0, next: run.start }
                         }
                         _ => return false,
                     },
@@ -80,55 +86,51 @@ impl Tree {
                 let len = self.nodes[place.node as usize].len;
                 let part = run.take(len - place.used);
                 parent = part.end() - 1;
-                open = Some(Place { used: place.used + part.len, ..place }).filter(|place| place.used < len);
+                let after = Place { used: place.used + part.len, next: part.end(), ..place };
+                open = Some(after).filter(|after| after.used < len);
             }
         }
         if let Some(place) = open {
-            self.split(place, slots);
+            self.split(place, slots, path);
         }
         if next > first_new {
-            path.push(self.push(Node { start: first_new, len: next - first_new, parent }));
+            let len = next - first_new;
+            path.push(Step { node: self.push(first_new, Node { len, parent }), len });
             slots.push(1);
         }
         true
     }
 
-    /// Cuts a node in two.
+    /// Cuts the last node of a path in two, of which the path keeps the first.
     #[inline]
-    fn split(&mut self, place: Place, slots: &mut Slots) {
+    fn split(&mut self, place: Place, slots: &mut Slots, path: &mut [Step]) {
         let node = &mut self.nodes[place.node as usize];
-        let start = node.start + place.used;
-        let rest = Node { start, len: node.len - place.used, parent: start - 1 };
+        let rest = Node { len: node.len - place.used, parent: place.next - 1 };
         node.len = place.used;
-        self.push(rest);
+        path.last_mut().into_iter().for_each(|step| step.len = place.used);
+        self.push(place.next, rest);
         slots.push_copy(place.node);
     }
 
-    fn push(&mut self, node: Node) -> u32 {
+    fn push(&mut self, start: BlockNumber, node: Node) -> u32 {
         let number = self.nodes.len() as u32;
         reserve(&mut self.nodes, 1);
         self.nodes.push(node);
-        self.by_start.insert(node.start, number);
+        self.starts.push(start);
         number
-    }
-
-    /// How many blocks a node has.
-    #[inline]
-    pub(super) fn len(&self, node: u32) -> u32 {
-        self.nodes[node as usize].len
     }
 
     /// Every block with its node.
     pub(super) fn blocks(&self) -> impl Iterator<Item = (BlockNumber, u32)> + '_ {
-        let of = |(number, node): (u32, &Node)| {
-            (node.start..node.start + node.len).map(move |block| (block, number))
+        let of = move |(number, node): (u32, &Node)| {
+            let start = self.starts.block(number);
+            (start..start + node.len).map(move |block| (block, number))
         };
         (0..).zip(&self.nodes).flat_map(of)
     }
 
     /// Bytes in use.
     pub(super) fn bytes(&self) -> usize {
-        // The table takes 9 for each place, of which up to half are free.
-        size_of::<Node>() * self.nodes.len() + 9 * self.by_start.capacity() * 8 / 7
+        size_of::<Node>() * self.nodes.len() + self.starts.bytes()
     }
 }

@@ -23,6 +23,7 @@ pub(super) struct Hashed {
 pub(super) struct Fields {
     pub(super) timestamp: Option<Timestamp>,
     pub(super) cached_tokens: Option<u64>,
+    pub(super) cache_write_tokens: Option<u64>,
     pub(super) recorded_input_length: Option<u64>,
     pub(super) kept: Vec<(String, String)>,
     /// What its prompts are made of, where that is asked for.

@@ -131,6 +131,7 @@ impl Worker {
             timestamp,
             unread_time,
             cached_tokens,
+            cache_write_tokens,
             recorded_input_length,
             keys,
             features,
@@ -144,7 +145,14 @@ impl Worker {
         self.recorded_answer(answer, &mut content)?;
         let now = timestamp.as_ref().and_then(Timestamp::date).unwrap_or(TODAY);
         let source = self.explains().then(|| Source::new(keys.clone(), places, &content));
-        out.records.push(Fields { timestamp, cached_tokens, recorded_input_length, kept, source });
+        out.records.push(Fields {
+            timestamp,
+            cached_tokens,
+            cache_write_tokens,
+            recorded_input_length,
+            kept,
+            source,
+        });
         out.counts.add(&remarks);
         out.unread_time = out.unread_time.take().or(unread_time.map(|what| (line, what)));
         out.counts.without_features +=

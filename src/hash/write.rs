@@ -197,6 +197,7 @@ impl TraceWriter {
             line.list(line::OUTPUT_HASH_IDS, |out| out.extend_from_slice(answer_text));
         }
         line.optional(line::CACHED_TOKENS, fields.cached_tokens);
+        line.optional(line::CACHE_WRITE_TOKENS, fields.cache_write_tokens);
         if let Some(recorded) = fields.recorded_input_length {
             counts.compare(recorded, request.input_length);
         }

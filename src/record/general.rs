@@ -10,7 +10,7 @@ use crate::record::scan::scan;
 use crate::record::trace_record::{MAX_BLOCK_SIZE, MAX_TIME, Record};
 
 /// The known fields, each with the names it may have; the places in this list are used below.
-const NAMES: [&[&str]; 8] = [
+const NAMES: [&[&str]; 9] = [
     &["timestamp", "created_time"],
     &["input_length", "input_tokens"],
     &["output_length", "output_tokens"],
@@ -19,6 +19,7 @@ const NAMES: [&[&str]; 8] = [
     &["cached_tokens"],
     &["recorded_input_length"],
     &["output_hash_ids"],
+    &["cache_write_tokens"],
 ];
 
 /// Fields that hold prompts: a line with one of them, and without a length, is for `trace-hash`.
@@ -65,7 +66,7 @@ pub fn parse(line: &[u8], record: &mut Record) -> Result<(), Invalid> {
         return Err(Invalid::malformed(format!("expected a JSON object, found {}", kind(text))));
     }
     let object = RawObject::parse(line)?;
-    let [time, input, output, ids, size, cached, recorded, output_ids] = known_fields(&object)?;
+    let [time, input, output, ids, size, cached, recorded, output_ids, written] = known_fields(&object)?;
     if !object.has("input_length") && input.is_some() && time.is_none() && ids.is_none() {
         return Err(Invalid::new(InvalidKind::MissingField, NO_RECORD));
     }
@@ -78,6 +79,7 @@ pub fn parse(line: &[u8], record: &mut Record) -> Result<(), Invalid> {
     record.block_size = size.map(|v| block_size(v.get())).transpose()?;
     let length = |name, raw: Option<Json<'_>>| raw.map(|v| whole_tokens(name, v.get())).transpose();
     record.cached_tokens = length("cached_tokens", cached)?;
+    record.cache_write_tokens = length("cache_write_tokens", written)?;
     record.recorded_input_length = length("recorded_input_length", recorded)?;
     record.has_synonyms =
         object.fields().any(|(name, _)| NAMES.iter().any(|names| names[1..].contains(&name)));

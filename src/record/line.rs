@@ -32,6 +32,8 @@ field_keys! {
     BLOCK_SIZE = "block_size";
     /// Prompt tokens that the server found in its cache.
     CACHED_TOKENS = "cached_tokens";
+    /// Prompt tokens that the server wrote to its cache.
+    CACHE_WRITE_TOKENS = "cache_write_tokens";
     /// Prompt tokens that the server counted, where they are not those of the prompt's text.
     RECORDED_INPUT_LENGTH = "recorded_input_length";
     /// The conversation that a request belongs to.
@@ -200,6 +202,8 @@ pub struct TraceLine<'a> {
     pub delay: Option<Millis>,
     /// Prompt tokens that the server found in its cache.
     pub cached_tokens: Option<u64>,
+    /// Prompt tokens that it wrote there.
+    pub cache_write_tokens: Option<u64>,
     /// Further fields: name, and JSON as it stood.
     pub rest: Vec<(&'a str, &'a str)>,
 }
@@ -239,6 +243,7 @@ impl TraceLine<'_> {
             line.time(DELAY, delay, unit);
         }
         line.optional(CACHED_TOKENS, self.cached_tokens);
+        line.optional(CACHE_WRITE_TOKENS, self.cache_write_tokens);
         line.rest(&self.rest);
         line.end();
     }

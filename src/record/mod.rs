@@ -25,13 +25,14 @@ mod trace_record;
 pub mod turns;
 
 use crate::error::Invalid;
-pub(crate) use apart::NumberedApart;
+pub(crate) use apart::{FromZero, NumberedApart, note as apart_note};
 pub use block_size::BlockSize;
 pub use reader::TraceReader;
 pub(crate) use sessions::{Sessions, affinity};
 pub(crate) use trace_record::first_bits;
 pub use trace_record::{
     DEFAULT_BLOCK_SIZE, LengthRange, MAX_BLOCK_SIZE, MAX_LENGTH, MAX_NEW_BLOCKS, MAX_TIME, Record,
+    RecordedUse,
 };
 
 /// Reads one line of the Mooncake format into `record`.

@@ -74,6 +74,11 @@ impl<'a> Found<'a> {
         Found(Cow::Owned(value.0.to_owned()))
     }
 
+    /// Its text.
+    pub(crate) fn into_text(self) -> Cow<'a, str> {
+        self.0
+    }
+
     /// The value.
     pub(crate) fn json(&self) -> Json<'_> {
         Json(&self.0)

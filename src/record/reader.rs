@@ -62,10 +62,11 @@ pub struct TraceReader {
     /// The field with the priority of records, if that is asked for.
     priority: Option<String>,
     /// What tells the affinity of records, if that is asked for.
-    affinity: Option<FindAffinity>,
+    affinity: Option<Affinity>,
 }
 
-type FindAffinity = fn(&[u8]) -> Option<u64>;
+/// The field that alone tells the affinity, if there is one.
+struct Affinity(Option<String>);
 
 impl TraceReader {
     /// Reads records from `input`. Without a `format` each file's first line decides. `block_size` is what
@@ -165,10 +166,11 @@ impl TraceReader {
         self
     }
 
-    /// The same, where records are to have what a router may keep in one place.
+    /// The same, where records are to have what a router may keep in one place: the value of `field`, if that is
+    /// given.
     #[must_use]
-    pub fn with_affinity(mut self) -> Self {
-        self.affinity = Some(affinity);
+    pub fn with_affinity(mut self, field: Option<&str>) -> Self {
+        self.affinity = Some(Affinity(field.map(str::to_owned)));
         self
     }
 
@@ -398,8 +400,8 @@ impl TraceReader {
         if let Some(sessions) = &mut self.sessions {
             self.record.session = sessions.key(line)?;
         }
-        if let Some(affinity) = self.affinity {
-            self.record.affinity = affinity(line);
+        if let Some(Affinity(field)) = &self.affinity {
+            self.record.affinity = affinity(line, field.as_deref());
         }
         Ok(())
     }

@@ -31,7 +31,7 @@ pub(crate) struct Scanner<'a> {
 }
 
 /// Keys up to their closing quote, the most common ones first.
-static KEYS: [(&[u8], u16); 15] = [
+static KEYS: [(&[u8], u16); 16] = [
     (b"timestamp\"", TIME),
     (b"input_length\"", INPUT),
     (b"output_length\"", OUTPUT),
@@ -43,6 +43,7 @@ static KEYS: [(&[u8], u16); 15] = [
     (b"created_time\"", TIME | OTHER),
     (b"cached_tokens\"", CACHED),
     (b"recorded_input_length\"", RECORDED),
+    (b"cache_write_tokens\"", WRITTEN),
     (b"delay\"", DELAY),
     (b"delay_ms\"", DELAY),
     (b"parent_chat_id\"", FOREIGN),
@@ -66,6 +67,7 @@ const RECORDED: u16 = 64;
 const OUTPUT_IDS: u16 = 128;
 /// A length by a name that others use too: only with ids or a time is it that of a record.
 const SYNONYM: u16 = 256;
+const WRITTEN: u16 = 4096;
 /// Not the name that is written.
 const OTHER: u16 = 2048;
 const DELAY: u16 = 512;
@@ -135,6 +137,7 @@ impl<'a> Scanner<'a> {
                     record.block_size_span = start..self.at;
                 }
                 CACHED => record.cached_tokens = Some(self.length()?),
+                WRITTEN => record.cache_write_tokens = Some(self.length()?),
                 RECORDED => record.recorded_input_length = Some(self.length()?),
                 IDS => {
                     self.id_list(&mut record.hash_ids)?;

@@ -67,16 +67,17 @@ impl Sessions {
 /// Names of the field by which a router may keep requests in one place.
 const AFFINITY: [&str; 3] = ["session_id", "conversation_id", "chat_id"];
 
-/// What a router may keep in one place: the value of the first of those fields that a line has, whatever its type,
-/// as a hash. 1 and "1" differ; which field it is does not count.
-pub(crate) fn affinity(line: &[u8]) -> Option<u64> {
-    // A name may be written with escapes; most lines have neither any nor the name.
-    let may_have = |name: &&str| memchr::memmem::find(line, name.as_bytes()).is_some();
-    if !AFFINITY.iter().any(may_have) && memchr::memchr(b'\\', line).is_none() {
+/// What a router may keep in one place: the value of the first of those fields that a line has, or of `field` where
+/// that is given, whatever its type, as a hash. 1 and "1" differ; which field it is does not count.
+pub(crate) fn affinity(line: &[u8], field: Option<&str>) -> Option<u64> {
+    let names = field.as_ref().map_or(&AFFINITY[..], std::slice::from_ref);
+    // All of the usual names end so. A name may be written with escapes; most lines have neither any nor the name.
+    let end = field.unwrap_or("_id\"");
+    if memchr::memmem::find(line, end.as_bytes()).is_none() && memchr::memchr(b'\\', line).is_none() {
         return None;
     }
     let object = RawObject::parse(line).ok()?;
-    let value = AFFINITY.iter().find_map(|name| object.get(name))?.get();
+    let value = names.iter().find_map(|name| object.get(name))?.get();
     // Equal values may be written differently.
     let equal =
         serde_json::from_str::<Value>(value).map_or_else(|_| value.to_owned(), |value| value.to_string());
@@ -123,7 +124,7 @@ mod tests {
             &[r#"{"session_id": null}"#, r#"{"session": 1}"#],
         ];
         let keys =
-            classes.map(|lines| lines.iter().map(|line| affinity(line.as_bytes())).collect::<Vec<_>>());
+            classes.map(|lines| lines.iter().map(|line| affinity(line.as_bytes(), None)).collect::<Vec<_>>());
         for (at, class) in keys.iter().enumerate() {
             assert!(class.iter().all(|key| *key == class[0] && key.is_none() == (at == 4)), "{at}");
             assert!(keys[..at].iter().all(|other| other[0] != class[0]), "{at}");

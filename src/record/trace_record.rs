@@ -36,6 +36,8 @@ pub struct Record {
     pub block_size: Option<u64>,
     /// Prompt tokens that the server found in its cache, where the line says so.
     pub cached_tokens: Option<u64>,
+    /// Prompt tokens that the server wrote to its cache, where the line says so.
+    pub cache_write_tokens: Option<u64>,
     /// Whether the line has a list of ids at all.
     pub has_ids: bool,
     /// One id per prefix block, first block first.
@@ -78,10 +80,14 @@ impl Record {
         *self = Self { hash_ids, output_hash_ids, ..Self::default() };
     }
 
-    /// What the server recorded: its count of the prompt tokens, and how many of them it found in its cache.
+    /// What the server recorded of its cache, if the line says what it found there.
     #[inline]
-    pub fn recorded(&self) -> Option<(u64, u64)> {
-        Some((self.recorded_input_length.unwrap_or(self.input_length), self.cached_tokens?))
+    pub fn recorded(&self) -> Option<RecordedUse> {
+        Some(RecordedUse {
+            input: self.recorded_input_length.unwrap_or(self.input_length),
+            cached: self.cached_tokens?,
+            written: self.cache_write_tokens,
+        })
     }
 
     /// The ids, unless the line has none (a trace of lengths only).
@@ -104,6 +110,18 @@ impl Record {
     pub fn output_blocks(&self, block_size: u64) -> u64 {
         self.computed_tokens() / block_size - self.input_length / block_size
     }
+}
+
+/// What a server recorded of a prompt and its cache, in tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecordedUse {
+    /// Of the prompt, by the server's count.
+    pub input: u64,
+    /// Found in the cache.
+    pub cached: u64,
+    /// Written to the cache, where that is known.
+    pub written: Option<u64>,
 }
 
 /// A range of lengths in tokens, both ends included.

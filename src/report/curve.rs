@@ -2,7 +2,9 @@
 
 use crate::error::printable;
 use crate::report::numbers::{bytes, short};
-use crate::stats::{Accuracy, CapacityRow, FleetCapacity, FleetRow, GroupReport, Report};
+use crate::stats::{
+    Accuracy, CapacityRow, FleetCapacity, FleetRow, GroupReport, Report, TierCurveRow, TierPoint,
+};
 
 /// What the infinite cache is called.
 pub(super) const INFINITE: &str = "infinite cache";
@@ -10,7 +12,7 @@ pub(super) const INFINITE: &str = "infinite cache";
 /// The classes of the lines of groups.
 const GROUP_CLASSES: [&str; 8] = ["g1", "g2", "g3", "g4", "g5", "g6", "g7", "g8"];
 
-/// The classes of the lines of fleets: the same colours twice, with other strokes.
+/// The classes of the lines of fleets and tiers: the same colours twice, with other strokes.
 const FLEET_CLASSES: [&str; 16] =
     ["g1", "g2", "g3", "g4", "g5", "g6", "g7", "g8", "g9", "g10", "g11", "g12", "g13", "g14", "g15", "g16"];
 
@@ -168,6 +170,28 @@ impl Curve {
         (!lines.is_empty()).then_some((Self { lines, infinite, named: Vec::new(), block_bytes }, left_out))
     }
 
+    /// What tiers serve together, by the size of the one that is of every size: a line for each list of tiers of each
+    /// fleet; how many are left out. The ceiling is one cache without limit for all.
+    pub(super) fn of_tiers(report: &Report) -> Option<(Self, usize)> {
+        let infinite = Self::of(report)?.infinite;
+        let rows = &report.tier_curves;
+        let line = |(class, row): (&&'static str, &TierCurveRow)| {
+            let point = |point: &TierPoint| {
+                let blocks = point.tier.size_blocks as f64;
+                Some(Point { blocks, rate: point.all_token_hit_rate?, error: None, at_least: false })
+            };
+            let points: Vec<_> = row.sizes.iter().filter_map(point).collect();
+            let is_alone = rows.iter().all(|other| other.tiers == row.tiers);
+            let name = if is_alone { row.name() } else { format!("{}, {}", row.name(), tier_list(row)) };
+            (!points.is_empty()).then_some(Line { class, name, points, has_dots: false })
+        };
+        let lines: Vec<_> = FLEET_CLASSES.iter().zip(rows).filter_map(line).collect();
+        let first = &rows.first()?.sizes.first()?.tier;
+        let block_bytes = first.size_bytes.map(|size| size as f64 / first.size_blocks as f64);
+        let left_out = rows.len().saturating_sub(FLEET_CLASSES.len());
+        (!lines.is_empty()).then_some((Self { lines, infinite, named: Vec::new(), block_bytes }, left_out))
+    }
+
     /// The largest capacity that is drawn.
     pub(super) fn largest(&self) -> f64 {
         let points = self.lines.iter().flat_map(|line| &line.points);
@@ -194,6 +218,21 @@ impl Curve {
 
 /// More rows than that are those of a curve.
 const MOST_NAMED: usize = 40;
+
+/// A list of tiers, as they are asked for, in blocks.
+fn tier_list(row: &TierCurveRow) -> String {
+    let tier = |(name, size): &(String, Option<u64>)| match size {
+        Some(size) => format!("{name}={size}"),
+        None => name.clone(),
+    };
+    row.tiers.tiers.iter().map(tier).collect::<Vec<_>>().join(",")
+}
+
+/// The tier that lists of tiers have at every size, if it is the same in all.
+pub(super) fn varied_tier(report: &Report) -> &str {
+    let mut names = report.tier_curves.iter().map(|row| row.tier.as_str());
+    names.next().filter(|first| names.all(|name| name == *first)).unwrap_or("one")
+}
 
 /// A capacity in the unit in which people think of it.
 fn size_label(row: &CapacityRow) -> String {

@@ -161,6 +161,8 @@ fn cost_columns(groups: &[GroupReport], digits: Digits) -> Vec<(String, Vec<Stri
     let alone = [
         column("No Cache", groups, |report| Some(digits.real(report.price?.cost_without_cache))),
         column("Recorded", groups, |report| Some(digits.real(report.recorded.as_ref()?.cost?.cost))),
+        // They may be fewer requests than all, so their cost says nothing beside that of all without a cache.
+        column("Saved", groups, |report| Some(digits.real(report.recorded.as_ref()?.cost?.saving))),
     ];
     let sized = cache_names(groups).into_iter().filter_map(|(policy, blocks)| {
         column(format!("{policy} {}", digits.count(blocks)), groups, |report| {

@@ -2,7 +2,7 @@
 
 use crate::report::axis::Axis;
 use crate::report::cells;
-use crate::report::curve::{Curve, INFINITE, Point};
+use crate::report::curve::{Curve, INFINITE, Point, varied_tier};
 use crate::report::numbers::{bytes, percent, short};
 use crate::stats::{Bin, Report};
 
@@ -69,10 +69,13 @@ pub(super) fn write(report: &Report, canvas: Canvas, out: &mut Vec<u8>) {
     if let Some(curve) = Curve::of(report) {
         draw_curve(&curve, "Token Hit Rate by cache capacity", &pen, columns, &mut text);
     }
-    if let Some((curve, left_out)) = Curve::of_fleets(report) {
+    let by_tier = format!("Token Hit Rate of all tiers by the size of {}", varied_tier(report));
+    let of_fleets = Curve::of_fleets(report)
+        .map(|(curve, left_out)| (curve, left_out, "Token Hit Rate by cache capacity of each replica"));
+    let of_tiers = Curve::of_tiers(report).map(|(curve, left_out)| (curve, left_out, &*by_tier));
+    for (curve, left_out, title) in of_fleets.into_iter().chain(of_tiers) {
         let all = curve.lines.len() + left_out;
         let some = curve.lines.len().min(pen.marks.len() + 1);
-        let title = "Token Hit Rate by cache capacity of each replica";
         let title = if some < all { format!("{title}, {some} of {all}") } else { title.to_owned() };
         draw_curve(&Curve { lines: curve.lines[..some].to_vec(), ..curve }, &title, &pen, columns, &mut text);
     }

@@ -1,8 +1,8 @@
 //! Costs as text.
 
 use crate::report::digits::{Digits, Number, Total, limit, mark};
-use crate::report::numbers::{percent, rounded};
-use crate::stats::{Accuracy, Cost, Report};
+use crate::report::numbers::{grouped, percent, rounded};
+use crate::stats::{Accuracy, Cost, PriceFigures, RecordedFigures, Report};
 
 /// The headers of the columns of costs in a table of caches.
 pub(super) const COLUMNS: [&str; 3] = ["Cost", "Saving", "Saving Rate"];
@@ -25,18 +25,39 @@ pub(super) fn cells(cost: Option<Cost>, accuracy: Accuracy, digits: Digits) -> V
 /// What everything costs without a cache, with one without limit, and with that of the server.
 pub(super) fn sentence(report: &Report) -> Option<String> {
     let figures = report.price?;
-    let less = |cost: Cost| {
-        let rate = cost.saving_rate?;
-        let (share, word) = if rate < 0.0 { (-rate, "more") } else { (rate, "less") };
-        Some(format!("{} ({} {word})", rounded(cost.cost), percent(share)))
-    };
     let mark = limit(report.cached_tokens.accuracy.reversed(), "at least ", "at most ");
     let infinite = figures.infinite.and_then(less);
     let infinite = infinite.map_or_else(String::new, |cost| format!(", {mark}{cost} with one without limit"));
-    let recorded = report.recorded.as_ref().and_then(|recorded| less(recorded.cost?));
-    let recorded =
-        recorded.map_or_else(String::new, |cost| format!("; as the server recorded its hits, {cost}"));
+    let recorded = report.recorded.as_ref().and_then(|recorded| as_recorded(recorded, &figures));
+    let recorded = recorded.unwrap_or_default();
     Some(format!("Cost: {} without a cache{infinite}{recorded}.", rounded(figures.cost_without_cache)))
+}
+
+/// A cost, and how much less than without a cache it is.
+fn less(cost: Cost) -> Option<String> {
+    let rate = cost.saving_rate?;
+    let (share, word) = if rate < 0.0 { (-rate, "more") } else { (rate, "less") };
+    Some(format!("{} ({} {word})", rounded(cost.cost), percent(share)))
+}
+
+/// What the requests cost whose hits were recorded. They may be fewer than all, so it says what they would cost
+/// without a cache; and that what was written is not known, where it has a price of its own.
+fn as_recorded(recorded: &RecordedFigures, figures: &PriceFigures) -> Option<String> {
+    let (of, cost) = (recorded.cost?, less(recorded.cost?)?);
+    let without = of.cost + of.saving;
+    let is_part = rounded(without) != rounded(figures.cost_without_cache);
+    let base = if is_part {
+        format!(" than the {} of these {} requests", rounded(without), grouped(recorded.requests.into()))
+    } else {
+        String::new()
+    };
+    let cost = cost.strip_suffix(')').map_or_else(|| cost.clone(), |cost| format!("{cost}{base})"));
+    let assumed = if recorded.assumes_writes(&figures.price) {
+        ", if it wrote to its cache all that it did not find there"
+    } else {
+        ""
+    };
+    Some(format!("; as the server recorded its hits, {cost}{assumed}"))
 }
 
 /// Prices and single costs.

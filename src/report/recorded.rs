@@ -12,13 +12,13 @@ const MOST_HOURS: usize = 24;
 pub(super) fn line(recorded: &RecordedFigures, accuracy: Accuracy) -> Option<String> {
     let compared = recorded.compared.as_ref()?;
     let share = |tokens: u128| compared.share(tokens).map(|share| format!("{share:.3}"));
-    let mark = mark(accuracy);
+    let (mark, about) = (mark(accuracy), mark(accuracy.loosely()));
     let above = match compared.above_possible_tokens {
         0 => String::new(),
         tokens => format!(", above possible {}", share(tokens)?),
     };
     Some(format!(
-        "found {}, possible {mark}{}, evicted {mark}{}, block rules {mark}{}{above}",
+        "found {}, possible {mark}{}, gone or elsewhere {mark}{}, block rules {about}{}{above}",
         share(compared.found_tokens)?,
         share(compared.possible_tokens)?,
         share(compared.evicted_tokens)?,
@@ -51,20 +51,22 @@ pub(super) fn sentences(report: &Report) -> Vec<String> {
             "In {most}{} the server found more than is possible by these ids, by {most}{} tokens{}",
             requests(compared.above_possible_requests),
             grouped(compared.above_possible_tokens),
-            why_above(recorded, compared),
+            why_above(recorded, compared, report.possible),
         ));
     }
     list
 }
 
 /// Why more may have been found than is possible.
-fn why_above(recorded: &RecordedFigures, compared: &Comparison) -> String {
+fn why_above(recorded: &RecordedFigures, compared: &Comparison, possible: Accuracy) -> String {
     if compared.beyond_block_requests == 0 {
         return ", each time less than a block: its blocks are smaller than those of the trace.".to_owned();
     }
-    let line = recorded.first_beyond_line.map_or_else(String::new, |line| format!(", first in line {line}"));
+    let (most, about) = (mark(possible.reversed()), mark(possible.loosely()));
+    let first = recorded.first_beyond_line;
+    let line = first.map_or_else(String::new, |line| format!(", first in {about}line {line}"));
     format!(
-        " ({} of them by a block or more{line}): ids, template or tokenizer are not the server's, or it had \
+        " ({most}{} of them by a block or more{line}): ids, template or tokenizer are not the server's, or it had \
          prompts or answers that the trace does not show.",
         grouped(compared.beyond_block_requests.into()),
     )
@@ -107,8 +109,8 @@ fn parts(compared: &Comparison, accuracy: Accuracy) -> Vec<(&'static str, u128, 
         ("all", compared.input_tokens, Accuracy::Exact),
         ("found", compared.found_tokens, Accuracy::Exact),
         ("possible", compared.possible_tokens, accuracy),
-        ("evicted", compared.evicted_tokens, accuracy),
-        ("block rules", compared.rules_tokens, accuracy),
+        ("gone or elsewhere", compared.evicted_tokens, accuracy),
+        ("block rules", compared.rules_tokens, accuracy.loosely()),
         ("above possible", compared.above_possible_tokens, accuracy.reversed()),
     ]
 }
@@ -158,6 +160,18 @@ fn joined(rows: &[RecordedHour]) -> Vec<RecordedHour> {
         }
     }
     all
+}
+
+/// What a figure of a comparison is worth, by its name in JSON, where those that are possible are worth this.
+pub(super) fn worth(name: &str, possible: Accuracy) -> Accuracy {
+    match name {
+        "possible_tokens" | "evicted_tokens" | "below_possible_requests" | "below_possible_tokens" => {
+            possible
+        }
+        "rules_tokens" => possible.loosely(),
+        "above_possible_requests" | "above_possible_tokens" | "beyond_block_requests" => possible.reversed(),
+        _ => Accuracy::Exact,
+    }
 }
 
 /// Every figure of a comparison by its name in JSON.

@@ -5,6 +5,9 @@ use crate::report::cells::{Cells, Digits, Number, hit_cells};
 use crate::report::numbers::bytes;
 use crate::stats::{Accuracy, BlockFlow, Hits, Report, TierCurveRow, TierFigures, TierPoint, TierRow};
 
+/// The title of the table of tiers of every size.
+pub(super) const EVERY_SIZE: &str = "Sizes of a tier";
+
 /// The tables of all lists of tiers, each with a title, if there are any.
 pub(super) fn tables(report: &Report, digits: Digits) -> Vec<(&'static str, Cells)> {
     let sized = if report.tiers.is_empty() { Vec::new() } else { of_sizes(report, digits) };
@@ -47,7 +50,7 @@ fn curves(report: &Report, digits: Digits) -> Option<(&'static str, Cells)> {
     let moves = if in_bytes { ["Up / s", "Down / s"] } else { ["Blocks Up / s", "Blocks Down / s"] };
     let header = header.chain(["Hit Tokens", "Token Hit Rate", "All Tiers"]).chain(moves).map(str::to_owned);
     let rows = points().map(|(row, point)| curve_cells(row, point, digits));
-    Some(("Sizes of a tier", [header.collect()].into_iter().chain(rows).collect()))
+    Some((EVERY_SIZE, [header.collect()].into_iter().chain(rows).collect()))
 }
 
 fn curve_cells(row: &TierCurveRow, point: &TierPoint, digits: Digits) -> Vec<String> {

@@ -43,10 +43,10 @@ impl Statistic for Billing {
                 *self.infinite_hits.get_or_insert(0) += u128::from(cached.tokens);
             }
         }
-        if let Some((tokens, _)) = seen.recorded {
-            self.recorded.add(tokens, seen.output_length, self.unit);
+        if let Some(recorded) = seen.recorded {
+            self.recorded.add_recorded(recorded, seen.output_length, self.unit);
             if is_compared {
-                self.compared.add(tokens, seen.output_length, self.unit);
+                self.compared.add(recorded.input, seen.output_length, self.unit);
             }
         }
         Ok(())

@@ -35,6 +35,7 @@ mod price;
 mod rates;
 mod recency;
 mod recorded;
+mod recorded_figures;
 mod repeats;
 mod request_log;
 mod requests;
@@ -67,9 +68,8 @@ pub use correlation::Correlations;
 pub use distribution::{Distribution, EXACT_BELOW};
 pub use engine::Answers;
 pub use figures::{
-    ArrivalFigures, Bound, Bucket, Comparison, PrefixFigures, PrefixRow, RecordedCache, RecordedFigures,
-    RecordedHour, Report, RunningFigures, SampleFigures, StandardErrors, TimelineFigures, WindowFigures,
-    WindowReport,
+    ArrivalFigures, Bound, Bucket, PrefixFigures, PrefixRow, Report, RunningFigures, SampleFigures,
+    StandardErrors, TimelineFigures, WindowFigures, WindowReport,
 };
 pub use groups::{GroupReport, Groups, MAX_GROUPS, NO_VALUE, OTHERS, label, value_of};
 pub use hit_check::HitCheck;
@@ -81,6 +81,7 @@ pub use piece_writer::PartialWriter;
 pub use pieces::Merger;
 pub use price::{Cost, Price, PriceFigures};
 pub use rates::RateDistribution;
+pub use recorded_figures::{Comparison, RecordedCache, RecordedFigures, RecordedHour};
 pub use requests::RequestReport;
 pub use run::run;
 pub use seen::Served;

@@ -230,8 +230,8 @@ impl<'a> GroupMerger<'a> {
     }
 
     /// What the user should know of the pieces that were read.
-    pub(super) fn note(&self) -> Option<String> {
-        self.whole.note()
+    pub(super) fn notes(&self) -> Vec<String> {
+        self.whole.notes()
     }
 
     /// Ends the piece that is written, and gives the rest of it.

@@ -1,6 +1,6 @@
 //! A request in a piece of a trace: a row of JSON, written and read.
 //!
-//! `[input_length, output_length, time, new, used, positions, is_full, recorded]`. `time` is the timestamp less that of the last
+//! `[input_length, output_length, time, new, used, positions, is_full, recorded, written]`. `time` is the timestamp less that of the last
 //! row with one (0 at first), if both are whole numbers of milliseconds and it is not earlier; else
 //! the timestamp itself, in brackets. `new` are the ids that the request
 //! introduces into its piece: mostly just how many, if they count up from the last one that the piece
@@ -11,7 +11,7 @@
 //! numbers follows from the length of the prompt and is left out, as is `used` where all blocks are new.
 //! `positions` of the new ones among all of the request is left out where they stand at the end. `is_full` is
 //! `true` where the ids leave out a last partial block. `recorded` is what a server said: the tokens of the
-//! prompt, those in its cache, and the line in the piece. For a request without ids `new` is left out. What is
+//! prompt, those in its cache, and the line in the piece; `written` how many it wrote there. For a request without ids `new` is left out. What is
 //! left out or unknown is `null`, and none of these ends a row.
 
 use std::borrow::Cow;
@@ -70,6 +70,8 @@ pub(super) struct PieceRow {
     pub(super) is_full: bool,
     /// What a server said: the tokens of the prompt, and those in its cache; and the line of the record.
     pub(super) recorded: Option<(u64, u64, u64)>,
+    /// How many tokens it wrote to its cache.
+    pub(super) written: Option<u64>,
 }
 
 /// Consecutive blocks that the piece has had before, with consecutive stack distances.
@@ -131,6 +133,7 @@ impl PieceRow {
             self.positions.as_deref().map(Element::List),
             self.is_full.then_some(Element::Flag(true)),
             self.recorded.map(Element::Recorded),
+            self.written.map(Element::Number),
         ];
         let len = row.iter().rposition(Option::is_some).map_or(0, |last| last + 1).max(TIMED);
         // Writing plain data into memory cannot fail.
@@ -221,6 +224,7 @@ impl PieceRow {
         self.positions = None;
         self.is_full = false;
         self.recorded = None;
+        self.written = None;
         let scanner = &mut Scanner::new(text);
         scanner.pass(b'[')?;
         self.input_length = scanner.length()?;
@@ -286,7 +290,7 @@ impl PieceRow {
 
     /// Any row.
     fn parse(&mut self, line: &[u8], before: &Before) -> serde_json::Result<bool> {
-        let Wire(input_length, output_length, time, new, used, positions, is_full, recorded) =
+        let Wire(input_length, output_length, time, new, used, positions, is_full, recorded, written) =
             serde_json::from_slice(line)?;
         (self.input_length, self.output_length) = (input_length, output_length);
         self.timestamp = time.map(|time| match time {
@@ -304,6 +308,7 @@ impl PieceRow {
         self.positions = positions;
         self.is_full = is_full.unwrap_or_default();
         self.recorded = recorded;
+        self.written = written;
         self.new.clear();
         let has_ids = new.is_some();
         match new {
@@ -348,6 +353,7 @@ struct Wire(
     #[serde(default)] Option<Vec<u32>>,
     #[serde(default)] Option<bool>,
     #[serde(default)] Option<(u64, u64, u64)>,
+    #[serde(default)] Option<u64>,
 );
 
 #[derive(Serialize, Deserialize)]
@@ -436,6 +442,7 @@ mod tests {
                     news,
                     is_full: false,
                     recorded: None,
+                    written: None,
                 }
             },
         )

@@ -75,7 +75,8 @@ impl PartialWriter {
         self.row.input_length = record.input_length;
         self.row.output_length = record.output_length;
         self.row.timestamp = record.timestamp;
-        self.row.recorded = record.recorded().map(|(input, cached)| (input, cached, record.line));
+        self.row.recorded = record.recorded().map(|of| (of.input, of.cached, record.line));
+        self.row.written = record.recorded().and_then(|of| of.written);
         self.lines = record.line;
         self.end_row(out);
         Ok(())
@@ -152,6 +153,7 @@ impl PartialWriter {
         self.row.output_length = row.output_length;
         self.row.timestamp = row.timestamp;
         self.row.recorded = row.recorded;
+        self.row.written = row.written;
         self.end_row(out);
         Ok(if row.n.is_some() { self.cache.last_runs() } else { &[] })
     }

@@ -7,6 +7,7 @@
 
 use serde::Serialize;
 
+use crate::record::RecordedUse;
 use crate::stats::hit_count::HitUnit;
 
 /// Prices per million tokens, in whatever currency.
@@ -75,6 +76,17 @@ impl Basis {
     pub(super) fn add(&mut self, tokens: u64, output: Option<u64>, unit: HitUnit) {
         self.tokens += u128::from(tokens);
         self.cacheable += u128::from(unit.cacheable(tokens));
+        self.output += u128::from(output.unwrap_or(0));
+    }
+
+    /// Takes a request whose server said what it found in its cache, and perhaps what it wrote there.
+    pub(super) fn add_recorded(&mut self, of: RecordedUse, output: Option<u64>, unit: HitUnit) {
+        let cacheable = match of.written {
+            Some(written) => of.input.min(of.cached.saturating_add(written)),
+            None => unit.cacheable(of.input),
+        };
+        self.tokens += u128::from(of.input);
+        self.cacheable += u128::from(cacheable);
         self.output += u128::from(output.unwrap_or(0));
     }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
 use crate::error::Invalid;
-use crate::stats::figures::{Comparison, RecordedFigures, RecordedHour};
+use crate::record::RecordedUse;
 use crate::stats::hit_count::{HitCount, HitRule};
+use crate::stats::recorded_figures::{Comparison, RecordedFigures, RecordedHour};
 use crate::stats::seen::{Cached, Seen};
 use crate::stats::statistic::{Known, Statistic};
 use crate::stats::totals::ratio;
@@ -23,15 +24,21 @@ struct RecordedSums {
     requests: u64,
     input_tokens: u128,
     cached_tokens: u128,
+    write_requests: u64,
+    write_tokens: u128,
 }
 
 impl RecordedSums {
     /// Takes what the record of a request says: its prompt as the server counted it, and what of that was
     /// cached.
-    fn count(&mut self, input_length: u64, cached_tokens: u64) {
+    fn count(&mut self, recorded: RecordedUse) {
         self.requests += 1;
-        self.input_tokens += u128::from(input_length);
-        self.cached_tokens += u128::from(cached_tokens);
+        self.input_tokens += u128::from(recorded.input);
+        self.cached_tokens += u128::from(recorded.cached);
+        if let Some(written) = recorded.written {
+            self.write_requests += 1;
+            self.write_tokens += u128::from(written);
+        }
     }
 }
 
@@ -58,7 +65,8 @@ impl Recorded {
 
     /// Compares what a server found with what could be found by the ids.
     #[inline(never)]
-    fn compare(&mut self, seen: &Seen, cached: &Cached, (input_length, found): (u64, u64)) {
+    fn compare(&mut self, seen: &Seen, cached: &Cached, recorded: RecordedUse) {
+        let RecordedUse { input: input_length, cached: found, .. } = recorded;
         let length = seen.input_length;
         let known = cached.lookup.known.max(seen.engine.as_ref().map_or(0, |engine| engine.known));
         let tokens = |count: HitCount| count.tokens(u64::from(known), length);
@@ -92,7 +100,7 @@ impl Statistic for Recorded {
     #[inline(always)]
     fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
         if let Some(recorded) = seen.recorded {
-            self.sums.count(recorded.0, recorded.1);
+            self.sums.count(recorded);
             if let Some(cached) = seen.cached.as_ref().filter(|_| seen.is_measured) {
                 self.compare(seen, cached, recorded);
             }
@@ -107,12 +115,14 @@ impl Statistic for Recorded {
     }
 
     fn report(&self, _: &Known, report: &mut Report) {
-        let RecordedSums { requests, input_tokens, cached_tokens } = self.sums;
+        let RecordedSums { requests, input_tokens, cached_tokens, write_requests, write_tokens } = self.sums;
         report.recorded = (requests > 0).then(|| RecordedFigures {
             requests,
             input_tokens,
             cached_tokens,
             token_hit_rate: ratio(cached_tokens as f64, input_tokens as f64),
+            write_requests: (write_requests > 0).then_some(write_requests),
+            write_tokens: (write_requests > 0).then_some(write_tokens),
             cost: None,
             compared: (self.compared.requests > 0).then_some(self.compared),
             first_beyond_line: self.first_beyond_line,

@@ -88,7 +88,7 @@ fn write_piece(
         };
         apart.look(&reader);
         has_answers |= reader.record().has_output_ids;
-        let label = by.map(|field| label(value_in(reader.line(), field)));
+        let label = by.map(|field| label(value_in(reader.line(), field).as_deref()));
         let added = writer.add(label.as_deref(), reader.record(), output.buffer());
         added.map_err(|message| reader.input().error(message))?;
         output.end_record()?;
@@ -147,10 +147,10 @@ fn merge(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Result
     }
     observer.end();
     let by = if let Mode::Report { by, .. } = &task.mode { by.as_deref() } else { None };
-    let copies = merger.note();
+    let notes = merger.notes();
     let (analysis, groups) = merger.finish(by)?;
     Running::after(task, analysis, groups).finish(style, output, observer)?;
-    copies.iter().for_each(|message| observer.note(message));
+    notes.iter().for_each(|message| observer.note(message));
     Ok(())
 }
 
@@ -172,9 +172,9 @@ fn join(task: &Task, observer: &mut dyn Observer) -> Result<()> {
         output.end_record()?;
     }
     observer.end();
-    let copies = merger.note();
+    let notes = merger.notes();
     output.buffer().append(&mut merger.finish_piece()?);
     output.finish()?;
-    copies.iter().for_each(|message| observer.note(message));
+    notes.iter().for_each(|message| observer.note(message));
     Ok(())
 }

@@ -1,17 +1,21 @@
 //! The analysis of a run while its input is read, and what is written and said at its end.
 
+use std::borrow::Cow;
+
 use super::analysis::Analysis;
 use super::block_sizes::{BlockSizes, FIELD};
+use super::cache::CapacityRow;
 use super::figures::{ArrivalFigures, Report};
 use super::groups::{Groups, label};
 use super::hit_count::HitRule;
 use super::task::{Mode, Render, Task};
 use super::thrashing::Thrashing;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fleet::Route;
 use crate::io::{Observer, Output};
+use crate::record::raw::Found;
 use crate::record::time::{late_note, unit_note};
-use crate::record::{TraceReader, general};
+use crate::record::{TraceReader, general, prompt};
 
 /// An analysis while its input is read.
 pub(super) struct Running<'a> {
@@ -89,8 +93,8 @@ impl<'a> Running<'a> {
         }
         if let Some(field) = &self.task.analysis.shared_by {
             let value = value_in(reader.line(), field);
-            self.has_field |= value.is_some_and(|value| value != "null");
-            analysis.set_sharer(&label(value));
+            self.has_field |= value.as_ref().is_some_and(|value| value != "null");
+            analysis.set_sharer(&label(value.as_deref()));
         }
         analysis.add(record).map_err(|message| reader.input().error(message))?;
         while let Some(row) = analysis.take_request() {
@@ -107,11 +111,11 @@ impl<'a> Running<'a> {
         }
         if let Some(field) = self.by {
             let value = value_in(reader.line(), field);
-            self.has_field |= value.is_some_and(|value| value != "null");
+            self.has_field |= value.as_ref().is_some_and(|value| value != "null");
             let groups = self.groups.get_or_insert_with(|| {
                 Groups::new(block_size, self.task.analysis_options(block_size, self.warmup))
             });
-            let added = groups.add(&label(value), record);
+            let added = groups.add(&label(value.as_deref()), record);
             added.map_err(|message| reader.input().error(message))?;
         }
         if self.every.is_some_and(|every| self.requests.is_multiple_of(every)) {
@@ -151,7 +155,9 @@ impl<'a> Running<'a> {
                 output.abandon();
                 return Ok(());
             }
-            return output.finish();
+            output.finish()?;
+            note(self.task, &self.task.figures(&analysis), observer);
+            return Ok(());
         }
         if self.task.mode == Mode::Requests {
             output.finish()?;
@@ -190,7 +196,7 @@ impl<'a> Running<'a> {
             self.task.analysis.caches.fleets.iter().any(|fleet| fleet.route == Route::Session);
         if keeps_sessions && self.without_affinity > 0 {
             observer.note(&format!(
-                "{} of {} requests do not name their session: `route` session sends each of them by itself",
+                "{} of {} requests do not name their session (see `session_field`): `route` session sends each of them by itself",
                 self.without_affinity, self.requests
             ));
         }
@@ -204,9 +210,14 @@ impl<'a> Running<'a> {
     }
 }
 
-/// The value of a field in a line of JSON, as it is written there.
-pub(super) fn value_in<'a>(line: &'a [u8], field: &str) -> Option<&'a str> {
-    std::str::from_utf8(&line[general::field_span(line, field)?]).ok()
+/// The value of a field in a line of JSON, as it is written there: of one with that name, else at that path.
+pub(super) fn value_in<'a>(line: &'a [u8], field: &str) -> Option<Cow<'a, str>> {
+    if let Some(span) = general::field_span(line, field) {
+        return std::str::from_utf8(&line[span]).ok().map(Cow::Borrowed);
+    }
+    let is_path = field.starts_with('/') || field.contains('.');
+    let line = std::str::from_utf8(line).ok().filter(|_| is_path)?;
+    prompt::value_in(line, field).map(Found::into_text)
 }
 
 /// Writes the report at the end, and says what its reader should know.
@@ -218,6 +229,10 @@ fn report(
     mut output: Output,
     observer: &mut dyn Observer,
 ) -> Result<()> {
+    // What a file for a monitor says must not become nothing because what feeds the pipe failed.
+    if let Some(path) = task.output.as_ref().filter(|_| task.replaces && figures.requests == 0) {
+        return Err(Error::Failed(format!("no requests in the input, so {} stays as it is", path.display())));
+    }
     match groups {
         None => style.report(figures, output.buffer()),
         Some((field, groups)) => {
@@ -254,7 +269,8 @@ fn note(task: &Task, figures: &Report, observer: &mut dyn Observer) {
         let others =
             ", and what replicas and tiers have in their busiest second is what came in a whole step";
         observer.note(&format!(
-            "times come in steps of {seconds:.3} s: the peak rate is that of a step over its length{}",
+            "times come in steps of {seconds:.3} s: the peak rate is that of a step over its length, burstiness is mostly \
+             that of the steps{}",
             if has_peaks { others } else { "" }
         ));
     }
@@ -299,7 +315,7 @@ fn note_rule(task: &Task, figures: &Report, observer: &mut dyn Observer) {
 fn note_opt(figures: &Report, observer: &mut dyn Observer) {
     let rows = figures.caches.iter().flat_map(|caches| &caches.capacity);
     let best = rows.filter(|row| row.below_opt.is_some_and(|below| below < 0.0));
-    let names: Vec<_> = best.map(|row| format!("{}:{}", row.policy, row.capacity_blocks)).collect();
+    let names: Vec<_> = best.map(CapacityRow::name).collect();
     if !names.is_empty() {
         observer.note(&format!(
             "{} more tokens than opt, which serves the most blocks: a last block may be partial",
@@ -342,9 +358,11 @@ fn note_engines(figures: &Report, observer: &mut dyn Observer) {
         let tokens = server.hits.tokens;
         if let Some(row) = rows.clone().find(|row| row.hits.tokens != tokens) {
             observer.note(&format!(
-                "{} counts hits of {tokens} prompt tokens, and {}:{} is asked for {}: these are not the same requests, \
+                "{} counts hits of {tokens} prompt tokens, and {} is asked for {}: these are not the same requests, \
                  or not cut into the same tokens",
-                server.server, row.policy, row.capacity_blocks, row.hits.tokens,
+                server.server,
+                row.name(),
+                row.hits.tokens,
             ));
         }
     }

@@ -14,7 +14,9 @@
 //!
 //! Estimates are ratios: hits over uses in the sample, times the uses in the trace, which are counted.
 //! Their standard errors come from sixteen independent parts of the sample (random groups; Wolter:
-//! Introduction to variance estimation, 2007).
+//! Introduction to variance estimation, 2007). Distances are numbers of sampled blocks, scaled, so blocks that are used
+//! together share what is wrong with theirs, which the parts do not show. A second stack of half of the sampled blocks
+//! does: by how much its estimates of finite caches differ from those of the whole sample is added to the error.
 
 use std::collections::{HashMap, HashSet};
 
@@ -90,8 +92,19 @@ struct Part {
     hit_tokens: f64,
     /// Tokens after the warm-up.
     measured: f64,
-    /// Hit tokens after the warm-up by stack distance.
-    by_distance: Vec<f64>,
+    /// Hit tokens after the warm-up by distance in each stack.
+    by_distance: [Vec<f64>; 2],
+}
+
+impl Part {
+    /// Hit tokens of distances below that one.
+    fn hit_tokens_below(&self, stack: usize, distance: f64) -> f64 {
+        let below = |(bin, tokens): (usize, &f64)| {
+            let (low, high) = (lower_edge(bin), lower_edge(bin + 1));
+            tokens * ((distance - low) / (high - low)).clamp(0.0, 1.0)
+        };
+        self.by_distance[stack].iter().enumerate().map(below).sum()
+    }
 }
 
 struct Stratum {
@@ -143,14 +156,15 @@ impl Stratum {
 
     /// Hit tokens of an LRU cache of that many blocks.
     fn hit_tokens_at(&self, capacity: f64) -> Estimate {
-        let below = |part: &Part| {
-            let full = |(bin, tokens): (usize, &f64)| {
-                let (low, high) = (lower_edge(bin), lower_edge(bin + 1));
-                tokens * ((capacity - low) / (high - low)).clamp(0.0, 1.0)
-            };
-            part.by_distance.iter().enumerate().map(full).sum()
-        };
-        self.ratio(self.measured as f64, below, |part| part.measured)
+        self.ratio(self.measured as f64, |part| part.hit_tokens_below(WHOLE, capacity), |part| part.measured)
+    }
+
+    /// The same by the second stack, with every so many of the parts.
+    fn hit_tokens_by_half(&self, capacity: f64, step: usize) -> f64 {
+        let parts = || self.parts.iter().step_by(step);
+        let sampled: f64 = parts().map(|part| part.measured).sum();
+        let hits: f64 = parts().map(|part| part.hit_tokens_below(HALF, capacity)).sum();
+        ratio(self.measured as f64 * hits, sampled).unwrap_or(0.0)
     }
 }
 
@@ -168,10 +182,42 @@ fn lower_edge(bin: usize) -> f64 {
     if bin <= 64 { bin as f64 } else { 64.0 * 2_f64.powf((bin - 64) as f64 / 32.0) }
 }
 
-/// Adds a place that a block of `stratum` holds.
-fn push(stacks: &mut [Fenwick; 3], stratum: usize) {
-    for (of, stack) in stacks.iter_mut().enumerate() {
-        stack.push(u32::from(of == stratum));
+/// Stacks: of the whole sample, and of half of it.
+const WHOLE: usize = 0;
+const HALF: usize = 1;
+
+/// Whether a block is in the second stack too. First blocks, a few of which may have most hits, and those that are
+/// pinned all are.
+fn is_in_half(hash: u64, stratum: usize) -> bool {
+    stratum != OTHER || hash.is_multiple_of(2)
+}
+
+/// An LRU stack of sampled blocks, by stratum.
+#[derive(Default)]
+struct Stack {
+    /// Which places hold a block of each stratum.
+    places: [Fenwick; 3],
+    len: [u32; 3],
+}
+
+impl Stack {
+    /// Adds a place, and a block of `stratum` there if it is in this stack.
+    fn push(&mut self, stratum: usize, is_in: bool) {
+        for (of, places) in self.places.iter_mut().enumerate() {
+            places.push(u32::from(is_in && of == stratum));
+        }
+        self.len[stratum] += u32::from(is_in);
+    }
+
+    /// Takes a block from its place.
+    fn leave(&mut self, stratum: usize, place: u32) {
+        self.places[stratum].subtract(place, 1);
+        self.len[stratum] -= 1;
+    }
+
+    /// How many blocks of a stratum are more recent than a place.
+    fn above(&self, stratum: usize, place: u32) -> f64 {
+        f64::from(self.len[stratum]) - f64::from(self.places[stratum].sum_through(place))
     }
 }
 
@@ -197,8 +243,7 @@ pub(super) struct Sample {
     strata: [Stratum; 3],
     /// The blocks of [`OFTEN`].
     often: HashSet<u64, RandomState>,
-    /// Which places of the stack hold a block of each stratum.
-    stacks: [Fenwick; 3],
+    stacks: [Stack; 2],
     places: u32,
     found: Vec<Found>,
 }
@@ -258,9 +303,8 @@ impl Sample {
     fn measure(&mut self, found: &[Found], length: u64, measured: bool) {
         let limit = self.count.limit(length);
         let shares = [FIRST, OFTEN, OTHER].map(|stratum| self.strata[stratum].share());
-        let in_stack = [FIRST, OFTEN, OTHER].map(|stratum| self.strata[stratum].len as f64);
-        // Sampled blocks before this one on the path.
-        let mut before = [0.0; 3];
+        // Sampled blocks before this one on the path, in each stack.
+        let mut before = [[0.0; 3]; 2];
         for block in found {
             let stratum = block.stratum;
             let start = block.position * self.count.block_size;
@@ -275,21 +319,23 @@ impl Sample {
             {
                 part.hits += weight;
                 part.hit_tokens += tokens;
-                if measured {
+                let stacks = self.stacks.iter().enumerate().filter(|_| measured);
+                for (which, stack) in stacks.take(1 + usize::from(is_in_half(block.hash, stratum))) {
                     let more_recent = |s: usize| {
-                        let after = in_stack[s] - f64::from(self.stacks[s].sum_through(entry.place));
-                        (after - before[s]).max(0.0) / shares[s]
+                        let share = if which == HALF && s == OTHER { shares[s] / 2.0 } else { shares[s] };
+                        (stack.above(s, entry.place) - before[which][s]).max(0.0) / share
                     };
                     let others: f64 = [FIRST, OFTEN, OTHER].map(more_recent).iter().sum();
-                    let distance = block.position as f64 + others;
-                    let bin = bin(distance);
-                    if bin >= part.by_distance.len() {
-                        part.by_distance.resize(bin + 1, 0.0);
+                    let bin = bin(block.position as f64 + others);
+                    let by_distance = &mut part.by_distance[which];
+                    if bin >= by_distance.len() {
+                        by_distance.resize(bin + 1, 0.0);
                     }
-                    part.by_distance[bin] += tokens;
+                    by_distance[bin] += tokens;
                 }
             }
-            before[stratum] += 1.0;
+            before[WHOLE][stratum] += 1.0;
+            before[HALF][stratum] += f64::from(u8::from(is_in_half(block.hash, stratum)));
         }
     }
 
@@ -300,12 +346,16 @@ impl Sample {
             self.strata[block.stratum].len += 1;
             Entry { hash: block.hash, place: u32::MAX, uses: 0, stratum: block.stratum }
         });
-        if entry.place != u32::MAX {
-            self.stacks[entry.stratum].subtract(entry.place, 1);
+        let stratum = entry.stratum;
+        for (which, stack) in self.stacks.iter_mut().enumerate() {
+            let is_in = which == WHOLE || is_in_half(entry.hash, stratum);
+            if is_in && entry.place != u32::MAX {
+                stack.leave(stratum, entry.place);
+            }
+            stack.push(stratum, is_in);
         }
         entry.place = place;
         entry.uses = entry.uses.saturating_add(1);
-        push(&mut self.stacks, entry.stratum);
         self.places += 1;
     }
 
@@ -323,12 +373,15 @@ impl Sample {
             return;
         }
         let (_, &mut threshold, _) = hashes.select_nth_unstable(keep);
-        let stack = &mut self.stacks[of];
+        let [whole, half] = &mut self.stacks;
         let mut gone = 0;
         self.entries.retain(|_, entry| {
             let stays = entry.stratum != of || entry.hash < threshold;
             if !stays {
-                stack.subtract(entry.place, 1);
+                whole.leave(of, entry.place);
+                if is_in_half(entry.hash, of) {
+                    half.leave(of, entry.place);
+                }
                 gone += 1;
             }
             stays
@@ -358,7 +411,9 @@ impl Sample {
         self.stacks = Default::default();
         for (place, entry) in order.iter_mut().enumerate() {
             entry.place = place as u32;
-            push(&mut self.stacks, entry.stratum);
+            for (which, stack) in self.stacks.iter_mut().enumerate() {
+                stack.push(entry.stratum, which == WHOLE || is_in_half(entry.hash, entry.stratum));
+            }
         }
         self.places = order.len() as u32;
     }
@@ -370,7 +425,18 @@ impl Sample {
 
     /// Hit tokens of an LRU cache of `capacity` blocks.
     fn hit_tokens_at(&self, capacity: u64) -> Estimate {
-        self.sum(|stratum| stratum.hit_tokens_at(capacity as f64))
+        let estimate = self.sum(|stratum| stratum.hit_tokens_at(capacity as f64));
+        if self.strata.iter().all(|stratum| stratum.share() == 1.0) {
+            return estimate;
+        }
+        // Only how hits are spread over distances is compared: how many there are, the parts know.
+        let by_half = |capacity: f64| -> f64 {
+            let strata = self.strata.iter().zip([1, 1, 2]);
+            strata.map(|(stratum, step)| stratum.hit_tokens_by_half(capacity, step)).sum()
+        };
+        let all = self.sum(|stratum| stratum.hit_tokens_at(f64::MAX)).value;
+        let share = ratio(by_half(capacity as f64), by_half(f64::MAX)).unwrap_or(0.0);
+        estimate.plus(Estimate { value: 0.0, error: (share * all - estimate.value).abs() })
     }
 
     /// Distinct blocks.

@@ -2,7 +2,7 @@
 
 use crate::blocks::BlockNumber;
 use crate::error::Invalid;
-use crate::record::Record;
+use crate::record::{Record, RecordedUse};
 use crate::stats::engine::{Answers, EngineBlocks, EngineRequest};
 use crate::stats::hit_count::{HitCount, HitRule};
 use crate::stats::infinite::{InfiniteCache, Lookup};
@@ -25,8 +25,8 @@ pub(super) struct Seen<'a> {
     pub(super) input_length: u64,
     /// Generated tokens.
     pub(super) output_length: Option<u64>,
-    /// Prompt tokens as the server counted them, and how many of them it found in its cache.
-    pub(super) recorded: Option<(u64, u64)>,
+    /// What the server recorded of its cache.
+    pub(super) recorded: Option<RecordedUse>,
     /// Arrival as it is recorded, in milliseconds.
     pub(super) timestamp: Option<f64>,
     /// Trace time: the largest timestamp so far, 0 before the first.
@@ -168,7 +168,7 @@ impl Intake {
     pub(super) fn row<'a>(&'a mut self, row: &'a PieceRow) -> Result<Seen<'a>, Invalid> {
         let seen = self.begin(row.input_length, row.output_length, row.timestamp);
         let (line, recorded) = match row.recorded {
-            Some((input, cached, line)) => (line, Some((input, cached))),
+            Some((input, cached, line)) => (line, Some(RecordedUse { input, cached, written: row.written })),
             None => (0, None),
         };
         let seen = Seen { line, recorded, row: Some(row), ..seen };

@@ -78,7 +78,6 @@ impl AnalysisOptions {
             )));
         }
         let alone = [
-            (!self.caches.fleets.is_empty(), "`replicas` find prefixes block by block"),
             (!self.caches.tiers.is_empty(), "`tiers` find prefixes block by block"),
             (self.approx.is_some(), "`approx` estimates hits of blocks"),
             (self.top > 0 && !unit.is_of_blocks(block_size), "`top` lists prefixes of whole blocks"),

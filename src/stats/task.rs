@@ -172,7 +172,11 @@ impl Task {
             None if caches.load.sessions || caches.misses => reader.with_sessions(max_bytes),
             None => reader,
         };
-        Ok(if caches.wants_affinity() { reader.with_affinity() } else { reader })
+        Ok(if caches.wants_affinity() {
+            reader.with_affinity(caches.session_field.as_deref())
+        } else {
+            reader
+        })
     }
 
     /// The fields of records by which requests are told apart.

@@ -49,6 +49,8 @@ pub struct Forest {
     pub(super) states_block_size: bool,
     /// The requests in their order.
     pub(super) requests: Vec<LearntRequest>,
+    /// When the first request arrives, in milliseconds.
+    pub(super) start: f64,
     /// Milliseconds between each request and the one before it, 0 for the first.
     pub(super) gaps: Vec<f64>,
     /// Requests without a list of ids.
@@ -78,7 +80,7 @@ impl Forest {
         mut each: impl FnMut(&SyntheticRequest) -> Result<(), Invalid>,
     ) -> Result<(), Invalid> {
         let mut request = SyntheticRequest::default();
-        let mut now = 0.0;
+        let mut now = self.start;
         for index in 0..self.requests.len() {
             now += self.request(index, &mut request);
             request.timestamp = (!self.gaps.is_empty()).then_some(now);

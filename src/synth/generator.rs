@@ -93,7 +93,16 @@ impl Generator {
                 RequestSource::Tree(Box::new(TreeGenerator::new(model, size, copies)))
             }
         };
-        Ok(Self { block_size: size, rng, knobs, clock, now: 0.0, first: true, model_time: 0.0, source })
+        let now = match &source {
+            RequestSource::Trace(forest, _) => forest.start / knobs.speedup,
+            _ => 0.0,
+        };
+        Ok(Self { block_size: size, rng, knobs, clock, now, first: true, model_time: 0.0, source })
+    }
+
+    /// When the last request arrived, in milliseconds, or before any, when the first will.
+    pub(super) fn now(&self) -> f64 {
+        self.now
     }
 
     /// Draws the next request.

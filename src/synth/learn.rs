@@ -165,6 +165,9 @@ impl Learner {
         let before = self.last_time;
         self.order.count(timestamp);
         self.last_time = timestamp.map(|now| before.map_or(now, |before| now.max(before))).or(before);
+        if let (None, Some(now)) = (before, self.last_time) {
+            self.forest.start = now;
+        }
         self.has_time |= timestamp.is_some();
         let gap = match (before, self.last_time) {
             (Some(before), Some(now)) => now - before,

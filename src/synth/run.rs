@@ -246,7 +246,6 @@ fn generate(
     let once = (model.requests() as f64 * task.knobs.users).round() as u64;
     let default = if unlimited { u64::MAX } else { once };
     let count = requests.unwrap_or(default);
-    let end = time.map_or(f64::INFINITY, |time| time as f64);
     let mut write = model.write_options();
     write.annotate = task.annotate;
     write.schedule = task.schedule;
@@ -257,6 +256,7 @@ fn generate(
     }
     let known = Some(count).filter(|_| !unlimited);
     let mut generator = Generator::new(model, task.knobs, task.seed, known).map_err(advise)?;
+    let end = time.map_or(f64::INFINITY, |time| generator.now() + time as f64);
     let mut pacer = task.pace.then(Pacer::default);
     let mut request = SyntheticRequest::default();
     for _ in 0..count {

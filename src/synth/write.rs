@@ -121,10 +121,13 @@ const NO_MICROSECONDS: f64 = (1_u64 << 43) as f64;
 
 /// Appends a time in milliseconds, to the microsecond, without needless zeros.
 pub(super) fn write_time(milliseconds: f64, out: &mut Vec<u8>) {
-    if milliseconds >= NO_MICROSECONDS {
+    if milliseconds.abs() >= NO_MICROSECONDS {
         return out.extend_from_slice(milliseconds.to_string().as_bytes());
     }
-    let micros = (milliseconds * 1000.0).round() as u64;
+    let micros = (milliseconds.abs() * 1000.0).round() as u64;
+    if milliseconds < 0.0 && micros > 0 {
+        out.push(b'-');
+    }
     out.extend_from_slice(itoa::Buffer::new().format(micros / 1000).as_bytes());
     let mut rest = micros % 1000;
     if rest > 0 {
@@ -151,6 +154,9 @@ mod tests {
             (1.0625, "1.063"),
             (7.05, "7.05"),
             (0.0004, "0"),
+            (-0.0004, "0"),
+            (-0.25, "-0.25"),
+            (-5.0, "-5"),
             (8_796_093_022_207.5, "8796093022207.5"),
             (8_796_093_022_208.25, "8796093022208.25"),
             (1e20, "100000000000000000000"),

@@ -494,6 +494,10 @@ fn a_slice_may_be_given_by_dates() {
     let since: String =
         [1_763_855_999_000_u64, 1_763_856_000_000].map(|time| line(time, 5, 1, &[0])).concat();
     assert_eq!(of(&["--from=2025-11-23"], &since), [1_763_856_000_000]);
+    // Spans begin with the first record where times count from 1970.
+    assert_eq!(of(&["--from=1s"], &since), [1_763_856_000_000]);
+    assert_eq!(of(&["--to=1s"], &since), [1_763_855_999_000]);
+    assert_eq!(of(&["--from=1s", "--to=2s", "--shift"], &since), [1_763_856_000_000]);
     assert_eq!(of(&["--sort", "--from=2026-11-23"], &text), [second, third]);
     let seconds = since.replace("000, \"input", ", \"input");
     assert_eq!(of(&["--timestamp-unit=s", "--from=2025-11-23", "--rebase"], &seconds), [0]);

@@ -2,7 +2,7 @@
 
 use crate::compute::{WINDOW, window_flops};
 use crate::support::fleet::{self, Sent};
-use crate::support::{run, scratch, write};
+use crate::support::{line, run, scratch, write};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -210,6 +210,83 @@ fn expiring(requests: &[Sent]) -> Result<(), TestCaseError> {
             let hits = fleet::hits_by_request(requests, &sent, n, size, ttl, BLOCK);
             let expected: u64 = hits.into_iter().sum();
             prop_assert_eq!(&row["hit_tokens"], &json!(expected), "{} {}", n, row);
+        }
+    }
+    Ok(())
+}
+
+/// A rule of hits: its options, and the tokens that so many blocks serve to a prompt of a length.
+type Rule = (&'static [&'static str], fn(u64, u64) -> u64);
+
+const RULES: [Rule; 5] = [
+    (&["--min-hit=6", "--hit-step=5"], |blocks, length| from_six_by_five((blocks * BLOCK).min(length))),
+    (&["--min-hit=6", "--hit-step=5", "--hits=engine"], |blocks, length| {
+        from_six_by_five((blocks * BLOCK).min(length.saturating_sub(1) / BLOCK * BLOCK))
+    }),
+    (&["--hit-unit=8"], |blocks, length| (blocks * BLOCK).min(length.saturating_sub(1)) / 8 * 8),
+    // Looked for up to the end of the prompt, and the last unit is computed.
+    (&["--hit-unit=8", "--drop-last-unit"], |blocks, length| {
+        ((blocks * BLOCK).min(length) / 8).saturating_sub(1) * 8
+    }),
+    (&["--drop-last-unit"], |blocks, length| {
+        blocks.min(length.saturating_sub(1) / BLOCK).saturating_sub(1) * BLOCK
+    }),
+];
+
+fn from_six_by_five(tokens: u64) -> u64 {
+    if tokens < 6 { 0 } else { 6 + (tokens - 6) / 5 * 5 }
+}
+
+/// Hits in units: at every capacity and time to live, what is found is rounded by the rule, and work is the rest.
+fn units(requests: &[Sent], (rule, served): Rule, from: usize) -> Result<(), TestCaseError> {
+    let (warmup, has_times) = (from.to_string(), requests.iter().any(|r| r.time.is_some()));
+    let fleets = ["--replicas=1,3", "--route=cache,session,prefix=2", "-c1,2,4,9,30", "--target=60%"];
+    let ttl: &[&str] = if has_times { &["--ttl=20s"] } else { &[] };
+    let args = [&fleets[..], rule, ttl, &["--warmup", &warmup]].concat();
+    let trace = trace(requests);
+    // Engines keep full blocks.
+    let mut kept = requests.to_vec();
+    if rule.iter().any(|option| !option.starts_with("--min-hit") && !option.starts_with("--hit-step")) {
+        kept.iter_mut().for_each(|r| r.ids.truncate((r.input / BLOCK) as usize));
+    }
+    for found in [stats(&args, &trace), stats(&[&args[..], &["--curve"]].concat(), &trace)] {
+        for row in found["fleet"].as_array().unwrap() {
+            let n = row["replicas"].as_u64().unwrap() as usize;
+            let sent = fleet::route(requests, n, row["route"].as_str().unwrap(), BLOCK);
+            let tokens = |sent: &[(usize, u64)], n, size, ttl| -> Vec<u64> {
+                let found = fleet::found_by_request(&kept, sent, n, size, (ttl, false));
+                found.into_iter().zip(requests).map(|(blocks, r)| served(blocks, r.input)).collect()
+            };
+            let sum = |size, ttl| tokens(&sent, n, size, ttl)[from..].iter().sum::<u64>();
+            let one = vec![(0, 0); requests.len()];
+            prop_assert_eq!(&row["infinite_hit_tokens"], &json!(sum(None, f64::INFINITY)));
+            for cache in row["capacity"].as_array().unwrap() {
+                let size = cache["capacity_blocks"].as_u64().unwrap() as usize;
+                prop_assert_eq!(
+                    &cache["hit_tokens"],
+                    &json!(sum(Some(size), f64::INFINITY)),
+                    "{:?} {}",
+                    rule,
+                    row
+                );
+                let shared: u64 = tokens(&one, 1, Some(size * n), f64::INFINITY)[from..].iter().sum();
+                prop_assert_eq!(&cache["shared_hit_tokens"], &json!(shared));
+            }
+            for of_ttl in row["ttl"].as_array().into_iter().flatten() {
+                let size = of_ttl["capacity_blocks"].as_u64().map(|size| size as usize);
+                prop_assert_eq!(&of_ttl["hit_tokens"], &json!(sum(size, 20_000.0)), "{:?} {}", rule, row);
+            }
+            let target = &row["target"][0];
+            let size = target["capacity_blocks"].as_u64().unwrap() as usize;
+            let wanted = 0.6 * sum(None, f64::INFINITY) as f64;
+            prop_assert_eq!(&target["hit_tokens"], &json!(sum(Some(size), f64::INFINITY)));
+            prop_assert!(sum(Some(size), f64::INFINITY) as f64 >= wanted);
+            prop_assert!(size == 0 || (sum(Some(size - 1), f64::INFINITY) as f64) < wanted);
+            let mut work = vec![0; n];
+            let rests =
+                requests.iter().zip(tokens(&sent, n, None, f64::INFINITY)).map(|(r, hit)| r.input - hit);
+            rests.zip(&sent).skip(from).for_each(|(rest, (to, _))| work[*to] += rest);
+            prop_assert_eq!(&row["work_max_tokens"], &json!(work.iter().max()));
         }
     }
     Ok(())
@@ -445,6 +522,15 @@ proptest! {
         requests in prop_oneof![requests(ids()), requests(forest_ids())]
     ) {
         expiring(&requests)?;
+    }
+
+    #[test]
+    fn hits_in_units_are_those_of_the_model(
+        requests in prop_oneof![requests(ids()), requests(forest_ids())],
+        rule in prop::sample::select(RULES.to_vec()),
+        share in 0.0..0.5_f64,
+    ) {
+        units(&requests, rule, (requests.len() as f64 * share) as usize)?;
     }
 
     #[test]
@@ -692,7 +778,21 @@ fn every_format_has_the_tiers() {
         "{prometheus}"
     );
     assert!(write(&["-f", "markdown"]).contains("| 2 session | dram | 2 |"));
-    assert!(write(&["-f", "html"]).contains("Sizes of a tier"));
+    let page = write(&["-f", "html"]);
+    assert!(
+        page.contains("data-chart=\"tiers\"") && page.contains("2 session, 2 blocks (2 MiB): 50.0 %"),
+        "{page}"
+    );
+    let plot = write(&["--plot=ascii"]);
+    assert!(plot.contains("Token Hit Rate of all tiers by the size of dram\n"), "{plot}");
+    assert!(plot.contains("# 2 session   -- infinite cache"), "{plot}");
+    let lists = ["--tiers=hbm=1,dram=curve", "--tiers=hbm=3,dram=curve", "--tiers=all=curve"];
+    let lists = |count: usize| {
+        run("trace-stats", &[&args[..4], &lists[..count], &["--plot=ascii"]].concat(), CHAT).ok()
+    };
+    assert!(lists(2).contains("by the size of dram\n"), "{}", lists(2));
+    assert!(lists(2).contains("# 2 session, hbm=1,dram   o 2 session, hbm=3,dram"), "{}", lists(2));
+    assert!(lists(3).contains("by the size of one\n"), "{}", lists(3));
 }
 
 #[test]
@@ -758,4 +858,24 @@ fn too_many_blocks_for_the_memory_end_the_run() {
         "{}",
         ran.stderr
     );
+}
+
+#[test]
+fn sessions_of_a_route_may_have_another_name() {
+    let record = |i: u64, field: &str| {
+        line(i * 1000, 1024, 1, &[i % 5, i + 9]).replacen('{', &format!("{{\"{field}\": \"s{}\", ", i % 5), 1)
+    };
+    let trace = |field: &str| (0..60).map(|i| record(i, field)).collect::<String>();
+    let args = ["-f", "json", "--replicas", "3", "--route", "session"];
+    let expected = run("trace-stats", &args, trace("session_id")).ok();
+    let ran = run("trace-stats", &args, trace("sess"));
+    assert!(
+        ran.stderr.contains("60 of 60 requests do not name their session (see --session-field)"),
+        "{ran:?}"
+    );
+    assert_ne!(ran.ok(), expected);
+    let named = [&args[..], &["--session-field", "sess"]].concat();
+    assert_eq!(run("trace-stats", &named, trace("sess")).ok(), expected);
+    let ran = run("trace-stats", &["--session-field", "sess"], trace("sess"));
+    assert_eq!(ran.status, Some(2));
 }

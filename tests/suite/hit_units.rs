@@ -235,7 +235,6 @@ fn what_is_not_counted_in_units_is_refused_by_name() {
         (&["-b", "16", "--drop-last-unit", "--policy=sglang", "-c9"], "--policy sglang is for prefixes"),
         (&["-b", "16", "--hit-unit=32", "--policy=opt", "-c9"], "--policy opt is for prefixes"),
         (&["-b", "16", "--hit-unit=32", "--approx=100"], "--approx estimates hits of blocks"),
-        (&["-b", "16", "--hit-unit=32", "--replicas=2"], "--replicas find prefixes block by block"),
         (&["-b", "16", "--hit-unit=32", "--tiers=hbm=4,dram=9"], "--tiers find prefixes block by block"),
         (&["-b", "16", "--min-hit=32", "--policy=opt", "-c9"], "leave out --min-hit and --hit-step"),
         (&["-b", "16", "--min-hit=40", "--top=3"], "--top lists prefixes of whole blocks"),

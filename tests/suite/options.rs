@@ -166,6 +166,10 @@ fn capacities_in_tokens_are_whole_blocks_of_them() {
     let ran = run("trace-stats", &["-c", "511tok"], &trace);
     assert_eq!((ran.status, &*ran.stdout), (Some(2), ""));
     assert!(ran.stderr.contains("--capacity: 511 tokens are no block, which has 512"), "{}", ran.stderr);
+    let ran = run("trace-stats", &["-c", "123,392tok"], &trace);
+    assert_eq!(ran.status, Some(2));
+    assert!(ran.stderr.contains("write 123392tok for one size, 392tok,123 for two"), "{}", ran.stderr);
+    assert_eq!(rows("512tok,123"), rows("1,123"));
     let ran = run("trace-stats", &["-c", "418,000tok"], &trace);
     assert!(ran.stderr.contains("commas separate sizes"), "{}", ran.stderr);
     // Sizes and types of a token.

@@ -600,3 +600,37 @@ fn a_piece_that_is_merged_twice_is_told() {
     let numbered = piece("f", &first, &["--piece=1/2"]);
     assert_eq!(merge(&[], &[&numbered, &numbered]).status, Some(1));
 }
+
+#[test]
+fn pieces_that_were_hashed_one_by_one_are_told() {
+    const SAID: &str = "others each number their blocks 0, 1, 2, ...";
+    let folder = scratch();
+    let requests = |seed: u64| -> Vec<String> {
+        (0..30)
+            .map(|i| {
+                let new = 1 + i * 2;
+                line(seed + i, 1536, 1, &[0, new, new + 1])
+            })
+            .collect()
+    };
+    let merged = |parts: &[String]| {
+        let pieces: Vec<String> = (0..)
+            .zip(parts)
+            .map(|(i, part): (u32, _)| {
+                let text = run("trace-stats", &["--partial"], part).ok();
+                write_file(folder.path(), &i.to_string(), text)
+            })
+            .collect();
+        let args: Vec<&str> = ["--merge"].into_iter().chain(pieces.iter().map(String::as_str)).collect();
+        run("trace-stats", &args, "")
+    };
+    // Each from zero, and one trace that was cut.
+    let apart = merged(&[
+        requests(0).concat(),
+        requests(100).concat().replace("\"output_length\": 1", "\"output_length\": 2"),
+    ]);
+    assert!(apart.stderr.contains(SAID), "{}", apart.stderr);
+    let whole = requests(0);
+    let cut = merged(&[whole[..15].concat(), whole[15..].concat()]);
+    assert!(!cut.stderr.contains(SAID), "{}", cut.stderr);
+}

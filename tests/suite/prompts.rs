@@ -284,6 +284,7 @@ fn other_keys_share_no_block() {
         json!({"prompt": "a b c d e f g h", "model": "base", "lora_name": "l"}),
         json!({"prompt": "a b c d e f g h", "model": "lora-7"}),
         json!({"prompt": "a b c d e f g h"}),
+        json!({"prompt": "a b c d e f g h", "extra_key": "user-3"}),
     ];
     let distinct = |args: &[&str]| {
         let mut found = lengths(args, &keyed, "hash_ids");
@@ -291,10 +292,10 @@ fn other_keys_share_no_block() {
         found.dedup();
         found.len()
     };
-    assert_eq!((distinct(&["-b", "4"]), distinct(&["-b", "4", "--ignore-keys"])), (6, 1));
-    assert_eq!(distinct(&["-b", "4", "--ids", "hash"]), 6);
+    assert_eq!((distinct(&["-b", "4"]), distinct(&["-b", "4", "--ignore-keys"])), (7, 1));
+    assert_eq!(distinct(&["-b", "4", "--ids", "hash"]), 7);
     // vLLM serves one model: its name is no key, the adapter's is.
-    assert_eq!(distinct(&["-b", "4", "--ids", "vllm"]), 4);
+    assert_eq!(distinct(&["-b", "4", "--ids", "vllm"]), 5);
     let vllm = |more: &[&str]| {
         let tokens = json!({"prompt_token_ids": (100..116).collect::<Vec<u32>>(), "cache_salt": "abc"});
         let args = [&["-b", "16", "--ids", "vllm", "--ids-as", "string"], more].concat();
@@ -586,4 +587,19 @@ fn a_time_that_is_not_read_is_shown_with_its_place() {
     ] {
         assert!(!said(args, &[record]).contains("no time"), "{args:?}");
     }
+}
+
+#[test]
+fn a_table_is_named_as_one() {
+    for header in ["id,input,output", "time;model;prompt.text", "\"a\",\"b\""] {
+        let ran = run("trace-hash", &[], format!("{header}\n1,2,3\n"));
+        assert_eq!(ran.status, Some(1));
+        assert!(
+            ran.stderr.contains("found names of columns; write the rows of a table as JSON"),
+            "{}",
+            ran.stderr
+        );
+    }
+    let ran = run("trace-hash", &[], "hello world, and more\n");
+    assert!(ran.stderr.contains("--text"), "{}", ran.stderr);
 }

@@ -70,7 +70,7 @@ fn a_day_without_a_log_fails_and_leaves_the_figures_as_they_were() {
         assert!(ran.stderr.contains(day), "{ran:?}");
     }
     assert_eq!(shell(folder.path(), "cat prom/kvtrace.prom; ls home/traces prom").ok(), {
-        before + "home/traces:\n2026-11-23.jsonl\n\nprom:\nkvtrace.prom\n"
+        before + "home/traces:\n2026-11-23.jsonl\n\nprom:\nkvtrace.prom\nkvtrace_log.prom\n"
     });
     // A day without requests is one that went wrong, and an earlier day does not replace a later one.
     write(folder.path(), "logs/2026-11-28.jsonl", "");
@@ -83,6 +83,17 @@ fn a_day_without_a_log_fails_and_leaves_the_figures_as_they_were() {
     let latest = later("2026-11-24");
     write(folder.path(), "logs/2026-11-22.jsonl", "{\"prompt\": \"a\"}\n");
     assert_eq!(later("2026-11-22"), latest);
+    // What is skipped on the way to the trace is told to Prometheus, too.
+    let log = |name: &str| std::fs::read_to_string(folder.path().join("prom").join(name)).unwrap();
+    assert_eq!(log("kvtrace_log.prom"), "kvtrace_log_skipped_records 0\n");
+    write(folder.path(), "logs/2026-11-29.jsonl", "{\"prompt\": \"a\"}\n{\"prompt\": \"b\nno JSON\n");
+    write(folder.path(), "skips", "hash_options=--skip-invalid\n");
+    let ran = shell(
+        folder.path(),
+        &format!("{settings}KVTRACE_CONF=./skips; export KVTRACE_CONF; kvtrace-daily 2026-11-29"),
+    );
+    assert!(ran.status == Some(0) && ran.stderr.contains("skipped 2 invalid records"), "{ran:?}");
+    assert_eq!(log("kvtrace_log.prom"), "kvtrace_log_skipped_records 2\n");
     let none = shell(folder.path(), &format!("{settings}kvtrace-weekly 2025-01-01"));
     assert_eq!(none.status, Some(1));
     assert!(none.stderr.contains("no traces of the week to 2025-01-01"), "{none:?}");

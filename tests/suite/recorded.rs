@@ -253,7 +253,7 @@ fn every_format_says_what_was_found_possible_and_paid() {
         (
             "table",
             &[
-                "Of the prompt tokens: found 0.391, possible 0.572, evicted 0.188, block rules 0.102, above possible 0.108.",
+                "Of the prompt tokens: found 0.391, possible 0.572, gone or elsewhere 0.188, block rules 0.102, above possible 0.108.",
                 "In 1 of 4 requests (25.0 %) the server found more",
                 "Cost: ",
                 "From, by 1 h",
@@ -327,6 +327,55 @@ fn a_cost_is_that_of_its_parts() {
     assert_eq!(report["price"]["cost_without_cache"], (5436.0 * 3.0 + 40.0 * 15.0) / 1e6);
     let recorded = (2124.0 * 0.3 + (5436.0 - 2124.0) * 3.75 + 40.0 * 15.0) / 1e6;
     assert_eq!(report["recorded"]["cost"], recorded);
+}
+
+/// A provider that is told what to cache bills less as written than all that it did not find.
+#[test]
+fn what_was_written_is_billed_as_the_log_says() {
+    let line = |n: u32, usage: &str| {
+        format!(
+            "{{\"timestamp\": {n}, \"messages\": [{{\"role\": \"user\", \"content\": \"{n} {}\"}}], \"usage\": {usage}}}\n",
+            "word ".repeat(40)
+        )
+    };
+    let anthropic = "{\"input_tokens\": 700, \"cache_read_input_tokens\": 200, \"cache_creation_input_tokens\": 100, \"output_tokens\": 10}";
+    let details = "{\"prompt_tokens\": 1000, \"prompt_tokens_details\": {\"cached_tokens\": 200, \"cache_write_tokens\": 100}, \"completion_tokens\": 10}";
+    let silent = "{\"prompt_tokens\": 1000, \"prompt_tokens_details\": {\"cached_tokens\": 200}, \"completion_tokens\": 10}";
+    let report = |usages: &[&str], more: &[&str]| {
+        let log: String = (0..).zip(usages).map(|(n, usage)| line(n, usage)).collect();
+        let trace = run("trace-hash", &["-q", "-b", "16"], &log).ok();
+        let args = [&["-q", "-b", "16", "--price", PRICE], more].concat();
+        (run("trace-stats", &args, &trace).ok(), trace)
+    };
+    let json =
+        |usages: &[&str]| -> Value { serde_json::from_str(&report(usages, &["-f", "json"]).0).unwrap() };
+    let known = (200.0 * 0.3 + 100.0 * 3.75 + 700.0 * 3.0 + 10.0 * 15.0) / 1e6;
+    let assumed = (200.0 * 0.3 + 800.0 * 3.75 + 10.0 * 15.0) / 1e6;
+    for usage in [anthropic, details] {
+        let recorded = &json(&[usage])["recorded"];
+        assert_eq!(recorded["cost"].as_f64(), Some(known));
+        assert_eq!((&recorded["write_requests"], &recorded["write_tokens"]), (&1.into(), &100.into()));
+    }
+    let both = &json(&[anthropic, silent])["recorded"];
+    assert!((both["cost"].as_f64().unwrap() - known - assumed).abs() < 1e-12, "{both}");
+    assert!(json(&[silent])["recorded"]["write_tokens"].is_null());
+
+    // Where it is assumed, the report says so; and what the same requests cost without a cache.
+    let (text, trace) = report(&[anthropic, silent, "{}"], &[]);
+    let text = text.replace("\n  ", " ");
+    assert!(
+        text.contains("of these 2 requests), if it wrote to its cache all that it did not find there"),
+        "{text}"
+    );
+    let (text, _) = report(&[anthropic], &[]);
+    assert!(!text.contains("if it wrote"), "{text}");
+
+    // Pieces carry it.
+    let folder = scratch();
+    let piece = write(folder.path(), "piece", run("trace-stats", &["-q", "-b16", "--partial"], &trace).ok());
+    let merged = run("trace-stats", &["-q", "--merge", "--price", PRICE, "-f", "json", &piece], "").ok();
+    let merged: Value = serde_json::from_str(&merged).unwrap();
+    assert_eq!(&merged["recorded"]["cost"], &both["cost"]);
 }
 
 #[test]

@@ -675,6 +675,25 @@ fn groups_are_the_reports_on_their_own_records() {
 }
 
 #[test]
+fn groups_are_by_a_field_or_by_a_path_to_one() {
+    let record = |i: u64, more: &str| {
+        line(i * 1000, 1024, 1, &[i % 2, i + 9]).replacen('{', &format!("{{{more}, "), 1)
+    };
+    let nested: String =
+        (0..9).map(|i| record(i, &format!("\"labels\": {{\"tenant\": \"t{}\"}}", i % 3))).collect();
+    let flat: String = (0..9).map(|i| record(i, &format!("\"labels.tenant\": \"t{}\"", i % 3))).collect();
+    let by = |field: &str, trace: &str| {
+        let ran = run("trace-stats", &["-f", "csv", "--by", field], trace);
+        assert!(!ran.stderr.contains("no record has the field"), "{}", ran.stderr);
+        ran.ok()
+    };
+    let expected = by("labels.tenant", &flat);
+    assert!(expected.contains("t2"), "{expected}");
+    assert_eq!(by("labels.tenant", &nested), expected);
+    assert_eq!(by("/labels/tenant", &nested), expected);
+}
+
+#[test]
 fn values_beyond_the_limit_are_one_group() {
     let trace: String =
         (0..300).map(|i| line(i, 512, 1, &[0]).replace('{', &format!("{{\"s\": {}, ", i % 150))).collect();

@@ -348,6 +348,31 @@ fn without_a_model_the_prompts_are_those_of_the_trace() {
 }
 
 #[test]
+fn without_a_model_time_begins_when_that_of_the_trace_does() {
+    let now = 1_764_000_000_123.25;
+    for times in [[5.0, 17.5, 17.5, 27.0], [-5.0, -0.25, 0.0, 9.0], [now, now + 0.25, now + 12.0, now + 4e6]]
+    {
+        let row = |(id, time): (usize, &f64)| {
+            format!(
+                "{{\"timestamp\": {time}, \"input_length\": 9, \"output_length\": 1, \"hash_ids\": [{id}]}}\n"
+            )
+        };
+        let trace: String = times.iter().enumerate().map(row).collect();
+        let synth = |option: &str| run("trace-synth", &["-q", "--model=none", option], &trace).ok();
+        assert_eq!(synth("--seed=1"), trace);
+        for form in ["--prompts=text", "--prompts=tokens"] {
+            assert_eq!(run("trace-hash", &["-q"], synth(form)).ok(), trace);
+        }
+        let fast = run("trace-cat", &["-q", "--speedup-ratio=2"], &trace).ok();
+        assert_eq!(synth("--speedup-ratio=2"), fast);
+        // Durations and rates are those from the first request on.
+        let early = times.iter().filter(|&&time| time < times[0] + 13.0).count();
+        assert_eq!(synth("--duration=13ms").lines().count(), early);
+        assert_eq!(synth("--rate=1").lines().next(), trace.lines().next());
+    }
+}
+
+#[test]
 fn too_small_a_vocabulary_is_said_to_be_so() {
     let ran = run("trace-synth", &["--prompts=tokens", "--vocab-size=1"], chats(10));
     assert_eq!(ran.status, Some(1));

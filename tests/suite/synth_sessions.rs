@@ -523,6 +523,18 @@ fn a_tenth_is_a_sample_of_the_whole_and_ten_times_have_no_seam() {
 }
 
 #[test]
+fn the_saved_models_of_real_traces_draw_the_same() {
+    for name in ["traces/conversation_trace.jsonl", "traces/agentic.jsonl.zst"] {
+        let Some(trace) = real(name) else { continue };
+        let folder = scratch();
+        let file = write(folder.path(), "model", "");
+        let direct = ["-q", "--seed=2", "-n500", "--save-model", &file, trace.to_str().unwrap()];
+        let direct = run("trace-synth", &direct, "").ok();
+        assert_eq!(direct, run("trace-synth", &["-q", "--seed=2", "-n500", "--model-file", &file], "").ok());
+    }
+}
+
+#[test]
 fn a_real_trace_is_met_in_what_finite_caches_see() {
     let (Some(trace), Some(oracle)) = (real("traces/conversation_trace.jsonl"), real("oracle/fidelity.py"))
     else {

@@ -48,9 +48,12 @@ fn every_filter_warns_of_times_that_are_likely_to_count_something_else() {
         (at((0..5000).map(|i| f64::from(i) * 0.4)), "2501 requests per second: times may be seconds"),
         (many(100_000_000), "years: they may be microseconds or nanoseconds"),
     ] {
-        for (name, args) in
-            [("trace-stats", &[][..]), ("trace-cat", &[]), ("trace-synth", &["--min-count=1"])]
-        {
+        for (name, args) in [
+            ("trace-stats", &[][..]),
+            ("trace-stats", &["--window=1000req"]),
+            ("trace-cat", &[]),
+            ("trace-synth", &["--min-count=1"]),
+        ] {
             let ran = run(name, args, &trace);
             assert_eq!(ran.status, Some(0), "{}", ran.stderr);
             assert!(ran.stderr.contains(warning), "{name}: {warning}: {}", ran.stderr);

@@ -59,6 +59,7 @@ fn of_metrics(metrics: &RawObject) -> Reported {
         input: value("input_sequence_length").or_else(|| value("usage_prompt_tokens")),
         output: value("output_sequence_length").or_else(|| value("usage_completion_tokens")),
         cached: value("usage_prompt_cache_read_tokens"),
+        written: value("usage_prompt_cache_write_tokens"),
         time: None,
     }
 }

@@ -9,7 +9,7 @@ use super::base::{DecodeObject, FileFacts};
 use super::prefixes::{CachedPrefixes, Call};
 use crate::error::Invalid;
 use crate::record::json::RawObject;
-use crate::record::prompt::{LangfuseTokens, langfuse_details};
+use crate::record::prompt::{Usage, langfuse_details};
 
 pub(super) fn is_first(object: &RawObject) -> bool {
     let is_observation = object.has("type") && object.has("startTime") && object.has("traceId");
@@ -46,7 +46,8 @@ fn observation(
     if object.text("type").is_some_and(|kind| !kind.eq_ignore_ascii_case("generation")) {
         return Ok(());
     }
-    let Some((input_length, output_length, cached)) = tokens(object)? else { return Ok(()) };
+    let usage = tokens(object)?;
+    let Some(input_length) = usage.input else { return Ok(()) };
     let of_trace = || object.text("sessionId").or_else(|| object.text("traceId"));
     let kept = prefixes.kept(object, &["model"]);
     prefixes.tell_left_out(object, &["model", "sessionId", "traceId", "type"], out);
@@ -54,19 +55,20 @@ fn observation(
         session: session.map(str::to_owned).or_else(of_trace),
         time: object.date("startTime")?,
         input_length,
-        output_length,
-        cached,
+        output_length: usage.output,
+        cached: usage.cached,
+        written: usage.written,
         rest: kept.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
         ..Call::default()
     };
     prefixes.push(&call, out)
 }
 
-fn tokens(object: &RawObject) -> Result<Option<LangfuseTokens>, Invalid> {
+fn tokens(object: &RawObject) -> Result<Usage, Invalid> {
     if let Some(details) = object.get("usageDetails").and_then(RawObject::in_value)
-        && let Some(tokens) = langfuse_details(&details)?
+        && let Some(usage) = langfuse_details(&details)?
     {
-        return Ok(Some(tokens));
+        return Ok(usage);
     }
     let usage = object.get("usage").and_then(RawObject::in_value);
     for (of, input, output) in
@@ -75,8 +77,8 @@ fn tokens(object: &RawObject) -> Result<Option<LangfuseTokens>, Invalid> {
         if let Some(of) = of
             && let Some(input) = of.optional_length(input)?
         {
-            return Ok(Some((input, of.optional_length(output)?, None)));
+            return Ok(Usage { input: Some(input), output: of.optional_length(output)?, ..Usage::default() });
         }
     }
-    Ok(None)
+    Ok(Usage::default())
 }

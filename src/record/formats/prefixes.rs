@@ -36,6 +36,8 @@ pub(super) struct Call<'a> {
     pub(super) output_length: Option<u64>,
     /// Tokens of the prompt that the server had in its cache.
     pub(super) cached: Option<u64>,
+    /// Tokens of it that the server wrote there.
+    pub(super) written: Option<u64>,
     /// Further fields, with their JSON.
     pub(super) rest: Vec<(&'a str, &'a str)>,
 }
@@ -88,6 +90,7 @@ impl CachedPrefixes {
             parent: call.parent.as_deref(),
             delay: call.delay,
             cached_tokens: call.cached,
+            cache_write_tokens: call.written,
             rest: call.rest.clone(),
             ..TraceLine::default()
         };

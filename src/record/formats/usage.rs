@@ -79,12 +79,11 @@ pub(super) fn bedrock_decoder(file: &FileFacts) -> DecodeObject {
         let mut found = reported(object);
         let input = object.get("input").ok_or_else(|| Invalid::missing("input"))?;
         let input = RawObject::of("input", input)?;
-        let tokens = |name| input.optional_length(name).map(Option::unwrap_or_default);
         // A call that failed has no tokens.
         let Some(uncached) = input.optional_length("inputTokenCount")? else { return Ok(()) };
         found.cached = input.optional_length("cacheReadInputTokenCount")?.or(found.cached);
-        let written = tokens("cacheWriteInputTokenCount")?;
-        let length = uncached + found.cached.unwrap_or(0) + written;
+        found.written = input.optional_length("cacheWriteInputTokenCount")?.or(found.written);
+        let length = uncached + found.cached.unwrap_or(0) + found.written.unwrap_or(0);
         if found.time.is_none() {
             out.set_unread_time(unread_time(object));
         }
@@ -107,6 +106,7 @@ fn call<'a>(
         input_length,
         output_length: found.output,
         cached: found.cached,
+        written: found.written,
         rest: kept.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
         ..Call::default()
     }

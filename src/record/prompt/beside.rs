@@ -31,6 +31,8 @@ const OTHER_LIMITS: [&str; 6] = [
 
 const MODELS: [&str; 4] = ["model", "modelId", "gen_ai.request.model", "ai.model.id"];
 const SALTS: [&str; 2] = ["cache_salt", "extra_body.cache_salt"];
+/// What `SGLang` puts behind the salt.
+const EXTRA_KEYS: [&str; 2] = ["extra_key", "extra_body.extra_key"];
 const LORAS: [&str; 6] =
     ["lora_name", "lora_request.lora_name", "lora_request.name", "lora", "adapter_id", "lora_path"];
 const LORA_PATHS: [&str; 2] = ["lora_request.lora_path", "lora_path"];
@@ -79,6 +81,7 @@ pub(super) fn record_of(
         timestamp,
         unread_time,
         cached_tokens: usage.cached,
+        cache_write_tokens: usage.written,
         recorded_input_length: usage.input,
         keys,
         features,
@@ -159,7 +162,9 @@ fn keys(scope: &Scope<'_>) -> Keys {
         let (_, value) = scope.at(paths).filter(|(_, value)| is_string(value.json()))?;
         string(value.json()).ok().filter(|text| !text.is_empty())
     };
-    Keys { cache_salt: text(&SALTS), model: text(&MODELS), lora: text(&LORAS), lora_path: text(&LORA_PATHS) }
+    let salt: String = [text(&SALTS), text(&EXTRA_KEYS)].into_iter().flatten().collect();
+    let cache_salt = Some(salt).filter(|salt| !salt.is_empty());
+    Keys { cache_salt, model: text(&MODELS), lora: text(&LORAS), lora_path: text(&LORA_PATHS) }
 }
 
 /// Where model, salt and adapter stand.
@@ -167,7 +172,7 @@ fn key_places(scope: &Scope<'_>, options: &PromptOptions) -> [Option<String>; 3]
     if !options.places || options.ignore_keys {
         return Default::default();
     }
-    [&MODELS[..], &SALTS, &LORAS].map(|paths| scope.pointer_at(paths))
+    [&MODELS[..], &[SALTS, EXTRA_KEYS].concat(), &LORAS].map(|paths| scope.pointer_at(paths))
 }
 
 /// The fields to keep, each on one line: within JSON, control characters are blanks between values.

@@ -67,6 +67,8 @@ pub struct PromptRecord {
     pub unread_time: Option<String>,
     /// Prompt tokens that the server found in its cache.
     pub cached_tokens: Option<u64>,
+    /// Prompt tokens that it wrote there.
+    pub cache_write_tokens: Option<u64>,
     /// Prompt tokens that the server counted.
     pub recorded_input_length: Option<u64>,
     /// What an engine keys blocks by beside their tokens.

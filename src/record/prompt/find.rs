@@ -79,6 +79,11 @@ fn parse_object(text: &str) -> Result<RawObject<'_>, String> {
              line (jq -c '.[]' does), or use `text` to take each line as a prompt"
                 .to_owned())
         }
+        Some(_) if is_header(text) => {
+            Err("a JSON object is expected, found names of columns; write the rows of a \
+             table as JSON (duckdb -c \"COPY (FROM 'FILE.csv') TO '/dev/stdout' (FORMAT json)\" does)"
+                .to_owned())
+        }
         Some(other) => Err(format!(
             "a JSON object is expected, but the line begins with {other:?}; use `text` to take each line \
              as a prompt, or grep '^{{' to pick the JSON out of a log"
@@ -90,6 +95,16 @@ fn parse_object(text: &str) -> Result<RawObject<'_>, String> {
 /// Whether this may be a list's first line: logs have times in brackets.
 fn begins_list(text: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(text).map_or_else(|error| error.is_eof(), |_| true)
+}
+
+/// Whether this may be a table's first line: names between commas, and no sentence.
+fn is_header(text: &str) -> bool {
+    let is_name = |cell: &str| {
+        let name = cell.trim().trim_matches('"');
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+    };
+    let mut cells = text.split([',', ';', '\t']);
+    cells.clone().count() > 1 && cells.all(is_name)
 }
 
 fn nothing_found(record: &RawObject<'_>) -> String {
@@ -304,8 +319,10 @@ impl Finder<'_> {
     /// An instruction, and an input for it, as Alpaca and the data sets after it have them: one message of
     /// the user, after those of `history`.
     fn alpaca(self, instruction: &str, scope: &Scope<'_>) -> Result<PromptRecord, String> {
-        let input = scope.object.string("input").filter(|text| !text.is_empty());
-        let text = input.map_or_else(|| instruction.to_owned(), |input| format!("{instruction}\n{input}"));
+        // Alpaca has an input, Dolly a context.
+        let beside = ["input", "context"].into_iter().filter_map(|name| scope.object.string(name));
+        let texts = std::iter::once(instruction.to_owned()).chain(beside.filter(|text| !text.is_empty()));
+        let text = texts.collect::<Vec<_>>().join("\n");
         let history = scope.object.get("history").map(list).transpose()?.unwrap_or_default();
         let pair = |pair: Json<'_>| -> Result<Vec<String>, String> {
             list(pair)?.into_iter().map(|text| string_at("a text of \"history\"", text)).collect()

@@ -320,8 +320,9 @@ impl<'s> Messages<'s> {
                 self.part(place, block, &mut draft, &mut results)?;
             }
         }
-        let content = item.first(&["content", "parts", "value"]);
-        if let Some((_, content)) = content {
+        // The interface of the AI SDK repeats in the content the texts among the parts, and nothing else.
+        let bodies = ["parts", "content", "value"];
+        if let Some((_, content)) = item.first_filled(&bodies).or_else(|| item.first(&bodies)) {
             self.content(place, content, &mut draft, &mut results)?;
         }
         for name in ["refusal", "audio"] {
@@ -337,7 +338,7 @@ impl<'s> Messages<'s> {
             let call = RawObject::in_value(call).and_then(|call| Call::of(&call));
             draft.calls.push(call.ok_or_else(|| format!("\"function_call\" of {place} has no \"name\""))?);
         }
-        let null = ["content", "value", "parts"].iter().any(|name| item.raw(name).is_some());
+        let null = bodies.iter().any(|name| item.raw(name).is_some());
         if draft.is_empty() && results.is_empty() && !null {
             return Err(format!("{place} has neither content nor tool calls"));
         }

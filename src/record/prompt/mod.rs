@@ -40,7 +40,7 @@ pub(crate) use fields::{is_string, list, string, whole};
 pub(crate) use part::{is_stand_in, stand_in};
 pub(crate) use path::{escaped, value_at, value_in};
 pub(crate) use report::{Reported, reported, unread_time};
-pub(crate) use usage::{LangfuseTokens, langfuse_details};
+pub(crate) use usage::{Usage, langfuse_details};
 
 use std::cell::RefCell;
 
@@ -86,6 +86,7 @@ impl PromptReader {
             timestamp: None,
             unread_time: None,
             cached_tokens: None,
+            cache_write_tokens: None,
             recorded_input_length: None,
             keys: Keys::default(),
             features: Vec::new(),

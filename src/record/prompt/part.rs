@@ -214,7 +214,9 @@ pub(super) fn read_part(place: &str, raw: Json<'_>) -> Result<Vec<Part>, String>
         | "web_search_result"
         | "tool_reference" => one(Part::Text(raw.get().to_owned())),
         // What servers and user interfaces need.
-        "cachePoint" | "cache_point" | "step-start" | "source-url" | "source-document" => Ok(Vec::new()),
+        "cachePoint" | "cache_point" | "step-start" | "source" | "source-url" | "source-document" => {
+            Ok(Vec::new())
+        }
         other if other.starts_with("data-") => Ok(Vec::new()),
         other if other.starts_with("tool-") || other == "dynamic-tool" => used_tool(place, other, &part),
         other if other.ends_with("_tool_result") => one(Part::Result(result_of(place, fields)?)),
@@ -322,8 +324,12 @@ pub(super) fn parts_of(place: &str, value: Json<'_>) -> Result<Vec<String>, Stri
     Ok(texts)
 }
 
-/// A tool in a message of Vercel's user interface: the call and, once it is there, its result.
+/// A tool in a message of Vercel's user interface: the call and, once it is there, its result. Version 4 has them
+/// in an object of their own.
 fn used_tool(place: &str, kind: &str, part: &RawObject<'_>) -> Result<Vec<Part>, String> {
+    if let Some(inner) = part.get("toolInvocation").and_then(RawObject::in_value) {
+        return used_tool(place, "toolInvocation", &inner);
+    }
     let name = first_text(part, &TOOL_NAMES).or_else(|| kind.strip_prefix("tool-").map(str::to_owned));
     let name = name.ok_or_else(|| format!("{place} ({kind}) has no name"))?;
     let id = part.string("toolCallId");

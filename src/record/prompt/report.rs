@@ -4,16 +4,17 @@ use super::content::PromptOptions;
 use super::path::value_at;
 use super::scope::Scope;
 use super::times::{timestamp, unread};
-use super::usage;
+use super::usage::{self, Usage};
 use crate::record::json::RawObject;
 use crate::record::time::{Millis, TimeForm, Unit};
 
 /// What is known of a call.
 #[derive(Default)]
 pub(crate) struct Reported {
-    /// Tokens of the prompt, those of it that were in the cache, and tokens of the answer.
+    /// Tokens of the prompt, those of it that were in the cache and that were written there, and tokens of the answer.
     pub(crate) input: Option<u64>,
     pub(crate) cached: Option<u64>,
+    pub(crate) written: Option<u64>,
     pub(crate) output: Option<u64>,
     pub(crate) time: Option<Millis>,
 }
@@ -28,7 +29,8 @@ pub(crate) fn reported(object: &RawObject) -> Reported {
         let unit = || TimeForm::Number(Unit::of_the_present(&time.text).unwrap_or(Unit::Milliseconds));
         time.form.unwrap_or_else(unit).parse(&time.text).ok()
     });
-    Reported { input: usage.input, cached: usage.cached, output: usage.output, time }
+    let Usage { input, cached, written, output } = usage;
+    Reported { input, cached, written, output, time }
 }
 
 /// Of a record without a time, what may be one; see [`unread`].

@@ -101,12 +101,32 @@ const FLAT_CACHED: [&str; 9] = [
     "tokens.cached",
 ];
 
+/// Tokens of the prompt that were written to the cache.
+const WRITTEN: [&str; 8] = [
+    "cache_creation_input_tokens",
+    "prompt_tokens_details.cache_write_tokens",
+    "prompt_tokens_details.cache_creation_tokens",
+    "input_tokens_details.cache_write_tokens",
+    "cache_write_tokens",
+    "cacheWriteInputTokens",
+    "cachedInputWriteTokens",
+    "inputTokenDetails.cacheWriteTokens",
+];
+const FLAT_WRITTEN: [&str; 5] = [
+    "cache_write_tokens",
+    "cache_creation_input_tokens",
+    "gen_ai.usage.cache_creation.input_tokens",
+    "ai.usage.inputTokenDetails.cacheWriteTokens",
+    "input.cacheWriteInputTokenCount",
+];
+
 /// The figures of a report.
 #[derive(Default)]
-pub(super) struct Usage {
-    pub(super) input: Option<u64>,
-    pub(super) cached: Option<u64>,
-    pub(super) output: Option<u64>,
+pub(crate) struct Usage {
+    pub(crate) input: Option<u64>,
+    pub(crate) cached: Option<u64>,
+    pub(crate) written: Option<u64>,
+    pub(crate) output: Option<u64>,
 }
 
 /// What the record says about tokens; `response` is that of the server in it.
@@ -121,7 +141,12 @@ pub(super) fn of_record(scope: &Scope<'_>, response: Option<&RawObject<'_>>) -> 
 
 fn flat(scope: &Scope<'_>) -> Usage {
     let flat = |names: &[&str]| scope.find(&mut |object| number(object, names).map(|(_, number)| number));
-    Usage { input: flat(&FLAT_INPUT), cached: flat(&FLAT_CACHED), output: flat(&FLAT_OUTPUT) }
+    Usage {
+        input: flat(&FLAT_INPUT),
+        cached: flat(&FLAT_CACHED),
+        written: flat(&FLAT_WRITTEN),
+        output: flat(&FLAT_OUTPUT),
+    }
 }
 
 fn in_reports(scope: &Scope<'_>, response: Option<&RawObject<'_>>) -> Usage {
@@ -139,35 +164,31 @@ fn in_reports(scope: &Scope<'_>, response: Option<&RawObject<'_>>) -> Usage {
 fn in_details(scope: &Scope<'_>) -> Usage {
     let Some((_, details)) = scope.at(&["usageDetails"]) else { return Usage::default() };
     let details = RawObject::in_value(details.json());
-    match details.and_then(|details| langfuse_details(&details).ok().flatten()) {
-        Some((input, output, cached)) => Usage { input: Some(input), cached, output },
-        None => Usage::default(),
-    }
+    details.and_then(|details| langfuse_details(&details).ok().flatten()).unwrap_or_default()
 }
-
-/// Tokens of the prompt, of the answer, and of the prompt's part that was in the cache.
-pub(crate) type LangfuseTokens = (u64, Option<u64>, Option<u64>);
 
 /// Reads `usageDetails` as Langfuse adds them up: all keys that contain "input" are tokens of the prompt, all
 /// that contain "output" are tokens of the answer, so its own integrations leave cached tokens out of `input`.
 ///
 /// # Errors
 /// A value that is no number of tokens.
-pub(crate) fn langfuse_details(details: &RawObject) -> Result<Option<LangfuseTokens>, Invalid> {
-    let (mut input, mut output, mut cached) = (None, None, None);
+pub(crate) fn langfuse_details(details: &RawObject) -> Result<Option<Usage>, Invalid> {
+    let mut usage = Usage::default();
     let add = |sum: &mut Option<u64>, n: u64| *sum = Some(sum.unwrap_or(0) + n);
     for (name, value) in details.fields().filter(|(_, value)| value.get() != "null") {
         let n = whole_tokens(name, value.get())?;
         if name.contains("input") {
-            add(&mut input, n);
+            add(&mut usage.input, n);
         } else if name.contains("output") {
-            add(&mut output, n);
+            add(&mut usage.output, n);
         }
         if name.contains("cache") && (name.contains("read") || name.contains("cached")) {
-            add(&mut cached, n);
+            add(&mut usage.cached, n);
+        } else if name.contains("cache") && (name.contains("creation") || name.contains("write")) {
+            add(&mut usage.written, n);
         }
     }
-    Ok(input.map(|input| (input, output, cached)))
+    Ok(usage.input.is_some().then_some(usage))
 }
 
 impl Usage {
@@ -175,6 +196,7 @@ impl Usage {
         Self {
             input: self.input.or(other.input),
             cached: self.cached.or(other.cached),
+            written: self.written.or(other.written),
             output: self.output.or(other.output),
         }
     }
@@ -192,7 +214,8 @@ fn of_report(report: &RawObject<'_>) -> Usage {
         let thoughts = if name.starts_with("candidates") { all(&THOUGHTS) } else { 0 };
         tokens.saturating_add(thoughts)
     });
-    Usage { input, output, cached: number(report, &CACHED).map(|(_, tokens)| tokens) }
+    let tokens = |names: &[&str]| number(report, names).map(|(_, tokens)| tokens);
+    Usage { input, output, cached: tokens(&CACHED), written: tokens(&WRITTEN) }
 }
 
 /// The first of `paths` with a number of tokens, and the number.

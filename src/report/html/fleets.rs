@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::capacity::{self, WORK, work_cells};
 use super::parts::{count, flops, plain, rate, scrolling, size, table};
 use crate::report::cells::{Cells, Digits};
-use crate::report::curve::Curve;
+use crate::report::curve::{Curve, varied_tier};
 use crate::report::numbers::short;
 use crate::report::tiers;
 use crate::stats::{Accuracy, FleetCapacity, FleetRow, Report};
@@ -29,9 +29,7 @@ pub(super) fn section(report: &Report) -> Markup {
             (compute(report))
             @if let Some((curve, left_out)) = Curve::of_fleets(report) {
                 h3.table { "Hit rate against cache capacity of each replica" }
-                @if left_out > 0 {
-                    p.quiet { "The first " (curve.lines.len()) " of " (curve.lines.len() + left_out) "." }
-                }
+                (left_out_of(&curve, left_out))
                 (capacity::chart(&curve, "fleets", "Hit rate against cache capacity of each replica", &drawn(report)))
             }
             (sizes("Caches asked for, one for each replica", report, None, capacities))
@@ -152,13 +150,29 @@ pub(super) fn tiers(report: &Report) -> Markup {
     if tables.is_empty() {
         return Markup::default();
     }
+    let by_tier = format!("Hit rate of all tiers against the size of {}", varied_tier(report));
     html! {
         section {
             h2 { "Tiers" }
             @for (title, cells) in &tables {
                 h3.table { (title) }
-                (scrolling(title, cells.len() > MOST, &plain_table(cells)))
+                @match Curve::of_tiers(report).filter(|_| *title == tiers::EVERY_SIZE) {
+                    Some((curve, left_out)) => {
+                        (left_out_of(&curve, left_out))
+                        (capacity::chart(&curve, "tiers", &by_tier, &plain_table(cells)))
+                    }
+                    None => (scrolling(title, cells.len() > MOST, &plain_table(cells))),
+                }
             }
+        }
+    }
+}
+
+/// How many lines there would be, if they are not all drawn.
+fn left_out_of(curve: &Curve, left_out: usize) -> Markup {
+    html! {
+        @if left_out > 0 {
+            p.quiet { "The first " (curve.lines.len()) " of " (curve.lines.len() + left_out) "." }
         }
     }
 }

@@ -37,7 +37,13 @@ pub(super) fn tile(report: &Report) -> Markup {
                     small { "without a cache" }
                 }
                 @if let Some(cost) = recorded {
-                    small { (plain(cost.cost)) " as the server recorded its hits, saving " (rate(cost.saving_rate)) }
+                    small {
+                        (plain(cost.cost)) " as the server recorded its hits, saving " (rate(cost.saving_rate))
+                        " of " (plain(cost.cost + cost.saving))
+                        @if report.recorded.as_ref().is_some_and(|recorded| recorded.assumes_writes(&figures.price)) {
+                            ", if it wrote to its cache all that it did not find there"
+                        }
+                    }
                 }
             }
         }

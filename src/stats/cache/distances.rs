@@ -1,22 +1,76 @@
 //! Hit tokens at many capacities, from the stack distances of the blocks that are asked for again.
 
+use std::iter::Peekable;
+
 use crate::blocks::reserve;
 
 /// Hit tokens by capacity. A cache of C blocks serves the blocks with a distance below C, up to the first
 /// one that is not.
 pub(super) enum HitsByDistance {
-    /// At every capacity: the change of the hit tokens from one distance to the next. 8 bytes per distance up to
-    /// the largest that has occurred.
-    Every(Vec<i64>),
+    /// At every capacity. 8 bytes per distance up to the largest that has occurred.
+    Every(Steps),
     /// At rising capacities: of each the tokens that it serves beyond those of the one before.
     At(Vec<(u64, i128)>),
+}
+
+/// The change of the hit tokens from one distance to the next.
+///
+/// Distances are all over the list, and where there are lists of many caches, each access waits for memory. So changes
+/// are put down first, and made many at a time: then they wait together.
+#[derive(Default)]
+pub(super) struct Steps {
+    steps: Vec<i64>,
+    /// Changes that are yet to be made.
+    waiting: Vec<Change>,
+}
+
+/// So many blocks, the first one at a distance and each further one at one more, count so many tokens each.
+#[derive(Clone, Copy)]
+struct Change {
+    distance: u32,
+    len: u32,
+    tokens: i64,
+}
+
+/// So many changes are made at a time.
+const TOGETHER: usize = 256;
+
+impl Steps {
+    #[inline]
+    fn add(&mut self, change: Change) {
+        let end = change.distance as usize + change.len as usize;
+        let more = (end + 1).saturating_sub(self.steps.len());
+        if more > 0 {
+            reserve(&mut self.steps, more);
+            self.steps.resize(end + 1, 0);
+        }
+        if self.waiting.len() == TOGETHER {
+            for change in self.waiting.drain(..) {
+                let start = change.distance as usize;
+                self.steps[start] += change.tokens;
+                self.steps[start + change.len as usize] -= change.tokens;
+            }
+        }
+        self.waiting.push(change);
+    }
+
+    /// The changes that are yet to be made, as steps with their distances, which rise.
+    fn waiting(&self) -> Vec<(usize, i64)> {
+        let ends = |change: &Change| {
+            let start = change.distance as usize;
+            [(start, change.tokens), (start + change.len as usize, -change.tokens)]
+        };
+        let mut steps: Vec<_> = self.waiting.iter().flat_map(ends).collect();
+        steps.sort_unstable();
+        steps
+    }
 }
 
 impl HitsByDistance {
     /// None yet: at these capacities, or at all of them.
     pub(super) fn new(capacities: &[u64], at_all: bool) -> Self {
         if at_all {
-            return Self::Every(Vec::new());
+            return Self::Every(Steps::default());
         }
         let mut at: Vec<_> = capacities.iter().map(|&capacity| (capacity, 0)).collect();
         at.sort_unstable();
@@ -79,16 +133,7 @@ impl HitsByDistance {
     #[inline]
     pub(super) fn add(&mut self, distance: u32, len: u32, tokens: i64) {
         match self {
-            Self::Every(steps) => {
-                let (start, end) = (distance as usize, distance as usize + len as usize);
-                let more = (end + 1).saturating_sub(steps.len());
-                if more > 0 {
-                    reserve(steps, more);
-                    steps.resize(end + 1, 0);
-                }
-                steps[start] += tokens;
-                steps[end] -= tokens;
-            }
+            Self::Every(steps) => steps.add(Change { distance, len, tokens }),
             Self::At(at) => {
                 let (mut start, end) = (u64::from(distance), u64::from(distance) + u64::from(len));
                 let first = at.partition_point(|&(capacity, _)| capacity <= start);
@@ -118,13 +163,14 @@ impl HitsByDistance {
     }
 
     fn totals(&self) -> Totals<'_> {
-        Totals { hits: self, next: 0, at_distance: 0, total: 0 }
+        let waiting = if let Self::Every(steps) = self { steps.waiting() } else { Vec::new() };
+        Totals { hits: self, waiting: waiting.into_iter().peekable(), next: 0, at_distance: 0, total: 0 }
     }
 
     /// How many distances have occurred, or could have below the largest one.
     pub(super) fn distances(&self) -> u64 {
         match self {
-            Self::Every(steps) => steps.len() as u64,
+            Self::Every(steps) => steps.steps.len() as u64,
             Self::At(_) => 0,
         }
     }
@@ -132,7 +178,9 @@ impl HitsByDistance {
     /// Bytes in use.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Every(steps) => size_of::<i64>() * steps.len(),
+            Self::Every(steps) => {
+                size_of::<i64>() * steps.steps.len() + size_of::<Change>() * steps.waiting.capacity()
+            }
             Self::At(at) => size_of::<(u64, i128)>() * at.len(),
         }
     }
@@ -141,6 +189,8 @@ impl HitsByDistance {
 /// Hit tokens at rising capacities.
 struct Totals<'a> {
     hits: &'a HitsByDistance,
+    /// Steps that are not in the list yet.
+    waiting: Peekable<std::vec::IntoIter<(usize, i64)>>,
     /// How many distances, or listed capacities, are in `total`.
     next: usize,
     /// Tokens of the blocks at the last of these distances.
@@ -152,10 +202,13 @@ impl Totals<'_> {
     /// Those of a capacity that is not below the one before.
     fn at(&mut self, capacity: u64) -> u128 {
         match self.hits {
-            HitsByDistance::Every(steps) => {
+            HitsByDistance::Every(Steps { steps, .. }) => {
                 let end = steps.len().min(usize::try_from(capacity).unwrap_or(usize::MAX)).max(self.next);
-                for &step in &steps[self.next..end] {
+                for (place, &step) in (self.next..end).zip(&steps[self.next..end]) {
                     self.at_distance += i128::from(step);
+                    while let Some((_, step)) = self.waiting.next_if(|&(at, _)| at == place) {
+                        self.at_distance += i128::from(step);
+                    }
                     self.total += self.at_distance;
                 }
                 self.next = end;

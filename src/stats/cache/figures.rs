@@ -118,6 +118,14 @@ pub struct CapacityRow {
 }
 
 impl CapacityRow {
+    /// Its name: the policy and the blocks that it holds, or `infinite`.
+    pub fn name(&self) -> String {
+        match self.policy {
+            "infinite" => self.policy.to_owned(),
+            policy => format!("{policy}:{}", self.capacity_blocks),
+        }
+    }
+
     /// Whether requests evict each other's blocks before they are asked for again: together they find less
     /// than half of what they find one after the other.
     pub fn is_thrashing(&self) -> bool {

@@ -100,6 +100,8 @@ pub(super) struct Caches {
     /// requests whose server recorded its own hits.
     recorded_hits: Vec<u128>,
     lru: Lru,
+    /// How many blocks have been forgotten: one that comes back is a new one.
+    forgotten: u64,
     ttls: TimesToLive,
     /// What becomes of each token, if wanted.
     misses: Option<Misses>,
@@ -186,6 +188,7 @@ impl Caches {
             all: Tally::default(),
             recorded_hits: vec![0; options.capacities.len() + 1],
             lru: Lru::new(count),
+            forgotten: 0,
             checks: options.requests.checked.then(HitChecks::default),
             requests: options.wants_requests().then(|| Requests::new(columns(&options))),
             ttls: TimesToLive::new(&options, count),
@@ -271,7 +274,7 @@ impl Caches {
     /// Begins the row of a request, with what is known of it at once.
     fn begin_request(&mut self, seen: &Seen) {
         let Some(requests) = &mut self.requests else { return };
-        requests.begin(seen.line, seen.input_length, seen.recorded.map(|(_, cached)| cached));
+        requests.begin(seen.line, seen.input_length, seen.recorded.map(|of| of.cached));
         let capacities = &self.options.capacities;
         let all = self.options.policies.len() * capacities.len();
         let hits = |capacity, tokens| RequestHits { request: seen.index, capacity, tokens };
@@ -313,7 +316,9 @@ impl Caches {
 
     /// Forgets all but the `keep` blocks used last.
     pub(super) fn retain(&mut self, keep: usize) -> Kept {
+        let before = self.lru.blocks();
         let retained = self.lru.retain(keep);
+        self.forgotten += before - self.lru.blocks();
         self.ttls.retain(&retained);
         self.misses.iter_mut().for_each(|misses| misses.retain(&retained));
         retained.blocks
@@ -340,7 +345,7 @@ impl Caches {
     /// How many blocks a cache without limit holds, where so many distinct ones are in prompts.
     fn working_set(&self, unique_blocks: u64) -> u64 {
         // Those of answers take room too.
-        unique_blocks.max(if self.names_blocks { self.lru.blocks() } else { 0 })
+        unique_blocks.max(if self.names_blocks { self.lru.blocks() + self.forgotten } else { 0 })
     }
 
     /// The figures so far, with `unique_blocks` distinct blocks of prompts seen.

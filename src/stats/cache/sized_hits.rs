@@ -33,7 +33,8 @@ impl SizedHits {
         tokens: u64,
         length: u64,
     ) {
-        let count = self.count;
+        // It is large, and not to be copied where it is not asked.
+        let count = &self.count;
         let hit = |blocks| count.tokens(blocks, length);
         if let Some(flops) = &mut self.flops {
             flops.measure(runs.clone(), |blocks| count.flops(hit(blocks)));

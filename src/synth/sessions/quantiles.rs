@@ -143,7 +143,7 @@ impl Groups {
         let mut sum = 0.0;
         for (i, &(mean, weight, is_atom)) in gathering.groups.iter().enumerate() {
             sum += weight;
-            groups.means.push(if is_atom { mean as f32 } else { rounded(mean) });
+            groups.push_mean(mean, is_atom);
             groups.shares.push(rounded(sum / total).min(1.0));
             if is_atom {
                 groups.atoms.push(i as u32);
@@ -152,18 +152,18 @@ impl Groups {
         if let Some(last) = groups.shares.last_mut() {
             *last = 1.0;
         }
-        groups.put_in_order();
         Some(groups)
     }
 
-    /// Keeps means rising: those of groups are rounded, and atoms beside them are not.
-    fn put_in_order(&mut self) {
-        let is_atom = |group: usize| self.atoms.binary_search(&(group as u32)).is_ok();
-        for group in (1..self.means.len()).rev().filter(|&group| !is_atom(group - 1)) {
-            self.means[group - 1] = self.means[group - 1].min(self.means[group]);
-        }
-        for group in (1..self.means.len()).filter(|&group| !is_atom(group)) {
-            self.means[group] = self.means[group].max(self.means[group - 1]);
+    /// Adds the mean of a group. One that is rounded stays between the single values beside it, which are not.
+    fn push_mean(&mut self, mean: f64, is_atom: bool) {
+        let before = self.means.last().copied().unwrap_or(f32::MIN);
+        if is_atom {
+            let value = mean as f32;
+            self.means.iter_mut().rev().take_while(|mean| **mean > value).for_each(|mean| *mean = value);
+            self.means.push(value);
+        } else {
+            self.means.push(rounded(mean).max(before));
         }
     }
 
@@ -267,31 +267,28 @@ impl Quantiles {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
-    #[test]
-    fn rounded_means_do_not_pass_the_atoms_beside_them() {
-        // Values of one session each around one that many have, all nearer to each other than five digits tell.
-        let atom = 4.412_798_4_f32;
-        let mut values: Vec<Weighted> = Vec::new();
-        for (value, count) in [(f32::from_bits(atom.to_bits() - 1), 10), (atom, 30), (atom + 3e-6, 10)] {
-            values.extend((0..count).map(|session| Weighted { value, weight: 1.0, session }));
+    proptest! {
+        /// Values that are closer than the digits that are kept, many of them equal.
+        #[test]
+        fn what_is_made_is_valid(
+            values in proptest::collection::vec((0_u32..60, 1_u32..4, 0_u32..20), 1..400),
+            min_count in 1_usize..6,
+            knots in 1_usize..80,
+            base in 0.1_f32..5_000.0,
+        ) {
+            let mut values: Vec<Weighted> = values
+                .iter()
+                .map(|&(step, weight, session)| Weighted {
+                    value: base * (1.0 + step as f32 * 4e-6),
+                    weight: weight as f32,
+                    session,
+                })
+                .collect();
+            if let Some(groups) = Groups::of(&mut values, min_count, knots) {
+                prop_assert!(groups.is_valid(), "{groups:?}");
+            }
         }
-        values.extend((0..5_u8).map(|i| Weighted {
-            value: 4.0 + f32::from(i) / 20.0,
-            weight: 1.0,
-            session: i.into(),
-        }));
-        values.extend((0..5_u8).map(|i| Weighted {
-            value: 4.5 + f32::from(i) / 20.0,
-            weight: 1.0,
-            session: i.into(),
-        }));
-        for part in 1..40_u8 {
-            let value = atom - f32::from(part) * 1e-6;
-            values.push(Weighted { value, weight: 1.0, session: part.into() });
-        }
-        let groups = Groups::of(&mut values, 5, 500).unwrap();
-        assert!(!groups.atoms.is_empty());
-        assert!(groups.is_valid(), "{groups:?}");
     }
 }

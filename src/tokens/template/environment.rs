@@ -11,7 +11,9 @@ use minijinja_contrib::globals::{cycler, joiner};
 
 use super::filters;
 use super::methods;
-use super::program::{ATTRIBUTES, COMPARISONS, CONCATENATION, CONTAINMENT, ITERATION, REMAINDER};
+use super::program::{
+    ATTRIBUTES, COMPARISONS, CONCATENATION, CONTAINMENT, ITERATION, REMAINDER, TEXT_ATTRIBUTES,
+};
 use super::python::{self, BigInteger, fail};
 
 /// Steps that a rendering may take: some seconds, a thousand times what a long chat takes. A template is
@@ -58,6 +60,12 @@ pub(super) fn environment() -> Environment<'static> {
     }
     for (name, filter) in ATTRIBUTES {
         environment.add_filter(filter, move |value: &Value| attribute(value, name));
+    }
+    for (name, filter) in TEXT_ATTRIBUTES {
+        environment.add_filter(filter, move |value: &Value| match value.kind() {
+            ValueKind::String => Ok(Value::from_object(Method { name, of: "str" })),
+            _ => value.get_attr(name),
+        });
     }
     add_tests(&mut environment);
     environment.add_function("raise_exception", |message: Value| -> Result<Value, Error> {
@@ -212,15 +220,18 @@ fn contains(state: &State, item: &Value, container: &Value) -> Result<bool, Erro
 /// `value.name` for the name of a method that objects have: the method, whatever fields the object has.
 fn attribute(value: &Value, name: &'static str) -> Result<Value, Error> {
     if value.kind() == ValueKind::Map && !filters::is_namespace(value) && !value.is_kwargs() {
-        return Ok(Value::from_object(Method(name)));
+        return Ok(Value::from_object(Method { name, of: "dict" }));
     }
     let found = value.get_attr(name)?;
     Ok(found)
 }
 
-/// A method of an object that is not called.
+/// A method that is not called, of a type of Python.
 #[derive(Debug)]
-struct Method(&'static str);
+struct Method {
+    name: &'static str,
+    of: &'static str,
+}
 
 impl Object for Method {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
@@ -228,7 +239,7 @@ impl Object for Method {
     }
 
     fn render(self: &Arc<Self>, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "<built-in method {} of dict object>", self.0)
+        write!(f, "<built-in method {} of {} object>", self.name, self.of)
     }
 }
 

@@ -38,6 +38,21 @@ pub(super) const ATTRIBUTES: [(&str, &str); 5] = [
     ("copy", "attribute:copy"),
 ];
 
+/// The methods of texts that templates may look for before they call them (`content.split is defined`), and
+/// their filters.
+pub(super) const TEXT_ATTRIBUTES: [(&str, &str); 10] = [
+    ("split", "attribute:split"),
+    ("rsplit", "attribute:rsplit"),
+    ("strip", "attribute:strip"),
+    ("lstrip", "attribute:lstrip"),
+    ("rstrip", "attribute:rstrip"),
+    ("startswith", "attribute:startswith"),
+    ("endswith", "attribute:endswith"),
+    ("replace", "attribute:replace"),
+    ("lower", "attribute:lower"),
+    ("upper", "attribute:upper"),
+];
+
 /// No place in the engine's table of filters that were looked up before.
 const NOT_REMEMBERED: u8 = u8::MAX;
 
@@ -114,7 +129,8 @@ fn adapted(old: &Instructions<'static>) -> Instructions<'static> {
         next += if matches!(instruction, Instruction::PushLoop(_)) { 2 } else { 1 };
     }
     let moved = |target: u32| places.get(target as usize).copied().unwrap_or(next);
-    let attribute = |name: &str| ATTRIBUTES.iter().find(|(method, _)| *method == name);
+    let attribute =
+        |name: &str| ATTRIBUTES.iter().chain(&TEXT_ATTRIBUTES).find(|(method, _)| *method == name);
     let filter =
         |name: &'static str, arguments| Instruction::ApplyFilter(name, Some(arguments), NOT_REMEMBERED);
     let mut new = Instructions::new(old.name(), old.source());

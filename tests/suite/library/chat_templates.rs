@@ -103,7 +103,12 @@ fn expressions_have_the_values_that_they_have_in_jinja2() {
             "(1e-05, 1e+16, -0.0, 2.0, 10000000000000000000000000000000000000000000, 100000000000000000000)",
         ),
         ("[1, 'it\\'s', none, {'a': (1,)}]", "[1, \"it's\", None, {'a': (1,)}]"),
+        (
+            "s.split is defined, s.strip is callable, d.split is defined, i.split is defined, l.lower is defined",
+            "(True, True, False, False, False)",
+        ),
         ("n.x is defined, u.x", "error"),
+        ("u.split is defined", "error"),
         ("strftime_now('%d %B %Y')", "26 July 2024"),
         ("raise_exception('no ' ~ i)", "error: chat template line 1: no 7"),
     ] {

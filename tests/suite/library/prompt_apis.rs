@@ -96,7 +96,16 @@ fn a_conversation_with_a_tool_is_the_same_in_every_api() {
             {"id": "2", "role": "assistant", "parts": [{"type": "step-start"}, {"type": "reasoning", "text": "hm"},
                 text("let me see"), {"type": "tool-look", "toolCallId": "c", "state": "output-available",
                     "input": {"at": "Oslo"}, "output": "rain"}]}]});
+    let invoked = json!({"state": "result", "toolCallId": "c", "toolName": "look", "args": {"at": "Oslo"},
+        "result": "rain"});
+    let interface_4 = json!({"system": [text("s")], "tools": {"look": {"description": "d", "parameters": schema}},
+        "messages": [{"id": "1", "role": "user", "content": "weather?", "parts": [text("weather?")]},
+            {"id": "2", "role": "assistant", "content": "let me see", "parts": [{"type": "step-start"},
+                {"type": "reasoning", "reasoning": "hm", "details": []}, text("let me see"),
+                {"type": "source", "source": {"sourceType": "url", "url": "u"}},
+                {"type": "tool-invocation", "toolInvocation": invoked}]}]});
     for (name, record) in [
+        ("AI SDK's interface, version 4", interface_4),
         ("Anthropic", anthropic),
         ("Bedrock", bedrock),
         ("Gemini", gemini),
@@ -202,6 +211,9 @@ fn instructions_and_histories_are_part_of_the_prompt() {
     assert_eq!(messages(&chat(&alpaca("hello")))[0]["content"], "Translate.\nhello");
     assert_eq!(messages(&chat(&alpaca("")))[0]["content"], "Translate.");
     assert_eq!(read(&alpaca("")).output, OutputLength::Text("bonjour".to_owned()));
+    let dolly = json!({"instruction": "Name it.", "context": "A river.", "response": "Oslo"});
+    assert_eq!(messages(&chat(&dolly))[0]["content"], "Name it.\nA river.");
+    assert_eq!(read(&dolly).output, OutputLength::Text("Oslo".to_owned()));
     let long = json!({"instruction": "c", "history": [["a", "b"]], "system": "s"});
     let texts: Vec<Value> =
         messages(&chat(&long)).as_array().unwrap().iter().map(|m| json!([m["role"], m["content"]])).collect();
@@ -387,6 +399,11 @@ fn keys_are_those_of_the_request() {
         "lora_path": "/l"}});
     let Keys { cache_salt, model, lora, lora_path, .. } = read(&record).keys;
     assert_eq!([cache_salt, model, lora, lora_path], ["s", "m", "l", "/l"].map(|key| Some(key.to_owned())));
+    // SGLang puts its own key behind the salt.
+    let salt = |record: Value| read(&record).keys.cache_salt;
+    assert_eq!(salt(json!({"prompt": "x", "extra_key": "e"})).as_deref(), Some("e"));
+    assert_eq!(salt(json!({"prompt": "x", "extra_key": "e", "cache_salt": "s"})).as_deref(), Some("se"));
+    assert_eq!(salt(json!({"prompt": "x", "extra_body": {"extra_key": "e"}})).as_deref(), Some("e"));
     let options = options(|options| options.ignore_keys = true);
     let ignored = PromptRecord::parse(record.to_string().as_bytes(), &options).unwrap();
     assert_eq!(ignored.keys, Keys::default());

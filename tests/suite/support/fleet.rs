@@ -115,28 +115,44 @@ pub fn fleet_hits(
     hits_by_request(requests, sent, replicas, Some(size), ttl, block_size).into_iter().skip(from).sum()
 }
 
-/// Hit tokens of each request, of replicas with LRU caches of a size, or none, whose blocks expire `ttl` after their
-/// last use; with `fixed`, after their write.
+/// Hit tokens of each request, of the caches of [`found_by_request`].
 pub fn hits_by_request(
     requests: &[Sent],
     sent: &[(usize, u64)],
     replicas: usize,
     size: Option<usize>,
-    (ttl, fixed): (f64, bool),
+    ttl: (f64, bool),
     block_size: u64,
+) -> Vec<u64> {
+    let found = found_by_request(requests, sent, replicas, size, ttl);
+    found
+        .into_iter()
+        .zip(requests)
+        .map(|(blocks, request)| (blocks * block_size).min(request.input))
+        .collect()
+}
+
+/// Hit blocks of each request, of replicas with LRU caches of a size, or none, whose blocks expire `ttl` after their
+/// last use; with `fixed`, after their write.
+pub fn found_by_request(
+    requests: &[Sent],
+    sent: &[(usize, u64)],
+    replicas: usize,
+    size: Option<usize>,
+    (ttl, fixed): (f64, bool),
 ) -> Vec<u64> {
     let mut caches = vec![Lru::new(size.unwrap_or(usize::MAX)); replicas];
     let mut since: Vec<HashMap<u64, f64>> = vec![HashMap::new(); replicas];
-    let mut tokens = Vec::new();
+    let mut found = Vec::new();
     for ((request, now), (to, _)) in requests.iter().zip(times(requests)).zip(sent) {
         let (cache, since) = (&mut caches[*to], &mut since[*to]);
         let is_there = |id: &&u64| cache.blocks.contains(id) && now - since[*id] <= ttl;
         let hit = request.ids.iter().take_while(is_there).count();
-        tokens.push((hit as u64 * block_size).min(request.input));
+        found.push(hit as u64);
         cache.use_all(&request.ids);
         since.extend(request.ids[if fixed { hit } else { 0 }..].iter().map(|id| (*id, now)));
     }
-    tokens
+    found
 }
 
 /// What one tier of all replicas, or the pool, serves and moves. Moves are by request: time, replica, blocks.

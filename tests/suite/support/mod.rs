@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod engine;
+pub mod figures;
 pub mod fleet;
 pub mod naive;
 pub mod planted;
