@@ -408,7 +408,7 @@ fn prices_are_read_or_refused_by_name() {
         &["--price", "input=3,cached=1", "--partial"],
         &["--min-hit", "1024", "--policy", "vllm", "-c", "4"],
         &["--hit-step", "128", "--top", "3"],
-        &["--hit-step", "128", "--replicas", "2"],
+        &["--hit-step", "128", "--tiers", "a=9"],
     ] {
         assert_eq!(run("trace-stats", args, TRACE).status, Some(2), "{args:?}");
     }

@@ -440,7 +440,10 @@ fn what_would_be_misread_is_said() {
             .contains("steps")
     );
     let routed = said(&["--replicas", "2", "--route", "session"]);
-    assert!(routed.contains("40 of 40 requests do not name their session: --route session"), "{routed}");
+    assert!(
+        routed.contains("40 of 40 requests do not name their session (see --session-field): --route session"),
+        "{routed}"
+    );
     assert!(!said(&["--replicas", "2", "--route", "prefix=1"]).contains("name their session"));
     let engines = "hits of all caches are counted as engines do";
     assert!(said(&["--policy", "lru,vllm", "-c", "9"]).contains(engines));
