@@ -118,7 +118,7 @@ impl Analysis {
 
     /// The same for a request with this timestamp.
     pub(super) fn close_window_before(&mut self, next: Option<f64>) -> Option<WindowReport> {
-        let closed = self.state.statistics.window.as_mut()?.close_before(self.state.intake.time_of(next))?;
+        let closed = self.state.statistics.window.as_mut()?.close_before(next)?;
         Some(self.window_report(closed))
     }
 

@@ -17,7 +17,7 @@
 use crate::blocks::NumberRun;
 use crate::error::{Error, Invalid, InvalidKind};
 use crate::io::{Input, Status};
-use crate::record::{DEFAULT_BLOCK_SIZE, FromZero, apart_note};
+use crate::record::{DEFAULT_BLOCK_SIZE, Numbered, NumberedFiles};
 use crate::stats::piece_copies::{Copies, Fingerprint};
 use crate::stats::piece_end::PieceEnd;
 use crate::stats::piece_header::{Header, Piece};
@@ -87,8 +87,7 @@ pub struct Merger<'a> {
     lines: u64,
     lines_before: u64,
     copies: Copies,
-    /// Whether the first piece numbers its blocks from zero, and how many others do.
-    from_zero: (bool, u32),
+    numbered: NumberedFiles,
     /// Timestamp of the first request of the last piece that has one.
     started: Option<f64>,
     /// The current row.
@@ -103,7 +102,7 @@ struct OpenPiece {
     before: Before,
     requests: u64,
     fingerprint: Fingerprint,
-    ids: FromZero,
+    numbered: Numbered,
     /// Numbers in the whole trace of the blocks that the piece introduced, as runs.
     numbers: Vec<NumberRun>,
     timed: bool,
@@ -150,7 +149,7 @@ impl<'a> Merger<'a> {
             lines: 0,
             lines_before: 0,
             copies: Copies::default(),
-            from_zero: (false, 0),
+            numbered: NumberedFiles::default(),
             started: None,
             row: PieceRow::default(),
             written: Vec::new(),
@@ -340,7 +339,8 @@ impl<'a> Merger<'a> {
         }
         piece.requests += 1;
         piece.fingerprint.add(row);
-        piece.ids.add(row.new.iter().flat_map(|run| (0..u64::from(run.1)).map(|i| run.0.wrapping_add(i))));
+        piece.numbered.from_zero.add(row.new_ids());
+        piece.numbered.predecessors.add_pairs(row.successors());
         if let Some((_, _, line)) = &mut row.recorded {
             *line += self.lines;
         }
@@ -383,9 +383,8 @@ impl<'a> Merger<'a> {
         if !self.is_group && self.previous.is_none() && piece.requests > 0 {
             self.copies.add(self.pieces, piece.fingerprint, &piece.numbers);
         }
-        if !self.is_group && piece.ids.is_so() {
-            let (first, others) = self.from_zero;
-            self.from_zero = if self.pieces == 1 { (true, others) } else { (first, others + 1) };
+        if !self.is_group {
+            self.numbered.add(piece.numbered);
         }
         self.groups = end.groups.unwrap_or(0);
         self.lines_before = self.lines;
@@ -398,9 +397,11 @@ impl<'a> Merger<'a> {
 
     /// What the user should know of the pieces that were read.
     pub fn notes(&self) -> Vec<String> {
-        let (first, others) = self.from_zero;
-        let apart =
-            (first && others > 0).then(|| apart_note(&format!("the first piece and {others} others")));
+        let names = |others| match others {
+            1 => "the first piece and another".into(),
+            others => format!("the first piece and {others} others"),
+        };
+        let apart = self.numbered.note(names, "the pieces");
         self.copies.note().into_iter().chain(apart).collect()
     }
 

@@ -31,7 +31,7 @@ fn analyse(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Resu
     observer.begin(reader.input().total_size());
     let mut output = Output::named(task.output.as_deref())?;
     let mut running = Running::new(task, warmup);
-    let mut apart = NumberedApart::default();
+    let mut apart = NumberedApart::new(task.files.len());
     let ended = loop {
         let more = reader.advance(|status| {
             observer.progress(status);
@@ -76,7 +76,7 @@ fn write_piece(
         GroupWriter::new(header, task.analysis.budget, out)
     };
     let (mut writer, mut has_answers) = (None, false);
-    let mut apart = NumberedApart::default();
+    let mut apart = NumberedApart::new(task.files.len());
     // A piece without its end cannot be merged, so an error or a signal needs no care here.
     while reader.advance(|status| {
         observer.progress(status);

@@ -603,7 +603,7 @@ fn a_piece_that_is_merged_twice_is_told() {
 
 #[test]
 fn pieces_that_were_hashed_one_by_one_are_told() {
-    const SAID: &str = "others each number their blocks 0, 1, 2, ...";
+    const SAID: &str = "the first piece and another each number their blocks 0, 1, 2, ...";
     let folder = scratch();
     let requests = |seed: u64| -> Vec<String> {
         (0..30)

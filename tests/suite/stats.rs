@@ -515,6 +515,25 @@ fn a_window_holds_its_own_requests_and_late_ones_count_in_the_open_one() {
 }
 
 #[test]
+fn one_wrong_clock_does_not_end_the_windows() {
+    // A request that is dated days ahead; the others go on at ten a second.
+    let right = (0..80).map(|i| i * 100);
+    let times: Vec<u64> = right.clone().take(25).chain([400_000_000]).chain(right.skip(25)).collect();
+    let trace: String = times.iter().map(|&t| line(t, 512, 3, &[0])).collect();
+    let windows = lines(run("trace-stats", &["--window", "1s"], &trace));
+    let found: Vec<_> = windows
+        .iter()
+        .map(|w| {
+            (w["start_ms"].as_f64().unwrap(), w["requests"].as_u64().unwrap(), w["late"].as_u64().unwrap())
+        })
+        .collect();
+    // The tenth of those that are late is the first of the next window.
+    let mut expected = vec![(0.0, 10, 0), (1000.0, 10, 0), (2000.0, 5, 0), (400_000_000.0, 10, 9)];
+    expected.extend([(3000.0, 6, 0), (4000.0, 10, 0), (5000.0, 10, 0), (6000.0, 10, 0), (7000.0, 10, 0)]);
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn a_window_is_written_while_the_stream_goes_on() {
     let mut child = command("trace-stats")
         .args(["--window", "2req"])
