@@ -357,6 +357,35 @@ fn a_message_to_go_on_with_is_part_of_the_prompt() {
 }
 
 #[test]
+fn a_message_that_calls_itself_a_prefix_is_gone_on_with() {
+    let chat = |mark: Value, more: Value| {
+        let mut last = json!({"role": "assistant", "content": "Sure, "});
+        last.as_object_mut().unwrap().extend(mark.as_object().unwrap().clone());
+        let mut record = json!({"messages": [user("hi"), last]});
+        record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        ids(&["--ids", "hash"], &[record])
+    };
+    let none = json!({});
+    let continued =
+        chat(none.clone(), json!({"continue_final_message": true, "add_generation_prompt": false}));
+    let answered = chat(none.clone(), none.clone());
+    assert_ne!(continued, answered);
+    for name in ["prefix", "partial"] {
+        assert_eq!(chat(json!({name: true}), none.clone()), continued, "{name}");
+        for other in [json!(false), json!(null), json!("true"), json!({"prefix": true})] {
+            assert_eq!(chat(json!({name: other}), none.clone()), answered, "{name}");
+        }
+    }
+    // What the request says itself counts, and so does the role.
+    let closed = json!({"continue_final_message": false});
+    assert_eq!(chat(json!({"prefix": true}), closed.clone()), chat(none.clone(), closed));
+    assert_eq!(
+        chat(json!({"prefix": true, "role": "user"}), none.clone()),
+        chat(json!({"role": "user"}), none)
+    );
+}
+
+#[test]
 fn a_request_may_be_a_text_in_a_field() {
     let inner = json!({"messages": [user("hi")]});
     let records =
