@@ -85,11 +85,10 @@ fn a_day_without_a_trace_fails_and_leaves_the_figures_as_they_were() {
         assert_eq!(ran.status, Some(1), "{ran:?}");
         assert!(ran.stderr.contains(said), "{ran:?}");
     }
-    assert_eq!(shell(folder.path(), "cat prom/*; ls home/traces home prom").ok(), {
-        before
-            + "home:\nids.bin\nreports\ntraces\n\nhome/traces:\n2026-11-23.jsonl\n\n"
-            + "prom:\nkvtrace.prom\nkvtrace_log.prom\n"
-    });
+    assert!(shell(folder.path(), "cat prom/*").ok() == before);
+    let files = shell(folder.path(), "ls home home/traces prom").ok();
+    let traces = "home:\nids.bin\nids.size\nreports\ntraces\n\nhome/traces:\n2026-11-23.jsonl\n\n";
+    assert_eq!(files, format!("{traces}prom:\nkvtrace.prom\nkvtrace_log.prom\n"));
     let nonsense = shell(folder.path(), &format!("{settings}kvtrace-daily never"));
     assert!(nonsense.status == Some(1) && nonsense.stderr.contains("never"), "{nonsense:?}");
 }
@@ -217,12 +216,16 @@ fn numbers_do_not_begin_anew_beside_the_traces_of_other_days() {
     let (folder, settings) = home();
     let daily = |day: &str| shell(folder.path(), &format!("{settings}kvtrace-daily {day}"));
     daily("2026-11-23").ok();
-    std::fs::remove_file(folder.path().join("home/ids.bin")).unwrap();
-    let ran = daily("2026-11-24");
-    let remedy = "mv home/traces home/traces.old";
-    assert!(ran.status == Some(1) && ran.stderr.contains(remedy), "{ran:?}");
-    shell(folder.path(), remedy).ok();
+    shell(folder.path(), "cp home/ids.bin older").ok();
     daily("2026-11-24").ok();
+    let remedy = "mkdir home/old && mv home/traces home/ids.* home/old";
+    for lost in ["rm home/ids.bin", "cp older home/ids.bin"] {
+        shell(folder.path(), lost).ok();
+        let ran = daily("2026-11-25");
+        assert!(ran.status == Some(1) && ran.stderr.contains(remedy), "{lost}: {ran:?}");
+    }
+    shell(folder.path(), remedy).ok();
+    daily("2026-11-25").ok();
 }
 
 #[test]
