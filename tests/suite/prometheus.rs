@@ -190,6 +190,78 @@ fn the_dashboard_and_the_alerts_ask_for_what_there_is() {
 }
 
 #[test]
+fn a_signal_leaves_the_figures_of_the_whole() {
+    let folder = scratch();
+    let path = folder.path();
+    run_in(path, "trace-stats", &["-f", "prometheus", "-o", "k.prom"], trace(50)).ok();
+    let before = std::fs::read(path.join("k.prom")).unwrap();
+    write(path, "part", trace(20));
+    for mode in ["", "--window 5s", "--every 7req"] {
+        let fed = format!(
+            "(cat part; sleep 3) | (trace-stats {mode} -f prometheus -o new.prom & cp k.prom new.prom; sleep 1; \
+             cp new.prom seen.prom; kill -TERM $!; wait $!)"
+        );
+        let ran = shell(path, &fed);
+        assert_eq!(ran.status, Some(143), "{mode}: {}", ran.stderr);
+        let (seen, after) = (path.join("seen.prom"), path.join("new.prom"));
+        assert_eq!(std::fs::read(seen).unwrap(), std::fs::read(after).unwrap(), "{mode}");
+        if mode.is_empty() {
+            assert_eq!(std::fs::read(path.join("new.prom")).unwrap(), before);
+        }
+    }
+}
+
+#[test]
+fn labels_of_the_user_are_on_every_sample() {
+    let args = ["-c", "5", "--by", "type", "--label", "cluster=a,model=m b"];
+    let plain = samples(&gauges(&args[..4], &trace(51)));
+    let labelled = samples(&gauges(&args, &trace(51)));
+    let given = "cluster=\"a\",model=\"m b\"";
+    let expected: BTreeMap<String, f64> = plain
+        .into_iter()
+        .map(|(name, value)| match name.split_once('{') {
+            Some((name, labels)) => (format!("{name}{{{given},{labels}"), value),
+            None => (format!("{name}{{{given}}}"), value),
+        })
+        .collect();
+    assert_eq!(labelled, expected);
+    for (wrong, message) in [
+        (&["--label", "stat=x"][..], "'stat' is not the name of a label"),
+        (&["--label", "9a=x"], "'9a' is not the name of a label"),
+        (&["--label", "a"], "expected NAME=VALUE"),
+        (&["--label", "a="], "the label a has no value"),
+        (&["--label", "a=1", "--label", "a=2"], "each label once"),
+        (&["--label", "type=x", "--by", "type"], "each label once"),
+    ] {
+        let ran = run("trace-stats", &[&["-f", "prometheus"], wrong].concat(), trace(5));
+        assert_eq!(ran.status, Some(2), "{wrong:?}");
+        assert!(ran.stderr.contains(message), "{wrong:?}: {}", ran.stderr);
+    }
+    assert_eq!(run("trace-stats", &["--label", "a=1"], trace(5)).status, Some(2));
+}
+
+#[test]
+fn an_empty_value_of_a_group_is_not_the_whole() {
+    let text = trace(51).replace("\"chat\"", "\"\"");
+    let found = samples(&gauges(&["--by", "type"], &text));
+    assert_eq!(found["kvtrace_requests"], 51.0);
+    assert_eq!(found["kvtrace_requests{type=\"\\\"\\\"\"}"], 26.0);
+}
+
+#[test]
+fn a_stream_has_its_own_skipped_records() {
+    let folder = scratch();
+    let bad = format!("{}no record\n{}", trace(20), trace(20));
+    let args = ["-f", "prometheus", "-o", "k.prom", "--window", "10req", "--skip-invalid", "-q"];
+    run_in(folder.path(), "trace-stats", &args, bad).ok();
+    let found = samples(&std::fs::read_to_string(folder.path().join("k.prom")).unwrap());
+    assert_eq!(found["kvtrace_running_skipped_records"], 1.0);
+    let bad = format!("{}junk\n", trace(10));
+    let json = run("trace-stats", &["--window=9req", "--skip-invalid", "-q"], bad).ok();
+    assert!(json.lines().last().unwrap().contains("\"skipped_records\":1"), "{json}");
+}
+
+#[test]
 fn a_pipe_that_brings_nothing_leaves_the_figures_as_they_were() {
     let folder = scratch();
     let args = ["-f", "prometheus", "-o", "k.prom"];
