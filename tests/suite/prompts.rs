@@ -58,6 +58,8 @@ fn calls_that_have_failed_are_told() {
         ", \"error\": {\"code\": 1}",
         ", \"error\": \"timeout\"",
         ", \"response\": {\"error\": {\"message\": \"overloaded\"}}",
+        ", \"response\": {\"status_code\": 503}",
+        ", \"resp\": {\"status\": 500}",
     ];
     for (more, count) in good.iter().map(|more| (more, 0)).chain(bad.iter().map(|more| (more, 1))) {
         let ran = run("trace-hash", &["-b", "1"], call(more));
@@ -66,7 +68,7 @@ fn calls_that_have_failed_are_told() {
     }
     let all: String = bad.iter().map(|more| call(more)).collect();
     let ran = run("trace-hash", &["-b", "1"], all);
-    assert!(ran.stderr.contains("6 calls have failed and count as requests"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("8 calls have failed and count as requests"), "{}", ran.stderr);
 }
 
 #[test]
