@@ -153,9 +153,10 @@ fn the_dashboard_and_the_alerts_ask_for_what_there_is() {
         run_in(folder.path(), "trace-stats", &args, endless()).ok();
         std::fs::read_to_string(folder.path().join("k.prom")).unwrap()
     };
+    let bounds = gauges(&["--max-memory", "48Mi", "-c", "1000"], &endless());
     // What the daily script writes itself stands in it as it is written.
     let daily = std::fs::read_to_string(examples.join("../daily/kvtrace-daily")).unwrap();
-    let known: BTreeSet<String> = [&*all, &*windows, &*daily]
+    let known: BTreeSet<String> = [&*all, &*windows, &*bounds, &*daily]
         .iter()
         .flat_map(|text| text.lines())
         .filter_map(|row| row.strip_prefix("# TYPE ")?.split(' ').next())
