@@ -297,8 +297,8 @@ fn a_stream_is_followed_and_written_for_prometheus() {
     let folder = scratch();
     let path = folder.path();
     std::fs::create_dir(path.join("prom")).unwrap();
-    let conf =
-        "live_log=current.jsonl textfiles=prom live_options='--window 1s -c 10' hash_options='-b 16'\n";
+    let conf = "live_log=current.jsonl textfiles=prom live_options='--window 1s -c 10 \
+        --label model=m -o prom/kvtrace-live-m.prom' hash_options='-b 16'\n";
     write(path, "conf", conf);
     let line = |second: u64| json!({"prompt": "Hello", "timestamp": second * 1000}).to_string() + "\n";
     let mut log = std::fs::File::create(path.join("current.jsonl")).unwrap();
@@ -318,10 +318,10 @@ fn a_stream_is_followed_and_written_for_prometheus() {
     let mut group = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut group).unwrap();
     let window = |start: u64| {
-        let said = format!("kvtrace_window_start_timestamp_seconds {start}.0\n");
+        let said = format!("kvtrace_window_start_timestamp_seconds{{model=\"m\"}} {start}.0\n");
         (0..300).any(|_| {
             std::thread::sleep(Duration::from_millis(50));
-            std::fs::read_to_string(path.join("prom/kvtrace-live.prom"))
+            std::fs::read_to_string(path.join("prom/kvtrace-live-m.prom"))
                 .is_ok_and(|text| text.contains(&said))
         })
     };
