@@ -46,6 +46,9 @@ where
             }
         };
         let option = found.ok_or_else(|| unknown(spec, &name))?;
+        if option.is_once && options.common().given.contains(&option.long) {
+            return Err(Error::Usage(format!("{name} is given twice: one run takes one")));
+        }
         let value = value(spec, &mut parser, &name, option)?;
         match option.set {
             Action::Flag(set) => set(&mut options),

@@ -80,6 +80,10 @@ pub(super) fn help(name: &str) -> &'static str {
         }
         name if name.starts_with("tier_") && name.ends_with("_peak_per_second") => "The most in one second.",
         "bound" => "Figures that are bounds, since blocks have been forgotten.",
+        "stream_bound" => {
+            "Figures of a window or of the stream that are bounds, since blocks have been forgotten."
+        }
+        "running_skipped_records" => "Bad records of the stream that were skipped: they are in no figure.",
         _ => help_of_parts(name),
     }
 }

@@ -137,6 +137,7 @@ impl Analysis {
         let caches = self.state.statistics.caches.as_ref();
         let running = RunningFigures {
             requests: self.state.statistics.totals.requests,
+            skipped_records: 0,
             unique_blocks,
             token_hit_rate: self.state.statistics.totals.token_hit_rate(),
             capacity: caches.map(|caches| caches.figures(unique_blocks, bound).capacity),

@@ -492,6 +492,9 @@ pub struct WindowReport {
 pub struct RunningFigures {
     /// Requests.
     pub requests: u64,
+    /// Bad records that were skipped.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub skipped_records: u64,
     /// Distinct blocks.
     pub unique_blocks: u64,
     /// Token hit rate of an infinite cache.

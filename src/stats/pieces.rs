@@ -20,7 +20,7 @@ use crate::io::{Input, Status};
 use crate::record::{DEFAULT_BLOCK_SIZE, Numbered, NumberedFiles};
 use crate::stats::piece_copies::{Copies, Fingerprint};
 use crate::stats::piece_end::PieceEnd;
-use crate::stats::piece_header::{Header, Piece};
+use crate::stats::piece_header::{Header, Piece, PieceRange};
 use crate::stats::piece_row::{Before, PieceRow};
 use crate::stats::piece_writer::PartialWriter;
 use crate::stats::{Analysis, AnalysisOptions};
@@ -80,6 +80,8 @@ pub struct Merger<'a> {
     block_size: u64,
     /// The piece whose rows are being taken.
     open: Option<OpenPiece>,
+    /// The pieces that are wanted, if not all.
+    part: Option<PieceRange>,
     /// Numbers of the last piece, and of all.
     previous: Option<Piece>,
     pieces: u32,
@@ -144,6 +146,7 @@ impl<'a> Merger<'a> {
             first: None,
             block_size: 0,
             open: None,
+            part: None,
             previous: None,
             pieces: 0,
             lines: 0,
@@ -154,6 +157,11 @@ impl<'a> Merger<'a> {
             row: PieceRow::default(),
             written: Vec::new(),
         }
+    }
+
+    /// The same of some of the numbered pieces of a trace.
+    pub(super) fn of_part(self, part: Option<PieceRange>) -> Self {
+        Self { part, ..self }
     }
 
     /// The same for a group of a trace.
@@ -266,8 +274,25 @@ impl<'a> Merger<'a> {
             (Some((i, n)), _) if i == 0 || i > n => {
                 return Err(Invalid::conflict(format!("there is no piece {i} of {n}")));
             }
-            (Some((i, n)), None) if is_whole && self.pieces == 0 && i != 1 => {
-                return Err(Invalid::conflict(format!("piece {i} of {n} where piece 1 was expected")));
+            (Some((i, n)), None)
+                if is_whole && self.pieces == 0 && i != self.part.map_or(1, |it| it.first) =>
+            {
+                let first = self.part.map_or(1, |it| it.first);
+                let hint =
+                    if self.part.is_none() { " (`piece` names the pieces that are wanted)" } else { "" };
+                return Err(Invalid::conflict(format!(
+                    "piece {i} of {n} where piece {first} was expected{hint}"
+                )));
+            }
+            (Some((i, n)), _) if self.part.is_some_and(|it| i > it.last || n != it.of) => {
+                return Err(Invalid::conflict(format!(
+                    "piece {i} of {n} is not among those that are wanted"
+                )));
+            }
+            (None, _) if self.part.is_some() => {
+                return Err(Invalid::conflict(
+                    "this piece has no number, so it is not among those that are wanted",
+                ));
             }
             (Some((i, n)), Some((before, all))) if i != before + 1 || n != all => {
                 return Err(Invalid::conflict(format!("piece {i} of {n} after piece {before} of {all}")));
@@ -417,8 +442,10 @@ impl<'a> Merger<'a> {
     pub fn finish(self) -> Result<Analysis, Invalid> {
         self.check_end()?;
         match (self.previous, self.merged, &self.wanted) {
-            (Some((i, n)), ..) if i < n && !self.is_group => {
-                Err(Invalid::conflict(format!("the last piece is {i} of {n}")))
+            (Some((i, n)), ..) if i < self.part.map_or(n, |it| it.last) && !self.is_group => {
+                let hint =
+                    if self.part.is_none() { " (`piece` names the pieces that are wanted)" } else { "" };
+                Err(Invalid::conflict(format!("the last piece is {i} of {n}{hint}")))
             }
             (_, Some(Merged::Report(analysis)), _) => Ok(*analysis),
             (_, _, Wanted::Report(options)) => {

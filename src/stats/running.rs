@@ -88,7 +88,8 @@ impl<'a> Running<'a> {
                 self.analysis.insert(Analysis::new(block_size, options))
             }
         };
-        if let Some(window) = analysis.close_window(record) {
+        if let Some(mut window) = analysis.close_window(record) {
+            window.running.skipped_records = reader.input().skipped_so_far().0;
             style.window(&window, out);
         }
         if let Some(field) = &self.task.analysis.shared_by {
@@ -145,7 +146,8 @@ impl<'a> Running<'a> {
                 style.request(&row, output.buffer());
             }
         }
-        if let Some(window) = analysis.last_window() {
+        if let Some(mut window) = analysis.last_window() {
+            window.running.skipped_records = self.skipped;
             style.window(&window, output.buffer());
         }
         let is_reported =
@@ -352,7 +354,12 @@ fn note_engines(figures: &Report, observer: &mut dyn Observer) {
         ));
     }
     if !figures.checks.is_empty() && figures.checks.iter().all(|check| check.requests == 0) {
-        observer.note("no record has \"cached_tokens\" to be compared by `check_hits`");
+        let message = if figures.requests_without_ids == figures.requests {
+            "no record has \"hash_ids\", so there are no hits to be compared by `check_hits`"
+        } else {
+            "no record has \"cached_tokens\" to be compared by `check_hits`"
+        };
+        observer.note(message);
     }
     for server in &figures.servers {
         let tokens = server.hits.tokens;

@@ -40,6 +40,36 @@ fn user(text: &str) -> Value {
 }
 
 #[test]
+fn calls_that_have_failed_are_told() {
+    let call = |more: &str| format!("{{\"prompt\": \"a\", \"completion_tokens\": 1, \"time\": 1{more}}}\n");
+    let good = [
+        "",
+        ", \"status\": 200",
+        ", \"status\": \"completed\"",
+        ", \"error\": null",
+        ", \"error\": \"\"",
+        ", \"status_code\": \"200\"",
+        ", \"response\": {\"error\": null}",
+    ];
+    let bad = [
+        ", \"status\": 429",
+        ", \"status_code\": \"500\"",
+        ", \"status\": \"failure\"",
+        ", \"error\": {\"code\": 1}",
+        ", \"error\": \"timeout\"",
+        ", \"response\": {\"error\": {\"message\": \"overloaded\"}}",
+    ];
+    for (more, count) in good.iter().map(|more| (more, 0)).chain(bad.iter().map(|more| (more, 1))) {
+        let ran = run("trace-hash", &["-b", "1"], call(more));
+        assert_eq!(ran.stderr.matches("1 call has failed").count(), count, "{more}: {}", ran.stderr);
+        assert_eq!(ran.stdout.lines().count(), 1);
+    }
+    let all: String = bad.iter().map(|more| call(more)).collect();
+    let ran = run("trace-hash", &["-b", "1"], all);
+    assert!(ran.stderr.contains("6 calls have failed and count as requests"), "{}", ran.stderr);
+}
+
+#[test]
 fn parts_make_different_prompts() {
     let asks =
         |text: &str| json!({"messages": [{"role": "user", "parts": [{"type": "text", "content": text}]}]});

@@ -515,6 +515,23 @@ fn a_window_holds_its_own_requests_and_late_ones_count_in_the_open_one() {
 }
 
 #[test]
+fn what_would_go_unnoticed_is_refused() {
+    for (args, message) in [
+        (&["--by", "a", "--by", "b"][..], "--by is given twice"),
+        (&["--price", "input=3,cached=1", "--price", "input=2,cached=1"], "--price is given twice"),
+        (
+            &["--per-request", "--ttl", "5m"],
+            "--per-request writes the hits of each request in the caches of --capacity",
+        ),
+        (&["--per-request", "--curve"], "it goes without --curve"),
+    ] {
+        let ran = run("trace-stats", args, small_trace());
+        assert_eq!(ran.status, Some(2), "{args:?}");
+        assert!(ran.stderr.contains(message), "{args:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
 fn one_wrong_clock_does_not_end_the_windows() {
     // A request that is dated days ahead; the others go on at ten a second.
     let right = (0..80).map(|i| i * 100);
