@@ -202,7 +202,7 @@ fn is_answer(chat: &Chat, message: usize) -> bool {
     &*chat.messages[message].role == "assistant"
 }
 
-/// Whether the last message is one that the assistant is to go on with: `prefix` to DeepSeek and Mistral,
+/// Whether the last message is one that the assistant is to go on with: `prefix` to `DeepSeek` and Mistral,
 /// `partial` to Kimi and Qwen.
 fn ends_with_prefix(chat: &Chat) -> bool {
     let Some(last) = chat.messages.len().checked_sub(1).filter(|&last| is_answer(chat, last)) else {

@@ -168,8 +168,9 @@ fn to_integer(value: &Value, given: Rest<ValueOrKwargs>) -> Result<Value, Error>
 const LINE: usize = 80;
 
 /// `pprint`: `repr()` with the keys of objects in order. Where that does not go on one line, Python breaks it.
-fn pretty(value: &Value) -> Result<String, Error> {
+fn pretty(state: &State, value: &Value) -> Result<String, Error> {
     let line = python::repr_of(&in_order(value)?);
+    state.consume_fuel(line.len() as u64 / 8)?;
     if line.chars().count() > LINE {
         return Err(fail(format!(
             "the filter pprint is not known here for more than a line of {LINE} columns"
