@@ -6,7 +6,7 @@ use crate::blocks::{BlockNumber, Numbering};
 use crate::error::{Invalid, Result};
 use crate::io::{Input, InputOptions};
 use crate::record::formats::Format;
-use crate::record::{TraceReader, first_bits};
+use crate::record::{Predecessors, TraceReader, first_bits};
 
 /// Whether equal ids in different files are the same block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,14 +71,30 @@ pub(super) type Group = u32;
 /// Decides for each file, at its first record that has ids, whether the file numbers its blocks independently.
 pub(super) struct Scopes {
     scope: IdsScope,
+    /// Whether a block comes after another one in the file than in those before.
+    contradicts: Vec<bool>,
     file: usize,
     group: Group,
 }
 
 impl Scopes {
     /// Starts before the first file.
-    pub(super) fn new(scope: IdsScope) -> Self {
-        Self { scope, file: 0, group: 0 }
+    ///
+    /// # Errors
+    /// When a file cannot be opened or read: the first records of those that can be read twice are compared.
+    pub(super) fn new(files: &[PathBuf], options: &ReadOptions) -> Result<Self> {
+        let is_open = options.scope == IdsScope::Auto && files.len() > 1;
+        let contradicts = if is_open { contradicting(files, options)? } else { Vec::new() };
+        Ok(Self { scope: options.scope, contradicts, file: 0, group: 0 })
+    }
+
+    /// Whether a file that the reader has reached begins a group; `from_zero` tells whether it numbers its blocks so.
+    fn begins(&self, file: usize, from_zero: impl FnOnce() -> Result<bool>) -> Result<bool> {
+        Ok(match self.scope {
+            IdsScope::Shared => false,
+            IdsScope::File => true,
+            IdsScope::Auto => self.contradicts.get(file) == Some(&true) || from_zero()?,
+        })
     }
 
     /// The group of the reader's current record. Files must come in order.
@@ -87,11 +103,8 @@ impl Scopes {
         let file = reader.file_index();
         if file != self.file && has_ids(reader) {
             self.file = file;
-            self.group += u32::from(match self.scope {
-                IdsScope::Shared => false,
-                IdsScope::File => true,
-                IdsScope::Auto => reader.counts_from_zero(),
-            });
+            let begins = self.begins(file, || Ok(reader.counts_from_zero()));
+            self.group += u32::from(begins.unwrap_or(true));
         }
         self.group
     }
@@ -109,11 +122,7 @@ impl Scopes {
     ) -> Result<Group> {
         if file != self.file && !has_ids(reader) {
             self.file = file;
-            self.group += u32::from(match self.scope {
-                IdsScope::Shared => false,
-                IdsScope::File => true,
-                IdsScope::Auto => ahead()?,
-            });
+            self.group += u32::from(self.begins(file, ahead)?);
         }
         Ok(self.group(reader))
     }
@@ -129,9 +138,12 @@ impl Scopes {
     ///
     /// # Errors
     /// When a file cannot be opened or read.
-    pub(super) fn must_renumber(files: &[PathBuf], options: &ReadOptions) -> Result<bool> {
+    pub(super) fn must_renumber(&self, files: &[PathBuf], options: &ReadOptions) -> Result<bool> {
         if options.scope == IdsScope::File {
             return Ok(files.len() > 1);
+        }
+        if self.contradicts.contains(&true) {
+            return Ok(true);
         }
         for (index, file) in files.iter().enumerate().filter(|_| files.len() > 1) {
             if needs_numbering(index == 0, file, options)? {
@@ -144,6 +156,32 @@ impl Scopes {
 
 fn has_ids(reader: &TraceReader) -> bool {
     reader.record().ids().is_some_and(|ids| !ids.is_empty())
+}
+
+/// Whether each file gives an id to another block than the files before that share its ids, as its first records
+/// tell: sorted records may hide that a file numbers its blocks from zero.
+fn contradicting(files: &[PathBuf], options: &ReadOptions) -> Result<Vec<bool>> {
+    let mut group = Predecessors::default();
+    let mut found = Vec::with_capacity(files.len());
+    for file in files {
+        let mut here = Predecessors::default();
+        let mut from_zero = None;
+        if is_regular(file) {
+            judge(file, options, |reader, has_ids| {
+                if has_ids {
+                    from_zero.get_or_insert_with(|| reader.counts_from_zero());
+                    here.add(&reader.record().hash_ids);
+                }
+                here.is_full().then_some(true)
+            })?;
+        }
+        let contradicts = group.next_file(here.clone()).is_some();
+        if contradicts || from_zero == Some(true) || !is_regular(file) {
+            group = here;
+        }
+        found.push(contradicts);
+    }
+    Ok(found)
 }
 
 /// Whether a file numbers its blocks from zero, as its first record with ids tells. What cannot be read twice
@@ -183,7 +221,7 @@ pub(super) fn is_regular(file: &Path) -> bool {
 fn judge(
     file: &Path,
     options: &ReadOptions,
-    judgement: impl Fn(&TraceReader, bool) -> Option<bool>,
+    mut judgement: impl FnMut(&TraceReader, bool) -> Option<bool>,
 ) -> Result<bool> {
     let input = Input::new([file], InputOptions { skip_invalid: true, ..options.input.clone() })?;
     let mut reader = ReadOptions { block_size: None, ..options.clone() }.reader(input);

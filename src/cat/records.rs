@@ -54,7 +54,7 @@ impl Records {
             Order::Merge(_) => RecordSource::Merge(Box::new(FileMerge::new(files, options)?)),
             Order::Sort(sort) => RecordSource::Sort(Box::new(FileSort::new(reader()?, sort)?)),
         };
-        Ok(Self { source, scopes: Scopes::new(options.scope) })
+        Ok(Self { source, scopes: Scopes::new(files, options)? })
     }
 
     /// Reads what must be read before the first record can be given: the first record of each file to
@@ -105,6 +105,14 @@ impl Records {
     /// Tokens per block; final once there is a record.
     pub(super) fn block_size(&self) -> u64 {
         self.reader().block_size()
+    }
+
+    /// Whether ids must be renumbered to keep `files` apart.
+    ///
+    /// # Errors
+    /// When a file cannot be opened or read.
+    pub(super) fn must_renumber(&self, files: &[PathBuf], options: &ReadOptions) -> Result<bool> {
+        self.scopes.must_renumber(files, options)
     }
 
     /// How many later files have ids of their own, as far as known.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::check::Checker;
 use super::clock;
-use super::ids::{IdChange, IdsScope, ReadOptions, Scopes};
+use super::ids::{IdChange, IdsScope, ReadOptions};
 use super::records::{Order, Records};
 use super::transform::{Flow, Plan, Transformer};
 use crate::error::{Error, Result};
@@ -79,7 +79,7 @@ fn convert(
     observer.begin(Input::new(files, read.input.clone())?.total_size());
     let mut output = Output::create(task.output.as_deref())?.compressed(compress)?;
     let mut plan = plan.clone();
-    let must_renumber = Scopes::must_renumber(files, read)?;
+    let must_renumber = records.must_renumber(files, read)?;
     if must_renumber && matches!(plan.ids, IdChange::Keep) {
         plan.ids = IdChange::Dense;
     }
@@ -91,13 +91,18 @@ fn convert(
     let mut transformer = Transformer::new(plan, origin)?;
     let ended = transform(&mut records, &mut transformer, &mut output, pace, observer);
     observer.end();
-    if let Err(error) = ended {
-        // The records before it are good; only a file must be complete or not appear.
-        output.abandon();
-        return Err(error);
+    match ended.and_then(|()| records.notes()) {
+        Ok(notes) => {
+            output.finish()?;
+            note(task, &notes, &records, &transformer, observer);
+            Ok(())
+        }
+        Err(error) => {
+            // The records before it are good; only a file must be complete or not appear.
+            output.abandon();
+            Err(error)
+        }
     }
-    output.finish()?;
-    note(task, &records, &transformer, observer)
 }
 
 /// Reads and writes all records.
@@ -149,26 +154,25 @@ fn transform(
 
 fn note(
     task: &Task,
+    notes: &[String],
     records: &Records,
     transformer: &Transformer,
     observer: &mut dyn Observer,
-) -> Result<()> {
-    for message in records.notes()?.iter().chain(&transformer.notes()) {
+) {
+    for message in notes.iter().chain(&transformer.notes()) {
         observer.note(message);
     }
     let files = task.files.len();
     if files > 1 && task.read.scope == IdsScope::Auto {
         let (apart, later) = (records.kept_apart(), files - 1);
         observer.note(&if apart == 0 {
-            "no later file numbers its blocks from zero: equal ids taken as equal blocks (see `ids_scope`)"
-                .into()
+            "no later file numbers its blocks by itself: equal ids taken as equal blocks (see `ids_scope`)".into()
         } else {
             format!(
-                "{apart} of {later} later files number their blocks from zero: ids kept apart and renumbered (see `ids_scope`)"
+                "{apart} of {later} later files number their blocks by themselves: ids kept apart and renumbered (see `ids_scope`)"
             )
         });
     }
-    Ok(())
 }
 
 fn check(task: &Task, max_memory: usize, observer: &mut dyn Observer) -> Result<()> {

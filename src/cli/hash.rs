@@ -479,8 +479,17 @@ fn remarks(outcome: &Outcome, turns_left_open: bool, of_trace_lines: bool) -> Ve
         ),
         (
             counts.continued,
-            "request goes on from a response whose turns are not in the log (previous_response_id)",
-            "requests go on from responses whose turns are not in the log (previous_response_id)",
+            "request goes on from an earlier response (previous_response_id), whose turns are not put before its own: its \
+             prompt is not complete",
+            "requests go on from earlier responses (previous_response_id), whose turns are not put before their own: \
+             their prompts are not complete",
+        ),
+        (
+            counts.failed,
+            "call has failed and counts as a request: where it was sent again, or never reached the model, leave it out \
+             (jq)",
+            "calls have failed and count as requests: where they were sent again, or never reached the model, leave them \
+             out (jq)",
         ),
         (of_trace(counts.without_time), "request has no time", "requests have no time"),
         (of_trace(counts.without_output), "request has no output length", "requests have no output length"),

@@ -4,7 +4,10 @@ use super::choice::{Choice, NamedValues};
 use super::value::Value;
 use crate::blocks::BlockNumber;
 use crate::report::Format;
-use crate::stats::{Answers, Capacity, HitRule, Piece, Policy, Price, ServerHits, Ttl, Warmup, WindowSize};
+use crate::report::prometheus_label_of;
+use crate::stats::{
+    Answers, Capacity, HitRule, PieceRange, Policy, Price, ServerHits, Ttl, Warmup, WindowSize,
+};
 
 impl Choice for Format {
     const NAMES: NamedValues<Self> = &[
@@ -175,11 +178,29 @@ pub(super) fn window(value: &Value) -> Result<WindowSize, String> {
     value.requests().map(WindowSize::Requests)
 }
 
-/// `3/100`: the third of a hundred pieces.
-pub(super) fn piece(value: &Value) -> Result<Piece, String> {
+/// `3/100`: the third of a hundred pieces; `24-30/100`: some of them.
+pub(super) fn piece(value: &Value) -> Result<PieceRange, String> {
     let text = value.text()?;
-    let pair = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
-    pair.filter(|&(i, n)| 0 < i && i <= n).ok_or(format!("'{text}' is not a piece; expected such as 3/100"))
+    let range = text.split_once('/').and_then(|(range, of)| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        Some(PieceRange { first: first.parse().ok()?, last: last.parse().ok()?, of: of.parse().ok()? })
+    });
+    let is_right = |it: &PieceRange| 0 < it.first && it.first <= it.last && it.last <= it.of;
+    range.filter(is_right).ok_or(format!("'{text}' is not a piece; expected such as 3/100"))
+}
+
+/// `model=llama`: a label of Prometheus.
+pub(super) fn prometheus_label(value: &Value) -> Result<(String, String), String> {
+    let text = value.text()?;
+    let (name, label) =
+        text.split_once('=').ok_or_else(|| format!("'{text}' is no label; expected NAME=VALUE"))?;
+    if name.is_empty() || prometheus_label_of(name) != name {
+        return Err(format!("'{name}' is not the name of a label, or one that samples have already"));
+    }
+    if label.is_empty() {
+        return Err(format!("the label {name} has no value, which Prometheus takes for no label"));
+    }
+    Ok((name.to_owned(), label.to_owned()))
 }
 
 pub(super) fn warmup(value: &Value) -> Result<Warmup, String> {

@@ -28,7 +28,7 @@ pub type Group<O> = (&'static str, &'static [Opt<O>]);
 pub type Rule<O> = (fn(&O) -> bool, &'static str);
 
 /// Stores the value of an option; the error says what is wrong with it. Called once per occurrence: the
-/// last one wins, except that lists add up.
+/// last one wins, except that lists add up and that some are refused.
 pub type Set<O> = fn(&mut O, &Value) -> Result<(), String>;
 
 impl<O> Spec<O> {
@@ -64,6 +64,8 @@ pub struct Opt<O: 'static> {
     pub not_with: &'static [(&'static str, &'static str)],
     /// Whether `-h` has it: one of the few that people use every day.
     pub is_daily: bool,
+    /// Whether a second one is refused: the first would go unnoticed.
+    pub is_once: bool,
 }
 
 /// What an option does.
@@ -93,7 +95,7 @@ pub enum Arg {
 
 /// Begins a line of a table: an option by its long name. The rest of the line says what it does.
 pub const fn opt(long: &'static str) -> Name {
-    Name { long, short: None, not_with: &[], is_daily: false }
+    Name { long, short: None, not_with: &[], is_daily: false, is_once: false }
 }
 
 /// An option whose action is still to be specified.
@@ -103,6 +105,7 @@ pub struct Name {
     short: Option<char>,
     not_with: &'static [(&'static str, &'static str)],
     is_daily: bool,
+    is_once: bool,
 }
 
 impl Name {
@@ -122,6 +125,12 @@ impl Name {
     #[must_use]
     pub const fn daily(self) -> Self {
         Self { is_daily: true, ..self }
+    }
+
+    /// Refuses a second one.
+    #[must_use]
+    pub const fn once(self) -> Self {
+        Self { is_once: true, ..self }
     }
 
     /// Makes it a flag.
@@ -155,8 +164,8 @@ impl Name {
     }
 
     const fn option<O>(self, arg: Arg, set: Action<O>) -> Opt<O> {
-        let Self { long, short, not_with, is_daily } = self;
-        Opt { long, short, arg, set, not_with, is_daily }
+        let Self { long, short, not_with, is_daily, is_once } = self;
+        Opt { long, short, arg, set, not_with, is_daily, is_once }
     }
 }
 

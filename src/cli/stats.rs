@@ -9,8 +9,8 @@ use super::modes::{
     ONE_ENGINE, ONE_LIST, ONE_REPORT, ONE_RUN, SAMPLE, SIZES, TOP,
 };
 use super::quantities::{
-    capacity, one_number, percentile, piece, policies, price, sample_size, scrape, share, tiers, ttl, warmup,
-    window,
+    capacity, one_number, percentile, piece, policies, price, prometheus_label, sample_size, scrape, share,
+    tiers, ttl, warmup, window,
 };
 use super::spec::{Group, Opt, Rule, Spec, opt};
 pub use super::stats_request::Options;
@@ -19,7 +19,7 @@ use super::terminal::Letters;
 use super::value::Value;
 use crate::fleet::Route;
 use crate::record::formats::Format as TraceFormat;
-use crate::report::Format;
+use crate::report::{Format, prometheus_label_of};
 use crate::stats::{Answers, Capacity, HitRule, Policy, TierMode, Warmup};
 
 /// The command line.
@@ -46,6 +46,7 @@ const REPORT: &[Opt<Options>] = &[
         .not_with(A_REPORT)
         .choice::<_, Format>(|o, v| v.pick().map(|format| o.format = Some(format))),
     opt("title").not_with(CHARTS).value(|o, v| v.string().map(|title| o.title = Some(title))),
+    opt("label").not_with(A_REPORT).value(|o, v| v.add_to(&mut o.labels, prometheus_label)),
     opt("from-format")
         .not_with(FORMATS)
         .list::<_, Option<TraceFormat>>(|o, v| v.pick().map(|format| o.from_format = format)),
@@ -59,7 +60,7 @@ const REPORT: &[Opt<Options>] = &[
         .daily()
         .not_with(CHARTS)
         .maybe::<_, Letters>(|o, v| v.pick_or_first().map(|letters| o.plot = Some(letters))),
-    opt("by").daily().not_with(GROUPS).value(|o, v| v.string().map(|field| o.by = Some(field))),
+    opt("by").daily().once().not_with(GROUPS).value(|o, v| v.string().map(|field| o.by = Some(field))),
     opt("block-sizes").not_with(SIZES).value(|o, v| v.add_new_to(&mut o.block_sizes, Value::block_size)),
     opt("top").not_with(TOP).value(|o, v| v.positive_number().map(|n| o.top = n)),
 ];
@@ -84,7 +85,10 @@ const CACHES: &[Opt<Options>] = &[
     opt("ttl").not_with(NO_WINDOW).value(|o, v| v.add_new_to(&mut o.ttls, ttl)),
     opt("misses").daily().not_with(ONE_REPORT).flag(|o| o.misses = true),
     opt("reuse").not_with(OF_ALL_BLOCKS).flag(|o| o.reuse = true),
-    opt("shared-by").not_with(OF_ALL_BLOCKS).value(|o, v| v.string().map(|field| o.shared_by = Some(field))),
+    opt("shared-by")
+        .once()
+        .not_with(OF_ALL_BLOCKS)
+        .value(|o, v| v.string().map(|field| o.shared_by = Some(field))),
     opt("session-field")
         .not_with(ONE_REPORT)
         .value(|o, v| v.string().map(|field| o.session_field = Some(field))),
@@ -101,7 +105,7 @@ const CACHES: &[Opt<Options>] = &[
     opt("drop-last-unit").not_with(A_REPORT).flag(|o| o.drops_last_unit = true),
     opt("min-hit").not_with(A_REPORT).value(|o, v| v.positive().map(|n| o.min_hit = Some(n))),
     opt("hit-step").not_with(A_REPORT).value(|o, v| v.positive().map(|n| o.hit_step = Some(n))),
-    opt("price").daily().not_with(ONE_BILL).value(|o, v| price(v).map(|price| o.price = Some(price))),
+    opt("price").daily().once().not_with(ONE_BILL).value(|o, v| price(v).map(|price| o.price = Some(price))),
     opt("outputs")
         .not_with(ONE_RUN)
         .choice::<_, Answers>(|o, v| v.pick().map(|answers| o.answers = Some(answers))),
@@ -112,7 +116,7 @@ const CACHES: &[Opt<Options>] = &[
         .value(|o, v| service(v).map(|service| o.load.service = Some(service))),
     opt("sessions").not_with(ONE_ENGINE).flag(|o| o.load.sessions = true),
     opt("async-scheduling").not_with(ONE_ENGINE).flag(|o| o.load.async_scheduling = true),
-    opt("check-against").not_with(ONE_CHECK).file(|o, v| scrape(v).map(|servers| o.servers = servers)),
+    opt("check-against").once().not_with(ONE_CHECK).file(|o, v| scrape(v).map(|servers| o.servers = servers)),
     opt("check-hits").not_with(ONE_CHECK).flag(|o| o.check = Check::Hits),
     opt("per-request").not_with(ONE_LIST).flag(|o| o.lines = Lines::Requests),
     opt("kv-bytes-per-token")
@@ -157,11 +161,41 @@ const RULES: &[Rule<Options>] = &[
         "--title heads a report as table, markdown, json, html or svg",
     ),
     (
+        |o| !o.labels.is_empty() && o.format() != Format::Prometheus,
+        "--label is of all samples of --format=prometheus",
+    ),
+    (
+        |o| {
+            let mut names = o.labels.iter().map(|(name, _)| name);
+            let by = o.by.iter().chain(&o.shared_by).map(|field| prometheus_label_of(field));
+            let all: Vec<String> = by.chain(names.by_ref().cloned()).collect();
+            !o.labels.is_empty() && (1..all.len()).any(|i| all[..i].contains(&all[i]))
+        },
+        "a sample has each label once: the names of --label and the fields of --by and --shared-by are different",
+    ),
+    (
         |o| o.by.is_some() && o.shared_by.is_some(),
         "--by makes caches of its own, and --shared-by is about one that is shared: give them to two runs",
     ),
-    (|o| o.piece.is_some() && !o.partial, "--piece goes with --partial"),
-    (|o| o.piece.is_some() && o.merge, "--merge --partial has the numbers of the pieces: leave out --piece"),
+    (|o| o.piece.is_some() && !o.partial && !o.merge, "--piece goes with --partial or --merge"),
+    (
+        |o| o.piece.is_some() && o.partial && o.merge,
+        "--merge --partial has the numbers of the pieces: leave out --piece",
+    ),
+    (
+        |o| o.partial && o.piece.is_some_and(|it| it.first < it.last),
+        "--partial writes one piece: --piece=3/100 is its number, and a range of them goes with --merge",
+    ),
+    (
+        |o| {
+            let of_reports = o.curve || o.top > 0 || !o.targets.is_empty() || !o.ttls.is_empty();
+            let is_report =
+                of_reports || o.plot.is_some() || o.exact || o.title.is_some() || !o.percentiles.is_empty();
+            o.lines == Lines::Requests && is_report
+        },
+        "--per-request writes the hits of each request in the caches of --capacity: it goes without --curve, --target, \
+         --ttl, --top, --plot, --percentiles, --exact and --title",
+    ),
     (
         |o| o.merge && matches!(o.warmup, Warmup::Fraction(_)),
         "pieces do not say how many requests there are: give --warmup a number of them",

@@ -10,7 +10,7 @@ use crate::error::{Error, Result, printable};
 use crate::record::formats::Format as TraceFormat;
 use crate::report::{Canvas, ENOUGH, Format, Style};
 use crate::stats::{
-    AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, HitUnit, Mode, Piece, Policy, Price,
+    AnalysisOptions, Answers, CacheOptions, Capacity, HitRule, HitUnit, Mode, PieceRange, Policy, Price,
     RequestUse, ServerHits, Task, Ttl, Warmup, WindowSize,
 };
 
@@ -26,6 +26,8 @@ pub struct Options {
     pub(super) block_size: Option<u64>,
     pub(super) format: Option<Format>,
     pub(super) title: Option<String>,
+    /// Labels of all samples for Prometheus.
+    pub(super) labels: Vec<(String, String)>,
     pub(super) percentiles: Vec<f64>,
     pub(super) hit_rule: Option<HitRule>,
     pub(super) hit_unit: Option<u64>,
@@ -67,7 +69,7 @@ pub struct Options {
     pub(super) window: Option<WindowSize>,
     pub(super) every: Option<u64>,
     pub(super) partial: bool,
-    pub(super) piece: Option<Piece>,
+    pub(super) piece: Option<PieceRange>,
     pub(super) merge: bool,
 }
 
@@ -209,7 +211,9 @@ impl Options {
     /// What is written. The table of options refuses all other combinations.
     fn mode(&self) -> Mode {
         match self.window {
-            _ if self.partial => Mode::Piece { place: self.piece, by: self.by.clone() },
+            _ if self.partial => {
+                Mode::Piece { place: self.piece.map(|it| (it.first, it.of)), by: self.by.clone() }
+            }
             _ if self.lines == Lines::Requests => Mode::Requests,
             Some(size) => Mode::Windows(size),
             None => Mode::Report { every: self.every, by: self.by.clone() },
@@ -242,6 +246,7 @@ impl Options {
             replaces: self.format() == Format::Prometheus,
             mode: self.mode(),
             merges: self.merge,
+            pieces: self.piece,
             format: self.from_format,
             block_size: self.block_size,
             title: self.title.clone(),
@@ -318,6 +323,7 @@ impl Options {
             input: self.common.input_name(),
             command,
             provenance: self.provenance,
+            labels: self.labels.clone(),
         }
     }
 }

@@ -22,6 +22,8 @@ pub struct Counts {
     pub without_features: u64,
     /// Records with earlier turns that only the server has.
     pub continued: u64,
+    /// Calls that have failed.
+    pub failed: u64,
     /// Chats in the default template although the tokenizer belongs to a model.
     pub without_template: u64,
     /// Requests whose output length is the greatest that was allowed.
@@ -49,6 +51,7 @@ impl Counts {
         self.unanswered += u64::from(remarks.unanswered);
         self.without_features += remarks.unplaced;
         self.continued += u64::from(remarks.continued);
+        self.failed += remarks.failed;
         self.stand_ins += remarks.stand_ins;
         self.unasked += remarks.unasked;
     }
@@ -62,6 +65,7 @@ impl Counts {
         self.stand_ins += other.stand_ins;
         self.without_features += other.without_features;
         self.continued += other.continued;
+        self.failed += other.failed;
         self.limits += other.limits;
         self.without_output += other.without_output;
         self.without_time += other.without_time;

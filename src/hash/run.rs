@@ -116,12 +116,17 @@ pub fn run(task: Task, observer: &mut dyn Observer) -> Result<Outcome> {
         (Some(file), Ids::Dense(table)) if !is_unread => file.save(table),
         _ => Ok(()),
     };
-    if let Err(error) = result.and(saved) {
-        output.abandon();
-        return Err(error);
+    // A file that is there is worth more than one without a record.
+    match result.and(saved).and_then(|()| input.skipped(requests)) {
+        Ok(skipped) => {
+            output.finish()?;
+            Ok(Outcome { requests, counts, likely_unit, unread_time, skipped })
+        }
+        Err(error) => {
+            output.abandon();
+            Err(error)
+        }
     }
-    output.finish()?;
-    Ok(Outcome { requests, counts, likely_unit, unread_time, skipped: input.skipped(requests)? })
 }
 
 /// Writes why prompts are not like earlier ones.
@@ -141,10 +146,14 @@ fn explain(
     });
     observer.end();
     let (requests, counts) = (writer.requests(), writer.counts());
-    if let Err(error) = result {
-        writer.into_output().abandon();
-        return Err(error);
+    match result.and_then(|()| input.skipped(requests)) {
+        Ok(skipped) => {
+            writer.finish()?;
+            Ok(Outcome { requests, counts, skipped, ..Outcome::default() })
+        }
+        Err(error) => {
+            writer.into_output().abandon();
+            Err(error)
+        }
     }
-    writer.finish()?;
-    Ok(Outcome { requests, counts, skipped: input.skipped(requests)?, ..Outcome::default() })
 }

@@ -25,7 +25,7 @@ mod trace_record;
 pub mod turns;
 
 use crate::error::Invalid;
-pub(crate) use apart::{FromZero, NumberedApart, note as apart_note};
+pub(crate) use apart::{Numbered, NumberedApart, NumberedFiles, Predecessors};
 pub use block_size::BlockSize;
 pub use reader::TraceReader;
 pub(crate) use sessions::{Sessions, affinity};

@@ -28,6 +28,7 @@ mod tiers;
 
 pub use answer::ENOUGH;
 pub use plot::Canvas;
+pub use prometheus::label_of as prometheus_label_of;
 
 use cells::Digits;
 
@@ -70,6 +71,8 @@ pub struct Style {
     pub input: String,
     /// The command line, for the end of a page.
     pub command: String,
+    /// Labels of all samples for Prometheus.
+    pub labels: Vec<(String, String)>,
     /// Whether a report in JSON ends with the version and the command line, too.
     pub provenance: bool,
 }
@@ -91,7 +94,7 @@ impl Render for Style {
             Format::Json => json::write_groups(report, (field, groups), self.provenance(), out),
             Format::Html => html::write(report, &self.origin(), Some((field, groups)), out),
             Format::Csv => csv::write_groups(report, groups, out),
-            Format::Prometheus => prometheus::write_groups(report, field, groups, out),
+            Format::Prometheus => prometheus::write_groups(report, field, groups, &self.labels, out),
             Format::Markdown => {
                 markdown::write(report, out);
                 markdown::write_groups(report, field, groups, out);
@@ -112,7 +115,7 @@ impl Render for Style {
     fn window(&self, report: &WindowReport, out: &mut Vec<u8>) {
         match self.format {
             Format::Csv => csv::write_window(report, out),
-            Format::Prometheus => prometheus::write_window(report, out),
+            Format::Prometheus => prometheus::write_window(report, &self.labels, out),
             _ => json::write_window(report, out),
         }
     }
@@ -158,7 +161,7 @@ pub fn write(style: &Style, report: &Report, out: &mut Vec<u8>) {
         Format::Json => json::write(report, style.provenance(), out),
         Format::Csv => csv::write(report, out),
         Format::Markdown => markdown::write(report, out),
-        Format::Prometheus => prometheus::write(report, out),
+        Format::Prometheus => prometheus::write(report, &style.labels, out),
         Format::Html => html::write(report, &style.origin(), None, out),
         Format::Svg => curve_chart::write(report, report.title.as_deref().unwrap_or(&style.input), out),
     }

@@ -18,20 +18,31 @@ const LABELS: [&str; 17] = [
 /// A label and its value.
 type Label<'a> = (&'a str, &'a str);
 
+/// Labels that the user gives to all samples.
+type Labels<'a> = &'a [(String, String)];
+
 /// Appends every figure as a gauge whose name begins with `kvtrace_`.
-pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
-    let mut families = Families::default();
+pub(super) fn write(report: &Report, labels: Labels, out: &mut Vec<u8>) {
+    let mut families = Families::new(labels);
     families.report(report, None);
     families.write(out);
 }
 
 /// Appends the figures of the whole trace, and with a label those of each group by the value of `field`.
-pub(super) fn write_groups(report: &Report, field: &str, groups: &[GroupReport], out: &mut Vec<u8>) {
+pub(super) fn write_groups(
+    report: &Report,
+    field: &str,
+    groups: &[GroupReport],
+    labels: Labels,
+    out: &mut Vec<u8>,
+) {
     let label = label_of(field);
-    let mut families = Families::default();
+    let mut families = Families::new(labels);
     families.report(report, None);
     for (value, report) in groups {
         let value = value.as_deref().map_or_else(|| OTHERS.to_owned(), printable);
+        // An empty label is none, and so the whole.
+        let value = if value.is_empty() { "\"\"".to_owned() } else { value };
         families.report(report, Some((&label, &value)));
     }
     if let Some(separate) = SeparateCaches::of(groups) {
@@ -42,9 +53,9 @@ pub(super) fn write_groups(report: &Report, field: &str, groups: &[GroupReport],
 
 /// Appends the figures of a window, and of the stream up to its end: under names of their own, so that one
 /// machine can have the files of a stream and of a daily run.
-pub(super) fn write_window(report: &WindowReport, out: &mut Vec<u8>) {
+pub(super) fn write_window(report: &WindowReport, labels: Labels, out: &mut Vec<u8>) {
     let (window, running) = (&report.window, &report.running);
-    let mut families = Families::default();
+    let mut families = Families::new(labels);
     let count = |n: u64| Some(Number::Count(n.into()));
     let figures = [
         ("window_start_timestamp_ms", window.start_ms.map(Number::Real)),
@@ -56,6 +67,7 @@ pub(super) fn write_window(report: &WindowReport, out: &mut Vec<u8>) {
         ("window_new_blocks", count(window.new_blocks)),
         ("window_token_hit_rate", window.token_hit_rate.map(Number::Real)),
         ("running_requests", count(running.requests)),
+        ("running_skipped_records", count(running.skipped_records)),
         ("running_unique_blocks", count(running.unique_blocks)),
         ("running_token_hit_rate", running.token_hit_rate.map(Number::Real)),
     ];
@@ -73,7 +85,7 @@ pub(super) fn write_window(report: &WindowReport, out: &mut Vec<u8>) {
         families.cache("running_cache", &cache, None);
     }
     for (bound, figure) in window_bounds(report) {
-        families.bound(bound, &figure, None);
+        families.add("stream_bound", &[("figure", &figure), ("bound", bound)], None, "1");
     }
     families.write(out);
 }
@@ -94,12 +106,16 @@ fn window_bounds(report: &WindowReport) -> Vec<(&'static str, String)> {
 }
 
 /// Metrics in the order of their first sample; the samples of one stand together.
-#[derive(Default)]
-struct Families {
+struct Families<'a> {
+    labels: Labels<'a>,
     list: Vec<(String, &'static str, String)>,
 }
 
-impl Families {
+impl<'a> Families<'a> {
+    fn new(labels: Labels<'a>) -> Self {
+        Self { labels, list: Vec::new() }
+    }
+
     /// Every figure of a report, with the label of its group if it is of one.
     fn report(&mut self, report: &Report, group: Option<Label>) {
         for total in cells::totals(report) {
@@ -278,7 +294,8 @@ impl Families {
             self.list.push((gauge.clone(), help(name), String::new()));
             self.list.len() - 1
         });
-        let labels = labels.iter().copied().chain(group);
+        let given = self.labels.iter().map(|(name, value)| (&**name, &**value));
+        let labels = given.chain(labels.iter().copied()).chain(group);
         let labels: Vec<String> =
             labels.map(|(key, label)| format!("{key}=\"{}\"", escaped(label))).collect();
         let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
@@ -315,7 +332,7 @@ fn gauge(name: &str) -> String {
 }
 
 /// The name of a field as a label.
-fn label_of(field: &str) -> String {
+pub fn label_of(field: &str) -> String {
     let word = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     let name: String = field.chars().map(word).collect();
     let is_taken = LABELS.contains(&&*name) || name.starts_with("__");

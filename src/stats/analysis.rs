@@ -118,7 +118,7 @@ impl Analysis {
 
     /// The same for a request with this timestamp.
     pub(super) fn close_window_before(&mut self, next: Option<f64>) -> Option<WindowReport> {
-        let closed = self.state.statistics.window.as_mut()?.close_before(self.state.intake.time_of(next))?;
+        let closed = self.state.statistics.window.as_mut()?.close_before(next)?;
         Some(self.window_report(closed))
     }
 
@@ -137,6 +137,7 @@ impl Analysis {
         let caches = self.state.statistics.caches.as_ref();
         let running = RunningFigures {
             requests: self.state.statistics.totals.requests,
+            skipped_records: 0,
             unique_blocks,
             token_hit_rate: self.state.statistics.totals.token_hit_rate(),
             capacity: caches.map(|caches| caches.figures(unique_blocks, bound).capacity),

@@ -76,7 +76,7 @@ pub use hit_check::HitCheck;
 pub use hit_count::{HitRule, HitUnit};
 pub use infinite::{InfiniteCache, Lookup};
 pub use origins::{AgeRow, ConcentrationRow, ReuseFigures, SharedByFigures, SharerRow};
-pub use piece_header::Piece;
+pub use piece_header::{Piece, PieceRange};
 pub use piece_writer::PartialWriter;
 pub use pieces::Merger;
 pub use price::{Cost, Price, PriceFigures};

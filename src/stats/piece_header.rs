@@ -11,6 +11,18 @@ const VERSION: u32 = 4;
 /// Place of a piece in its trace: number from 1, and number of pieces.
 pub type Piece = (u32, u32);
 
+/// Which pieces of a numbered trace are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "three numbers")]
+pub struct PieceRange {
+    /// Number of the first, from 1.
+    pub first: u32,
+    /// Number of the last.
+    pub last: u32,
+    /// Number of all.
+    pub of: u32,
+}
+
 /// First line of a piece.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -103,6 +103,19 @@ impl PieceRow {
         self.news
     }
 
+    /// The ids that are new in the piece, in order.
+    pub(super) fn new_ids(&self) -> impl Iterator<Item = u64> {
+        self.new.iter().flat_map(|run| (0..u64::from(run.1)).map(|i| run.0.wrapping_add(i)))
+    }
+
+    /// Those whose block before is known: each with that, if it is not the first of the prompt.
+    pub(super) fn successors(&self) -> impl Iterator<Item = (u64, Option<u64>)> {
+        let begins = self.n == Some(self.news);
+        let before = std::iter::once(None).chain(self.new_ids().map(Some));
+        let pairs = self.new_ids().zip(before).skip(usize::from(!begins));
+        pairs.take(if self.positions.is_none() { usize::MAX } else { 0 })
+    }
+
     /// Where the new block of that index stands among the `n`.
     pub(super) fn position(&self, index: u32, n: u32) -> u32 {
         match &self.positions {

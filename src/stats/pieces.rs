@@ -17,10 +17,10 @@
 use crate::blocks::NumberRun;
 use crate::error::{Error, Invalid, InvalidKind};
 use crate::io::{Input, Status};
-use crate::record::{DEFAULT_BLOCK_SIZE, FromZero, apart_note};
+use crate::record::{DEFAULT_BLOCK_SIZE, Numbered, NumberedFiles};
 use crate::stats::piece_copies::{Copies, Fingerprint};
 use crate::stats::piece_end::PieceEnd;
-use crate::stats::piece_header::{Header, Piece};
+use crate::stats::piece_header::{Header, Piece, PieceRange};
 use crate::stats::piece_row::{Before, PieceRow};
 use crate::stats::piece_writer::PartialWriter;
 use crate::stats::{Analysis, AnalysisOptions};
@@ -80,6 +80,8 @@ pub struct Merger<'a> {
     block_size: u64,
     /// The piece whose rows are being taken.
     open: Option<OpenPiece>,
+    /// The pieces that are wanted, if not all.
+    part: Option<PieceRange>,
     /// Numbers of the last piece, and of all.
     previous: Option<Piece>,
     pieces: u32,
@@ -87,8 +89,7 @@ pub struct Merger<'a> {
     lines: u64,
     lines_before: u64,
     copies: Copies,
-    /// Whether the first piece numbers its blocks from zero, and how many others do.
-    from_zero: (bool, u32),
+    numbered: NumberedFiles,
     /// Timestamp of the first request of the last piece that has one.
     started: Option<f64>,
     /// The current row.
@@ -103,7 +104,7 @@ struct OpenPiece {
     before: Before,
     requests: u64,
     fingerprint: Fingerprint,
-    ids: FromZero,
+    numbered: Numbered,
     /// Numbers in the whole trace of the blocks that the piece introduced, as runs.
     numbers: Vec<NumberRun>,
     timed: bool,
@@ -145,16 +146,22 @@ impl<'a> Merger<'a> {
             first: None,
             block_size: 0,
             open: None,
+            part: None,
             previous: None,
             pieces: 0,
             lines: 0,
             lines_before: 0,
             copies: Copies::default(),
-            from_zero: (false, 0),
+            numbered: NumberedFiles::default(),
             started: None,
             row: PieceRow::default(),
             written: Vec::new(),
         }
+    }
+
+    /// The same of some of the numbered pieces of a trace.
+    pub(super) fn of_part(self, part: Option<PieceRange>) -> Self {
+        Self { part, ..self }
     }
 
     /// The same for a group of a trace.
@@ -267,8 +274,25 @@ impl<'a> Merger<'a> {
             (Some((i, n)), _) if i == 0 || i > n => {
                 return Err(Invalid::conflict(format!("there is no piece {i} of {n}")));
             }
-            (Some((i, n)), None) if is_whole && self.pieces == 0 && i != 1 => {
-                return Err(Invalid::conflict(format!("piece {i} of {n} where piece 1 was expected")));
+            (Some((i, n)), None)
+                if is_whole && self.pieces == 0 && i != self.part.map_or(1, |it| it.first) =>
+            {
+                let first = self.part.map_or(1, |it| it.first);
+                let hint =
+                    if self.part.is_none() { " (`piece` names the pieces that are wanted)" } else { "" };
+                return Err(Invalid::conflict(format!(
+                    "piece {i} of {n} where piece {first} was expected{hint}"
+                )));
+            }
+            (Some((i, n)), _) if self.part.is_some_and(|it| i > it.last || n != it.of) => {
+                return Err(Invalid::conflict(format!(
+                    "piece {i} of {n} is not among those that are wanted"
+                )));
+            }
+            (None, _) if self.part.is_some() => {
+                return Err(Invalid::conflict(
+                    "this piece has no number, so it is not among those that are wanted",
+                ));
             }
             (Some((i, n)), Some((before, all))) if i != before + 1 || n != all => {
                 return Err(Invalid::conflict(format!("piece {i} of {n} after piece {before} of {all}")));
@@ -340,7 +364,8 @@ impl<'a> Merger<'a> {
         }
         piece.requests += 1;
         piece.fingerprint.add(row);
-        piece.ids.add(row.new.iter().flat_map(|run| (0..u64::from(run.1)).map(|i| run.0.wrapping_add(i))));
+        piece.numbered.from_zero.add(row.new_ids());
+        piece.numbered.predecessors.add_pairs(row.successors());
         if let Some((_, _, line)) = &mut row.recorded {
             *line += self.lines;
         }
@@ -383,9 +408,8 @@ impl<'a> Merger<'a> {
         if !self.is_group && self.previous.is_none() && piece.requests > 0 {
             self.copies.add(self.pieces, piece.fingerprint, &piece.numbers);
         }
-        if !self.is_group && piece.ids.is_so() {
-            let (first, others) = self.from_zero;
-            self.from_zero = if self.pieces == 1 { (true, others) } else { (first, others + 1) };
+        if !self.is_group {
+            self.numbered.add(piece.numbered);
         }
         self.groups = end.groups.unwrap_or(0);
         self.lines_before = self.lines;
@@ -398,9 +422,11 @@ impl<'a> Merger<'a> {
 
     /// What the user should know of the pieces that were read.
     pub fn notes(&self) -> Vec<String> {
-        let (first, others) = self.from_zero;
-        let apart =
-            (first && others > 0).then(|| apart_note(&format!("the first piece and {others} others")));
+        let names = |others| match others {
+            1 => "the first piece and another".into(),
+            others => format!("the first piece and {others} others"),
+        };
+        let apart = self.numbered.note(names, "the pieces");
         self.copies.note().into_iter().chain(apart).collect()
     }
 
@@ -416,8 +442,10 @@ impl<'a> Merger<'a> {
     pub fn finish(self) -> Result<Analysis, Invalid> {
         self.check_end()?;
         match (self.previous, self.merged, &self.wanted) {
-            (Some((i, n)), ..) if i < n && !self.is_group => {
-                Err(Invalid::conflict(format!("the last piece is {i} of {n}")))
+            (Some((i, n)), ..) if i < self.part.map_or(n, |it| it.last) && !self.is_group => {
+                let hint =
+                    if self.part.is_none() { " (`piece` names the pieces that are wanted)" } else { "" };
+                Err(Invalid::conflict(format!("the last piece is {i} of {n}{hint}")))
             }
             (_, Some(Merged::Report(analysis)), _) => Ok(*analysis),
             (_, _, Wanted::Report(options)) => {

@@ -31,7 +31,7 @@ fn analyse(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Resu
     observer.begin(reader.input().total_size());
     let mut output = Output::named(task.output.as_deref())?;
     let mut running = Running::new(task, warmup);
-    let mut apart = NumberedApart::default();
+    let mut apart = NumberedApart::new(task.files.len());
     let ended = loop {
         let more = reader.advance(|status| {
             observer.progress(status);
@@ -55,6 +55,11 @@ fn analyse(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Resu
     observer.end();
     let skipped = reader.skipped()?;
     running.skipped = reader.input().skipped_so_far().0;
+    if task.replaces && task.output.is_some() && ended.is_err() {
+        // A monitor would take the figures of a part for those of the whole.
+        output.abandon();
+        return ended;
+    }
     running.finish(style, output, observer)?;
     let remarks = reader.remarks();
     remarks.iter().chain(&skipped).chain(&apart.note()).for_each(|message| observer.note(message));
@@ -76,7 +81,7 @@ fn write_piece(
         GroupWriter::new(header, task.analysis.budget, out)
     };
     let (mut writer, mut has_answers) = (None, false);
-    let mut apart = NumberedApart::default();
+    let mut apart = NumberedApart::new(task.files.len());
     // A piece without its end cannot be merged, so an error or a signal needs no care here.
     while reader.advance(|status| {
         observer.progress(status);
@@ -123,7 +128,7 @@ fn merge(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Result
             task.check_capacities(block_size).map_err(|error| Invalid::value(error.to_string()))?;
             Ok(task.analysis_options(block_size, warmup))
         };
-        let merger = Merger::into_report(task.analysis.budget, options);
+        let merger = Merger::into_report(task.analysis.budget, options).of_part(task.pieces);
         if is_group { merger.of_group() } else { merger }
     });
     loop {

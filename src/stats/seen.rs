@@ -228,13 +228,6 @@ impl Intake {
         }
     }
 
-    /// Trace time at the arrival of a request that is yet to be taken.
-    pub(super) fn time_of(&self, next: Option<f64>) -> Option<f64> {
-        // Before the first timestamp, trace time is 0.
-        let before = if self.requests == 0 { None } else { Some(self.now.unwrap_or(0.0)) };
-        next.map(|timestamp| before.map_or(timestamp, |now| timestamp.max(now)))
-    }
-
     /// Whether any request had a timestamp.
     pub(super) fn has_times(&self) -> bool {
         self.now.is_some()

@@ -7,7 +7,7 @@ use super::block_sizes::BlockSizes;
 use super::cache::{CacheOptions, TierSizes};
 use super::figures::{Report, WindowReport};
 use super::groups::GroupReport;
-use super::piece_header::Piece;
+use super::piece_header::{Piece, PieceRange};
 use super::requests::RequestReport;
 use super::statistics::AnalysisOptions;
 use super::window::WindowSize;
@@ -34,6 +34,8 @@ pub struct Task {
     pub mode: Mode,
     /// Whether the inputs are pieces of a trace, in order, to be merged.
     pub merges: bool,
+    /// Which pieces of a numbered trace they are, if not all.
+    pub pieces: Option<PieceRange>,
     /// The format of all files; if absent, the first line of each file tells.
     pub format: Option<Format>,
     /// Tokens per block; if absent, what the records state.
@@ -68,6 +70,7 @@ impl Task {
             replaces: false,
             mode: Mode::Report { every: None, by: None },
             merges: false,
+            pieces: None,
             format: None,
             block_size: None,
             title: None,
@@ -192,7 +195,15 @@ impl Task {
     }
 
     /// Opens the inputs where they are pieces. Without a line of one the figures would be wrong.
+    ///
+    /// # Errors
+    /// When a file does not exist, or is empty as after a run that failed.
     pub(super) fn open_pieces(&self) -> Result<Input> {
+        let is_empty =
+            |file: &&PathBuf| std::fs::metadata(file).is_ok_and(|it| it.is_file() && it.len() == 0);
+        if let Some(file) = self.files.iter().find(is_empty) {
+            return Err(Error::Failed(format!("{}: an empty file is no piece", file.display())));
+        }
         Input::new(&self.files, InputOptions { skip_invalid: false, ..self.input.clone() })
     }
 

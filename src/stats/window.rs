@@ -1,7 +1,7 @@
 //! Figures of the latest part of a stream, window by window.
 //!
 //! A window is a number of requests or a span of trace time, which is the running maximum of the
-//! timestamps. A late record counts in the window that is open.
+//! timestamps until ten requests in a row say that it is wrong. A late record counts in the window that is open.
 
 use crate::error::Invalid;
 use crate::stats::figures::{Report, WindowFigures};
@@ -20,9 +20,34 @@ pub enum WindowSize {
     Time(u64),
 }
 
+/// Requests in a row that come more than a window before the open one, and are believed in its place.
+const BELIEVED: u32 = 10;
+
+/// Trace time. One wrong clock among many must not end the windows of a stream that is watched for years.
+#[derive(Clone, Copy, Default)]
+struct Clock {
+    latest: Option<f64>,
+    /// Requests in a row that come long before.
+    earlier: u32,
+}
+
+impl Clock {
+    /// Trace time at the arrival of a request; `early` is the time before which one comes long before.
+    fn time_of(&mut self, next: Option<f64>, early: Option<f64>) -> Option<f64> {
+        let next = next?;
+        self.earlier = if early.is_some_and(|early| next < early) { self.earlier + 1 } else { 0 };
+        if self.earlier == BELIEVED {
+            *self = Self::default();
+        }
+        self.latest = Some(self.latest.map_or(next, |latest| latest.max(next)));
+        self.latest
+    }
+}
+
 /// The open window of a stream, in constant memory.
 pub(super) struct Window {
     size: WindowSize,
+    clock: Clock,
     percentiles: Vec<f64>,
     number: u64,
     start: Option<f64>,
@@ -41,6 +66,7 @@ impl Window {
     pub(super) fn new(size: WindowSize, percentiles: &[f64]) -> Self {
         Self {
             size,
+            clock: Clock::default(),
             percentiles: percentiles.to_vec(),
             number: 0,
             start: None,
@@ -56,13 +82,15 @@ impl Window {
         }
     }
 
-    /// Closes the window if a request at `now` (trace time, if the trace has any) is beyond it.
-    pub(super) fn close_before(&mut self, now: Option<f64>) -> Option<WindowFigures> {
+    /// Closes the window if a request with this timestamp is not in it.
+    pub(super) fn close_before(&mut self, next: Option<f64>) -> Option<WindowFigures> {
         let (begun, is_over) = match self.size {
-            WindowSize::Requests(n) => (now, self.requests >= n),
+            WindowSize::Requests(n) => (self.clock.time_of(next, None), self.requests >= n),
             WindowSize::Time(length) => {
-                let begun = now.map(|now| (now / length as f64).floor() * length as f64);
-                (begun, self.start.zip(begun).is_some_and(|(start, begun)| begun > start))
+                let length = length as f64;
+                let now = self.clock.time_of(next, self.start.map(|start| start - length));
+                let begun = now.map(|now| (now / length).floor() * length);
+                (begun, self.start.zip(begun).is_some_and(|(start, begun)| begun != start))
             }
         };
         if !is_over && self.start.is_some() {
@@ -76,7 +104,7 @@ impl Window {
     fn close(&mut self, start_ms: Option<f64>) -> WindowFigures {
         let figures = self.figures(start_ms);
         let next = Self::new(self.size, &self.percentiles);
-        *self = Self { number: self.number + 1, start: self.start, ..next };
+        *self = Self { number: self.number + 1, start: self.start, clock: self.clock, ..next };
         figures
     }
 

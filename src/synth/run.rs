@@ -154,7 +154,7 @@ fn learn(
     let input = Input::new(files, task.input.clone())?;
     observer.begin(input.total_size());
     let mut reader = TraceReader::new(input, task.format, task.block_size).with_times_from_zero();
-    let (mut learner, mut apart) = (Learner::default(), NumberedApart::default());
+    let (mut learner, mut apart) = (Learner::default(), NumberedApart::new(files.len()));
     // 16 MiB are for the program and its buffers.
     let most = max_memory.saturating_sub(16 << 20);
     while reader.advance(|status| {

@@ -258,6 +258,18 @@ fn only_bad_records_is_an_error_even_when_they_are_skipped() {
             "{}",
             ran.stderr
         );
+        // What was there before stays.
+        let folder = scratch();
+        let file = write(folder.path(), "kept", "as before");
+        let mut modes = vec![&[][..]];
+        if name == "trace-hash" {
+            modes.push(&["--explain"]);
+        }
+        for mode in modes {
+            let ran = run(name, &[mode, &["--skip-invalid", "-o", &file]].concat(), "bad\nworse\n");
+            assert_eq!(ran.status, Some(1), "{name}");
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), "as before", "{name} {mode:?}");
+        }
     }
 }
 

@@ -27,7 +27,7 @@ fn renumbering_changes_the_ids_and_nothing_else() {
 fn ids_of_separately_numbered_files_are_kept_apart() {
     let folder = scratch();
     let one = format!("{}{}", line(0, 1024, 1, &[0, 1]), line(1, 1024, 1, &[0, 2]));
-    let piece = format!("{}{}", line(2, 1024, 1, &[0, 3]), line(3, 1024, 1, &[2, 4]));
+    let piece = format!("{}{}", line(2, 1024, 1, &[0, 3]), line(3, 1536, 1, &[0, 2, 4]));
     write(folder.path(), "one", &one);
     write(folder.path(), "two", &one);
     write(folder.path(), "piece", &piece);
@@ -47,11 +47,11 @@ fn ids_of_separately_numbered_files_are_kept_apart() {
     assert_eq!(shared.ok(), format!("{one}{one}"));
 
     let file = run_in(folder.path(), "trace-cat", &["--ids-scope=file", "one", "piece"], "").ok();
-    let renumbered = format!("{}{}", line(2, 1024, 1, &[3, 4]), line(3, 1024, 1, &[5, 6]));
+    let renumbered = format!("{}{}", line(2, 1024, 1, &[3, 4]), line(3, 1536, 1, &[3, 5, 6]));
     assert_eq!(file, format!("{one}{renumbered}"));
 
     let three = run_in(folder.path(), "trace-cat", &["-q", "one", "two", "piece"], "").ok();
-    let piece = format!("{}{}", line(2, 1024, 1, &[3, 6]), line(3, 1024, 1, &[5, 7]));
+    let piece = format!("{}{}", line(2, 1024, 1, &[3, 6]), line(3, 1536, 1, &[3, 5, 7]));
     assert_eq!(three, format!("{apart}{piece}"), "a piece continues the file before it");
 }
 

@@ -534,6 +534,24 @@ fn formats_work_in_pipes_with_compression() {
 }
 
 #[test]
+fn semicolons_and_tabs_separate_columns_where_the_first_line_has_them() {
+    let table = "timestamp,input_length,output_length,hash_ids,note\n0,900,5,0 1,\"a, b\"\n7,700,3,0 2,x\n";
+    let expected = run("trace-cat", &[], table).ok();
+    assert_eq!(expected.lines().count(), 2);
+    for separator in [';', '\t'] {
+        let other =
+            table.replace("a, b", "\u{0}").replace(',', &separator.to_string()).replace('\u{0}', "a, b");
+        assert_eq!(run("trace-cat", &[], other).ok(), expected, "{separator}");
+    }
+    let columns = ["--columns=timestamp=Zeit,input_length=Länge"];
+    let ran = run("trace-cat", &columns, "Zeit;Länge;Mandant\n2026-11-02T01:44:35Z;9;acme\n");
+    assert!(ran.ok().contains("\"Mandant\": \"acme\""));
+    let other =
+        run("trace-cat", &["--columns=timestamp=Zeit,input_length=n"], "Zeit;n\n02.11.2026 01:44;9\n");
+    assert!(other.stderr.contains("timestamp: expected a number, or a date such as"), "{}", other.stderr);
+}
+
+#[test]
 fn columns_of_a_table_may_have_names_of_their_own() {
     let table = "when,prompt tokens,out,tenant\n2026-11-23T10:00:00Z,500,7,a\n2026-11-23T10:00:01Z,600,,b\n";
     let columns = "--columns=timestamp=when,input_length=prompt tokens,output_length=out";

@@ -269,6 +269,59 @@ fn pieces_merge_into_the_bytes_of_one_run() {
 }
 
 #[test]
+fn a_range_of_numbered_pieces_has_a_report_of_its_own() {
+    let folder = scratch();
+    let trace = small_trace();
+    let files: Vec<String> = pieces_of(&trace, 5)
+        .into_iter()
+        .zip(1..)
+        .map(|(text, i): (_, u32)| write_file(folder.path(), &format!("{i}.part"), text))
+        .collect();
+    let merged = |range: &str, files: &[&String]| {
+        let files = files.iter().map(|file| file.as_str());
+        run("trace-stats", &["--merge", "-f", "json", range].into_iter().chain(files).collect::<Vec<_>>(), "")
+    };
+    let [_, b, c, d, e] = &files[..] else { panic!() };
+    let of_three = merged("--piece=2-4/5", &[b, c, d]);
+    let unnumbered: Vec<String> = [b, c, d]
+        .iter()
+        .map(|file| {
+            let text = std::fs::read_to_string(file).unwrap();
+            let (head, rest) = text.split_once('\n').unwrap();
+            format!("{}}}\n{rest}", &head[..head.find(",\"piece\"").unwrap()])
+        })
+        .collect();
+    let unnumbered: Vec<&str> = unnumbered.iter().map(String::as_str).collect();
+    assert_eq!(of_three.ok(), merge(&unnumbered).ok());
+    for (range, files, message) in [
+        ("--piece=2-4/5", &[b, c][..], "the last piece is 3 of 5"),
+        ("--piece=2-4/5", &[c, d], "piece 3 of 5 where piece 2 was expected"),
+        ("--piece=2-4/5", &[b, c, d, e], "piece 5 of 5 is not among those that are wanted"),
+        ("--piece=2-4/6", &[b, c, d], "piece 2 of 5 is not among those that are wanted"),
+        ("--piece=2-3/5", &[b, d], "piece 4 of 5 "),
+        (
+            "-p50",
+            &[b, c, d, e],
+            "piece 2 of 5 where piece 1 was expected (--piece names the pieces that are wanted)",
+        ),
+    ] {
+        let ran = merged(range, files);
+        assert_eq!((ran.status, &*ran.stdout), (Some(1), ""), "{message}");
+        assert!(ran.stderr.contains(message), "{}: {message}", ran.stderr);
+    }
+    let empty = write_file(folder.path(), "0.part", "");
+    let ran = merged("-p50", &[&empty, b]);
+    assert!(
+        ran.status == Some(1) && ran.stderr.contains("0.part: an empty file is no piece"),
+        "{}",
+        ran.stderr
+    );
+    for wrong in [&["--piece=2-4/5"][..], &["--partial", "--piece=2-4/5"], &["--merge", "--piece=4-2/5"]] {
+        assert_eq!(run("trace-stats", wrong, "").status, Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
 fn pieces_that_do_not_fit_are_refused() {
     let states = pieces_of(&small_trace(), 3);
     let [a, b, c] = &states[..] else { panic!() };
@@ -603,7 +656,7 @@ fn a_piece_that_is_merged_twice_is_told() {
 
 #[test]
 fn pieces_that_were_hashed_one_by_one_are_told() {
-    const SAID: &str = "others each number their blocks 0, 1, 2, ...";
+    const SAID: &str = "the first piece and another each number their blocks 0, 1, 2, ...";
     let folder = scratch();
     let requests = |seed: u64| -> Vec<String> {
         (0..30)

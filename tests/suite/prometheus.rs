@@ -131,6 +131,12 @@ fn a_window_and_a_report_replace_the_one_before() {
     assert!(names.iter().all(|name| !name.to_string_lossy().starts_with(".kvtrace")), "{names:?}");
 }
 
+/// More distinct blocks than the smallest memory holds.
+fn endless() -> String {
+    let ids = |i: u64| (i * 24..(i + 1) * 24).collect::<Vec<_>>();
+    (0..60_000).map(|i| line(i, 24 * 512, 1, &ids(i))).collect()
+}
+
 /// The metrics of ours that a query names.
 fn queried(query: &str) -> BTreeSet<String> {
     let words = query.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
@@ -141,15 +147,18 @@ fn queried(query: &str) -> BTreeSet<String> {
 fn the_dashboard_and_the_alerts_ask_for_what_there_is() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/grafana");
     let all = gauges(&[&ALL[..], &["--kv-bytes-per-token", "1k"]].concat(), &trace(50));
-    let windows = {
+    let bounds = |mode: &[&str]| {
         let folder = scratch();
-        let args = ["-f", "prometheus", "-o", "k.prom", "--window", "20s"];
-        run_in(folder.path(), "trace-stats", &args, trace(50)).ok();
+        let args = ["-f=prometheus", "-o=k.prom", "--max-memory=48Mi", "-c=1000"];
+        run_in(folder.path(), "trace-stats", &[&args, mode].concat(), endless()).ok();
         std::fs::read_to_string(folder.path().join("k.prom")).unwrap()
     };
-    let known: BTreeSet<String> = all
-        .lines()
-        .chain(windows.lines())
+    let (windows, daily_bounds) = (bounds(&["--window=20s"]), bounds(&[]));
+    // What the daily script writes itself stands in it as it is written.
+    let daily = std::fs::read_to_string(examples.join("../daily/kvtrace-daily")).unwrap();
+    let known: BTreeSet<String> = [&*all, &*windows, &*daily_bounds, &*daily]
+        .iter()
+        .flat_map(|text| text.lines())
         .filter_map(|row| row.strip_prefix("# TYPE ")?.split(' ').next())
         .map(str::to_owned)
         .collect();
@@ -164,18 +173,93 @@ fn the_dashboard_and_the_alerts_ask_for_what_there_is() {
             let names = queried(target["expr"].as_str().unwrap());
             assert!(!names.is_empty(), "{target}");
             asked.extend(names);
+            for label in target["legendFormat"].as_str().unwrap().split("{{").skip(1) {
+                let label = label.split("}}").next().unwrap();
+                let given = ["instance", "model"].contains(&label) || all.contains(&format!("{label}=\""));
+                assert!(given, "{label}: {target}");
+            }
         }
     }
     let rules = std::fs::read_to_string(examples.join("alerts.yml")).unwrap();
     asked.extend(queried(&rules));
     assert!(asked.len() > 8, "{asked:?}");
-    // One is written by the daily script.
-    asked.remove("kvtrace_log_skipped_records");
     let unknown: Vec<&String> = asked.difference(&known).collect();
     assert!(unknown.is_empty(), "{unknown:?}");
     if shell(&examples, "command -v promtool").status == Some(0) {
         shell(&examples, "promtool check rules alerts.yml && promtool test rules alerts-test.yml").ok();
     }
+}
+
+#[test]
+fn a_signal_leaves_the_figures_of_the_whole() {
+    let folder = scratch();
+    let path = folder.path();
+    run_in(path, "trace-stats", &["-f", "prometheus", "-o", "k.prom"], trace(50)).ok();
+    let before = std::fs::read(path.join("k.prom")).unwrap();
+    write(path, "part", trace(20));
+    for mode in ["", "--window 5s", "--every 7req"] {
+        let fed = format!(
+            "(cat part; sleep 3) | (trace-stats {mode} -f prometheus -o new.prom & cp k.prom new.prom; sleep 1; \
+             cp new.prom seen.prom; kill -TERM $!; wait $!)"
+        );
+        let ran = shell(path, &fed);
+        assert_eq!(ran.status, Some(143), "{mode}: {}", ran.stderr);
+        let (seen, after) = (path.join("seen.prom"), path.join("new.prom"));
+        assert_eq!(std::fs::read(seen).unwrap(), std::fs::read(after).unwrap(), "{mode}");
+        if mode.is_empty() {
+            assert_eq!(std::fs::read(path.join("new.prom")).unwrap(), before);
+        }
+    }
+}
+
+#[test]
+fn labels_of_the_user_are_on_every_sample() {
+    let args = ["-c", "5", "--by", "type", "--label", "cluster=a,model=m b"];
+    let plain = samples(&gauges(&args[..4], &trace(51)));
+    let labelled = samples(&gauges(&args, &trace(51)));
+    let given = "cluster=\"a\",model=\"m b\"";
+    let expected: BTreeMap<String, f64> = plain
+        .into_iter()
+        .map(|(name, value)| match name.split_once('{') {
+            Some((name, labels)) => (format!("{name}{{{given},{labels}"), value),
+            None => (format!("{name}{{{given}}}"), value),
+        })
+        .collect();
+    assert_eq!(labelled, expected);
+    for (wrong, message) in [
+        (&["--label", "stat=x"][..], "'stat' is not the name of a label"),
+        (&["--label", "9a=x"], "'9a' is not the name of a label"),
+        (&["--label", "a"], "expected NAME=VALUE"),
+        (&["--label", "a="], "the label a has no value"),
+        (&["--label", "a=1", "--label", "a=2"], "each label once"),
+        (&["--label", "type=x", "--by", "type"], "each label once"),
+    ] {
+        let ran = run("trace-stats", &[&["-f", "prometheus"], wrong].concat(), trace(5));
+        assert_eq!(ran.status, Some(2), "{wrong:?}");
+        assert!(ran.stderr.contains(message), "{wrong:?}: {}", ran.stderr);
+    }
+    assert_eq!(run("trace-stats", &["--label", "a=1"], trace(5)).status, Some(2));
+}
+
+#[test]
+fn an_empty_value_of_a_group_is_not_the_whole() {
+    let text = trace(51).replace("\"chat\"", "\"\"");
+    let found = samples(&gauges(&["--by", "type"], &text));
+    assert_eq!(found["kvtrace_requests"], 51.0);
+    assert_eq!(found["kvtrace_requests{type=\"\\\"\\\"\"}"], 26.0);
+}
+
+#[test]
+fn a_stream_has_its_own_skipped_records() {
+    let folder = scratch();
+    let bad = format!("{}no record\n{}", trace(20), trace(20));
+    let args = ["-f", "prometheus", "-o", "k.prom", "--window", "10req", "--skip-invalid", "-q"];
+    run_in(folder.path(), "trace-stats", &args, bad).ok();
+    let found = samples(&std::fs::read_to_string(folder.path().join("k.prom")).unwrap());
+    assert_eq!(found["kvtrace_running_skipped_records"], 1.0);
+    let bad = format!("{}junk\n", trace(10));
+    let json = run("trace-stats", &["--window=9req", "--skip-invalid", "-q"], bad).ok();
+    assert!(json.lines().last().unwrap().contains("\"skipped_records\":1"), "{json}");
 }
 
 #[test]

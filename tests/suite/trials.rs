@@ -218,6 +218,12 @@ fn figures_of_prefixes_and_windows_are_marked_once_blocks_are_forgotten() {
     assert!(exact.lines().skip(1).all(|row| row.ends_with(",,")), "{exact}");
     let json = run("trace-stats", &[&args[..], &["--window", "60000req"]].concat(), &trace).ok();
     assert_eq!(parse(&json)[1]["bound"]["at_most"], json!(["new_blocks"]));
+    // A daily report may stand beside the file of a stream.
+    let folder = scratch();
+    let gauges = [&args[..], &["--window", "60000req", "-f", "prometheus", "-o", "k.prom"]].concat();
+    run_in(folder.path(), "trace-stats", &gauges, &trace).ok();
+    let gauges = std::fs::read_to_string(folder.path().join("k.prom")).unwrap();
+    assert!(gauges.contains("kvtrace_stream_bound{") && !gauges.contains("kvtrace_bound{"), "{gauges}");
 }
 
 /// An id that does not rise, so that each takes memory.

@@ -1,4 +1,5 @@
-//! Traces as tables of comma-separated values, with the names of the columns in the first line.
+//! Traces as tables of comma-separated values, with the names of the columns in the first line. Where that has
+//! semicolons or tabs between names, so have the other lines.
 //!
 //! Fields are read as in RFC 4180; blank lines within a quoted field are lost. Columns that have no part
 //! in a record stay as fields of the same name, numbers as numbers. Our own table has the columns
@@ -69,6 +70,8 @@ const LONGEST_RECORD: usize = 1 << 20;
 /// A record whose quoted fields may go over several lines.
 #[derive(Default)]
 struct OpenRecord {
+    /// What stands between cells, once the first line has told.
+    separator: Option<char>,
     /// What has been read of it.
     text: String,
     /// How many lines that is.
@@ -79,16 +82,17 @@ impl OpenRecord {
     /// The cells of the record that ends with `line`; `None` if it does not end there.
     fn cells(&mut self, line: &str, out: &mut DecodedLines) -> Result<Option<Vec<String>>, Invalid> {
         let begun = self.lines > 0;
+        let separator = *self.separator.get_or_insert_with(|| separator(line));
         let found = if begun {
             self.text.push('\n');
             self.text.push_str(line);
             // Without a quote the field goes on.
-            line.contains('"').then(|| cells(&self.text)).flatten()
+            line.contains('"').then(|| cells(&self.text, separator)).flatten()
         } else {
-            cells(line)
+            cells(line, separator)
         };
         if found.is_some() {
-            *self = Self::default();
+            *self = Self { separator: self.separator, ..Self::default() };
             return Ok(found);
         }
         if !begun {
@@ -97,7 +101,7 @@ impl OpenRecord {
         self.lines += 1;
         let unfinished = || Invalid::malformed("a quoted field without its end");
         if self.text.len() > LONGEST_RECORD {
-            *self = Self::default();
+            *self = Self { separator: self.separator, ..Self::default() };
             return Err(unfinished());
         }
         out.set_unfinished(unfinished());
@@ -135,17 +139,27 @@ pub(super) fn write(request: &TraceLine, has_output_ids: bool, out: &mut Vec<u8>
 
 /// The names of the columns, if a table begins with this line.
 pub(super) fn column_names(line: &[u8]) -> Vec<String> {
-    text_of(line).ok().and_then(cells).unwrap_or_default()
+    text_of(line).ok().and_then(|line| cells(line, separator(line))).unwrap_or_default()
 }
 
 /// Whether a line may be the first of a table.
 pub(in crate::record) fn is_header(line: &[u8]) -> bool {
-    let names = column_names(line);
+    are_names(&column_names(line))
+}
+
+/// Whether these may be the names of columns.
+fn are_names(cells: &[String]) -> bool {
     let is_name = |name: &String| {
         let is_part = |c: char| c.is_alphanumeric() || "_-. ()/:@#".contains(c);
         name.trim().starts_with(|c: char| c.is_alphabetic() || c == '_') && name.chars().all(is_part)
     };
-    names.len() > 1 && names.iter().all(is_name)
+    cells.len() > 1 && cells.iter().all(is_name)
+}
+
+/// What stands between the names in the first line: a comma, unless only semicolons or tabs make them names.
+fn separator(line: &str) -> char {
+    let makes_names = |separator: &char| cells(line, *separator).is_some_and(|cells| are_names(&cells));
+    [',', ';', '\t'].into_iter().find(makes_names).unwrap_or(',')
 }
 
 /// Gives columns the names that count.
@@ -283,12 +297,14 @@ impl TableColumns {
         clock: &mut Option<TimeForm>,
         out: &mut DecodedLines,
     ) -> Result<Millis, Invalid> {
+        let is_first = clock.is_none();
         let is_date = || Millis::parse_date(text).is_some();
         let form = *clock.get_or_insert_with(|| if is_date() { TimeForm::Date } else { self.clock });
         if form == TimeForm::Date {
             out.set_clock_times();
         }
         let what = match form {
+            TimeForm::Number(_) if is_first => "a number, or a date such as 2024-05-10 12:00:00,",
             TimeForm::Number(_) => "a number",
             TimeForm::Date => "a date and time",
         };
@@ -311,7 +327,7 @@ fn json(text: &str) -> String {
 }
 
 /// The cells of a line; `None` if a quoted one does not end.
-fn cells(line: &str) -> Option<Vec<String>> {
+fn cells(line: &str, separator: char) -> Option<Vec<String>> {
     let mut fields = Vec::new();
     let mut rest = line;
     loop {
@@ -331,7 +347,8 @@ fn cells(line: &str) -> Option<Vec<String>> {
                 }
             }
         }
-        let (part, after) = rest.split_once(',').map_or((rest, None), |(part, after)| (part, Some(after)));
+        let (part, after) =
+            rest.split_once(separator).map_or((rest, None), |(part, after)| (part, Some(after)));
         field.push_str(part);
         fields.push(field);
         match after {
@@ -347,10 +364,16 @@ mod tests {
 
     #[test]
     fn fields_are_split_as_in_rfc_4180() {
-        assert_eq!(cells("a,b c,,\"d,\"\"e\"").unwrap(), ["a", "b c", "", "d,\"e"]);
-        assert_eq!(cells("").unwrap(), [""]);
-        assert_eq!(cells("a,").unwrap(), ["a", ""]);
-        assert_eq!(cells("\"a"), None);
+        assert_eq!(cells("a,b c,,\"d,\"\"e\"", ',').unwrap(), ["a", "b c", "", "d,\"e"]);
+        assert_eq!(cells("a;b,c;\"d;\"", ';').unwrap(), ["a", "b,c", "d;"]);
+        assert_eq!(cells("", ',').unwrap(), [""]);
+        assert_eq!(cells("a,", ',').unwrap(), ["a", ""]);
+        assert_eq!(cells("\"a", ','), None);
+        for (line, found) in
+            [("a,b", ','), ("a;b", ';'), ("a\tb c", '\t'), ("a", ','), ("a;b,c", ','), ("{;}", ',')]
+        {
+            assert_eq!(separator(line), found, "{line}");
+        }
     }
 
     #[test]

@@ -73,6 +73,7 @@ pub(super) fn record_of(
     let timestamp = timestamp(scope, options)?;
     let unread_time = if timestamp.is_none() { unread(scope) } else { None };
     let is_text = matches!(content, Content::Texts(_));
+    remarks.failed = u64::from(failed(scope, response));
     remarks.unplaced = u64::from(is_text && !options.ignore_keys && has_features(scope));
     Ok(PromptRecord {
         content,
@@ -98,6 +99,26 @@ fn response<'a>(scope: &Scope<'a>) -> Option<Found<'a>> {
         Some(text) => Some(text),
         None => Some(Found::part(value)),
     }
+}
+
+/// Whether the record says that the call has failed.
+fn failed(scope: &Scope<'_>, response: Option<&RawObject<'_>>) -> bool {
+    const STATUS: [&str; 5] = ["status", "status_code", "statusCode", "http_status", "response_status"];
+    let other = response.is_none().then(|| scope.first(&["resp", "result"])).flatten();
+    let other = other.and_then(|(_, value)| RawObject::in_value(value));
+    let response = response.or(other.as_ref());
+    let is_failure = |value: Json<'_>| match string(value) {
+        Ok(text) => {
+            let is_code = text.parse().is_ok_and(|code: u32| code >= 400);
+            is_code || ["error", "failed", "failure"].iter().any(|word| text.eq_ignore_ascii_case(word))
+        }
+        Err(_) => whole(value).is_some_and(|code| code >= 400),
+    };
+    let has_error = |value: Json<'_>| !matches!(value.get(), "null" | "false" | "{}" | "\"\"" | "0" | "[]");
+    scope.first(&STATUS).is_some_and(|(_, value)| is_failure(value))
+        || scope.first(&["error"]).is_some_and(|(_, value)| has_error(value))
+        || response.and_then(|response| response.first(&STATUS)).is_some_and(|(_, value)| is_failure(value))
+        || response.and_then(|response| response.get("error")).is_some_and(has_error)
 }
 
 /// Whether the record has the answer of the request, wherever its length is from.

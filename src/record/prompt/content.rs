@@ -119,6 +119,8 @@ pub struct Remarks {
     pub unplaced: u64,
     /// The request goes on from an earlier response, whose turns only the server has.
     pub continued: bool,
+    /// 1 if the call has failed: it may stand in the log again.
+    pub failed: u64,
 }
 
 /// A moment as a record has it.

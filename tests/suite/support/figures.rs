@@ -241,12 +241,15 @@ fn of_prometheus(text: &str, out: &mut Figures) {
     for (sample, value) in &samples {
         let name = sample.strip_prefix("kvtrace_").unwrap();
         let name = name.split('{').next().unwrap();
-        if name == "bound" {
+        if matches!(name, "bound" | "stream_bound") {
             continue;
         }
         let bounds: Vec<(String, String)> = samples
             .iter()
-            .filter(|(of, _)| of.starts_with("kvtrace_bound") && group(of) == group(sample))
+            .filter(|(of, _)| {
+                (of.starts_with("kvtrace_bound") || of.starts_with("kvtrace_stream_bound"))
+                    && group(of) == group(sample)
+            })
             .map(|(of, _)| (label(of, "figure").unwrap(), label(of, "bound").unwrap()))
             .collect();
         let kind = label(sample, "kind").unwrap_or_default();
