@@ -273,7 +273,7 @@ pub fn csv(data: &[u8]) {
         if plain { cell.to_owned() } else { format!("\"{}\"", cell.replace('"', "\"\"")) }
     };
     let (names, rows) = cells.split_at(columns.min(cells.len()));
-    let known = ["timestamp", "input_length", "output_length", "hash_ids"];
+    let known = ["timestamp", "input_length", "output_length", "hash_ids", "output_hash_ids"];
     let taken = ["created_time", "input_tokens", "output_tokens", "block_size"];
     let distinct: HashSet<&&str> = names.iter().collect();
     if distinct.len() < names.len() || names.iter().any(|name| known.contains(name) || taken.contains(name)) {

@@ -103,10 +103,23 @@ fn value<O>(spec: &Spec<O>, parser: &mut Parser, name: &str, option: &Opt<O>) ->
     }
 }
 
+/// Options of engines, as vLLM calls them, and what says the same here.
+const OF_ENGINES: [(&str, &str); 5] = [
+    ("kv-cache-dtype", "kv-dtype"),
+    ("max-num-batched-tokens", "step-tokens"),
+    ("max-num-seqs", "concurrency"),
+    ("num-gpu-blocks-override", "capacity"),
+    ("tensor-parallel-size", "capacity"),
+];
+
 fn unknown<O>(spec: &Spec<O>, name: &str) -> Error {
+    let of_engine = |long: &str| {
+        let (_, ours) = OF_ENGINES.into_iter().find(|(theirs, _)| *theirs == long)?;
+        spec.all().map(|option| option.long).find(|known| *known == ours)
+    };
     let hint = name
         .strip_prefix("--")
-        .and_then(|long| closest(long, spec.all().map(|option| option.long)))
+        .and_then(|long| of_engine(long).or_else(|| closest(long, spec.all().map(|option| option.long))))
         .map_or_else(String::new, |long| format!("; did you mean --{long}?"));
     Error::Usage(format!("unknown option {name}{hint}"))
 }

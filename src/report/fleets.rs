@@ -48,15 +48,15 @@ const SUMMARY: &[&str] = &[
     "Replicas",
     "Hit Tokens",
     "Token Hit Rate",
-    "Most Requests",
     "Requests / Mean",
     "Work / Mean",
     "Peak Second",
+    "Highest Peak",
 ];
 
 /// Columns of what caches without a limit leave to compute, and how it is spread.
 const COMPUTE: &[&str] =
-    &["Replicas", "In Compute", "Prefill FLOPs", "Most FLOPs", "FLOPs / Mean", "Peak Second"];
+    &["Replicas", "In Compute", "Prefill FLOPs", "Most FLOPs", "FLOPs / Mean", "Peak Second", "Highest Peak"];
 
 /// Columns of caches of a size, after that of each replica.
 const SIZED: [&str; 4] = ["Blocks in All", "Hit Tokens", "Token Hit Rate", "One Cache"];
@@ -72,14 +72,15 @@ fn percent(share: f64) -> String {
 /// Caches without a limit, and how the work is spread.
 fn summary(fleet: &FleetRow, digits: Digits) -> Vec<String> {
     let [tokens, rate, _] = hit_cells(fleet.infinite(), Accuracy::Exact, digits);
+    let peak = |tokens: Option<u128>| tokens.map_or_else(|| "-".into(), |tokens| digits.count(tokens));
     vec![
         fleet.name(),
         tokens,
         rate,
-        digits.count(fleet.requests_max),
         digits.real(fleet.request_imbalance),
         digits.real(fleet.work_imbalance),
-        fleet.peak_second_tokens.map_or_else(|| "-".into(), |tokens| digits.count(tokens)),
+        peak(fleet.peak_second_tokens),
+        peak(fleet.highest_peak_second_tokens),
     ]
 }
 
@@ -97,6 +98,7 @@ fn compute(fleet: &FleetRow, compute: FleetCompute, digits: Digits) -> Vec<Strin
         flops(compute.work_max_flops),
         digits.real(compute.work_imbalance_compute),
         compute.peak_second_flops.map_or_else(|| "-".into(), flops),
+        compute.highest_peak_second_flops.map_or_else(|| "-".into(), flops),
     ]
 }
 
@@ -149,6 +151,7 @@ fn of_fleet(fleet: &FleetRow) -> Vec<FleetFigure<'_>> {
         ("work_max_tokens", Some(Number::Count(fleet.work_max_tokens))),
         ("work_imbalance", Some(Number::Real(fleet.work_imbalance))),
         ("peak_second_tokens", fleet.peak_second_tokens.map(Number::Count)),
+        ("highest_peak_second_tokens", fleet.highest_peak_second_tokens.map(Number::Count)),
     ];
     let in_compute = fleet.compute.iter().flat_map(|compute| {
         [
@@ -157,6 +160,7 @@ fn of_fleet(fleet: &FleetRow) -> Vec<FleetFigure<'_>> {
             ("work_max_flops", Some(Number::Count(compute.work_max_flops))),
             ("work_imbalance_compute", Some(Number::Real(compute.work_imbalance_compute))),
             ("peak_second_flops", compute.peak_second_flops.map(Number::Count)),
+            ("highest_peak_second_flops", compute.highest_peak_second_flops.map(Number::Count)),
         ]
     });
     let mut figures = Vec::new();

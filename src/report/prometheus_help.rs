@@ -180,6 +180,9 @@ fn help_of_fleets(name: &str) -> &'static str {
         "fleet_work_max_tokens" => "Prompt tokens that the busiest replica computes.",
         "fleet_work_imbalance" => "The same over the mean of all replicas.",
         "fleet_peak_second_tokens" => "The most of them that come in one second.",
+        "fleet_highest_peak_second_tokens" => {
+            "The most tokens to compute that come to any replica in one second."
+        }
         "fleet_infinite_prefill_flops" => "FLOPs that replicas with caches without limit leave to compute.",
         "fleet_infinite_prefill_saving_compute" => {
             "How many times the FLOPs of the prefill without a cache are that."
@@ -187,6 +190,7 @@ fn help_of_fleets(name: &str) -> &'static str {
         "fleet_work_max_flops" => "The most FLOPs of one replica with a cache without limit.",
         "fleet_work_imbalance_compute" => "Those FLOPs over the mean of all replicas.",
         "fleet_peak_second_flops" => "The most of those FLOPs in one second.",
+        "fleet_highest_peak_second_flops" => "The most FLOPs that come to any replica in one second.",
         "fleet_capacity_prefill_flops" | "fleet_target_prefill_flops" | "fleet_ttl_prefill_flops" => {
             "FLOPs of the model for what these caches leave to compute."
         }

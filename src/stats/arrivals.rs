@@ -4,7 +4,7 @@
 //! read earlier) counts at the time that is open when it is read.
 
 use crate::error::Invalid;
-use crate::stats::figures::{ArrivalFigures, Report};
+use crate::stats::figures::{ArrivalFigures, Report, WrongClock};
 use crate::stats::seen::Seen;
 use crate::stats::statistic::{Known, Statistic};
 
@@ -13,6 +13,10 @@ const PEAK_WINDOW_MS: f64 = 1000.0;
 
 /// Dispersion is that of the counts in windows of ten seconds.
 const DISPERSION_WINDOW_MS: f64 = 10_000.0;
+
+/// A clock is taken to be wrong if a record is dated by more than this after those before it, and one behind it is
+/// dated as these are.
+const WRONG_MS: f64 = 3_600_000.0;
 
 /// With fewer different times, requests that come together may have done so.
 const ENOUGH_TIMES: u64 = 10;
@@ -34,6 +38,9 @@ pub(super) struct Arrivals {
     second: OpenSpan,
     peak: u64,
     ten_seconds: OpenSpan,
+    /// The last record whose time is long after those before it: its line, and the latest time of these.
+    jump: Option<(u64, f64)>,
+    wrong: Option<WrongClock>,
     /// Sum of squares of the counts of the windows of ten seconds that are closed.
     squares: u128,
     first_window: f64,
@@ -73,9 +80,9 @@ impl OpenSpan {
 }
 
 impl Arrivals {
-    /// Takes the next timestamp, in milliseconds.
+    /// Takes the next timestamp, in milliseconds, of a record on a line, which is 0 if that is not known.
     #[inline]
-    pub(super) fn record(&mut self, timestamp: f64) {
+    pub(super) fn record(&mut self, timestamp: f64, line: u64) {
         if self.requests == 0 {
             (self.first, self.earliest, self.now) = (timestamp, timestamp, timestamp);
             self.second = OpenSpan::around(timestamp, PEAK_WINDOW_MS);
@@ -85,8 +92,12 @@ impl Arrivals {
             self.earliest = self.earliest.min(timestamp);
             if timestamp < self.now {
                 self.late += 1;
+                self.look_for_wrong_clock(timestamp);
             }
             let gap = (timestamp - self.now).max(0.0);
+            if gap > WRONG_MS {
+                self.jump = Some((line, self.now));
+            }
             self.now = self.now.max(timestamp);
             if gap > 0.0 {
                 self.least_gap = Some(self.least_gap.map_or(gap, |least| least.min(gap)));
@@ -101,6 +112,17 @@ impl Arrivals {
         self.peak = self.peak.max(self.second.requests);
         if let Some(requests) = self.ten_seconds.count(self.now, DISPERSION_WINDOW_MS) {
             self.squares += u128::from(requests) * u128::from(requests);
+        }
+    }
+
+    /// A late record tells whether the time that it is late for was a jump of one clock.
+    fn look_for_wrong_clock(&mut self, timestamp: f64) {
+        if let Some((line, before)) = self.jump
+            && self.wrong.is_none()
+            && self.now - timestamp > WRONG_MS
+            && timestamp > before - WRONG_MS
+        {
+            self.wrong = Some(WrongClock { line, ahead_s: (self.now - before) / 1000.0 });
         }
     }
 
@@ -138,6 +160,7 @@ impl Arrivals {
             interarrival_cv: mean.filter(|&m| m > 0.0).map(|m| deviation / m),
             dispersion_10s: self.dispersion(),
             late: self.late,
+            wrong_clock: self.wrong,
             first_ms: self.first,
             last_ms: self.now,
         })
@@ -148,7 +171,7 @@ impl Statistic for Arrivals {
     #[inline(always)]
     fn add(&mut self, seen: &Seen) -> Result<(), Invalid> {
         if let Some(timestamp) = seen.timestamp {
-            self.record(timestamp);
+            self.record(timestamp, seen.line);
         }
         Ok(())
     }
@@ -164,7 +187,7 @@ mod tests {
 
     fn of(timestamps: &[f64]) -> ArrivalFigures {
         let mut arrivals = Arrivals::default();
-        timestamps.iter().for_each(|&t| arrivals.record(t));
+        timestamps.iter().zip(1..).for_each(|(&t, line)| arrivals.record(t, line));
         arrivals.figures().unwrap()
     }
 
@@ -174,6 +197,16 @@ mod tests {
         assert_eq!((figures.duration_s, figures.mean_rate), (2.0, Some(2.5)));
         assert_eq!((figures.interarrival_mean_ms, figures.interarrival_cv), (Some(500.0), Some(0.0)));
         assert_eq!((figures.peak_rate, figures.late), (2, 0));
+    }
+
+    #[test]
+    fn one_clock_that_is_hours_ahead_is_found() {
+        let hour = 3_600_000.0;
+        let wrong = |times: &[f64]| of(times).wrong_clock.map(|wrong| (wrong.line, wrong.ahead_s));
+        assert_eq!(wrong(&[0.0, 5.0, 48.0 * hour, 10.0, 20.0]), Some((3, 172_799.995)));
+        // A night without requests, and files in the wrong order.
+        assert_eq!(wrong(&[0.0, 8.0 * hour, 8.0 * hour - 5.0, 8.0 * hour + 5.0]), None);
+        assert_eq!(wrong(&[24.0 * hour, 25.5 * hour, 0.0, hour]), None);
     }
 
     #[test]

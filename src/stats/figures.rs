@@ -262,10 +262,23 @@ pub struct ArrivalFigures {
     pub dispersion_10s: Option<f64>,
     /// Records stamped earlier than one before them.
     pub late: u64,
+    /// A record whose clock was wrong, so that all later ones count at its time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wrong_clock: Option<WrongClock>,
     /// The first timestamp, in milliseconds.
     pub first_ms: f64,
     /// The latest timestamp, in milliseconds.
     pub last_ms: f64,
+}
+
+/// A record that is dated long after those around it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct WrongClock {
+    /// Line of the record over all files; 0 if that is not known, as in pieces.
+    pub line: u64,
+    /// By how many seconds it is later than all before it.
+    pub ahead_s: f64,
 }
 
 impl ArrivalFigures {

@@ -259,12 +259,22 @@ fn note(task: &Task, figures: &Report, observer: &mut dyn Observer) {
             "{n} of {all} requests are missing field \"hash_ids\": they count in input and output length only"
         ));
     }
-    if let Some(late) = figures.arrivals.as_ref().and_then(|a| late_note(a.late, a.requests)) {
+    let wrong_clock = figures.arrivals.as_ref().and_then(|arrivals| arrivals.wrong_clock);
+    if let Some(wrong) = wrong_clock {
+        let record =
+            if wrong.line > 0 { format!("the record on line {}", wrong.line) } else { "a record".into() };
+        observer.note(&format!(
+            "{record} is dated {} after those around it, and all later ones count at its time: rates, peaks, times to \
+             live and the load of replicas are wrong unless it is left out",
+            span(wrong.ahead_s)
+        ));
+    } else if let Some(late) = figures.arrivals.as_ref().and_then(|a| late_note(a.late, a.requests)) {
         observer.note(&format!(
             "{late}: figures of arrivals and hits are those of this order (see trace-cat `sort`)"
         ));
     }
     note_rule(task, figures, observer);
+    note_fleets(task, figures, observer);
     let arrivals = figures.arrivals.as_ref();
     if let Some(seconds) = arrivals.and_then(ArrivalFigures::long_step_s) {
         let has_peaks = !figures.fleets.is_empty() || !figures.tiers.is_empty();
@@ -276,12 +286,19 @@ fn note(task: &Task, figures: &Report, observer: &mut dyn Observer) {
             if has_peaks { others } else { "" }
         ));
     }
-    if let Some(message) = arrivals.and_then(|a| unit_note(a.first_ms, a.last_ms, a.requests)) {
+    let unit = arrivals.filter(|_| wrong_clock.is_none());
+    if let Some(message) = unit.and_then(|a| unit_note(a.first_ms, a.last_ms, a.requests)) {
         observer.note(&message);
     }
     note_engines(figures, observer);
     note_opt(figures, observer);
     let ttls = &task.analysis.caches.ttls;
+    if ttls.len() > 1 && task.analysis.price.is_some_and(|price| price.write != price.input) {
+        observer.note(
+            "all of `ttl` are priced with the one price of writing: where a longer time costs more to write (as twice the \
+             input for an hour), give each a run of its own",
+        );
+    }
     if let Some(span) = arrivals.map(|a| a.duration_s).filter(|&span| span > 0.0) {
         let long: Vec<String> = ttls
             .iter()
@@ -309,6 +326,43 @@ fn note_rule(task: &Task, figures: &Report, observer: &mut dyn Observer) {
     if is_mixed && figures.hit_rule == HitRule::Engine {
         observer.note(
             "hits of all caches are counted as engines do, without partial last blocks (`hits` engine)",
+        );
+    }
+}
+
+/// A span of time in the largest unit of which it has two.
+fn span(seconds: f64) -> String {
+    const UNITS: [(&str, f64); 3] = [("years", 365.0 * 86_400.0), ("days", 86_400.0), ("hours", 3600.0)];
+    let unit = UNITS.into_iter().find(|(_, length)| seconds >= 2.0 * length);
+    unit.map_or_else(|| format!("{seconds:.0} s"), |(name, length)| format!("{:.0} {name}", seconds / length))
+}
+
+/// Says which figures beside those of replicas are not theirs.
+fn note_fleets(task: &Task, figures: &Report, observer: &mut dyn Observer) {
+    if figures.fleets.is_empty() {
+        return;
+    }
+    let sized = figures.fleets.iter().any(|fleet| !fleet.capacity.is_empty() || !fleet.targets.is_empty());
+    if sized {
+        observer.note(
+            "requests, work and peaks of replicas are those of caches without limit: with smaller ones more is computed",
+        );
+    }
+    if task.analysis.caches.misses {
+        observer.note(
+            "the fates of tokens are those in one cache of each size for all requests, and not in replicas",
+        );
+    }
+    if !figures.servers.is_empty() {
+        observer.note(
+            "the counters are compared with one cache of each size for all requests, and not with replicas",
+        );
+    }
+    let by_first = figures.fleets.iter().any(|fleet| matches!(fleet.route, Route::Prefix(1)));
+    if by_first && figures.prefix_groups.value == 1 && figures.fleets.iter().any(|fleet| fleet.replicas > 1) {
+        observer.note(
+            "all prompts that share anything begin with the same block, so `route` prefix tells none of them apart: name \
+             more blocks than they have in common, such as prefix=2",
         );
     }
 }
@@ -344,6 +398,14 @@ fn note_engines(figures: &Report, observer: &mut dyn Observer) {
         observer.note(&format!(
             "blocks of {} tokens: vLLM's have 16 unless it is started with others, and find more of a prompt",
             figures.block_size
+        ));
+    }
+    let duration_s = figures.arrivals.as_ref().map_or(0.0, |arrivals| arrivals.duration_s);
+    let simulated = |row: &CapacityRow| row.load.as_ref().and_then(|load| load.simulated_s);
+    let longest = rows.clone().filter_map(simulated).fold(0.0, f64::max);
+    if duration_s > 60.0 && longest > 1.1 * duration_s {
+        observer.note(&format!(
+            "an engine of this `service` takes {longest:.0} s for the {duration_s:.0} s of the trace: it does not keep up"
         ));
     }
     for row in rows.clone().filter(|row| row.refused_requests.is_some_and(|refused| refused > 0)) {

@@ -26,10 +26,18 @@ impl ServerHits {
     /// The counters in a scrape, summed over their labels, of each kind of server that has them.
     ///
     /// # Errors
-    /// When there are none, a counter is no number, or there are more hits than tokens.
+    /// When there are none or those of several models, a counter is no number, or there are more hits than tokens.
     pub fn of_scrape(text: &str) -> Result<Vec<Self>, String> {
         let mut found = Vec::new();
         for (server, hits, tokens) in COUNTERS {
+            let models = models(text, tokens);
+            if let [first, second, ..] = &models[..] {
+                return Err(format!(
+                    "counters of {} models ({first}, {second}, ...), which have caches of their own: give the lines of one \
+                     (grep 'model_name=\"{first}\"') beside its part of the trace",
+                    models.len()
+                ));
+            }
             if let (Some(hit_tokens), Some(all)) = (sum(text, hits)?, sum(text, tokens)?) {
                 if hit_tokens > all {
                     return Err(format!("{hits}: {hit_tokens} tokens, and {tokens}: {all}, which is less"));
@@ -44,6 +52,18 @@ impl ServerHits {
         }
         Ok(found)
     }
+}
+
+/// The models that the labels of a counter name.
+fn models<'t>(text: &'t str, name: &str) -> Vec<&'t str> {
+    let of_line = |line: &'t str| {
+        let labels = line.trim_start().strip_prefix(name)?;
+        Some(labels.split_once("model_name=\"")?.1.split_once('"')?.0)
+    };
+    let mut models: Vec<&str> = text.lines().filter_map(of_line).collect();
+    models.sort_unstable();
+    models.dedup();
+    models
 }
 
 /// The sum of a counter over its labels, if it is there.
@@ -83,6 +103,11 @@ mod tests {
         assert_eq!((found[0].server, found[0].hits), ("vllm", Hits { hit_tokens: 1520, tokens: 4000 }));
         assert!(ServerHits::of_scrape("up 1\n").is_err());
         assert!(ServerHits::of_scrape("vllm:prefix_cache_hits{} x\n").is_err());
+        let two = "vllm:prefix_cache_hits_total{model_name=\"a\"} 1\nvllm:prefix_cache_queries_total{model_name=\"a\"} 2\n";
+        assert_eq!(ServerHits::of_scrape(two).unwrap().len(), 1);
+        let two = two.to_owned() + &two.replace("\"a\"", "\"b\"");
+        let refused = ServerHits::of_scrape(&two).unwrap_err();
+        assert!(refused.starts_with("counters of 2 models (a, b, ...)"), "{refused}");
         let more = ServerHits::of_scrape("vllm:prefix_cache_hits 5\nvllm:prefix_cache_queries 4\n");
         assert_eq!(
             more.unwrap_err(),

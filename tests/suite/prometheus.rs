@@ -147,16 +147,16 @@ fn queried(query: &str) -> BTreeSet<String> {
 fn the_dashboard_and_the_alerts_ask_for_what_there_is() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/grafana");
     let all = gauges(&[&ALL[..], &["--kv-bytes-per-token", "1k"]].concat(), &trace(50));
-    let windows = {
+    let bounds = |mode: &[&str]| {
         let folder = scratch();
-        let args = ["-f=prometheus", "-o=k.prom", "--window=20s", "--max-memory=48Mi", "-c=1000"];
-        run_in(folder.path(), "trace-stats", &args, endless()).ok();
+        let args = ["-f=prometheus", "-o=k.prom", "--max-memory=48Mi", "-c=1000"];
+        run_in(folder.path(), "trace-stats", &[&args, mode].concat(), endless()).ok();
         std::fs::read_to_string(folder.path().join("k.prom")).unwrap()
     };
-    let bounds = gauges(&["--max-memory", "48Mi", "-c", "1000"], &endless());
+    let (windows, daily_bounds) = (bounds(&["--window=20s"]), bounds(&[]));
     // What the daily script writes itself stands in it as it is written.
     let daily = std::fs::read_to_string(examples.join("../daily/kvtrace-daily")).unwrap();
-    let known: BTreeSet<String> = [&*all, &*windows, &*bounds, &*daily]
+    let known: BTreeSet<String> = [&*all, &*windows, &*daily_bounds, &*daily]
         .iter()
         .flat_map(|text| text.lines())
         .filter_map(|row| row.strip_prefix("# TYPE ")?.split(' ').next())

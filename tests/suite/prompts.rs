@@ -40,6 +40,19 @@ fn user(text: &str) -> Value {
 }
 
 #[test]
+fn a_list_of_messages_is_named_before_a_conversation_that_is_only_a_name() {
+    let record = "{\"ctx\": {\"conversation\": \"c0\"}, \"call\": {\"kwargs\": {\"messages\": [{\"role\": \"user\", \"content\": \"a\"}]}}}\n";
+    let ran = run("trace-hash", &[], record);
+    assert!(
+        ran.stderr.contains("in \"call.kwargs.messages\": use --field call.kwargs.messages"),
+        "{}",
+        ran.stderr
+    );
+    let ran = run("trace-hash", &[], "{\"ctx\": {\"prompt\": \"a b\"}}\n");
+    assert!(ran.stderr.contains("use --field ctx.prompt"), "{}", ran.stderr);
+}
+
+#[test]
 fn calls_that_have_failed_are_told() {
     let call = |more: &str| format!("{{\"prompt\": \"a\", \"completion_tokens\": 1, \"time\": 1{more}}}\n");
     let good = [
@@ -58,6 +71,8 @@ fn calls_that_have_failed_are_told() {
         ", \"error\": {\"code\": 1}",
         ", \"error\": \"timeout\"",
         ", \"response\": {\"error\": {\"message\": \"overloaded\"}}",
+        ", \"response\": {\"status_code\": 503}",
+        ", \"resp\": {\"status\": 500}",
     ];
     for (more, count) in good.iter().map(|more| (more, 0)).chain(bad.iter().map(|more| (more, 1))) {
         let ran = run("trace-hash", &["-b", "1"], call(more));
@@ -66,7 +81,7 @@ fn calls_that_have_failed_are_told() {
     }
     let all: String = bad.iter().map(|more| call(more)).collect();
     let ran = run("trace-hash", &["-b", "1"], all);
-    assert!(ran.stderr.contains("6 calls have failed and count as requests"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("8 calls have failed and count as requests"), "{}", ran.stderr);
 }
 
 #[test]
@@ -354,6 +369,35 @@ fn a_message_to_go_on_with_is_part_of_the_prompt() {
     let text = json!({"prompt": "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\nSure, "});
     assert_eq!(found, ids(&["--ids", "hash"], std::slice::from_ref(&text)));
     assert_eq!(found, ids(&["--ids", "hash", "--reuse", "0"], &[record]));
+}
+
+#[test]
+fn a_message_that_calls_itself_a_prefix_is_gone_on_with() {
+    let chat = |mark: Value, more: Value| {
+        let mut last = json!({"role": "assistant", "content": "Sure, "});
+        last.as_object_mut().unwrap().extend(mark.as_object().unwrap().clone());
+        let mut record = json!({"messages": [user("hi"), last]});
+        record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        ids(&["--ids", "hash"], &[record])
+    };
+    let none = json!({});
+    let continued =
+        chat(none.clone(), json!({"continue_final_message": true, "add_generation_prompt": false}));
+    let answered = chat(none.clone(), none.clone());
+    assert_ne!(continued, answered);
+    for name in ["prefix", "partial"] {
+        assert_eq!(chat(json!({name: true}), none.clone()), continued, "{name}");
+        for other in [json!(false), json!(null), json!("true"), json!({"prefix": true})] {
+            assert_eq!(chat(json!({name: other}), none.clone()), answered, "{name}");
+        }
+    }
+    // What the request says itself counts, and so does the role.
+    let closed = json!({"continue_final_message": false});
+    assert_eq!(chat(json!({"prefix": true}), closed.clone()), chat(none.clone(), closed));
+    assert_eq!(
+        chat(json!({"prefix": true, "role": "user"}), none.clone()),
+        chat(json!({"role": "user"}), none)
+    );
 }
 
 #[test]

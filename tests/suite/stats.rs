@@ -532,6 +532,52 @@ fn what_would_go_unnoticed_is_refused() {
 }
 
 #[test]
+fn what_figures_stand_for_is_said_where_it_may_be_misread() {
+    let times = (0..50).map(|i| if i == 20 { 90 * 86_400_000 } else { i * 1000 });
+    let wrong: String = times.map(|t| line(t, 1024, 3, &[0, 1 + t])).collect();
+    let says = |args: &[&str], trace: &str| run("trace-stats", args, trace).stderr;
+    let said = says(&[], &wrong);
+    assert!(said.contains("the record on line 21 is dated 90 days after those around it"), "{said}");
+    assert!(!said.contains("earlier than one before them") && !said.contains("times may be"), "{said}");
+    let json = run("trace-stats", &["-f", "json"], &wrong).ok();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["arrivals"]["wrong_clock"]["line"], 21);
+    let right = wrong
+        .lines()
+        .filter(|row| !row.contains("7776000000"))
+        .fold(String::new(), |all, row| all + row + "\n");
+    assert!(!says(&[], &right).contains("dated"), "{}", says(&[], &right));
+    for (args, part) in [
+        (&["-c", "9"][..], "those of caches without limit: with smaller ones more is computed"),
+        (&["-c", "9", "--misses"], "those in one cache of each size for all requests"),
+        (&["--route", "prefix"], "`route` prefix tells none of them apart"),
+    ] {
+        let said = says(&[&["--replicas", "2"], args].concat(), &right);
+        assert!(said.replace("--route", "`route`").contains(part), "{args:?}: {said}");
+    }
+    assert!(!says(&["--replicas", "2", "--route", "prefix=2"], &right).contains("tells none"));
+    let slow = ["--policy", "vllm", "-c", "99", "--service", "prefill=100,decode=50"];
+    let long: String = (0..90).map(|t| line(t * 1000, 1024, 3, &[0, 1 + t])).collect();
+    assert!(says(&slow, &long).contains("it does not keep up"), "{}", says(&slow, &long));
+    let fast = ["--policy", "vllm", "-c", "99", "--service", "prefill=10000,decode=5000"];
+    assert!(!says(&fast, &long).contains("keep up"));
+    let priced =
+        |args: &[&str]| says(&[&["--price", "input=3,cached=0.3,write=3.75"], args].concat(), &right);
+    assert!(priced(&["--ttl", "5m,1h"]).contains("a run of its own"), "{}", priced(&["--ttl", "5m,1h"]));
+    assert!(!priced(&["--ttl", "5m"]).contains("a run of its own"));
+    let swapped = "\
+        {\"timestamp\": 9000, \"input_length\": 1024, \"hash_ids\": [1, 2], \"cached_tokens\": 1024}\n\
+        {\"timestamp\": 0, \"input_length\": 1024, \"hash_ids\": [1, 2], \"cached_tokens\": 0}\n";
+    assert!(run("trace-stats", &[], swapped).ok().contains("1 records are not in the order of their times"));
+    let ran = run("trace-stats", &["--kv-cache-dtype", "fp8"], "");
+    assert!(
+        ran.stderr.contains("unknown option --kv-cache-dtype; did you mean --kv-dtype?"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
 fn one_wrong_clock_does_not_end_the_windows() {
     // A request that is dated days ahead; the others go on at ten a second.
     let right = (0..80).map(|i| i * 100);

@@ -103,7 +103,10 @@ fn response<'a>(scope: &Scope<'a>) -> Option<Found<'a>> {
 
 /// Whether the record says that the call has failed.
 fn failed(scope: &Scope<'_>, response: Option<&RawObject<'_>>) -> bool {
-    const STATUS: [&str; 4] = ["status", "status_code", "http_status", "response_status"];
+    const STATUS: [&str; 5] = ["status", "status_code", "statusCode", "http_status", "response_status"];
+    let other = response.is_none().then(|| scope.first(&["resp", "result"])).flatten();
+    let other = other.and_then(|(_, value)| RawObject::in_value(value));
+    let response = response.or(other.as_ref());
     let is_failure = |value: Json<'_>| match string(value) {
         Ok(text) => {
             let is_code = text.parse().is_ok_and(|code: u32| code >= 400);
@@ -114,7 +117,8 @@ fn failed(scope: &Scope<'_>, response: Option<&RawObject<'_>>) -> bool {
     let has_error = |value: Json<'_>| !matches!(value.get(), "null" | "false" | "{}" | "\"\"" | "0" | "[]");
     scope.first(&STATUS).is_some_and(|(_, value)| is_failure(value))
         || scope.first(&["error"]).is_some_and(|(_, value)| has_error(value))
-        || response.is_some_and(|response| response.get("error").is_some_and(has_error))
+        || response.and_then(|response| response.first(&STATUS)).is_some_and(|(_, value)| is_failure(value))
+        || response.and_then(|response| response.get("error")).is_some_and(has_error)
 }
 
 /// Whether the record has the answer of the request, wherever its length is from.

@@ -16,6 +16,12 @@ use crate::record::raw::{Found, Json};
 pub const VARIABLES: [&str; 4] =
     ["documents", "reasoning_effort", "continue_final_message", "add_generation_prompt"];
 
+/// Those that say whether the last message is to be continued.
+const CONTINUED: [&str; 2] = ["continue_final_message", "add_generation_prompt"];
+
+/// The fields of a last message that say so, too.
+const PREFIX: [&str; 2] = ["prefix", "partial"];
+
 /// Where the instructions beside the messages are. A `system` further outside may be anything.
 const SYSTEM: [&str; 2] = ["system", "system_prompt"];
 const INSTRUCTIONS: [&str; 5] = [
@@ -144,6 +150,11 @@ fn finish(
         arguments: arguments.map(|(_, value)| decoded(value.json()).unwrap_or(value).json().get().to_owned()),
         fields: fields(scope),
     };
+    if chat.fields.iter().all(|(name, _)| !CONTINUED.contains(&name.as_str())) && ends_with_prefix(&chat) {
+        chat.fields.extend(
+            CONTINUED.iter().zip(["true", "false"]).map(|(name, json)| ((*name).to_owned(), json.to_owned())),
+        );
+    }
     for json in chat.arguments.iter_mut().chain(chat.fields.iter_mut().map(|(_, json)| json)) {
         if let Cow::Owned(sound) = without_halves(json) {
             *json = sound;
@@ -189,6 +200,20 @@ fn finish(
 
 fn is_answer(chat: &Chat, message: usize) -> bool {
     &*chat.messages[message].role == "assistant"
+}
+
+/// Whether the last message is one that the assistant is to go on with: `prefix` to `DeepSeek` and Mistral,
+/// `partial` to Kimi and Qwen.
+fn ends_with_prefix(chat: &Chat) -> bool {
+    let Some(last) = chat.messages.len().checked_sub(1).filter(|&last| is_answer(chat, last)) else {
+        return false;
+    };
+    let json = &*chat.messages[last].json;
+    let is_said = |message: &RawObject<'_>, name| message.get(name).is_some_and(|said| said.get() == "true");
+    // Most messages have neither word, and need not be read for it.
+    PREFIX.iter().any(|name| json.contains(name))
+        && RawObject::parse(json.as_bytes())
+            .is_ok_and(|message| PREFIX.iter().any(|name| is_said(&message, name)))
 }
 
 /// The further variables of the template that stand beside the messages.

@@ -48,6 +48,7 @@ fn summary(report: &Report) -> Markup {
         "Requests of the busiest / mean",
         "Work of the busiest / mean",
         "Its peak second",
+        "Highest peak of any",
     ];
     let rows = html! {
         @for fleet in &report.fleets {
@@ -58,7 +59,9 @@ fn summary(report: &Report) -> Markup {
                 td { (count(fleet.requests_max)) }
                 td { (plain(fleet.request_imbalance)) }
                 td { (plain(fleet.work_imbalance)) }
-                td { (fleet.peak_second_tokens.map_or_else(|| html! { "–" }, |tokens| html! { (count(tokens)) " tokens" })) }
+                @for peak in [fleet.peak_second_tokens, fleet.highest_peak_second_tokens] {
+                    td { (peak.map_or_else(|| html! { "–" }, |tokens| html! { (count(tokens)) " tokens" })) }
+                }
             }
         }
     };
@@ -80,12 +83,14 @@ fn compute(report: &Report) -> Markup {
                 td { (flops(compute.infinite_prefill_flops)) }
                 td { (flops(compute.work_max_flops)) }
                 td { (plain(compute.work_imbalance_compute)) }
-                td { (compute.peak_second_flops.map_or_else(|| html! { "–" }, flops)) }
+                @for peak in [compute.peak_second_flops, compute.highest_peak_second_flops] {
+                    td { (peak.map_or_else(|| html! { "–" }, flops)) }
+                }
             }
         }
     };
-    let names =
-        ["Replicas", WORK[0], WORK[1], "FLOPs of the busiest", "The same / mean", "Its peak second, FLOPs"];
+    let peaks = ["Its peak second, FLOPs", "Highest peak of any, FLOPs"];
+    let names = ["Replicas", WORK[0], WORK[1], "FLOPs of the busiest", "The same / mean", peaks[0], peaks[1]];
     let title = "The same in compute";
     html! { h3.table { (title) } (scrolling(title, rows.len() > MOST, &table(&names, &body))) }
 }

@@ -32,6 +32,8 @@ pub struct FleetRow {
     /// The most of them that come to it in one second of trace time, from one whole second to the next; `None`
     /// without times.
     pub peak_second_tokens: Option<u128>,
+    /// The same of the replica where it is highest, which need not be the busiest.
+    pub highest_peak_second_tokens: Option<u128>,
     /// The same in compute, where the model is known.
     #[serde(flatten)]
     pub compute: Option<FleetCompute>,
@@ -62,6 +64,7 @@ impl FleetRow {
             work_max_tokens: 0,
             work_imbalance: 0.0,
             peak_second_tokens: None,
+            highest_peak_second_tokens: None,
             compute: None,
             capacity: Vec::new(),
             targets: Vec::new(),
@@ -101,6 +104,8 @@ pub struct FleetCompute {
     pub work_imbalance_compute: f64,
     /// The most of them that come to it in one second of trace time; `None` without times.
     pub peak_second_flops: Option<u128>,
+    /// The same of the replica where it is highest.
+    pub highest_peak_second_flops: Option<u128>,
 }
 
 /// LRU caches of one size, one for each replica.

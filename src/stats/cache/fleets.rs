@@ -284,6 +284,7 @@ impl FleetStudy {
             work_max_tokens: busiest.work.total,
             work_imbalance: over_mean(replicas, &busiest, |replica| replica.work.total),
             peak_second_tokens: self.has_times.then_some(busiest.work.peak),
+            highest_peak_second_tokens: self.highest(replicas.iter().map(|replica| &replica.work)),
             compute: self.left(counters.infinite).map(|left| self.compute(&counters.compute, left)),
             ..row
         }
@@ -298,7 +299,13 @@ impl FleetStudy {
             work_max_flops: busiest.total,
             work_imbalance_compute: over_mean(replicas, &busiest, |replica| replica.total),
             peak_second_flops: self.has_times.then_some(busiest.peak),
+            highest_peak_second_flops: self.highest(replicas.iter()),
         }
+    }
+
+    /// The highest peak of any replica, if there are times.
+    fn highest<'a>(&self, replicas: impl Iterator<Item = &'a PerSecond>) -> Option<u128> {
+        replicas.map(|replica| replica.peak).max().filter(|_| self.has_times)
     }
 
     /// So many hits in all requests.

@@ -12,7 +12,8 @@ use minijinja_contrib::globals::{cycler, joiner};
 use super::filters;
 use super::methods;
 use super::program::{
-    ATTRIBUTES, COMPARISONS, CONCATENATION, CONTAINMENT, ITERATION, REMAINDER, TEXT_ATTRIBUTES,
+    ATTRIBUTES, COMPARISONS, CONCATENATION, CONTAINMENT, ITERATION, MACRO_ARGUMENTS, REMAINDER,
+    TEXT_ATTRIBUTES,
 };
 use super::python::{self, BigInteger, fail};
 
@@ -68,6 +69,11 @@ pub(super) fn environment() -> Environment<'static> {
         });
     }
     add_tests(&mut environment);
+    for (name, refusal) in MACRO_ARGUMENTS {
+        environment.add_function(refusal, move || -> Result<Value, Error> {
+            Err(fail(format!("\"{name}\", the further arguments of macros, is not known here")))
+        });
+    }
     environment.add_function("raise_exception", |message: Value| -> Result<Value, Error> {
         Err(fail(python::text(&message).into_owned()))
     });

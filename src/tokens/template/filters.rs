@@ -1,6 +1,6 @@
 //! Filters of Jinja2 that the engine lacks, or that behave otherwise there.
 
-use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs};
+use minijinja::value::{Kwargs, Rest, Tuple, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, State, Value, filters};
 use minijinja_contrib::filters::{filesizeformat, striptags, truncate};
 
@@ -38,7 +38,7 @@ pub(super) fn add_to(environment: &mut Environment<'static>) {
     });
     environment.add_filter("indent", indent);
     environment.add_filter("int", to_integer);
-    environment.add_filter("pprint", python::repr_of);
+    environment.add_filter("pprint", pretty);
     environment.add_filter("sort", |state: &State, value: Value, given: Rest<ValueOrKwargs>| {
         filters::sort(state, value, named(given, &["reverse", "case_sensitive", "attribute"])?)
     });
@@ -59,6 +59,7 @@ pub(super) fn add_to(environment: &mut Environment<'static>) {
     environment.add_filter("unique", |state: &State, value: Value, given: Rest<ValueOrKwargs>| {
         filters::unique(state, value, named(given, &["case_sensitive", "attribute"])?)
     });
+    environment.add_filter("urlencode", url_encoded);
     environment.add_filter("wordcount", |value: &Value| {
         let text = python::text(value).into_owned();
         text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()).count()
@@ -161,6 +162,73 @@ fn to_integer(value: &Value, given: Rest<ValueOrKwargs>) -> Result<Value, Error>
     }
     let number = to_float(value)?.filter(|number| number.is_finite());
     Ok(number.map_or(default, |number| Value::from(number.trunc() as i128)))
+}
+
+/// Columns that `pprint` gives a line.
+const LINE: usize = 80;
+
+/// `pprint`: `repr()` with the keys of objects in order. Where that does not go on one line, Python breaks it.
+fn pretty(state: &State, value: &Value) -> Result<String, Error> {
+    let line = python::repr_of(&in_order(value)?);
+    state.consume_fuel(line.len() as u64 / 8)?;
+    if line.chars().count() > LINE {
+        return Err(fail(format!(
+            "the filter pprint is not known here for more than a line of {LINE} columns"
+        )));
+    }
+    Ok(line)
+}
+
+/// The value with the keys of all objects in order.
+fn in_order(value: &Value) -> Result<Value, Error> {
+    let items = || value.try_iter()?.map(|item| in_order(&item)).collect::<Result<Vec<_>, _>>();
+    match value.kind() {
+        ValueKind::Map => {
+            let mut fields: Vec<_> = python::pairs(value).collect();
+            if fields.windows(2).any(|pair| pair[0].0.kind() != pair[1].0.kind()) {
+                return Err(fail("the filter pprint is not known here for keys of several types".to_owned()));
+            }
+            fields.sort_by(|(a, _), (b, _)| a.cmp(b));
+            let fields = fields.into_iter().map(|(name, value)| Ok::<_, Error>((name, in_order(&value)?)));
+            Ok(Value::from_pairs(fields.collect::<Result<Vec<_>, _>>()?))
+        }
+        ValueKind::Seq if value.is_tuple() => Ok(Value::from(Tuple::new(items()?))),
+        ValueKind::Seq => Ok(Value::from(items()?)),
+        _ => Ok(value.clone()),
+    }
+}
+
+/// `urlencode`: a text for a path, or the fields of an object, or pairs, as a query.
+fn url_encoded(state: &State, value: &Value) -> Result<String, Error> {
+    if !matches!(value.kind(), ValueKind::Undefined | ValueKind::Map | ValueKind::Seq | ValueKind::Iterable) {
+        return percent_encoded(state, value, "/");
+    }
+    let pairs: Vec<Vec<Value>> = match value.kind() {
+        ValueKind::Map => python::pairs(value).map(|(name, value)| vec![name, value]).collect(),
+        _ => {
+            value.try_iter()?.map(|pair| pair.try_iter().map(Iterator::collect)).collect::<Result<_, _>>()?
+        }
+    };
+    let of_query = |part: &Value| Ok::<_, Error>(percent_encoded(state, part, "")?.replace("%20", "+"));
+    let fields = pairs.iter().map(|pair| match &pair[..] {
+        [name, value] => Ok(format!("{}={}", of_query(name)?, of_query(value)?)),
+        _ => Err(fail("urlencode needs pairs".to_owned())),
+    });
+    Ok(fields.collect::<Result<Vec<_>, _>>()?.join("&"))
+}
+
+/// The value as a text in which all bytes but letters, digits and a few marks are escaped.
+fn percent_encoded(state: &State, value: &Value, kept: &str) -> Result<String, Error> {
+    let text = python::text(value);
+    state.consume_fuel(text.len() as u64 / 8)?;
+    let mut out = String::new();
+    for byte in text.bytes() {
+        match char::from(byte) {
+            c if c.is_ascii_alphanumeric() || "_.-~".contains(c) || kept.contains(c) => out.push(c),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    Ok(out)
 }
 
 /// `indent`, whose lines end wherever those of `str.splitlines` do.

@@ -29,6 +29,10 @@ pub(super) const COMPARISONS: [(&str, bool, bool); 4] = [
 /// Refuses what no loop can run over.
 pub(super) const ITERATION: &str = "operator:for";
 
+/// What macros may name without declaring it, their further arguments, and the functions that refuse to give them.
+pub(super) const MACRO_ARGUMENTS: [(&str, &str); 2] =
+    [("varargs", "macro:varargs"), ("kwargs", "macro:kwargs")];
+
 /// The methods of objects, and the filters that stand for `value.method` where that is not called.
 pub(super) const ATTRIBUTES: [(&str, &str); 5] = [
     ("items", "attribute:items"),
@@ -133,6 +137,7 @@ fn adapted(old: &Instructions<'static>) -> Instructions<'static> {
         |name: &str| ATTRIBUTES.iter().chain(&TEXT_ATTRIBUTES).find(|(method, _)| *method == name);
     let filter =
         |name: &'static str, arguments| Instruction::ApplyFilter(name, Some(arguments), NOT_REMEMBERED);
+    let further = further_arguments(&list);
     let mut new = Instructions::new(old.name(), old.source());
     for (at, instruction) in (0..).zip(list) {
         let mut add = |instruction| match old.get_line(at) {
@@ -141,6 +146,11 @@ fn adapted(old: &Instructions<'static>) -> Instructions<'static> {
         };
         let mut instruction = instruction.clone();
         match &mut instruction {
+            Instruction::Lookup(_) => {
+                if let Some(refusal) = further.get(&at) {
+                    instruction = Instruction::CallFunction(refusal, Some(0));
+                }
+            }
             Instruction::PushLoop(_) => {
                 add(filter(ITERATION, 1));
             }
@@ -167,6 +177,24 @@ fn adapted(old: &Instructions<'static>) -> Instructions<'static> {
         add(instruction);
     }
     new
+}
+
+/// Where macros look up what only Jinja2 gives them, and the functions to call instead.
+fn further_arguments(list: &[&Instruction<'static>]) -> BTreeMap<u32, &'static str> {
+    let mut found = BTreeMap::new();
+    for (end, instruction) in list.iter().enumerate() {
+        let Instruction::BuildMacro(_, start, _) = instruction else { continue };
+        let body = list.get(*start as usize..end).unwrap_or_default();
+        for (name, refusal) in MACRO_ARGUMENTS {
+            if body.iter().any(|one| matches!(one, Instruction::StoreLocal(stored) if *stored == name)) {
+                continue;
+            }
+            let places = (*start..).zip(body);
+            let looks = |one: &Instruction<'_>| matches!(one, Instruction::Lookup(known) if *known == name);
+            found.extend(places.filter(|(_, one)| looks(one)).map(|(at, _)| (at, refusal)));
+        }
+    }
+    found
 }
 
 /// The template as the engine reads it: line ends are newlines, as they are to Jinja2, and the tags

@@ -72,6 +72,19 @@ fn expressions_have_the_values_that_they_have_in_jinja2() {
         ("'%s and %05.1f%%' % (n, 2.25)", "None and 002.2%"),
         ("'%r' % s ~ '%d' % i ~ '%(a)s' % d", "'a,b,c'71"),
         ("'x' % 1", "error: chat template line 1: not all arguments converted during string formatting"),
+        ("'a b&c/d_é' | urlencode, n | urlencode, u | urlencode", "('a%20b%26c/d_%C3%A9', 'None', '')"),
+        ("{'a': 'x y', 'b/c': [1]} | urlencode", "a=x+y&b%2Fc=%5B1%5D"),
+        ("[('q', 1.5), ['r', true]] | urlencode", "q=1.5&r=True"),
+        ("{'z': [1, {'b': 2, 'a': 3}], 'a': (1,)} | pprint", "{'a': (1,), 'z': [1, {'a': 3, 'b': 2}]}"),
+        ("{2: 'b', 1.5: 'a'} | pprint, ('x' * 78) | pprint | length", "(\"{1.5: 'a', 2: 'b'}\", 80)"),
+        (
+            "('x' * 79) | pprint",
+            "error: chat template line 1: the filter pprint is not known here for more than a line of 80 columns",
+        ),
+        (
+            "{2: 'a', 'b': 1} | pprint",
+            "error: chat template line 1: the filter pprint is not known here for keys of several types",
+        ),
         ("1 < 2.0, 'a' <= 'b', [1] > [0, 5], true >= 1, 3 > big", "(True, True, True, True, False)"),
         ("i < s", "error: chat template line 1: number and string have no order"),
         (
@@ -143,6 +156,26 @@ fn statements_do_what_they_do_in_jinja2_and_transformers() {
         assert_eq!(rendered(template, "{}").as_deref(), Ok(expected), "{template}");
     }
     assert!(rendered("{% generation %}", "{}").is_err());
+    for name in ["varargs", "kwargs"] {
+        let makro =
+            |body: &str| format!("{{% macro f(a) %}}{body}{{% endmacro %}}{{{{ f(1) }}}}{{{{ {name} }}}}");
+        for uses in [
+            format!("{{{{ {name} }}}}"),
+            format!("{{{{ {name} is defined }}}}"),
+            format!("{{% if {name} %}}x{{% endif %}}"),
+        ] {
+            let error = rendered(&makro(&uses), "{}").unwrap_err();
+            let expected = format!(
+                "chat template line 1: \"{name}\", the further arguments of macros, is not known here"
+            );
+            assert_eq!(error, expected, "{uses}");
+        }
+        // A variable of that name, and a branch that is not taken.
+        let own = makro(&format!("{{% set {name} = 3 %}}{{{{ a }}}}{{{{ {name} }}}}"));
+        assert_eq!(rendered(&own, "{}").as_deref(), Ok("13"));
+        let other = makro(&format!("{{% if a == 2 %}}{{{{ {name} }}}}{{% endif %}}{{{{ a }}}}"));
+        assert_eq!(rendered(&other, "{}").as_deref(), Ok("1"));
+    }
     let loops = "{% for x in u %}{% endfor %}{% for x in [1, 2] if x > 1 %}{{ x }}{% endfor %}{% macro f(x) %}{% for y in x %}\
          {{ y }}{% else %}-{% endfor %}{% endmacro %}{{ f([3, 4]) }}{{ f([]) }}{{ f(true and [5]) }}\n";
     assert_eq!(rendered(loops, "{}").as_deref(), Ok("234-5"));
