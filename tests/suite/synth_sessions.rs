@@ -282,10 +282,10 @@ fn caches_find_in_few_sessions_what_they_find_in_the_trace() {
             let rates = found(&run("trace-synth", &["-q", "--seed", seed, "--model-file", model], "").ok());
             rates.iter().zip(&wanted).map(|(rate, wanted)| (rate - wanted).abs()).fold(0.0, f64::max)
         };
-        mean(["1", "2"].into_iter().map(worst))
+        mean(["1", "2", "3", "4"].into_iter().map(worst))
     };
     let (known, unknown) = (off(&file), off(&plain));
-    assert!(known < 0.06 && known < 0.5 * unknown, "{known} of {unknown}");
+    assert!(known < 0.08 && known < 0.5 * unknown, "{known} of {unknown}");
 }
 
 #[test]
