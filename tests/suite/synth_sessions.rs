@@ -486,6 +486,25 @@ fn traces_without_times_ids_or_outputs_stay_without() {
 }
 
 #[test]
+fn a_rate_is_that_of_what_is_written() {
+    let trace = chats(60);
+    let measured = |out: &str| {
+        let times: Vec<f64> = requests(out).iter().map(|request| request.time).collect();
+        (times.len() as f64 - 1.0) / (times[times.len() - 1] - times[0]) * 1000.0
+    };
+    for more in [&[][..], &["-n150"], &["-n900"], &["--min-isl=300"], &["--lanes=5"], &["--users=2"]] {
+        let rate = measured(&synth(&[&["--rate=5"], more].concat(), &trace));
+        assert!((4.9..5.1).contains(&rate), "{more:?}: {rate}");
+    }
+    // A session that alone goes on for long is not learnt, and what is drawn ends sooner.
+    let alone: String =
+        (0..40).map(|i| line(200_000_000 + i * 60_000, 900, 5, &[900_000, 900_001 + i])).collect();
+    let ran = run("trace-synth", &[], format!("{trace}{alone}"));
+    assert!(ran.stderr.contains("would be those of the trace"), "{}", ran.stderr);
+    assert!(!run("trace-synth", &[], &trace).stderr.contains("would be those of the trace"));
+}
+
+#[test]
 fn any_number_of_requests_can_be_had() {
     let trace = chats(30);
     for count in ["0", "1", "2", "7", "5000"] {
