@@ -20,6 +20,7 @@ pub(super) fn sentences(report: &Report) -> Vec<String> {
     }
     [
         Some(reusable(report)),
+        order(report),
         enough(report),
         report.recorded.as_ref().map(|recorded| server(recorded, report.requests)),
     ]
@@ -28,6 +29,17 @@ pub(super) fn sentences(report: &Report) -> Vec<String> {
     .chain(recorded::sentences(report))
     .chain(price::sentence(report))
     .collect()
+}
+
+/// That the records come in another order than their times, where many do.
+fn order(report: &Report) -> Option<String> {
+    let arrivals = report.arrivals.as_ref().filter(|arrivals| arrivals.late > arrivals.requests / 10)?;
+    Some(format!(
+        "{} of {} records are earlier than one before them: the figures are those of this order, and sorted (trace-cat) \
+         there may be others.",
+        grouped(arrivals.late.into()),
+        grouped(arrivals.requests.into()),
+    ))
 }
 
 fn reusable(report: &Report) -> String {

@@ -186,6 +186,12 @@ impl Model {
         self.header.kind
     }
 
+    /// Mean tokens of a prompt in the trace, if the model tells it.
+    pub(super) fn mean_input(&self) -> Option<f64> {
+        let Body::Sessions(model) = &self.body else { return None };
+        model.parts.sums.mean_input(self.header.block_size)
+    }
+
     /// Mean milliseconds between requests, if it knows about time and time passed.
     pub(super) fn mean_gap(&self) -> Option<f64> {
         let mean = match &self.body {

@@ -251,6 +251,13 @@ fn pace_of_trace(model: &Model, knobs: &Knobs) -> Option<f64> {
     Some(gap / knobs.users / knobs.speedup)
 }
 
+/// The mean input length that the trace has, unless the knobs change it.
+fn mean_input_of_trace(model: &Model, knobs: &Knobs) -> Option<f64> {
+    let lengths =
+        Knobs { rate: None, speedup: 1.0, users: 1.0, lanes: None, hit_rate: None, ..knobs.clone() };
+    model.mean_input().filter(|_| lengths == Knobs::default())
+}
+
 fn generate(
     task: Task,
     model: Model,
@@ -273,11 +280,12 @@ fn generate(
     }
     let known = Some(count).filter(|_| !unlimited);
     let wanted = pace_of_trace(&model, &task.knobs);
+    let wanted_input = mean_input_of_trace(&model, &task.knobs);
     let mut generator = Generator::new(model, task.knobs, task.seed, known).map_err(advise)?;
     let end = time.map_or(f64::INFINITY, |time| generator.now() + time as f64);
     let mut pacer = task.pace.then(Pacer::default);
     let mut request = SyntheticRequest::default();
-    let (mut written, mut first, mut last) = (0_u64, None, 0.0);
+    let (mut written, mut first, mut last, mut tokens) = (0_u64, None, 0.0, 0_u128);
     for _ in 0..count {
         signals::check()?;
         generator.next(&mut request).map_err(advise)?;
@@ -294,7 +302,7 @@ fn generate(
         }
         writer.write(&request, output.buffer())?;
         output.end_record()?;
-        (written, last) = (written + 1, arrival);
+        (written, last, tokens) = (written + 1, arrival, tokens + u128::from(request.input_length));
         first.get_or_insert(arrival);
     }
     let drawn = first.filter(|_| written >= ENOUGH).map(|first| (last - first) / (written - 1) as f64);
@@ -306,6 +314,13 @@ fn generate(
              long, none of them is learnt, and what is drawn ends sooner (`rate` sets it)",
             per_second(drawn),
             per_second(wanted),
+        ));
+    }
+    let mean = tokens as f64 / written.max(1) as f64;
+    if let Some(wanted) = wanted_input.filter(|wanted| written > 0 && (mean / wanted).ln().abs() > ALIKE) {
+        observer.note(&format!(
+            "prompts have {mean:.0} tokens on average, and {wanted:.0} in the trace: few requests, few long sessions or \
+             another hit rate make them others"
         ));
     }
     writer.remarks().iter().for_each(|remark| observer.note(remark));

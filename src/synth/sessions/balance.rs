@@ -18,6 +18,8 @@ const SIZES: [usize; 13] = [12, 8, 5, 6, 8, 12, 12, 1, 1, 5, PLACES, PLACES, PLA
 const PLACES: usize = 20;
 /// Sums by kind, which are all requests.
 const KINDS: std::ops::Range<usize> = 20..25;
+/// The sum of input lengths in blocks.
+const INPUT: usize = 63;
 /// What a request too many or too few counts for, in standard deviations of other sums.
 const REQUEST_WEIGHT: f64 = 0.3;
 const PREFIXES: usize = 64;
@@ -46,6 +48,13 @@ pub(in crate::synth) struct Sums {
 }
 
 impl Sums {
+    /// Mean input length of a request in tokens, where many sessions tell it.
+    pub(in crate::synth) fn mean_input(&self, block_size: u64) -> Option<f64> {
+        let requests: f32 = self.per_session.get(KINDS)?.iter().sum();
+        let blocks = *self.per_session.get(INPUT)?;
+        (blocks > 0.0 && requests > 0.0).then(|| f64::from(blocks / requests) * block_size as f64)
+    }
+
     pub(super) fn is_valid(&self) -> bool {
         let most = [12, 8, 12, 8, PLACES];
         self.bounds.iter().zip(most).all(|(bounds, most)| bounds.len() < most)
