@@ -78,7 +78,7 @@ fn summary(report: &BreakReport) -> Vec<String> {
             "with the beginning of an earlier prompt: what a cache can serve",
         ),
         row("lost", report.lost_tokens, "sent before too, but behind a place where the prompt has changed"),
-        row("new", report.new_tokens, "not sent before"),
+        row("new", report.new_tokens, "found in none of the earlier prompts that were looked at"),
         String::new(),
         format!(
             "Of the shared ones, {} ({}) do not fill a block.",
