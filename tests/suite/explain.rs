@@ -302,6 +302,45 @@ fn json_with_its_keys_in_another_order_is_not_other_json() {
     }
 }
 
+/// The sums over requests to which a text is prefixed that a turn of a session has, or has not.
+fn top_of(first: impl Fn(usize) -> String, random: &mut Rng) -> Value {
+    let (stable, mut lines) = (words(random, 100), String::new());
+    for session in 0..5 {
+        let mut messages = vec![json!({"role": "system", "content": ""})];
+        for turn in 0..6 {
+            messages[0]["content"] = format!("Be kind. {}{stable}", first(6 * session + turn)).into();
+            messages.push(json!({"role": "user", "content": words(random, 50)}));
+            lines += &format!("{}\n", json!({"messages": messages}));
+        }
+    }
+    let top = run("trace-hash", &["--explain=top", "--format", "json", "-b", "16"], lines).ok();
+    serde_json::from_str(&top).unwrap()
+}
+
+#[test]
+fn one_fault_is_one_cause() {
+    let mut random = Rng::with_seed(33);
+    let time = |at: usize| match at % 3 {
+        0 => String::new(),
+        _ => format!("Current time: 2026-11-23 {:02}:{:02}:07\n", 7 + at / 5, (at * 17) % 60),
+    };
+    let top = top_of(time, &mut random);
+    let breaks = top["breaks"].as_array().unwrap();
+    assert!(breaks.len() == 1 && breaks[0]["difference"] == "time", "{top:#}");
+    assert_eq!(breaks[0]["lost_tokens"], top["lost_tokens"]);
+
+    let host =
+        |at: usize| if at.is_multiple_of(2) { "" } else { "You are an assistant on host B. " }.to_owned();
+    let top = top_of(host, &mut random);
+    let breaks = top["breaks"].as_array().unwrap();
+    assert!(breaks.len() == 1 && breaks[0]["place"] == "/messages/*/content", "{top:#}");
+    let mut both = [&breaks[0]["difference"], &breaks[0]["also"]].map(|value| value.as_str().unwrap());
+    both.sort_unstable();
+    assert_eq!(both, ["insertion", "removal"], "{top:#}");
+    assert_eq!(breaks[0]["lost_tokens"], top["lost_tokens"]);
+    assert!(breaks[0]["advice"].as_str().unwrap().starts_with("Send it always"), "{top:#}");
+}
+
 fn input(lines: &[Line]) -> String {
     lines.iter().map(|line| format!("{}\n", line.json)).collect()
 }

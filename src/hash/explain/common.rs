@@ -189,6 +189,16 @@ impl Places {
     }
 }
 
+/// How many bytes both begin with, up to the beginning of a character.
+pub(super) fn common_bytes(a: &[u8], b: &[u8]) -> usize {
+    let mut common = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    let is_inner = |bytes: &[u8], at: usize| bytes.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
+    while common > 0 && (is_inner(a, common) || is_inner(b, common)) {
+        common -= 1;
+    }
+    common
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -110,6 +110,10 @@ pub struct Break {
     pub in_template: bool,
     /// What differs.
     pub difference: Difference,
+    /// The other one of an insertion and a removal at the same place: something comes and goes. What is counted is
+    /// that of both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub also: Option<Difference>,
     /// Requests that part there.
     pub requests: u64,
     /// Their lost tokens.

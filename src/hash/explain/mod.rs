@@ -21,9 +21,9 @@ use std::sync::Arc;
 pub use figures::{Break, BreakReport, Explained};
 pub use kind::Difference;
 
-use common::{LEAST, sample};
+use common::{LEAST, common_bytes, sample};
 use compare::{Compared, Wanted, compared};
-use kind::Sides;
+use kind::{Sides, is_of_system};
 use order::is_reordered;
 use place::{Place, Position, locate};
 use top::Top;
@@ -308,6 +308,9 @@ impl Explainer {
             _ if is_end => Difference::End,
             found @ (Difference::Part | Difference::WhiteSpace | Difference::Order) => found,
             _ if is_reordered(decoder, &prompt.tokens, token, &earlier.rest) => Difference::Order,
+            found @ (Difference::Insertion | Difference::Removal) if is_of_system(place.role.as_deref()) => {
+                sides.form_of_more().unwrap_or(found)
+            }
             found => found,
         };
         let half = self.options.excerpt / 2;
@@ -374,14 +377,4 @@ impl Sink for Explainer {
 fn excerpt(before: &str, after: &str, half: usize) -> String {
     let start = before.char_indices().rev().nth(half - 1).map_or(0, |(at, _)| at);
     before[start..].chars().chain(after.chars().take(half)).collect()
-}
-
-/// How many bytes both begin with, up to the beginning of a character.
-fn common_bytes(a: &[u8], b: &[u8]) -> usize {
-    let mut common = a.iter().zip(b).take_while(|(a, b)| a == b).count();
-    let is_inner = |bytes: &[u8], at: usize| bytes.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
-    while common > 0 && (is_inner(a, common) || is_inner(b, common)) {
-        common -= 1;
-    }
-    common
 }

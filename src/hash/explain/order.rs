@@ -2,7 +2,7 @@
 
 use serde_json::{Deserializer, Value};
 
-use super::common_bytes;
+use super::common::common_bytes;
 use crate::tokens::Decoder;
 
 /// Tokens before the place in which the beginning of the JSON is looked for.
