@@ -479,8 +479,10 @@ fn remarks(outcome: &Outcome, turns_left_open: bool, of_trace_lines: bool) -> Ve
         ),
         (
             counts.continued,
-            "request goes on from a response whose turns are not in the log (previous_response_id)",
-            "requests go on from responses whose turns are not in the log (previous_response_id)",
+            "request goes on from an earlier response (previous_response_id), whose turns are not put before its own: its \
+             prompt is not complete",
+            "requests go on from earlier responses (previous_response_id), whose turns are not put before their own: \
+             their prompts are not complete",
         ),
         (
             counts.failed,

@@ -169,7 +169,7 @@ const RULES: &[Rule<Options>] = &[
             let mut names = o.labels.iter().map(|(name, _)| name);
             let by = o.by.iter().chain(&o.shared_by).map(|field| prometheus_label_of(field));
             let all: Vec<String> = by.chain(names.by_ref().cloned()).collect();
-            (1..all.len()).any(|i| all[..i].contains(&all[i]))
+            !o.labels.is_empty() && (1..all.len()).any(|i| all[..i].contains(&all[i]))
         },
         "a sample has each label once: the names of --label and the fields of --by and --shared-by are different",
     ),

@@ -51,22 +51,35 @@ pub(super) fn sentences(report: &Report) -> Vec<String> {
             "In {most}{} the server found more than is possible by these ids, by {most}{} tokens{}",
             requests(compared.above_possible_requests),
             grouped(compared.above_possible_tokens),
-            why_above(recorded, compared, report.possible),
+            why_above(
+                recorded,
+                compared,
+                report.possible,
+                report.arrivals.as_ref().map_or(0, |arrivals| arrivals.late)
+            ),
         ));
     }
     list
 }
 
-/// Why more may have been found than is possible.
-fn why_above(recorded: &RecordedFigures, compared: &Comparison, possible: Accuracy) -> String {
+/// Why more may have been found than is possible. So many records are `late`.
+fn why_above(recorded: &RecordedFigures, compared: &Comparison, possible: Accuracy, late: u64) -> String {
     if compared.beyond_block_requests == 0 {
         return ", each time less than a block: its blocks are smaller than those of the trace.".to_owned();
     }
     let (most, about) = (mark(possible.reversed()), mark(possible.loosely()));
     let first = recorded.first_beyond_line;
     let line = first.map_or_else(String::new, |line| format!(", first in {about}line {line}"));
+    let late = if late > 0 {
+        format!(
+            "{} records are not in the order of their times, which trace-cat can sort, ",
+            grouped(late.into())
+        )
+    } else {
+        String::new()
+    };
     format!(
-        " ({most}{} of them by a block or more{line}): ids, template or tokenizer are not the server's, or it had \
+        " ({most}{} of them by a block or more{line}): {late}ids, template or tokenizer are not the server's, or it had \
          prompts or answers that the trace does not show.",
         grouped(compared.beyond_block_requests.into()),
     )

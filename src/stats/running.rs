@@ -293,6 +293,12 @@ fn note(task: &Task, figures: &Report, observer: &mut dyn Observer) {
     note_engines(figures, observer);
     note_opt(figures, observer);
     let ttls = &task.analysis.caches.ttls;
+    if ttls.len() > 1 && task.analysis.price.is_some_and(|price| price.write != price.input) {
+        observer.note(
+            "all of `ttl` are priced with the one price of writing: where a longer time costs more to write (as twice the \
+             input for an hour), give each a run of its own",
+        );
+    }
     if let Some(span) = arrivals.map(|a| a.duration_s).filter(|&span| span > 0.0) {
         let long: Vec<String> = ttls
             .iter()

@@ -53,8 +53,14 @@ impl Generator {
     /// When the model cannot be changed as the knobs say.
     pub fn new(model: Model, knobs: Knobs, seed: u64, count: Option<u64>) -> Result<Self, Invalid> {
         const MOST_RUNS: u64 = 1 << 27;
-        let clock = match (knobs.rate, model.mean_gap()) {
-            (Some(rate), Some(mean)) => ArrivalClock::Model(1000.0 / rate / mean * knobs.users),
+        let drawn_gap = match (&model.body, knobs.rate) {
+            (Body::Sessions(_), Some(_)) if model.header.has_times => {
+                Self::drawn_gap(&model, &knobs, seed, count)?
+            }
+            _ => None,
+        };
+        let clock = match (knobs.rate, drawn_gap.or_else(|| model.mean_gap())) {
+            (Some(rate), Some(mean)) => ArrivalClock::Model(1000.0 / rate / mean),
             (Some(rate), None) => ArrivalClock::Poisson(1000.0 / rate),
             (None, _) if model.header.has_times => ArrivalClock::Model(1.0 / knobs.speedup),
             (None, _) => ArrivalClock::None,
@@ -98,6 +104,28 @@ impl Generator {
             _ => 0.0,
         };
         Ok(Self { block_size: size, rng, knobs, clock, now, first: true, model_time: 0.0, source })
+    }
+
+    /// Mean time between the first of the requests that will be drawn if nobody asks for a rate, in milliseconds: few
+    /// sessions, requests left out and lanes have a rate of their own.
+    fn drawn_gap(
+        model: &Model,
+        knobs: &Knobs,
+        seed: u64,
+        count: Option<u64>,
+    ) -> Result<Option<f64>, Invalid> {
+        const MOST_DRAWN: u64 = 200_000;
+        let knobs = Knobs { rate: None, speedup: 1.0, ..knobs.clone() };
+        let mut generator = Self::new(model.clone(), knobs, seed, count)?;
+        let mut request = SyntheticRequest::default();
+        let count = count.unwrap_or(MOST_DRAWN).min(MOST_DRAWN);
+        generator.next(&mut request)?;
+        let first = generator.now;
+        for _ in 1..count {
+            generator.next(&mut request)?;
+        }
+        let gap = (generator.now - first) / (count as f64 - 1.0);
+        Ok(Some(gap).filter(|gap| gap.is_finite() && *gap > 0.0))
     }
 
     /// When the last request arrived, in milliseconds, or before any, when the first will.

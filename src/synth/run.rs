@@ -10,7 +10,7 @@ use super::{
 use crate::error::{Error, Invalid, InvalidKind, Result};
 use crate::io::{Input, InputOptions, Observer, Output, Pacer, signals};
 use crate::record::formats::Format;
-use crate::record::{NumberedApart, TraceReader};
+use crate::record::{LengthRange, NumberedApart, TraceReader};
 
 /// Everything that a run needs to know.
 #[non_exhaustive]
@@ -234,6 +234,23 @@ fn advise(error: Invalid) -> Error {
     Error::Failed(error.message + advice)
 }
 
+/// Requests from which on a rate is one to judge by, and the logarithm of a factor that is still alike.
+const ENOUGH: u64 = 100;
+const ALIKE: f64 = 0.1;
+
+fn per_second(gap_ms: f64) -> String {
+    let rate = 1000.0 / gap_ms;
+    if rate < 1.0 { format!("{rate:.3}") } else { format!("{rate:.1}") }
+}
+
+/// The mean time between requests in milliseconds that the trace has, as the knobs change it; none where they give
+/// another one, or few requests are left out.
+fn pace_of_trace(model: &Model, knobs: &Knobs) -> Option<f64> {
+    let is_own = knobs.rate.is_some() || knobs.lanes.is_some() || knobs.input != LengthRange::default();
+    let gap = model.mean_gap().filter(|_| !is_own && model.kind() == ModelKind::Sessions)?;
+    Some(gap / knobs.users / knobs.speedup)
+}
+
 fn generate(
     task: Task,
     model: Model,
@@ -255,10 +272,12 @@ fn generate(
         return Err(Error::Failed("only the model sessions knows which requests make a session".into()));
     }
     let known = Some(count).filter(|_| !unlimited);
+    let wanted = pace_of_trace(&model, &task.knobs);
     let mut generator = Generator::new(model, task.knobs, task.seed, known).map_err(advise)?;
     let end = time.map_or(f64::INFINITY, |time| generator.now() + time as f64);
     let mut pacer = task.pace.then(Pacer::default);
     let mut request = SyntheticRequest::default();
+    let (mut written, mut first, mut last) = (0_u64, None, 0.0);
     for _ in 0..count {
         signals::check()?;
         generator.next(&mut request).map_err(advise)?;
@@ -275,6 +294,19 @@ fn generate(
         }
         writer.write(&request, output.buffer())?;
         output.end_record()?;
+        (written, last) = (written + 1, arrival);
+        first.get_or_insert(arrival);
+    }
+    let drawn = first.filter(|_| written >= ENOUGH).map(|first| (last - first) / (written - 1) as f64);
+    if let Some((wanted, drawn)) =
+        wanted.zip(drawn).filter(|(wanted, drawn)| (drawn / wanted).ln().abs() > ALIKE)
+    {
+        observer.note(&format!(
+            "requests come at {} per second on average, and {} would be those of the trace: where few sessions go on for \
+             long, none of them is learnt, and what is drawn ends sooner (`rate` sets it)",
+            per_second(drawn),
+            per_second(wanted),
+        ));
     }
     writer.remarks().iter().for_each(|remark| observer.note(remark));
     Ok(())

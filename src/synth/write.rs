@@ -5,7 +5,7 @@ use std::io::Write;
 use super::prompts::{PromptWriter, Vocabulary};
 use super::request::SyntheticRequest;
 use crate::error::Invalid;
-use crate::record::line::{self, LineWriter, join_ids};
+use crate::record::line::{self, LineWriter, join_runs};
 
 /// How the requests of a conversation are timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,9 +97,13 @@ impl RequestWriter {
         }
         if self.options.has_ids && self.prompts.is_none() {
             let only_full = self.options.full_blocks_only;
-            let blocks = if only_full { length / self.options.block_size } else { u64::MAX };
-            let ids = request.ids().take(usize::try_from(blocks).unwrap_or(usize::MAX));
-            line.list(line::HASH_IDS, |out| join_ids(ids, b", ", out));
+            let mut left = if only_full { length / self.options.block_size } else { u64::MAX };
+            let runs = request.spans.iter().map(|span| {
+                let len = u64::from(span.len).min(left);
+                left -= len;
+                span.start..span.start + len
+            });
+            line.list(line::HASH_IDS, |out| join_runs(runs, *b", ", out));
         }
         if let Some(place) = place {
             write!(line.value(line::SESSION_ID), "\"{}\"", place.conversation).ok();

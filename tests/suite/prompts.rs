@@ -40,6 +40,19 @@ fn user(text: &str) -> Value {
 }
 
 #[test]
+fn a_list_of_messages_is_named_before_a_conversation_that_is_only_a_name() {
+    let record = "{\"ctx\": {\"conversation\": \"c0\"}, \"call\": {\"kwargs\": {\"messages\": [{\"role\": \"user\", \"content\": \"a\"}]}}}\n";
+    let ran = run("trace-hash", &[], record);
+    assert!(
+        ran.stderr.contains("in \"call.kwargs.messages\": use --field call.kwargs.messages"),
+        "{}",
+        ran.stderr
+    );
+    let ran = run("trace-hash", &[], "{\"ctx\": {\"prompt\": \"a b\"}}\n");
+    assert!(ran.stderr.contains("use --field ctx.prompt"), "{}", ran.stderr);
+}
+
+#[test]
 fn calls_that_have_failed_are_told() {
     let call = |more: &str| format!("{{\"prompt\": \"a\", \"completion_tokens\": 1, \"time\": 1{more}}}\n");
     let good = [

@@ -561,6 +561,14 @@ fn what_figures_stand_for_is_said_where_it_may_be_misread() {
     assert!(says(&slow, &long).contains("it does not keep up"), "{}", says(&slow, &long));
     let fast = ["--policy", "vllm", "-c", "99", "--service", "prefill=10000,decode=5000"];
     assert!(!says(&fast, &long).contains("keep up"));
+    let priced =
+        |args: &[&str]| says(&[&["--price", "input=3,cached=0.3,write=3.75"], args].concat(), &right);
+    assert!(priced(&["--ttl", "5m,1h"]).contains("a run of its own"), "{}", priced(&["--ttl", "5m,1h"]));
+    assert!(!priced(&["--ttl", "5m"]).contains("a run of its own"));
+    let swapped = "\
+        {\"timestamp\": 9000, \"input_length\": 1024, \"hash_ids\": [1, 2], \"cached_tokens\": 1024}\n\
+        {\"timestamp\": 0, \"input_length\": 1024, \"hash_ids\": [1, 2], \"cached_tokens\": 0}\n";
+    assert!(run("trace-stats", &[], swapped).ok().contains("1 records are not in the order of their times"));
     let ran = run("trace-stats", &["--kv-cache-dtype", "fp8"], "");
     assert!(
         ran.stderr.contains("unknown option --kv-cache-dtype; did you mean --kv-dtype?"),

@@ -282,10 +282,10 @@ fn caches_find_in_few_sessions_what_they_find_in_the_trace() {
             let rates = found(&run("trace-synth", &["-q", "--seed", seed, "--model-file", model], "").ok());
             rates.iter().zip(&wanted).map(|(rate, wanted)| (rate - wanted).abs()).fold(0.0, f64::max)
         };
-        mean(["1", "2"].into_iter().map(worst))
+        mean(["1", "2", "3", "4"].into_iter().map(worst))
     };
     let (known, unknown) = (off(&file), off(&plain));
-    assert!(known < 0.06 && known < 0.5 * unknown, "{known} of {unknown}");
+    assert!(known < 0.08 && known < 0.5 * unknown, "{known} of {unknown}");
 }
 
 #[test]
@@ -483,6 +483,25 @@ fn traces_without_times_ids_or_outputs_stay_without() {
             .collect();
     let checked = run("trace-cat", &["-b16", "--check"], synth(&[], &mixed)).ok();
     assert!(checked.contains("\"valid\": true"), "{checked}");
+}
+
+#[test]
+fn a_rate_is_that_of_what_is_written() {
+    let trace = chats(60);
+    let measured = |out: &str| {
+        let times: Vec<f64> = requests(out).iter().map(|request| request.time).collect();
+        (times.len() as f64 - 1.0) / (times[times.len() - 1] - times[0]) * 1000.0
+    };
+    for more in [&[][..], &["-n150"], &["-n900"], &["--min-isl=300"], &["--lanes=5"], &["--users=2"]] {
+        let rate = measured(&synth(&[&["--rate=5"], more].concat(), &trace));
+        assert!((4.9..5.1).contains(&rate), "{more:?}: {rate}");
+    }
+    // A session that alone goes on for long is not learnt, and what is drawn ends sooner.
+    let alone: String =
+        (0..40).map(|i| line(200_000_000 + i * 60_000, 900, 5, &[900_000, 900_001 + i])).collect();
+    let ran = run("trace-synth", &[], format!("{trace}{alone}"));
+    assert!(ran.stderr.contains("would be those of the trace"), "{}", ran.stderr);
+    assert!(!run("trace-synth", &[], &trace).stderr.contains("would be those of the trace"));
 }
 
 #[test]

@@ -123,14 +123,27 @@ fn nothing_found(record: &RawObject<'_>) -> String {
 }
 
 /// Where a prompt seems to be in an object or the objects inside it, as a path.
+/// Lists of messages come first: a conversation may as well be a name.
 fn prompt_path(object: &RawObject<'_>, levels: u32) -> Option<String> {
+    let is_list = |value: Json<'_>| value.get().starts_with('[');
+    let chats = [&CHATS[..], &CONVERSATIONS].concat();
     let names = [&IDS[..], &TEXTS, &CHATS, &CONVERSATIONS].concat();
-    if let Some((name, _)) = object.first(&names) {
+    path_to(object, levels, &chats, &is_list).or_else(|| path_to(object, levels, &names, &|_| true))
+}
+
+/// The path to a field with one of these names whose value is suitable.
+fn path_to(
+    object: &RawObject<'_>,
+    levels: u32,
+    names: &[&str],
+    suits: &dyn Fn(Json<'_>) -> bool,
+) -> Option<String> {
+    if let Some((name, _)) = object.first(names).filter(|(_, value)| suits(*value)) {
         return Some(name.to_owned());
     }
     object.fields().filter(|(key, _)| levels > 0 && !key.contains('.')).find_map(|(key, value)| {
         let inner = RawObject::of_value(value)?;
-        Some(format!("{key}.{}", prompt_path(&inner, levels - 1)?))
+        Some(format!("{key}.{}", path_to(&inner, levels - 1, names, suits)?))
     })
 }
 

@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::reuse::Reuse;
-use super::state::{Kind, State, log, signed_log};
+use super::state::{Kind, State};
 
 /// Groups of sums: by input length, output length, kind, turn, growth less output; cached tokens and requests
 /// by delay; all tokens and new tokens; requests by number in their session; requests, tokens and active sessions
@@ -56,112 +56,159 @@ impl Sums {
 
     /// Adds a request to the sums of its session. It has so many before it in the session, and `place` is the part
     /// of the pass in which it comes, from 0 to 1.
-    pub(super) fn add(&self, state: &State, block_size: u64, before: usize, place: f64, sums: &mut [f32]) {
+    pub(super) fn add(
+        &self,
+        state: &State,
+        block_size: u64,
+        before: usize,
+        place: f64,
+        session: &mut Counted,
+    ) {
         let group = |bounds: &[f32], value: f32| bounds.partition_point(|&bound| bound < value);
         let [inputs, outputs, delays, growths, places] = &self.bounds;
-        let mut start = 0;
-        let mut next = |size: usize| {
-            start += size;
-            start - size
-        };
-        let starts: [usize; 13] = std::array::from_fn(|i| next(SIZES[i]));
         let blocks = block_size as f32;
         let cached = (u64::from(state.shared) * block_size).min(state.input) as f32 / blocks;
-        sums[starts[0] + group(inputs, log(state.input))] += 1.0;
-        sums[starts[1] + group(outputs, log(state.output))] += 1.0;
-        sums[starts[2] + state.kind as usize] += 1.0;
+        session.add(STARTS[0] + group(inputs, state.logs.input), 1.0);
+        session.add(STARTS[1] + group(outputs, state.logs.output), 1.0);
+        session.add(STARTS[2] + state.kind as usize, 1.0);
         if !matches!(state.kind, Kind::Document | Kind::Fork) {
-            sums[starts[3] + TURNS.partition_point(|&turn| turn <= state.turn)] += 1.0;
+            session.add(STARTS[3] + TURNS.partition_point(|&turn| turn <= state.turn), 1.0);
         }
         if state.kind == Kind::Next {
-            sums[starts[4] + group(growths, signed_log(state.growth_less_output))] += 1.0;
+            session.add(STARTS[4] + group(growths, state.logs.growth_less_output), 1.0);
         }
         if state.kind != Kind::Start {
             let delay = group(delays, state.log_delay);
-            sums[starts[5] + delay] += cached;
-            sums[starts[6] + delay] += 1.0;
+            session.add(STARTS[5] + delay, cached);
+            session.add(STARTS[6] + delay, 1.0);
         }
-        sums[starts[7]] += state.input as f32 / blocks;
-        sums[starts[8]] += state.new_tokens(block_size).max(0) as f32 / blocks;
-        sums[starts[9] + NUMBERS.partition_point(|&number| number <= before)] += 1.0;
+        session.add(STARTS[7], state.input as f32 / blocks);
+        session.add(STARTS[8], state.new_tokens(block_size).max(0) as f32 / blocks);
+        session.add(STARTS[9] + NUMBERS.partition_point(|&number| number <= before), 1.0);
         let place = group(places, place as f32);
-        sums[starts[10] + place] += 1.0;
-        sums[starts[11] + place] += state.input as f32 / blocks;
-        sums[starts[12] + place] = 1.0;
+        session.add(STARTS[10] + place, 1.0);
+        session.add(STARTS[11] + place, state.input as f32 / blocks);
+        session.set(STARTS[12] + place, 1.0);
     }
 
     /// Adds requests with a prefix of this rank.
-    pub(super) fn add_prefix(prefix: usize, requests: usize, sums: &mut [f32]) {
+    pub(super) fn add_prefix(prefix: usize, requests: usize, session: &mut Counted) {
         if prefix < PREFIXES {
-            sums[TIMED_END + prefix] += requests as f32;
+            session.add(TIMED_END + prefix, requests as f32);
         }
+    }
+}
+
+/// Where each group of sums begins.
+const STARTS: [usize; 13] = {
+    let mut starts = [0; 13];
+    let mut i = 1;
+    while i < starts.len() {
+        starts[i] = starts[i - 1] + SIZES[i - 1];
+        i += 1;
+    }
+    starts
+};
+
+/// The sums of a session, of which few are not 0.
+#[derive(Clone, Debug)]
+pub(super) struct Counted {
+    sums: [f32; SUMS],
+    /// Which are not 0.
+    used: Vec<u8>,
+}
+
+impl Default for Counted {
+    fn default() -> Self {
+        Self { sums: [0.0; SUMS], used: Vec::new() }
+    }
+}
+
+impl Counted {
+    pub(super) fn clear(&mut self) {
+        for i in self.used.drain(..) {
+            self.sums[usize::from(i)] = 0.0;
+        }
+    }
+
+    fn add(&mut self, sum: usize, value: f32) {
+        self.set(sum, self.sums[sum] + value);
+    }
+
+    fn set(&mut self, sum: usize, value: f32) {
+        if self.sums[sum] == 0.0 && value != 0.0 {
+            self.used.push(sum as u8);
+        }
+        self.sums[sum] = value;
+    }
+
+    /// The sums that are not 0. Each is there once.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, f64)> {
+        self.used.iter().map(|&i| (usize::from(i), f64::from(self.sums[usize::from(i)])))
+    }
+
+    /// How many requests there are.
+    fn requests(&self) -> f64 {
+        self.sums[KINDS].iter().map(|&sum| f64::from(sum)).sum()
     }
 }
 
 /// Chooses among candidates.
 pub(super) struct Balance {
-    /// Mean sums per session: those of the trace, or of all candidates so far.
-    mean: Vec<f64>,
-    /// One over the standard deviation of each sum.
+    /// Mean sums per session, where those of the trace are met.
+    of_trace: Option<Vec<f64>>,
+    /// Sums of all candidates, and their number, which tell the mean elsewhere.
+    seen: Vec<f64>,
+    candidates: f64,
+    /// One over the variance of each sum.
     scale: Vec<f64>,
-    /// Sums of what was chosen less as many means.
-    ahead: Vec<f64>,
+    /// Sums of what was chosen, and of how many sessions.
+    sums: Vec<f64>,
     chosen: f64,
-    /// Sums of all candidates, and their number, where they tell the mean.
-    seen: Option<(Vec<f64>, f64)>,
 }
 
 impl Balance {
     /// Learns from trial candidates how much each sum varies. The mean is that of `per_session`, or, without,
     /// that of the candidates; then sums by place do not matter.
-    pub(super) fn new(per_session: Option<&[f32]>, trials: &[Vec<f32>]) -> Self {
+    pub(super) fn new(per_session: Option<&[f32]>, trials: &[Counted]) -> Self {
         let count = trials.len().max(1) as f64;
-        let mut sums = vec![0.0; SUMS];
+        let mut seen = vec![0.0; SUMS];
         let mut squares = vec![0.0; SUMS];
-        for trial in trials {
-            for ((sum, square), &value) in sums.iter_mut().zip(&mut squares).zip(trial) {
-                *sum += f64::from(value);
-                *square += f64::from(value) * f64::from(value);
-            }
+        for (sum, value) in trials.iter().flat_map(Counted::iter) {
+            seen[sum] += value;
+            squares[sum] += value * value;
         }
-        let own_mean: Vec<f64> = sums.iter().map(|sum| sum / count).collect();
-        let mean =
-            per_session.map_or_else(|| own_mean.clone(), |sums| sums.iter().map(|&s| f64::from(s)).collect());
-        let mut scale: Vec<f64> = squares
-            .iter()
-            .zip(&own_mean)
-            .map(|(square, mean)| {
-                let variance = square / count - mean * mean;
-                if variance > 1e-9 { 1.0 / variance.sqrt() } else { 0.0 }
-            })
-            .collect();
-        for (i, scale) in scale.iter_mut().enumerate() {
+        let scale = (0..SUMS).map(|i| {
+            let variance = squares[i] / count - (seen[i] / count).powi(2);
             let timed = (UNTIMED_END..TIMED_END).contains(&i);
-            if per_session.is_some_and(|sums| sums[i] <= 0.0) || (timed && per_session.is_none()) {
-                *scale = 0.0;
-            }
+            let matters = per_session.map_or(!timed, |sums| sums[i] > 0.0);
+            if matters && variance > 1e-9 { 1.0 / variance } else { 0.0 }
+        });
+        Self {
+            scale: scale.collect(),
+            of_trace: per_session.map(|sums| sums.iter().map(|&sum| f64::from(sum)).collect()),
+            seen,
+            candidates: count,
+            sums: vec![0.0; SUMS],
+            chosen: 0.0,
         }
-        let seen = per_session.is_none().then_some((sums, count));
-        Self { mean, scale, ahead: vec![0.0; SUMS], chosen: 0.0, seen }
+    }
+
+    /// By how much a sum is ahead of that of as many mean sessions.
+    fn ahead(&self, sum: usize) -> f64 {
+        let mean = self.of_trace.as_ref().map_or_else(|| self.seen[sum] / self.candidates, |of| of[sum]);
+        self.sums[sum] - self.chosen * mean
     }
 
     /// The number of the candidate with the best sums.
-    pub(super) fn choose(&mut self, candidates: &[Vec<f32>]) -> usize {
-        if let Some((sums, count)) = &mut self.seen {
-            for candidate in candidates {
-                sums.iter_mut().zip(candidate).for_each(|(sum, &value)| *sum += f64::from(value));
-            }
-            *count += candidates.len() as f64;
-            for ((mean, sum), ahead) in self.mean.iter_mut().zip(sums).zip(&mut self.ahead) {
-                let new = *sum / *count;
-                *ahead += (*mean - new) * self.chosen;
-                *mean = new;
-            }
+    pub(super) fn choose(&mut self, candidates: &[Counted]) -> usize {
+        for (sum, value) in candidates.iter().flat_map(Counted::iter) {
+            self.seen[sum] += value;
         }
-        self.ahead.iter_mut().zip(&self.mean).for_each(|(ahead, mean)| *ahead -= mean);
-        let (chosen, _) = self.nearest(candidates, |_, _| 0.0);
-        self.add(&candidates[chosen]);
+        self.candidates += candidates.len() as f64;
         self.chosen += 1.0;
+        let (chosen, _) = self.nearest(candidates, |_| 0.0);
+        self.add(&candidates[chosen], 1.0);
         chosen
     }
 
@@ -170,43 +217,119 @@ impl Balance {
     /// `more_after`.
     pub(super) fn exchange(
         &mut self,
-        chosen: &[f32],
-        candidates: &[Vec<f32>],
+        chosen: &Counted,
+        candidates: &[Counted],
         more_before: f64,
         more_after: &[f64],
     ) -> Option<usize> {
-        let distance = |ahead: &[f64], scale: &[f64]| -> f64 {
-            ahead.iter().zip(scale).map(|(ahead, scale)| (ahead * scale).powi(2)).sum()
-        };
-        let all = |ahead: &[f64]| (ahead[KINDS].iter().sum::<f64>() * REQUEST_WEIGHT).powi(2);
-        let before = distance(&self.ahead, &self.scale) + all(&self.ahead) + more_before;
-        self.ahead.iter_mut().zip(chosen).for_each(|(ahead, &value)| *ahead -= f64::from(value));
-        let requests: f64 = self.ahead[KINDS].iter().sum();
-        let (best, after) = self.nearest(candidates, |number, candidate| {
-            let more: f64 = candidate[KINDS].iter().map(|&value| f64::from(value)).sum();
-            ((requests + more) * REQUEST_WEIGHT).powi(2) + more_after[number]
-        });
+        self.add(chosen, -1.0);
+        let requests: f64 = KINDS.map(|kind| self.ahead(kind)).sum();
+        let all = |counted: &Counted| ((requests + counted.requests()) * REQUEST_WEIGHT).powi(2);
+        let before = self.farther(chosen) + all(chosen) + more_before;
+        let (best, after) = self.nearest(candidates, |number| all(&candidates[number]) + more_after[number]);
         let is_better = after < before;
-        self.add(if is_better { &candidates[best] } else { chosen });
+        self.add(if is_better { &candidates[best] } else { chosen }, 1.0);
         is_better.then_some(best)
     }
 
-    /// The candidate with the smallest distance, which `more` is added to.
-    fn nearest(&self, candidates: &[Vec<f32>], more: impl Fn(usize, &[f32]) -> f64) -> (usize, f64) {
-        let mut best = (0, f64::INFINITY);
-        for (i, candidate) in candidates.iter().enumerate() {
-            let parts = self.ahead.iter().zip(candidate).zip(&self.scale);
-            let off =
-                |((ahead, &value), scale): ((&f64, &f32), &f64)| ((ahead + f64::from(value)) * scale).powi(2);
-            let distance = parts.map(off).sum::<f64>() + more(i, candidate);
-            if distance < best.1 {
-                best = (i, distance);
-            }
-        }
-        best
+    /// How much farther from the mean the sums are with a session than without.
+    fn farther(&self, session: &Counted) -> f64 {
+        session.iter().map(|(sum, value)| value * (2.0 * self.ahead(sum) + value) * self.scale[sum]).sum()
     }
 
-    fn add(&mut self, sums: &[f32]) {
-        self.ahead.iter_mut().zip(sums).for_each(|(ahead, &value)| *ahead += f64::from(value));
+    /// The candidate with the smallest distance, which `more` is added to.
+    fn nearest(&self, candidates: &[Counted], more: impl Fn(usize) -> f64) -> (usize, f64) {
+        let distance = |number: usize| (number, self.farther(&candidates[number]) + more(number));
+        let all = (0..candidates.len()).map(distance);
+        all.min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((0, f64::INFINITY))
+    }
+
+    fn add(&mut self, session: &Counted, sign: f64) {
+        session.iter().for_each(|(sum, value)| self.sums[sum] += sign * value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fastrand::Rng;
+
+    fn session(rng: &mut Rng) -> Counted {
+        let mut session = Counted::default();
+        for _ in 0..rng.usize(1..30) {
+            session.add(rng.usize(..SUMS), rng.u32(..4) as f32);
+        }
+        session
+    }
+
+    /// Squared distance of the sums of sessions from as many means, sum by sum.
+    fn distance(sessions: &[&Counted], mean: &[f64], scale: &[f64]) -> f64 {
+        let off = |i: usize| {
+            let sum: f64 = sessions.iter().map(|session| f64::from(session.sums[i])).sum();
+            (sum - sessions.len() as f64 * mean[i]).powi(2) * scale[i]
+        };
+        (0..SUMS).map(off).sum()
+    }
+
+    #[test]
+    fn the_candidate_nearest_to_the_mean_of_all_is_chosen() {
+        let rng = &mut Rng::with_seed(5);
+        let trials: Vec<Counted> = (0..100).map(|_| session(rng)).collect();
+        let (mut balance, mut seen) = (Balance::new(None, &trials), trials.clone());
+        let mut chosen: Vec<Counted> = Vec::new();
+        for _ in 0..200 {
+            let candidates: Vec<Counted> = (0..6).map(|_| session(rng)).collect();
+            seen.extend(candidates.iter().cloned());
+            let mean = |i: usize| {
+                seen.iter().map(|session| f64::from(session.sums[i])).sum::<f64>() / seen.len() as f64
+            };
+            let mean: Vec<f64> = (0..SUMS).map(mean).collect();
+            let with = |candidate| {
+                let all: Vec<&Counted> = chosen.iter().chain([candidate]).collect();
+                distance(&all, &mean, &balance.scale)
+            };
+            let distances: Vec<f64> = candidates.iter().map(with).collect();
+            let best = balance.choose(&candidates);
+            assert!(distances.iter().all(|&distance| distances[best] <= distance * (1.0 + 1e-9)));
+            chosen.push(candidates[best].clone());
+        }
+    }
+
+    #[test]
+    fn sessions_are_exchanged_where_that_comes_nearer_to_the_trace() {
+        let rng = &mut Rng::with_seed(6);
+        let trials: Vec<Counted> = (0..100).map(|_| session(rng)).collect();
+        let mean = vec![0.4_f32; SUMS];
+        let mut balance = Balance::new(Some(&mean), &trials);
+        let mut chosen: Vec<Counted> = trials[..20].to_vec();
+        chosen.iter().for_each(|session| balance.add(session, 1.0));
+        balance.chosen = 20.0;
+        let mean = vec![f64::from(0.4_f32); SUMS];
+        let all = |sessions: &[Counted], scale: &[f64]| {
+            let requests: f64 = sessions.iter().map(Counted::requests).sum();
+            let wanted = KINDS.len() as f64 * mean[0] * sessions.len() as f64;
+            distance(&sessions.iter().collect::<Vec<_>>(), &mean, scale)
+                + ((requests - wanted) * REQUEST_WEIGHT).powi(2)
+        };
+        let mut exchanged = 0;
+        for _ in 0..300 {
+            let at = rng.usize(..chosen.len());
+            let candidates: Vec<Counted> = (0..3).map(|_| session(rng)).collect();
+            let before = all(&chosen, &balance.scale);
+            let better = balance.exchange(&chosen[at], &candidates, 0.0, &[0.0; 3]);
+            let with = |candidate: &Counted| {
+                let mut chosen = chosen.clone();
+                chosen[at] = candidate.clone();
+                all(&chosen, &balance.scale)
+            };
+            let best = candidates.iter().map(with).fold(f64::INFINITY, f64::min);
+            assert_eq!(better.is_some(), best < before);
+            if let Some(better) = better {
+                assert!(with(&candidates[better]) <= best + 1e-9);
+                chosen[at] = candidates[better].clone();
+                exchanged += 1;
+            }
+        }
+        assert!((1..300).contains(&exchanged));
     }
 }

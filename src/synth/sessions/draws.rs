@@ -8,7 +8,6 @@ use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::quantiles::{Groups, Quantiles, Weighted, rounded};
-use super::random::shuffle;
 use super::tree::{Growth, Rows, Tree, grow};
 
 /// Cards of a deck.
@@ -17,22 +16,29 @@ const CARDS: usize = 16;
 /// Groups of all values, at most; those of a leaf are fewer.
 const KNOTS_OF_ALL: usize = 500;
 
-/// The numbers of a leaf that are still to be drawn.
-#[derive(Clone, Copy, Debug, Default)]
+/// The numbers of a leaf: the first ones are still to be drawn.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Deck {
     cards: [u8; CARDS],
     left: u8,
 }
 
+impl Default for Deck {
+    fn default() -> Self {
+        Self { cards: std::array::from_fn(|i| i as u8), left: CARDS as u8 }
+    }
+}
+
 impl Deck {
     /// A number from 0 to 1.
+    #[inline]
     pub(super) fn draw(&mut self, rng: &mut Rng) -> f32 {
         if self.left == 0 {
-            self.cards = std::array::from_fn(|i| i as u8);
-            shuffle(rng, &mut self.cards);
             self.left = CARDS as u8;
         }
+        let drawn = rng.usize(..usize::from(self.left));
         self.left -= 1;
+        self.cards.swap(drawn, usize::from(self.left));
         (f32::from(self.cards[usize::from(self.left)]) + rng.f32()) / CARDS as f32
     }
 }
@@ -193,5 +199,26 @@ impl ChanceDraw {
     pub(super) fn happens(&mut self, features: &[f32], bend: impl Fn(f32) -> f32, rng: &mut Rng) -> bool {
         let (chance, deck) = &mut self.leaves[self.tree.leaf(features)];
         deck.draw(rng) < bend(*chance)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sixteen_draws_hit_every_sixteenth() {
+        let (mut deck, mut rng) = (Deck::default(), Rng::with_seed(3));
+        let mut orders = Vec::new();
+        for _ in 0..50 {
+            let drawn: Vec<u32> = (0..CARDS).map(|_| (deck.draw(&mut rng) * CARDS as f32) as u32).collect();
+            let mut sorted = drawn.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..CARDS as u32).collect::<Vec<_>>());
+            orders.push(drawn);
+        }
+        orders.sort_unstable();
+        orders.dedup();
+        assert_eq!(orders.len(), 50);
     }
 }

@@ -6,11 +6,11 @@ use std::collections::{BinaryHeap, VecDeque};
 use fastrand::Rng;
 
 use super::arrivals::Arrivals;
-use super::balance::{Balance, Sums};
+use super::balance::{Balance, Counted, Sums};
 use super::model::SessionsModel;
 use super::random::shuffle;
 use super::reuse::{Course, Together, Use};
-use super::spawn::{Drawn, Node, Spawner, no_sums};
+use super::spawn::{Drawn, Node, Spawner};
 use crate::error::Invalid;
 
 /// Candidates of which one session is chosen.
@@ -82,7 +82,7 @@ pub(super) struct Engine {
     lanes: BinaryHeap<Reverse<u64>>,
     times: Vec<f64>,
     candidates: Vec<Drawn>,
-    sums: Vec<Vec<f32>>,
+    sums: Vec<Counted>,
 }
 
 impl Engine {
@@ -112,7 +112,7 @@ impl Engine {
             lanes: (0..plan.lanes.unwrap_or(0)).map(|_| Reverse(0)).collect(),
             times: Vec::new(),
             candidates: vec![Drawn::default(); plan.candidates.max(1)],
-            sums: vec![no_sums(); plan.candidates.max(1)],
+            sums: vec![Counted::default(); plan.candidates.max(1)],
             model,
         };
         if plan.candidates > 1 {
@@ -133,9 +133,16 @@ impl Engine {
         Ok(engine)
     }
 
-    /// The shares of the kinds of requests in a pass over the trace.
-    pub(super) fn shares_of_kinds(model: &SessionsModel, block_size: u64, rng: &mut Rng) -> [f64; 5] {
-        let plan = Plan { candidates: 1, ..Plan::default() };
+    /// The shares of the kinds of requests in a pass over a trace of so many requests, or, if they are many, in a
+    /// part of its sessions.
+    pub(super) fn shares_of_kinds(
+        model: &SessionsModel,
+        block_size: u64,
+        requests: usize,
+        rng: &mut Rng,
+    ) -> [f64; 5] {
+        let users = (MOST_TRIED as f64 / requests as f64).min(1.0);
+        let plan = Plan { candidates: 1, users, ..Plan::default() };
         let mut counts = [0.0; 5];
         let Ok(mut engine) = Self::new(model.clone(), block_size, plan, rng) else { return counts };
         let pass = engine.arrivals.pass_seconds();
@@ -183,7 +190,7 @@ impl Engine {
     fn measure(&mut self, number: usize) {
         let Self { spawner, candidates, sums, model, .. } = self;
         let (drawn, sums) = (&candidates[number], &mut sums[number]);
-        sums.fill(0.0);
+        sums.clear();
         let pass = self.arrivals.pass_seconds();
         let rank = spawner.rank(drawn.prefix);
         for (before, node) in drawn.nodes.iter().enumerate() {
@@ -193,16 +200,23 @@ impl Engine {
         Sums::add_prefix(rank, drawn.nodes.len(), sums);
     }
 
+    /// Of how many candidates a session is chosen: the more has been drawn, the less chance is in the sums of all.
+    fn candidates_at(&self, time: f64) -> usize {
+        let passes = (time / self.arrivals.pass_seconds()) as usize;
+        (self.candidates.len() / (1 + passes)).max(1)
+    }
+
     /// Draws candidates for a session; returns the number of the one that is chosen.
     fn draw_session(&mut self, time: f64, horizon: f64, rng: &mut Rng) -> usize {
-        if self.candidates.len() == 1 {
+        let candidates = self.candidates_at(time);
+        if candidates == 1 {
             self.spawner.draw(time, horizon, rng, &mut self.candidates[0]);
             return 0;
         }
-        for number in 0..self.candidates.len() {
+        for number in 0..candidates {
             self.draw_candidate(number, time, horizon, rng);
         }
-        self.balance.choose(&self.sums)
+        self.balance.choose(&self.sums[..candidates])
     }
 
     /// Draws the few sessions of a pass, and exchanges them while that makes their sums better, and what a cache

@@ -5,19 +5,19 @@ use std::collections::BinaryHeap;
 
 use fastrand::Rng;
 
+use super::ahead::{Batches, Drawer, ENOUGH};
 use super::bend::{Bend, Drawing};
 use super::draws::Deck;
 use super::engine::{Engine, Plan};
 use super::model::SessionsModel;
+use super::open::{OpenSessions, Waiting};
 use super::quantiles::Quantiles;
-use super::scale::{Scale, Turn};
-use super::spawn::{Drawn, Node};
+use super::scale::Scale;
 use super::state::log;
 use crate::error::Invalid;
-use crate::synth::core::{BlockIds, Core, RunIndex, TOP};
+use crate::record::LengthRange;
 use crate::synth::knobs::unreachable;
-use crate::synth::request::{Place, Span, SyntheticRequest};
-use crate::synth::shown::Shown;
+use crate::synth::request::SyntheticRequest;
 
 /// Requests in a row that may be left out for their length, beside those of two passes.
 const MOST_LEFT_OUT: u64 = 10_000;
@@ -25,67 +25,26 @@ const MOST_LEFT_OUT: u64 = 10_000;
 /// Chance to exchange two requests, by how much less alike neighbours are than by chance.
 const REPULSION: f32 = 12.0;
 
-/// A session that has requests to come.
-#[derive(Default)]
-struct Open {
-    turns: Vec<Turn>,
-    run: RunIndex,
-    core: u64,
-    copy: u32,
-    /// Requests to come.
-    left: usize,
-    /// The blocks that each request has added.
-    shown: Shown,
-    /// The conversation of each request, and those of the session.
-    conversation_of: Vec<u32>,
-    conversations: Vec<Conversation>,
-}
-
-/// Requests that go on from each other, one after the other.
-#[derive(Clone, Copy, Default)]
-struct Conversation {
-    /// Its number, once it has one.
-    number: Option<u64>,
-    /// The conversation of the session that it left; itself for the first.
-    left: u32,
-    /// Requests written so far, and when the answer to the last one ended, in seconds.
-    turns: u32,
-    answered: f64,
-}
-
-/// Time, a random number, session, request: time as its bits, which have the order of times.
-type Waiting = Reverse<(u64, u32, u32, u32)>;
-
 /// Draws requests.
 ///
 /// Memory: some 200 bytes for each request of the sessions that are open at one time, which includes those of
-/// a pass over the trace if sessions have a rate of their own.
+/// a pass over the trace if sessions have a rate of their own; then another 50 for those of the next pass, which
+/// is drawn ahead.
 pub(in crate::synth) struct SessionsGenerator {
-    engine: Engine,
-    scale: Scale,
-    core: Core,
-    /// Run and depth of each prefix, and its depth as changed.
-    prefixes: Vec<(RunIndex, u64, u64)>,
-    /// Share of the sessions whose prefix is their own.
-    private: f64,
-    ids: BlockIds,
-    conversations: u64,
-    waiting: BinaryHeap<Waiting>,
-    open: Vec<Open>,
-    free: Vec<u32>,
-    /// All requests before this moment are waiting.
-    drawn_until: f64,
+    batches: Batches,
+    sessions: OpenSessions,
+    /// Requests before the moment up to which all sessions have been drawn, the last one first; and later ones.
+    due: Vec<Waiting>,
+    later: BinaryHeap<Reverse<Waiting>>,
+    /// Lengths that are wanted.
+    limits: LengthRange,
     tick: Option<Tick>,
     /// How often, of two requests that come at once, the one goes first whose output is less like the last
     /// ones; and those, as logarithms.
     repulsion: f32,
     last_outputs: [f32; 3],
     whole_milliseconds: bool,
-    has_outputs: bool,
     most_left_out: u64,
-    /// Requests, and the blocks of their own that the current request has.
-    reversed: Vec<(u32, u64)>,
-    drawn: Vec<Drawn>,
 }
 
 /// By how much requests come after their tick: all of one tick by the same time.
@@ -136,31 +95,27 @@ impl SessionsGenerator {
         });
         let scale =
             Scale { knobs: knobs.clone(), block_size, per_output_token: clock.delays.per_output_token };
-        let mut core = model.core.clone();
-        core.scale(knobs.prefix_len * bend.prefixes());
-        let depths = [model.core.depths(), core.depths()];
-        let depth = |which: usize, run: RunIndex| depths[which].get(run as usize).copied().unwrap_or(0);
-        let prefixes = model.ends.iter().map(|end| (end.run, depth(0, end.run), depth(1, end.run)));
-        Ok(Self {
+        let whole_milliseconds = clock.whole_milliseconds;
+        let repulsion = (REPULSION * clock.repulsion).min(1.0);
+        let sessions = OpenSessions::new(&model, &scale, bend);
+        let drawer = Drawer {
+            rng: rng.fork(),
+            depths: sessions.depths(),
+            least: if plan.one_pass { 0 } else { ENOUGH },
             scale,
-            prefixes: prefixes.collect(),
-            private: bend.private(),
-            ids: BlockIds::new(&core, knobs.prefix_root),
-            core,
-            conversations: 0,
-            waiting: BinaryHeap::new(),
-            open: Vec::new(),
-            free: Vec::new(),
-            drawn_until: 0.0,
-            tick,
-            repulsion: (REPULSION * clock.repulsion).min(1.0),
-            last_outputs: [0.0; 3],
-            whole_milliseconds: clock.whole_milliseconds,
-            has_outputs: clock.has_outputs,
-            most_left_out: MOST_LEFT_OUT + 2 * requests,
-            reversed: Vec::new(),
-            drawn: Vec::new(),
             engine: Engine::new(model, block_size, plan, rng)?,
+        };
+        Ok(Self {
+            limits: knobs.input,
+            batches: if plan.one_pass { Batches::here(drawer) } else { Batches::ahead(drawer) },
+            sessions,
+            due: Vec::new(),
+            later: BinaryHeap::new(),
+            tick,
+            repulsion,
+            last_outputs: [0.0; 3],
+            whole_milliseconds,
+            most_left_out: MOST_LEFT_OUT + 2 * requests,
         })
     }
 
@@ -174,41 +129,50 @@ impl SessionsGenerator {
         rng: &mut Rng,
         request: &mut SyntheticRequest,
     ) -> Result<f64, Invalid> {
-        let limits = self.scale.knobs.input;
         for _ in 0..self.most_left_out {
-            let (time, session, turn) = self.next(rng);
-            let wanted = limits.contains(self.open[session as usize].turns[turn as usize].input);
+            let (time, session, turn) = self.next(rng)?;
+            let wanted = self.limits.contains(self.sessions.turn(session, turn).input);
             if wanted {
-                self.emit(session, turn, request);
+                self.sessions.emit(session, turn, request);
             }
-            let open = &mut self.open[session as usize];
-            open.left -= 1;
-            if open.left == 0 {
-                self.free.push(session);
-            }
+            self.sessions.done(session);
             if wanted {
                 return Ok(self.milliseconds(time, rng));
             }
         }
-        Err(unreachable(limits, self.most_left_out as u32))
+        Err(unreachable(self.limits, self.most_left_out as u32))
     }
 
     /// The next request in time.
-    fn next(&mut self, rng: &mut Rng) -> (f64, u32, u32) {
+    fn next(&mut self, rng: &mut Rng) -> Result<(f64, u32, u32), Invalid> {
         loop {
-            if let Some(&Reverse((time, _, session, turn))) = self.waiting.peek()
-                && f64::from_bits(time) < self.drawn_until
-            {
-                self.waiting.pop();
+            if let Some((time, _, session, turn)) = self.due.pop() {
                 let (session, turn) = self.less_alike(time, (session, turn), rng);
-                return (f64::from_bits(time), session, turn);
+                return Ok((f64::from_bits(time), session, turn));
             }
-            let mut drawn = std::mem::take(&mut self.drawn);
-            drawn.clear();
-            self.drawn_until = self.engine.next_piece(rng, &mut |session| drawn.push(session.clone()));
-            drawn.iter().for_each(|session| self.admit(session, rng));
-            self.drawn = drawn;
+            self.take_batch(rng)?;
         }
+    }
+
+    /// Takes the next sessions.
+    fn take_batch(&mut self, rng: &mut Rng) -> Result<(), Invalid> {
+        let Self { batches, sessions, due, later, .. } = self;
+        let batch = batches.next().ok_or_else(|| Invalid::value("no more sessions are drawn"))?;
+        batch.sessions().for_each(|(prefix, turns)| sessions.admit(prefix, turns, rng, due));
+        let is_due = |waiting: &Waiting| f64::from_bits(waiting.0) < batch.end;
+        due.retain(|&waiting| {
+            if !is_due(&waiting) {
+                later.push(Reverse(waiting));
+            }
+            is_due(&waiting)
+        });
+        while let Some(Reverse(waiting)) = later.peek()
+            && is_due(waiting)
+        {
+            due.extend(later.pop().map(|waiting| waiting.0));
+        }
+        due.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(())
     }
 
     /// This request, or the next one of the same moment, if its output is less like the last ones.
@@ -216,125 +180,25 @@ impl SessionsGenerator {
         if self.repulsion == 0.0 {
             return here;
         }
-        let output =
-            |(session, turn): (u32, u32)| log(self.open[session as usize].turns[turn as usize].output);
+        let output = |(session, turn): (u32, u32)| log(self.sessions.turn(session, turn).output);
         let mean = self.last_outputs.iter().sum::<f32>() / 3.0;
         let mut chosen = here;
-        if let Some(&Reverse((next_time, _, session, turn))) = self.waiting.peek()
-            && next_time == time
+        if let Some((next_time, _, session, turn)) = self.due.last_mut()
+            && *next_time == time
             && rng.f32() < self.repulsion
-            && (output((session, turn)) - mean).abs() > (output(here) - mean).abs()
+            && (output((*session, *turn)) - mean).abs() > (output(here) - mean).abs()
         {
-            chosen = (session, turn);
-            self.waiting.pop();
-            self.waiting.push(Reverse((time, 0, here.0, here.1)));
+            chosen = (*session, *turn);
+            (*session, *turn) = here;
         }
         self.last_outputs.rotate_left(1);
         self.last_outputs[2] = output(chosen);
         chosen
     }
 
-    /// Takes a session whose requests will come.
-    fn admit(&mut self, drawn: &Drawn, rng: &mut Rng) {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.open.push(Open::default());
-            self.open.len() as u32 - 1
-        });
-        let open = &mut self.open[slot as usize];
-        let (run, depth, changed_depth) = self.prefixes[drawn.prefix];
-        self.scale.apply(&drawn.nodes, depth, changed_depth, &mut open.turns);
-        (open.run, open.core, open.copy) = (run, changed_depth, self.ids.draw_copy(rng));
-        if self.private > 0.0 && rng.f64() < self.private {
-            (open.run, open.core, open.turns[0].shared) = (TOP, 0, 0);
-        }
-        open.find_conversations(&drawn.nodes);
-        open.left = open.turns.len();
-        open.shown.clear();
-        open.turns.iter().for_each(|_| open.shown.add(Span { start: 0, len: 0 }));
-        for (turn, number) in open.turns.iter().zip(0..) {
-            self.waiting.push(Reverse((turn.time.to_bits(), rng.u32(..), slot, number)));
-        }
-    }
-
     fn milliseconds(&mut self, time: f64, rng: &mut Rng) -> f64 {
         let time = self.tick.as_mut().map_or(time, |tick| tick.after(time, rng));
         let milliseconds = time * 1000.0;
         if self.whole_milliseconds { milliseconds.round() } else { (milliseconds * 1000.0).round() / 1000.0 }
-    }
-
-    /// Writes a request with its blocks.
-    fn emit(&mut self, session: u32, number: u32, request: &mut SyntheticRequest) {
-        let block_size = self.scale.block_size;
-        let open = &mut self.open[session as usize];
-        let turn = open.turns[number as usize];
-        request.timestamp = None;
-        request.input_length = turn.input;
-        request.output_length = self.has_outputs.then_some(turn.output);
-        request.context_length = (turn.shared * block_size).min(turn.input);
-        request.place = Some(open.place(number, self.scale.per_output_token, &mut self.conversations));
-        request.spans.clear();
-        self.ids.core_path(&self.core, open.run, open.copy, request);
-        // Up the requests before, each of which has added a part of what is shared.
-        let mut left = turn.input.div_ceil(block_size);
-        let mut at = number;
-        while left > open.core {
-            let here = open.turns[at as usize];
-            if left > here.shared {
-                self.reversed.push((at, left - here.shared));
-                left = here.shared;
-            }
-            if here.before == at {
-                break;
-            }
-            at = here.before;
-        }
-        for (at, len) in self.reversed.drain(..).rev() {
-            open.shown.append(at, len as u32, &mut self.ids, request);
-        }
-    }
-}
-
-impl Open {
-    /// Tells the conversations of a session apart: a branch is one of its own, and so is a second next turn.
-    fn find_conversations(&mut self, nodes: &[Node]) {
-        self.conversation_of.clear();
-        self.conversations.clear();
-        let mut goes_on = vec![false; nodes.len()];
-        for (node, number) in nodes.iter().zip(0..) {
-            let before = node.before as usize;
-            let is_first = node.before == number;
-            let left = if is_first { 0 } else { self.conversation_of[before] };
-            if !is_first && node.state.kind.continues() && !std::mem::replace(&mut goes_on[before], true) {
-                self.conversation_of.push(left);
-            } else {
-                self.conversation_of.push(self.conversations.len() as u32);
-                self.conversations.push(Conversation { left, ..Conversation::default() });
-            }
-        }
-    }
-
-    /// The place of a request that is written.
-    fn place(&mut self, number: u32, per_output_token: f64, numbers: &mut u64) -> Place {
-        let turn = self.turns[number as usize];
-        let index = self.conversation_of[number as usize];
-        let mut number_of = |conversation: &mut Conversation| {
-            *conversation.number.get_or_insert_with(|| {
-                *numbers += 1;
-                *numbers - 1
-            })
-        };
-        let left = self.conversations[index as usize].left;
-        let parent = (left != index).then(|| number_of(&mut self.conversations[left as usize]));
-        let here = &mut self.conversations[index as usize];
-        let conversation = number_of(here);
-        let delay = (here.turns > 0).then(|| (turn.time - here.answered).max(0.0) * 1000.0);
-        here.turns += 1;
-        here.answered = turn.time + per_output_token * turn.output as f64;
-        Place {
-            conversation,
-            parent,
-            turn: here.turns,
-            delay: delay.map(|delay| (delay * 1000.0).round() / 1000.0),
-        }
     }
 }

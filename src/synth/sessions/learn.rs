@@ -1,11 +1,9 @@
 //! From the forest of a trace to distributions.
 
-use std::collections::HashMap;
-
 use fastrand::Rng;
 
 use super::arrivals::{CELLS_PER_REQUEST, Rate};
-use super::balance::{SUMS, Sums};
+use super::balance::{Counted, SUMS, Sums};
 use super::draws::{Chances, Conditional};
 use super::engine::Engine;
 use super::left_out;
@@ -14,8 +12,8 @@ use super::model::{Chance, Clock, Number, Parts, PrefixEnd, Quantity, SessionsMo
 use super::quantiles::{Groups, Weighted, rounded, sessions_up_to};
 use super::reuse::{Course, Reuse, Use};
 use super::spawn::growth_value;
-use super::state::{FEATURES, Kind, log, signed_log};
-use super::tree::{Growth, Rows};
+use super::state::{FEATURES, Kind};
+use super::tree::{Bins, Growth, Rows};
 use crate::error::Invalid;
 use crate::synth::forest::Forest;
 use crate::synth::request::NO_OUTPUT;
@@ -94,31 +92,39 @@ fn shown(requests: &[Linked], end: f64) -> Vec<f32> {
     requests.iter().map(share).collect()
 }
 
-/// Rows of features with their values.
+/// Rows of all that trees may be given.
 struct Table {
     width: usize,
     features: Vec<f32>,
-    values: Vec<f32>,
-    weights: Vec<f32>,
     sessions: Vec<u32>,
 }
 
 impl Table {
     fn new(width: usize) -> Self {
-        Self { width, features: Vec::new(), values: Vec::new(), weights: Vec::new(), sessions: Vec::new() }
+        Self { width, features: Vec::new(), sessions: Vec::new() }
     }
 
-    fn push(&mut self, features: &[f32], more: &[f32], value: f32, weight: f32, session: u32) {
+    fn push(&mut self, features: &[f32], more: &[f32], session: u32) {
         self.features.extend_from_slice(features);
         self.features.extend_from_slice(more);
-        self.values.push(value);
-        self.weights.push(weight);
         self.sessions.push(session);
     }
 
-    fn rows(&self) -> Rows<'_> {
-        let Self { width, features, values, weights, sessions } = self;
-        Rows { features, width: *width, values, weights, sessions }
+    fn given(self) -> Given {
+        Given { bins: Bins::new(&self.features, self.width), sessions: self.sessions }
+    }
+}
+
+/// The same, cut into bins: once, for all trees.
+struct Given {
+    bins: Bins,
+    sessions: Vec<u32>,
+}
+
+impl Given {
+    /// Rows with some of the columns.
+    fn rows<'a>(&'a self, columns: &'a [usize], values: &'a [f32], weights: &'a [f32]) -> Rows<'a> {
+        Rows { bins: &self.bins, columns, values, weights, sessions: &self.sessions }
     }
 }
 
@@ -143,7 +149,7 @@ impl<'a> Learner<'a> {
         };
         let features = requests
             .iter()
-            .flat_map(|request| request.state.features(forest.block_size, (request.state.time / span) as f32))
+            .flat_map(|request| request.state.features((request.state.time / span) as f32))
             .collect();
         // How many requests have at least so much of the trace before them.
         let mut left: Vec<f64> = requests.iter().map(|request| end - request.state.time).collect();
@@ -168,10 +174,11 @@ impl<'a> Learner<'a> {
         self.clock.after_tick = self.after_tick();
         let sums = self.sums();
         let mut numbers = self.start_numbers();
+        let states = self.states();
         let mut chances = Vec::new();
         for kind in &Kind::ALL[1..] {
             // Without one of them the kind cannot be drawn.
-            if let Some((chance, of_kind)) = self.chance(*kind).zip(self.numbers(*kind)) {
+            if let Some((chance, of_kind)) = self.chance(*kind, &states).zip(self.numbers(*kind)) {
                 chances.push(chance);
                 numbers.extend(of_kind);
             }
@@ -192,28 +199,41 @@ impl<'a> Learner<'a> {
         self.links.requests.iter().enumerate().filter(move |(_, request)| request.state.kind == kind)
     }
 
-    fn number(&self, what: Quantity, of: Kind, table: &Table) -> Option<Number> {
-        let given = Conditional::learn(&table.rows(), self.growth(LEAF_ROWS), KNOTS)?;
+    fn number(&self, what: Quantity, of: Kind, rows: &Rows<'_>) -> Option<Number> {
+        debug_assert_eq!(rows.columns.len(), super::model::width(what, of), "{what:?} of {of:?}");
+        let given = Conditional::learn(rows, self.growth(LEAF_ROWS), KNOTS)?;
         Some(Number { what, of, given })
     }
 
     /// Lengths of requests that begin sessions.
     fn start_numbers(&self) -> Vec<Number> {
-        let (mut tokens, mut output) = (Table::new(2), Table::new(3));
+        let (mut table, mut tokens, mut outputs) = (Table::new(3), Vec::new(), Vec::new());
         for (i, request) in self.of_kind(Kind::Start) {
             let state = &request.state;
             let phase = self.features(i as u32)[FEATURES - 1];
-            let seen = [state.core as f32, phase];
-            let new = signed_log(state.new_tokens(self.forest.block_size));
-            tokens.push(&seen, &[], new, 1.0, request.session);
-            output.push(&seen, &[log(state.input)], log(state.output), 1.0, request.session);
+            table.push(&[state.core as f32, phase, state.logs.input], &[], request.session);
+            tokens.push(state.logs.new);
+            outputs.push(state.logs.output);
         }
-        let tokens = self.number(Quantity::Tokens, Kind::Start, &tokens);
-        tokens.into_iter().chain(self.number(Quantity::Output, Kind::Start, &output)).collect()
+        let (given, weights) = (table.given(), vec![1.0; tokens.len()]);
+        let number = |what, columns: &[usize], values: &[f32]| {
+            self.number(what, Kind::Start, &given.rows(columns, values, &weights))
+        };
+        let tokens = number(Quantity::Tokens, &[0, 1], &tokens);
+        tokens.into_iter().chain(number(Quantity::Output, &[0, 1, 2], &outputs)).collect()
     }
 
-    /// Whether a request of a kind follows.
-    fn chance(&self, kind: Kind) -> Option<Chance> {
+    /// The states of all requests, and whether they are left for a branch.
+    fn states(&self) -> Given {
+        let mut table = Table::new(FEATURES + 1);
+        for (request, number) in self.links.requests.iter().zip(0..) {
+            table.push(self.features(number), &[self.branches[number as usize]], request.session);
+        }
+        table.given()
+    }
+
+    /// Whether a request of a kind follows, given the states of all.
+    fn chance(&self, kind: Kind, states: &Given) -> Option<Chance> {
         let requests = &self.links.requests;
         let mut counts = vec![0_u32; requests.len()];
         let matches = |request: &Linked| match kind {
@@ -228,25 +248,22 @@ impl<'a> Learner<'a> {
         if sessions_up_to(self.min_count, sessions.into_iter()) < self.min_count {
             return None;
         }
-        let mut table = Table::new(super::model::chance_width(kind));
-        if kind == Kind::Repeat {
+        let columns: Vec<usize> = (0..super::model::chance_width(kind)).collect();
+        let growth = self.growth(CHANCE_ROWS);
+        let given = if kind == Kind::Repeat {
+            let (mut table, mut repeats) = (Table::new(FEATURES), Vec::new());
             for request in requests.iter().filter(|request| request.state.kind.continues()) {
-                let repeats = f32::from(u8::from(request.state.kind == Kind::Repeat));
-                table.push(self.features(request.before), &[], repeats, 1.0, request.session);
+                table.push(self.features(request.before), &[], request.session);
+                repeats.push(f32::from(u8::from(request.state.kind == Kind::Repeat)));
             }
+            let weights = vec![1.0; repeats.len()];
+            Chances::learn(&table.given().rows(&columns, &repeats, &weights), growth)?
         } else {
-            for (i, request) in requests.iter().enumerate() {
-                let branches = match kind {
-                    Kind::Fork => &[][..],
-                    Kind::Document => &[self.forked(i)],
-                    _ => &self.branches[i..=i],
-                };
-                // Of those at the end of the trace only a part shows.
-                let has = f32::from(u8::from(counts[i] > 0)) / self.shown[i];
-                table.push(self.features(i as u32), branches, has, self.shown[i], request.session);
-            }
-        }
-        let given = Chances::learn(&table.rows(), self.growth(CHANCE_ROWS))?;
+            // Of those at the end of the trace only a part shows.
+            let has = |(&count, shown): (&u32, &f32)| f32::from(u8::from(count > 0)) / shown;
+            let has: Vec<f32> = counts.iter().zip(&self.shown).map(has).collect();
+            Chances::learn(&states.rows(&columns, &has, &self.shown), growth)?
+        };
         let followed: Vec<usize> = (0..requests.len()).filter(|&i| counts[i] > 0).collect();
         let several = followed.iter().filter(|&&i| counts[i] > 1).map(|&i| requests[i].session);
         let tells = sessions_up_to(self.min_count, several) >= self.min_count;
@@ -255,52 +272,50 @@ impl<'a> Learner<'a> {
         Some(Chance { of: kind, factor: 1.0, more, given })
     }
 
-    /// Whether a request is left for a fork.
-    fn forked(&self, request: usize) -> f32 {
-        self.branches[request]
-    }
-
     /// What is drawn of a request that follows.
     fn numbers(&self, kind: Kind) -> Option<Vec<Number>> {
-        let width = |what| super::model::width(what, kind);
-        let mut delays = Table::new(width(Quantity::Delay));
-        let mut depths = Table::new(width(Quantity::Depth));
-        let mut tokens = Table::new(width(Quantity::Tokens));
-        let mut outputs = Table::new(width(Quantity::Output));
+        // Behind the features: branches, delay, of forks what is shared and what is not, what is drawn, input.
+        let forks = if kind == Kind::Fork { 2 } else { 0 };
+        let mut table = Table::new(FEATURES + 4 + forks);
+        let (mut delays, mut depths, mut tokens, mut outputs) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut weights = Vec::new();
         let (requests, block_size) = (&self.links.requests, self.forest.block_size);
         for (i, request) in self.of_kind(kind) {
             let (state, before) = (&request.state, &requests[request.before as usize].state);
-            let (features, weight) = (self.features(request.before), self.weights[i]);
-            let push = |table: &mut Table, more: &[f32], value| {
-                table.push(features, more, value, weight, request.session);
-            };
-            push(&mut delays, &[self.branches[request.before as usize]], state.log_delay);
             let full = (before.input / block_size) as f32;
-            let mut more = vec![state.log_delay];
-            if kind == Kind::Fork {
-                let shared = state.shared as f32;
-                let odds = (shared - before.core as f32 + 0.5) / (full - shared + 0.5).max(0.5);
-                push(&mut depths, &more, odds.ln());
-                more.extend([shared, full - shared]);
-            }
             let drawn = match kind {
                 Kind::Next => growth_value(growth(requests, request), before.output, self.clock.whole_growth),
                 Kind::Repeat => 0.0,
-                _ => signed_log(state.new_tokens(block_size)),
+                _ => state.logs.new,
             };
-            push(&mut tokens, &more, drawn);
-            more.extend([drawn, log(state.input)]);
-            push(&mut outputs, &more, log(state.output));
+            let mut more = [self.branches[request.before as usize], state.log_delay, 0.0, 0.0, 0.0, 0.0];
+            let shared = state.shared as f32;
+            more[2..4].copy_from_slice(&[shared, full - shared]);
+            more[2 + forks..4 + forks].copy_from_slice(&[drawn, state.logs.input]);
+            table.push(self.features(request.before), &more[..4 + forks], request.session);
+            weights.push(self.weights[i]);
+            delays.push(state.log_delay);
+            // Of other kinds it means nothing.
+            depths.push(((shared - before.core as f32 + 0.5) / (full - shared + 0.5).max(0.5)).ln());
+            tokens.push(drawn);
+            outputs.push(state.logs.output);
         }
+        let given = table.given();
+        let number = |what, more: std::ops::Range<usize>, values: &[f32]| {
+            let columns: Vec<usize> = (0..FEATURES).chain(more).collect();
+            self.number(what, kind, &given.rows(&columns, values, &weights))
+        };
+        let (delay, drawn) = (FEATURES + 1, FEATURES + 2 + forks);
         let mut numbers = vec![
-            self.number(Quantity::Delay, kind, &delays)?,
-            self.number(Quantity::Output, kind, &outputs)?,
+            number(Quantity::Delay, FEATURES..delay, &delays)?,
+            number(Quantity::Output, delay..drawn + 2, &outputs)?,
         ];
         if kind != Kind::Repeat {
-            numbers.push(self.number(Quantity::Tokens, kind, &tokens)?);
+            numbers.push(number(Quantity::Tokens, delay..drawn, &tokens)?);
         }
         if kind == Kind::Fork {
-            numbers.push(self.number(Quantity::Depth, kind, &depths)?);
+            numbers.push(number(Quantity::Depth, delay..delay + 1, &depths)?);
         }
         Some(numbers)
     }
@@ -368,13 +383,13 @@ impl<'a> Learner<'a> {
         if !Reuse::is_small(requests.len(), sessions) {
             return Reuse::default();
         }
-        let used = |number: u32| {
+        let used = |&number: &u32| {
             let request = &requests[number as usize];
             let before = requests.get(request.before as usize).unwrap_or(request);
             Use::new(&request.state, &before.state, self.forest.block_size)
         };
-        let courses =
-            by_session(requests).into_iter().map(|session| Course::new(session.into_iter().map(used)));
+        let order = by_session(requests);
+        let courses = each_session(&order, requests).map(|session| Course::new(session.iter().map(used)));
         Reuse::learn(courses.collect(), self.min_count)
     }
 
@@ -400,10 +415,10 @@ impl<'a> Learner<'a> {
         };
         let mut sums = Sums {
             bounds: [
-                bounds(12, &Kind::ALL, &|request| log(request.state.input)),
-                bounds(8, &Kind::ALL, &|request| log(request.state.output)),
+                bounds(12, &Kind::ALL, &|request| request.state.logs.input),
+                bounds(8, &Kind::ALL, &|request| request.state.logs.output),
                 bounds(12, &Kind::ALL[1..], &|request| request.state.log_delay),
-                bounds(8, &[Kind::Next], &|request| signed_log(request.state.growth_less_output)),
+                bounds(8, &[Kind::Next], &|request| request.state.logs.growth_less_output),
                 bounds(20, &Kind::ALL, &|request| (request.state.time / self.clock.span) as f32),
             ],
             per_session: Vec::new(),
@@ -413,9 +428,9 @@ impl<'a> Learner<'a> {
         // Which sessions each sum is of, up to as many as matter.
         let mut of: Vec<Vec<u32>> = vec![Vec::new(); SUMS];
         let ranks = ranks(&self.links.prefixes.ends);
-        let mut one = vec![0.0; SUMS];
-        for session in by_session(requests) {
-            one.fill(0.0);
+        let mut one = Counted::default();
+        for session in each_session(&by_session(requests), requests) {
+            one.clear();
             for (before, &request) in session.iter().enumerate() {
                 let request = &requests[request as usize];
                 let place = request.state.time / self.clock.span;
@@ -423,8 +438,8 @@ impl<'a> Learner<'a> {
             }
             let Some(&first) = session.first() else { continue };
             Sums::add_prefix(ranks[requests[first as usize].prefix as usize], session.len(), &mut one);
-            for (i, &value) in one.iter().enumerate().filter(|(_, value)| **value != 0.0) {
-                totals[i] += f64::from(value);
+            for (i, value) in one.iter() {
+                totals[i] += value;
                 if of[i].len() < self.min_count {
                     of[i].push(first);
                 }
@@ -439,18 +454,16 @@ impl<'a> Learner<'a> {
     }
 }
 
-/// The requests of each session, in order.
-fn by_session(requests: &[Linked]) -> Vec<Vec<u32>> {
-    let mut numbers: HashMap<u32, usize> = HashMap::new();
-    let mut sessions: Vec<Vec<u32>> = Vec::new();
-    for (i, request) in requests.iter().enumerate() {
-        let number = *numbers.entry(request.session).or_insert_with(|| {
-            sessions.push(Vec::new());
-            sessions.len() - 1
-        });
-        sessions[number].push(i as u32);
-    }
-    sessions
+/// All requests, session by session, in order.
+fn by_session(requests: &[Linked]) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..requests.len() as u32).collect();
+    order.sort_by_key(|&request| requests[request as usize].session);
+    order
+}
+
+/// The parts of such a list that are a session each.
+fn each_session<'a>(order: &'a [u32], requests: &'a [Linked]) -> impl Iterator<Item = &'a [u32]> {
+    order.chunk_by(|&a, &b| requests[a as usize].session == requests[b as usize].session)
 }
 
 /// The rank of each prefix by how many sessions have it.
@@ -464,7 +477,7 @@ fn ranks(ends: &[(u32, u64)]) -> Vec<usize> {
 
 /// Correlation of the outputs of requests that are one to three apart, with its sign changed.
 fn repulsion(requests: &[Linked]) -> f32 {
-    let outputs: Vec<f64> = requests.iter().map(|request| f64::from(log(request.state.output))).collect();
+    let outputs: Vec<f64> = requests.iter().map(|request| f64::from(request.state.logs.output)).collect();
     let mean = outputs.iter().sum::<f64>() / outputs.len() as f64;
     let product = |apart: usize| {
         let pairs = outputs.iter().zip(&outputs[apart.min(outputs.len())..]);
@@ -477,12 +490,12 @@ fn repulsion(requests: &[Linked]) -> f32 {
 /// Mean over the `min_count` sessions that have most of something, of which `total` makes one number for each
 /// session.
 fn most(requests: &[Linked], min_count: usize, total: impl Fn(u64, &Linked) -> u64) -> f32 {
-    let mut sessions: HashMap<u32, u64> = HashMap::new();
+    // Every session has the number of a request.
+    let mut most = vec![0; requests.len()];
     for request in requests {
-        let so_far = sessions.entry(request.session).or_default();
+        let so_far = &mut most[request.session as usize];
         *so_far = total(*so_far, request);
     }
-    let mut most: Vec<u64> = sessions.into_values().collect();
     most.sort_unstable_by(|a, b| b.cmp(a));
     most.truncate(min_count);
     rounded(most.iter().sum::<u64>() as f64 / most.len().max(1) as f64)
@@ -513,7 +526,7 @@ fn find_factors(model: &mut SessionsModel, links: &Links, block_size: u64) {
     let repeat = Kind::Repeat as usize;
     for trial in 0..TRIALS {
         let mut rng = Rng::with_seed(TRIAL_SEED + trial);
-        let found = Engine::shares_of_kinds(model, block_size, &mut rng);
+        let found = Engine::shares_of_kinds(model, block_size, links.requests.len(), &mut rng);
         let starts = wanted[Kind::Start as usize];
         for chance in &mut model.parts.chances {
             let kind = chance.of as usize;

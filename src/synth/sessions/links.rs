@@ -240,13 +240,19 @@ fn core_blocks(forest: &Forest, found: &[Found], chains: &[u32], min_count: usiz
 
 /// How many blocks of core each request begins with, and the last of them.
 fn core_depths(forest: &Forest, is_core: &dyn Fn(u32) -> bool) -> Vec<(u32, u32)> {
-    let mut spans = Vec::new();
-    let depth = |request| {
-        forest.path(request, &mut spans);
-        let core = spans.iter().flat_map(Span::ids).take_while(|&block| is_core(block as u32));
-        core.fold((0, ROOT), |(depth, _), block| (depth + 1, block as u32))
-    };
-    forest.requests.iter().map(depth).collect()
+    if !forest.has_ids() {
+        return vec![(0, ROOT); forest.requests.len()];
+    }
+    let mut depths: Vec<(u32, u32)> = Vec::with_capacity(forest.requests.len());
+    for request in &forest.requests {
+        // As far as the request that added what is known, which comes before.
+        let above = if request.parent == ROOT { (0, ROOT) } else { depths[forest.owner(request.parent)] };
+        let known = if above.0 < request.known { above } else { (request.known, request.parent) };
+        let new = request.first_new..request.first_new + request.new;
+        let core = new.take_while(|&block| known.0 == request.known && is_core(block));
+        depths.push(core.fold(known, |(depth, _), block| (depth + 1, block)));
+    }
+    depths
 }
 
 /// So many delays tell which unit they have.

@@ -9,10 +9,12 @@
 //!
 //! Each of these is a distribution given the state: a regression tree ([`tree`]) whose leaves hold quantiles
 //! ([`quantiles`]). Nothing that is kept describes fewer than `min_count` sessions. Draws are stratified
-//! ([`draws`]), and of several candidates for a session the one is taken that keeps the sums of the output
-//! nearest to those of the model ([`balance`]): that takes away most of the chance between seeds. Few sessions are
-//! also chosen by what caches that they share would find ([`reuse`]).
+//! ([`draws`]), and of several candidates for a session, as long as little has been drawn, the one is taken that
+//! keeps the sums of the output nearest to those of the model ([`balance`]): that takes away most of the chance
+//! between seeds. Few sessions are also chosen by what caches that they share would find ([`reuse`]). Where there
+//! are several passes, sessions are drawn in a thread of their own ([`ahead`]).
 
+mod ahead;
 mod arrivals;
 mod balance;
 mod bend;
@@ -24,6 +26,7 @@ mod learn;
 mod left_out;
 mod links;
 mod model;
+mod open;
 mod prefixes;
 mod quantiles;
 mod random;

@@ -107,7 +107,7 @@ impl Groups {
         if sessions_up_to(min_count, values.iter().map(|value| value.session)) < min_count {
             return None;
         }
-        values.sort_by(|a, b| a.value.total_cmp(&b.value));
+        values.sort_unstable_by(|a, b| a.value.total_cmp(&b.value));
         let wanted = (values.len() / knots).max(min_count);
         let mut gathering = Gathering {
             min_count,
@@ -185,8 +185,9 @@ impl Groups {
 #[derive(Clone, Debug)]
 pub(super) struct Quantiles {
     /// Points of the quantile function.
-    at: Vec<f32>,
-    values: Vec<f32>,
+    points: Points,
+    /// The first point beyond each of so many equal parts of all shares, a power of two.
+    beyond: Vec<u16>,
     /// Share and mean excess of each end; an excess of 0 is no end.
     ends: [(f32, f32); 2],
 }
@@ -194,72 +195,93 @@ pub(super) struct Quantiles {
 /// So many mean excesses beyond the last group no value lies.
 const LONGEST_END: f32 = 3.0;
 
+/// Shares, rising, and their values.
+type Points = Vec<(f32, f32)>;
+
+/// No values beyond the first and the last point.
+const NO_ENDS: [(f32, f32); 2] = [(0.0, 0.0), (1.0, 0.0)];
+
+/// Parts of a distribution of which the first point beyond is known: so many per point, and at most.
+const PARTS_PER_POINT: usize = 4;
+const MOST_PARTS: usize = 1 << 12;
+
 impl Quantiles {
     pub(super) fn new(groups: &Groups) -> Self {
-        let Groups { means, shares, atoms } = groups;
-        let last = means.len() - 1;
-        let is_atom = |group: usize| atoms.contains(&(group as u32));
-        let (mut at, mut values) = (Vec::new(), Vec::new());
-        if last == 0 {
-            return Self { at: vec![0.0], values: vec![means[0]], ends: [(0.0, 0.0), (1.0, 0.0)] };
-        }
-        let between = |a: usize| f32::midpoint(means[a], means[a + 1]);
-        let first_excess = if is_atom(0) { 0.0 } else { between(0) - means[0] };
-        let last_excess = if is_atom(last) { 0.0 } else { means[last] - between(last - 1) };
-        for group in 0..=last {
-            let start = if group == 0 { 0.0 } else { shares[group - 1] };
-            if is_atom(group) {
-                at.extend([start, shares[group]]);
-                values.extend([means[group]; 2]);
-            } else if group == 0 {
-                at.push(shares[0]);
-                values.push(between(0));
-            } else if group == last {
-                at.push(start);
-                values.push(between(last - 1));
-            } else {
-                at.push(f32::midpoint(start, shares[group]));
-                values.push(means[group]);
-            }
-        }
-        Self { at, values, ends: [(shares[0], first_excess), (shares[last - 1], last_excess)] }
+        let (points, ends) = Self::points(groups);
+        Self::through(points, ends)
     }
 
     /// The same for ranks from 0 to 1, whose ends are as long as what lies within.
     pub(super) fn of_ranks(groups: &Groups) -> Self {
-        let mut ranks = Self::new(groups);
+        let (mut points, ends) = Self::points(groups);
         let last = groups.means.len() - 1;
         if last > 0 {
-            let [(_, first), (_, end)] = ranks.ends;
+            let [(_, first), (_, end)] = ends;
             if first > 0.0 {
-                ranks.at.insert(0, 0.0);
-                ranks.values.insert(0, (groups.means[0] - first).max(0.0));
+                points.insert(0, (0.0, (groups.means[0] - first).max(0.0)));
             }
             if end > 0.0 {
-                ranks.at.push(1.0);
-                ranks.values.push((groups.means[last] + end).min(1.0));
+                points.push((1.0, (groups.means[last] + end).min(1.0)));
             }
-            ranks.ends = [(0.0, 0.0), (1.0, 0.0)];
         }
-        ranks
+        Self::through(points, NO_ENDS)
+    }
+
+    /// The points of the quantile function, and its ends.
+    fn points(groups: &Groups) -> (Points, [(f32, f32); 2]) {
+        let Groups { means, shares, atoms } = groups;
+        let last = means.len() - 1;
+        let is_atom = |group: usize| atoms.contains(&(group as u32));
+        if last == 0 {
+            return (vec![(0.0, means[0])], NO_ENDS);
+        }
+        let between = |a: usize| f32::midpoint(means[a], means[a + 1]);
+        let first_excess = if is_atom(0) { 0.0 } else { between(0) - means[0] };
+        let last_excess = if is_atom(last) { 0.0 } else { means[last] - between(last - 1) };
+        let mut points = Vec::new();
+        for group in 0..=last {
+            let start = if group == 0 { 0.0 } else { shares[group - 1] };
+            if is_atom(group) {
+                points.extend([(start, means[group]), (shares[group], means[group])]);
+            } else if group == 0 {
+                points.push((shares[0], between(0)));
+            } else if group == last {
+                points.push((start, between(last - 1)));
+            } else {
+                points.push((f32::midpoint(start, shares[group]), means[group]));
+            }
+        }
+        (points, [(shares[0], first_excess), (shares[last - 1], last_excess)])
+    }
+
+    fn through(points: Points, ends: [(f32, f32); 2]) -> Self {
+        let parts = (PARTS_PER_POINT * points.len()).next_power_of_two().min(MOST_PARTS);
+        let beyond = |part: usize| points.partition_point(|point| point.0 <= part as f32 / parts as f32);
+        let beyond = (0..parts).map(|part| beyond(part).min(usize::from(u16::MAX)) as u16).collect();
+        Self { points, beyond, ends }
     }
 
     /// The value below which a share `u` of the distribution lies.
     pub(super) fn value(&self, u: f32) -> f32 {
         let [(below, first), (above, last)] = self.ends;
+        let points = &self.points;
         if u < below && first > 0.0 {
-            return self.values[0] - first * (-(u / below).max(1e-9).ln()).min(LONGEST_END);
+            return points[0].1 - first * (-(u / below).max(1e-9).ln()).min(LONGEST_END);
         }
         if u > above && last > 0.0 {
             let rest = ((1.0 - u) / (1.0 - above)).max(1e-9);
-            return self.values[self.values.len() - 1] + last * (-rest.ln()).min(LONGEST_END);
+            return points[points.len() - 1].1 + last * (-rest.ln()).min(LONGEST_END);
         }
-        let next = self.at.partition_point(|&at| at <= u);
+        let part = (u * self.beyond.len() as f32) as usize;
+        let mut next = usize::from(self.beyond[part.min(self.beyond.len() - 1)]);
+        while points.get(next).is_some_and(|point| point.0 <= u) {
+            next += 1;
+        }
         if next == 0 {
-            return self.values[0];
+            return points[0].1;
         }
-        let Some(&end) = self.at.get(next) else { return self.values[self.values.len() - 1] };
-        let (start, from, to) = (self.at[next - 1], self.values[next - 1], self.values[next]);
+        let (start, from) = points[next - 1];
+        let Some(&(end, to)) = points.get(next) else { return from };
         if end > start { from + (to - from) * (u - start) / (end - start) } else { to }
     }
 }
@@ -268,6 +290,15 @@ impl Quantiles {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// A value between two points that are looked for among all.
+    fn searched(points: &[(f32, f32)], u: f32) -> f32 {
+        let next = points.partition_point(|point| point.0 <= u);
+        let Some(before) = next.checked_sub(1) else { return points[0].1 };
+        let (start, from) = points[before];
+        let Some(&(end, to)) = points.get(next) else { return from };
+        from + (to - from) * (u - start) / (end - start)
+    }
 
     proptest! {
         /// Values that are closer than the digits that are kept, many of them equal.
@@ -288,6 +319,10 @@ mod tests {
                 .collect();
             if let Some(groups) = Groups::of(&mut values, min_count, knots) {
                 prop_assert!(groups.is_valid(), "{groups:?}");
+                let quantiles = Quantiles::of_ranks(&groups);
+                for u in (0..=1000).map(|part| part as f32 / 1000.0) {
+                    prop_assert_eq!(quantiles.value(u), searched(&quantiles.points, u));
+                }
             }
         }
     }

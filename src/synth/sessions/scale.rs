@@ -11,7 +11,7 @@ use crate::synth::knobs::Knobs;
 const MOST_BLOCKS: u64 = 1 << 28;
 
 /// A request of a session as it will be written.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Turn {
     /// Seconds.
     pub(super) time: f64,
@@ -23,6 +23,8 @@ pub(super) struct Turn {
     pub(super) shared: u64,
     /// Blocks of the core with the document of the session.
     base: u64,
+    /// Whether it continues the conversation of the request before.
+    pub(super) continues: bool,
 }
 
 /// What changes.
@@ -35,9 +37,9 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// Writes the requests of a session behind so many blocks of the core, as drawn and as changed, to `turns`.
+    /// Appends the requests of a session behind so many blocks of the core, as drawn and as changed, to `turns`.
     pub(super) fn apply(&self, nodes: &[Node], core: u64, changed_core: u64, turns: &mut Vec<Turn>) {
-        turns.clear();
+        let first = turns.len();
         for node in nodes {
             let state = &node.state;
             let output = self.knobs.output(state.output);
@@ -45,11 +47,12 @@ impl Scale {
             if state.kind == Kind::Start {
                 let input = self.limited(changed_core * self.block_size, new);
                 let (shared, base) = (changed_core, changed_core);
-                turns.push(Turn { time: state.time, before: node.before, input, output, shared, base });
+                let (time, before) = (state.time, node.before);
+                turns.push(Turn { time, before, input, output, shared, base, continues: false });
                 continue;
             }
             let before = &nodes[node.before as usize].state;
-            let changed = turns[node.before as usize];
+            let changed = turns[first + node.before as usize];
             let full = changed.input / self.block_size;
             let wait = self.per_output_token * (changed.output as f64 - before.output as f64);
             let mut turn = Turn {
@@ -57,6 +60,7 @@ impl Scale {
                 before: node.before,
                 output,
                 base: changed.base,
+                continues: state.kind.continues(),
                 ..Turn::default()
             };
             match state.kind {

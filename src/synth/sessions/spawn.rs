@@ -2,7 +2,6 @@
 
 use fastrand::Rng;
 
-use super::balance::SUMS;
 use super::draws::{ChanceDraw, NumberDraw};
 use super::model::{Clock, Parts, PrefixEnd, Quantity};
 use super::random::shuffle;
@@ -59,8 +58,10 @@ pub(super) struct Spawner {
     /// How much longer (above 0) or shorter (below) conversations are made.
     turns: f32,
     most_requests: usize,
-    input: Vec<f32>,
 }
+
+/// What draws are given: the features of the request before, and what has been drawn of the next one.
+type Seen = [f32; FEATURES + 5];
 
 impl Spawner {
     /// Draws of a model whose parts are not missing. A pass over the trace takes `pass` seconds.
@@ -95,7 +96,6 @@ impl Spawner {
             prefixes: PrefixDraw::new(core, ends),
             turns: 0.0,
             most_requests: MOST_REQUESTS as usize,
-            input: Vec::with_capacity(FEATURES + 5),
         })
     }
 
@@ -153,37 +153,32 @@ impl Spawner {
     /// Appends the requests that follow one.
     fn follow(&mut self, at: u32, horizon: f64, rng: &mut Rng, nodes: &mut Vec<Node>) {
         let before = nodes[at as usize].state;
-        let features = before.features(self.block_size, self.phase(before.time));
-        let mut has_branches = 0.0;
+        let mut seen: Seen = [0.0; FEATURES + 5];
+        seen[..FEATURES].copy_from_slice(&before.features(self.phase(before.time)));
+        // Behind the features stands whether there are branches.
         for kind in 0..self.kinds.len() {
-            self.input.clear();
-            self.input.extend(features);
             let draw = &mut self.kinds[kind];
-            if draw.kind != Kind::Fork {
-                self.input.push(has_branches);
-            }
             let (factor, turns) = (draw.factor, if draw.kind == Kind::Next { self.turns } else { 0.0 });
             let change = |chance: f32| {
                 let chance = chance * factor;
                 if turns > 0.0 { chance + (1.0 - chance).max(0.0) * turns } else { chance * (1.0 + turns) }
             };
-            let mut count = u32::from(draw.chance.happens(&self.input, change, rng));
+            let mut count = u32::from(draw.chance.happens(&seen, change, rng));
             count += u32::from(count > 0 && rng.f32() < draw.more);
             if draw.kind == Kind::Document && before.base <= before.core {
                 count = 0;
             }
             if draw.kind != Kind::Next && count > 0 {
-                has_branches = 1.0;
+                seen[FEATURES] = 1.0;
             }
             for _ in 0..count {
                 let goes_on = self.kinds[kind].kind == Kind::Next;
                 let repeats = goes_on
                     && self.repeat.as_mut().is_some_and(|draw| {
                         let factor = draw.factor;
-                        draw.chance.happens(&features, |chance| chance * factor, rng)
+                        draw.chance.happens(&seen, |chance| chance * factor, rng)
                     });
-                if let Some(state) = self.child(&before, &features, kind, repeats, has_branches, horizon, rng)
-                {
+                if let Some(state) = self.child(&before, seen, kind, repeats, horizon, rng) {
                     nodes.push(Node { state, before: at });
                 }
             }
@@ -191,14 +186,12 @@ impl Spawner {
     }
 
     /// A request that follows `before`, if it comes before the horizon.
-    #[expect(clippy::too_many_arguments, reason = "what has been drawn of the state so far")]
     fn child(
         &mut self,
         before: &State,
-        features: &[f32; FEATURES],
+        mut seen: Seen,
         kind: usize,
         repeats: bool,
-        has_branches: f32,
         horizon: f64,
         rng: &mut Rng,
     ) -> Option<State> {
@@ -206,16 +199,14 @@ impl Spawner {
             Some(repeat) if repeats => repeat,
             _ => &mut self.kinds[kind],
         };
-        let (block_size, input) = (self.block_size, &mut self.input);
-        input.clear();
-        input.extend(features);
-        input.push(has_branches);
-        let log_delay = draw.delay.draw(input, rng);
+        let block_size = self.block_size;
+        let log_delay = draw.delay.draw(&seen, rng);
         let time = before.time + self.clock.delays.seconds(log_delay, before.output);
         if time >= horizon {
             return None;
         }
-        input[FEATURES] = log_delay;
+        seen[FEATURES] = log_delay;
+        let mut next = FEATURES + 1;
         let full = (before.input / block_size) as u32;
         let blocks = before.input.div_ceil(block_size) as u32;
         let core = before.core.min(full);
@@ -225,16 +216,17 @@ impl Spawner {
             _ => full,
         };
         if let Some(depth) = &mut draw.depth {
-            let odds = f64::from(depth.draw(input, rng)).clamp(-30.0, 30.0).exp();
+            let odds = f64::from(depth.draw(&seen, rng)).clamp(-30.0, 30.0).exp();
             let (top, bottom) = (f64::from(core), f64::from(full));
             let place = ((odds * (bottom + 0.5) + top - 0.5) / (1.0 + odds)).round();
             shared = (place.max(top + 1.0)).min(bottom) as u32;
-            input.extend([shared as f32, full.saturating_sub(shared) as f32]);
+            seen[next..next + 2].copy_from_slice(&[shared as f32, full.saturating_sub(shared) as f32]);
+            next += 2;
         }
         let (drawn, length) = match &mut draw.tokens {
             None => (0.0, before.input as i64),
             Some(tokens) => {
-                let drawn = tokens.draw(input, rng);
+                let drawn = tokens.draw(&seen, rng);
                 let tokens = signed_exp(drawn);
                 let length = if draw.kind == Kind::Next {
                     let output = if self.clock.whole_growth { 0 } else { before.output as i64 };
@@ -253,8 +245,8 @@ impl Spawner {
         if length as f32 > self.clock.longest {
             return None;
         }
-        input.extend([drawn, log(length)]);
-        let output = drawn_output(draw.output.draw(input, rng));
+        seen[next..next + 2].copy_from_slice(&[drawn, log(length)]);
+        let output = drawn_output(draw.output.draw(&seen, rng));
         let shared = shared.min(length.div_ceil(block_size) as u32);
         let step = Step { kind: draw.kind, input: length, output, shared, log_delay, time };
         Some(before.next(step, block_size))
@@ -269,11 +261,6 @@ fn drawn_output(log: f32) -> u64 {
 /// The number that is learnt of how a next turn's prompt grows.
 pub(super) fn growth_value(growth: i64, output_before: u64, whole: bool) -> f32 {
     signed_log(growth - if whole { 0 } else { output_before as i64 })
-}
-
-/// Sums of no request.
-pub(super) fn no_sums() -> Vec<f32> {
-    vec![0.0; SUMS]
 }
 
 /// Draws prefixes as often as sessions had them.

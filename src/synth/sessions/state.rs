@@ -48,15 +48,24 @@ pub(super) struct State {
     /// Blocks of the core, and of the core with the document of the session.
     pub(super) core: u32,
     pub(super) base: u32,
-    /// Tokens that began the conversation or the branch.
-    pub(super) base_new: i64,
     mean_output: f32,
     mean_growth: f32,
     mean_delay: f32,
-    /// Growth of the prompt since the turn before, less the output of that.
-    pub(super) growth_less_output: i64,
     /// Seconds since the trace began.
     pub(super) time: f64,
+    pub(super) logs: Logs,
+}
+
+/// Logarithms of what the state counts, each of which is needed several times.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Logs {
+    pub(super) input: f32,
+    pub(super) output: f32,
+    /// Tokens that it does not share, and those that began the conversation or the branch.
+    pub(super) new: f32,
+    base_new: f32,
+    /// Growth of the prompt since the turn before, less the output of that.
+    pub(super) growth_less_output: f32,
 }
 
 /// What is drawn of a request that follows another.
@@ -73,6 +82,15 @@ pub(super) struct Step {
 impl State {
     /// Of a request that begins a session behind so many blocks of the core.
     pub(super) fn start(input: u64, output: u64, core: u32, block_size: u64, time: f64) -> Self {
+        let new = less(input, u64::from(core) * block_size);
+        let (log_new, log_output) = (signed_log(new), log(output));
+        let logs = Logs {
+            input: log(input),
+            output: log_output,
+            new: log_new,
+            base_new: log_new,
+            growth_less_output: 0.0,
+        };
         Self {
             turn: 1,
             input,
@@ -80,9 +98,9 @@ impl State {
             shared: core,
             core,
             base: core,
-            base_new: less(input, u64::from(core) * block_size),
-            mean_output: log(output),
+            mean_output: log_output,
             time,
+            logs,
             ..Self::default()
         }
     }
@@ -97,6 +115,16 @@ impl State {
         let mean = |mean: f32, value: f32| {
             if turn <= 2 { value } else { mean + (value - mean) / (turn - 1).min(6) as f32 }
         };
+        let new = less(input, u64::from(shared) * block_size);
+        let growth_less_output = if goes_on { growth - self.output as i64 } else { 0 };
+        let (log_new, log_output) = (signed_log(new), log(output));
+        let logs = Logs {
+            input: log(input),
+            output: log_output,
+            new: log_new,
+            base_new: if goes_on { self.logs.base_new } else { log_new },
+            growth_less_output: signed_log(growth_less_output),
+        };
         Self {
             kind,
             turn,
@@ -107,32 +135,31 @@ impl State {
             log_delay,
             core: self.core,
             base: if kind == Kind::Fork { shared } else { self.base },
-            base_new: if goes_on { self.base_new } else { less(input, u64::from(shared) * block_size) },
-            mean_output: self.mean_output + (log(output) - self.mean_output) / turn.clamp(2, 6) as f32,
+            mean_output: self.mean_output + (log_output - self.mean_output) / turn.clamp(2, 6) as f32,
             mean_growth: if goes_on { mean(self.mean_growth, signed_log(growth)) } else { 0.0 },
             mean_delay: if goes_on { mean(self.mean_delay, log_delay) } else { log_delay },
-            growth_less_output: if goes_on { growth - self.output as i64 } else { 0 },
             time,
+            logs,
         }
     }
 
     /// The state as trees see it. `phase` is the place in the trace, from 0 to 1.
-    pub(super) fn features(&self, block_size: u64, phase: f32) -> [f32; FEATURES] {
+    pub(super) fn features(&self, phase: f32) -> [f32; FEATURES] {
         [
             f32::from(self.kind as u8),
             self.turn as f32,
             self.branches as f32,
-            log(self.input),
-            log(self.output),
-            signed_log(self.new_tokens(block_size)),
+            self.logs.input,
+            self.logs.output,
+            self.logs.new,
             self.log_delay,
             self.core as f32,
             self.base.saturating_sub(self.core) as f32,
-            signed_log(self.base_new),
+            self.logs.base_new,
             self.mean_output,
             self.mean_growth,
             self.mean_delay,
-            signed_log(self.growth_less_output),
+            self.logs.growth_less_output,
             phase,
         ]
     }
@@ -150,18 +177,18 @@ pub(super) fn less(a: u64, b: u64) -> i64 {
 
 /// Logarithm of a count plus one.
 pub(super) fn log(count: u64) -> f32 {
-    (count as f64).ln_1p() as f32
+    (count as f64 + 1.0).ln() as f32
 }
 
 /// A logarithm of the distance from zero, with its sign.
 pub(super) fn signed_log(value: i64) -> f32 {
-    let log = (value.unsigned_abs() as f64).ln_1p() as f32;
+    let log = log(value.unsigned_abs());
     if value < 0 { -log } else { log }
 }
 
 /// The nearest whole number with this [`signed_log`].
 pub(super) fn signed_exp(log: f32) -> i64 {
-    let value = (f64::from(log.abs()).exp_m1()).min(1e12).round() as i64;
+    let value = (f64::from(log.abs()).exp() - 1.0).min(1e12).round() as i64;
     if log < 0.0 { -value } else { value }
 }
 

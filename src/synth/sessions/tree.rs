@@ -14,6 +14,9 @@ const GRID: f32 = 1.0 / 32.0;
 /// Thresholds that are tried per feature, at most.
 const BINS: usize = 64;
 
+/// Rows from which thresholds are taken, at most.
+const SAMPLED: usize = 1 << 14;
+
 /// A place of a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -61,11 +64,33 @@ impl Tree {
     }
 }
 
+/// Rows of features, cut into bins.
+pub(super) struct Bins {
+    width: usize,
+    /// Thresholds of each feature, rising.
+    edges: Vec<Vec<f32>>,
+    /// Row by row.
+    bins: Vec<u8>,
+}
+
+impl Bins {
+    /// Of so many features a row.
+    pub(super) fn new(features: &[f32], width: usize) -> Self {
+        let count = features.len() / width;
+        let sampled = || (0..count).step_by(count.div_ceil(SAMPLED).max(1));
+        let sample = |feature: usize| sampled().map(|row| features[row * width + feature]).collect();
+        let edges: Vec<Vec<f32>> = (0..width).map(|feature| edges(sample(feature))).collect();
+        let bin = |(edges, &value): (&Vec<f32>, &f32)| edges.partition_point(|&edge| edge < value) as u8;
+        let bins = features.chunks_exact(width).flat_map(|row| edges.iter().zip(row).map(bin)).collect();
+        Self { width, edges, bins }
+    }
+}
+
 /// What a tree is grown from: rows of features, and for each of them a value, a weight and a session.
 pub(super) struct Rows<'a> {
-    /// Features, row by row.
-    pub(super) features: &'a [f32],
-    pub(super) width: usize,
+    pub(super) bins: &'a Bins,
+    /// Which of the features the tree is given.
+    pub(super) columns: &'a [usize],
     pub(super) values: &'a [f32],
     pub(super) weights: &'a [f32],
     pub(super) sessions: &'a [u32],
@@ -131,7 +156,7 @@ pub(super) fn grow(rows: &Rows<'_>, targets: &[f32], growth: Growth) -> (Tree, V
         let Candidate { node, rows, split } = open.swap_remove(best);
         let middle = grower.partition(rows.clone(), split);
         let left = tree.nodes.len();
-        let threshold = grower.edges[split.feature][usize::from(split.bin)];
+        let threshold = grower.edges(split.feature)[usize::from(split.bin)];
         tree.nodes[node] = TreeNode::Split(split.feature as u8, threshold, left as u32);
         tree.nodes.extend([TreeNode::Leaf(0); 2]);
         leaves.retain(|leaf| leaf.0 != node);
@@ -151,10 +176,6 @@ pub(super) fn grow(rows: &Rows<'_>, targets: &[f32], growth: Growth) -> (Tree, V
 struct Grower<'a> {
     rows: &'a Rows<'a>,
     growth: Growth,
-    /// Thresholds of each feature, rising.
-    edges: Vec<Vec<f32>>,
-    /// Bin of each feature of each row.
-    bins: Vec<u8>,
     targets: &'a [f32],
     order: Vec<u32>,
     moved: Vec<u32>,
@@ -163,25 +184,13 @@ struct Grower<'a> {
 
 impl<'a> Grower<'a> {
     fn new(rows: &'a Rows<'a>, targets: &'a [f32], growth: Growth) -> Self {
-        let (count, width) = (rows.values.len(), rows.width);
-        let column = |feature: usize| (0..count).map(move |row| rows.features[row * width + feature]);
-        let edges: Vec<Vec<f32>> = (0..width).map(|feature| edges(column(feature).collect())).collect();
-        let mut bins = vec![0; count * width];
-        for (row, bins) in bins.chunks_mut(width).enumerate() {
-            for (feature, bin) in bins.iter_mut().enumerate() {
-                let value = rows.features[row * width + feature];
-                *bin = edges[feature].partition_point(|&edge| edge < value) as u8;
-            }
-        }
         Self {
             rows,
             growth,
-            edges,
-            bins,
             targets,
-            order: (0..count as u32).collect(),
+            order: (0..rows.values.len() as u32).collect(),
             moved: Vec::new(),
-            histogram: vec![[Bin::default(); BINS]; width],
+            histogram: vec![[Bin::default(); BINS]; rows.columns.len()],
         }
     }
 
@@ -192,24 +201,24 @@ impl<'a> Grower<'a> {
             return None;
         }
         self.histogram.iter_mut().for_each(|bins| *bins = [Bin::default(); BINS]);
-        let width = self.rows.width;
+        let stride = self.rows.bins.width;
         for &row in &self.order[range.clone()] {
             let row = row as usize;
             let weight = f64::from(self.rows.weights[row]);
             let sum = weight * f64::from(self.targets[row]);
-            let bins = &self.bins[row * width..(row + 1) * width];
-            for (histogram, &bin) in self.histogram.iter_mut().zip(bins) {
-                let bin = &mut histogram[usize::from(bin) % BINS];
+            let bins = &self.rows.bins.bins[row * stride..(row + 1) * stride];
+            for (histogram, &column) in self.histogram.iter_mut().zip(self.rows.columns) {
+                let bin = &mut histogram[usize::from(bins[column]) % BINS];
                 bin.weight += weight;
                 bin.sum += sum;
                 bin.rows += 1;
             }
         }
-        let mut splits: Vec<Split> = Vec::with_capacity(width);
+        let mut splits: Vec<Split> = Vec::with_capacity(self.rows.columns.len());
         for (feature, bins) in self.histogram.iter().enumerate() {
             let all = bins.iter().fold(Bin::default(), |all, bin| all.add(*bin));
             let (mut left, mut best) = (Bin::default(), Split { gain: 0.0, feature, bin: 0 });
-            for (bin, part) in bins.iter().enumerate().take(self.edges[feature].len()) {
+            for (bin, part) in bins.iter().enumerate().take(self.edges(feature).len()) {
                 left = left.add(*part);
                 let right = all.without(left);
                 if (left.rows as usize) < min_rows || (right.rows as usize) < min_rows {
@@ -240,7 +249,13 @@ impl<'a> Grower<'a> {
     }
 
     fn is_below(&self, row: u32, split: Split) -> bool {
-        self.bins[row as usize * self.rows.width + split.feature] <= split.bin
+        let Bins { width, bins, .. } = self.rows.bins;
+        bins[row as usize * width + self.rows.columns[split.feature]] <= split.bin
+    }
+
+    /// Thresholds of a feature that the tree is given.
+    fn edges(&self, feature: usize) -> &[f32] {
+        &self.rows.bins.edges[self.rows.columns[feature]]
     }
 
     /// Puts the rows below the threshold before the others, and says where those begin.
