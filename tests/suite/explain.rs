@@ -302,6 +302,30 @@ fn json_with_its_keys_in_another_order_is_not_other_json() {
     }
 }
 
+#[test]
+fn parts_of_many_earlier_prompts_are_lost_too() {
+    let mut random = Rng::with_seed(34);
+    let stable = words(&mut random, 80);
+    let documents: Vec<String> = (0..30).map(|_| words(&mut random, 100)).collect();
+    let lines: Vec<Line> = (0..60)
+        .map(|_| {
+            let chosen: Vec<&str> = (0..10).map(|_| documents[random.usize(..30)].as_str()).collect();
+            let system = format!("{stable}\n{}", chosen.join("\n"));
+            let question = words(&mut random, 20);
+            let messages =
+                json!([{"role": "system", "content": system}, {"role": "user", "content": question}]);
+            Line { json: json!({ "messages": messages }).to_string(), planted: false }
+        })
+        .collect();
+    let (mut all, mut found) = (0, 0);
+    for (row, (shared, lost)) in explain(&lines, None).iter().zip(oracle(&lines, &rendered(&lines, None))) {
+        let row_lost = row["lost_tokens"].as_u64().unwrap() as usize;
+        assert!(row["shared_tokens"] == shared && row_lost <= lost + LEAST, "lost {lost}: {row:#}");
+        (all, found) = (all + lost, found + row_lost);
+    }
+    assert!(all > 100_000 && found * 10 > all * 8, "{found} of {all}");
+}
+
 /// The sums over requests to which a text is prefixed that a turn of a session has, or has not.
 fn top_of(first: impl Fn(usize) -> String, random: &mut Rng) -> Value {
     let (stable, mut lines) = (words(random, 100), String::new());
