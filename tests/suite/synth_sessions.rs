@@ -497,11 +497,24 @@ fn a_rate_is_that_of_what_is_written() {
         assert!((4.9..5.1).contains(&rate), "{more:?}: {rate}");
     }
     // A session that alone goes on for long is not learnt, and what is drawn ends sooner.
-    let alone: String =
-        (0..40).map(|i| line(200_000_000 + i * 60_000, 900, 5, &[900_000, 900_001 + i])).collect();
-    let ran = run("trace-synth", &[], format!("{trace}{alone}"));
+    let alone =
+        (0..40).map(|i| line(60_000 + i * 5_000_000, 32 + 16 * i, 5, &(900..902 + i).collect::<Vec<_>>()));
+    let mut all: Vec<String> = trace.split_inclusive('\n').map(str::to_owned).chain(alone).collect();
+    all.sort_by_key(|row| serde_json::from_str::<Value>(row).unwrap()["timestamp"].as_u64());
+    let ran = run("trace-synth", &["-b16"], all.concat());
     assert!(ran.stderr.contains("would be those of the trace"), "{}", ran.stderr);
-    assert!(!run("trace-synth", &[], &trace).stderr.contains("would be those of the trace"));
+    assert!(!run("trace-synth", &["-b16"], &trace).stderr.contains("would be those of the trace"));
+}
+
+#[test]
+fn requests_that_come_at_once_are_sessions_too() {
+    let trace = chats(60);
+    let at_once: String =
+        requests(&trace).iter().map(|request| line(7, request.input, request.output, &request.ids)).collect();
+    let out = synth(&[], &at_once);
+    let mean = |text: &str| mean(requests(text).iter().map(|request| request.input as f64));
+    let (drawn, wanted) = (mean(&out), mean(&at_once));
+    assert!((drawn / wanted - 1.0).abs() < 0.2, "{drawn} for {wanted}");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::synth::request::{NO_OUTPUT, Span, tokens};
 const CORE_SHARE: f64 = 0.005;
 
 /// The trace is cut into so many parts, and a core block is used in at least so many of them.
-const PARTS: f64 = 16.0;
+const PARTS: usize = 16;
 const CORE_PARTS: u32 = 6;
 
 /// Stands for no request.
@@ -199,6 +199,20 @@ fn chains(forest: &Forest, found: &[Found]) -> Vec<u32> {
     chains
 }
 
+/// The part of the trace that each request is in: parts are as long as each other, or, where most of them have hardly a
+/// request, as large.
+fn parts_of(found: &[Found]) -> Vec<u8> {
+    let span = found.last().map_or(0.0, |last| last.time) + 1e-9;
+    let of_time = |found: &Found| ((PARTS as f64 * found.time / span) as usize).min(PARTS - 1) as u8;
+    let parts: Vec<u8> = found.iter().map(of_time).collect();
+    let mut counts = [0; PARTS];
+    parts.iter().for_each(|&part| counts[usize::from(part)] += 1);
+    if counts.iter().filter(|&&count| 100 * count >= found.len()).count() >= CORE_PARTS as usize {
+        return parts;
+    }
+    (0..found.len()).map(|i| (PARTS * i / found.len()) as u8).collect()
+}
+
 /// Which blocks may be core.
 fn core_blocks(forest: &Forest, found: &[Found], chains: &[u32], min_count: usize) -> Vec<bool> {
     if !forest.has_ids() {
@@ -206,14 +220,14 @@ fn core_blocks(forest: &Forest, found: &[Found], chains: &[u32], min_count: usiz
     }
     let blocks = forest.requests.last().map_or(0, |last| last.first_new as usize + last.new as usize);
     let (mut last, mut users, mut parts) = (vec![NONE; blocks], vec![0_u32; blocks], vec![0_u16; blocks]);
-    let span = found.last().map_or(0.0, |last| last.time) + 1e-9;
     // Conversation by conversation, so that each counts once.
     let mut order: Vec<u32> = (0..found.len() as u32).collect();
     order.sort_by_key(|&i| chains[i as usize]);
     let mut spans = Vec::new();
+    let parts_of = parts_of(found);
     for i in order {
         let (i, chain) = (i as usize, chains[i as usize]);
-        let part = 1 << ((PARTS * found[i].time / span) as u16).min(15);
+        let part = 1 << parts_of[i];
         forest.path(&forest.requests[i], &mut spans);
         for block in spans.iter().flat_map(Span::ids) {
             let block = block as usize;
