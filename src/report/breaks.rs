@@ -45,7 +45,7 @@ pub fn markdown(report: &BreakReport, out: &mut Vec<u8>) {
     for row in &report.breaks {
         let example: Vec<String> =
             example(row).into_iter().map(|(name, text)| format!("{name}: {text}")).collect();
-        let cells = [place(row), words(row.difference).to_owned()];
+        let cells = [place(row), what(row).to_owned()];
         let [place, words] = cells.map(|text| markdown::text(&printable(&text)));
         lines.push(format!(
             "| {place} | {words} | {} | {} | {} | {} | {} |",
@@ -78,7 +78,7 @@ fn summary(report: &BreakReport) -> Vec<String> {
             "with the beginning of an earlier prompt: what a cache can serve",
         ),
         row("lost", report.lost_tokens, "sent before too, but behind a place where the prompt has changed"),
-        row("new", report.new_tokens, "not sent before"),
+        row("new", report.new_tokens, "found in none of the earlier prompts that were looked at"),
         String::new(),
         format!(
             "Of the shared ones, {} ({}) do not fill a block.",
@@ -115,7 +115,7 @@ fn count(number: u64, one: &str, several: &str) -> String {
 
 /// What differs, and where.
 fn title(row: &Break) -> String {
-    format!("{} in {}", words(row.difference), place(row))
+    format!("{} in {}", what(row), place(row))
 }
 
 fn place(row: &Break) -> String {
@@ -163,6 +163,11 @@ fn quoted(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_default()
 }
 
+/// What differs in all requests that part there.
+fn what(row: &Break) -> &'static str {
+    if row.also.is_some() { "something that comes and goes" } else { words(row.difference) }
+}
+
 /// What differs, in words.
 fn words(difference: Difference) -> &'static str {
     match difference {
@@ -189,7 +194,8 @@ fn words(difference: Difference) -> &'static str {
 
 /// What to do about it.
 fn advice(row: &Break) -> &'static str {
-    let in_tools = row.role.as_deref() == Some("tools");
+    let role = row.role.as_deref();
+    let in_tools = role == Some("tools");
     match row.difference {
         Difference::Time => "Move the time behind the text that stays the same, or round it to the day.",
         Difference::Date => {
@@ -206,6 +212,12 @@ fn advice(row: &Break) -> &'static str {
         Difference::WhiteSpace => "Render the text by the same code each time: white space counts.",
         Difference::Insertion if in_tools => {
             "Send the same tools with each request of a session, new ones at the end."
+        }
+        Difference::Insertion | Difference::Removal if row.also.is_some() => {
+            "Send it always, or never, or put it behind the text that stays the same."
+        }
+        Difference::Removal if matches!(role, Some("system" | "developer")) => {
+            "Put what is at times left out behind the text that stays the same, or send it always."
         }
         Difference::Insertion => {
             "Put what is added behind the text that stays the same, best at the end of the prompt."

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use crate::support::planted::{FAULTS, Fault, Line, SHAPES, Shape, log};
 use crate::support::{run, scratch, write};
+use fastrand::Rng;
 use kvtrace::record::prompt::{Content, PromptOptions, PromptRecord};
 use kvtrace::tokens::chat::{self, Turn};
 use kvtrace::tokens::template::{SeenMessages, TODAY, Template};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Tools as JSON in the system's turn, as Qwen has it; texts are trimmed.
 const IN_SYSTEM: &str = "{%- if tools %}<|im_start|>system\n{{ messages[0].content }}\n# Tools\n\
@@ -66,22 +67,20 @@ impl Windows {
         Self { of, marked: vec![0; numbers.len()], searches: 0 }
     }
 
-    /// Bytes of the later text behind byte `from` in a sequence of at least `LEAST` bytes that the earlier one has
-    /// behind that byte as well.
-    fn in_common(&mut self, earlier: usize, later: usize, from: usize) -> usize {
+    /// Marks the bytes of the later text behind byte `from` in a sequence of at least `LEAST` bytes that the earlier
+    /// one has behind that byte as well.
+    fn mark(&mut self, earlier: usize, later: usize, from: usize, had: &mut [bool]) {
         self.searches += 1;
-        let earlier = self.of[earlier].get(from..).unwrap_or_default();
-        for &window in earlier {
+        for &window in self.of[earlier].get(from..).unwrap_or_default() {
             self.marked[window as usize] = self.searches;
         }
-        let (mut bytes, mut done) = (0, 0);
-        for (at, &window) in self.of[later].get(from..).unwrap_or_default().iter().enumerate() {
+        let mut done = 0;
+        for (at, &window) in self.of[later].iter().enumerate().skip(from) {
             if self.marked[window as usize] == self.searches {
-                bytes += at + LEAST - at.max(done);
+                had[done.max(at)..at + LEAST].fill(true);
                 done = at + LEAST;
             }
         }
-        bytes.min(earlier.len() + LEAST - 1)
     }
 }
 
@@ -91,25 +90,26 @@ fn keys(line: &Line) -> [Value; 3] {
     ["model", "cache_salt", "lora_name"].map(|name| record[name].clone())
 }
 
-/// Shared and lost tokens of each request by the definition: of all earlier prompts with the same keys, the one
-/// with most in common, at the beginning and behind it; or the one with other keys that shares more.
+/// Shared and lost tokens of each request by the definition: of all earlier prompts with the same keys, the most
+/// that any shares at the beginning, and what is behind that in any of them, behind the place where it parts; or
+/// what one with other keys shares more.
 fn oracle(lines: &[Line], texts: &[String]) -> Vec<(usize, usize)> {
     let keys: Vec<[Value; 3]> = lines.iter().map(keys).collect();
     let mut windows = Windows::new(texts);
     let mut of = |at: usize| {
         let text = texts[at].as_bytes();
-        let (mut most_shared, mut most, mut of_others) = (0, 0, 0);
+        let (mut most_shared, mut of_others, mut had) = (0, 0, vec![false; text.len()]);
         for before in 0..at {
-            let earlier = texts[before].as_bytes();
-            let same = shared(earlier, text);
+            let same = shared(texts[before].as_bytes(), text);
             if keys[before] == keys[at] {
                 most_shared = most_shared.max(same);
-                most = most.max(same + windows.in_common(before, at, same));
+                windows.mark(before, at, same, &mut had);
             } else {
                 of_others = of_others.max(same);
             }
         }
-        (most_shared, most.max(of_others) - most_shared)
+        let lost = had[most_shared..].iter().filter(|had| **had).count();
+        (most_shared, lost.max(of_others.saturating_sub(most_shared)))
     };
     (0..lines.len()).map(&mut of).collect()
 }
@@ -213,6 +213,158 @@ fn nothing_is_invented_where_nothing_is_planted() {
     }
 }
 
+/// New words, which are nowhere else.
+fn words(random: &mut Rng, count: usize) -> String {
+    let word = |random: &mut Rng| (0..random.usize(3..9)).map(|_| random.lowercase()).collect::<String>();
+    (0..count).map(|_| word(random)).collect::<Vec<_>>().join(" ")
+}
+
+/// Conversations of six turns, of which each turn has the next one of some beginnings.
+fn taking_turns(beginnings: &[Value], random: &mut Rng) -> Vec<Line> {
+    let stable = words(random, 100);
+    let mut lines = Vec::new();
+    for _ in 0..6 {
+        let mut messages = vec![json!({"role": "system", "content": ""})];
+        for turn in 0..6 {
+            let beginning = &beginnings[turn % beginnings.len()];
+            let document = beginning["document"].as_str().unwrap_or_default();
+            messages[0]["content"] = format!("Documents:\n{document}\n{stable}").into();
+            messages.push(json!({"role": "user", "content": words(random, 30)}));
+            let mut request = json!({"model": "small", "messages": messages, "tools": "@tools"}).to_string();
+            // As it is written, for the order of the keys.
+            request = request.replace("\"@tools\"", beginning["tools"].as_str().unwrap_or("[]"));
+            lines.push(Line { json: request, planted: turn > 1 });
+            messages.push(json!({"role": "assistant", "content": words(random, 40)}));
+        }
+    }
+    lines
+}
+
+/// Checks that all is found that is lost where beginnings take turns, and what is said of it.
+fn check_turns(name: &str, beginnings: &[Value], difference: &str, place: &str, random: &mut Rng) {
+    let lines = taking_turns(beginnings, random);
+    let texts = rendered(&lines, None);
+    let (mut all, mut found) = (0, 0);
+    for ((line, row), (shared, lost)) in lines.iter().zip(explain(&lines, None)).zip(oracle(&lines, &texts)) {
+        assert_eq!(row["shared_tokens"], shared, "{name}: {row:#}");
+        let row_lost = row["lost_tokens"].as_u64().unwrap() as usize;
+        assert!(row_lost <= lost && lost < row_lost + 2 * LEAST, "{name}, lost {lost}: {row:#}");
+        (all, found) = (all + lost, found + row_lost);
+        if line.planted {
+            assert!(lost > LEAST, "{name}, lost {lost}: {row:#}");
+            assert_eq!(row["difference"], difference, "{name}: {row:#}");
+            assert!(row["place"].as_str().unwrap().starts_with(place), "{name}: {row:#}");
+        }
+    }
+    assert!(all > 5000 && found * 100 > all * 95, "{name}: {found} of {all}");
+}
+
+#[test]
+fn what_the_last_turn_had_behind_another_beginning_is_lost() {
+    let mut random = Rng::with_seed(31);
+    for (count, length) in [(2, 20), (2, 100), (2, 400), (3, 400), (4, 150)] {
+        let beginnings: Vec<Value> =
+            (0..count).map(|_| json!({"document": words(&mut random, length)})).collect();
+        let name = format!("{count} documents of {length} words");
+        check_turns(&name, &beginnings, "text", "/messages/0/content", &mut random);
+    }
+}
+
+#[test]
+fn json_with_its_keys_in_another_order_is_not_other_json() {
+    let mut random = Rng::with_seed(32);
+    for length in [10, 60, 300] {
+        let tools: Vec<[String; 3]> = (0..3)
+            .map(|i| {
+                let text = json!(words(&mut random, length));
+                let schema = r#"{"type": "object", "properties": {"id": {"type": "string"}}}"#;
+                [
+                    format!(r#""name": "tool_{i}""#),
+                    format!(r#""description": {text}"#),
+                    format!(r#""parameters": {schema}"#),
+                ]
+            })
+            .collect();
+        let [given, sorted, reversed] = [[0, 1, 2], [1, 0, 2], [2, 1, 0]].map(|order| {
+            let tool = |tool: &[String; 3]| {
+                let fields = order.map(|field| tool[field].as_str()).join(", ");
+                match order[0] {
+                    0 => format!(r#"{{"type": "function", "function": {{{fields}}}}}"#),
+                    _ => format!(r#"{{"function": {{{fields}}}, "type": "function"}}"#),
+                }
+            };
+            json!({"tools": format!("[{}]", tools.iter().map(tool).collect::<Vec<_>>().join(", "))})
+        });
+        for other in [sorted, reversed] {
+            let name = format!("keys with texts of {length} words");
+            check_turns(&name, &[given.clone(), other], "order", "/tools", &mut random);
+        }
+    }
+}
+
+#[test]
+fn parts_of_many_earlier_prompts_are_lost_too() {
+    let mut random = Rng::with_seed(34);
+    let stable = words(&mut random, 80);
+    let documents: Vec<String> = (0..30).map(|_| words(&mut random, 100)).collect();
+    let lines: Vec<Line> = (0..60)
+        .map(|_| {
+            let chosen: Vec<&str> = (0..10).map(|_| documents[random.usize(..30)].as_str()).collect();
+            let system = format!("{stable}\n{}", chosen.join("\n"));
+            let question = words(&mut random, 20);
+            let messages =
+                json!([{"role": "system", "content": system}, {"role": "user", "content": question}]);
+            Line { json: json!({ "messages": messages }).to_string(), planted: false }
+        })
+        .collect();
+    let (mut all, mut found) = (0, 0);
+    for (row, (shared, lost)) in explain(&lines, None).iter().zip(oracle(&lines, &rendered(&lines, None))) {
+        let row_lost = row["lost_tokens"].as_u64().unwrap() as usize;
+        assert!(row["shared_tokens"] == shared && row_lost <= lost + LEAST, "lost {lost}: {row:#}");
+        (all, found) = (all + lost, found + row_lost);
+    }
+    assert!(all > 100_000 && found * 10 > all * 8, "{found} of {all}");
+}
+
+/// The sums over requests to which a text is prefixed that a turn of a session has, or has not.
+fn top_of(first: impl Fn(usize) -> String, random: &mut Rng) -> Value {
+    let (stable, mut lines) = (words(random, 100), String::new());
+    for session in 0..5 {
+        let mut messages = vec![json!({"role": "system", "content": ""})];
+        for turn in 0..6 {
+            messages[0]["content"] = format!("Be kind. {}{stable}", first(6 * session + turn)).into();
+            messages.push(json!({"role": "user", "content": words(random, 50)}));
+            lines += &format!("{}\n", json!({"messages": messages}));
+        }
+    }
+    let top = run("trace-hash", &["--explain=top", "--format", "json", "-b", "16"], lines).ok();
+    serde_json::from_str(&top).unwrap()
+}
+
+#[test]
+fn one_fault_is_one_cause() {
+    let mut random = Rng::with_seed(33);
+    let time = |at: usize| match at % 3 {
+        0 => String::new(),
+        _ => format!("Current time: 2026-11-23 {:02}:{:02}:07\n", 7 + at / 5, (at * 17) % 60),
+    };
+    let top = top_of(time, &mut random);
+    let breaks = top["breaks"].as_array().unwrap();
+    assert!(breaks.len() == 1 && breaks[0]["difference"] == "time", "{top:#}");
+    assert_eq!(breaks[0]["lost_tokens"], top["lost_tokens"]);
+
+    let host =
+        |at: usize| if at.is_multiple_of(2) { "" } else { "You are an assistant on host B. " }.to_owned();
+    let top = top_of(host, &mut random);
+    let breaks = top["breaks"].as_array().unwrap();
+    assert!(breaks.len() == 1 && breaks[0]["place"] == "/messages/*/content", "{top:#}");
+    let mut both = [&breaks[0]["difference"], &breaks[0]["also"]].map(|value| value.as_str().unwrap());
+    both.sort_unstable();
+    assert_eq!(both, ["insertion", "removal"], "{top:#}");
+    assert_eq!(breaks[0]["lost_tokens"], top["lost_tokens"]);
+    assert!(breaks[0]["advice"].as_str().unwrap().starts_with("Send it always"), "{top:#}");
+}
+
 fn input(lines: &[Line]) -> String {
     lines.iter().map(|line| format!("{}\n", line.json)).collect()
 }
@@ -280,8 +432,8 @@ fn what_is_forgotten_is_said() {
 #[test]
 fn prompts_that_are_texts_or_token_ids_have_places_too() {
     let words = |from: usize| (from..from + 60).map(|i| format!("word{i} ")).collect::<String>();
-    let text = |time: &str| serde_json::json!({"prompt": ["x", format!("At {time} {}", words(0))]});
-    let ids = |first: u32| serde_json::json!({"request": {"prompt_token_ids": (first..first + 9).chain(100..200).collect::<Vec<_>>()}});
+    let text = |time: &str| json!({"prompt": ["x", format!("At {time} {}", words(0))]});
+    let ids = |first: u32| json!({"request": {"prompt_token_ids": (first..first + 9).chain(100..200).collect::<Vec<_>>()}});
     let input = format!("{}\n{}\n{}\n{}\n", text("12:00"), text("12:34"), ids(0), ids(50));
     let rows = run("trace-hash", &["--explain"], input).ok();
     let rows: Vec<Value> = rows.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -289,9 +441,9 @@ fn prompts_that_are_texts_or_token_ids_have_places_too() {
         let fields = ["difference", "place", "character", "request"].map(|name| row[name].clone());
         Value::from(fields.to_vec())
     };
-    assert_eq!(of(&rows[2]), serde_json::json!(["repeat", null, null, 1]));
-    assert_eq!(of(&rows[3]), serde_json::json!(["time", "/prompt/1", 6, 2]));
-    assert_eq!(of(&rows[5]), serde_json::json!(["tokens", "/request/prompt_token_ids", null, null]));
+    assert_eq!(of(&rows[2]), json!(["repeat", null, null, 1]));
+    assert_eq!(of(&rows[3]), json!(["time", "/prompt/1", 6, 2]));
+    assert_eq!(of(&rows[5]), json!(["tokens", "/request/prompt_token_ids", null, null]));
     assert!(rows[5]["lost_tokens"] == 100 && rows[5].get("excerpt").is_none());
 }
 

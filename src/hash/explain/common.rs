@@ -7,6 +7,7 @@
 //! tokens for each place where runs overlap in the later prompt, and where a window comes more than [`MOST`] times.
 
 use std::iter::Zip;
+use std::ops::Range;
 use std::slice::Iter;
 
 use foldhash::fast::FixedState;
@@ -46,11 +47,14 @@ pub(super) struct Common {
 }
 
 impl Common {
-    /// Whether a window of `length` tokens of the later list is in a run.
-    pub(super) fn has(&self, at: usize, length: usize) -> bool {
-        let behind = self.runs.partition_point(|run| run.later <= at);
-        // Runs may overlap, each by less than a window.
-        self.runs[behind.saturating_sub(2)..behind].iter().any(|run| at + length <= run.later + run.length)
+    /// The tokens of the later list from `from` on that are in runs, as ranges that do not overlap.
+    pub(super) fn ranges(&self, from: usize) -> impl Iterator<Item = Range<usize>> {
+        let mut done = from;
+        self.runs.iter().map(move |run| {
+            let start = run.later.max(done);
+            done = done.max(run.later + run.length);
+            start..done
+        })
     }
 }
 
@@ -92,10 +96,11 @@ impl<'t> Rolling<'t> {
     }
 }
 
-/// Some windows of `least` tokens, the same ones wherever they stand: where each begins, and its hash.
-pub(super) fn sample(tokens: &[u32], least: usize) -> Vec<(usize, u64)> {
+/// Some windows of `least` tokens from token `from` on, the same ones wherever they stand: where each begins, and
+/// its hash.
+pub(super) fn sample(tokens: &[u32], from: usize, least: usize) -> Vec<(usize, u64)> {
     let mut sample = Vec::new();
-    let Some(mut window) = Rolling::new(tokens, 0, least) else { return sample };
+    let Some(mut window) = Rolling::new(tokens, from, least) else { return sample };
     loop {
         let hash = window.hash();
         if hash.leading_zeros() >= SAMPLED {
@@ -184,6 +189,16 @@ impl Places {
     }
 }
 
+/// How many bytes both begin with, up to the beginning of a character.
+pub(super) fn common_bytes(a: &[u8], b: &[u8]) -> usize {
+    let mut common = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    let is_inner = |bytes: &[u8], at: usize| bytes.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
+    while common > 0 && (is_inner(a, common) || is_inner(b, common)) {
+        common -= 1;
+    }
+    common
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,9 +266,9 @@ mod tests {
     #[test]
     fn the_sample_of_a_text_is_that_of_its_parts() {
         let tokens: Vec<u32> = (0..5000_u32).map(|i| i.wrapping_mul(2_654_435_761) >> 12).collect();
-        let whole = sample(&tokens, LEAST);
+        let whole = sample(&tokens, 0, LEAST);
         assert!((100..220).contains(&whole.len()));
-        let rest = sample(&tokens[1000..], LEAST);
-        assert!(rest.iter().all(|&(at, hash)| whole.contains(&(at + 1000, hash))));
+        let rest = sample(&tokens, 1000, LEAST);
+        assert!(rest.iter().all(|window| whole.contains(window)));
     }
 }

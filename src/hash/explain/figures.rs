@@ -55,7 +55,8 @@ pub struct Explained {
     /// The text around the place in the earlier prompt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub earlier_excerpt: Option<String>,
-    /// Tokens behind the place that the earlier prompt has as well, wherever they stand there.
+    /// Tokens behind the shared ones that earlier prompts have as well, behind the place where each parts from this
+    /// one; `earlier_line` is the one that has most of them.
     pub lost_tokens: u64,
     /// Shared tokens that do not fill a block.
     pub block_lost_tokens: u64,
@@ -80,11 +81,11 @@ pub struct BreakReport {
     pub prompt_tokens: u64,
     /// Those with which an earlier prompt begins as well.
     pub shared_tokens: u64,
-    /// Those behind the place where a prompt parts from an earlier one that has them as well.
+    /// Those behind the place where a prompt parts from earlier ones that have them as well.
     pub lost_tokens: u64,
     /// Shared ones that do not fill a block.
     pub block_lost_tokens: u64,
-    /// All others: what no earlier prompt that was compared has.
+    /// All others: they were found in none of the earlier prompts that were looked at.
     pub new_tokens: u64,
     /// Requests for which an earlier prompt that shared more was forgotten.
     pub forgotten_requests: u64,
@@ -109,9 +110,13 @@ pub struct Break {
     pub in_template: bool,
     /// What differs.
     pub difference: Difference,
+    /// The other one of an insertion and a removal at the same place: something comes and goes. What is counted is
+    /// that of both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub also: Option<Difference>,
     /// Requests that part there.
     pub requests: u64,
-    /// Tokens behind the place that the earlier prompt has as well.
+    /// Their lost tokens.
     pub lost_tokens: u64,
     /// The share that these are of all prompt tokens.
     pub share: f64,

@@ -63,6 +63,9 @@ pub(super) struct Sides<'t> {
 /// Bytes that are equal again where a difference ends.
 const AGAIN: usize = 24;
 
+/// Bytes of a text that is more than a time and what is said around it.
+const MORE: usize = 120;
+
 /// Tokens of a run that may be elsewhere by chance where it follows at once.
 const SLACK: usize = 4;
 
@@ -97,6 +100,19 @@ impl Sides<'_> {
             Some((a, _)) if is_nothing(&self.earlier[a.clone()]) => Difference::Insertion,
             Some((_, b)) if is_nothing(&self.later[b.clone()]) => Difference::Removal,
             _ => Difference::Text,
+        }
+    }
+
+    /// The form of what one side has more, where it is short and has a time or a date: a clock that is not in all
+    /// prompts.
+    pub(super) fn form_of_more(&self) -> Option<Difference> {
+        let (a, b) = self.near_end()?;
+        let (a, b) = (&self.earlier[a], &self.later[b]);
+        let more = if a.len() < b.len() { b } else { a };
+        match more.len() {
+            MORE.. => None,
+            _ if has_time(more) || is_epoch(more) => Some(Difference::Time),
+            _ => has_date(more).then_some(Difference::Date),
         }
     }
 
@@ -228,6 +244,11 @@ fn by_runs(runs: &[Run]) -> Option<Difference> {
         (LEAST.., ..=SLACK) => Some(Difference::Removal),
         _ => None,
     }
+}
+
+/// Whether a message of this role tells the model what it is to do.
+pub(super) fn is_of_system(role: Option<&str>) -> bool {
+    matches!(role, Some("system" | "developer"))
 }
 
 /// Whether a text is nothing, or what stands between the items of a list.
@@ -362,6 +383,17 @@ mod tests {
             assert_eq!(difference(&(a.to_owned() + REST), &(b.to_owned() + REST)), kind, "{a} {b}");
             assert_eq!(difference(&(b.to_owned() + REST), &(a.to_owned() + REST)), kind, "{b} {a}");
         }
+    }
+
+    #[test]
+    fn a_clock_that_comes_and_goes_is_a_time() {
+        let form = |more: &str| {
+            Sides { before: "You help.", earlier: REST, later: &(more.to_owned() + REST) }.form_of_more()
+        };
+        assert_eq!(form(" Current time: 2026-11-23 09:33:53\n"), Some(Difference::Time));
+        assert_eq!(form(" Today is 2026-11-23"), Some(Difference::Date));
+        assert_eq!(form(" You are on host B"), None);
+        assert_eq!(form(&format!(" At 12:30, {}", "they said. ".repeat(20))), None);
     }
 
     #[test]

@@ -1,15 +1,16 @@
-//! Why prompts do not find more of themselves in a cache: where each one parts from the earlier prompt that it has
-//! most in common with, what differs there, and what is lost behind it.
+//! Why prompts do not find more of themselves in a cache: what each one has in common with earlier ones behind what
+//! it shares with the beginning of any, where it parts from the one that has most of that, and what differs there.
 //!
-//! The prompts are kept as a tree of their tokens (`tree`). Of those that begin alike, and of the one that has a
-//! later part of the prompt too, wherever it stands there, the one with which most is in common (`common`) is
-//! compared. Places are found by the texts of the record in what the template has made of them (`leaves`,
+//! The prompts are kept as a tree of their tokens (`tree`). The one that begins alike for longest is compared
+//! (`common`), and those that have later parts of the prompt, wherever they stand there (`compare`). Places are found by the texts of the record in what the template has made of them (`leaves`,
 //! `place`), and the kind of a difference is told by the text on both sides (`kind`).
 
 mod common;
+mod compare;
 mod figures;
 mod kind;
 mod leaves;
+mod order;
 mod place;
 mod top;
 mod tree;
@@ -20,11 +21,13 @@ use std::sync::Arc;
 pub use figures::{Break, BreakReport, Explained};
 pub use kind::Difference;
 
-use common::{Common, LEAST, common, sample};
-use kind::Sides;
+use common::{LEAST, common_bytes, sample};
+use compare::{Compared, Wanted, compared};
+use kind::{Sides, is_of_system};
+use order::is_reordered;
 use place::{Place, Position, locate};
 use top::Top;
-use tree::{Anchor, Earlier, Tree, Walk};
+use tree::{Anchor, Earlier, Tree};
 
 use super::counts::Counts;
 use super::hashed::{Fields, Hashed, Request};
@@ -71,12 +74,6 @@ pub enum Shown {
 /// Bytes of text that are looked at behind a place.
 const SEEN: usize = 4096;
 
-/// Prompts that are compared beside the one that begins alike for longest.
-const CANDIDATES: usize = 3;
-
-/// Where an earlier prompt has this part of the known windows, no other one is looked for.
-const ENOUGH: f64 = 0.97;
-
 /// Tokens before a place that are looked at.
 const BEFORE: usize = 64;
 
@@ -101,39 +98,6 @@ pub(super) struct Explainer {
     top: Top,
     requests: u64,
     counts: Counts,
-}
-
-/// An earlier prompt, and what it has in common behind the place where both part.
-struct Compared {
-    earlier: Earlier,
-    common: Common,
-}
-
-/// Earlier prompts that have some part of a prompt.
-struct Candidates {
-    anchors: Vec<Anchor>,
-    /// Where the windows of the sample begin that any earlier prompt has.
-    known: Vec<usize>,
-}
-
-impl Compared {
-    fn with(earlier: Earlier, tokens: &[u32], least: usize) -> Self {
-        let common = common(&earlier.rest, &tokens[earlier.shared..], least);
-        Self { earlier, common }
-    }
-
-    /// Whether nearly all of the windows are in it that any earlier prompt has. They begin at places behind the
-    /// first `own` tokens.
-    fn has_most(&self, known: &[usize], own: usize, least: usize) -> bool {
-        let behind = |at: &usize| (own + at).checked_sub(self.earlier.shared);
-        let had = known.iter().filter(|at| behind(at).is_none_or(|at| self.common.has(at, least))).count();
-        had as f64 >= ENOUGH * known.len() as f64
-    }
-
-    /// Tokens that both have in all.
-    fn tokens(&self) -> usize {
-        self.earlier.shared + self.common.tokens
-    }
 }
 
 impl Explainer {
@@ -206,65 +170,6 @@ impl Explainer {
         key
     }
 
-    /// The earlier prompt that has most in common with the one of `walk`: as nearly as the sample of windows tells,
-    /// since to compare two prompts takes as long as to hash them.
-    fn compared(
-        &mut self,
-        walk: &Walk,
-        key: u32,
-        tokens: &[u32],
-        sample: &[(usize, u64)],
-    ) -> Option<Compared> {
-        let candidates = self.candidates(key, sample);
-        let through = |anchor: &Anchor| self.tree.through(*anchor, walk, key);
-        let mut best: Option<Compared> = None;
-        let alike = std::iter::once_with(|| self.tree.best(walk, key)).flatten();
-        let mut others = candidates.anchors.iter().filter_map(through);
-        // Where next to nothing is shared at the beginning, what follows finds the best one.
-        let likely = if walk.own < self.least { others.next() } else { None };
-        for earlier in likely.into_iter().chain(alike).chain(others) {
-            if let Some(best) = &best {
-                if best.earlier.line == earlier.line {
-                    continue;
-                }
-                if best.has_most(&candidates.known, walk.own, self.least) {
-                    break;
-                }
-            }
-            let other = Compared::with(earlier, tokens, self.least);
-            if best.as_ref().is_none_or(|best| other.tokens() > best.tokens()) {
-                best = Some(other);
-            }
-        }
-        best
-    }
-
-    /// Where prompts are that have windows of `sample`: the one with most of them, and two that have the last ones,
-    /// since the end of a prompt is what is most its own.
-    fn candidates(&mut self, key: u32, sample: &[(usize, u64)]) -> Candidates {
-        let mut votes: HashMap<u64, u64> = HashMap::new();
-        let (mut found, mut known) = (Vec::<(u64, Anchor)>::new(), Vec::new());
-        for &(at, hash) in sample {
-            let Some(&anchor) = self.windows.get(hash) else { continue };
-            let Some(prompt) = self.tree.last(anchor, key) else { continue };
-            *votes.entry(prompt).or_default() += 1;
-            found.push((prompt, anchor));
-            known.push(at);
-        }
-        let most = found.iter().max_by_key(|(prompt, _)| (votes[prompt], *prompt)).copied();
-        let mut chosen = Vec::from_iter(most);
-        for &(prompt, anchor) in found.iter().rev() {
-            if chosen.len() == CANDIDATES {
-                break;
-            }
-            if chosen.iter().all(|(other, _)| *other != prompt) {
-                chosen.push((prompt, anchor));
-            }
-        }
-        let anchors = chosen.into_iter().map(|(_, anchor)| anchor).collect();
-        Candidates { anchors, known }
-    }
-
     fn explain(
         &mut self,
         record: &str,
@@ -276,14 +181,15 @@ impl Explainer {
         let tokens = &prompt.tokens;
         let key = self.key(&source.keys);
         let walk = self.tree.walk(tokens, key);
-        let sample = sample(&tokens[walk.own..], self.least);
-        let compared = self.compared(&walk, key, tokens, &sample);
-        let other_key = if walk.depth > compared.as_ref().map_or(0, Compared::tokens) {
+        let shared = walk.own.max(known.min(tokens.len()));
+        let sample = sample(tokens, walk.own, self.least);
+        let wanted = Wanted { tokens, walk: &walk, key, shared, least: self.least };
+        let compared = compared(&self.tree, &mut self.windows, &sample, wanted);
+        let other_key = if walk.depth > compared.as_ref().map_or(0, |compared| shared + compared.lost) {
             self.tree.best_of_all(&walk)
         } else {
             None
         };
-        let shared = walk.own.max(known.min(tokens.len()));
         let mut row = Explained {
             file: None,
             line: 0,
@@ -316,7 +222,7 @@ impl Explainer {
                 self.put_earlier(&mut row, &earlier, walk.own);
             }
             (None, Some(compared)) if compared.tokens() > 0 => {
-                row.lost_tokens = compared.tokens().saturating_sub(shared) as u64;
+                row.lost_tokens = compared.lost as u64;
                 self.put_earlier(&mut row, &compared.earlier, compared.earlier.shared);
                 self.part(&mut row, record, source, prompt, &compared);
             }
@@ -361,7 +267,7 @@ impl Explainer {
 
     /// Says where and how two prompts part.
     fn part(&self, row: &mut Explained, record: &str, source: &Source, prompt: &Prompt, compared: &Compared) {
-        let Compared { earlier, common } = compared;
+        let Compared { earlier, common, .. } = compared;
         let decoder = &self.options.decoder;
         let token = earlier.shared;
         let is_end = match earlier.content_end {
@@ -398,7 +304,15 @@ impl Explainer {
         let before = String::from_utf8_lossy(&before);
         let (a, b) = (String::from_utf8_lossy(&a[ahead..]), String::from_utf8_lossy(&b[ahead..]));
         let sides = Sides { before: &before, earlier: &a, later: &b };
-        row.difference = if is_end { Difference::End } else { sides.difference(&common.runs) };
+        row.difference = match sides.difference(&common.runs) {
+            _ if is_end => Difference::End,
+            found @ (Difference::Part | Difference::WhiteSpace | Difference::Order) => found,
+            _ if is_reordered(decoder, &prompt.tokens, token, &earlier.rest) => Difference::Order,
+            found @ (Difference::Insertion | Difference::Removal) if is_of_system(place.role.as_deref()) => {
+                sides.form_of_more().unwrap_or(found)
+            }
+            found => found,
+        };
         let half = self.options.excerpt / 2;
         if half > 0 {
             row.excerpt = Some(excerpt(&before, &b, half));
@@ -463,14 +377,4 @@ impl Sink for Explainer {
 fn excerpt(before: &str, after: &str, half: usize) -> String {
     let start = before.char_indices().rev().nth(half - 1).map_or(0, |(at, _)| at);
     before[start..].chars().chain(after.chars().take(half)).collect()
-}
-
-/// How many bytes both begin with, up to the beginning of a character.
-fn common_bytes(a: &[u8], b: &[u8]) -> usize {
-    let mut common = a.iter().zip(b).take_while(|(a, b)| a == b).count();
-    let is_inner = |bytes: &[u8], at: usize| bytes.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
-    while common > 0 && (is_inner(a, common) || is_inner(b, common)) {
-        common -= 1;
-    }
-    common
 }

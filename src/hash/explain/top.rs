@@ -4,10 +4,11 @@
 //! over the counter with the fewest tokens when all are in use, and its tokens with it. So no counter is too low,
 //! and none is too high by more than the smallest one was.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use super::figures::{Break, BreakReport, Explained};
-use super::kind::Difference;
+use super::kind::{Difference, is_of_system};
 
 /// Places that are counted.
 const COUNTERS: usize = 4096;
@@ -81,26 +82,49 @@ impl Top {
         places.sort_by(|(a_pattern, a), (b_pattern, b)| {
             b.lost_tokens.cmp(&a.lost_tokens).then_with(|| a_pattern.cmp(b_pattern))
         });
-        places.truncate(most);
+        for (pattern, counter) in places {
+            match report.breaks.iter_mut().find(|row| comes_and_goes(row, &pattern, &counter.example)) {
+                Some(row) => {
+                    row.also = Some(pattern.difference);
+                    row.requests += counter.requests;
+                    row.lost_tokens += counter.lost_tokens;
+                }
+                None => report.breaks.push(Break {
+                    place: pattern.place,
+                    role: pattern.role,
+                    in_template: pattern.in_template,
+                    difference: pattern.difference,
+                    also: None,
+                    requests: counter.requests,
+                    lost_tokens: counter.lost_tokens,
+                    share: 0.0,
+                    example: counter.example,
+                }),
+            }
+        }
+        // Those before are in order, and the sort is stable.
+        report.breaks.sort_by_key(|row| Reverse(row.lost_tokens));
+        report.breaks.truncate(most);
         let all = report.prompt_tokens.max(1) as f64;
-        report.breaks = places
-            .into_iter()
-            .map(|(pattern, counter)| Break {
-                place: pattern.place,
-                role: pattern.role,
-                in_template: pattern.in_template,
-                difference: pattern.difference,
-                requests: counter.requests,
-                lost_tokens: counter.lost_tokens,
-                share: counter.lost_tokens as f64 / all,
-                example: counter.example,
-            })
-            .collect();
+        report.breaks.iter_mut().for_each(|row| row.share = row.lost_tokens as f64 / all);
         let shown: u64 = report.breaks.iter().map(|row| row.lost_tokens).sum();
         report.other_lost_tokens = report.lost_tokens.saturating_sub(shown);
         report.new_tokens = report.prompt_tokens - report.shared_tokens - report.lost_tokens;
         report
     }
+}
+
+/// Whether one of both is what is inserted at a place, and the other one what is removed there, at the same
+/// character. In a history they have different causes.
+fn comes_and_goes(row: &Break, pattern: &Pattern, example: &Explained) -> bool {
+    let role = row.role.as_deref();
+    let opposite = [Difference::Insertion, Difference::Removal];
+    row.difference != pattern.difference
+        && opposite.contains(&row.difference)
+        && opposite.contains(&pattern.difference)
+        && (&row.place, &row.role, row.in_template) == (&pattern.place, &pattern.role, pattern.in_template)
+        && (&row.example.place, row.example.character) == (&example.place, example.character)
+        && (role == Some("tools") || is_of_system(role))
 }
 
 /// A pointer with a star for each place in a list.

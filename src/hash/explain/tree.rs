@@ -78,6 +78,8 @@ pub(super) struct Walk {
 
 /// An earlier prompt beside the one that is looked at.
 pub(super) struct Earlier {
+    /// Its number: later ones have higher numbers.
+    pub(super) prompt: u64,
     pub(super) line: u64,
     /// Tokens with which both begin.
     pub(super) shared: usize,
@@ -206,7 +208,7 @@ impl Tree {
                 }
                 _ => None,
             };
-            return Some(Earlier { line, shared: from, rest, content_end });
+            return Some(Earlier { prompt, line, shared: from, rest, content_end });
         }
     }
 
