@@ -306,7 +306,12 @@ impl Explainer {
         let sides = Sides { before: &before, earlier: &a, later: &b };
         row.difference = match sides.difference(&common.runs) {
             _ if is_end => Difference::End,
-            found @ (Difference::Part | Difference::WhiteSpace | Difference::Order) => found,
+            found @ (Difference::Part
+            | Difference::WhiteSpace
+            | Difference::Order
+            | Difference::Time
+            | Difference::Date
+            | Difference::Hash) => found,
             _ if is_reordered(decoder, &prompt.tokens, token, &earlier.rest) => Difference::Order,
             found @ (Difference::Insertion | Difference::Removal) if is_of_system(place.role.as_deref()) => {
                 sides.form_of_more().unwrap_or(found)
