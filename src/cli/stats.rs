@@ -166,9 +166,8 @@ const RULES: &[Rule<Options>] = &[
     ),
     (
         |o| {
-            let mut names = o.labels.iter().map(|(name, _)| name);
-            let by = o.by.iter().chain(&o.shared_by).map(|field| prometheus_label_of(field));
-            let all: Vec<String> = by.chain(names.by_ref().cloned()).collect();
+            let fields = o.by.iter().chain(&o.shared_by).map(|field| prometheus_label_of(field));
+            let all: Vec<String> = fields.chain(o.labels.iter().map(|(name, _)| name.clone())).collect();
             !o.labels.is_empty() && (1..all.len()).any(|i| all[..i].contains(&all[i]))
         },
         "a sample has each label once: the names of --label and the fields of --by and --shared-by are different",

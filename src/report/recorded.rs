@@ -70,13 +70,13 @@ fn why_above(recorded: &RecordedFigures, compared: &Comparison, possible: Accura
     let (most, about) = (mark(possible.reversed()), mark(possible.loosely()));
     let first = recorded.first_beyond_line;
     let line = first.map_or_else(String::new, |line| format!(", first in {about}line {line}"));
-    let late = if late > 0 {
-        format!(
-            "{} records are not in the order of their times, which trace-cat can sort, ",
+    let late = match late {
+        0 => String::new(),
+        1 => "a record is not in the order of times, which trace-cat can sort, ".to_owned(),
+        _ => format!(
+            "{} records are not in the order of times, which trace-cat can sort, ",
             grouped(late.into())
-        )
-    } else {
-        String::new()
+        ),
     };
     format!(
         " ({most}{} of them by a block or more{line}): {late}ids, template or tokenizer are not the server's, or it had \

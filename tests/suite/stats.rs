@@ -568,7 +568,7 @@ fn what_figures_stand_for_is_said_where_it_may_be_misread() {
     let swapped = "\
         {\"timestamp\": 9000, \"input_length\": 1024, \"hash_ids\": [1, 2], \"cached_tokens\": 1024}\n\
         {\"timestamp\": 0, \"input_length\": 1024, \"hash_ids\": [1, 2], \"cached_tokens\": 0}\n";
-    assert!(run("trace-stats", &[], swapped).ok().contains("1 records are not in the order of their times"));
+    assert!(run("trace-stats", &[], swapped).ok().contains("a record is not in the order of times"));
     let ran = run("trace-stats", &["--kv-cache-dtype", "fp8"], "");
     assert!(
         ran.stderr.contains("unknown option --kv-cache-dtype; did you mean --kv-dtype?"),

@@ -306,7 +306,8 @@ fn what_too_few_sessions_have_is_left_out_and_named() {
         (&["-b16", "--model=replay"], &trace),
         (&["-b16", "-q"], &trace),
     ] {
-        assert_eq!(run("trace-synth", args, trace).stderr, "", "{args:?}");
+        let said = run("trace-synth", args, trace).stderr;
+        assert!(!said.contains("left out") && !said.contains("token hit rate"), "{args:?}: {said}");
     }
 }
 
