@@ -62,6 +62,13 @@ fn can_run(command: &str) -> bool {
     missing.is_none() && (!command.contains(REAL_TRACE) || real_trace().is_some())
 }
 
+/// The files that a command writes.
+fn written(command: &str) -> Vec<String> {
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let files = words.windows(2).filter(|two| matches!(two[0], ">" | "-o"));
+    files.map(|two| two[1].trim_end_matches(';').to_owned()).collect()
+}
+
 fn real_trace() -> Option<PathBuf> {
     crate::support::real(&format!("traces/{REAL_TRACE}"))
 }
@@ -120,6 +127,8 @@ fn run_document(name: &str) {
     }
     let mut out = String::new();
     let (mut in_block, mut commands, mut ran_last) = (false, 0, false);
+    // What skipped commands have not written.
+    let mut absent: Vec<String> = Vec::new();
     for line in text.lines() {
         if line.starts_with("```") {
             in_block = line == "```console";
@@ -127,7 +136,14 @@ fn run_document(name: &str) {
         }
         if let Some(command) = line.strip_prefix("$ ").filter(|_| in_block) {
             commands += 1;
-            ran_last = can_run(command);
+            let of = absent.iter().find(|file| command.contains(*file));
+            if let Some(file) = of {
+                eprintln!("skipped for want of {file}: {command}");
+            }
+            ran_last = of.is_none() && can_run(command);
+            if !ran_last {
+                absent.extend(written(command));
+            }
             out.push_str(&format!("{line}\n"));
             if ran_last {
                 let ran = shell(&workplace, command);
