@@ -134,8 +134,8 @@ mod tests {
         let scale = Scale { knobs: Knobs::default(), block_size: 16, per_output_token: 0.0 };
         let depths = OpenSessions::new(&model, &scale, Bend::default()).depths();
         let plan = Plan { one_pass: false, ..Plan::default() };
-        let mut rng = Rng::with_seed(7);
-        Drawer { engine: Engine::new(model, 16, plan, &mut rng).unwrap(), rng, scale, depths, least: 100 }
+        let rng = Rng::with_seed(7);
+        Drawer { engine: Engine::new(model, 16, plan).unwrap(), rng, scale, depths, least: 100 }
     }
 
     #[test]

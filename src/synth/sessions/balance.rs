@@ -18,15 +18,15 @@ const SIZES: [usize; 13] = [12, 8, 5, 6, 8, 12, 12, 1, 1, 5, PLACES, PLACES, PLA
 const PLACES: usize = 20;
 /// Sums by kind, which are all requests.
 const KINDS: std::ops::Range<usize> = 20..25;
-/// The sum of input lengths in blocks.
-const INPUT: usize = 63;
+/// The sums of input lengths and of new tokens, in blocks.
+const INPUT: usize = STARTS[7];
+const NEW: usize = STARTS[8];
 /// What a request too many or too few counts for, in standard deviations of other sums.
 const REQUEST_WEIGHT: f64 = 0.3;
 const PREFIXES: usize = 64;
-/// Sums without those by place, and all of them.
-const UNTIMED_END: usize = 70;
-const TIMED_END: usize = UNTIMED_END + 3 * PLACES;
-pub(super) const SUMS: usize = TIMED_END + PREFIXES;
+/// Sums without those by prefix, and all of them.
+const PREFIXES_START: usize = 70 + 3 * PLACES;
+pub(super) const SUMS: usize = PREFIXES_START + PREFIXES;
 
 /// Turns at which groups of turns begin.
 const TURNS: [u32; 5] = [2, 3, 4, 7, 16];
@@ -53,6 +53,27 @@ impl Sums {
         let requests: f32 = self.per_session.get(KINDS)?.iter().sum();
         let blocks = *self.per_session.get(INPUT)?;
         (blocks > 0.0 && requests > 0.0).then(|| f64::from(blocks / requests) * block_size as f64)
+    }
+
+    /// How far a pass with these sums is from the trace: by how much the share of tokens that requests find again
+    /// is off, after delays of any length or in all, and a third of how much the mean prompt is; `None` where the
+    /// trace is not known.
+    pub(super) fn distance(&self, pass: &[f64]) -> Option<f64> {
+        let trace: Vec<f64> = self.per_session.iter().map(|&sum| f64::from(sum)).collect();
+        let requests = |sums: &[f64]| sums[KINDS].iter().sum::<f64>();
+        if [pass, &trace].iter().any(|sums| sums.len() != SUMS || sums[INPUT] <= 0.0 || requests(sums) <= 0.0)
+        {
+            return None;
+        }
+        let mut ahead = 0.0;
+        let off = (STARTS[5]..STARTS[6]).map(|delay| {
+            ahead += pass[delay] / pass[INPUT] - trace[delay] / trace[INPUT];
+            f64::abs(ahead)
+        });
+        let off = off.fold(0.0, f64::max);
+        let new = pass[NEW] / pass[INPUT] - trace[NEW] / trace[INPUT];
+        let mean = (pass[INPUT] / requests(pass)) / (trace[INPUT] / requests(&trace)) - 1.0;
+        Some(off.max(new.abs()) + mean.abs() / 3.0)
     }
 
     pub(super) fn is_valid(&self) -> bool {
@@ -103,7 +124,7 @@ impl Sums {
     /// Adds requests with a prefix of this rank.
     pub(super) fn add_prefix(prefix: usize, requests: usize, session: &mut Counted) {
         if prefix < PREFIXES {
-            session.add(TIMED_END + prefix, requests as f32);
+            session.add(PREFIXES_START + prefix, requests as f32);
         }
     }
 }
@@ -164,11 +185,8 @@ impl Counted {
 
 /// Chooses among candidates.
 pub(super) struct Balance {
-    /// Mean sums per session, where those of the trace are met.
-    of_trace: Option<Vec<f64>>,
-    /// Sums of all candidates, and their number, which tell the mean elsewhere.
-    seen: Vec<f64>,
-    candidates: f64,
+    /// Mean sums per session.
+    mean: Vec<f64>,
     /// One over the variance of each sum.
     scale: Vec<f64>,
     /// Sums of what was chosen, and of how many sessions.
@@ -177,27 +195,21 @@ pub(super) struct Balance {
 }
 
 impl Balance {
-    /// Learns from trial candidates how much each sum varies. The mean is that of `per_session`, or, without,
-    /// that of the candidates; then sums by place do not matter.
-    pub(super) fn new(per_session: Option<&[f32]>, trials: &[Counted]) -> Self {
+    /// Meets the sums of the trace `per_session`; learns from trial candidates how much each varies.
+    pub(super) fn new(per_session: &[f32], trials: &[Counted]) -> Self {
         let count = trials.len().max(1) as f64;
-        let mut seen = vec![0.0; SUMS];
-        let mut squares = vec![0.0; SUMS];
+        let (mut seen, mut squares) = (vec![0.0; SUMS], vec![0.0; SUMS]);
         for (sum, value) in trials.iter().flat_map(Counted::iter) {
             seen[sum] += value;
             squares[sum] += value * value;
         }
         let scale = (0..SUMS).map(|i| {
             let variance = squares[i] / count - (seen[i] / count).powi(2);
-            let timed = (UNTIMED_END..TIMED_END).contains(&i);
-            let matters = per_session.map_or(!timed, |sums| sums[i] > 0.0);
-            if matters && variance > 1e-9 { 1.0 / variance } else { 0.0 }
+            if per_session[i] > 0.0 && variance > 1e-9 { 1.0 / variance } else { 0.0 }
         });
         Self {
             scale: scale.collect(),
-            of_trace: per_session.map(|sums| sums.iter().map(|&sum| f64::from(sum)).collect()),
-            seen,
-            candidates: count,
+            mean: per_session.iter().map(|&sum| f64::from(sum)).collect(),
             sums: vec![0.0; SUMS],
             chosen: 0.0,
         }
@@ -205,16 +217,11 @@ impl Balance {
 
     /// By how much a sum is ahead of that of as many mean sessions.
     fn ahead(&self, sum: usize) -> f64 {
-        let mean = self.of_trace.as_ref().map_or_else(|| self.seen[sum] / self.candidates, |of| of[sum]);
-        self.sums[sum] - self.chosen * mean
+        self.sums[sum] - self.chosen * self.mean[sum]
     }
 
     /// The number of the candidate with the best sums.
     pub(super) fn choose(&mut self, candidates: &[Counted]) -> usize {
-        for (sum, value) in candidates.iter().flat_map(Counted::iter) {
-            self.seen[sum] += value;
-        }
-        self.candidates += candidates.len() as f64;
         self.chosen += 1.0;
         let (chosen, _) = self.nearest(candidates, |_| 0.0);
         self.add(&candidates[chosen], 1.0);
@@ -284,15 +291,12 @@ mod tests {
     fn the_candidate_nearest_to_the_mean_of_all_is_chosen() {
         let rng = &mut Rng::with_seed(5);
         let trials: Vec<Counted> = (0..100).map(|_| session(rng)).collect();
-        let (mut balance, mut seen) = (Balance::new(None, &trials), trials.clone());
+        let mean = vec![0.4_f32; SUMS];
+        let mut balance = Balance::new(&mean, &trials);
+        let mean = vec![f64::from(0.4_f32); SUMS];
         let mut chosen: Vec<Counted> = Vec::new();
         for _ in 0..200 {
             let candidates: Vec<Counted> = (0..6).map(|_| session(rng)).collect();
-            seen.extend(candidates.iter().cloned());
-            let mean = |i: usize| {
-                seen.iter().map(|session| f64::from(session.sums[i])).sum::<f64>() / seen.len() as f64
-            };
-            let mean: Vec<f64> = (0..SUMS).map(mean).collect();
             let with = |candidate| {
                 let all: Vec<&Counted> = chosen.iter().chain([candidate]).collect();
                 distance(&all, &mean, &balance.scale)
@@ -309,7 +313,7 @@ mod tests {
         let rng = &mut Rng::with_seed(6);
         let trials: Vec<Counted> = (0..100).map(|_| session(rng)).collect();
         let mean = vec![0.4_f32; SUMS];
-        let mut balance = Balance::new(Some(&mean), &trials);
+        let mut balance = Balance::new(&mean, &trials);
         let mut chosen: Vec<Counted> = trials[..20].to_vec();
         chosen.iter().for_each(|session| balance.add(session, 1.0));
         balance.chosen = 20.0;

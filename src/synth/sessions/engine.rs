@@ -13,18 +13,19 @@ use super::reuse::{Course, Together, Use};
 use super::spawn::{Drawn, Node, Spawner};
 use crate::error::Invalid;
 
-/// Candidates of which one session is chosen.
+/// In a pass of at most so many sessions each is chosen of so many candidates. Of more sessions the sums are nearly
+/// those of the model anyway, and choosing has a price: where all sums are met, long sessions with long prompts,
+/// which are far from all means at once, become rare.
+pub(super) const FEW_SESSIONS: usize = 1000;
 const CANDIDATES: usize = 6;
 
 /// Candidates that are drawn beforehand, to learn how much sums vary.
 const TRIALS: usize = 400;
 
 /// Requests of these, after which there are enough.
-const MOST_TRIED: usize = 20_000;
+pub(super) const MOST_TRIED: usize = 20_000;
 
-/// In a pass of at most so many sessions they are exchanged for better ones: so often each, until so many requests
-/// were drawn.
-const FEW_SESSIONS: usize = 1000;
+/// The few sessions are exchanged for better ones: so often each, until so many requests were drawn.
 const EXCHANGES: usize = 40;
 const MOST_EXCHANGED: usize = 800_000;
 
@@ -45,14 +46,27 @@ pub(super) struct Plan {
     pub(super) one_pass: bool,
     /// How much longer conversations are made, from -1 to 1.
     pub(super) turns: f64,
-    pub(super) candidates: usize,
     /// So many sessions at a time, the next when one ends.
     pub(super) lanes: Option<u32>,
+    /// Whether few sessions are chosen so that their sums are those of the trace.
+    pub(super) chooses: bool,
+}
+
+impl Plan {
+    /// Whether a pass is all that is drawn, so that its sums are those of the trace.
+    fn is_whole(&self) -> bool {
+        self.is_one_pass() && self.share == 1.0
+    }
+
+    /// Whether what is drawn is a pass like the trace or a part of it.
+    pub(super) fn is_one_pass(&self) -> bool {
+        self.one_pass && self.lanes.is_none() && self.turns == 0.0
+    }
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { users: 1.0, share: 1.0, one_pass: true, turns: 0.0, candidates: CANDIDATES, lanes: None }
+        Self { users: 1.0, share: 1.0, one_pass: true, turns: 0.0, lanes: None, chooses: true }
     }
 }
 
@@ -71,7 +85,6 @@ pub(super) struct Engine {
     plan: Plan,
     spawner: Spawner,
     arrivals: Arrivals,
-    balance: Balance,
     /// Requests of earlier sessions in this piece and those after it, where sessions fill in the rest.
     due: VecDeque<u32>,
     /// Requests too many so far.
@@ -88,86 +101,45 @@ pub(super) struct Engine {
 impl Engine {
     /// # Errors
     /// When parts of the model are missing.
-    pub(super) fn new(
-        model: SessionsModel,
-        block_size: u64,
-        plan: Plan,
-        rng: &mut Rng,
-    ) -> Result<Self, Invalid> {
+    pub(super) fn new(model: SessionsModel, block_size: u64, plan: Plan) -> Result<Self, Invalid> {
         let users = plan.users * Self::shorter(&model, block_size, plan.turns);
         let arrivals = Arrivals::new(&model.parts.rate, users, plan.share);
         let pass = arrivals.pass_seconds();
         let spawner = Spawner::new(&model.core, &model.ends, &model.parts, block_size, pass)
             .ok_or_else(|| Invalid::malformed("the model is not complete"))?
             .with_turns(plan.turns);
-        let mut engine = Self {
+        Ok(Self {
             block_size,
             plan,
             spawner,
             arrivals,
-            balance: Balance::new(None, &[]),
             due: VecDeque::new(),
             debt: 0,
             end: 0.0,
             lanes: (0..plan.lanes.unwrap_or(0)).map(|_| Reverse(0)).collect(),
             times: Vec::new(),
-            candidates: vec![Drawn::default(); plan.candidates.max(1)],
-            sums: vec![Counted::default(); plan.candidates.max(1)],
+            candidates: vec![Drawn::default(); CANDIDATES],
+            sums: vec![Counted::default(); CANDIDATES],
             model,
-        };
-        if plan.candidates > 1 {
-            let mut trials = Vec::with_capacity(TRIALS);
-            let mut requests = 0;
-            for trial in 0..TRIALS {
-                if requests > MOST_TRIED {
-                    break;
-                }
-                let time = pass * (trial as f64 + rng.f64()) / TRIALS as f64;
-                engine.draw_candidate(0, time, engine.horizon(), rng);
-                requests += engine.candidates[0].nodes.len();
-                trials.push(engine.sums[0].clone());
-            }
-            let of_trace = engine.is_whole().then_some(&engine.model.parts.sums.per_session[..]);
-            engine.balance = Balance::new(of_trace, &trials);
-        }
-        Ok(engine)
+        })
     }
 
-    /// The shares of the kinds of requests in a pass over a trace of so many requests, or, if they are many, in a
-    /// part of its sessions.
-    pub(super) fn shares_of_kinds(
-        model: &SessionsModel,
-        block_size: u64,
-        requests: usize,
-        rng: &mut Rng,
-    ) -> [f64; 5] {
-        let users = (MOST_TRIED as f64 / requests as f64).min(1.0);
-        let plan = Plan { candidates: 1, users, ..Plan::default() };
-        let mut counts = [0.0; 5];
-        let Ok(mut engine) = Self::new(model.clone(), block_size, plan, rng) else { return counts };
-        let pass = engine.arrivals.pass_seconds();
+    /// Seconds of a pass.
+    pub(super) fn pass_seconds(&self) -> f64 {
+        self.arrivals.pass_seconds()
+    }
+
+    /// Draws the sessions of a pass.
+    pub(super) fn next_pass(&mut self, rng: &mut Rng, each: &mut dyn FnMut(&Drawn)) {
         loop {
-            engine.next_piece(rng, &mut |drawn| {
-                for node in drawn.nodes.iter().filter(|node| node.state.time < pass) {
-                    counts[node.state.kind as usize] += 1.0;
-                }
-            });
-            if engine.arrivals.at_start_of_pass() {
+            self.next_piece(rng, each);
+            if self.arrivals.at_start_of_pass() {
                 break;
             }
         }
-        let all: f64 = counts.iter().sum();
-        counts.map(|count| count / all.max(1.0))
     }
 
-    /// Whether a pass is all that is drawn: then it is cut off as the trace was, and its sums are those of the
-    /// trace.
-    fn is_whole(&self) -> bool {
-        let Plan { one_pass, lanes, share, turns, .. } = self.plan;
-        one_pass && lanes.is_none() && share == 1.0 && turns == 0.0 && !self.fills_in()
-    }
-
-    fn fills_in(&self) -> bool {
+    pub(super) fn fills_in(&self) -> bool {
         self.model.parts.rate.of_all_requests
     }
 
@@ -179,6 +151,12 @@ impl Engine {
     fn horizon(&self) -> f64 {
         let cut = self.plan.one_pass && self.plan.lanes.is_none() && !self.fills_in();
         if cut { self.end + self.arrivals.pass_seconds() } else { f64::INFINITY }
+    }
+
+    fn draw_session(&mut self, time: f64, horizon: f64, rng: &mut Rng) -> &Drawn {
+        let drawn = &mut self.candidates[0];
+        self.spawner.draw(time, horizon, rng, drawn);
+        drawn
     }
 
     fn draw_candidate(&mut self, number: usize, time: f64, horizon: f64, rng: &mut Rng) {
@@ -200,32 +178,31 @@ impl Engine {
         Sums::add_prefix(rank, drawn.nodes.len(), sums);
     }
 
-    /// Of how many candidates a session is chosen: the more has been drawn, the less chance is in the sums of all.
-    fn candidates_at(&self, time: f64) -> usize {
-        let passes = (time / self.arrivals.pass_seconds()) as usize;
-        (self.candidates.len() / (1 + passes)).max(1)
-    }
-
-    /// Draws candidates for a session; returns the number of the one that is chosen.
-    fn draw_session(&mut self, time: f64, horizon: f64, rng: &mut Rng) -> usize {
-        let candidates = self.candidates_at(time);
-        if candidates == 1 {
-            self.spawner.draw(time, horizon, rng, &mut self.candidates[0]);
-            return 0;
+    /// Learns from trial sessions how much sums vary.
+    fn balance(&mut self, horizon: f64, rng: &mut Rng) -> Balance {
+        let pass = self.arrivals.pass_seconds();
+        let (mut trials, mut requests) = (Vec::with_capacity(TRIALS), 0);
+        for trial in 0..TRIALS {
+            if requests > MOST_TRIED {
+                break;
+            }
+            let time = pass * (trial as f64 + rng.f64()) / TRIALS as f64;
+            self.draw_candidate(0, time, horizon, rng);
+            requests += self.candidates[0].nodes.len();
+            trials.push(self.sums[0].clone());
         }
-        for number in 0..candidates {
-            self.draw_candidate(number, time, horizon, rng);
-        }
-        self.balance.choose(&self.sums[..candidates])
+        Balance::new(&self.model.parts.sums.per_session, &trials)
     }
 
     /// Draws the few sessions of a pass, and exchanges them while that makes their sums better, and what a cache
     /// finds that they share.
     fn draw_few(&mut self, times: &[f64], horizon: f64, rng: &mut Rng) -> Vec<Drawn> {
+        let mut balance = self.balance(horizon, rng);
         let mut sessions = Vec::with_capacity(times.len());
         let mut sums = Vec::with_capacity(times.len());
         for &time in times {
-            let chosen = self.draw_session(time, horizon, rng);
+            (0..CANDIDATES).for_each(|number| self.draw_candidate(number, time, horizon, rng));
+            let chosen = balance.choose(&self.sums);
             sessions.push(self.candidates[chosen].clone());
             sums.push(self.sums[chosen].clone());
         }
@@ -240,7 +217,7 @@ impl Engine {
             requests += self.draw_instead(&sessions[at], times[at], horizon, rng);
             let courses = self.candidates.iter().map(|candidate| course(candidate, self.block_size));
             let (before, after) = together.without(at, courses);
-            let better = self.balance.exchange(&sums[at], &self.sums, before, &after);
+            let better = balance.exchange(&sums[at], &self.sums, before, &after);
             together.put(at, better);
             if let Some(better) = better {
                 sessions[at].clone_from(&self.candidates[better]);
@@ -289,13 +266,10 @@ impl Engine {
             }
             // In random order, so that the sums of the pass as a whole are kept to everywhere.
             shuffle(rng, &mut times);
-            if is_first && self.is_whole() && self.candidates.len() > 1 && times.len() <= FEW_SESSIONS {
+            if is_first && self.plan.chooses && self.plan.is_whole() && times.len() <= FEW_SESSIONS {
                 self.draw_few(&times, horizon, rng).iter().for_each(each);
             } else {
-                for &time in &times {
-                    let chosen = self.draw_session(time, horizon, rng);
-                    each(&self.candidates[chosen]);
-                }
+                times.iter().for_each(|&time| each(self.draw_session(time, horizon, rng)));
             }
         }
         self.times = times;
@@ -304,13 +278,13 @@ impl Engine {
 
     /// Draws the next session of the lane that is free first; returns when the next lane is free.
     fn next_in_lane(&mut self, time: f64, rng: &mut Rng, each: &mut dyn FnMut(&Drawn)) -> f64 {
-        let chosen = self.draw_session(time, f64::INFINITY, rng);
         let per_token = self.model.parts.clock.delays.per_output_token;
         let per_token = if per_token > 0.0 { per_token } else { SECONDS_PER_TOKEN };
+        let drawn = self.draw_session(time, f64::INFINITY, rng);
         let end = |node: &Node| node.state.time + per_token * node.state.output as f64;
-        let end = self.candidates[chosen].nodes.iter().map(end).fold(time, f64::max);
+        let end = drawn.nodes.iter().map(end).fold(time, f64::max);
+        each(drawn);
         self.lanes.push(Reverse(end.max(time + SECONDS_PER_TOKEN).to_bits()));
-        each(&self.candidates[chosen]);
         self.lanes.peek().map_or(end, |lane| f64::from_bits(lane.0))
     }
 
@@ -344,9 +318,10 @@ impl Engine {
         self.debt = due.saturating_sub(times.len() as u64);
         shuffle(rng, times);
         for &time in &times[..free as usize] {
-            let chosen = self.draw_session(time, f64::INFINITY, rng);
-            let Self { candidates, arrivals, debt, due, .. } = self;
-            for node in &candidates[chosen].nodes[1..] {
+            let Self { spawner, candidates, arrivals, debt, due, .. } = self;
+            let drawn = &mut candidates[0];
+            spawner.draw(time, f64::INFINITY, rng, drawn);
+            for node in &drawn.nodes[1..] {
                 let Some(piece) = arrivals.pieces_before(node.state.time).checked_sub(arrivals.pieces())
                 else {
                     *debt += 1;
@@ -360,7 +335,7 @@ impl Engine {
                     due[piece] += 1;
                 }
             }
-            each(&candidates[chosen]);
+            each(drawn);
         }
     }
 }

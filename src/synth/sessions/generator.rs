@@ -11,6 +11,7 @@ use super::draws::Deck;
 use super::engine::{Engine, Plan};
 use super::model::SessionsModel;
 use super::open::{OpenSessions, Waiting};
+use super::pass::best_pass;
 use super::quantiles::Quantiles;
 use super::scale::Scale;
 use super::state::log;
@@ -99,11 +100,11 @@ impl SessionsGenerator {
         let repulsion = (REPULSION * clock.repulsion).min(1.0);
         let sessions = OpenSessions::new(&model, &scale, bend);
         let drawer = Drawer {
-            rng: rng.fork(),
+            rng: best_pass(&model, block_size, plan, requests, rng)?,
             depths: sessions.depths(),
             least: if plan.one_pass { 0 } else { ENOUGH },
             scale,
-            engine: Engine::new(model, block_size, plan, rng)?,
+            engine: Engine::new(model, block_size, plan)?,
         };
         Ok(Self {
             limits: knobs.input,

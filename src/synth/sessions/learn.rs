@@ -5,10 +5,10 @@ use fastrand::Rng;
 use super::arrivals::{CELLS_PER_REQUEST, Rate};
 use super::balance::{Counted, SUMS, Sums};
 use super::draws::{Chances, Conditional};
-use super::engine::Engine;
 use super::left_out;
 use super::links::{Linked, Links, NONE, growth, link};
 use super::model::{Chance, Clock, Number, Parts, PrefixEnd, Quantity, SessionsModel};
+use super::pass::shares_of_kinds;
 use super::quantiles::{Groups, Weighted, rounded, sessions_up_to};
 use super::reuse::{Course, Reuse, Use};
 use super::spawn::growth_value;
@@ -526,7 +526,7 @@ fn find_factors(model: &mut SessionsModel, links: &Links, block_size: u64) {
     let repeat = Kind::Repeat as usize;
     for trial in 0..TRIALS {
         let mut rng = Rng::with_seed(TRIAL_SEED + trial);
-        let found = Engine::shares_of_kinds(model, block_size, links.requests.len(), &mut rng);
+        let found = shares_of_kinds(model, block_size, links.requests.len(), &mut rng);
         let starts = wanted[Kind::Start as usize];
         for chance in &mut model.parts.chances {
             let kind = chance.of as usize;

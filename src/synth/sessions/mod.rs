@@ -9,10 +9,10 @@
 //!
 //! Each of these is a distribution given the state: a regression tree ([`tree`]) whose leaves hold quantiles
 //! ([`quantiles`]). Nothing that is kept describes fewer than `min_count` sessions. Draws are stratified
-//! ([`draws`]), and of several candidates for a session, as long as little has been drawn, the one is taken that
-//! keeps the sums of the output nearest to those of the model ([`balance`]): that takes away most of the chance
-//! between seeds. Few sessions are also chosen by what caches that they share would find ([`reuse`]). Where there
-//! are several passes, sessions are drawn in a thread of their own ([`ahead`]).
+//! ([`draws`]), and where a single pass is wanted, that of several is taken which finds most nearly as much again as
+//! the trace did ([`pass`]): that takes away most of the chance between seeds. Few sessions are chosen one by one,
+//! so that their sums become those of the trace ([`balance`]), and what caches that they share would find
+//! ([`reuse`]). Where there are several passes, sessions are drawn in a thread of their own ([`ahead`]).
 
 mod ahead;
 mod arrivals;
@@ -27,6 +27,7 @@ mod left_out;
 mod links;
 mod model;
 mod open;
+mod pass;
 mod prefixes;
 mod quantiles;
 mod random;
