@@ -160,7 +160,7 @@ impl Transformer {
             selector: Selector::new(selection),
             sessions: Sessions::new(max_memory),
             increments: writes_increments,
-            turns: turns.map(|turns| TurnConverter::new(turns, max_memory)),
+            turns: turns.map(|turns| TurnConverter::new(turns, max_memory).of_file(FreshIds::ALL_FILES[0])),
             reblock,
             told: Told::new(target, writes_increments, matches!(ids, IdChange::Keyed(_))),
             ids: IdMap::new(ids, mixed, max_ids_memory),
@@ -177,7 +177,7 @@ impl Transformer {
             dispatcher: fleet.map(|fleet| Dispatcher::new(fleet, max_ids_memory)),
             contents: kv_events.map(|file| Contents::new(&file)).transpose()?,
             edits: LineEdits::default(),
-            tails: FreshIds::default(),
+            tails: FreshIds::of_file(FreshIds::ALL_FILES[1]),
         })
     }
 
@@ -336,16 +336,10 @@ impl Transformer {
             has_output_ids: record.has_output_ids,
             input_length: record.input_length,
             restarts: 0,
+            time: time.map(|time| self.retimer.finish(time)).transpose()?,
+            delay: if self.target.holds_delays() { self.delay(line)?.map(|(_, delay)| delay) } else { None },
         };
-        let session = match self.turns {
-            Some(_) => self.sessions.key(line)?,
-            None => None,
-        };
-        if let (Some(turns), Some(session)) = (&mut self.turns, session) {
-            let output_length = record.output_length.unwrap_or(0);
-            let turn = SessionTurn { session, input_length: record.input_length, output_length, block_size };
-            (new.input_length, new.restarts) = turns.convert(&turn, &mut self.new_ids, &mut new.has_ids)?;
-        }
+        let session = self.convert_turn(line, record, block_size, &mut new)?;
         if new.has_output_ids && new.input_length != record.input_length {
             new.has_output_ids = false;
             self.new_output_ids.clear();
@@ -357,12 +351,11 @@ impl Transformer {
             self.new_ids.push(self.tails.fresh());
         }
         self.map_ids(group)?;
-        let time = time.map(|time| self.retimer.finish(time)).transpose()?;
-        let written_time = time.map(Millis::as_f64).or(record.timestamp);
+        let written_time = new.time.map(Millis::as_f64).or(record.timestamp);
         self.count(written_time);
         if self.target == Target::Mooncake {
             let start = out.len();
-            self.mooncake(line, record, &new, time, size, out)?;
+            self.mooncake(line, record, &new, size, out)?;
             self.told.iter_mut().for_each(|told| told.add(&out[start..], None));
             if let Some(contents) = &mut self.contents {
                 contents.look_up(record, (block_size, written_time), start, out)?;
@@ -381,19 +374,46 @@ impl Transformer {
             None
         };
         let request = TraceLine {
-            time,
+            time: new.time,
             input_length: new.input_length,
             output_length: record.output_length,
             ids: new.has_ids.then_some(Cow::Borrowed(&self.new_ids[..])),
             output_ids: new.has_output_ids.then_some(Cow::Borrowed(&self.new_output_ids[..])),
             block_size: Some(size),
             session: name.as_deref(),
-            delay: if self.target.holds_delays() { self.delay(line)?.map(|(_, delay)| delay) } else { None },
+            delay: new.delay,
             ..TraceLine::default()
         };
         self.writer.write(&request, line, out)?;
         self.lost_answers += u64::from(new.has_output_ids && !self.writer.has_output_ids());
         Ok(())
+    }
+
+    /// Converts a row of a session, if that is wanted; the session.
+    fn convert_turn(
+        &mut self,
+        line: &[u8],
+        record: &Record,
+        block_size: u64,
+        new: &mut NewValues,
+    ) -> Result<Option<u64>, Invalid> {
+        let Some(turns) = &mut self.turns else { return Ok(None) };
+        let Some(session) = self.sessions.key(line)? else { return Ok(None) };
+        let turn = SessionTurn {
+            session,
+            input_length: record.input_length,
+            output_length: record.output_length.unwrap_or(0),
+            block_size,
+            time: new.time,
+            delay: new.delay,
+        };
+        let turn = turns.convert(&turn, &mut self.new_ids, &mut new.has_ids)?;
+        (new.input_length, new.restarts) = (turn.input_length, turn.restarts);
+        // The first request of a session has a time.
+        if turn.begins.is_some() {
+            (new.time, new.delay) = (turn.begins, None);
+        }
+        Ok(Some(session))
     }
 
     /// Joins blocks into those of the size that is wanted, if one is; the size that they then have.
@@ -437,7 +457,6 @@ impl Transformer {
         line: &[u8],
         record: &Record,
         new: &NewValues,
-        time: Option<Millis>,
         block_size: u64,
         out: &mut Vec<u8>,
     ) -> Result<(), Invalid> {
@@ -463,7 +482,7 @@ impl Transformer {
         for (place, name) in general::synonyms(line, record) {
             edits.replace(&place, |text| text.extend_from_slice(name.as_bytes()));
         }
-        if let Some(time) = time {
+        if let Some(time) = new.time {
             edits.replace(&record.time_span, |text| time.write(Unit::Milliseconds, text));
         }
         // Whoever reads ids must know the size of their blocks. One that is null counts as absent, but stands there.
@@ -492,6 +511,8 @@ struct NewValues {
     has_output_ids: bool,
     input_length: u64,
     restarts: u32,
+    time: Option<Millis>,
+    delay: Option<Millis>,
 }
 
 impl Tail {

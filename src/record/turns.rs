@@ -7,7 +7,8 @@
 //! Blocks: a whole prompt begins with the full blocks of the prompt before it. The rest (the end of that
 //! prompt, its answer, what is new) is cut into blocks at other positions than in an incremental row, so
 //! it gets new ids; which blocks two sessions share beyond their first prompts cannot be known. In the
-//! other direction a row keeps the ids of its last blocks, as many as its length needs.
+//! other direction a row keeps the ids of its last blocks, as many as its length needs; where its last block
+//! is shorter or longer than that of the whole prompt, that one gets a new id.
 
 use std::collections::HashMap;
 
@@ -15,6 +16,7 @@ use foldhash::fast::RandomState;
 
 use crate::error::Invalid;
 use crate::record::sessions::Session;
+use crate::record::time::Millis;
 use crate::record::trace_record::MAX_NEW_BLOCKS;
 
 /// What the rows of a session are to contain.
@@ -35,6 +37,9 @@ pub(crate) struct FreshIds {
 }
 
 impl FreshIds {
+    /// Numbers of files that no file has: for new blocks of all files together.
+    pub(crate) const ALL_FILES: [usize; 2] = [4094, 4095];
+
     /// For one of several files, whose new blocks are not those of the others.
     pub(crate) fn of_file(index: usize) -> Self {
         Self { given: (index as u64) << 40 }
@@ -56,14 +61,28 @@ struct SessionState {
     has_ids: bool,
     /// How often a prompt did not continue the session.
     restarts: u32,
+    /// When its last row came: by its timestamp, or else by the delays since there was one.
+    time: Option<Millis>,
 }
 
 /// A row that is to be converted.
+#[derive(Default)]
 pub(crate) struct SessionTurn {
     pub(crate) session: Session,
     pub(crate) input_length: u64,
     pub(crate) output_length: u64,
     pub(crate) block_size: u64,
+    pub(crate) time: Option<Millis>,
+    pub(crate) delay: Option<Millis>,
+}
+
+/// What a row has become.
+pub(crate) struct ConvertedTurn {
+    pub(crate) input_length: u64,
+    /// How often its session has begun anew.
+    pub(crate) restarts: u32,
+    /// When the session begins anew with this row, which has a delay alone: at the earliest, as answers take time.
+    pub(crate) begins: Option<Millis>,
 }
 
 /// Converts the rows of sessions, in order.
@@ -105,7 +124,7 @@ impl TurnConverter {
         self.restarts
     }
 
-    /// Changes the `ids` of a row. Returns its new length, and how often its session has been restarted.
+    /// Changes the `ids` of a row.
     ///
     /// # Errors
     /// When the sessions do not fit into memory, or a prompt is longer than is plausible.
@@ -114,20 +133,34 @@ impl TurnConverter {
         turn: &SessionTurn,
         ids: &mut Vec<u64>,
         has_ids: &mut bool,
-    ) -> Result<(u64, u32), Invalid> {
+    ) -> Result<ConvertedTurn, Invalid> {
         let known = self.sessions.len();
         let state = self.sessions.entry(turn.session).or_default();
         let before = state.full.capacity();
-        let result = match self.turns {
+        state.time = turn.time.or_else(|| Some(state.time? + turn.delay?));
+        let mut begins = None;
+        let input_length = match self.turns {
             Turns::Incremental => {
                 let continues = turn.input_length > state.tokens;
                 if state.tokens > 0 && !continues {
                     state.restarts += 1;
                     self.restarts += 1;
+                    begins = state.time.filter(|_| turn.time.is_none());
                 }
                 let new = if continues { turn.input_length - state.tokens } else { turn.input_length };
+                let last_tokens = |length: u64, blocks: usize| {
+                    length
+                        .saturating_sub(turn.block_size * blocks.saturating_sub(1) as u64)
+                        .min(turn.block_size)
+                };
+                let before = last_tokens(turn.input_length, ids.len());
                 let kept = new.div_ceil(turn.block_size) as usize;
                 ids.drain(..ids.len().saturating_sub(kept));
+                // An id has as many tokens wherever it stands.
+                let after = last_tokens(new, ids.len());
+                if let Some(last) = ids.last_mut().filter(|_| before != after) {
+                    *last = self.fresh.fresh();
+                }
                 state.tokens = turn.input_length + turn.output_length;
                 new
             }
@@ -159,7 +192,7 @@ impl TurnConverter {
         if self.bytes > self.max_bytes {
             return Err(Invalid::over_limit("the sessions take more memory than `max_memory` allows"));
         }
-        Ok((result, restarts))
+        Ok(ConvertedTurn { input_length, restarts, begins })
     }
 }
 
@@ -171,10 +204,16 @@ mod tests {
     fn convert(turns: Turns, rows: &[(u64, u64, Vec<u64>)]) -> Vec<(u64, Vec<u64>)> {
         let mut converter = TurnConverter::new(turns, 1 << 20);
         let mut one = |(input, output, ids): &(u64, u64, Vec<u64>)| {
-            let turn =
-                SessionTurn { session: 1, input_length: *input, output_length: *output, block_size: 10 };
+            let (input_length, output_length) = (*input, *output);
+            let turn = SessionTurn {
+                session: 1,
+                input_length,
+                output_length,
+                block_size: 10,
+                ..SessionTurn::default()
+            };
             let (mut ids, mut has_ids) = (ids.clone(), true);
-            let (length, _) = converter.convert(&turn, &mut ids, &mut has_ids).unwrap();
+            let length = converter.convert(&turn, &mut ids, &mut has_ids).unwrap().input_length;
             assert_eq!(ids.len() as u64, length.div_ceil(10));
             (length, ids)
         };
@@ -203,6 +242,8 @@ mod tests {
             Turns::Incremental,
             &[(25, 5, vec![0, 1, 2]), (30, 5, vec![0, 1, 9]), (40, 1, vec![0, 1, 9, 8])],
         );
-        assert_eq!(new, [(25, vec![0, 1, 2]), (30, vec![0, 1, 9]), (5, vec![8])]);
+        assert_eq!(new[..2], [(25, vec![0, 1, 2]), (30, vec![0, 1, 9])]);
+        // The last block of the whole prompt is full.
+        assert!(new[2].0 == 5 && new[2].1 != [8], "{new:?}");
     }
 }

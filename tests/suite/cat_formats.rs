@@ -476,6 +476,45 @@ fn a_prompt_that_does_not_continue_begins_another_session() {
     assert_eq!(ran.stdout, row(30) + &restarted(35) + &restarted(5));
 }
 
+#[test]
+fn for_aiperf_a_session_begins_at_a_time_and_an_id_has_as_many_tokens_wherever_it_stands() {
+    let row = |time: &str, input: u64, ids: &str| {
+        format!(
+            "{{{time}, \"session_id\": \"a\", \"input_length\": {input}, \"output_length\": 10, \
+             \"block_size\": 10, \"hash_ids\": {ids}}}\n"
+        )
+    };
+    let trace = [
+        row("\"timestamp\": 1000", 20, "[0, 1]"),
+        row("\"delay\": 500", 40, "[0, 1, 2, 3]"),
+        row("\"delay\": 200", 45, "[0, 1, 2, 3, 4]"),
+        row("\"delay\": 100", 60, "[0, 1, 2, 3, 5, 6]"),
+    ]
+    .concat();
+    let rows = values(&cat(&["--turns=incremental", "--to-format=aiperf", "--speedup-ratio=2"], &trace));
+    let times: Vec<_> =
+        rows.iter().map(|row| (row["session_id"].as_str(), &row["timestamp"], &row["delay"])).collect();
+    let none = &Value::Null;
+    assert_eq!(
+        times,
+        [
+            (Some("a"), &json!(500), none),
+            (Some("a"), none, &json!(250)),
+            // 45 tokens do not follow 40 and an answer of 10.
+            (Some("a.2"), &json!(850), none),
+            (Some("a.2"), none, &json!(50)),
+        ]
+    );
+    let mut sizes = std::collections::HashMap::new();
+    for row in &rows {
+        let length = row["input_length"].as_u64().unwrap();
+        for (n, id) in (0..).zip(row["hash_ids"].as_array().unwrap()) {
+            let size = 10.min(length - 10 * n);
+            assert_eq!(*sizes.entry(id.as_u64()).or_insert(size), size, "{id} in {rows:?}");
+        }
+    }
+}
+
 /// A Python of the user's with these packages, in a virtual environment that `KVTRACE_PYTHON` names.
 fn python(script: &str, folder: &std::path::Path) -> Option<Ran> {
     let Ok(python) = std::env::var("KVTRACE_PYTHON") else {

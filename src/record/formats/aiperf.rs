@@ -148,8 +148,8 @@ impl Increments {
     ) -> Result<(u64, Option<Vec<u64>>), Invalid> {
         let (mut ids, mut has_ids) = (record.hash_ids.clone(), record.has_ids);
         let (input_length, output_length) = (record.input_length, record.output_length.unwrap_or(0));
-        let turn = SessionTurn { session, input_length, output_length, block_size };
-        let (length, _) = self.turns.convert(&turn, &mut ids, &mut has_ids)?;
-        Ok((length, has_ids.then_some(ids)))
+        let turn = SessionTurn { session, input_length, output_length, block_size, ..SessionTurn::default() };
+        let turn = self.turns.convert(&turn, &mut ids, &mut has_ids)?;
+        Ok((turn.input_length, has_ids.then_some(ids)))
     }
 }
