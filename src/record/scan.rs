@@ -17,7 +17,15 @@ pub fn scan(line: &[u8], record: &mut Record) -> bool {
 /// Reads the first line of `text` into `record`, and gives its length without the newline behind it;
 /// `None` when the line must go to the general path or is not complete.
 pub fn scan_line(text: &[u8], record: &mut Record) -> Option<usize> {
-    record.clear();
+    record.hash_ids.clear();
+    record.output_hash_ids.clear();
+    scan_line_behind(text, record)
+}
+
+/// The same where the ids go behind those that are there, also where it gives `None`.
+#[inline]
+pub(super) fn scan_line_behind(text: &[u8], record: &mut Record) -> Option<usize> {
+    record.clear_but_ids();
     let scanner = &mut Scanner::new(text);
     scanner.object(record)?;
     (scanner.peek() == Some(b'\n')).then_some(scanner.at)
