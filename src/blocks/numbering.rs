@@ -7,7 +7,7 @@
 //! id. Each id finds its place by itself, so a trace may change its style at any line and
 //! nothing has to be moved.
 
-use crate::blocks::table::{Hashed, IdTable};
+use crate::blocks::table::{Gap, Hashed, IdTable, Names};
 use crate::error::Invalid;
 
 /// Number of a distinct block, from 0 in the order of first appearance.
@@ -108,22 +108,13 @@ fn append(runs: &mut Vec<NumberRun>, run: NumberRun, next: BlockNumber) {
     }
 }
 
-/// Numbers and ids of the table, by number.
-fn by_number(strays: &IdTable) -> Vec<(BlockNumber, u64)> {
-    let mut names = Vec::with_capacity(strays.len());
-    names.extend(strays.iter().map(|(id, number)| (number, id)));
-    names.sort_unstable();
-    names
-}
-
 /// The id of the block with this number.
-fn id_of(number: BlockNumber, strays: &[(BlockNumber, u64)], runs: &[IdRange]) -> u64 {
-    if let Ok(index) = strays.binary_search_by_key(&number, |&(number, _)| number) {
-        return strays[index].1;
-    }
-    // Numbers rise from run to run, as ids do.
-    let run = runs.partition_point(|run| run.number <= number).saturating_sub(1);
-    runs.get(run).map_or(0, |run| run.id + u64::from(number - run.number))
+fn id_of(number: BlockNumber, strays: &Names, runs: &[IdRange]) -> u64 {
+    strays.id(number).unwrap_or_else(|| {
+        // Numbers rise from run to run, as ids do.
+        let run = runs.partition_point(|run| run.number <= number).saturating_sub(1);
+        runs.get(run).map_or(0, |run| run.id + u64::from(number - run.number))
+    })
 }
 
 /// Runs that are always allowed; beyond that a run must stand for eight blocks on average, else the
@@ -132,6 +123,9 @@ const FREE_RUNS: usize = 1024;
 
 /// Ids of runs that are numbered at a time.
 const MANY: usize = 4096;
+
+/// Ids of a request that are looked up at a time: the memory where they may be stays near that long.
+const TOGETHER: usize = 64;
 
 impl Numbering {
     /// Number of distinct blocks seen so far.
@@ -151,16 +145,14 @@ impl Numbering {
 
     /// The ids of the blocks of the given numbers; those with no block get 0.
     pub fn ids(&self, numbers: &[BlockNumber]) -> Vec<u64> {
-        let strays = by_number(&self.strays);
-        numbers.iter().map(|&number| id_of(number, &strays, &self.runs)).collect()
+        numbers.iter().map(|&number| id_of(number, self.strays.names(), &self.runs)).collect()
     }
 
     /// Forgets all blocks but those of the given rising numbers, which become 0, 1, 2, ...
     pub fn retain(&mut self, kept: impl Iterator<Item = BlockNumber>) {
         let Self { strays, runs, .. } = std::mem::take(self);
-        let names = by_number(&strays);
         // Memory may be short.
-        drop(strays);
+        let names = strays.into_names();
         let mut ids = kept.map(|number| id_of(number, &names, &runs));
         let mut numbers = Vec::new();
         loop {
@@ -172,9 +164,9 @@ impl Numbering {
         }
     }
 
-    /// Bytes in use, a little more with strays while their table grows.
+    /// Bytes in use, a little more or less with strays while their table grows.
     pub fn bytes(&self) -> usize {
-        16 * self.runs.len() + 21 * self.strays.len()
+        16 * self.runs.len() + self.strays.bytes()
     }
 
     /// Writes the numbers of `ids` into `numbers` (replacing its content); unknown ids get the next
@@ -334,21 +326,18 @@ impl Numbering {
         })
     }
 
-    /// Numbers ids most of which are in the table. First come look-ups alone, none of which waits for
-    /// another: memory is what takes the time.
+    /// Numbers ids most of which are in the table.
     fn number_strays(&mut self, ids: &[u64], numbers: &mut Vec<BlockNumber>) -> Result<(), Invalid> {
-        const UNKNOWN: BlockNumber = BlockNumber::MAX;
         let mut hashed = std::mem::take(&mut self.hashed);
-        hashed.clear();
-        hashed.extend(ids.iter().map(|&id| self.strays.hash(id)));
-        let first = numbers.len();
-        numbers.extend(hashed.iter().map(|&id| self.strays.get(id).unwrap_or(UNKNOWN)));
-        for (number, &id) in numbers[first..].iter_mut().zip(&hashed) {
-            if *number == UNKNOWN {
-                *number = match self.find_in_runs(id.id()) {
-                    Some(number) => number,
-                    None => self.find_or_add_stray(id)?,
-                };
+        for ids in ids.chunks(TOGETHER) {
+            hashed.clear();
+            hashed.extend(ids.iter().map(|&id| self.strays.hash(id)));
+            self.strays.prepare(&hashed);
+            for &id in &hashed {
+                numbers.push(match self.strays.find(id) {
+                    Ok(number) => number,
+                    Err(gap) => self.find_in_runs(id.id()).map_or_else(|| self.add(id, gap), Ok)?,
+                });
             }
         }
         self.hashed = hashed;
@@ -368,36 +357,30 @@ impl Numbering {
         if let Some(number) = self.find_in_runs(id) {
             return Ok(number);
         }
-        self.find_or_add_stray(self.strays.hash(id))
+        let hashed = self.strays.hash(id);
+        self.strays.find(hashed).or_else(|gap| self.add(hashed, gap))
     }
 
-    /// The number of an id that is in no run.
-    fn find_or_add_stray(&mut self, hashed: Hashed) -> Result<BlockNumber, Invalid> {
+    /// The number of an id that is new.
+    fn add(&mut self, hashed: Hashed, gap: Gap) -> Result<BlockNumber, Invalid> {
         let (id, number) = (hashed.id(), self.len);
+        if number == BlockNumber::MAX {
+            return Err(Invalid::over_limit("more than 4294967295 distinct blocks"));
+        }
         let above_runs = self.runs.last().is_none_or(|run| run.id < id);
         let extends = self.runs.last().is_some_and(|r| r.end() == Some(id) && r.number + r.len == number);
-        let joins_runs = above_runs && (extends || self.runs.len() <= FREE_RUNS + number as usize / 8);
-        if joins_runs || number == BlockNumber::MAX {
-            if let Some(known) = self.strays.get(hashed) {
-                return Ok(known);
-            }
-            if number == BlockNumber::MAX {
-                return Err(Invalid::over_limit("more than 4294967295 distinct blocks"));
-            }
+        if above_runs && (extends || self.runs.len() <= FREE_RUNS + number as usize / 8) {
             if !extends {
                 self.runs.push(IdRange { id, number, len: 0 });
             }
             self.recent = self.runs.len() - 1;
             self.runs[self.recent].len += 1;
-            self.len += 1;
-            return Ok(number);
-        }
-        let found = self.strays.get_or_insert(hashed, number);
-        if found == number {
+        } else {
+            self.strays.insert(hashed, gap, number);
             self.largest_stray = self.largest_stray.max(id);
-            self.len += 1;
         }
-        Ok(found)
+        self.len += 1;
+        Ok(number)
     }
 }
 

@@ -2,9 +2,13 @@
 //! can choose keys that collide; no result depends on the order of a table.
 
 use std::hash::{BuildHasher, Hash};
+use std::hint::black_box;
+use std::mem::take;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+
+use super::grow::reserve;
 
 /// Shards of a table.
 const SHARDS: usize = 16;
@@ -99,12 +103,16 @@ impl<K: Copy + Eq + Hash> KeyTable<K> {
 }
 
 /// Block numbers by id, in about 20 bytes per id.
+///
+/// Ids stand in one list in the order of their numbers, so that those of a prompt whose beginning is known are
+/// found by comparing it with that list. Only the first of them is looked up, and what is new.
 #[derive(Clone, Default)]
 pub(super) struct IdTable {
-    /// An id in two halves, and its number.
-    shards: [HashTable<[u32; 3]>; SHARDS],
+    names: Names,
+    shards: [Places; SHARDS],
     hasher: RandomState,
-    len: usize,
+    /// The place in the list behind the id that was found or added last.
+    next: usize,
 }
 
 /// An id and its hash.
@@ -124,22 +132,161 @@ impl Hashed {
         shard_of(self.hash)
     }
 
-    fn is(self, entry: &[u32; 3]) -> bool {
-        id_of(entry) == self.id
+    fn tag(self) -> u32 {
+        self.hash as u32 | 1
     }
 }
 
-fn id_of(entry: &[u32; 3]) -> u64 {
-    u64::from(entry[1]) << 32 | u64::from(entry[0])
+/// Ids by number.
+#[derive(Clone, Default)]
+pub(super) struct Names {
+    /// In the order of their numbers.
+    ids: Vec<u64>,
+    /// Where numbers are not those that follow: the place in the list, and the number there.
+    jumps: Vec<(u32, u32)>,
 }
+
+impl Names {
+    fn push(&mut self, id: u64, number: u32) {
+        let place = self.ids.len() as u32;
+        if self.jumps.last().is_none_or(|&(from, first)| first + (place - from) != number) {
+            self.jumps.push((place, number));
+        }
+        reserve(&mut self.ids, 1);
+        self.ids.push(id);
+    }
+
+    /// The number of the id at a place.
+    #[inline]
+    fn number(&self, place: u32) -> u32 {
+        let of = |&(from, first): &(u32, u32)| (from <= place).then(|| first + (place - from));
+        // There are few jumps, and mostly none behind the place.
+        self.jumps.last().and_then(of).unwrap_or_else(|| {
+            let after = self.jumps.partition_point(|&(from, _)| from <= place);
+            self.jumps.get(after.wrapping_sub(1)).and_then(of).unwrap_or(0)
+        })
+    }
+
+    /// The id with this number, if it is among these.
+    pub(super) fn id(&self, number: u32) -> Option<u64> {
+        let after = self.jumps.partition_point(|&(_, first)| first <= number);
+        let &(from, first) = self.jumps.get(after.checked_sub(1)?)?;
+        let place = from as usize + (number - first) as usize;
+        let end = self.jumps.get(after).map_or(self.ids.len(), |&(end, _)| end as usize);
+        self.ids[..end].get(place).copied()
+    }
+}
+
+/// Where ids stand in the list, by their tags: a hash table with linear probing.
+///
+/// Home is further on the smaller the tag is, and so are all slots in use. So a search ends at the first smaller
+/// tag, and a table grows in the order of memory.
+#[derive(Clone, Default)]
+struct Places {
+    /// A tag in the upper half, which is never 0, and the place in the lower one; 0 where there is none.
+    slots: Vec<u64>,
+    len: usize,
+}
+
+/// Slots behind the last home.
+const SPARE: usize = 64;
+
+impl Places {
+    /// Where a tag is looked for first.
+    #[inline]
+    fn home(&self, tag: u32) -> usize {
+        ((u64::from(!tag) * self.homes() as u64) >> 32) as usize
+    }
+
+    #[inline]
+    fn homes(&self) -> usize {
+        self.slots.len().saturating_sub(SPARE)
+    }
+
+    /// The place of an id with this tag, if `is_it` says so of one, or the slot that it ought to have.
+    #[inline]
+    fn find(&self, tag: u32, is_it: impl Fn(u32) -> bool) -> Result<u32, usize> {
+        let home = self.home(tag);
+        let mut at = home;
+        for &slot in &self.slots[home..] {
+            let found = (slot >> 32) as u32;
+            if found <= tag {
+                if found < tag {
+                    break;
+                }
+                if is_it(slot as u32) {
+                    return Ok(slot as u32);
+                }
+            }
+            at += 1;
+        }
+        Err(at)
+    }
+
+    /// Adds a place at the slot that [`Places::find`] gave.
+    fn insert(&mut self, mut at: usize, tag: u32, place: u32) {
+        loop {
+            let gap = self.slots[at..].iter().position(|slot| *slot == 0);
+            let has_room = self.len < self.homes() / 5 * 4;
+            if let Some(gap) = gap.filter(|_| has_room) {
+                self.slots.copy_within(at..at + gap, at + 1);
+                self.slots[at] = u64::from(tag) << 32 | u64::from(place);
+                self.len += 1;
+                return;
+            }
+            self.grow();
+            at = self.find(tag, |_| false).err().unwrap_or(0);
+        }
+    }
+
+    /// Makes it half as large again, where it is: memory that is new to the process takes time.
+    fn grow(&mut self) {
+        let before = self.slots.len();
+        self.slots.resize((before / 2 * 3).max(2 * SPARE), 0);
+        // First all go to the end, from where each one goes home.
+        let mut end = self.slots.len();
+        for from in (0..before).rev() {
+            let slot = take(&mut self.slots[from]);
+            if slot != 0 {
+                end -= 1;
+                self.slots[end] = slot;
+            }
+        }
+        let mut next = 0;
+        for from in end..self.slots.len() {
+            let slot = take(&mut self.slots[from]);
+            next = self.home((slot >> 32) as u32).max(next);
+            self.slots[next] = slot;
+            next += 1;
+        }
+    }
+}
+
+/// Where an id that is not in a table would be.
+pub(super) struct Gap(usize);
 
 impl IdTable {
     pub(super) fn len(&self) -> usize {
-        self.len
+        self.names.ids.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.len == 0
+        self.names.ids.is_empty()
+    }
+
+    /// Bytes in use, a little more or less while the places grow.
+    pub(super) fn bytes(&self) -> usize {
+        21 * self.len() + size_of::<(u32, u32)>() * self.names.jumps.len()
+    }
+
+    /// The ids by number.
+    pub(super) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// The ids by number, without what finds them.
+    pub(super) fn into_names(self) -> Names {
+        self.names
     }
 
     /// The id with its hash.
@@ -148,28 +295,36 @@ impl IdTable {
         Hashed { id, hash: self.hasher.hash_one(id) }
     }
 
+    /// Reads where these ids may be. No read waits for another one here, and those that find an id do not wait
+    /// for memory afterwards.
+    #[inline]
+    pub(super) fn prepare(&self, ids: &[Hashed]) {
+        let home = |id: &Hashed| {
+            let places = &self.shards[id.shard()];
+            places.slots.get(places.home(id.tag())).copied().unwrap_or(0)
+        };
+        black_box(ids.iter().fold(0, |all, id| all ^ home(id)));
+    }
+
     /// Number of an id.
     #[inline]
-    pub(super) fn get(&self, id: Hashed) -> Option<u32> {
-        self.shards[id.shard()].find(id.hash, |entry| id.is(entry)).map(|entry| entry[2])
+    pub(super) fn find(&mut self, id: Hashed) -> Result<u32, Gap> {
+        let ids = &self.names.ids;
+        let place = if ids.get(self.next) == Some(&id.id) {
+            self.next as u32
+        } else {
+            let found = self.shards[id.shard()].find(id.tag(), |place| ids[place as usize] == id.id);
+            found.map_err(Gap)?
+        };
+        self.next = place as usize + 1;
+        Ok(self.names.number(place))
     }
 
-    /// Number of an id, which is `number` if it is new.
-    pub(super) fn get_or_insert(&mut self, id: Hashed, number: u32) -> u32 {
-        let rehash = |entry: &[u32; 3]| self.hasher.hash_one(id_of(entry));
-        let entry = self.shards[id.shard()].entry(id.hash, |entry| id.is(entry), rehash);
-        let before = self.len;
-        let found = entry.or_insert_with(|| {
-            self.len += 1;
-            [id.id as u32, (id.id >> 32) as u32, number]
-        });
-        debug_assert!(self.len == before || found.get()[2] == number);
-        found.get()[2]
-    }
-
-    /// All ids with their numbers, in no order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
-        self.shards.iter().flatten().map(|entry| (id_of(entry), entry[2]))
+    /// Adds an id that [`IdTable::find`] has just not found, with a number above all others.
+    pub(super) fn insert(&mut self, id: Hashed, Gap(at): Gap, number: u32) {
+        self.shards[id.shard()].insert(at, id.tag(), self.len() as u32);
+        self.names.push(id.id, number);
+        self.next = self.len();
     }
 }
 
@@ -197,17 +352,23 @@ mod tests {
     fn every_id_keeps_its_number() {
         let mut table = IdTable::default();
         let id = |number: u32| u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        for number in 0..100_000 {
+        // Some numbers are those of blocks that are elsewhere.
+        let numbers = || (0..100_000).filter(|number| number % 1000 > 3);
+        for number in numbers() {
             let hashed = table.hash(id(number));
-            assert_eq!(table.get(hashed), None);
-            assert_eq!(table.get_or_insert(hashed, number), number);
-            assert_eq!(table.get_or_insert(hashed, 7), number);
+            let gap = table.find(hashed).err().unwrap();
+            table.insert(hashed, gap, number);
+            assert_eq!(table.find(hashed).ok(), Some(number));
         }
-        assert_eq!(table.len(), 100_000);
-        assert!((0..100_000).all(|number| table.get(table.hash(id(number))) == Some(number)));
-        assert!(table.iter().all(|(found, number)| found == id(number)));
-        let sizes: Vec<usize> = table.shards.iter().map(HashTable::len).collect();
-        // The last shard is not quite twice the first.
-        assert!(sizes[15] > sizes[0] && sizes[15] < 3 * sizes[0], "{sizes:?}");
+        assert_eq!(table.len(), numbers().count());
+        for number in numbers().rev().chain(numbers()) {
+            assert_eq!(table.find(table.hash(id(number))).ok(), Some(number));
+            assert_eq!(table.names().id(number), Some(id(number)));
+        }
+        assert!((0..4).all(|number| table.names().id(number).is_none()));
+        assert_eq!((table.names().id(5000), table.names().id(100_000)), (None, None));
+        assert!((0..4).all(|number| table.find(table.hash(id(number))).is_err()));
+        let bytes: usize = table.shards.iter().map(|shard| 8 * shard.slots.len()).sum();
+        assert!(bytes + 8 * table.len() < 22 * table.len(), "{bytes}");
     }
 }

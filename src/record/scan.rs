@@ -17,7 +17,15 @@ pub fn scan(line: &[u8], record: &mut Record) -> bool {
 /// Reads the first line of `text` into `record`, and gives its length without the newline behind it;
 /// `None` when the line must go to the general path or is not complete.
 pub fn scan_line(text: &[u8], record: &mut Record) -> Option<usize> {
-    record.clear();
+    record.hash_ids.clear();
+    record.output_hash_ids.clear();
+    scan_line_behind(text, record)
+}
+
+/// The same where the ids go behind those that are there, also where it gives `None`.
+#[inline]
+pub(super) fn scan_line_behind(text: &[u8], record: &mut Record) -> Option<usize> {
+    record.clear_but_ids();
     let scanner = &mut Scanner::new(text);
     scanner.object(record)?;
     (scanner.peek() == Some(b'\n')).then_some(scanner.at)
@@ -193,8 +201,10 @@ impl<'a> Scanner<'a> {
     /// The key after its opening quote: a known field's bit, or 0.
     #[inline]
     fn key(&mut self) -> Option<u16> {
+        let rest = self.line.get(self.at..)?;
         for &(name, field) in &KEYS {
-            if self.line.get(self.at..).is_some_and(|rest| rest.starts_with(name)) {
+            // Most names begin otherwise.
+            if rest.first() == name.first() && rest.starts_with(name) {
                 self.at += name.len();
                 return Some(field);
             }
@@ -373,30 +383,37 @@ impl<'a> Scanner<'a> {
         let one: u128 = 1 << last;
         let mask = u128::MAX >> (128 - 8 * step);
         let mut expected = u128::from_le_bytes(*text) & mask;
-        // How many steps until the last digit passes a nine.
-        let mut nines = 10 - id % 10;
-        let mut count = 0;
-        while let Some(next) = self.line.get(self.at + GAP..).and_then(<[u8]>::first_chunk) {
-            let next = u128::from_le_bytes(*next) & mask;
-            expected += one;
-            nines -= 1;
-            if nines == 0 {
-                // The last digit has passed a nine: make it a zero, and one more in the digit before. If
-                // that is a nine too, or there is none, the general way goes on from here.
-                if digits == 1 || (expected >> (last - 8)) as u8 == b'9' {
-                    break;
-                }
-                expected = expected - 10 * one + (one >> 8);
-                nines = 10;
+        let stands = |at: usize, expected: u128| {
+            let text = self.line.get(at..).and_then(<[u8]>::first_chunk);
+            text.is_some_and(|text| u128::from_le_bytes(*text) & mask == expected)
+        };
+        let (mut at, mut count) = (self.at + GAP, 0);
+        // How many steps until the last digit is a nine.
+        let mut before_nine = 9 - id % 10;
+        loop {
+            while before_nine > 0 && stands(at, expected + one) {
+                expected += one;
+                at += step;
+                count += 1;
+                before_nine -= 1;
             }
-            if next != expected {
+            // Behind the nine the last digit is a zero, and the one before is one more. If that is a nine too, or
+            // there is none, the general way goes on from here.
+            if before_nine > 0 || digits == 1 || (expected >> (last - 8)) as u8 == b'9' {
                 break;
             }
+            let behind = expected - 9 * one + (one >> 8);
+            if !stands(at, behind) {
+                break;
+            }
+            expected = behind;
+            at += step;
             count += 1;
-            self.at += step;
+            before_nine = 9;
         }
+        self.at = at - GAP;
         // At most as many as the line is long.
-        ids.extend(id + 1..=id + count);
+        ids.extend(id + 1..id + 1 + count);
     }
 
     /// An unsigned integer without leading zeros; `None` also above 64 bits.

@@ -73,10 +73,16 @@ pub struct Record {
 impl Record {
     /// Empties the record for the next line and keeps its memory.
     pub(super) fn clear(&mut self) {
-        let mut hash_ids = std::mem::take(&mut self.hash_ids);
-        let mut output_hash_ids = std::mem::take(&mut self.output_hash_ids);
-        hash_ids.clear();
-        output_hash_ids.clear();
+        self.hash_ids.clear();
+        self.output_hash_ids.clear();
+        self.clear_but_ids();
+    }
+
+    /// Empties all but the lists of ids.
+    #[inline]
+    pub(super) fn clear_but_ids(&mut self) {
+        let hash_ids = std::mem::take(&mut self.hash_ids);
+        let output_hash_ids = std::mem::take(&mut self.output_hash_ids);
         *self = Self { hash_ids, output_hash_ids, ..Self::default() };
     }
 

@@ -3,7 +3,6 @@
 use crate::blocks::NumberRun;
 use crate::error::Invalid;
 use crate::record::Record;
-use crate::stats::cache::Caches;
 use crate::stats::distribution::Distribution;
 use crate::stats::engine::{Answers, EngineBlocks};
 use crate::stats::figures::{Bound, Report, RunningFigures, WindowBound, WindowFigures, WindowReport};
@@ -33,8 +32,7 @@ fn intake(options: &AnalysisOptions, count: HitCount, statistics: &Statistics) -
     let has_limits = caches.is_asked_for() && (is_engine || caches.has_engine());
     let infers = is_engine && caches.answers == Answers::Inferred;
     let has_sessions = caches.load.sessions;
-    let intake = if has_limits || infers { intake.with_engine(has_limits, has_sessions) } else { intake };
-    if statistics.caches.as_ref().is_some_and(Caches::wants_numbers) { intake.with_numbers() } else { intake }
+    if has_limits || infers { intake.with_engine(has_limits, has_sessions) } else { intake }
 }
 
 impl Analysis {

@@ -11,6 +11,9 @@ use crate::stats::statistic::{Bytes, Forgetting};
 use crate::stats::statistics::Statistics;
 use crate::stats::{Bound, Report};
 
+/// So many blocks and requests take little of any budget, and to count bytes takes time.
+const FEW: u32 = 256;
+
 /// What is known of a trace, within a limit of memory.
 pub(super) struct State {
     pub(super) intake: Intake,
@@ -19,6 +22,10 @@ pub(super) struct State {
     budget: Option<usize>,
     /// Last uses, if the stack of the caches does not know them and memory runs short.
     recency: Option<Recency>,
+    /// Blocks and requests since the bytes in use were counted last.
+    uncounted: u32,
+    /// Whether they were not far below the budget by then.
+    is_near: bool,
     /// What is left of exactness, once something has been settled or forgotten.
     pub(super) bound: Option<Bound>,
 }
@@ -26,7 +33,7 @@ pub(super) struct State {
 impl State {
     /// Nothing has been seen and nothing is short yet.
     pub(super) fn new(intake: Intake, statistics: Statistics, budget: Option<usize>) -> Self {
-        Self { intake, statistics, budget, recency: None, bound: None }
+        Self { intake, statistics, budget, recency: None, uncounted: 0, is_near: false, bound: None }
     }
 
     /// Takes the next request, and forgets at the limit.
@@ -41,7 +48,10 @@ impl State {
         }
         self.statistics.add(&seen)?;
         let served = seen.cached.as_ref().map_or_else(Served::default, Cached::served);
-        if let Some(budget) = self.budget {
+        self.uncounted = self.uncounted.saturating_add(1 + seen.blocks.unwrap_or(0));
+        if let Some(budget) = self.budget
+            && (self.is_near || self.uncounted >= FEW)
+        {
             self.stay_below(budget)?;
         }
         Ok(served)
@@ -80,6 +90,7 @@ impl State {
 
     fn stay_below(&mut self, budget: usize) -> Result<(), Invalid> {
         let bytes = self.bytes_with_recency();
+        (self.uncounted, self.is_near) = (0, bytes.total() > budget / 4);
         if bytes.total() > budget / 2 {
             self.note_recency();
         }

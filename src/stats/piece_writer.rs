@@ -26,8 +26,7 @@ pub struct PartialWriter {
     lines: u64,
     before: Before,
     row: PieceRow,
-    /// Of the current request: the numbers of blocks, and where they were in the stack.
-    numbers: Vec<BlockNumber>,
+    /// Where the blocks of the current request were in the stack.
     runs: Vec<StackRun>,
 }
 
@@ -51,7 +50,6 @@ impl PartialWriter {
             lines: 0,
             before: Before::default(),
             row: PieceRow::default(),
-            numbers: Vec::new(),
             runs: Vec::new(),
         }
     }
@@ -100,9 +98,7 @@ impl PartialWriter {
         let lookup = self.cache.request(ids)?;
         self.repeats.add(&lookup);
         self.starts.push(lookup.first_new);
-        self.numbers.clear();
-        self.numbers.extend(lookup.runs.iter().flat_map(|run| run.blocks()));
-        self.stack.touch(&self.numbers, lookup.first_new, &mut self.runs);
+        self.stack.touch(lookup.runs, lookup.first_new, &mut self.runs);
         let mut at = 0;
         let first_id = |len: u32| {
             at += len as usize;
@@ -126,9 +122,7 @@ impl PartialWriter {
             let lookup = self.cache.request_of_piece(n, ids, |index| row.position(index, n))?;
             self.repeats.add(&lookup);
             self.starts.push(lookup.first_new);
-            self.numbers.clear();
-            self.numbers.extend(lookup.runs.iter().flat_map(|run| run.blocks()));
-            self.stack.touch_row(row, &self.numbers, lookup.first_new, &mut self.runs)?;
+            self.stack.touch_row(row, lookup.runs, lookup.first_new, &mut self.runs)?;
             let mut ids = row.new.iter().copied();
             let mut rest = IdRun(0, 0);
             let first_id = |len: u32| {

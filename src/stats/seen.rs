@@ -40,8 +40,6 @@ pub(super) struct Seen<'a> {
     pub(super) row: Option<&'a PieceRow>,
     /// The ids of its blocks; none in a merger of pieces.
     pub(super) ids: &'a [u64],
-    /// The numbers of its blocks, if a statistic asked for them.
-    pub(super) numbers: &'a [BlockNumber],
     /// What the infinite cache has of it, unless it has no ids or only a sample of the blocks is kept.
     pub(super) cached: Option<Cached<'a>>,
     /// What an engine computes for it, if a statistic asked for that and it has ids.
@@ -87,13 +85,10 @@ pub(super) struct Intake {
     warmup: u64,
     /// Whether the infinite cache is left out: only a sample of the blocks is kept.
     is_sampled: bool,
-    /// Whether some statistic needs the number of every block.
-    wants_numbers: bool,
     pub(super) cache: InfiniteCache,
     /// Names of blocks as engines compute them, from when on they make a difference.
     pub(super) engine: Option<EngineBlocks>,
     answers: Answers,
-    numbers: Vec<BlockNumber>,
     requests: u64,
     now: Option<f64>,
 }
@@ -105,11 +100,9 @@ impl Intake {
             count,
             warmup,
             is_sampled: false,
-            wants_numbers: false,
             cache: InfiniteCache::default(),
             engine: None,
             answers,
-            numbers: Vec::new(),
             requests: 0,
             now: None,
         }
@@ -118,11 +111,6 @@ impl Intake {
     /// The same for a sample of the blocks.
     pub(super) fn sampled(self) -> Self {
         Self { is_sampled: true, ..self }
-    }
-
-    /// The same with the number of every block.
-    pub(super) fn with_numbers(self) -> Self {
-        Self { wants_numbers: true, ..self }
     }
 
     /// The same with what an engine computes for each request. `has_room` says whether its cache has limits,
@@ -148,16 +136,12 @@ impl Intake {
             self.note_answers(record);
         }
         let engine = self.engine.as_mut().map(|engine| engine.request(record)).transpose()?;
-        self.numbers.clear();
         if !self.is_sampled {
             let lookup = self.cache.request(ids)?;
-            if self.wants_numbers {
-                self.numbers.extend(lookup.runs.iter().flat_map(|run| run.blocks()));
-            }
             cached = Some(of(lookup, self.count, record.input_length, engine.as_ref()));
         }
         let blocks = Some(ids.len() as u32);
-        Ok(Seen { blocks, ids, numbers: &self.numbers, cached, engine, ..seen })
+        Ok(Seen { blocks, ids, cached, engine, ..seen })
     }
 
     /// Takes the next request of a piece of the trace.
@@ -175,12 +159,8 @@ impl Intake {
         let Some(blocks) = row.n else { return Ok(seen) };
         let ids = row.new.iter().map(|run| (run.0, run.1));
         let lookup = self.cache.request_of_piece(blocks, ids, |index| row.position(index, blocks))?;
-        self.numbers.clear();
-        if self.wants_numbers {
-            self.numbers.extend(lookup.runs.iter().flat_map(|run| run.blocks()));
-        }
         let cached = Some(of(lookup, self.count, row.input_length, None));
-        Ok(Seen { blocks: Some(blocks), numbers: &self.numbers, cached, ..seen })
+        Ok(Seen { blocks: Some(blocks), cached, ..seen })
     }
 
     /// From the first answer on whose blocks are known, engines find what others do not.
@@ -222,7 +202,6 @@ impl Intake {
             blocks: None,
             row: None,
             ids: &[],
-            numbers: &[],
             cached: None,
             engine: None,
         }

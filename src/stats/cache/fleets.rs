@@ -1,6 +1,5 @@
 //! Replicas behind routers, each with an LRU cache of every capacity.
 
-use crate::blocks::{BlockNumber, NumberRun};
 use crate::fleet::{Arrival, Choice, Detail, Fleet, Fleets, Route};
 use crate::stats::cache::figures::{Hits, PrefillWork};
 use crate::stats::cache::fleet_figures::{FleetCapacity, FleetCompute, FleetRow, FleetTarget, FleetTtl};
@@ -138,7 +137,8 @@ impl FleetStudy {
             session: seen.affinity,
         });
         if let Some(engines) = &mut self.engines {
-            let runs = seen.engine.map_or_else(Vec::new, |engine| runs_of(engine.names, engine.first_new));
+            let mut runs = Vec::new();
+            seen.engine.iter().for_each(|engine| engine.append_runs(&mut runs));
             let first_new = seen.engine.map_or(0, |engine| engine.first_new);
             engines.follow(&runs, first_new, now, self.fleets.choices());
         }
@@ -346,19 +346,4 @@ impl FleetStudy {
         };
         capacities.iter().zip(hits).zip(&totals).zip(shared(&totals)).map(row).collect()
     }
-}
-
-/// The runs of a list of numbers, each new or known as a whole.
-fn runs_of(numbers: &[BlockNumber], first_new: BlockNumber) -> Vec<NumberRun> {
-    let mut runs: Vec<NumberRun> = Vec::new();
-    let mut next = first_new;
-    for &number in numbers {
-        let is_new = number == next;
-        next += u32::from(is_new);
-        match runs.last_mut() {
-            Some(last) if last.end() == number && (last.start >= first_new) == is_new => last.len += 1,
-            _ => runs.push(NumberRun { start: number, len: 1 }),
-        }
-    }
-    runs
 }

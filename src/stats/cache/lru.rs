@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::blocks::{BlockNumber, NumberRun};
+use crate::blocks::NumberRun;
 use crate::error::Invalid;
 use crate::stats::cache::policy::{Point, Study};
 use crate::stats::cache::sized_hits::SizedHits;
@@ -10,7 +10,7 @@ use crate::stats::cache::stack::{LruStack, Retained, StackRun};
 use crate::stats::engine::EngineRequest;
 use crate::stats::hit_count::{HitCount, HitRule, Tally};
 use crate::stats::piece_end::PieceEnd;
-use crate::stats::seen::Seen;
+use crate::stats::seen::{Cached, Seen};
 use crate::stats::statistic::Bytes;
 
 /// LRU caches of all capacities. Memory: that of the stack and of the hits.
@@ -18,6 +18,8 @@ pub(super) struct Lru {
     count: HitCount,
     stack: LruStack,
     hits: SizedHits,
+    /// The blocks of the last request by the names that engines give them, if that is how they are known.
+    named: Vec<NumberRun>,
     /// Where the known prefix of the last request is in the stack.
     runs: Vec<StackRun>,
 }
@@ -25,7 +27,8 @@ pub(super) struct Lru {
 impl Lru {
     /// No request yet.
     pub(super) fn new(count: HitCount) -> Self {
-        Self { count, stack: LruStack::default(), hits: SizedHits::new(count, &[], true), runs: Vec::new() }
+        let hits = SizedHits::new(count, &[], true);
+        Self { count, stack: LruStack::default(), hits, named: Vec::new(), runs: Vec::new() }
     }
 
     /// Where the known prefix of the last request was in the stack.
@@ -52,9 +55,9 @@ impl Lru {
         seen.engine.as_ref().filter(|_| self.count.rule == HitRule::Engine)
     }
 
-    /// The blocks of a request in the numbering of the stack.
-    pub(super) fn blocks_of<'a>(&self, seen: &'a Seen) -> &'a [BlockNumber] {
-        self.engine_of(seen).map_or(seen.numbers, |engine| engine.names)
+    /// The blocks of the last request in the numbering of the stack.
+    pub(super) fn blocks_of<'a>(&'a self, cached: &'a Cached) -> &'a [NumberRun] {
+        if self.count.rule == HitRule::Engine { &self.named } else { cached.lookup.runs }
     }
 
     /// Hits at rising capacities.
@@ -103,12 +106,17 @@ impl Study for Lru {
         }
         let mut runs = std::mem::take(&mut self.runs);
         let (first_new, known) = match self.engine_of(seen) {
-            Some(engine) => (engine.first_new, engine.known),
+            Some(engine) => {
+                self.named.clear();
+                engine.append_runs(&mut self.named);
+                (engine.first_new, engine.known)
+            }
             None => (cached.lookup.first_new, cached.lookup.known),
         };
-        match seen.row {
-            None => self.stack.touch(self.blocks_of(seen), first_new, &mut runs),
-            Some(row) => self.stack.touch_row(row, seen.numbers, first_new, &mut runs)?,
+        match (seen.row, self.count.rule) {
+            (Some(row), _) => self.stack.touch_row(row, cached.lookup.runs, first_new, &mut runs)?,
+            (None, HitRule::Engine) => self.stack.touch(&self.named, first_new, &mut runs),
+            (None, _) => self.stack.touch(cached.lookup.runs, first_new, &mut runs),
         }
         StackRun::limit(&mut runs, known);
         if seen.is_measured {

@@ -208,11 +208,6 @@ impl Caches {
         Some(format!("`policy` {}", self.options.policies.get(at)?.name()))
     }
 
-    /// Whether some cache asks for the number of every block.
-    pub(super) fn wants_numbers(&self) -> bool {
-        !self.names_blocks || self.options.policies.contains(&Policy::Opt)
-    }
-
     /// Whether the stack holds blocks by the names that engines give them, not by number.
     pub(super) fn names_blocks(&self) -> bool {
         self.names_blocks
@@ -384,7 +379,7 @@ impl Statistic for Caches {
             return Ok(());
         };
         self.lru.access(seen)?;
-        self.ttls.access(seen, self.lru.blocks_of(seen), self.lru.last_runs(), self.lru.blocks());
+        self.ttls.access(seen, self.lru.blocks_of(cached), self.lru.last_runs(), self.lru.blocks());
         if let Some(misses) = &mut self.misses {
             misses.access(seen, cached, self.lru.last_runs());
         }

@@ -44,7 +44,8 @@ impl Study for History {
         if self.requests.len() as u64 >= u64::from(NEVER) {
             return Err(Invalid::over_limit("more than 4294967295 requests are too many for `policy` opt"));
         }
-        self.blocks.extend_from_slice(seen.numbers);
+        let runs = seen.cached.map_or(&[][..], |cached| cached.lookup.runs);
+        self.blocks.extend(runs.iter().flat_map(|run| run.blocks()));
         self.requests.push(PastRequest { end: self.blocks.len(), length: seen.input_length });
         self.warmup += u32::from(!seen.is_measured);
         Ok(())

@@ -87,18 +87,23 @@ pub(in crate::stats) struct LruStack {
     first_uses: Vec<StackRun>,
 }
 
+/// All blocks of these runs.
+fn in_order(runs: &[NumberRun]) -> impl Iterator<Item = BlockNumber> {
+    runs.iter().flat_map(|run| run.blocks())
+}
+
 /// Stands where a block has been; no block has this number.
 const NONE: BlockNumber = BlockNumber::MAX;
 
 impl LruStack {
     /// Finds the distances of those of the `blocks` of a request that are known, and then uses all of them.
-    /// Blocks from `first_new` on are new, in order. `runs` is replaced.
+    /// Blocks from `first_new` on are new, in order; each run is new or known as a whole. `runs` is replaced.
     ///
     /// Distances rise from run to run if ids are a forest; if not, runs are single blocks. A new block that stands
     /// in the request again has itself for its last user, and its first place for a distance.
     pub(in crate::stats) fn touch(
         &mut self,
-        blocks: &[BlockNumber],
+        blocks: &[NumberRun],
         first_new: BlockNumber,
         runs: &mut Vec<StackRun>,
     ) {
@@ -108,14 +113,13 @@ impl LruStack {
     /// The same where `before` blocks are before these on the path.
     fn touch_at(
         &mut self,
-        blocks: &[BlockNumber],
+        blocks: &[NumberRun],
         first_new: BlockNumber,
         before: u32,
         runs: &mut Vec<StackRun>,
     ) {
         let total = first_new;
         self.last.resize(self.last.len().max(total as usize), 0);
-        reserve(&mut self.last, blocks.len());
         if self.places.is_none() {
             self.depth.resize(self.last.len(), 0);
             if !self.find_runs(blocks, first_new, before, runs) {
@@ -130,7 +134,7 @@ impl LruStack {
                     self.remaining.subtract(run.request, run.len);
                     self.next[run.request as usize] += run.len;
                 }
-                self.remaining.push(blocks.len() as u32);
+                self.remaining.push(blocks.iter().map(|run| run.len).sum());
                 reserve(&mut self.next, 1);
                 self.next.push(before);
             }
@@ -138,7 +142,7 @@ impl LruStack {
                 runs.clear();
                 // Where each of the new ones stands.
                 let mut new = Vec::new();
-                for (place, &block) in (0..).zip(blocks) {
+                for (place, block) in (0..).zip(in_order(blocks)) {
                     if block as usize == first_new as usize + new.len() {
                         new.push(place);
                     } else if block < first_new {
@@ -149,14 +153,16 @@ impl LruStack {
                         runs.push(StackRun { len: 1, distance, request: self.requests });
                     }
                 }
-                blocks.iter().rev().for_each(|&block| places.touch(block));
+                blocks.iter().rev().flat_map(|run| run.blocks().rev()).for_each(|block| places.touch(block));
             }
         }
-        for &block in blocks {
-            if block as usize >= self.last.len() {
-                self.last.push(0);
+        for run in blocks {
+            let end = run.end() as usize;
+            if end > self.last.len() {
+                reserve(&mut self.last, run.len as usize);
+                self.last.resize(end, 0);
             }
-            self.last[block as usize] = self.requests;
+            self.last[run.start as usize..end].fill(self.requests);
         }
         self.requests += 1;
     }
@@ -166,41 +172,49 @@ impl LruStack {
     /// are no forest.
     fn find_runs(
         &mut self,
-        blocks: &[BlockNumber],
+        blocks: &[NumberRun],
         first_new: BlockNumber,
         before: u32,
         runs: &mut Vec<StackRun>,
     ) -> bool {
         runs.clear();
-        let (mut at, mut least) = (0, 0);
-        while let Some(&block) = blocks.get(at).filter(|&&block| block < first_new) {
-            let request = self.last[block as usize];
-            let depth = before + at as u32;
-            let is_later = runs.last().is_some_and(|run: &StackRun| run.request <= request);
-            if is_later || self.next[request as usize] != depth {
+        let (mut at, mut least) = (before, 0);
+        let known = blocks.iter().take_while(|run| run.start < first_new).count();
+        for &run in &blocks[..known] {
+            if run.start < least || run.end() > first_new {
                 return false;
             }
-            let start = at;
-            while let Some(&block) = blocks.get(at).filter(|&&block| block < first_new) {
-                if self.last[block as usize] != request {
-                    break;
-                }
-                if self.depth[block as usize] != before + at as u32 || block < least {
+            least = run.end();
+            let mut rest = run;
+            while rest.len > 0 {
+                let (start, end) = (rest.start as usize, rest.end() as usize);
+                let request = self.last[start];
+                let same = self.last[start..end].iter().take_while(|&&last| last == request).count() as u32;
+                let mut depths = self.depth[start..].iter().zip(at..at + same);
+                if !depths.all(|(depth, at)| *depth == at) {
                     return false;
                 }
-                least = block + 1;
-                at += 1;
+                match runs.last_mut() {
+                    Some(run) if run.request == request => run.len += same,
+                    Some(run) if run.request < request => return false,
+                    _ if self.next[request as usize] != at => return false,
+                    _ => runs.push(StackRun { len: same, distance: 0, request }),
+                }
+                at += same;
+                rest = NumberRun { start: rest.start + same, len: rest.len - same };
             }
-            runs.push(StackRun { len: (at - start) as u32, distance: 0, request });
         }
-        let new = &blocks[at..];
-        reserve(&mut self.depth, new.len());
-        let are_new = (first_new..).zip(new).all(|(next, &block)| next == block);
-        if are_new {
-            let depth = before + at as u32;
-            self.depth.extend(depth..depth + new.len() as u32);
+        let mut next = first_new;
+        for new in &blocks[known..] {
+            if new.start != next {
+                return false;
+            }
+            next = new.end();
         }
-        are_new
+        let new = next - first_new;
+        reserve(&mut self.depth, new as usize);
+        self.depth.extend(at..at + new);
+        true
     }
 
     /// Goes on with one place per block.
@@ -240,19 +254,20 @@ impl LruStack {
     pub(in crate::stats) fn touch_row(
         &mut self,
         row: &PieceRow,
-        blocks: &[BlockNumber],
+        blocks: &[NumberRun],
         first_new: BlockNumber,
         runs: &mut Vec<StackRun>,
     ) -> Result<(), Invalid> {
         self.check_row(row, blocks, first_new)?;
-        let before = row.n.unwrap_or(0) - blocks.len() as u32;
+        let len: u32 = blocks.iter().map(|run| run.len).sum();
+        let before = row.n.unwrap_or(0) - len;
         if row.positions.is_some() {
             self.give_places();
         }
         let request = self.requests;
         let mut first_uses = std::mem::take(&mut self.first_uses);
         self.touch_at(blocks, first_new, before, &mut first_uses);
-        self.piece_blocks += blocks.len() as u32;
+        self.piece_blocks += len;
         let used = row.used.iter().map(|&UsedRun { len, distance, back }| StackRun {
             len,
             distance,
@@ -264,7 +279,7 @@ impl LruStack {
             Some(positions) => {
                 let mut used = used.flat_map(StackRun::singles);
                 let mut first_uses = first_uses.drain(..);
-                let mut first = positions.iter().zip(blocks).peekable();
+                let mut first = positions.iter().zip(in_order(blocks)).peekable();
                 let mut known: Vec<(u32, StackRun)> = Vec::new();
                 for place in 0..row.n.unwrap_or(0) {
                     match first.next_if(|(position, _)| **position == place) {
@@ -272,7 +287,7 @@ impl LruStack {
                             let first = known.binary_search_by_key(&run.distance, |&(place, _)| place);
                             first.ok().filter(|_| run.request == request).map_or(run, |first| known[first].1)
                         })),
-                        Some((_, &block)) if block < first_new => {
+                        Some((_, block)) if block < first_new => {
                             known.extend(first_uses.next().map(|run| (place, run)));
                             runs.extend(known.last().map(|(_, run)| *run));
                         }
@@ -290,15 +305,10 @@ impl LruStack {
         Ok(())
     }
 
-    fn check_row(
-        &self,
-        row: &PieceRow,
-        blocks: &[BlockNumber],
-        first_new: BlockNumber,
-    ) -> Result<(), Invalid> {
+    fn check_row(&self, row: &PieceRow, blocks: &[NumberRun], first_new: BlockNumber) -> Result<(), Invalid> {
         let requests = self.requests - self.piece;
         let mut next = first_new;
-        for &block in blocks {
+        for block in in_order(blocks) {
             let is_known = block < first_new && self.last[block as usize] < self.piece;
             if !is_known && block != next {
                 return Err(Invalid::conflict("the row introduces a block that its piece has had before"));
@@ -569,14 +579,18 @@ mod tests {
         let mut count = 0;
         for ids in requests {
             let first_new = numbers.len() as u32;
-            let blocks: Vec<u32> = ids
-                .iter()
-                .map(|&id| {
-                    let next = numbers.len() as u32;
-                    *numbers.entry(id).or_insert(next)
-                })
-                .collect();
-            stack.touch(&blocks, first_new, &mut runs);
+            let (mut blocks, mut by_run, mut was_new) = (Vec::new(), Vec::<NumberRun>::new(), false);
+            for &id in ids {
+                let next = numbers.len() as u32;
+                let block = *numbers.entry(id).or_insert(next);
+                blocks.push(block);
+                match by_run.last_mut() {
+                    Some(run) if run.end() == block && was_new == (block == next) => run.len += 1,
+                    _ => by_run.push(NumberRun { start: block, len: 1 }),
+                }
+                was_new = block == next;
+            }
+            stack.touch(&by_run, first_new, &mut runs);
             prop_assert_eq!(distances(&runs), naive.touch(&blocks));
             count += runs.len();
         }

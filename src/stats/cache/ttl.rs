@@ -8,7 +8,7 @@
 //! its blocks are there and none has expired; the rest is computed and written anew. When a block was written
 //! depends on what was found before, so each time and capacity has times of its own for all blocks.
 
-use crate::blocks::{BlockNumber, reserve};
+use crate::blocks::{BlockNumber, NumberRun, reserve};
 use crate::fleet::Run;
 use crate::stats::cache::figures::{Hits, PrefillWork, TtlRow};
 use crate::stats::cache::lifetime::Ttl;
@@ -80,13 +80,18 @@ struct Written {
 
 impl Written {
     /// How many of the first blocks are found, of which `distances` are known. All others are written.
-    fn access(&mut self, blocks: &[BlockNumber], distances: impl Iterator<Item = u32>, now: f64) -> u64 {
-        let is_there = |&(&block, distance): &(&BlockNumber, u32)| {
+    fn access(
+        &mut self,
+        blocks: impl Iterator<Item = BlockNumber> + Clone,
+        distances: impl Iterator<Item = u32>,
+        now: f64,
+    ) -> u64 {
+        let is_there = |&(block, distance): &(BlockNumber, u32)| {
             let is_held = self.capacity.is_none_or(|capacity| u64::from(distance) < capacity);
             is_held && now - self.times[block as usize] <= self.ttl as f64
         };
-        let found = blocks.iter().zip(distances).take_while(is_there).count();
-        for &block in &blocks[found..] {
+        let found = blocks.clone().zip(distances).take_while(is_there).count();
+        for block in blocks.skip(found) {
             self.times[block as usize] = now;
         }
         found as u64
@@ -131,7 +136,7 @@ impl TimesToLive {
 
     /// Takes the next request, whose blocks are these and whose known prefix falls into `runs`; there are `all`
     /// blocks by now.
-    pub(super) fn access(&mut self, seen: &Seen, blocks: &[BlockNumber], runs: &[StackRun], all: u64) {
+    pub(super) fn access(&mut self, seen: &Seen, blocks: &[NumberRun], runs: &[StackRun], all: u64) {
         if self.ttls.is_empty() {
             return;
         }
@@ -155,7 +160,7 @@ impl TimesToLive {
             let more = (all as usize).saturating_sub(cache.times.len());
             reserve(&mut cache.times, more);
             cache.times.resize(all as usize, 0.0);
-            let found = cache.access(blocks, distances, now);
+            let found = cache.access(blocks.iter().flat_map(|run| run.blocks()), distances, now);
             if seen.is_measured {
                 cache.hits.add(self.count.tokens(found, seen.input_length), self.count);
             }

@@ -6,7 +6,7 @@
 //! they still take room in a cache. So every block has a name, a number from 0 in the order of first
 //! appearance, and a block without an id has one of its own.
 
-use crate::blocks::{BlockNumber, Numbering};
+use crate::blocks::{BlockNumber, NumberRun, Numbering};
 use crate::error::Invalid;
 use crate::record::{MAX_NEW_BLOCKS, Record};
 use crate::stats::engine::followers::{Answer, Followers};
@@ -47,6 +47,19 @@ impl EngineRequest<'_> {
     pub(in crate::stats) fn names_to_find(&self, block_size: u64) -> &[BlockNumber] {
         let limit = (self.prompt.saturating_sub(1) / block_size) as usize;
         &self.names[..limit.min(self.names.len())]
+    }
+
+    /// Appends the names as runs, each new or known as a whole.
+    pub(in crate::stats) fn append_runs(&self, runs: &mut Vec<NumberRun>) {
+        let mut next = self.first_new;
+        for &name in self.names {
+            let is_new = name == next;
+            next += u32::from(is_new);
+            match runs.last_mut() {
+                Some(last) if last.end() == name && (last.start >= self.first_new) == is_new => last.len += 1,
+                _ => runs.push(NumberRun { start: name, len: 1 }),
+            }
+        }
     }
 
     /// All tokens that are computed.
