@@ -66,7 +66,7 @@ impl Learner {
         let learning = 64 * requests + 16 * blocks + 2 * self.numbering.bytes() as u64;
         let comparison = if compare { 110 * requests + 60 * blocks } else { 0 };
         let modelling = match kind {
-            ModelKind::Sessions => 900 * requests + 16 * blocks,
+            ModelKind::Sessions => 300 * requests + 6 * blocks,
             ModelKind::Replay | ModelKind::Tree | ModelKind::None => 172 * requests,
         };
         learning.max(modelling) + comparison

@@ -278,6 +278,9 @@ fn generate(
     if task.schedule.is_some() && model.kind() != ModelKind::Sessions {
         return Err(Error::Failed("only the model sessions knows which requests make a session".into()));
     }
+    if count == 0 {
+        return Ok(());
+    }
     let known = Some(count).filter(|_| !unlimited);
     let wanted = pace_of_trace(&model, &task.knobs);
     let wanted_input = mean_input_of_trace(&model, &task.knobs);

@@ -85,7 +85,7 @@ impl Rate {
         let mut fit = Fit::default();
         let mut at = 0;
         for &(len, _) in &pieces {
-            fit.add(&before, at, at + len, 0);
+            fit.add(&arrivals[before(at)..before(at + len)], at, at + len, 0);
             at += len;
         }
         Self { cell, pieces, bursts: fit.correlations(), of_all_requests: of_all }
@@ -139,14 +139,15 @@ struct Fit {
 }
 
 impl Fit {
-    fn add(&mut self, before: &impl Fn(u64) -> usize, start: u64, end: u64, level: usize) {
-        let (first, last) = (before(start), before(end));
-        if end - start < 2 || last - first < 2 {
+    /// Adds an interval and its parts, given the arrivals in it.
+    fn add(&mut self, arrivals: &[(u64, u32)], start: u64, end: u64, level: usize) {
+        if end - start < 2 || arrivals.len() < 2 {
             return;
         }
         let middle = u64::midpoint(start, end);
-        let n = (last - first) as f64;
-        let left = (before(middle) - first) as f64;
+        let (before, after) = arrivals.split_at(arrivals.partition_point(|arrival| arrival.0 < middle));
+        let n = arrivals.len() as f64;
+        let left = before.len() as f64;
         let p = (middle - start) as f64 / (end - start) as f64;
         if self.excess.len() <= level {
             self.excess.push((0.0, 0.0));
@@ -155,7 +156,7 @@ impl Fit {
         self.excess[level].0 += (left - n * p).powi(2) - by_chance;
         self.excess[level].1 += (n - 1.0) * by_chance;
         self.add(before, start, middle, level + 1);
-        self.add(before, middle, end, level + 1);
+        self.add(after, middle, end, level + 1);
     }
 
     fn correlations(&self) -> Vec<f32> {

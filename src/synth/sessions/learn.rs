@@ -11,9 +11,10 @@ use super::model::{Chance, Clock, Number, Parts, PrefixEnd, Quantity, SessionsMo
 use super::pass::shares_of_kinds;
 use super::quantiles::{Groups, Weighted, rounded, sessions_up_to};
 use super::reuse::{Course, Reuse, Use};
+use super::rows::{Given, SEVERAL, Table, bit, followers, thinned};
 use super::spawn::growth_value;
 use super::state::{FEATURES, Kind};
-use super::tree::{Bins, Growth, Rows};
+use super::tree::{Growth, Rows};
 use crate::error::Invalid;
 use crate::synth::forest::Forest;
 use crate::synth::request::NO_OUTPUT;
@@ -62,70 +63,30 @@ struct Learner<'a> {
     links: &'a Links,
     min_count: usize,
     clock: Clock,
-    /// Features of each request.
-    features: Vec<f32>,
-    /// What each request counts for among those that follow others as late.
-    weights: Vec<f32>,
-    /// For each request the share of what follows that the trace is long enough to show.
-    shown: Vec<f32>,
-    /// Which requests are left for another branch.
-    branches: Vec<f32>,
+    /// Numbers of the requests that are learnt from: of each kind, of all that continue a conversation, and of all.
+    of_kind: [Vec<u32>; Kind::ALL.len()],
+    continuing: Vec<u32>,
+    all: Vec<u32>,
+    /// For each request a bit for each kind that follows it, and above these one for each that does so more than once.
+    followers: Vec<u8>,
+    /// Delays, rising, of which the trace is long enough to show all.
+    delays: Vec<f64>,
 }
 
 /// Less than this share is not made up for.
 const LEAST_SHOWN: f32 = 0.05;
 
-/// For each request the share of the delays that end before the trace does. The delays are those of requests in
-/// its first half, as far as they are shorter than the second.
-fn shown(requests: &[Linked], end: f64) -> Vec<f32> {
+/// The delays of requests in the first half of the trace, as far as they are shorter than the second, rising.
+fn early_delays(requests: &[Linked]) -> Vec<f64> {
+    let half = requests.last().map_or(0.0, |last| last.state.time) / 2.0;
     let early = |request: &&Linked| {
         request.before != NONE
-            && requests[request.before as usize].state.time <= end / 2.0
-            && request.delay <= end / 2.0
+            && requests[request.before as usize].state.time <= half
+            && request.delay <= half
     };
     let mut delays: Vec<f64> = requests.iter().filter(early).map(|request| request.delay).collect();
     delays.sort_unstable_by(f64::total_cmp);
-    let share = |request: &Linked| {
-        let ended = delays.partition_point(|&delay| delay <= end - request.state.time);
-        if delays.is_empty() { 1.0 } else { (ended as f32 / delays.len() as f32).max(LEAST_SHOWN) }
-    };
-    requests.iter().map(share).collect()
-}
-
-/// Rows of all that trees may be given.
-struct Table {
-    width: usize,
-    features: Vec<f32>,
-    sessions: Vec<u32>,
-}
-
-impl Table {
-    fn new(width: usize) -> Self {
-        Self { width, features: Vec::new(), sessions: Vec::new() }
-    }
-
-    fn push(&mut self, features: &[f32], more: &[f32], session: u32) {
-        self.features.extend_from_slice(features);
-        self.features.extend_from_slice(more);
-        self.sessions.push(session);
-    }
-
-    fn given(self) -> Given {
-        Given { bins: Bins::new(&self.features, self.width), sessions: self.sessions }
-    }
-}
-
-/// The same, cut into bins: once, for all trees.
-struct Given {
-    bins: Bins,
-    sessions: Vec<u32>,
-}
-
-impl Given {
-    /// Rows with some of the columns.
-    fn rows<'a>(&'a self, columns: &'a [usize], values: &'a [f32], weights: &'a [f32]) -> Rows<'a> {
-        Rows { bins: &self.bins, columns, values, weights, sessions: &self.sessions }
-    }
+    delays
 }
 
 impl<'a> Learner<'a> {
@@ -147,26 +108,21 @@ impl<'a> Learner<'a> {
             repulsion: if links.delays.tick > 0.0 { repulsion(requests) } else { 0.0 },
             has_outputs: forest.requests.iter().any(|request| request.output != NO_OUTPUT),
         };
-        let features = requests
-            .iter()
-            .flat_map(|request| request.state.features((request.state.time / span) as f32))
-            .collect();
-        // How many requests have at least so much of the trace before them.
-        let mut left: Vec<f64> = requests.iter().map(|request| end - request.state.time).collect();
-        left.reverse();
-        let weight = |request: &Linked| {
-            let could = requests.len() - left.partition_point(|&left| left < request.delay);
-            (requests.len() as f32 / could.max(1) as f32).min(MOST_CENSORED)
+        let numbers = |of: &dyn Fn(Kind) -> bool| {
+            let is_of = |(request, _): &(&Linked, u32)| of(request.state.kind);
+            thinned(requests.iter().zip(0..).filter(is_of).map(|(_, number)| number))
         };
-        let weights = requests.iter().map(|r| if r.before == NONE { 1.0 } else { weight(r) }).collect();
-        let mut branches = vec![0.0; requests.len()];
-        for request in requests {
-            if matches!(request.state.kind, Kind::Document | Kind::Fork) {
-                branches[request.before as usize] = 1.0;
-            }
+        Self {
+            forest,
+            links,
+            min_count,
+            clock,
+            of_kind: Kind::ALL.map(|kind| numbers(&|of| of == kind)),
+            continuing: numbers(&Kind::continues),
+            all: thinned(0..requests.len() as u32),
+            followers: followers(requests),
+            delays: early_delays(requests),
         }
-        let shown = shown(requests, end);
-        Self { forest, links, min_count, clock, features, weights, shown, branches }
     }
 
     fn parts(mut self) -> Parts {
@@ -175,10 +131,11 @@ impl<'a> Learner<'a> {
         let sums = self.sums();
         let mut numbers = self.start_numbers();
         let states = self.states();
+        let shown: Vec<f32> = self.all.iter().map(|&number| self.shown(self.request(number))).collect();
         let mut chances = Vec::new();
         for kind in &Kind::ALL[1..] {
             // Without one of them the kind cannot be drawn.
-            if let Some((chance, of_kind)) = self.chance(*kind, &states).zip(self.numbers(*kind)) {
+            if let Some((chance, of_kind)) = self.chance(*kind, &states, &shown).zip(self.numbers(*kind)) {
                 chances.push(chance);
                 numbers.extend(of_kind);
             }
@@ -190,13 +147,40 @@ impl<'a> Learner<'a> {
         Growth { min_rows, min_count: self.min_count, max_leaves: LEAVES }
     }
 
-    fn features(&self, request: u32) -> &[f32] {
-        &self.features[request as usize * FEATURES..(request as usize + 1) * FEATURES]
+    fn request(&self, number: u32) -> &Linked {
+        &self.links.requests[number as usize]
     }
 
-    /// Requests of a kind, with their numbers.
-    fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (usize, &Linked)> {
-        self.links.requests.iter().enumerate().filter(move |(_, request)| request.state.kind == kind)
+    fn features(&self, request: u32) -> [f32; FEATURES] {
+        let state = &self.request(request).state;
+        state.features((state.time / self.clock.span) as f32)
+    }
+
+    /// Requests of a kind that are learnt from.
+    fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Linked> {
+        self.of_kind[kind as usize].iter().map(|&number| self.request(number))
+    }
+
+    /// What a request counts for among those that follow others as late: there are more than the trace has before it.
+    fn weight(&self, request: &Linked) -> f32 {
+        let requests = &self.links.requests;
+        let end = requests[requests.len() - 1].state.time;
+        let could = requests.partition_point(|other| end - other.state.time >= request.delay);
+        (requests.len() as f32 / could.max(1) as f32).min(MOST_CENSORED)
+    }
+
+    /// The share of what follows a request that the trace is long enough to show.
+    fn shown(&self, request: &Linked) -> f32 {
+        let end = self.links.requests.last().map_or(0.0, |last| last.state.time);
+        let ended = self.delays.partition_point(|&delay| delay <= end - request.state.time);
+        let delays = self.delays.len();
+        if delays == 0 { 1.0 } else { (ended as f32 / delays as f32).max(LEAST_SHOWN) }
+    }
+
+    /// Whether a request is left for another branch.
+    fn is_left(&self, request: u32) -> f32 {
+        let branches = bit(Kind::Document) | bit(Kind::Fork);
+        f32::from(u8::from(self.followers[request as usize] & branches != 0))
     }
 
     fn number(&self, what: Quantity, of: Kind, rows: &Rows<'_>) -> Option<Number> {
@@ -208,9 +192,9 @@ impl<'a> Learner<'a> {
     /// Lengths of requests that begin sessions.
     fn start_numbers(&self) -> Vec<Number> {
         let (mut table, mut tokens, mut outputs) = (Table::new(3), Vec::new(), Vec::new());
-        for (i, request) in self.of_kind(Kind::Start) {
+        for request in self.of_kind(Kind::Start) {
             let state = &request.state;
-            let phase = self.features(i as u32)[FEATURES - 1];
+            let phase = (state.time / self.clock.span) as f32;
             table.push(&[state.core as f32, phase, state.logs.input], &[], request.session);
             tokens.push(state.logs.new);
             outputs.push(state.logs.output);
@@ -226,49 +210,45 @@ impl<'a> Learner<'a> {
     /// The states of all requests, and whether they are left for a branch.
     fn states(&self) -> Given {
         let mut table = Table::new(FEATURES + 1);
-        for (request, number) in self.links.requests.iter().zip(0..) {
-            table.push(self.features(number), &[self.branches[number as usize]], request.session);
+        for &number in &self.all {
+            table.push(&self.features(number), &[self.is_left(number)], self.request(number).session);
         }
         table.given()
     }
 
     /// Whether a request of a kind follows, given the states of all.
-    fn chance(&self, kind: Kind, states: &Given) -> Option<Chance> {
+    fn chance(&self, kind: Kind, states: &Given, shown: &[f32]) -> Option<Chance> {
         let requests = &self.links.requests;
-        let mut counts = vec![0_u32; requests.len()];
-        let matches = |request: &Linked| match kind {
-            Kind::Next => request.state.kind.continues(),
-            kind => request.state.kind == kind,
-        };
-        let mut sessions = Vec::new();
-        for request in requests.iter().filter(|request| matches(request)) {
-            counts[request.before as usize] += 1;
-            sessions.push(request.session);
-        }
-        if sessions_up_to(self.min_count, sessions.into_iter()) < self.min_count {
+        let of_kind = if kind == Kind::Next { &self.continuing } else { &self.of_kind[kind as usize] };
+        let sessions = of_kind.iter().map(|&number| self.request(number).session);
+        if sessions_up_to(self.min_count, sessions) < self.min_count {
             return None;
         }
         let columns: Vec<usize> = (0..super::model::chance_width(kind)).collect();
         let growth = self.growth(CHANCE_ROWS);
         let given = if kind == Kind::Repeat {
             let (mut table, mut repeats) = (Table::new(FEATURES), Vec::new());
-            for request in requests.iter().filter(|request| request.state.kind.continues()) {
-                table.push(self.features(request.before), &[], request.session);
+            for request in self.continuing.iter().map(|&number| self.request(number)) {
+                table.push(&self.features(request.before), &[], request.session);
                 repeats.push(f32::from(u8::from(request.state.kind == Kind::Repeat)));
             }
             let weights = vec![1.0; repeats.len()];
             Chances::learn(&table.given().rows(&columns, &repeats, &weights), growth)?
         } else {
             // Of those at the end of the trace only a part shows.
-            let has = |(&count, shown): (&u32, &f32)| f32::from(u8::from(count > 0)) / shown;
-            let has: Vec<f32> = counts.iter().zip(&self.shown).map(has).collect();
-            Chances::learn(&states.rows(&columns, &has, &self.shown), growth)?
+            let has = |(&number, shown): (&u32, &f32)| {
+                f32::from(u8::from(self.followers[number as usize] & bit(kind) != 0)) / shown
+            };
+            let has: Vec<f32> = self.all.iter().zip(shown).map(has).collect();
+            Chances::learn(&states.rows(&columns, &has, shown), growth)?
         };
-        let followed: Vec<usize> = (0..requests.len()).filter(|&i| counts[i] > 0).collect();
-        let several = followed.iter().filter(|&&i| counts[i] > 1).map(|&i| requests[i].session);
+        let with = |bits: u8| {
+            requests.iter().zip(&self.followers).filter(move |(_, has)| **has & bits != 0).map(|(of, _)| of)
+        };
+        let several = with(bit(kind) << SEVERAL).map(|request| request.session);
         let tells = sessions_up_to(self.min_count, several) >= self.min_count;
-        let more: u32 = followed.iter().map(|&i| counts[i] - 1).sum();
-        let more = if tells { rounded(f64::from(more) / followed.len() as f64) } else { 0.0 };
+        let (followed, all) = (with(bit(kind)).count(), self.links.followers(kind));
+        let more = if tells { rounded((all - followed) as f64 / followed as f64) } else { 0.0 };
         Some(Chance { of: kind, factor: 1.0, more, given })
     }
 
@@ -281,7 +261,7 @@ impl<'a> Learner<'a> {
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut weights = Vec::new();
         let (requests, block_size) = (&self.links.requests, self.forest.block_size);
-        for (i, request) in self.of_kind(kind) {
+        for request in self.of_kind(kind) {
             let (state, before) = (&request.state, &requests[request.before as usize].state);
             let full = (before.input / block_size) as f32;
             let drawn = match kind {
@@ -289,12 +269,12 @@ impl<'a> Learner<'a> {
                 Kind::Repeat => 0.0,
                 _ => state.logs.new,
             };
-            let mut more = [self.branches[request.before as usize], state.log_delay, 0.0, 0.0, 0.0, 0.0];
+            let mut more = [self.is_left(request.before), state.log_delay, 0.0, 0.0, 0.0, 0.0];
             let shared = state.shared as f32;
             more[2..4].copy_from_slice(&[shared, full - shared]);
             more[2 + forks..4 + forks].copy_from_slice(&[drawn, state.logs.input]);
-            table.push(self.features(request.before), &more[..4 + forks], request.session);
-            weights.push(self.weights[i]);
+            table.push(&self.features(request.before), &more[..4 + forks], request.session);
+            weights.push(self.weight(request));
             delays.push(state.log_delay);
             // Of other kinds it means nothing.
             depths.push(((shared - before.core as f32 + 0.5) / (full - shared + 0.5).max(0.5)).ln());
@@ -373,7 +353,8 @@ impl<'a> Learner<'a> {
         if tick == 0.0 {
             return None;
         }
-        Groups::of(&mut self.links.requests.iter().map(off).collect::<Vec<_>>(), self.min_count, 13)
+        let requests = self.all.iter().map(|&number| self.request(number));
+        Groups::of(&mut requests.map(off).collect::<Vec<_>>(), self.min_count, 13)
     }
 
     /// What caches find that the sessions share, if they are few.
@@ -397,8 +378,10 @@ impl<'a> Learner<'a> {
     fn sums(&self) -> Sums {
         let requests = &self.links.requests;
         let bounds = |groups: usize, kinds: &[Kind], value: &dyn Fn(&Linked) -> f32| {
-            let mut values: Vec<Weighted> = requests
+            let mut values: Vec<Weighted> = self
+                .all
                 .iter()
+                .map(|&number| self.request(number))
                 .filter(|request| kinds.contains(&request.state.kind))
                 .map(|request| Weighted { value: value(request), weight: 1.0, session: request.session })
                 .collect();
@@ -456,9 +439,9 @@ impl<'a> Learner<'a> {
 
 /// All requests, session by session, in order.
 fn by_session(requests: &[Linked]) -> Vec<u32> {
-    let mut order: Vec<u32> = (0..requests.len() as u32).collect();
-    order.sort_by_key(|&request| requests[request as usize].session);
-    order
+    let mut order: Vec<(u32, u32)> = requests.iter().map(|request| request.session).zip(0..).collect();
+    order.sort_unstable();
+    order.into_iter().map(|(_, request)| request).collect()
 }
 
 /// The parts of such a list that are a session each.
@@ -496,8 +479,10 @@ fn most(requests: &[Linked], min_count: usize, total: impl Fn(u64, &Linked) -> u
         let so_far = &mut most[request.session as usize];
         *so_far = total(*so_far, request);
     }
-    most.sort_unstable_by(|a, b| b.cmp(a));
-    most.truncate(min_count);
+    if min_count < most.len() {
+        most.select_nth_unstable_by(min_count, |a, b| b.cmp(a));
+        most.truncate(min_count);
+    }
     rounded(most.iter().sum::<u64>() as f64 / most.len().max(1) as f64)
 }
 

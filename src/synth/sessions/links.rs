@@ -4,7 +4,8 @@
 //! The core are full blocks that are shared by sessions which have nothing else in common: those of at least
 //! `min_count` sessions, and of half a per cent of all, that are used over most of the trace.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
+use std::ops::Range;
 
 use foldhash::fast::RandomState;
 
@@ -12,7 +13,7 @@ use super::prefixes::Prefixes;
 use super::quantiles::sessions_up_to;
 use super::state::{Delays, Kind, State, Step, less};
 use crate::synth::forest::{Forest, ROOT};
-use crate::synth::request::{NO_OUTPUT, Span, tokens};
+use crate::synth::request::{NO_OUTPUT, tokens};
 
 /// A core block is used by this share of the sessions, at least.
 const CORE_SHARE: f64 = 0.005;
@@ -43,12 +44,20 @@ pub(super) struct Links {
     pub(super) requests: Vec<Linked>,
     pub(super) prefixes: Prefixes,
     pub(super) delays: Delays,
+    /// How many requests there are of each kind.
+    pub(super) kinds: [usize; Kind::ALL.len()],
 }
 
 impl Links {
     /// How many sessions there are.
     pub(super) fn sessions(&self) -> usize {
-        self.requests.iter().filter(|request| request.before == NONE).count()
+        self.kinds[Kind::Start as usize]
+    }
+
+    /// How many requests of a kind there are; next turns are all that continue a conversation.
+    pub(super) fn followers(&self, kind: Kind) -> usize {
+        let repeated = if kind == Kind::Next { self.kinds[Kind::Repeat as usize] } else { 0 };
+        self.kinds[kind as usize] + repeated
     }
 }
 
@@ -60,8 +69,29 @@ struct Found {
     output: u64,
     blocks: u32,
     known: u32,
-    /// Last user of the deepest known block.
+    /// Last user of the deepest known block, and the request that added that block.
     user: u32,
+    owner: u32,
+}
+
+/// The blocks of a request, deepest first: ranges of them, each with the request that added it.
+fn path<'a>(
+    forest: &'a Forest,
+    found: &'a [Found],
+    request: usize,
+) -> impl Iterator<Item = (usize, Range<u32>)> + 'a {
+    let own = &forest.requests[request];
+    let first = forest.has_ids().then(|| (request, own.first_new..own.first_new + own.new));
+    std::iter::successors(first, |&(of, _)| {
+        let parent = forest.requests[of].parent;
+        let owner = found[of].owner as usize;
+        (parent != ROOT).then(|| (owner, forest.requests[owner].first_new..parent + 1))
+    })
+}
+
+/// How many blocks have a number.
+fn blocks(forest: &Forest) -> usize {
+    forest.requests.last().map_or(0, |last| last.first_new as usize + last.new as usize)
 }
 
 /// Links the requests of a trace.
@@ -70,7 +100,7 @@ pub(super) fn link(forest: &Forest, min_count: usize) -> Links {
     let chains = chains(forest, &found);
     let is_core = core_blocks(forest, &found, &chains, min_count);
     let roots = |is_core: &dyn Fn(u32) -> bool| -> Vec<Option<u32>> {
-        let core_of = core_depths(forest, is_core);
+        let core_of = core_depths(forest, &found, is_core);
         let root = |(found, core): (&Found, (u32, u32))| {
             (found.known <= core.0 || found.user == NONE).then_some(core.1)
         };
@@ -78,7 +108,7 @@ pub(super) fn link(forest: &Forest, min_count: usize) -> Links {
     };
     // Blocks below prefixes of too few sessions are no core, which makes requests that share them follow one
     // another.
-    let starts = roots(&|block| is_core[block as usize]);
+    let starts = roots(&|block| is_core.contains(&block));
     let first = Prefixes::new(forest, starts.iter().flatten().copied(), min_count);
     let starts = roots(&|block| first.contains(block));
     let prefixes = Prefixes::new(forest, starts.iter().flatten().copied(), min_count);
@@ -103,7 +133,9 @@ pub(super) fn link(forest: &Forest, min_count: usize) -> Links {
         requests.push(linked);
     }
     pool_rare(&mut requests, min_count);
-    Links { requests, prefixes, delays }
+    let mut kinds = [0; Kind::ALL.len()];
+    requests.iter().for_each(|request| kinds[request.state.kind as usize] += 1);
+    Links { requests, prefixes, delays, kinds }
 }
 
 /// Counts a kind of which too few sessions tell as the kind that it is a special case of.
@@ -154,18 +186,17 @@ fn follow(here: &Found, found: &[Found], requests: &[Linked], delays: &Delays, b
 
 /// What each request shares, and with whom.
 fn last_users(forest: &Forest) -> Vec<Found> {
-    let blocks = forest.requests.last().map_or(0, |last| last.first_new as usize + last.new as usize);
-    let mut users = vec![NONE; blocks];
-    let mut spans: Vec<Span> = Vec::new();
+    let mut users = vec![NONE; blocks(forest)];
     let mut time = 0.0;
-    let mut found = Vec::with_capacity(forest.requests.len());
+    let mut found: Vec<Found> = Vec::with_capacity(forest.requests.len());
     for (i, request) in forest.requests.iter().enumerate() {
         time += forest.gaps.get(i).map_or(if i > 0 { 1.0 } else { 0.0 }, |gap| gap / 1000.0);
         let count = request.known + request.new;
         let user = if request.parent == ROOT { NONE } else { users[request.parent as usize] };
-        forest.path(request, &mut spans);
-        for span in &spans {
-            users[span.start as usize..span.start as usize + span.len as usize].fill(i as u32);
+        // It is on the path of the user, and nearer than a search among all requests.
+        let mut owner = user;
+        while owner != NONE && forest.requests[owner as usize].first_new > request.parent {
+            owner = found[owner as usize].owner;
         }
         found.push(Found {
             time,
@@ -174,26 +205,32 @@ fn last_users(forest: &Forest) -> Vec<Found> {
             blocks: count,
             known: request.known,
             user,
+            owner,
         });
+        for (_, blocks) in path(forest, &found, i) {
+            users[blocks.start as usize..blocks.end as usize].fill(i as u32);
+        }
     }
     found
 }
 
 /// More requests than these that leave the same block are not turns of one conversation.
-const SAME_BLOCK: u32 = 3;
+const SAME_BLOCK: u8 = 3;
 
 /// The first request of the conversation that each one continues. A next turn too small for a block of its own
 /// looks like another user of a long system prompt; but turns seldom leave the same block again and again.
 fn chains(forest: &Forest, found: &[Found]) -> Vec<u32> {
-    let mut left: HashMap<u32, u32, RandomState> = HashMap::default();
+    let mut left = vec![0_u8; blocks(forest)];
     let mut chains: Vec<u32> = Vec::with_capacity(found.len());
     for (i, here) in found.iter().enumerate() {
         let continued = found.get(here.user as usize).is_some_and(|user| {
             here.known >= 2 && here.known + 1 >= user.blocks && here.blocks >= user.blocks
         });
-        let before = left.entry(forest.requests[i].parent).or_default();
-        *before += 1;
-        let goes_on = continued && *before <= SAME_BLOCK;
+        let mut goes_on = false;
+        if let Some(before) = left.get_mut(forest.requests[i].parent as usize) {
+            *before = before.saturating_add(1);
+            goes_on = continued && *before <= SAME_BLOCK;
+        }
         chains.push(if goes_on { chains[here.user as usize] } else { i as u32 });
     }
     chains
@@ -213,54 +250,71 @@ fn parts_of(found: &[Found]) -> Vec<u8> {
     (0..found.len()).map(|i| (PARTS * i / found.len()) as u8).collect()
 }
 
+/// Who uses a block.
+#[derive(Clone, Copy)]
+struct Users {
+    /// The last conversation, and how many there are.
+    last: u32,
+    count: u32,
+    /// Parts of the trace, a bit each.
+    parts: u16,
+}
+
 /// Which blocks may be core.
-fn core_blocks(forest: &Forest, found: &[Found], chains: &[u32], min_count: usize) -> Vec<bool> {
-    if !forest.has_ids() {
-        return Vec::new();
-    }
-    let blocks = forest.requests.last().map_or(0, |last| last.first_new as usize + last.new as usize);
-    let (mut last, mut users, mut parts) = (vec![NONE; blocks], vec![0_u32; blocks], vec![0_u16; blocks]);
-    // Conversation by conversation, so that each counts once.
-    let mut order: Vec<u32> = (0..found.len() as u32).collect();
-    order.sort_by_key(|&i| chains[i as usize]);
-    let mut spans = Vec::new();
-    let parts_of = parts_of(found);
-    for i in order {
-        let (i, chain) = (i as usize, chains[i as usize]);
-        let part = 1 << parts_of[i];
-        forest.path(&forest.requests[i], &mut spans);
-        for block in spans.iter().flat_map(Span::ids) {
-            let block = block as usize;
-            users[block] += u32::from(last[block] != chain);
-            last[block] = chain;
-            parts[block] |= part;
-        }
-    }
+fn core_blocks(
+    forest: &Forest,
+    found: &[Found],
+    chains: &[u32],
+    min_count: usize,
+) -> HashSet<u32, RandomState> {
     let conversations = chains.iter().enumerate().filter(|&(i, &chain)| i as u32 == chain).count();
     let enough = (CORE_SHARE * conversations as f64).max(min_count as f64);
-    let mut core: Vec<bool> = users
-        .iter()
-        .zip(parts)
-        .map(|(&users, parts)| f64::from(users) >= enough && parts.count_ones() >= CORE_PARTS)
-        .collect();
-    // A partial block cannot be continued.
-    for request in &forest.requests {
-        if request.new > 0 && u64::from(request.tail) < forest.block_size {
-            core[(request.first_new + request.new - 1) as usize] = false;
+    // Blocks are counted one by one only where enough requests use the first that a request added.
+    let mut requests = vec![0_u32; found.len()];
+    (0..found.len()).flat_map(|i| path(forest, found, i)).for_each(|(of, _)| requests[of] += 1);
+    let may_be = |of: usize| f64::from(requests[of]) >= enough;
+    let mut starts = vec![0; found.len()];
+    let mut blocks = 0;
+    for (i, own) in forest.requests.iter().enumerate() {
+        starts[i] = blocks;
+        blocks += if may_be(i) { own.new as usize } else { 0 };
+    }
+    let mut users = vec![Users { last: NONE, count: 0, parts: 0 }; blocks];
+    // Conversation by conversation, so that each counts once.
+    let mut order: Vec<(u32, u32)> = chains.iter().copied().zip(0..).collect();
+    order.retain(|&(_, i)| path(forest, found, i as usize).any(|(of, _)| may_be(of)));
+    order.sort_unstable();
+    let parts_of = parts_of(found);
+    for (chain, i) in order {
+        let part = 1 << parts_of[i as usize];
+        for (of, blocks) in path(forest, found, i as usize).filter(|&(of, _)| may_be(of)) {
+            for user in &mut users[starts[of]..starts[of] + blocks.len()] {
+                user.count += u32::from(user.last != chain);
+                user.last = chain;
+                user.parts |= part;
+            }
         }
+    }
+    let is_core = |users: &Users| f64::from(users.count) >= enough && users.parts.count_ones() >= CORE_PARTS;
+    let mut core = HashSet::default();
+    for (i, own) in forest.requests.iter().enumerate().filter(|&(i, _)| may_be(i)) {
+        // A partial block cannot be continued.
+        let full = own.new.saturating_sub(u32::from(u64::from(own.tail) < forest.block_size));
+        let counted = (own.first_new..own.first_new + full).zip(&users[starts[i]..]);
+        core.extend(counted.filter(|(_, users)| is_core(users)).map(|(block, _)| block));
     }
     core
 }
 
 /// How many blocks of core each request begins with, and the last of them.
-fn core_depths(forest: &Forest, is_core: &dyn Fn(u32) -> bool) -> Vec<(u32, u32)> {
+fn core_depths(forest: &Forest, found: &[Found], is_core: &dyn Fn(u32) -> bool) -> Vec<(u32, u32)> {
     if !forest.has_ids() {
         return vec![(0, ROOT); forest.requests.len()];
     }
     let mut depths: Vec<(u32, u32)> = Vec::with_capacity(forest.requests.len());
-    for request in &forest.requests {
+    for (request, found) in forest.requests.iter().zip(found) {
         // As far as the request that added what is known, which comes before.
-        let above = if request.parent == ROOT { (0, ROOT) } else { depths[forest.owner(request.parent)] };
+        let above = if request.parent == ROOT { (0, ROOT) } else { depths[found.owner as usize] };
         let known = if above.0 < request.known { above } else { (request.known, request.parent) };
         let new = request.first_new..request.first_new + request.new;
         let core = new.take_while(|&block| known.0 == request.known && is_core(block));

@@ -32,6 +32,7 @@ mod prefixes;
 mod quantiles;
 mod random;
 mod reuse;
+mod rows;
 mod scale;
 mod spawn;
 mod state;

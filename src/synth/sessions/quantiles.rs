@@ -256,8 +256,14 @@ impl Quantiles {
 
     fn through(points: Points, ends: [(f32, f32); 2]) -> Self {
         let parts = (PARTS_PER_POINT * points.len()).next_power_of_two().min(MOST_PARTS);
-        let beyond = |part: usize| points.partition_point(|point| point.0 <= part as f32 / parts as f32);
-        let beyond = (0..parts).map(|part| beyond(part).min(usize::from(u16::MAX)) as u16).collect();
+        let mut next = 0;
+        let beyond = |part: usize| {
+            while points.get(next).is_some_and(|point| point.0 <= part as f32 / parts as f32) {
+                next += 1;
+            }
+            next.min(usize::from(u16::MAX)) as u16
+        };
+        let beyond = (0..parts).map(beyond).collect();
         Self { points, beyond, ends }
     }
 

@@ -4,6 +4,8 @@
 //! step of [`GRID`], and both sides have to hold values of `min_count` sessions; so a threshold tells nothing
 //! about one of them.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::quantiles::sessions_up_to;
@@ -16,6 +18,10 @@ const BINS: usize = 64;
 
 /// Rows from which thresholds are taken, at most.
 const SAMPLED: usize = 1 << 14;
+
+/// What is summed is a multiple of this, so that sums are exact, in whatever order: the sums of a part of the rows can
+/// be subtracted from those of all.
+const UNIT: f64 = 1.0 / (1 << 28) as f64;
 
 /// A place of a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -109,7 +115,8 @@ pub(super) struct Growth {
 /// A leaf that may be split, and what that would gain.
 struct Candidate {
     node: usize,
-    rows: std::ops::Range<usize>,
+    rows: Range<usize>,
+    histogram: Histogram,
     split: Split,
 }
 
@@ -119,6 +126,9 @@ struct Split {
     feature: usize,
     bin: u8,
 }
+
+/// The bins of each feature.
+type Histogram = Vec<[Bin; BINS]>;
 
 /// Weight, weighted sum and number of rows of a bin.
 #[derive(Clone, Copy, Default)]
@@ -149,20 +159,23 @@ pub(super) fn grow(rows: &Rows<'_>, targets: &[f32], growth: Growth) -> (Tree, V
     let all = 0..rows.values.len();
     let mut tree = Tree { nodes: vec![TreeNode::Leaf(0)] };
     let mut leaves = vec![(0, all.clone())];
-    let mut open: Vec<Candidate> = grower.candidate(0, all).into_iter().collect();
+    let histogram = grower.histogram(all.clone());
+    let mut open: Vec<Candidate> = grower.candidate(0, all, histogram).into_iter().collect();
     while leaves.len() < growth.max_leaves {
         let best = open.iter().enumerate().max_by(|a, b| a.1.split.gain.total_cmp(&b.1.split.gain));
         let Some((best, _)) = best else { break };
-        let Candidate { node, rows, split } = open.swap_remove(best);
+        let Candidate { node, rows, histogram, split } = open.swap_remove(best);
         let middle = grower.partition(rows.clone(), split);
         let left = tree.nodes.len();
         let threshold = grower.edges(split.feature)[usize::from(split.bin)];
         tree.nodes[node] = TreeNode::Split(split.feature as u8, threshold, left as u32);
         tree.nodes.extend([TreeNode::Leaf(0); 2]);
         leaves.retain(|leaf| leaf.0 != node);
-        for (node, rows) in [(left, rows.start..middle), (left + 1, middle..rows.end)] {
+        let sides = [rows.start..middle, middle..rows.end];
+        let histograms = grower.halves(histogram, &sides);
+        for ((node, rows), histogram) in (left..).zip(sides).zip(histograms) {
             leaves.push((node, rows.clone()));
-            open.extend(grower.candidate(node, rows));
+            open.extend(grower.candidate(node, rows, histogram));
         }
     }
     let mut members = Vec::with_capacity(leaves.len());
@@ -176,53 +189,72 @@ pub(super) fn grow(rows: &Rows<'_>, targets: &[f32], growth: Growth) -> (Tree, V
 struct Grower<'a> {
     rows: &'a Rows<'a>,
     growth: Growth,
-    targets: &'a [f32],
+    /// What each row adds to its bins.
+    parts: Vec<Bin>,
     order: Vec<u32>,
     moved: Vec<u32>,
-    histogram: Vec<[Bin; BINS]>,
 }
 
 impl<'a> Grower<'a> {
-    fn new(rows: &'a Rows<'a>, targets: &'a [f32], growth: Growth) -> Self {
+    fn new(rows: &'a Rows<'a>, targets: &[f32], growth: Growth) -> Self {
+        let part = |(&weight, &target): (&f32, &f32)| {
+            let exact = |value: f64| (value / UNIT).round() * UNIT;
+            let weight = f64::from(weight);
+            Bin { weight: exact(weight), sum: exact(weight * f64::from(target)), rows: 1 }
+        };
         Self {
             rows,
             growth,
-            targets,
+            parts: rows.weights.iter().zip(targets).map(part).collect(),
             order: (0..rows.values.len() as u32).collect(),
             moved: Vec::new(),
-            histogram: vec![[Bin::default(); BINS]; rows.columns.len()],
         }
     }
 
+    /// The sums of rows.
+    fn histogram(&self, range: Range<usize>) -> Histogram {
+        let mut histogram = vec![[Bin::default(); BINS]; self.rows.columns.len()];
+        let stride = self.rows.bins.width;
+        for &row in &self.order[range] {
+            let row = row as usize;
+            let part = self.parts[row];
+            let bins = &self.rows.bins.bins[row * stride..(row + 1) * stride];
+            for (histogram, &column) in histogram.iter_mut().zip(self.rows.columns) {
+                let bin = &mut histogram[usize::from(bins[column]) % BINS];
+                *bin = bin.add(part);
+            }
+        }
+        histogram
+    }
+
+    /// The sums of both sides of a split: only the rows of the smaller one are added up.
+    fn halves(&self, mut whole: Histogram, sides: &[Range<usize>; 2]) -> [Histogram; 2] {
+        let smaller = usize::from(sides[1].len() < sides[0].len());
+        let part = self.histogram(sides[smaller].clone());
+        for (whole, part) in whole.iter_mut().flatten().zip(part.iter().flatten()) {
+            *whole = whole.without(*part);
+        }
+        if smaller == 0 { [part, whole] } else { [whole, part] }
+    }
+
     /// The best split of a leaf, if there is one.
-    fn candidate(&mut self, node: usize, range: std::ops::Range<usize>) -> Option<Candidate> {
+    fn candidate(&self, node: usize, range: Range<usize>, histogram: Histogram) -> Option<Candidate> {
         let min_rows = self.growth.min_rows;
         if range.len() < 2 * min_rows {
             return None;
         }
-        self.histogram.iter_mut().for_each(|bins| *bins = [Bin::default(); BINS]);
-        let stride = self.rows.bins.width;
-        for &row in &self.order[range.clone()] {
-            let row = row as usize;
-            let weight = f64::from(self.rows.weights[row]);
-            let sum = weight * f64::from(self.targets[row]);
-            let bins = &self.rows.bins.bins[row * stride..(row + 1) * stride];
-            for (histogram, &column) in self.histogram.iter_mut().zip(self.rows.columns) {
-                let bin = &mut histogram[usize::from(bins[column]) % BINS];
-                bin.weight += weight;
-                bin.sum += sum;
-                bin.rows += 1;
-            }
-        }
-        let mut splits: Vec<Split> = Vec::with_capacity(self.rows.columns.len());
-        for (feature, bins) in self.histogram.iter().enumerate() {
-            let all = bins.iter().fold(Bin::default(), |all, bin| all.add(*bin));
+        let all = histogram.first()?.iter().fold(Bin::default(), |all, bin| all.add(*bin));
+        let mut splits: Vec<Split> = Vec::with_capacity(histogram.len());
+        for (feature, bins) in histogram.iter().enumerate() {
             let (mut left, mut best) = (Bin::default(), Split { gain: 0.0, feature, bin: 0 });
             for (bin, part) in bins.iter().enumerate().take(self.edges(feature).len()) {
                 left = left.add(*part);
                 let right = all.without(left);
-                if (left.rows as usize) < min_rows || (right.rows as usize) < min_rows {
+                if part.rows == 0 || (left.rows as usize) < min_rows {
                     continue;
+                }
+                if (right.rows as usize) < min_rows {
+                    break;
                 }
                 let gain = left.explained() + right.explained() - all.explained();
                 if gain > best.gain * (1.0 + 1e-12) {
@@ -235,11 +267,11 @@ impl<'a> Grower<'a> {
         }
         splits.sort_by(|a, b| b.gain.total_cmp(&a.gain));
         let split = splits.into_iter().find(|split| self.tells_nothing_of_few(range.clone(), *split))?;
-        Some(Candidate { node, rows: range, split })
+        Some(Candidate { node, rows: range, histogram, split })
     }
 
     /// Whether both sides of a split are of enough sessions.
-    fn tells_nothing_of_few(&self, range: std::ops::Range<usize>, split: Split) -> bool {
+    fn tells_nothing_of_few(&self, range: Range<usize>, split: Split) -> bool {
         let side = |below: bool| {
             let rows =
                 self.order[range.clone()].iter().filter(move |&&row| self.is_below(row, split) == below);
@@ -259,7 +291,7 @@ impl<'a> Grower<'a> {
     }
 
     /// Puts the rows below the threshold before the others, and says where those begin.
-    fn partition(&mut self, range: std::ops::Range<usize>, split: Split) -> usize {
+    fn partition(&mut self, range: Range<usize>, split: Split) -> usize {
         let mut moved = std::mem::take(&mut self.moved);
         moved.clear();
         let mut end = range.start;
