@@ -506,9 +506,9 @@ fn a_rate_is_that_of_what_is_written() {
     assert!(ran.stderr.contains("would be those of the trace"), "{}", ran.stderr);
     let bent = run("trace-synth", &["-b16", "--target-hit-rate=0.2"], &trace);
     assert!(bent.stderr.contains("tokens on average, and"), "{}", bent.stderr);
-    let plain = run("trace-synth", &["-b16"], &trace);
+    let plain = run("trace-synth", &["-b16"], chats(300));
     assert!(!plain.stderr.contains("tokens on average"), "{}", plain.stderr);
-    assert!(!run("trace-synth", &["-b16"], &trace).stderr.contains("would be those of the trace"));
+    assert!(!plain.stderr.contains("would be those of the trace"), "{}", plain.stderr);
 }
 
 #[test]
@@ -602,6 +602,8 @@ fn a_real_trace_is_met_in_what_finite_caches_see() {
             name if name.starts_with("dispersion") || name.starts_with("unique") => {
                 (distance / original, 0.2)
             }
+            // Which sessions come in which part of the trace is left to chance.
+            name if name.starts_with("hit_quarter") => (distance, 0.07),
             _ => (distance, 0.04),
         };
         assert!(distance <= bar, "{name}: {distance} is above {bar}");
