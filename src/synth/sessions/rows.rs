@@ -85,3 +85,21 @@ impl Given {
         Rows { bins: &self.bins, columns, values, weights, sessions: &self.sessions }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_requests_one_of_each_group_is_learnt_from() {
+        let few: Vec<u32> = (0..MOST_ROWS as u32).collect();
+        assert_eq!(thinned(few.iter().copied()), few);
+        let many = 5 * MOST_ROWS as u32 / 2;
+        let some = thinned(0..many);
+        assert_eq!(some.len(), (many as usize).div_ceil(3));
+        assert!(some.iter().zip(0..).all(|(&request, group)| request / 3 == group));
+        // Each place of a group is taken about as often.
+        let firsts = some.iter().filter(|&&request| request % 3 == 0).count() as f64;
+        assert!((0.3..0.37).contains(&(firsts / some.len() as f64)), "{firsts}");
+    }
+}
