@@ -66,7 +66,10 @@ pub(crate) fn install() -> std::io::Result<()> {
     if STATE.set(state).is_err() {
         return Ok(());
     }
+    // A thread that begins late may find no memory left for its stacks, and the process would abort without a word.
+    let (here, is_here) = std::sync::mpsc::sync_channel(1);
     std::thread::Builder::new().name("signals".into()).stack_size(64 << 10).spawn(move || {
+        here.send(()).ok();
         let mut byte = [0];
         if watch.read_exact(&mut byte).is_err() {
             return;
@@ -81,6 +84,7 @@ pub(crate) fn install() -> std::io::Result<()> {
         }
         abandon();
     })?;
+    is_here.recv().ok();
     Ok(())
 }
 
