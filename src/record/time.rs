@@ -5,6 +5,7 @@
 //! digit into a whole number of billionths of a millisecond; further digits are rounded. Dates are the
 //! matter of the crate `jiff`.
 
+use std::iter::repeat_n;
 use std::ops::{Add, Range, Sub};
 
 use jiff::Timestamp;
@@ -239,15 +240,17 @@ impl Millis {
     /// Appends the number of `unit`s in the shortest decimal form.
     pub fn write(self, unit: Unit, out: &mut Vec<u8>) {
         let decimals = (DECIMALS + unit.power()) as usize;
-        let digits = format!("{:0>width$}", self.0.unsigned_abs(), width = decimals + 1);
-        let (whole, fraction) = digits.split_at(digits.len() - decimals);
+        let mut buffer = itoa::Buffer::new();
+        let digits = buffer.format(self.0.unsigned_abs());
+        let (whole, fraction) = digits.split_at(digits.len().saturating_sub(decimals));
         let fraction = fraction.trim_end_matches('0');
         if self.0 < 0 {
             out.push(b'-');
         }
-        out.extend_from_slice(whole.as_bytes());
+        out.extend_from_slice(if whole.is_empty() { b"0" } else { whole.as_bytes() });
         if !fraction.is_empty() {
             out.push(b'.');
+            out.extend(repeat_n(b'0', decimals.saturating_sub(digits.len())));
             out.extend_from_slice(fraction.as_bytes());
         }
     }
