@@ -5,6 +5,7 @@
 //! signal arrives.
 
 mod ahead;
+mod compress;
 mod document;
 mod input;
 mod lines;
@@ -18,10 +19,11 @@ pub(crate) mod standard;
 mod temporary;
 
 pub(crate) use ahead::Preview;
+pub use compress::Compression;
 pub(crate) use input::files_at_once;
 pub use input::{Input, InputOptions, Status};
 pub(crate) use lock::Lock;
 pub use observer::Observer;
-pub use output::{Compression, Output};
+pub use output::Output;
 pub(crate) use pace::Pacer;
 pub(crate) use source::{lift, read_whole};

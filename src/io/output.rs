@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
+use crate::io::compress::{Compressing, Compression};
 use crate::io::{signals, standard, temporary};
 
 /// Bytes gathered before a write.
@@ -40,40 +41,17 @@ impl Write for Sink {
     }
 }
 
-/// A compressed format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Compression {
-    /// gzip, written at level 6.
-    Gzip,
-    /// Zstandard, written at level 3.
-    Zstd,
-}
-
-impl Compression {
-    /// What the name of a file says: `.gz` or `.zst` at its end.
-    pub fn of(path: &Path) -> Option<Self> {
-        match path.extension()?.to_str()? {
-            "gz" => Some(Self::Gzip),
-            "zst" | "zstd" => Some(Self::Zstd),
-            _ => None,
-        }
-    }
-}
-
 #[allow(clippy::large_enum_variant, reason = "a program has one of them")]
 enum Encoder {
     Plain(Sink),
-    Gzip(flate2::write::GzEncoder<Sink>),
-    Zstd(zrip::FrameEncoder<Sink>),
+    Compressed(Compressing<Sink>),
 }
 
 impl Encoder {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Plain(sink) => sink.write_all(bytes),
-            Self::Gzip(encoder) => encoder.write_all(bytes),
-            Self::Zstd(encoder) => encoder.write_all(bytes),
+            Self::Compressed(encoder) => encoder.write_all(bytes),
         }
     }
 
@@ -81,8 +59,7 @@ impl Encoder {
     fn finish(self) -> io::Result<Sink> {
         match self {
             Self::Plain(sink) => Ok(sink),
-            Self::Gzip(encoder) => encoder.finish(),
-            Self::Zstd(encoder) => encoder.finish(),
+            Self::Compressed(encoder) => encoder.finish(),
         }
     }
 }
@@ -93,6 +70,8 @@ pub struct Output {
     buffer: Vec<u8>,
     encoder: Encoder,
     is_file: bool,
+    /// Threads that work on the run.
+    jobs: usize,
 }
 
 impl Output {
@@ -127,25 +106,27 @@ impl Output {
         };
         let is_file = matches!(sink, Sink::Atomic(..));
         let buffer = Vec::with_capacity(BUFFER_SIZE + (4 << 10));
-        Ok(Self { name, buffer, encoder: Encoder::Plain(sink), is_file })
+        Ok(Self { name, buffer, encoder: Encoder::Plain(sink), is_file, jobs: 1 })
+    }
+
+    /// The same output of a run with so many threads: if there is more than one, others than this compress it.
+    #[must_use]
+    pub fn with_jobs(self, jobs: usize) -> Self {
+        Self { jobs, ..self }
     }
 
     /// The same output, compressed. Records then come out in blocks, not as soon as they can: how the
     /// input arrives must not change the compressed bytes.
     ///
     /// # Errors
-    /// When the compressor cannot be set up.
+    /// When the system refuses a thread.
     pub fn compressed(mut self, compression: Option<Compression>) -> Result<Self> {
         let Encoder::Plain(sink) = self.encoder else { return Ok(self) };
         self.encoder = match compression {
             None => Encoder::Plain(sink),
-            Some(Compression::Gzip) => {
-                Encoder::Gzip(flate2::write::GzEncoder::new(sink, flate2::Compression::default()))
-            }
-            Some(Compression::Zstd) => {
-                let encoder = zrip::FrameEncoder::new(sink, 3);
-                let encoder = encoder.map_err(|e| Error::io(&self.name, io::Error::other(e)))?;
-                Encoder::Zstd(encoder)
+            Some(format) => {
+                let encoder = Compressing::new(sink, format, self.jobs).map_err(|_| Error::no_thread())?;
+                Encoder::Compressed(encoder)
             }
         };
         Ok(self)
@@ -171,7 +152,7 @@ impl Output {
     pub fn flush(&mut self) -> Result<()> {
         let ready = match self.encoder {
             Encoder::Plain(_) => self.buffer.len(),
-            _ => self.buffer.len() / BUFFER_SIZE * BUFFER_SIZE,
+            Encoder::Compressed(_) => self.buffer.len() / BUFFER_SIZE * BUFFER_SIZE,
         };
         self.write(ready)
     }

@@ -15,7 +15,7 @@ use std::thread;
 
 use crate::error::{Error, Result, guarded};
 use crate::io::ahead::{Ahead, Chunk, Preview};
-use crate::io::output::Compression;
+use crate::io::compress::Compression;
 use crate::io::{signals, standard};
 
 /// Size of a read from the system. Larger reads were not faster; smaller ones need more system calls.
