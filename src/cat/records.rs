@@ -37,14 +37,14 @@ pub(super) struct Records {
 }
 
 impl Records {
-    /// The records of `files`.
+    /// The records of `files`, which so many threads read unless they are merged.
     ///
     /// # Errors
     /// When a file does not exist.
-    pub(super) fn new(files: &[PathBuf], order: &Order, options: &ReadOptions) -> Result<Self> {
+    pub(super) fn new(files: &[PathBuf], order: &Order, options: &ReadOptions, jobs: usize) -> Result<Self> {
         let reader = || -> Result<TraceReader> {
             let input = Input::new(files, options.input.clone())?;
-            Ok(options.reader(input))
+            Ok(options.reader(input).with_jobs(jobs))
         };
         let source = match order {
             Order::Files => RecordSource::Files(Box::new(reader()?)),

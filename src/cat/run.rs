@@ -17,6 +17,8 @@ pub struct Task {
     pub files: Vec<PathBuf>,
     /// How they are read.
     pub read: ReadOptions,
+    /// Threads that work on it, at least one. The output does not depend on it.
+    pub jobs: usize,
     /// Where the output goes; standard output if absent.
     pub output: Option<PathBuf>,
     /// What is done with the records.
@@ -26,7 +28,7 @@ pub struct Task {
 impl Task {
     /// Does `action` with the records of `files`, and writes to standard output.
     pub fn new(files: Vec<PathBuf>, action: Action) -> Self {
-        Self { files, read: ReadOptions::default(), output: None, action }
+        Self { files, read: ReadOptions::default(), jobs: 1, output: None, action }
     }
 }
 
@@ -74,10 +76,10 @@ fn convert(
     compress: Option<Compression>,
     observer: &mut dyn Observer,
 ) -> Result<()> {
-    let Task { files, read, .. } = task;
-    let mut records = Records::new(files, order, read)?;
+    let Task { files, read, jobs, .. } = task;
+    let mut records = Records::new(files, order, read, *jobs)?;
     observer.begin(Input::new(files, read.input.clone())?.total_size());
-    let mut output = Output::create(task.output.as_deref())?.compressed(compress)?;
+    let mut output = Output::create(task.output.as_deref())?.with_jobs(*jobs).compressed(compress)?;
     let mut plan = plan.clone();
     let must_renumber = records.must_renumber(files, read)?;
     if must_renumber && matches!(plan.ids, IdChange::Keep) {
@@ -179,7 +181,7 @@ fn check(task: &Task, max_memory: usize, observer: &mut dyn Observer) -> Result<
     // A line that is too long to be read is a finding as any other.
     let input = Input::new(&task.files, InputOptions { skip_invalid: true, ..task.read.input.clone() })?;
     observer.begin(input.total_size());
-    let mut reader = task.read.reader(input);
+    let mut reader = task.read.reader(input).with_jobs(task.jobs);
     let mut output = Output::named(task.output.as_deref())?;
     let mut checker = Checker::new(max_memory);
     while let Some(record) = reader.step(|status| {

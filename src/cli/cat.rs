@@ -37,6 +37,7 @@ pub struct Options {
     merge: bool,
     sort: bool,
     max_memory: Option<u64>,
+    jobs: Option<usize>,
     temp_dir: Option<PathBuf>,
     times: TimeChange,
     /// Without the sample.
@@ -119,6 +120,7 @@ const ORDER: &[Opt<Options>] = &[
     opt("sort").daily().short('s').flag(|o| o.sort = true),
     opt("shift").flag(|o| o.times.shift = true),
     opt("max-memory").value(|o, v| v.positive_size().map(|size| o.max_memory = Some(size))),
+    opt("jobs").short('j').value(|o, v| v.threads().map(|jobs| o.jobs = Some(jobs))),
     opt("temp-dir").file(|o, v| v.file().map(|path| o.temp_dir = Some(path))),
 ];
 
@@ -286,7 +288,8 @@ impl Options {
             input: self.common.input(),
             session_memory: self.max_memory(DEFAULT_MEMORY),
         };
-        Task { files: self.common.files.clone(), read, output: self.common.output.clone(), action }
+        let (files, output) = (self.common.files.clone(), self.common.output.clone());
+        Task { files, read, jobs: self.jobs.unwrap_or(1), output, action }
     }
 
     /// How files are read: rows of aiperf that are to stay as they are, as plain lines.

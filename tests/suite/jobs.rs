@@ -1,4 +1,4 @@
-//! `trace-stats -j N` is the same as `-j 1`, only sooner.
+//! `-j N` of `trace-stats` and `trace-cat` is the same as `-j 1`, only sooner.
 
 use std::io::{BufRead, BufReader, Write};
 
@@ -65,6 +65,36 @@ fn more_threads_write_the_same_in_every_format_and_mode() {
                 assert_eq!(more.stderr, one.stderr, "{mode:?} -j {jobs}");
             }
         }
+    }
+}
+
+#[test]
+fn more_threads_convert_order_and_compress_the_same() {
+    let folder = scratch();
+    write(folder.path(), "chats.jsonl", odd(12_000, 7));
+    write(folder.path(), "more.jsonl.zst", zstd(odd(4000, 8).as_bytes()));
+    write(folder.path(), "table.csv", "arrived_at,num_prefill_tokens,num_decode_tokens\n0.5,7,3\n");
+    let modes: [&[&str]; 9] = [
+        &["-z", "gzip"],
+        &["-z", "zstd"],
+        &["--renumber", "--head", "11000"],
+        &["--sort", "--max-memory", "8Mi", "-z", "gzip"],
+        &["--sort"],
+        &["--merge"],
+        &["-t", "csv", "-z", "zstd"],
+        &["--tail", "300", "--rebase"],
+        &["--check"],
+    ];
+    for mode in modes {
+        let written = |jobs| {
+            let files = ["chats.jsonl", "more.jsonl.zst", "table.csv"];
+            let args = [mode, &files, &["--skip-invalid", "-j", jobs, "-o", "out"]].concat();
+            let ran = run_in(folder.path(), "trace-cat", &args, "");
+            (std::fs::read(folder.path().join("out")).ok(), ran.status, ran.stderr)
+        };
+        let one = written("1");
+        assert!(one.0.as_ref().is_some_and(|bytes| !bytes.is_empty()), "{mode:?}: {}", one.2);
+        assert!(one == written("2") && one == written("5"), "{mode:?}");
     }
 }
 
@@ -138,6 +168,7 @@ fn a_closed_pipe_ends_quietly_with_more_threads_too() {
 
 #[test]
 fn threads_are_counted_and_go_with_no_pieces() {
+    assert_eq!(run("trace-cat", &["-j", "0"], "").status, Some(2));
     for (args, message) in [
         (&["-j", "0"][..], "not allowed"),
         (&["-j", "100000"], "too many"),
