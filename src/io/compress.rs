@@ -292,7 +292,8 @@ mod tests {
     #[test]
     fn the_bytes_are_those_of_one_thread_and_make_one_stream() {
         for len in [0, 1, PART - 1, PART, PART + 1, 5 * PART + 77] {
-            let text = Vec::from_iter((0..len).map(|i| if i % 7 < 3 { fastrand::u8(..) } else { b'a' }));
+            let bytes = (0..len).map(|i| if i % 7 < 3 { fastrand::u8(..) } else { b'a' });
+            let text: Vec<u8> = bytes.collect();
             for format in [Compression::Gzip, Compression::Zstd] {
                 let [one, two, five] = [1, 2, 5].map(|jobs| compressed(&text, format, jobs));
                 assert!(one == two && one == five);
@@ -312,7 +313,8 @@ mod tests {
     #[test]
     fn parts_take_no_more_room_than_one_stream() {
         let mut rng = fastrand::Rng::with_seed(2);
-        let text = String::from_iter((0..200_000).map(|i| format!("{{\"id\": {}}}\n", i + rng.u32(..99))));
+        let lines = (0..200_000).map(|i| format!("{{\"id\": {}}}\n", i + rng.u32(..99)));
+        let text: String = lines.collect();
         let mut whole = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         whole.write_all(text.as_bytes()).unwrap();
         let (parts, whole) =
