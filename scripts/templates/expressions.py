@@ -41,6 +41,9 @@ def main():
         text, error = oracle(REQUEST, template, False)
         (verdict,), errors = rendered(sys.argv[1], template, [REQUEST], [text])
         if verdict is (None if text is None else True):
+            if line.startswith(("?", "!")):
+                wrong += 1
+                print(f"{template}: equal by now, but marked")
             continue
         if line.startswith("?") and verdict is None or line.startswith("!") and verdict is False:
             known += 1

@@ -152,6 +152,8 @@ fn a_file_stays_as_it_was_when_its_new_content_cannot_be_written() {
         ("trace-synth", &["--min-count=1", "-o", &out], &trace),
         ("trace-synth", &["--min-count=1", "-n0", "--save-model", &model], &trace),
         ("trace-hash", &["-o", &out], &prompts),
+        ("trace-hash", &["-j3", "-o", &out], &prompts),
+        ("trace-stats", &["-j3", "-o", &out], &trace),
         ("trace-hash", &["-o", "/dev/null", "--state", &state], &prompts),
     ] {
         for fault in [("FAULT_WRITE_AFTER", "0"), ("FAULT_WRITE_AFTER", "300"), ("FAULT_SYNC", "1")] {

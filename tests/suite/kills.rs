@@ -34,7 +34,7 @@ struct Case {
     reports: bool,
 }
 
-const CASES: [Case; 10] = [
+const CASES: [Case; 15] = [
     Case { name: "trace-cat", args: &["-o", "made", "../trace"], made: "made", reports: false },
     Case { name: "trace-cat", args: &["-z=zstd", "-o", "made", "../trace"], made: "made", reports: false },
     Case {
@@ -70,6 +70,26 @@ const CASES: [Case; 10] = [
         made: "made",
         reports: false,
     },
+    Case {
+        name: "trace-stats",
+        args: &["--merge", "-c", "100", "-o", "made", "../both", "../third"],
+        made: "made",
+        reports: false,
+    },
+    Case { name: "trace-stats", args: &["-j3", "-o", "made", "../trace"], made: "made", reports: true },
+    Case {
+        name: "trace-stats",
+        args: &["-j3", "--partial", "-o", "made", "../trace"],
+        made: "made",
+        reports: false,
+    },
+    Case { name: "trace-hash", args: &["-j3", "-o", "made", "../prompts"], made: "made", reports: false },
+    Case {
+        name: "trace-hash",
+        args: &["-j3", "--state", "../ids", "-o", "made", "../prompts"],
+        made: "made",
+        reports: false,
+    },
 ];
 
 #[test]
@@ -80,9 +100,12 @@ fn a_signal_at_any_moment_leaves_the_old_file_or_the_new_one_and_nothing_else() 
     write(folder.path(), "trace", halves.concat());
     let prompts: String = (0..9000).map(|i| format!("{{\"prompt\": \"the same words {i}\"}}\n")).collect();
     write(folder.path(), "prompts", prompts);
-    for (half, name) in halves.iter().zip(["first", "second"]) {
-        run_in(folder.path(), "trace-stats", &["--partial", "-o", name], half).ok();
+    let third = lines(30_000, 40_000);
+    for (part, name) in halves.iter().chain([&third]).zip(["first", "second", "third"]) {
+        run_in(folder.path(), "trace-stats", &["--partial", "-o", name], part).ok();
     }
+    let both = ["--merge", "--partial", "-o", "both", "first", "second"];
+    run_in(folder.path(), "trace-stats", &both, "").ok();
     let mut rng = Rng::new();
     let (mut kills, mut old_files, mut leftovers) = (0, 0, 0);
     for (number, case) in CASES.iter().enumerate() {
@@ -150,6 +173,11 @@ fn a_signal_at_any_moment_leaves_the_old_file_or_the_new_one_and_nothing_else() 
         run_in(&place, name, args, "").ok();
         assert_eq!(names(&place), [made], "{name} {args:?}: left over");
     }
+    let places = (0..CASES.len()).map(|number| number.to_string());
+    let mut all: Vec<String> = places.collect();
+    all.extend(["both", "first", "ids", "prompts", "second", "third", "trace"].map(str::to_owned));
+    all.sort();
+    assert_eq!(names(folder.path()), all, "left over beside the inputs and the state");
     println!("{kills} runs ended by a signal, {old_files} left the old file, {leftovers} a temporary one");
     assert!(kills > rounds() && leftovers > 0, "{kills} kills, {leftovers} left over: too few to mean much");
 }
@@ -188,9 +216,14 @@ fn numbers_survive_kills_of_the_runs_that_give_them() {
         let state = folder.path().join("ids");
         let part: Vec<&String> = (0..60).map(|_| &prompts[rng.usize(..prompts.len())]).collect();
         write(folder.path(), "part", part.iter().map(|line| line.as_str()).collect::<String>());
+        // Nobody has read from a file that does not appear, and anybody from standard output.
+        let to_file = round % 2 == 1;
+        let made = folder.path().join("made");
+        std::fs::remove_file(&made).ok();
         let out = std::fs::File::create(folder.path().join("out")).unwrap();
         let mut child = command("trace-hash")
-            .args(["-b2", "-j2", "--state", "ids", "part"])
+            .args(["-b2", "-j3", "--state", "ids", "part"])
+            .args(if to_file { &["-o", "made"][..] } else { &[] })
             .current_dir(folder.path())
             .stdout(out)
             .stderr(Stdio::piped())
@@ -203,8 +236,12 @@ fn numbers_survive_kills_of_the_runs_that_give_them() {
         let status = child.wait().unwrap();
         let ended = status.code().is_some_and(|code| code == 0 || code == 128 + number);
         assert!(ended || status.signal() == Some(number), "round {round}: {status:?}");
-        let out = std::fs::read_to_string(folder.path().join("out")).unwrap();
-        if number == 9 && status.code().is_none() {
+        let whole = std::fs::read_to_string(&made).ok();
+        let is_lost = to_file || number == 9 && status.code().is_none();
+        let is_read = whole.is_some() || !is_lost;
+        assert!(whole.iter().all(|out| out.lines().count() == part.len()), "round {round}: half a file");
+        let out = whole.unwrap_or_else(|| std::fs::read_to_string(folder.path().join("out")).unwrap());
+        if !is_read {
             // Its lines have gone nowhere; their numbers may be given again.
             assert!(!state.exists() || !std::fs::read(&state).unwrap().is_empty());
             continue;

@@ -359,6 +359,7 @@ fn closed_streams_are_errors() {
         assert!(ran.stderr.contains("standard output: Bad file descriptor"), "{filter}: {}", ran.stderr);
         shell(folder.path(), &format!("{filter} > /dev/null")).ok();
         shell(folder.path(), &format!("{filter} -o made >&-")).ok();
+        shell(folder.path(), &format!("{filter} -o made 2>&-")).ok();
     }
     let ran = shell(folder.path(), "trace-cat <&-");
     assert_eq!(ran.status, Some(1));

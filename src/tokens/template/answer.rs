@@ -2,7 +2,7 @@
 
 use jiff::civil::DateTime;
 
-use super::methods::is_space;
+use super::letters::is_space;
 use super::{Conversation, SeenMessages, TODAY, Template};
 use crate::record::prompt::{Chat, Message};
 

@@ -2,18 +2,20 @@
 //! there.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jiff::civil::DateTime;
 use minijinja::formatting::{FormatStyle, format};
 use minijinja::value::{Object, ObjectRepr, Rest, ValueKind, ValueOrKwargs};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, Value, functions};
-use minijinja_contrib::globals::{cycler, joiner};
+use minijinja_contrib::globals::joiner;
 
 use super::filters;
+use super::iterators;
 use super::methods;
 use super::program::{
-    ATTRIBUTES, COMPARISONS, CONCATENATION, CONTAINMENT, ITERATION, MACRO_ARGUMENTS, REMAINDER,
-    TEXT_ATTRIBUTES,
+    ADDITION, ATTRIBUTE, COMPARISONS, CONCATENATION, CONTAINMENT, DEFAULT_OF_ARGUMENT, ITERATION,
+    MACRO_ARGUMENTS, REMAINDER,
 };
 use super::python::{self, BigInteger, fail};
 
@@ -32,11 +34,13 @@ pub(super) fn environment() -> Environment<'static> {
     environment.add_filter("format", |state: &State, text: &Value, given: Rest<ValueOrKwargs>| {
         let given = given.into_values();
         let fields = given.last().filter(|last| last.is_kwargs()).map(|fields| vec![fields.clone()]);
-        formatted(state, &python::text(text), fields.unwrap_or(given))
+        let list = fields.unwrap_or(given);
+        filters::formatted_as(text, list, |list| formatted(state, &python::text(text)?, list))
     });
     environment.add_filter(REMAINDER, remainder);
+    environment.add_filter(ADDITION, filters::added);
     environment.add_filter(CONCATENATION, |left: &Value, right: &Value| {
-        python::text(left).into_owned() + &python::text(right)
+        Ok::<_, Error>(python::text(left)?.into_owned() + &python::text(right)?)
     });
     environment.add_filter(CONTAINMENT, contains);
     environment.add_filter(ITERATION, |value: &Value| match value.kind() {
@@ -45,6 +49,7 @@ pub(super) fn environment() -> Environment<'static> {
     });
     for (name, less, equal) in COMPARISONS {
         environment.add_filter(name, move |left: &Value, right: &Value| -> Result<bool, Error> {
+            let (left, right) = (&iterators::listed(left), &iterators::listed(right));
             if left.kind() != right.kind() && !(is_number(left) && is_number(right))
                 || !has_order(left, right)
             {
@@ -59,25 +64,24 @@ pub(super) fn environment() -> Environment<'static> {
             })
         });
     }
-    for (name, filter) in ATTRIBUTES {
-        environment.add_filter(filter, move |value: &Value| attribute(value, name));
-    }
-    for (name, filter) in TEXT_ATTRIBUTES {
-        environment.add_filter(filter, move |value: &Value| match value.kind() {
-            ValueKind::String => Ok(Value::from_object(Method { name, of: "str" })),
-            _ => value.get_attr(name),
-        });
-    }
+    environment.add_filter(ATTRIBUTE, methods::attribute);
     add_tests(&mut environment);
     for (name, refusal) in MACRO_ARGUMENTS {
         environment.add_function(refusal, move || -> Result<Value, Error> {
             Err(fail(format!("\"{name}\", the further arguments of macros, is not known here")))
         });
     }
-    environment.add_function("raise_exception", |message: Value| -> Result<Value, Error> {
-        Err(fail(python::text(&message).into_owned()))
+    environment.add_function(DEFAULT_OF_ARGUMENT, || -> Result<Value, Error> {
+        Err(fail("an argument as the default of another one is not known here".to_owned()))
     });
-    environment.add_function("cycler", |items: Rest<Value>| cycler(items.0));
+    environment.add_function("lipsum", |_: Rest<ValueOrKwargs>| -> Result<Value, Error> {
+        Err(fail("the random text of lipsum() is not known here".to_owned()))
+    });
+    environment.add_function("range", iterators::range);
+    environment.add_function("raise_exception", |message: Value| -> Result<Value, Error> {
+        Err(fail(python::text(&message)?.into_owned()))
+    });
+    environment.add_function("cycler", |items: Rest<Value>| Cycler::new(items.0));
     environment.add_function("joiner", joiner);
     environment.add_function("namespace", namespace);
     environment.add_global("dict", Value::from_object(Dict));
@@ -85,19 +89,29 @@ pub(super) fn environment() -> Environment<'static> {
 }
 
 fn add_tests(environment: &mut Environment<'static>) {
-    environment.add_test("callable", |value: &Value| value.kind() == ValueKind::Plain && !is_big(value));
+    environment.add_test("callable", |value: &Value| match value.kind() {
+        ValueKind::Plain => !is_big(value),
+        ValueKind::Map => python::object_of_engine(value) == Some("macro"),
+        kind => kind == ValueKind::Undefined,
+    });
     environment.add_test("iterable", |value: &Value| match value.kind() {
         ValueKind::None => false,
         ValueKind::Undefined => true,
+        ValueKind::Map => !filters::is_namespace(value),
         _ => value.try_iter().is_ok(),
     });
     environment.add_test("integer", |value: &Value| {
         value.kind() == ValueKind::Number && value.is_integer() || is_big(value)
     });
+    environment.add_test("mapping", |value: &Value| {
+        value.kind() == ValueKind::Map && python::object_of_engine(value).is_none()
+    });
     environment.add_test("number", is_number);
     environment.add_test("sequence", |value: &Value| {
-        use ValueKind::{Map, Seq, String, Undefined};
-        matches!(value.kind(), Seq | Map | String | Undefined)
+        use ValueKind::{Map, String, Undefined};
+        matches!(value.kind(), Map | String | Undefined) && !filters::is_namespace(value)
+            || iterators::is_list(value)
+            || iterators::is_range(value)
     });
 }
 
@@ -120,9 +134,40 @@ fn is_big(value: &Value) -> bool {
 
 /// The function `strftime_now` for a request at this time.
 pub(super) fn strftime_now(now: DateTime) -> Value {
-    Value::from_function(move |format: String| -> Result<String, Error> {
+    Value::from_function(move |given: Rest<ValueOrKwargs>| -> Result<String, Error> {
+        let format = filters::named(given, &["format"])?.get::<Value>("format")?;
+        let format = format.as_str().ok_or_else(|| fail("a format of times must be a text".to_owned()))?;
+        let format = of_python(format)?;
         jiff::fmt::strtime::format(format, now).map_err(|error| fail(error.to_string()))
     })
+}
+
+/// A format of Python for a time without a zone, where the language is English, as the library has it.
+fn of_python(format: &str) -> Result<String, Error> {
+    let mut out = String::new();
+    let mut rest = format;
+    while let Some((before, conversion)) = rest.split_once('%') {
+        out.push_str(before);
+        let bare = conversion.trim_start_matches(['-', '_', '0', '^']);
+        let known = |letter: &char| "aAbBcCdDeFfgGhHIjklmMnpPrRStTuUVwWxXyYzZ%".contains(*letter);
+        let letter = bare
+            .chars()
+            .next()
+            .filter(known)
+            .ok_or_else(|| fail(format!("\"%{conversion}\" in a format of times is not known here")))?;
+        match letter {
+            'c' => out.push_str("%a %b %e %H:%M:%S %Y"),
+            'f' => out.push_str("%6f"),
+            'x' => out.push_str("%m/%d/%y"),
+            'z' | 'Z' => {}
+            _ => {
+                out.push('%');
+                out.push_str(&conversion[..=conversion.len() - bare.len()]);
+            }
+        }
+        rest = &bare[1..];
+    }
+    Ok(out + rest)
 }
 
 /// Values in a text as Python writes them.
@@ -130,8 +175,9 @@ fn write_value(out: &mut Output, state: &mut State, value: &Value) -> Result<(),
     if value.kind() == ValueKind::Invalid {
         return Err(Error::new(ErrorKind::BadSerialization, value.to_string()));
     }
-    let escaped = matches!(state.auto_escape(), AutoEscape::Html).then(|| filters::escape(value));
-    out.write_str(&python::text(escaped.as_ref().unwrap_or(value))).map_err(Into::into)
+    let escaped =
+        matches!(state.auto_escape(), AutoEscape::Html).then(|| filters::escape(value)).transpose()?;
+    out.write_str(&python::text(escaped.as_ref().unwrap_or(value))?).map_err(Into::into)
 }
 
 /// `left % right`.
@@ -139,7 +185,7 @@ fn remainder(state: &State, left: &Value, right: &Value) -> Result<Value, Error>
     if let Some(text) = left.as_str() {
         let list: Vec<Value> =
             if right.is_tuple() { right.try_iter()?.collect() } else { vec![right.clone()] };
-        return formatted(state, text, list).map(Value::from);
+        return filters::formatted_as(left, list, |list| formatted(state, text, list));
     }
     let zero = || fail("integer modulo by zero".to_owned());
     let whole =
@@ -179,13 +225,19 @@ fn formatted(state: &State, text: &str, mut values: Vec<Value>) -> Result<String
                 out.push(c);
                 continue;
             }
-            let repr = matches!(c, 'r' | 'a');
+            if c == 'a' {
+                return Err(fail("%a in a text is not known here".to_owned()));
+            }
+            let repr = c == 'r';
             if (repr || c == 's')
                 && !named
                 && let Some(value) = values.get_mut(place)
             {
-                *value =
-                    if repr { Value::from(python::repr_of(value)) } else { Value::from(python::text(value)) };
+                *value = if repr {
+                    Value::from(python::repr_of(value)?)
+                } else {
+                    Value::from(python::text(value)?)
+                };
             }
             place += usize::from(c != '%');
             out.push(if repr { 's' } else { c });
@@ -199,10 +251,10 @@ fn formatted(state: &State, text: &str, mut values: Vec<Value>) -> Result<String
     }
     if named {
         let texts = python::pairs(&values[0]).map(|(name, value)| match value.kind() {
-            ValueKind::Number => (name, value),
-            _ => (name, Value::from(python::text(&value))),
+            ValueKind::Number => Ok((name, value)),
+            _ => Ok((name, Value::from(python::text(&value)?))),
         });
-        values = vec![Value::from_pairs(texts.collect::<Vec<_>>())];
+        values = vec![Value::from_pairs(texts.collect::<Result<Vec<_>, Error>>()?)];
     }
     format(FormatStyle::Printf, &out, &values)
 }
@@ -223,37 +275,72 @@ fn contains(state: &State, item: &Value, container: &Value) -> Result<bool, Erro
     Ok(found)
 }
 
-/// `value.name` for the name of a method that objects have: the method, whatever fields the object has.
-fn attribute(value: &Value, name: &'static str) -> Result<Value, Error> {
-    if value.kind() == ValueKind::Map && !filters::is_namespace(value) && !value.is_kwargs() {
-        return Ok(Value::from_object(Method { name, of: "dict" }));
-    }
-    let found = value.get_attr(name)?;
-    Ok(found)
-}
-
-/// A method that is not called, of a type of Python.
+/// What `cycler()` gives.
 #[derive(Debug)]
-struct Method {
-    name: &'static str,
-    of: &'static str,
+struct Cycler {
+    items: Vec<Value>,
+    place: AtomicUsize,
 }
 
-impl Object for Method {
+impl Cycler {
+    #[expect(clippy::new_ret_no_self, reason = "templates know values only")]
+    fn new(items: Vec<Value>) -> Result<Value, Error> {
+        if items.is_empty() {
+            return Err(fail("at least one item has to be provided".to_owned()));
+        }
+        Ok(Value::from_object(Self { items, place: AtomicUsize::new(0) }))
+    }
+
+    fn current(&self) -> Value {
+        self.items[self.place.load(Ordering::Relaxed) % self.items.len()].clone()
+    }
+}
+
+impl Object for Cycler {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
         ObjectRepr::Plain
     }
 
-    fn render(self: &Arc<Self>, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "<built-in method {} of {} object>", self.name, self.of)
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        (key.as_str() == Some("current")).then(|| self.current())
+    }
+
+    fn call_method(self: &Arc<Self>, _: &mut State, method: &str, _: &[Value]) -> Result<Value, Error> {
+        match method {
+            "next" => {
+                let current = self.current();
+                self.place.fetch_add(1, Ordering::Relaxed);
+                Ok(current)
+            }
+            "reset" => {
+                self.place.store(0, Ordering::Relaxed);
+                Ok(Value::from(()))
+            }
+            _ => Err(Error::from(ErrorKind::UnknownMethod)),
+        }
     }
 }
 
 /// `namespace(...)`.
 fn namespace(given: Rest<ValueOrKwargs>) -> Result<Value, Error> {
-    let fields = given.into_values();
-    let fields: Vec<_> = fields.iter().flat_map(python::pairs).collect();
-    functions::namespace(Some(Value::from_pairs(fields).into()))
+    functions::namespace(Some(dict(&given.into_values())?.into()))
+}
+
+/// `dict(...)`.
+fn dict(args: &[Value]) -> Result<Value, Error> {
+    let mut fields = Vec::new();
+    for given in args {
+        if given.kind() == ValueKind::Map {
+            fields.extend(python::pairs(given));
+            continue;
+        }
+        for pair in given.try_iter()? {
+            let pair: Vec<Value> = pair.try_iter()?.collect();
+            let [key, value] = &pair[..] else { return Err(fail("dict() needs pairs".to_owned())) };
+            fields.push((key.clone(), value.clone()));
+        }
+    }
+    Ok(Value::from_pairs(fields))
 }
 
 /// `dict`.
@@ -266,19 +353,7 @@ impl Object for Dict {
     }
 
     fn call(self: &Arc<Self>, _: &mut State, args: &[Value]) -> Result<Value, Error> {
-        let mut fields = Vec::new();
-        for given in args {
-            if given.kind() == ValueKind::Map {
-                fields.extend(python::pairs(given));
-                continue;
-            }
-            for pair in given.try_iter()? {
-                let pair: Vec<Value> = pair.try_iter()?.collect();
-                let [key, value] = &pair[..] else { return Err(fail("dict() needs pairs".to_owned())) };
-                fields.push((key.clone(), value.clone()));
-            }
-        }
-        Ok(Value::from_pairs(fields))
+        dict(args)
     }
 
     fn call_method(self: &Arc<Self>, _: &mut State, method: &str, args: &[Value]) -> Result<Value, Error> {

@@ -130,7 +130,7 @@ fn add_part(role: &str, part: &Value, list: &mut Vec<Value>) -> Result<(), Strin
         add_text(role, part.clone(), &[], list);
         return Ok(());
     }
-    let kind = field(part, "type").map_or_else(|| "text".to_owned(), |kind| python::text(&kind).into_owned());
+    let kind = field(part, "type").map_or_else(|| "text".to_owned(), |kind| python::json_text(&kind));
     let text = match kind.as_str() {
         "text" | "input_text" | "output_text" => field(part, "text"),
         "refusal" | "thinking" => field(part, &kind),
@@ -169,7 +169,7 @@ fn only_text(parts: &Value) -> bool {
 /// The texts of a list of parts, joined by a newline.
 fn joined(parts: &Value) -> String {
     let texts = parts.try_iter().into_iter().flatten().filter_map(|part| field(&part, "text"));
-    let texts: Vec<String> = texts.map(|text| python::text(&text).into_owned()).collect();
+    let texts: Vec<String> = texts.map(|text| python::json_text(&text)).collect();
     texts.join("\n")
 }
 
@@ -218,11 +218,8 @@ pub(super) fn without_developers(messages: Vec<Value>) -> Vec<Value> {
     }
     let texts = systems.iter().filter_map(|message| {
         let content = field(message, "content")?;
-        let text = if content.kind() == ValueKind::Seq {
-            joined(&content)
-        } else {
-            python::text(&content).into_owned()
-        };
+        let text =
+            if content.kind() == ValueKind::Seq { joined(&content) } else { python::json_text(&content) };
         (!text.is_empty()).then_some(text)
     });
     let mut merged = Fields::default();

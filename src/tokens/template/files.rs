@@ -131,7 +131,7 @@ pub(super) fn special_tokens(folder: &Path) -> Result<Vec<(String, Value)>> {
         for group in ["extra_special_tokens", "model_specific_special_tokens"] {
             let group = field(&config, group).filter(|group| group.kind() == ValueKind::Map);
             for (name, token) in group.iter().flat_map(python::pairs) {
-                add(&python::text(&name), token);
+                add(&python::json_text(&name), token);
             }
         }
     }

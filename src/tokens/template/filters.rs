@@ -4,16 +4,28 @@ use minijinja::value::{Kwargs, Rest, Tuple, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, State, Value, filters};
 use minijinja_contrib::filters::{filesizeformat, striptags, truncate};
 
+use super::iterators::{self, TO_GENERATOR, TO_GROUPS};
+use super::letters;
 use super::methods;
 use super::python::{self, BigInteger, JsonStyle, fail};
 
 /// Widest indentation that `tojson` and `indent` write.
 const MOST_INDENT: usize = 100;
 
+/// A filter that takes any value for its text.
+type OfText = fn(&str) -> String;
+
 /// Adds them to the environment.
 pub(super) fn add_to(environment: &mut Environment<'static>) {
     for name in ["e", "escape", "forceescape"] {
         environment.add_filter(name, escape);
+    }
+    environment.add_filter(TO_GENERATOR, iterators::generator);
+    environment.add_filter(TO_GROUPS, |groups: &Value| iterators::groups(groups));
+    for name in ["random", "urlize", "wordwrap", "xmlattr"] {
+        environment.add_filter(name, move |_: &Value, _: Rest<ValueOrKwargs>| -> Result<Value, Error> {
+            Err(fail(format!("the filter {name} is not known here")))
+        });
     }
     environment.add_filter("attr", |value: &Value, name: &Value| match value.kind() {
         // Fields of objects are items, not attributes.
@@ -21,14 +33,23 @@ pub(super) fn add_to(environment: &mut Environment<'static>) {
         _ => value.get_item(name).unwrap_or(Value::UNDEFINED),
     });
     // These take any value for the text that it prints as.
-    environment.add_filter("capitalize", |value: &Value| methods::capitalized(&python::text(value)));
-    environment.add_filter("lower", |value: &Value| python::text(value).to_lowercase());
-    environment.add_filter("upper", |value: &Value| python::text(value).to_uppercase());
-    environment.add_filter("title", |value: &Value| filters::title(python::text(value)));
+    let of_text: [(_, OfText); 4] = [
+        ("capitalize", letters::capitalized),
+        ("lower", |text| text.to_lowercase()),
+        ("upper", |text| text.to_uppercase()),
+        ("title", letters::title_of_words),
+    ];
+    for (name, filter) in of_text {
+        environment.add_filter(name, move |value: &Value| python::text(value).map(|text| filter(&text)));
+    }
     environment.add_filter("replace", replace);
-    environment.add_filter("center", |state: &State, value: &Value, width: Option<i64>| {
-        methods::centered(state, &python::text(value), width.unwrap_or(80))
+    environment.add_filter("center", |state: &State, value: &Value, given: Rest<ValueOrKwargs>| {
+        let width = named(given, &["width"])?.get::<Option<i64>>("width")?;
+        methods::centered(state, &python::text(value)?, width.unwrap_or(80))
     });
+    for name in ["d", "default"] {
+        environment.add_filter(name, default);
+    }
     environment.add_filter("dictsort", |value: &Value, given: Rest<ValueOrKwargs>| {
         filters::dictsort(value, named(given, &["case_sensitive", "by", "reverse"])?)
     });
@@ -43,8 +64,8 @@ pub(super) fn add_to(environment: &mut Environment<'static>) {
         filters::sort(state, value, named(given, &["reverse", "case_sensitive", "attribute"])?)
     });
     environment.add_filter("string", |value: &Value| match value.as_str() {
-        Some(_) => value.clone(),
-        None => Value::from(python::text(value)),
+        Some(_) => Ok(value.clone()),
+        None => python::text(value).map(Value::from),
     });
     environment.add_filter("striptags", striptags);
     environment.add_filter("tojson", to_json);
@@ -52,7 +73,7 @@ pub(super) fn add_to(environment: &mut Environment<'static>) {
     environment.add_filter("truncate", |state: &mut State, value: &Value, given: Rest<ValueOrKwargs>| {
         truncate(
             state,
-            &Value::from(python::text(value)),
+            &Value::from(python::text(value)?),
             named(given, &["length", "killwords", "end", "leeway"])?,
         )
     });
@@ -61,14 +82,23 @@ pub(super) fn add_to(environment: &mut Environment<'static>) {
     });
     environment.add_filter("urlencode", url_encoded);
     environment.add_filter("wordcount", |value: &Value| {
-        let text = python::text(value).into_owned();
-        text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()).count()
+        let text = python::text(value)?;
+        let words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+        Ok::<_, Error>(words.filter(|word| !word.is_empty()).count())
     });
 }
 
 /// Whether a value is what `namespace()` makes.
 pub(super) fn is_namespace(value: &Value) -> bool {
-    value.as_object().is_some_and(|object| object.type_name().ends_with("Namespace"))
+    python::object_of_engine(value) == Some("namespace")
+}
+
+fn default(value: &Value, given: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let given = named(given, &["default_value", "boolean"])?;
+    let other = if given.has("default_value") { given.get("default_value")? } else { Value::from("") };
+    let boolean = given.get::<Option<Value>>("boolean")?.is_some_and(|boolean| boolean.is_true());
+    let missing = value.is_undefined() || boolean && !value.is_true();
+    Ok(if missing { other } else { value.clone() })
 }
 
 /// Arguments that are given in their order or by these names, all by name.
@@ -78,19 +108,18 @@ pub(super) fn named(given: Rest<ValueOrKwargs>, names: &[&'static str]) -> Resul
     if given.len() > names.len() {
         return Err(fail(format!("at most {} arguments are expected", names.len())));
     }
-    let by_name =
-        last.iter().flat_map(python::pairs).map(|(name, value)| (python::text(&name).into_owned(), value));
+    let by_name = last.iter().flat_map(python::pairs).map(|(name, value)| (python::json_text(&name), value));
     let in_order = names.iter().map(|&name| name.to_owned()).zip(given);
     Ok(in_order.chain(by_name).collect())
 }
 
 /// `escape`.
-pub(super) fn escape(value: &Value) -> Value {
+pub(super) fn escape(value: &Value) -> Result<Value, Error> {
     if value.is_safe() {
-        return value.clone();
+        return Ok(value.clone());
     }
     let mut out = String::new();
-    for c in python::text(value).chars() {
+    for c in python::text(value)?.chars() {
         match c {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
@@ -100,23 +129,67 @@ pub(super) fn escape(value: &Value) -> Value {
             _ => out.push(c),
         }
     }
-    Value::from_safe_string(out)
+    Ok(Value::from_safe_string(out))
+}
+
+/// `left + right`: to a text that is marked as safe another one is added escaped.
+pub(super) fn added(left: &Value, right: &Value) -> Result<Value, Error> {
+    match (left.as_str(), right.as_str()) {
+        (Some(_), Some(_)) if left.is_safe() || right.is_safe() => {
+            let [left, right] = [escape(left)?, escape(right)?];
+            Ok(Value::from_safe_string(python::text(&left)?.into_owned() + &python::text(&right)?))
+        }
+        _ => {
+            let sum = Environment::new();
+            let operands = [("left", left.clone()), ("right", right.clone())];
+            sum.compile_expression("left + right")?.eval(Value::from_pairs(operands))
+        }
+    }
+}
+
+/// A text of this pattern: one that is marked as safe takes texts escaped.
+pub(super) fn formatted_as(
+    pattern: &Value,
+    mut values: Vec<Value>,
+    format: impl FnOnce(Vec<Value>) -> Result<String, Error>,
+) -> Result<Value, Error> {
+    if !pattern.is_safe() {
+        return format(values).map(Value::from);
+    }
+    for value in values.iter_mut().filter(|value| value.as_str().is_some()) {
+        *value = escape(value)?;
+    }
+    format(values).map(Value::from_safe_string)
 }
 
 fn replace(state: &State, value: &Value, given: Rest<ValueOrKwargs>) -> Result<String, Error> {
     let given = named(given, &["old", "new", "count"])?;
     let [old, new] = [given.get::<Value>("old")?, given.get::<Value>("new")?];
     let count = given.get::<Option<i64>>("count")?;
-    methods::replaced(state, &python::text(value), &python::text(&old), &python::text(&new), count)
+    methods::replaced(state, &python::text(value)?, &python::text(&old)?, &python::text(&new)?, count)
 }
 
-fn trim(value: &Value, chars: Option<&str>) -> String {
-    let text = python::text(value);
+fn trim(value: &Value, chars: Option<&str>) -> Result<String, Error> {
+    let text = python::text(value)?;
     let trimmed = match chars {
         Some(chars) => text.trim_matches(|c| chars.contains(c)),
-        None => text.trim_matches(methods::is_space),
+        None => text.trim_matches(letters::is_space),
     };
-    trimmed.to_owned()
+    Ok(trimmed.to_owned())
+}
+
+/// The text of a number without the underscores that may stand between digits; nothing where others are in it.
+fn digits(text: &Value) -> Result<Option<String>, Error> {
+    let text = python::text(text)?;
+    if text.chars().any(|c| !c.is_ascii() && c.is_numeric()) {
+        return Err(fail("digits other than 0 to 9 in a number are not known here".to_owned()));
+    }
+    let text = text.trim_matches(letters::is_space);
+    let digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = text.as_bytes();
+    let wrong =
+        |at: usize| bytes[at] == b'_' && !(at > 0 && digit(bytes.get(at - 1)) && digit(bytes.get(at + 1)));
+    Ok((!(0..bytes.len()).any(wrong)).then(|| text.replace('_', "")))
 }
 
 /// `float(value)`; nothing where Python's raises an error that the filters catch.
@@ -125,10 +198,7 @@ fn to_float(value: &Value) -> Result<Option<f64>, Error> {
         ValueKind::Undefined => Err(fail("the value is undefined".to_owned())),
         ValueKind::Bool => Ok(Some(f64::from(u8::from(value.is_true())))),
         ValueKind::Number => Ok(f64::try_from(value.clone()).ok()),
-        ValueKind::String => {
-            let text = python::text(value).trim_matches(methods::is_space).replace('_', "");
-            Ok(text.parse().ok())
-        }
+        ValueKind::String => Ok(digits(value)?.and_then(|text| text.parse().ok())),
         _ => Ok(value.downcast_object_ref::<BigInteger>().and_then(|big| big.0.parse().ok())),
     }
 }
@@ -142,8 +212,8 @@ fn to_integer(value: &Value, given: Rest<ValueOrKwargs>) -> Result<Value, Error>
     {
         return Ok(value.clone());
     }
-    if let Some(text) = value.as_str() {
-        let text = text.trim_matches(methods::is_space).replace('_', "").to_lowercase();
+    if let Some(text) = value.as_str().map(|_| digits(value)).transpose()?.flatten() {
+        let text = text.to_lowercase();
         let (sign, digits) = match text.strip_prefix('-') {
             Some(digits) => (-1, digits),
             None => (1, text.strip_prefix('+').unwrap_or(&text)),
@@ -169,7 +239,7 @@ const LINE: usize = 80;
 
 /// `pprint`: `repr()` with the keys of objects in order. Where that does not go on one line, Python breaks it.
 fn pretty(state: &State, value: &Value) -> Result<String, Error> {
-    let line = python::repr_of(&in_order(value)?);
+    let line = python::repr_of(&in_order(value)?)?;
     state.consume_fuel(line.len() as u64 / 8)?;
     if line.chars().count() > LINE {
         return Err(fail(format!(
@@ -219,7 +289,7 @@ fn url_encoded(state: &State, value: &Value) -> Result<String, Error> {
 
 /// The value as a text in which all bytes but letters, digits and a few marks are escaped.
 fn percent_encoded(state: &State, value: &Value, kept: &str) -> Result<String, Error> {
-    let text = python::text(value);
+    let text = python::text(value)?;
     state.consume_fuel(text.len() as u64 / 8)?;
     let mut out = String::new();
     for byte in text.bytes() {
@@ -239,7 +309,7 @@ fn indent(state: &State, value: &Value, given: Rest<ValueOrKwargs>) -> Result<St
         |name: &str| Ok::<_, Error>(given.get::<Option<Value>>(name)?.is_some_and(|value| value.is_true()));
     let (first, blank) = (flag("first")?, flag("blank")?);
     let indent = indentation(&width)?;
-    let lines = methods::lines(&(python::text(value).into_owned() + "\n"), false);
+    let lines = methods::lines(&(python::text(value)?.into_owned() + "\n"), false);
     state.consume_fuel((lines.len() * indent.len()) as u64 / 64)?;
     let mut out = String::new();
     for (at, line) in lines.iter().enumerate() {
@@ -276,7 +346,7 @@ fn to_json(state: &State, value: &Value, given: Rest<ValueOrKwargs>) -> Result<S
     if let Some(pair) = argument("separators")? {
         let pair: Vec<Value> = pair.try_iter()?.collect();
         let [item, key] = &pair[..] else { return Err(fail("separators are a pair".to_owned())) };
-        separators = [item, key].map(|text| python::text(text).into_owned());
+        separators = [python::text(item)?.into_owned(), python::text(key)?.into_owned()];
     }
     let [item_separator, key_separator] = separators;
     let (ensure_ascii, sort_keys) = (flag("ensure_ascii")?, flag("sort_keys")?);

@@ -239,14 +239,14 @@ mod tests {
             ("1e999", "inf"),
             ("[-Infinity, NaN]", "[-inf, nan]"),
         ] {
-            assert_eq!(python::text(&parse(text).unwrap()), expected);
+            assert_eq!(python::json_text(&parse(text).unwrap()), expected);
         }
     }
 
     #[test]
     fn texts_and_objects_are_those_of_json() {
         let value = parse(r#" {"a": "\u00e9\ud83d\ude00\ud83dx\udc00\n\/", "b": {}, "a": [ ] } "#).unwrap();
-        assert_eq!(python::text(&value), "{'a': [], 'b': {}}");
+        assert_eq!(python::json_text(&value), "{'a': [], 'b': {}}");
         let text = parse(r#""\u00e9\ud83d\ude00\ud83d\ud83d\ude00\udc00\n\/""#).unwrap();
         assert_eq!(text.as_str(), Some("é\u{1f600}\u{fffd}\u{1f600}\u{fffd}\n/"));
         for wrong in [

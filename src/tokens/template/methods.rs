@@ -1,15 +1,101 @@
 //! The methods of Python's `str`, `list`, `tuple` and `dict` that templates may call. What is not here is
 //! left to the engine's companion crate.
 
-use minijinja::value::{Kwargs, Tuple, ValueKind};
+use std::sync::Arc;
+
+use minijinja::value::{Kwargs, Object, ObjectRepr, Tuple, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
+use super::iterators;
+use super::letters::{self, is_space};
 use super::python::{self, fail};
 
-/// `str.isspace()` of one character.
-pub(super) fn is_space(c: char) -> bool {
-    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
+/// The methods that texts, objects and lists have in Python, and those that the sandbox hides.
+const OF_TEXTS: [&str; 47] = [
+    "capitalize",
+    "casefold",
+    "center",
+    "count",
+    "encode",
+    "endswith",
+    "expandtabs",
+    "find",
+    "format",
+    "format_map",
+    "index",
+    "isalnum",
+    "isalpha",
+    "isascii",
+    "isdecimal",
+    "isdigit",
+    "isidentifier",
+    "islower",
+    "isnumeric",
+    "isprintable",
+    "isspace",
+    "istitle",
+    "isupper",
+    "join",
+    "ljust",
+    "lower",
+    "lstrip",
+    "maketrans",
+    "partition",
+    "removeprefix",
+    "removesuffix",
+    "replace",
+    "rfind",
+    "rindex",
+    "rjust",
+    "rpartition",
+    "rsplit",
+    "rstrip",
+    "split",
+    "splitlines",
+    "startswith",
+    "strip",
+    "swapcase",
+    "title",
+    "translate",
+    "upper",
+    "zfill",
+];
+const OF_OBJECTS: [&str; 6] = ["copy", "fromkeys", "get", "items", "keys", "values"];
+const OF_LISTS: [&str; 3] = ["copy", "count", "index"];
+const OF_TUPLES: [&str; 2] = ["count", "index"];
+const HIDDEN: [&str; 5] = ["clear", "pop", "popitem", "setdefault", "update"];
+
+/// Whether values of some type have a method of this name.
+pub(super) fn is_method(name: &str) -> bool {
+    OF_TEXTS.contains(&name) || OF_OBJECTS.contains(&name) || HIDDEN.contains(&name)
+}
+
+/// `value.name` for the name of a method: the method, whatever fields the object has.
+pub(super) fn attribute(value: &Value, name: &str) -> Result<Value, Error> {
+    let methods: &[&str] = match value.kind() {
+        ValueKind::String => &OF_TEXTS,
+        ValueKind::Map if python::object_of_engine(value).is_none() && !value.is_kwargs() => {
+            if HIDDEN.contains(&name) {
+                return Ok(Value::UNDEFINED);
+            }
+            &OF_OBJECTS
+        }
+        ValueKind::Seq if value.is_tuple() => &OF_TUPLES,
+        ValueKind::Seq => &OF_LISTS,
+        _ => &[],
+    };
+    if methods.contains(&name) { Ok(Value::from_object(Method)) } else { value.get_attr(name) }
+}
+
+/// A method that is not called.
+#[derive(Debug)]
+struct Method;
+
+impl Object for Method {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
 }
 
 /// Calls a method.
@@ -26,6 +112,15 @@ pub(super) fn call(state: &mut State, value: &Value, method: &str, args: &[Value
     };
     match found {
         Some(value) => Ok(value),
+        None if method == "format" => {
+            // What is walked over has a text of its own in Python.
+            let text = |value: &Value| match value.kind() {
+                ValueKind::Iterable => python::text(value).map(Value::from),
+                _ => Ok(value.clone()),
+            };
+            let args = args.iter().map(text).collect::<Result<Vec<_>, Error>>()?;
+            unknown_method_callback(state, value, method, &args)
+        }
         None => unknown_method_callback(state, value, method, args),
     }
 }
@@ -144,53 +239,12 @@ fn string(state: &State, text: &str, method: &str, args: &Arguments<'_>) -> Resu
         }
         "zfill" | "ljust" | "rjust" | "center" => padded(state, text, method, args)?,
         "expandtabs" => Value::from(expand_tabs(state, text, args.integer(0, "tabsize")?.unwrap_or(8))?),
-        _ => return without_arguments(text, method, args),
+        _ => {
+            let found = letters::method(text, method)?;
+            found.iter().try_for_each(|_| args.none())?;
+            return Ok(found);
+        }
     };
-    Ok(Some(value))
-}
-
-/// The methods without arguments: other cases of the text, and what its characters are.
-fn without_arguments(text: &str, method: &str, args: &Arguments<'_>) -> Result<Option<Value>, Error> {
-    let value = match method {
-        "capitalize" => Value::from(capitalized(text)),
-        "title" => {
-            let mut inside = false;
-            let turn = |c: char| {
-                let out = if inside { c.to_lowercase().collect() } else { title_case(c) };
-                inside = is_cased(c);
-                out
-            };
-            Value::from(text.chars().map(turn).collect::<String>())
-        }
-        "swapcase" => {
-            let swap = |c: char| -> String {
-                if c.is_uppercase() { c.to_lowercase().collect() } else { c.to_uppercase().collect() }
-            };
-            Value::from(text.chars().map(swap).collect::<String>())
-        }
-        "casefold" => Value::from(text.to_lowercase().replace('ß', "ss")),
-        "isspace" => Value::from(!text.is_empty() && text.chars().all(is_space)),
-        "isprintable" => Value::from(text.chars().all(python::is_printable)),
-        "isdecimal" => {
-            Value::from(!text.is_empty() && text.chars().all(|c| c.is_numeric() && !is_other_number(c)))
-        }
-        "isidentifier" => {
-            let start = |c: char| c == '_' || c.is_alphabetic();
-            let mut chars = text.chars();
-            Value::from(chars.next().is_some_and(start) && chars.all(|c| start(c) || c.is_numeric()))
-        }
-        "istitle" => {
-            let mut inside = false;
-            let mut right = text.chars().any(is_cased);
-            for c in text.chars() {
-                right &= !(if inside { c.is_uppercase() } else { c.is_lowercase() });
-                inside = is_cased(c);
-            }
-            Value::from(right)
-        }
-        _ => return Ok(None),
-    };
-    args.none()?;
     Ok(Some(value))
 }
 
@@ -206,26 +260,6 @@ pub(super) fn replaced(
     let places = if old.is_empty() { text.len() + 1 } else { text.len() / old.len() };
     state.consume_fuel((places.min(most) as u64).saturating_mul(new.len() as u64) / 64)?;
     Ok(text.replacen(old, new, most))
-}
-
-/// Whether a numeric character is none of the ten digits of a script: a superscript, fraction, or numeral.
-fn is_other_number(c: char) -> bool {
-    matches!(c, '²' | '³' | '¹' | '¼'..='¾' | '\u{2070}'..='\u{218b}' | '\u{2460}'..='\u{3289}' | '\u{4e00}'..='\u{9fff}')
-}
-
-fn is_cased(c: char) -> bool {
-    c.is_lowercase() || c.is_uppercase()
-}
-
-/// `str.capitalize()`.
-pub(super) fn capitalized(text: &str) -> String {
-    let mut chars = text.chars();
-    let first = chars.next().map(title_case).unwrap_or_default();
-    first + &chars.as_str().to_lowercase()
-}
-
-fn title_case(c: char) -> String {
-    c.to_uppercase().collect()
 }
 
 fn not_empty(separator: String) -> Result<String, Error> {
@@ -407,6 +441,10 @@ fn map(map: &Value, method: &str, args: &Arguments<'_>) -> Result<Option<Value>,
         "copy" => {
             args.none()?;
             Ok(Some(map.clone()))
+        }
+        "items" | "keys" | "values" if python::object_of_engine(map).is_none() => {
+            args.none()?;
+            Ok(iterators::view(python::pairs(map), method))
         }
         "update" | "pop" | "popitem" | "clear" | "setdefault" => Err(unsafe_call(method)),
         _ => Ok(None),

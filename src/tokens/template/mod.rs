@@ -15,10 +15,13 @@ mod environment;
 mod feed;
 mod files;
 mod filters;
+mod iterators;
 mod json;
+mod letters;
 mod methods;
 mod program;
 mod python;
+mod source;
 mod variables;
 
 use std::path::Path;
@@ -285,12 +288,12 @@ fn mark_end(messages: &mut [Value], name: &str, template: &str) -> Result<String
     if !names.iter().any(|name| template.contains(name)) {
         return Err(format!("the chat template does not use the \"{name}\" that is to be continued"));
     }
-    let marked = |text: &Value| Value::from(python::text(text).into_owned() + CONTINUED);
+    let marked = |text: &Value| Value::from(python::json_text(text) + CONTINUED);
     if text.kind() != ValueKind::Seq {
         for name in names {
             *last = feed::with(last, name, marked(&text));
         }
-        return Ok(python::text(&text).into_owned());
+        return Ok(python::json_text(&text));
     }
     let mut parts: Vec<Value> = text.try_iter().into_iter().flatten().collect();
     let part =
@@ -299,16 +302,16 @@ fn mark_end(messages: &mut [Value], name: &str, template: &str) -> Result<String
     let text = part.get_attr("text").map_err(|error| error.to_string())?;
     *part = feed::with(part, "text", marked(&text));
     *last = feed::with(last, name, Value::from(parts));
-    Ok(python::text(&text).into_owned())
+    Ok(python::json_text(&text))
 }
 
 /// The rendered text up to the mark. Where the template has trimmed the message, its end is trimmed, too.
 fn cut_at_mark<'t>(text: &'t str, ending: &str) -> Result<&'t str, String> {
     let mark = CONTINUED.trim_end();
-    let at = text.rfind(mark).filter(|_| text.contains(ending.trim_matches(methods::is_space)));
+    let at = text.rfind(mark).filter(|_| text.contains(ending.trim_matches(letters::is_space)));
     let at = at.ok_or("the chat template leaves out the message that is to be continued")?;
     let before = &text[..at];
-    Ok(if text[at..].starts_with(CONTINUED) { before } else { before.trim_end_matches(methods::is_space) })
+    Ok(if text[at..].starts_with(CONTINUED) { before } else { before.trim_end_matches(letters::is_space) })
 }
 
 /// The error's own words and those of what caused it.

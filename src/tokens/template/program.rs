@@ -1,8 +1,8 @@
 //! A compiled template.
 //!
 //! The engine's operators are nearly those of Jinja2. Where they are not (`%` on texts, `~`, `in` and
-//! comparisons of some types, loops over `None`), the compiled instruction is replaced by a call of a filter that does as
-//! Jinja2 does, or gets one before it. This and the syntax tree need the engine's own parts, which it does not promise to keep: its version is
+//! comparisons of some types, loops over `None`, lists for generators), the compiled instruction is replaced by a call of a
+//! filter that does as Jinja2 does, or gets one before or behind it. This and the syntax tree need the engine's own parts, which it does not promise to keep: its version is
 //! pinned, and no other file but [`content_format`](super::content_format) names them.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,9 +13,14 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
 
 use super::content_format;
+use super::iterators::{GENERATORS, TO_GENERATOR, TO_GROUPS};
+use super::methods;
+use super::python;
+use super::source::prepared;
 use crate::error::guarded;
 
 /// The filters that stand for operators.
+pub(super) const ADDITION: &str = "operator:+";
 pub(super) const REMAINDER: &str = "operator:%";
 pub(super) const CONCATENATION: &str = "operator:~";
 pub(super) const CONTAINMENT: &str = "operator:in";
@@ -33,29 +38,14 @@ pub(super) const ITERATION: &str = "operator:for";
 pub(super) const MACRO_ARGUMENTS: [(&str, &str); 2] =
     [("varargs", "macro:varargs"), ("kwargs", "macro:kwargs")];
 
-/// The methods of objects, and the filters that stand for `value.method` where that is not called.
-pub(super) const ATTRIBUTES: [(&str, &str); 5] = [
-    ("items", "attribute:items"),
-    ("keys", "attribute:keys"),
-    ("values", "attribute:values"),
-    ("get", "attribute:get"),
-    ("copy", "attribute:copy"),
-];
+/// The filters that give texts which are marked as safe.
+const MARKING: [&str; 4] = ["e", "escape", "forceescape", "safe"];
 
-/// The methods of texts that templates may look for before they call them (`content.split is defined`), and
-/// their filters.
-pub(super) const TEXT_ATTRIBUTES: [(&str, &str); 10] = [
-    ("split", "attribute:split"),
-    ("rsplit", "attribute:rsplit"),
-    ("strip", "attribute:strip"),
-    ("lstrip", "attribute:lstrip"),
-    ("rstrip", "attribute:rstrip"),
-    ("startswith", "attribute:startswith"),
-    ("endswith", "attribute:endswith"),
-    ("replace", "attribute:replace"),
-    ("lower", "attribute:lower"),
-    ("upper", "attribute:upper"),
-];
+/// The argument of macros that stands for another one's default, and the function that refuses it.
+pub(super) const DEFAULT_OF_ARGUMENT: &str = "macro:default";
+
+/// The filter that stands for `value.name` where the name is one of a method.
+pub(super) const ATTRIBUTE: &str = "attribute";
 
 /// No place in the engine's table of filters that were looked up before.
 const NOT_REMEMBERED: u8 = u8::MAX;
@@ -79,7 +69,7 @@ impl Program {
     }
 
     fn compiled(source: &str) -> Result<Self, Error> {
-        let source = kept(prepared(source));
+        let source = kept(prepared(source)?);
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?;
         let tree = parse(source, "chat template", syntax)?;
         let wants_parts = content_format::wants_parts(&tree);
@@ -125,99 +115,126 @@ fn kept(text: String) -> &'static str {
 /// The instructions with calls of filters for what behaves otherwise in Jinja2.
 fn adapted(old: &Instructions<'static>) -> Instructions<'static> {
     let list: Vec<&Instruction<'static>> = (0..).map_while(|at| old.get(at)).collect();
-    // Each loop gets an instruction before it, so that what comes later moves on.
+    let macros = Macros::of(&list);
+    // Few templates mark texts as safe, and all add some.
+    let marks =
+        list.iter().any(|one| matches!(one, Instruction::ApplyFilter(name, ..) if MARKING.contains(name)));
+    let replaced: Vec<Vec<Instruction<'static>>> = list
+        .iter()
+        .enumerate()
+        .map(|(at, one)| match one {
+            Instruction::Add if marks => vec![Instruction::ApplyFilter(ADDITION, Some(2), NOT_REMEMBERED)],
+            _ => replaced(at, one, &macros),
+        })
+        .collect();
+    // What an instruction becomes may be longer, so that what comes later moves on.
     let mut places = Vec::with_capacity(list.len());
     let mut next = 0;
-    for instruction in &list {
+    for instructions in &replaced {
         places.push(next);
-        next += if matches!(instruction, Instruction::PushLoop(_)) { 2 } else { 1 };
+        next += instructions.len() as u32;
     }
     let moved = |target: u32| places.get(target as usize).copied().unwrap_or(next);
-    let attribute =
-        |name: &str| ATTRIBUTES.iter().chain(&TEXT_ATTRIBUTES).find(|(method, _)| *method == name);
-    let filter =
-        |name: &'static str, arguments| Instruction::ApplyFilter(name, Some(arguments), NOT_REMEMBERED);
-    let further = further_arguments(&list);
     let mut new = Instructions::new(old.name(), old.source());
-    for (at, instruction) in (0..).zip(list) {
-        let mut add = |instruction| match old.get_line(at) {
-            Some(line) => new.add_with_line(instruction, line as u16),
-            None => new.add(instruction),
-        };
-        let mut instruction = instruction.clone();
-        match &mut instruction {
-            Instruction::Lookup(_) => {
-                if let Some(refusal) = further.get(&at) {
-                    instruction = Instruction::CallFunction(refusal, Some(0));
-                }
+    for (at, instructions) in (0..).zip(replaced) {
+        for mut instruction in instructions {
+            match &mut instruction {
+                Instruction::Iterate(target)
+                | Instruction::Jump(target)
+                | Instruction::JumpIfFalse(target)
+                | Instruction::JumpIfFalseOrPop(target)
+                | Instruction::JumpIfTrueOrPop(target)
+                | Instruction::BuildMacro(_, target, _) => *target = moved(*target),
+                _ => {}
             }
-            Instruction::PushLoop(_) => {
-                add(filter(ITERATION, 1));
-            }
-            Instruction::Iterate(target)
-            | Instruction::Jump(target)
-            | Instruction::JumpIfFalse(target)
-            | Instruction::JumpIfFalseOrPop(target)
-            | Instruction::JumpIfTrueOrPop(target)
-            | Instruction::BuildMacro(_, target, _) => *target = moved(*target),
-            Instruction::Rem => instruction = filter(REMAINDER, 2),
-            Instruction::StringConcat => instruction = filter(CONCATENATION, 2),
-            Instruction::In => instruction = filter(CONTAINMENT, 2),
-            Instruction::Lt => instruction = filter(COMPARISONS[0].0, 2),
-            Instruction::Lte => instruction = filter(COMPARISONS[1].0, 2),
-            Instruction::Gt => instruction = filter(COMPARISONS[2].0, 2),
-            Instruction::Gte => instruction = filter(COMPARISONS[3].0, 2),
-            Instruction::GetAttr(name) => {
-                if let Some((_, method)) = attribute(name) {
-                    instruction = filter(method, 1);
-                }
-            }
-            _ => {}
+            match old.get_line(at) {
+                Some(line) => new.add_with_line(instruction, line as u16),
+                None => new.add(instruction),
+            };
         }
-        add(instruction);
     }
     new
 }
 
-/// Where macros look up what only Jinja2 gives them, and the functions to call instead.
-fn further_arguments(list: &[&Instruction<'static>]) -> BTreeMap<u32, &'static str> {
-    let mut found = BTreeMap::new();
-    for (end, instruction) in list.iter().enumerate() {
-        let Instruction::BuildMacro(_, start, _) = instruction else { continue };
-        let body = list.get(*start as usize..end).unwrap_or_default();
-        for (name, refusal) in MACRO_ARGUMENTS {
-            if body.iter().any(|one| matches!(one, Instruction::StoreLocal(stored) if *stored == name)) {
-                continue;
-            }
-            let places = (*start..).zip(body);
-            let looks = |one: &Instruction<'_>| matches!(one, Instruction::Lookup(known) if *known == name);
-            found.extend(places.filter(|(_, one)| looks(one)).map(|(at, _)| (at, refusal)));
+/// What stands for the instruction at a place.
+fn replaced(at: usize, instruction: &Instruction<'static>, macros: &Macros) -> Vec<Instruction<'static>> {
+    let filter =
+        |name: &'static str, arguments| Instruction::ApplyFilter(name, Some(arguments), NOT_REMEMBERED);
+    let same = instruction.clone();
+    match instruction {
+        Instruction::Lookup(_) => match macros.refused.get(&at) {
+            Some(refusal) => vec![Instruction::CallFunction(refusal, Some(0))],
+            None => vec![same],
+        },
+        Instruction::GetClosure => {
+            let names = macros.enclosed.get(&at).into_iter().flatten();
+            names.map(|name| Instruction::Enclose(name)).chain([same]).collect()
         }
+        Instruction::PushLoop(_) => vec![filter(ITERATION, 1), same],
+        Instruction::Rem => vec![filter(REMAINDER, 2)],
+        Instruction::StringConcat => vec![filter(CONCATENATION, 2)],
+        Instruction::In => vec![filter(CONTAINMENT, 2)],
+        Instruction::Lt => vec![filter(COMPARISONS[0].0, 2)],
+        Instruction::Lte => vec![filter(COMPARISONS[1].0, 2)],
+        Instruction::Gt => vec![filter(COMPARISONS[2].0, 2)],
+        Instruction::Gte => vec![filter(COMPARISONS[3].0, 2)],
+        Instruction::GetAttr(name) if methods::is_method(name) => {
+            vec![Instruction::LoadConst(Value::from(*name)), filter(ATTRIBUTE, 2)]
+        }
+        Instruction::ApplyFilter("groupby", ..) => vec![same, filter(TO_GROUPS, 1)],
+        Instruction::ApplyFilter(name, ..) if GENERATORS.contains(name) => {
+            vec![same, filter(TO_GENERATOR, 1)]
+        }
+        _ => vec![same],
     }
-    found
 }
 
-/// The template as the engine reads it: line ends are newlines, as they are to Jinja2, and the tags
-/// `generation` and `endgeneration` of transformers, which only mark the assistant's text, open and close a
-/// scope of variables.
-fn prepared(source: &str) -> String {
-    let source = source.replace("\r\n", "\n").replace('\r', "\n");
-    let mut out = String::with_capacity(source.len());
-    let mut rest = source.as_str();
-    while let Some(start) = rest.find("{%") {
-        let (before, tag) = rest.split_at(start + 2);
-        out.push_str(before);
-        let end = tag.find("%}").unwrap_or(tag.len());
-        let name = tag[..end].trim_start_matches(['-', '+']).trim_end_matches(['-', '+']).trim();
-        let replaced = match name {
-            "generation" => "with",
-            "endgeneration" => "endwith",
-            other => other,
-        };
-        out.push_str(&tag[..end].replacen(name, replaced, usize::from(!name.is_empty())));
-        rest = &tag[end..];
+/// What macros do otherwise in Jinja2, by the places of instructions.
+#[derive(Default)]
+struct Macros {
+    /// Lookups of what only Jinja2 gives them, and the functions to call instead.
+    refused: BTreeMap<usize, &'static str>,
+    /// Variables from outside that the engine does not find in their bodies.
+    enclosed: BTreeMap<usize, BTreeSet<&'static str>>,
+}
+
+impl Macros {
+    fn of(list: &[&Instruction<'static>]) -> Self {
+        let mut all = Self::default();
+        for (end, instruction) in list.iter().enumerate() {
+            if let Instruction::BuildMacro(_, start, _) = instruction {
+                all.add(list, *start as usize, end);
+            }
+        }
+        all
     }
-    out + rest
+
+    fn add(&mut self, list: &[&Instruction<'static>], start: usize, end: usize) {
+        let body = list.get(start..end).unwrap_or_default();
+        let stored = |name: &str| {
+            body.iter().position(|one| matches!(one, Instruction::StoreLocal(stored) if *stored == name))
+        };
+        let arguments: Vec<String> = match list.get(end.wrapping_sub(1)) {
+            Some(Instruction::LoadConst(names)) => {
+                names.try_iter().into_iter().flatten().map(|name| python::json_text(&name)).collect()
+            }
+            _ => Vec::new(),
+        };
+        for (at, instruction) in body.iter().enumerate() {
+            let Instruction::Lookup(name) = instruction else { continue };
+            let place = stored(name);
+            let further = MACRO_ARGUMENTS.iter().find(|(further, _)| further == name);
+            if let Some((_, refusal)) = further.filter(|_| place.is_none()) {
+                self.refused.insert(start + at, refusal);
+            } else if arguments.iter().any(|argument| argument == name)
+                && place.is_some_and(|place| at < place)
+            {
+                self.refused.insert(start + at, DEFAULT_OF_ARGUMENT);
+            } else if place.is_none() && !["caller", "loop", "self", "super"].contains(name) {
+                self.enclosed.entry(end.wrapping_sub(2)).or_default().insert(name);
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use minijinja::value::{Object, ObjectRepr, ValueKind};
 use minijinja::{Error, ErrorKind, Value};
 
+use super::iterators::{self, Group};
+
 /// An integer that needs more than 128 bits, by its digits.
 #[derive(Debug)]
 pub(super) struct BigInteger(pub(super) String);
@@ -45,51 +47,85 @@ pub(super) fn float(number: f64) -> String {
 }
 
 /// `str(value)`.
-pub(super) fn text(value: &Value) -> Cow<'_, str> {
+///
+/// # Errors
+/// For functions and the like, for which Python writes where they are in memory.
+pub(super) fn text(value: &Value) -> Result<Cow<'_, str>, Error> {
     if let Some(text) = value.as_str() {
-        return Cow::Borrowed(text);
+        return Ok(Cow::Borrowed(text));
     }
     let mut out = String::new();
     if !value.is_undefined() {
-        repr(value, &mut out);
+        repr(value, &mut out)?;
     }
-    Cow::Owned(out)
+    Ok(Cow::Owned(out))
+}
+
+/// `str(value)` of what JSON may hold.
+pub(super) fn json_text(value: &Value) -> String {
+    text(value).map(Cow::into_owned).unwrap_or_default()
 }
 
 /// `repr(value)`.
-pub(super) fn repr_of(value: &Value) -> String {
+pub(super) fn repr_of(value: &Value) -> Result<String, Error> {
     let mut out = String::new();
-    repr(value, &mut out);
-    out
+    repr(value, &mut out)?;
+    Ok(out)
 }
 
 /// Appends `repr(value)`.
-fn repr(value: &Value, out: &mut String) {
+fn repr(value: &Value, out: &mut String) -> Result<(), Error> {
     match value.kind() {
         ValueKind::Undefined => out.push_str("Undefined"),
         ValueKind::None => out.push_str("None"),
         ValueKind::Bool => out.push_str(if value.is_true() { "True" } else { "False" }),
+        ValueKind::String if value.is_safe() => {
+            out.push_str("Markup(");
+            quoted(value.as_str().unwrap_or_default(), out);
+            out.push(')');
+        }
         ValueKind::String => quoted(value.as_str().unwrap_or_default(), out),
-        ValueKind::Seq => {
-            let (open, close) = if value.is_tuple() { ('(', ')') } else { ('[', ']') };
+        _ if iterators::is_list(value) => {
+            let is_tuple = value.is_tuple() || value.downcast_object_ref::<Group>().is_some();
+            let (open, close) = if is_tuple { ('(', ')') } else { ('[', ']') };
             out.push(open);
             let items = value.try_iter().into_iter().flatten();
             for (index, item) in items.enumerate() {
                 out.push_str(if index == 0 { "" } else { ", " });
-                repr(&item, out);
+                repr(&item, out)?;
             }
-            out.push_str(if value.is_tuple() && value.len() == Some(1) { "," } else { "" });
+            out.push_str(if is_tuple && value.len() == Some(1) { "," } else { "" });
             out.push(close);
         }
         ValueKind::Map => {
+            if let Some(name) = object_of_engine(value) {
+                return Err(fail(format!("the text of a {name} is not known here")));
+            }
             out.push('{');
             for (index, (key, item)) in pairs(value).enumerate() {
                 out.push_str(if index == 0 { "" } else { ", " });
-                repr(&key, out);
+                repr(&key, out)?;
                 out.push_str(": ");
-                repr(&item, out);
+                repr(&item, out)?;
             }
             out.push('}');
+        }
+        ValueKind::Iterable => {
+            let (name, items) = iterators::written(value).ok_or_else(|| {
+                fail(
+                    "what filters like map, select and reverse give is no text before it is a list"
+                        .to_owned(),
+                )
+            })?;
+            out.push_str(&name);
+            if let Some(items) = items {
+                out.push('(');
+                repr(&items, out)?;
+                out.push(')');
+            }
+        }
+        ValueKind::Plain if value.downcast_object_ref::<BigInteger>().is_none() => {
+            return Err(fail("the text of a function or method is not known here".to_owned()));
         }
         _ => match as_float(value) {
             Some(number) => out.push_str(&float(number)),
@@ -97,6 +133,15 @@ fn repr(value: &Value, out: &mut String) {
             None => write!(out, "{value}").unwrap_or_default(),
         },
     }
+    Ok(())
+}
+
+/// What the engine makes and has the fields of a map, and is none.
+pub(super) fn object_of_engine(value: &Value) -> Option<&'static str> {
+    let name = value.as_object()?.type_name().rsplit("::").next()?;
+    [("Namespace", "namespace"), ("Macro", "macro"), ("Loop", "loop")]
+        .into_iter()
+        .find_map(|(of_engine, word)| (of_engine == name).then_some(word))
 }
 
 /// The fields of a map.
@@ -167,7 +212,7 @@ impl JsonStyle {
             ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
             ValueKind::String => self.string(value.as_str().unwrap_or_default(), out),
             ValueKind::Number => out.push_str(&number(value)),
-            ValueKind::Seq => {
+            _ if iterators::is_list(value) => {
                 let items = value.try_iter()?.map(|item| Ok((None, item)));
                 self.container(['[', ']'], items, depth, out)?;
             }
@@ -328,16 +373,16 @@ mod tests {
         let scalars = [Value::from(1), Value::from(2.0), Value::from(()), Value::from(true)];
         let value = Value::from_pairs([("a'b", scalars.into_iter().chain(texts).collect::<Value>())]);
         assert_eq!(
-            text(&value),
+            text(&value).unwrap(),
             r#"{"a'b": [1, 2.0, None, True, "it's", 'say "x"', '\n\t\\\x7f\u200bé"#.to_owned()
                 + "\u{301}"
                 + r"\ue000']}"
         );
         let tuple = |values: &[i32]| {
-            text(&Value::from(Tuple::new(values.iter().map(Value::from).collect()))).into_owned()
+            text(&Value::from(Tuple::new(values.iter().map(Value::from).collect()))).unwrap().into_owned()
         };
         assert_eq!([tuple(&[]), tuple(&[1]), tuple(&[1, 2])], ["()", "(1,)", "(1, 2)"]);
-        assert_eq!(text(&Value::UNDEFINED), "");
+        assert_eq!(text(&Value::UNDEFINED).unwrap(), "");
     }
 
     #[test]

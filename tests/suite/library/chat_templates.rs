@@ -44,6 +44,13 @@ fn evaluated(expression: &str) -> String {
     rendered(&format!("{{{{ ({expression}) }}}}"), request).unwrap_or_else(|error| format!("error: {error}"))
 }
 
+/// An expression has this value, or is refused so; "error" stands for any refusal.
+fn assert_value(expression: &str, expected: &str) {
+    let found = evaluated(expression);
+    let as_expected = if expected == "error" { found.starts_with("error") } else { found == expected };
+    assert!(as_expected, "{expression}: {found:?}, expected {expected:?}");
+}
+
 /// Templates that print what they are given, for requests with these messages.
 fn printed(template: &str, messages: &str) -> String {
     rendered(template, &format!(r#"{{"messages": {messages}}}"#)).unwrap()
@@ -125,9 +132,66 @@ fn expressions_have_the_values_that_they_have_in_jinja2() {
         ("strftime_now('%d %B %Y')", "26 July 2024"),
         ("raise_exception('no ' ~ i)", "error: chat template line 1: no 7"),
     ] {
-        let found = evaluated(expression);
-        let as_expected = if expected == "error" { found.starts_with("error") } else { found == expected };
-        assert!(as_expected, "{expression}: {found:?}, expected {expected:?}");
+        assert_value(expression, expected);
+    }
+}
+
+#[test]
+fn methods_iterators_letters_and_marked_texts_are_those_of_python() {
+    for (expression, expected) in [
+        ("i.title is defined, l.count is callable, {'update': 1}.update", "(False, True, Undefined)"),
+        (
+            "[range(3), range(1, 5, 2), {'a': 1}.keys(), {'a': 1}.items(), {}.values()]",
+            "[range(0, 3), range(1, 5, 2), dict_keys(['a']), dict_items([('a', 1)]), dict_values([])]",
+        ),
+        (
+            "range(5)[-1], range(5)[7] is defined, range(3) is sequence, d.keys()[0] is defined",
+            "(4, False, True, False)",
+        ),
+        ("'{} {}'.format(range(2), l[1:]) ~ '%s' % d.keys()", "range(0, 2) [1, 2]dict_keys(['a', 'items'])"),
+        (
+            "[{'r': 1}, {'r': 0}] | groupby('r'), ([{'r': 1}] | groupby('r'))[0].list",
+            "([(0, [{'r': 0}]), (1, [{'r': 1}])], [{'r': 1}])",
+        ),
+        ("(l[1:] + [4]) | tojson ~ (l[1:] is sequence) ~ (l[1:] < [2])", "[1, 2, 4]TrueTrue"),
+        ("(l | select('gt', 5)) and 'true', (l | map('string'))[0] is defined", "('true', False)"),
+        (
+            "l | reverse",
+            "error: chat template line 1: what filters like map, select and reverse give is no text before it is a list",
+        ),
+        ("(l | map('string')) | length", "error"),
+        ("d.get", "error: chat template line 1: the text of a function or method is not known here"),
+        ("namespace(a=1)", "error: chat template line 1: the text of a namespace is not known here"),
+        (
+            "'a b' | wordwrap(1), 'wordwrap' is filter",
+            "error: chat template line 1: the filter wordwrap is not known here",
+        ),
+        ("'\\a\\v\\U0001f600' | tojson ~ '\\/'", "\"\\u0007\\u000b\u{1f600}\"\\/"),
+        (
+            "'ßa'.title(), 'ǆa'.capitalize(), 'ΑΣ ΑΣ'.title(), 'ΑΣ' | title, 'აბ'.title()",
+            "('Ssa', 'ǅa', 'Ας Ας', 'Ασ', 'აბ')",
+        ),
+        ("'ΑΣ'.swapcase(), 'ẞﬀς'.casefold(), 'ǅ'.swapcase(), 'ǅa'.istitle()", "('ας', 'ssffσ', 'ǅ', True)"),
+        (
+            "'½'.isdigit(), '²'.isdigit(), '三'.isnumeric(), 'Ⅷ'.isalpha(), 'a·b'.isidentifier()",
+            "(False, True, True, False, True)",
+        ),
+        ("'_5' | int, '5_0' | int, '5__0' | int(9), '1_0.5' | float", "(0, 50, 9, 10.5)"),
+        ("'٣' | int", "error: chat template line 1: digits other than 0 to 9 in a number are not known here"),
+        (
+            "('<a>' | safe) + '<b>', ('%s' | safe) % '<', ['x' | safe]",
+            "(Markup('<a>&lt;b&gt;'), Markup('&lt;'), [Markup('x')])",
+        ),
+        ("('x' | safe) ~ '<', (l + [1]), 1 + 2.5", "('x<', [3, 1, 2, 1], 3.5)"),
+        ("n | default('x', boolean=true), u | default(none), u | d, i | default('x')", "('x', None, '', 7)"),
+        ("strftime_now(format='%c|%x|%f|%-d%z')", "Fri Jul 26 12:00:00 2024|07/26/24|000000|26"),
+        ("strftime_now('a%q')", "error: chat template line 1: \"%q\" in a format of times is not known here"),
+        (
+            "lipsum is defined, namespace() is mapping, namespace() is iterable, u is callable",
+            "(True, False, False, True)",
+        ),
+    ] {
+        assert_value(expression, expected);
     }
 }
 
@@ -146,6 +210,23 @@ fn statements_do_what_they_do_in_jinja2_and_transformers() {
         ),
         ("{% set j = joiner(', ') %}{% for x in [1, 2] %}{{ j() }}{{ x }}{% endfor %}", "1, 2"),
         ("{% block x %}{{ 7 % 4 }}{% endblock %}", "3"),
+        (
+            "{% set c = cycler(1, 2) %}{{ c.next() }}{{ c.current }}{{ c.next() }}{% set _ = c.reset() %}{{ c.next() }}",
+            "1221",
+        ),
+        ("{% set g = [1, 2] | map('string') %}{{ g | first }}{{ g | list }}{{ g | list }}", "1['2'][]"),
+        ("{% if [] | select %}a{% endif %}{% if [] | select | list %}b{% endif %}", "a"),
+        (
+            "{% for x in [1, 2] | reverse %}{{ x }}{{ loop.last }}{{ loop.length }}{% endfor %}",
+            "2False21True2",
+        ),
+        ("{% set l = [1, 2] %}{% macro f() %}{{ l[1:] }}{% endmacro %}{{ f() }}", "[2]"),
+        (
+            "{% set ns = namespace(n=0) %}{% macro f() %}{% set ns.n = ns.n + 1 %}{% endmacro %}{{ f() }}{{ f() }}{{ ns.n }}",
+            "2",
+        ),
+        ("{% for x in [1] %}{% macro f() %}{{ loop is defined }}{% endmacro %}{{ f() }}{% endfor %}", "True"),
+        ("{% raw %}{% generation %}{% endraw %}{{ '{% generation %}' }}", "{% generation %}{% generation %}"),
         ("A\r\nB\rC\r\n", "A\nB\nC"),
         ("  {% if true %}\r\nx\r\n  {% endif %}\r\n", "x\n"),
         (
@@ -156,6 +237,18 @@ fn statements_do_what_they_do_in_jinja2_and_transformers() {
         assert_eq!(rendered(template, "{}").as_deref(), Ok(expected), "{template}");
     }
     assert!(rendered("{% generation %}", "{}").is_err());
+    for (template, expected) in [
+        (
+            "{% macro f(a, b=a) %}{{ b }}{% endmacro %}{{ f(1, 2) }}{{ f(1) }}",
+            "chat template line 1: an argument as the default of another one is not known here",
+        ),
+        (
+            "{{ '\\N{DIGIT ONE}' }}",
+            "test:chat template: syntax error: \\N, the name of a character, in a text is not known here",
+        ),
+    ] {
+        assert_eq!(rendered(template, "{}").unwrap_err(), expected);
+    }
     for name in ["varargs", "kwargs"] {
         let makro =
             |body: &str| format!("{{% macro f(a) %}}{body}{{% endmacro %}}{{{{ f(1) }}}}{{{{ {name} }}}}");
