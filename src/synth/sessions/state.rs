@@ -28,6 +28,15 @@ impl Kind {
     }
 }
 
+/// Turns at which classes of turns begin, after the first.
+const TURN_CLASSES: [u32; 6] = [2, 3, 4, 7, 12, 24];
+pub(super) const TURNS: usize = TURN_CLASSES.len() + 1;
+
+/// The class of a turn.
+pub(super) fn turn_class(turn: u32) -> usize {
+    TURN_CLASSES.partition_point(|&first| first <= turn)
+}
+
 /// Number of features of a state.
 pub(super) const FEATURES: usize = 15;
 
