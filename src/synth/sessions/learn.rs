@@ -13,7 +13,7 @@ use super::quantiles::{Groups, Weighted, rounded, sessions_up_to};
 use super::reuse::{Course, Reuse, Use};
 use super::rows::{Given, SEVERAL, Table, bit, followers, thinned};
 use super::spawn::growth_value;
-use super::state::{FEATURES, Kind, TURNS, turn_class};
+use super::state::{FEATURES, Kind, PHASE, TURNS, turn_class};
 use super::tree::{Growth, Rows};
 use crate::error::Invalid;
 use crate::synth::forest::Forest;
@@ -256,9 +256,9 @@ impl<'a> Learner<'a> {
 
     /// What is drawn of a request that follows.
     fn numbers(&self, kind: Kind) -> Option<Vec<Number>> {
-        // Behind the features: branches, delay, of forks what is shared and what is not, what is drawn, input.
+        // Behind the features: branches, delay, of forks what is shared and what is not, what is drawn, input, nothing.
         let forks = if kind == Kind::Fork { 2 } else { 0 };
-        let mut table = Table::new(FEATURES + 4 + forks);
+        let mut table = Table::new(FEATURES + 5 + forks);
         let (mut delays, mut depths, mut tokens, mut outputs) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut weights = Vec::new();
@@ -271,11 +271,11 @@ impl<'a> Learner<'a> {
                 Kind::Repeat => 0.0,
                 _ => state.logs.new,
             };
-            let mut more = [self.is_left(request.before), state.log_delay, 0.0, 0.0, 0.0, 0.0];
+            let mut more = [self.is_left(request.before), state.log_delay, 0.0, 0.0, 0.0, 0.0, 0.0];
             let shared = state.shared as f32;
             more[2..4].copy_from_slice(&[shared, full - shared]);
             more[2 + forks..4 + forks].copy_from_slice(&[drawn, state.logs.input]);
-            table.push(&self.features(request.before), &more[..4 + forks], request.session);
+            table.push(&self.features(request.before), &more[..5 + forks], request.session);
             weights.push(self.weight(request));
             delays.push(state.log_delay);
             // Of other kinds it means nothing.
@@ -284,11 +284,16 @@ impl<'a> Learner<'a> {
             outputs.push(state.logs.output);
         }
         let given = table.given();
+        let (delay, drawn) = (FEATURES + 1, FEATURES + 2 + forks);
         let number = |what, more: std::ops::Range<usize>, values: &[f32]| {
-            let columns: Vec<usize> = (0..FEATURES).chain(more).collect();
+            let mut columns: Vec<usize> = (0..FEATURES).chain(more).collect();
+            if what == Quantity::Delay {
+                // What the end of the trace cuts off is made up for by weights. Where the place in the trace were
+                // known, that would be done once more where nothing is cut off.
+                columns[PHASE] = drawn + 2;
+            }
             self.number(what, kind, &given.rows(&columns, values, &weights))
         };
-        let (delay, drawn) = (FEATURES + 1, FEATURES + 2 + forks);
         let mut numbers = vec![
             number(Quantity::Delay, FEATURES..delay, &delays)?,
             number(Quantity::Output, delay..drawn + 2, &outputs)?,

@@ -39,6 +39,8 @@ pub(super) fn turn_class(turn: u32) -> usize {
 
 /// Number of features of a state.
 pub(super) const FEATURES: usize = 15;
+/// Which of them is the place in the trace.
+pub(super) const PHASE: usize = 14;
 
 /// Tokens, blocks and seconds of a request, and what is remembered of its session.
 #[derive(Clone, Copy, Debug, Default)]
