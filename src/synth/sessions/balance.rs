@@ -1,35 +1,42 @@
-//! Keeping sums near those of the model.
+//! Keeping sums near those of the trace.
 //!
-//! Of several candidates for a session, the one is taken after which the sums of what has been drawn are
-//! nearest to as many mean sessions (herding, Welling 2009). The sums count requests by length, output, kind,
-//! turn, growth, delay, prefix, number in their session and time, tokens by delay and time, and sessions that are
-//! active at a time: how many of them share a cache. Where a pass has few sessions, there is not enough choice
-//! for that, so sessions are exchanged for better ones afterwards.
+//! The sums count requests by length, output, kind, turn, growth, delay, prefix, number in their session and time,
+//! tokens by delay and time, and sessions that are active at a time: how many of them share a cache. Of passes of many
+//! sessions the one with the nearest sums is taken. Where a pass has few, of several candidates for each the one is
+//! taken after which the sums of what has been drawn are nearest to as many mean sessions (herding, Welling 2009);
+//! as there is not enough choice for that, sessions are exchanged for better ones afterwards.
+
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
 use super::reuse::Reuse;
-use super::state::{Kind, State};
+use super::state::{Kind, State, TURNS, turn_class};
 
 /// Groups of sums: by input length, output length, kind, turn, growth less output; cached tokens and requests
 /// by delay; all tokens and new tokens; requests by number in their session; requests, tokens and active sessions
-/// by place in the pass; requests by prefix.
-const SIZES: [usize; 13] = [12, 8, 5, 6, 8, 12, 12, 1, 1, 5, PLACES, PLACES, PLACES];
+/// by place in the pass; next turns by turn and delay; tokens that one of several replicas would find; requests by
+/// prefix.
+const SIZES: [usize; 16] =
+    [12, 8, 5, TURNS, 8, DELAYS, DELAYS, 1, 1, 5, PLACES, PLACES, PLACES, LATER_TURNS * DELAYS, 1, PREFIXES];
+const DELAYS: usize = 12;
 const PLACES: usize = 20;
+/// Classes of turns by which delays are told apart: the second turn, the third, ..., and all later ones.
+const LATER_TURNS: usize = 4;
+/// Replicas of which each request meets one by chance.
+const REPLICAS: f32 = 8.0;
 /// Sums by kind, which are all requests.
 const KINDS: std::ops::Range<usize> = 20..25;
 /// The sums of input lengths and of new tokens, in blocks.
 const INPUT: usize = STARTS[7];
 const NEW: usize = STARTS[8];
+/// Sums of what others count already, in less detail, and what they count for.
+const IN_DETAIL: Range<usize> = STARTS[13]..STARTS[15];
+const DETAIL_WEIGHT: f64 = 0.25;
 /// What a request too many or too few counts for, in standard deviations of other sums.
 const REQUEST_WEIGHT: f64 = 0.3;
 const PREFIXES: usize = 64;
-/// Sums without those by prefix, and all of them.
-const PREFIXES_START: usize = 70 + 3 * PLACES;
-pub(super) const SUMS: usize = PREFIXES_START + PREFIXES;
-
-/// Turns at which groups of turns begin.
-const TURNS: [u32; 5] = [2, 3, 4, 7, 16];
+pub(super) const SUMS: usize = STARTS[15] + PREFIXES;
 
 /// Numbers in the session at which groups begin.
 const NUMBERS: [usize; 4] = [16, 32, 64, 128];
@@ -56,8 +63,8 @@ impl Sums {
     }
 
     /// How far a pass with these sums is from the trace: by how much the share of tokens that requests find again
-    /// is off, after delays of any length or in all, and a third of how much the mean prompt is; `None` where the
-    /// trace is not known.
+    /// is off, after delays of any length or in all; two thirds of that for replicas; a third of how much the mean
+    /// prompt is; and the mean distance of the delays of each turn. `None` where the trace is not known.
     pub(super) fn distance(&self, pass: &[f64]) -> Option<f64> {
         let trace: Vec<f64> = self.per_session.iter().map(|&sum| f64::from(sum)).collect();
         let requests = |sums: &[f64]| sums[KINDS].iter().sum::<f64>();
@@ -65,15 +72,17 @@ impl Sums {
         {
             return None;
         }
+        let off = |sum: usize| pass[sum] / pass[INPUT] - trace[sum] / trace[INPUT];
         let mut ahead = 0.0;
-        let off = (STARTS[5]..STARTS[6]).map(|delay| {
-            ahead += pass[delay] / pass[INPUT] - trace[delay] / trace[INPUT];
+        let found = (STARTS[5]..STARTS[6]).map(|delay| {
+            ahead += off(delay);
             f64::abs(ahead)
         });
-        let off = off.fold(0.0, f64::max);
-        let new = pass[NEW] / pass[INPUT] - trace[NEW] / trace[INPUT];
+        let found = found.fold(off(NEW).abs(), f64::max);
         let mean = (pass[INPUT] / requests(pass)) / (trace[INPUT] / requests(&trace)) - 1.0;
-        Some(off.max(new.abs()) + mean.abs() / 3.0)
+        let turns = (STARTS[13]..STARTS[14]).step_by(DELAYS);
+        let delays: f64 = turns.map(|turn| apart(pass, &trace, turn..turn + DELAYS)).sum();
+        Some(found + (2.0 * off(STARTS[14]).abs() + mean.abs()) / 3.0 + delays / LATER_TURNS as f64)
     }
 
     pub(super) fn is_valid(&self) -> bool {
@@ -102,7 +111,7 @@ impl Sums {
         session.add(STARTS[1] + group(outputs, state.logs.output), 1.0);
         session.add(STARTS[2] + state.kind as usize, 1.0);
         if !matches!(state.kind, Kind::Document | Kind::Fork) {
-            session.add(STARTS[3] + TURNS.partition_point(|&turn| turn <= state.turn), 1.0);
+            session.add(STARTS[3] + turn_class(state.turn), 1.0);
         }
         if state.kind == Kind::Next {
             session.add(STARTS[4] + group(growths, state.logs.growth_less_output), 1.0);
@@ -111,6 +120,12 @@ impl Sums {
             let delay = group(delays, state.log_delay);
             session.add(STARTS[5] + delay, cached);
             session.add(STARTS[6] + delay, 1.0);
+            if state.kind == Kind::Next {
+                let later = (turn_class(state.turn) - 1).min(LATER_TURNS - 1);
+                session.add(STARTS[13] + later * DELAYS + delay, 1.0);
+            }
+            let meets = 1.0 - (1.0 - 1.0 / REPLICAS).powi(state.turn as i32 - 1);
+            session.add(STARTS[14], cached * meets);
         }
         session.add(STARTS[7], state.input as f32 / blocks);
         session.add(STARTS[8], state.new_tokens(block_size).max(0) as f32 / blocks);
@@ -124,14 +139,27 @@ impl Sums {
     /// Adds requests with a prefix of this rank.
     pub(super) fn add_prefix(prefix: usize, requests: usize, session: &mut Counted) {
         if prefix < PREFIXES {
-            session.add(PREFIXES_START + prefix, requests as f32);
+            session.add(STARTS[15] + prefix, requests as f32);
         }
     }
 }
 
+/// The largest distance of two distributions, as far as the second is known.
+fn apart(one: &[f64], other: &[f64], sums: Range<usize>) -> f64 {
+    let known = || sums.clone().filter(|&sum| other[sum] > 0.0);
+    let all = |of: &[f64]| known().map(|sum| of[sum]).sum::<f64>().max(f64::MIN_POSITIVE);
+    let (all_one, all_other) = (all(one), all(other));
+    let mut ahead = 0.0;
+    let apart = known().map(|sum| {
+        ahead += one[sum] / all_one - other[sum] / all_other;
+        f64::abs(ahead)
+    });
+    apart.fold(0.0, f64::max)
+}
+
 /// Where each group of sums begins.
-const STARTS: [usize; 13] = {
-    let mut starts = [0; 13];
+const STARTS: [usize; 16] = {
+    let mut starts = [0; 16];
     let mut i = 1;
     while i < starts.len() {
         starts[i] = starts[i - 1] + SIZES[i - 1];
@@ -187,7 +215,7 @@ impl Counted {
 pub(super) struct Balance {
     /// Mean sums per session.
     mean: Vec<f64>,
-    /// One over the variance of each sum.
+    /// The weight of each sum over its variance.
     scale: Vec<f64>,
     /// Sums of what was chosen, and of how many sessions.
     sums: Vec<f64>,
@@ -205,7 +233,8 @@ impl Balance {
         }
         let scale = (0..SUMS).map(|i| {
             let variance = squares[i] / count - (seen[i] / count).powi(2);
-            if per_session[i] > 0.0 && variance > 1e-9 { 1.0 / variance } else { 0.0 }
+            let weight = if IN_DETAIL.contains(&i) { DETAIL_WEIGHT } else { 1.0 };
+            if per_session[i] > 0.0 && variance > 1e-9 { weight / variance } else { 0.0 }
         });
         Self {
             scale: scale.collect(),
@@ -223,41 +252,47 @@ impl Balance {
     /// The number of the candidate with the best sums.
     pub(super) fn choose(&mut self, candidates: &[Counted]) -> usize {
         self.chosen += 1.0;
-        let (chosen, _) = self.nearest(candidates, |_| 0.0);
+        let distances = candidates.iter().map(|candidate| self.farther(candidate)).zip(0..);
+        let chosen = distances.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(0, |(_, chosen)| chosen);
         self.add(&candidates[chosen], 1.0);
         chosen
     }
 
     /// Takes one of the candidates in place of a session that was chosen, if the sums become better, those of all
-    /// sessions; returns its number. To the distances are added that of `more_before` and, of each candidate,
-    /// `more_after`.
+    /// sessions; returns its number. To the distances are added `more_before` and, of each candidate that might be
+    /// better, `more_after`.
     pub(super) fn exchange(
         &mut self,
         chosen: &Counted,
         candidates: &[Counted],
         more_before: f64,
-        more_after: &[f64],
+        more_after: impl Fn(usize) -> f64,
     ) -> Option<usize> {
         self.add(chosen, -1.0);
         let requests: f64 = KINDS.map(|kind| self.ahead(kind)).sum();
-        let all = |counted: &Counted| ((requests + counted.requests()) * REQUEST_WEIGHT).powi(2);
-        let before = self.farther(chosen) + all(chosen) + more_before;
-        let (best, after) = self.nearest(candidates, |number| all(&candidates[number]) + more_after[number]);
-        let is_better = after < before;
-        self.add(if is_better { &candidates[best] } else { chosen }, 1.0);
-        is_better.then_some(best)
+        let distance = |counted: &Counted| {
+            self.farther(counted) + ((requests + counted.requests()) * REQUEST_WEIGHT).powi(2)
+        };
+        let mut nearest = (distance(chosen) + more_before, None);
+        // The nearest first: of what is too far already nothing more has to be known.
+        let mut order: Vec<(f64, usize)> = candidates.iter().map(distance).zip(0..).collect();
+        order.sort_by(|a, b| a.0.total_cmp(&b.0));
+        for (distance, number) in order {
+            if distance >= nearest.0 {
+                break;
+            }
+            let distance = distance + more_after(number);
+            if distance < nearest.0 {
+                nearest = (distance, Some(number));
+            }
+        }
+        self.add(nearest.1.map_or(chosen, |better| &candidates[better]), 1.0);
+        nearest.1
     }
 
     /// How much farther from the mean the sums are with a session than without.
     fn farther(&self, session: &Counted) -> f64 {
         session.iter().map(|(sum, value)| value * (2.0 * self.ahead(sum) + value) * self.scale[sum]).sum()
-    }
-
-    /// The candidate with the smallest distance, which `more` is added to.
-    fn nearest(&self, candidates: &[Counted], more: impl Fn(usize) -> f64) -> (usize, f64) {
-        let distance = |number: usize| (number, self.farther(&candidates[number]) + more(number));
-        let all = (0..candidates.len()).map(distance);
-        all.min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((0, f64::INFINITY))
     }
 
     fn add(&mut self, session: &Counted, sign: f64) {
@@ -329,7 +364,7 @@ mod tests {
             let at = rng.usize(..chosen.len());
             let candidates: Vec<Counted> = (0..3).map(|_| session(rng)).collect();
             let before = all(&chosen, &balance.scale);
-            let better = balance.exchange(&chosen[at], &candidates, 0.0, &[0.0; 3]);
+            let better = balance.exchange(&chosen[at], &candidates, 0.0, |_| 0.0);
             let with = |candidate: &Counted| {
                 let mut chosen = chosen.clone();
                 chosen[at] = candidate.clone();

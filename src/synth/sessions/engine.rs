@@ -26,8 +26,8 @@ const TRIALS: usize = 400;
 pub(super) const MOST_TRIED: usize = 20_000;
 
 /// The few sessions are exchanged for better ones: so often each, until so many requests were drawn.
-const EXCHANGES: usize = 40;
-const MOST_EXCHANGED: usize = 800_000;
+const EXCHANGES: usize = 80;
+const MOST_EXCHANGED: usize = 1_600_000;
 
 /// Seconds per output token of a session that ends, where the trace does not tell.
 const SECONDS_PER_TOKEN: f64 = 0.02;
@@ -216,8 +216,8 @@ impl Engine {
             let at = rng.usize(..times.len());
             requests += self.draw_instead(&sessions[at], times[at], horizon, rng);
             let courses = self.candidates.iter().map(|candidate| course(candidate, self.block_size));
-            let (before, after) = together.without(at, courses);
-            let better = balance.exchange(&sums[at], &self.sums, before, &after);
+            let before = together.without(at, courses);
+            let better = balance.exchange(&sums[at], &self.sums, before, |number| together.with(number));
             together.put(at, better);
             if let Some(better) = better {
                 sessions[at].clone_from(&self.candidates[better]);

@@ -8,12 +8,12 @@ use super::draws::{Chances, Conditional};
 use super::left_out;
 use super::links::{Linked, Links, NONE, growth, link};
 use super::model::{Chance, Clock, Number, Parts, PrefixEnd, Quantity, SessionsModel};
-use super::pass::shares_of_kinds;
+use super::pass::{Tally, tally};
 use super::quantiles::{Groups, Weighted, rounded, sessions_up_to};
 use super::reuse::{Course, Reuse, Use};
 use super::rows::{Given, SEVERAL, Table, bit, followers, thinned};
 use super::spawn::growth_value;
-use super::state::{FEATURES, Kind};
+use super::state::{FEATURES, Kind, PHASE, TURNS, turn_class};
 use super::tree::{Growth, Rows};
 use crate::error::Invalid;
 use crate::synth::forest::Forest;
@@ -31,6 +31,8 @@ const MOST_CENSORED: f32 = 2.0;
 /// Trial runs that find the factors of the chances, and the seed of the first.
 const TRIALS: u64 = 6;
 const TRIAL_SEED: u64 = 100;
+/// Of no more requests a share says little.
+const FEW_REQUESTS: f64 = 30.0;
 
 /// The model of a trace, of which nothing tells about fewer than `min_count` sessions; and remarks on what is
 /// missing in it for that reason.
@@ -52,7 +54,7 @@ pub(in crate::synth) fn learn(
     let learner = Learner::new(forest, &links, min_count);
     let ends = links.prefixes.ends.iter().map(|&(run, sessions)| PrefixEnd { run, sessions }).collect();
     let mut model = SessionsModel { core: links.prefixes.core.clone(), ends, parts: learner.parts() };
-    find_factors(&mut model, &links, forest.block_size);
+    find_factors(&mut model, &links, min_count, forest.block_size);
     let remarks = left_out::remarks(&model, &links, forest, min_count);
     Ok((model, remarks))
 }
@@ -249,14 +251,14 @@ impl<'a> Learner<'a> {
         let tells = sessions_up_to(self.min_count, several) >= self.min_count;
         let (followed, all) = (with(bit(kind)).count(), self.links.followers(kind));
         let more = if tells { rounded((all - followed) as f64 / followed as f64) } else { 0.0 };
-        Some(Chance { of: kind, factor: 1.0, more, given })
+        Some(Chance { of: kind, factor: 1.0, by_turn: Vec::new(), more, given })
     }
 
     /// What is drawn of a request that follows.
     fn numbers(&self, kind: Kind) -> Option<Vec<Number>> {
-        // Behind the features: branches, delay, of forks what is shared and what is not, what is drawn, input.
+        // Behind the features: branches, delay, of forks what is shared and what is not, what is drawn, input, nothing.
         let forks = if kind == Kind::Fork { 2 } else { 0 };
-        let mut table = Table::new(FEATURES + 4 + forks);
+        let mut table = Table::new(FEATURES + 5 + forks);
         let (mut delays, mut depths, mut tokens, mut outputs) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut weights = Vec::new();
@@ -269,11 +271,11 @@ impl<'a> Learner<'a> {
                 Kind::Repeat => 0.0,
                 _ => state.logs.new,
             };
-            let mut more = [self.is_left(request.before), state.log_delay, 0.0, 0.0, 0.0, 0.0];
+            let mut more = [self.is_left(request.before), state.log_delay, 0.0, 0.0, 0.0, 0.0, 0.0];
             let shared = state.shared as f32;
             more[2..4].copy_from_slice(&[shared, full - shared]);
             more[2 + forks..4 + forks].copy_from_slice(&[drawn, state.logs.input]);
-            table.push(&self.features(request.before), &more[..4 + forks], request.session);
+            table.push(&self.features(request.before), &more[..5 + forks], request.session);
             weights.push(self.weight(request));
             delays.push(state.log_delay);
             // Of other kinds it means nothing.
@@ -282,11 +284,16 @@ impl<'a> Learner<'a> {
             outputs.push(state.logs.output);
         }
         let given = table.given();
+        let (delay, drawn) = (FEATURES + 1, FEATURES + 2 + forks);
         let number = |what, more: std::ops::Range<usize>, values: &[f32]| {
-            let columns: Vec<usize> = (0..FEATURES).chain(more).collect();
+            let mut columns: Vec<usize> = (0..FEATURES).chain(more).collect();
+            if what == Quantity::Delay {
+                // What the end of the trace cuts off is made up for by weights. Where the place in the trace were
+                // known, that would be done once more where nothing is cut off.
+                columns[PHASE] = drawn + 2;
+            }
             self.number(what, kind, &given.rows(&columns, values, &weights))
         };
-        let (delay, drawn) = (FEATURES + 1, FEATURES + 2 + forks);
         let mut numbers = vec![
             number(Quantity::Delay, FEATURES..delay, &delays)?,
             number(Quantity::Output, delay..drawn + 2, &outputs)?,
@@ -499,33 +506,52 @@ fn whole_growth(requests: &[Linked]) -> bool {
     next().next().is_some() && spread(true) < spread(false)
 }
 
-/// Finds the factors with which trial runs have the kinds of requests as often as the trace: near the point
-/// where sessions never end, small errors of the chances add up.
-fn find_factors(model: &mut SessionsModel, links: &Links, block_size: u64) {
-    let count = links.requests.len() as f64;
-    let mut wanted = [0.0; 5];
-    for request in &links.requests {
-        wanted[request.state.kind as usize] += 1.0 / count;
-    }
-    let next = Kind::Next as usize;
-    let repeat = Kind::Repeat as usize;
+/// Finds the factors with which trial runs have the kinds of requests as often as the trace, and conversations of
+/// each length go on as often: near the point where sessions never end, small errors of the chances add up.
+fn find_factors(model: &mut SessionsModel, links: &Links, min_count: usize, block_size: u64) {
+    let mut wanted = Tally::default();
+    links.requests.iter().for_each(|request| wanted.add(&request.state));
+    let tells = turns_told(&links.requests, min_count);
+    let count = links.requests.len();
+    let starts = wanted.share(|kind| kind == Kind::Start);
     for trial in 0..TRIALS {
         let mut rng = Rng::with_seed(TRIAL_SEED + trial);
-        let found = shares_of_kinds(model, block_size, links.requests.len(), &mut rng);
-        let starts = wanted[Kind::Start as usize];
+        let found = tally(model, block_size, count, &mut rng);
         for chance in &mut model.parts.chances {
-            let kind = chance.of as usize;
-            let (found, wanted, power) = if chance.of == Kind::Next {
-                (found[next] + found[repeat], wanted[next] + wanted[repeat], starts)
-            } else {
-                (found[kind], wanted[kind], 0.6)
-            };
-            // Of few requests the share says little.
-            if wanted * count > 30.0 {
-                let ratio = (found / wanted).max(0.2);
-                let factor = f64::from(chance.factor) * (1.0 / ratio).clamp(0.7, 1.4).powf(power);
-                chance.factor = rounded(factor);
+            let of = chance.of;
+            let counts = |kind: Kind| kind == of || of == Kind::Next && kind.continues();
+            let power = if of == Kind::Next { starts } else { 0.6 };
+            let share = wanted.share(counts);
+            if share * count as f64 > FEW_REQUESTS {
+                change(&mut chance.factor, share, found.share(counts), power);
+            }
+            if of == Kind::Next {
+                chance.by_turn.resize(TURNS, 1.0);
+                for (class, factor) in
+                    chance.by_turn.iter_mut().enumerate().filter(|(class, _)| tells[*class])
+                {
+                    // The steps become smaller, so that luck averages out.
+                    let (wanted, found) = (wanted.continued(class), found.continued(class));
+                    change(factor, wanted, found, 1.0 / (trial + 1) as f64);
+                }
             }
         }
     }
+}
+
+/// Brings a factor nearer to the one with which what is wanted is found.
+fn change(factor: &mut f32, wanted: f64, found: f64, power: f64) {
+    let ratio = (found / wanted).max(0.2);
+    *factor = rounded(f64::from(*factor) * (1.0 / ratio).clamp(0.7, 1.4).powf(power));
+}
+
+/// Of which classes of turns enough requests of enough sessions are continued to say how often that is.
+fn turns_told(requests: &[Linked], min_count: usize) -> [bool; TURNS] {
+    std::array::from_fn(|class| {
+        let is_next =
+            |request: &&Linked| request.state.kind.continues() && turn_class(request.state.turn - 1) == class;
+        let next = || requests.iter().filter(is_next);
+        next().count() as f64 > FEW_REQUESTS
+            && sessions_up_to(min_count, next().map(|request| request.session)) >= min_count
+    })
 }

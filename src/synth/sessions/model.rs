@@ -6,7 +6,7 @@ use super::arrivals::Rate;
 use super::balance::Sums;
 use super::draws::{Chances, Conditional};
 use super::quantiles::Groups;
-use super::state::{Delays, FEATURES, Kind};
+use super::state::{Delays, FEATURES, Kind, TURNS};
 use crate::synth::core::{Core, RunIndex};
 
 /// The model.
@@ -92,6 +92,10 @@ pub(in crate::synth) struct Chance {
     pub(super) of: Kind,
     /// Factor for the chance, with which the kinds are as frequent as in the trace.
     pub(super) factor: f32,
+    /// Factors for the classes of turns, with which conversations of each length go on as often as in the trace; none
+    /// where few sessions tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) by_turn: Vec<f32>,
     /// How many more such requests follow, on average, if one does.
     pub(super) more: f32,
     pub(super) given: Chances,
@@ -170,6 +174,8 @@ impl Parts {
                 let fine = |value: f32| value.is_finite() && (0.0..=100.0).contains(&value);
                 if !(fine(chance.factor)
                     && fine(chance.more)
+                    && matches!(chance.by_turn.len(), 0 | TURNS)
+                    && chance.by_turn.iter().all(|&factor| fine(factor))
                     && chance.given.is_valid(chance_width(chance.of)))
                 {
                     return Err("no chance given a state");

@@ -5,35 +5,62 @@ use fastrand::Rng;
 use super::balance::{Counted, SUMS};
 use super::engine::{Engine, FEW_SESSIONS, MOST_TRIED, Plan};
 use super::model::SessionsModel;
+use super::state::{Kind, State, TURNS, turn_class};
 use crate::error::Invalid;
 
 /// Passes of which one is taken, or as many as have so many requests.
-const PASSES: u64 = 16;
+const PASSES: u64 = 32;
 const MOST_PASSED: u64 = 400_000;
 
 /// A pass over less of the trace ends too many of its sessions to be compared.
 const LEAST_SHARE: f64 = 0.5;
 
-/// The shares of the kinds of requests in a pass over a trace of so many requests, or, if they are many, in a
-/// part of its sessions.
-pub(super) fn shares_of_kinds(
-    model: &SessionsModel,
-    block_size: u64,
-    requests: usize,
-    rng: &mut Rng,
-) -> [f64; 5] {
+/// What requests are like, so far as chances have factors for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) kinds: [f64; Kind::ALL.len()],
+    /// Requests by the class of their turn, and those that are next turns by that of the turn before.
+    turns: [f64; TURNS],
+    next: [f64; TURNS],
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, state: &State) {
+        self.kinds[state.kind as usize] += 1.0;
+        self.turns[turn_class(state.turn)] += 1.0;
+        if state.kind.continues() {
+            self.next[turn_class(state.turn - 1)] += 1.0;
+        }
+    }
+
+    /// The share of requests that are of a kind.
+    pub(super) fn share(&self, of: impl Fn(Kind) -> bool) -> f64 {
+        let sum = |of: &dyn Fn(Kind) -> bool| {
+            let kinds = Kind::ALL.into_iter().filter(|kind| of(*kind));
+            kinds.map(|kind| self.kinds[kind as usize]).sum::<f64>()
+        };
+        sum(&of) / sum(&|_| true).max(1.0)
+    }
+
+    /// How many turns of a class are continued, and which share of them.
+    /// The share of the turns of a class that are continued.
+    pub(super) fn continued(&self, class: usize) -> f64 {
+        self.next[class] / self.turns[class].max(1.0)
+    }
+}
+
+/// Counts the requests of a pass over a trace of so many, or, if they are many, those of a part of its sessions.
+pub(super) fn tally(model: &SessionsModel, block_size: u64, requests: usize, rng: &mut Rng) -> Tally {
     let users = (MOST_TRIED as f64 / requests as f64).min(1.0);
     let plan = Plan { chooses: false, users, ..Plan::default() };
-    let mut counts = [0.0; 5];
-    let Ok(mut engine) = Engine::new(model.clone(), block_size, plan) else { return counts };
+    let mut tally = Tally::default();
+    let Ok(mut engine) = Engine::new(model.clone(), block_size, plan) else { return tally };
     let pass = engine.pass_seconds();
     engine.next_pass(rng, &mut |drawn| {
-        for node in drawn.nodes.iter().filter(|node| node.state.time < pass) {
-            counts[node.state.kind as usize] += 1.0;
-        }
+        let nodes = drawn.nodes.iter().filter(|node| node.state.time < pass);
+        nodes.for_each(|node| tally.add(&node.state));
     });
-    let all: f64 = counts.iter().sum();
-    counts.map(|count| count / all.max(1.0))
+    tally
 }
 
 /// Random numbers of a pass over a trace of so many requests. Of many sessions it is that of several passes whose
@@ -90,17 +117,19 @@ fn distance(
 #[cfg(test)]
 mod tests {
     use super::super::learn::learn;
+    use super::super::links::link;
     use super::*;
     use crate::record::Record;
+    use crate::synth::forest::Forest;
     use crate::synth::learn::Learner;
 
-    /// Sessions of one to four turns of different lengths.
-    fn model(sessions: u64) -> SessionsModel {
+    /// The forest of sessions of as many turns as is said, of different lengths.
+    fn forest(sessions: u64, turns: impl Fn(&mut Rng) -> u64) -> Forest {
         let (mut learner, mut rng) = (Learner::default(), Rng::with_seed(11));
         let mut requests = Vec::new();
         for session in 0..sessions {
             let mut blocks = rng.u64(2..40);
-            for turn in 0..rng.u64(1..5) {
+            for turn in 0..turns(&mut rng) {
                 requests.push((1000 * (session + 30 * turn) + rng.u64(..1000), session, blocks));
                 blocks += rng.u64(1..20);
             }
@@ -117,7 +146,35 @@ mod tests {
             };
             learner.add(&record, 16).unwrap();
         }
-        learn(&learner.finish().unwrap(), 5).unwrap().0
+        learner.finish().unwrap()
+    }
+
+    fn model(sessions: u64) -> SessionsModel {
+        learn(&forest(sessions, |rng| rng.u64(1..5)), 5).unwrap().0
+    }
+
+    #[test]
+    fn conversations_go_on_after_each_turn_as_often_as_in_the_trace() {
+        // Few users go on for long, which no single request tells.
+        let turns = |rng: &mut Rng| {
+            let ends = if rng.u32(..10) == 0 { 0.1 } else { 0.6 };
+            (1..).find(|_| rng.f64() < ends).unwrap_or(1)
+        };
+        let forest = forest(800, turns);
+        let mut wanted = Tally::default();
+        link(&forest, 5).requests.iter().for_each(|request| wanted.add(&request.state));
+        let model = learn(&forest, 5).unwrap().0;
+        let mut found = Tally::default();
+        for seed in 0..8 {
+            let one = tally(&model, 16, forest.requests.len(), &mut Rng::with_seed(seed));
+            let add = |sum: &mut [f64; TURNS], more: [f64; TURNS]| (0..TURNS).for_each(|i| sum[i] += more[i]);
+            add(&mut found.turns, one.turns);
+            add(&mut found.next, one.next);
+        }
+        for class in 0..TURNS - 1 {
+            let (wanted, found) = (wanted.continued(class), found.continued(class));
+            assert!((found - wanted).abs() < 0.025, "{class}: {found} of {wanted}");
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ const MOST_SESSIONS: usize = 150;
 const MOST_PAIRS: usize = 1 << 20;
 
 /// A share that is off by so much counts as much as a sum that is off by its standard deviation.
-const TOLERANCE: f64 = 0.004;
+const TOLERANCE: f64 = 0.0015;
 
 /// A request of a session, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -203,22 +203,21 @@ impl Together {
         together
     }
 
-    /// Takes a session away, until [`Together::put`]; returns the distance from what is kept, as it was, and with
-    /// each candidate in its place.
-    pub(super) fn without(
-        &mut self,
-        number: usize,
-        candidates: impl Iterator<Item = Course>,
-    ) -> (f64, Vec<f64>) {
+    /// Takes a session away, until [`Together::put`]; returns the distance from what is kept, as it was.
+    pub(super) fn without(&mut self, number: usize, candidates: impl Iterator<Item = Course>) -> f64 {
         self.candidates.clear();
-        self.candidates.extend(candidates);
         if self.reuse.is_empty() {
-            return (0.0, vec![0.0; self.candidates.len()]);
+            return 0.0;
         }
+        self.candidates.extend(candidates);
         let before = self.totals.distance(&self.reuse);
         self.old = self.remove(number);
-        let after = self.candidates.iter().map(|candidate| self.distance_with(candidate)).collect();
-        (before, after)
+        before
+    }
+
+    /// The distance with one of the candidates in the empty place.
+    pub(super) fn with(&self, candidate: usize) -> f64 {
+        self.candidates.get(candidate).map_or(0.0, |candidate| self.distance_with(candidate))
     }
 
     /// Puts one of the candidates in the empty place, or what was there before.
@@ -419,7 +418,8 @@ mod tests {
             for _ in 0..30 {
                 let at = rng.usize(..courses.len());
                 let candidates = [drawn(&mut rng), drawn(&mut rng)];
-                let (before, after) = together.without(at, candidates.iter().cloned());
+                let before = together.without(at, candidates.iter().cloned());
+                let after = [together.with(0), together.with(1)];
                 let distance = |courses: &[Course]| {
                     Together::new(reuse.clone(), courses.to_vec()).totals.distance(&reuse)
                 };

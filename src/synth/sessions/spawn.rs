@@ -5,7 +5,7 @@ use fastrand::Rng;
 use super::draws::{ChanceDraw, NumberDraw};
 use super::model::{Clock, Parts, PrefixEnd, Quantity};
 use super::random::shuffle;
-use super::state::{FEATURES, Kind, State, Step, log, signed_exp, signed_log};
+use super::state::{FEATURES, Kind, State, Step, log, signed_exp, signed_log, turn_class};
 use crate::synth::core::Core;
 
 /// Requests of a session, at most: a model from elsewhere might never end one.
@@ -38,6 +38,7 @@ struct KindDraw {
     kind: Kind,
     chance: ChanceDraw,
     factor: f32,
+    by_turn: Vec<f32>,
     more: f32,
     delay: NumberDraw,
     tokens: Option<NumberDraw>,
@@ -79,6 +80,7 @@ impl Spawner {
                 kind,
                 chance: ChanceDraw::new(&chance.given),
                 factor: chance.factor,
+                by_turn: chance.by_turn.clone(),
                 more: chance.more,
                 delay: number(Quantity::Delay, kind)?,
                 tokens: if kind == Kind::Repeat { None } else { Some(number(Quantity::Tokens, kind)?) },
@@ -158,7 +160,8 @@ impl Spawner {
         // Behind the features stands whether there are branches.
         for kind in 0..self.kinds.len() {
             let draw = &mut self.kinds[kind];
-            let (factor, turns) = (draw.factor, if draw.kind == Kind::Next { self.turns } else { 0.0 });
+            let factor = draw.factor * draw.by_turn.get(turn_class(before.turn)).unwrap_or(&1.0);
+            let turns = if draw.kind == Kind::Next { self.turns } else { 0.0 };
             let change = |chance: f32| {
                 let chance = chance * factor;
                 if turns > 0.0 { chance + (1.0 - chance).max(0.0) * turns } else { chance * (1.0 + turns) }

@@ -28,8 +28,19 @@ impl Kind {
     }
 }
 
+/// Turns at which classes of turns begin, after the first.
+const TURN_CLASSES: [u32; 6] = [2, 3, 4, 7, 12, 24];
+pub(super) const TURNS: usize = TURN_CLASSES.len() + 1;
+
+/// The class of a turn.
+pub(super) fn turn_class(turn: u32) -> usize {
+    TURN_CLASSES.partition_point(|&first| first <= turn)
+}
+
 /// Number of features of a state.
 pub(super) const FEATURES: usize = 15;
+/// Which of them is the place in the trace.
+pub(super) const PHASE: usize = 14;
 
 /// Tokens, blocks and seconds of a request, and what is remembered of its session.
 #[derive(Clone, Copy, Debug, Default)]
