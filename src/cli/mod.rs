@@ -62,6 +62,7 @@ pub fn run<O: Default + HasCommon>(
     spec: &'static Spec<O>,
     filter: fn(&O, &mut Console) -> Result<()>,
 ) -> ExitCode {
+    take_stack(STACK);
     let Err(error) = try_run(spec, filter) else { return ExitCode::SUCCESS };
     if !error.is_silent() {
         say(spec.name, &worded(&error));
@@ -70,6 +71,21 @@ pub fn run<O: Default + HasCommon>(
         }
     }
     ExitCode::from(error.exit_code())
+}
+
+/// Bytes of stack that a filter takes when it begins.
+const STACK: usize = 256 << 10;
+
+/// Takes so many bytes of the first thread's stack. The system gives them where they are used, and ends the program if
+/// memory has run out by then; what needs memory later gets an error in place of that.
+#[inline(never)]
+fn take_stack(bytes: usize) {
+    let mut page = [0_u8; 4096];
+    std::hint::black_box(&mut page);
+    if bytes > page.len() {
+        take_stack(bytes - page.len());
+    }
+    std::hint::black_box(&mut page);
 }
 
 fn try_run<O: Default + HasCommon>(

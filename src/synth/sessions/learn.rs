@@ -285,11 +285,12 @@ impl<'a> Learner<'a> {
         }
         let given = table.given();
         let (delay, drawn) = (FEATURES + 1, FEATURES + 2 + forks);
+        let few_sessions = Reuse::is_small(requests.len(), self.links.sessions());
         let number = |what, more: std::ops::Range<usize>, values: &[f32]| {
             let mut columns: Vec<usize> = (0..FEATURES).chain(more).collect();
-            if what == Quantity::Delay {
+            if what == Quantity::Delay && !few_sessions {
                 // What the end of the trace cuts off is made up for by weights. Where the place in the trace were
-                // known, that would be done once more where nothing is cut off.
+                // known, that would be done once more where nothing is cut off. Few sessions are told apart by it.
                 columns[PHASE] = drawn + 2;
             }
             self.number(what, kind, &given.rows(&columns, values, &weights))
