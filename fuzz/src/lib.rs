@@ -370,7 +370,7 @@ fn saved(model: &Model) -> Vec<u8> {
     bytes
 }
 
-fn read_model(bytes: &[u8]) -> Result<Model, Invalid> {
+pub fn read_model(bytes: &[u8]) -> Result<Model, Invalid> {
     let mut reader = ModelReader::default();
     for line in bytes.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
         reader.line(line)?;

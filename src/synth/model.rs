@@ -66,7 +66,7 @@ pub(super) struct ModelHeader {
 }
 
 /// Version of the file format that is written and read.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Body {

@@ -62,6 +62,15 @@ fn the_kept_cases_break_no_promise() {
     assert!(cases > 90);
 }
 
+#[test]
+fn the_kept_models_are_of_the_version_that_is_read() {
+    for (case, bytes) in seeds("model") {
+        if let Err(invalid) = targets::read_model(&bytes) {
+            panic!("{case}: {}", invalid.message);
+        }
+    }
+}
+
 /// With `KVTRACE_FUZZ=TARGET` and `KVTRACE_FUZZ_SECONDS=N` others of one target, for so long.
 #[test]
 fn mutations_of_the_kept_cases_break_no_promise() {
