@@ -37,6 +37,8 @@ const DETAIL_WEIGHT: f64 = 0.25;
 const REQUEST_WEIGHT: f64 = 0.3;
 const PREFIXES: usize = 64;
 pub(super) const SUMS: usize = STARTS[15] + PREFIXES;
+/// They are counted by a byte.
+const _: () = assert!(SUMS <= 256);
 
 /// Numbers in the session at which groups begin.
 const NUMBERS: [usize; 4] = [16, 32, 64, 128];

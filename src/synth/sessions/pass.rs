@@ -18,7 +18,7 @@ const LEAST_SHARE: f64 = 0.5;
 /// What requests are like, so far as chances have factors for it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
-    pub(super) kinds: [f64; Kind::ALL.len()],
+    kinds: [f64; Kind::ALL.len()],
     /// Requests by the class of their turn, and those that are next turns by that of the turn before.
     turns: [f64; TURNS],
     next: [f64; TURNS],
@@ -42,7 +42,6 @@ impl Tally {
         sum(&of) / sum(&|_| true).max(1.0)
     }
 
-    /// How many turns of a class are continued, and which share of them.
     /// The share of the turns of a class that are continued.
     pub(super) fn continued(&self, class: usize) -> f64 {
         self.next[class] / self.turns[class].max(1.0)
@@ -158,7 +157,7 @@ mod tests {
         // Few users go on for long, which no single request tells.
         let turns = |rng: &mut Rng| {
             let ends = if rng.u32(..10) == 0 { 0.1 } else { 0.6 };
-            (1..).find(|_| rng.f64() < ends).unwrap_or(1)
+            (1..100).find(|_| rng.f64() < ends).unwrap_or(100)
         };
         let forest = forest(800, turns);
         let mut wanted = Tally::default();
