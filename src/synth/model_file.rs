@@ -271,7 +271,9 @@ fn refuse_old(line: &[u8]) -> Result<(), Invalid> {
 /// The model that a header announces, without its parts.
 fn empty_model(header: ModelHeader) -> Result<Model, Invalid> {
     if header.version != VERSION {
-        let message = format!("version {} of the model format; this program reads {VERSION}", header.version);
+        let cure = if header.version < VERSION { ": learn a new model" } else { "" };
+        let message =
+            format!("version {} of the model format; this program reads {VERSION}{cure}", header.version);
         return Err(Invalid::malformed(message));
     }
     check((1..=MAX_BLOCK_SIZE).contains(&header.block_size), "block_size is no number of tokens")?;

@@ -461,6 +461,7 @@ fn bad_models_are_refused_with_their_line() {
         ("{}\n".into(), "model:1: no model of trace-synth: missing field"),
         (line(0, 512, 1, &[0]), "model:1: no model of trace-synth: unknown field"),
         (good.replace("\"version\":3", "\"version\":4"), "model:1: version 4 of the model format"),
+        (good.replace("\"version\":3", "\"version\":2"), "this program reads 3: learn a new model"),
         (good.replace("\"block_size\":4", "\"block_size\":0"), "model:1: block_size"),
         (good.replace("\"requests\":3", "\"requests\":4"), "not complete: 3 of 4 requests"),
         (good.replace("\"shared\":2", "\"shared\":9"), "request 2: shares what its parent has not"),
