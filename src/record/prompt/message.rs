@@ -37,13 +37,16 @@ const REWRITTEN: [&str; 20] = [
     "metadata",
 ];
 
+/// The role of results of tools. A tool may have nothing to say, and has answered all the same.
+const RESULT: &str = "tool";
+
 /// The messages of a chat as they are read.
 pub(super) struct Messages<'s> {
     seen: &'s RefCell<Seen>,
     pub(super) list: Vec<Message>,
     /// Parts whose text is unknown.
     pub(super) stand_ins: u64,
-    /// Whether any message says anything.
+    /// Whether any message says anything, or is the result of a tool.
     pub(super) filled: bool,
     /// A message of the assistant that the next item may add to.
     open: Option<Draft>,
@@ -213,11 +216,12 @@ impl<'s> Messages<'s> {
         let role = match &*given {
             "human" => "user",
             "gpt" | "chatgpt" | "bing" | "bard" | "ai" | "model" => "assistant",
-            "function" => "tool",
+            "function" => RESULT,
             other => other,
         };
         if role_name == "role" && role == given && self.has_our_shape(item) {
             self.close();
+            self.filled |= role == RESULT;
             let text = only_text(item).map(string).transpose()?.map(Into::into);
             let json = without_halves(raw.get()).into();
             self.list.push(Message { role: given.into(), json, text, id: None });
@@ -225,7 +229,7 @@ impl<'s> Messages<'s> {
         }
         if let Some(text) = only_text(item).filter(|_| self.open.is_none()) {
             // The string need not be decoded to stand under another name.
-            self.filled |= text.get().len() > 2;
+            self.filled |= role == RESULT || text.get().len() > 2;
             let json = format!("{{\"role\":{},\"content\":{}}}", json(role), text.get());
             let json = without_halves(&json).into();
             self.list.push(Message { role: role.into(), json, text: Some(string(text)?.into()), id: None });
@@ -261,7 +265,8 @@ impl<'s> Messages<'s> {
     fn push(&mut self, draft: Draft) {
         self.filled |= draft.texts.iter().any(|text| !text.is_empty())
             || !draft.reasoning.is_empty()
-            || !draft.calls.is_empty();
+            || !draft.calls.is_empty()
+            || draft.role == RESULT;
         self.list.push(draft.message());
     }
 
@@ -368,11 +373,10 @@ impl<'s> Messages<'s> {
             self.push(draft);
         }
         for result in results {
-            self.filled = true;
             let others = [("tool_call_id", result.id), ("name", result.name)];
             let others = others.into_iter().filter_map(|(name, text)| Some((name.to_owned(), json(&text?))));
             let (texts, parted) = (result.texts, result.parted);
-            self.push(Draft { texts, parted, others: others.collect(), ..Draft::of("tool") });
+            self.push(Draft { texts, parted, others: others.collect(), ..Draft::of(RESULT) });
         }
         if let Some(draft) = draft {
             self.push(draft);
@@ -453,7 +457,7 @@ impl<'s> Messages<'s> {
             let answer = answer_of(&format!("the output of {place}"), output)?;
             self.stand_ins += answer.stand_ins;
             self.close();
-            self.finish(Draft::of("tool"), vec![ToolResult { id: item.string("call_id"), ..answer }]);
+            self.finish(Draft::of(RESULT), vec![ToolResult { id: item.string("call_id"), ..answer }]);
             return Ok(());
         }
         let mut draft = self.open.take().unwrap_or_else(|| Draft::of("assistant"));

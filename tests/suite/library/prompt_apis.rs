@@ -206,6 +206,22 @@ fn prompts_without_anything_in_them_are_bad_records() {
 }
 
 #[test]
+fn the_result_of_a_tool_may_be_empty() {
+    for message in [
+        json!({"role": "tool", "tool_call_id": "1", "content": ""}),
+        json!({"role": "tool", "content": ""}),
+        json!({"role": "tool", "tool_call_id": "1", "content": null}),
+        json!({"role": "tool", "content": []}),
+        json!({"role": "function", "name": "f", "content": ""}),
+        json!({"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "content": ""}]}),
+        json!({"role": "user", "parts": [{"type": "tool_call_response", "id": "1"}]}),
+    ] {
+        let chat = chat(&json!({"messages": [message]}));
+        assert_eq!(messages(&chat)[0]["role"], "tool", "{message}");
+    }
+}
+
+#[test]
 fn instructions_and_histories_are_part_of_the_prompt() {
     let alpaca = |input: &str| json!({"instruction": "Translate.", "input": input, "output": "bonjour"});
     assert_eq!(messages(&chat(&alpaca("hello")))[0]["content"], "Translate.\nhello");
