@@ -79,7 +79,7 @@ fn convert(
     let Task { files, read, jobs, .. } = task;
     let mut records = Records::new(files, order, read, *jobs)?;
     observer.begin(Input::new(files, read.input.clone())?.total_size());
-    let mut output = Output::create(task.output.as_deref())?.with_jobs(*jobs).compressed(compress)?;
+    let mut output = Output::create(task.output.as_deref())?.compressed(compress, *jobs)?;
     let mut plan = plan.clone();
     let must_renumber = records.must_renumber(files, read)?;
     if must_renumber && matches!(plan.ids, IdChange::Keep) {
@@ -182,7 +182,7 @@ fn check(task: &Task, max_memory: usize, observer: &mut dyn Observer) -> Result<
     let input = Input::new(&task.files, InputOptions { skip_invalid: true, ..task.read.input.clone() })?;
     observer.begin(input.total_size());
     let mut reader = task.read.reader(input).with_jobs(task.jobs);
-    let mut output = Output::named(task.output.as_deref())?;
+    let mut output = Output::named(task.output.as_deref(), task.jobs)?;
     let mut checker = Checker::new(max_memory);
     while let Some(record) = reader.step(|status| {
         observer.progress(status);

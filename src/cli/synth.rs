@@ -33,6 +33,7 @@ pub struct Options {
     prompts: Option<PromptForm>,
     tokenizer: TokenizerOption,
     vocabulary_size: Option<u32>,
+    jobs: Option<usize>,
     schedule: Option<Schedule>,
     pace: bool,
     max_memory: Option<u64>,
@@ -131,6 +132,7 @@ const OUTPUT: &[Opt<Options>] = &[
     opt("vocab-size").value(|o, v| vocabulary_size(v).map(|size| o.vocabulary_size = Some(size))),
     opt("annotate").flag(|o| o.annotate = true),
     opt("pace").flag(|o| o.pace = true),
+    opt("jobs").short('j').value(|o, v| v.threads().map(|jobs| o.jobs = Some(jobs))),
 ];
 
 const RULES: &[Rule<Options>] = &[
@@ -210,6 +212,7 @@ impl Options {
             format: self.from_format,
             block_size: self.block_size,
             save_model: self.save_model.clone(),
+            jobs: self.jobs.unwrap_or(1),
             output: output.clone(),
             end: End { requests: self.requests, time: self.duration, never: self.forever },
             seed: self.seed,
@@ -251,9 +254,10 @@ impl Options {
         let template = folder.as_deref().map(Template::in_folder).transpose()?.flatten();
         let frame =
             if is_chat { Frame::of_chat(template.as_ref()).map_err(failed)? } else { Frame::default() };
-        let mut encoder = Encoder::new(Arc::new(tokenizer), 0);
+        let tokenizer = Arc::new(tokenizer);
+        let mut encoder = Encoder::new(Arc::clone(&tokenizer), 0);
         let words = Words::find(&mut encoder, &decoder, &frame).map_err(failed)?;
-        Ok(Vocabulary::Tried { words, encoder: Box::new(encoder), is_chat })
+        Ok(Vocabulary::Tried { words, tokenizer, is_chat })
     }
 }
 

@@ -85,7 +85,7 @@ pub struct Outcome {
 pub fn run(task: Task, observer: &mut dyn Observer) -> Result<Outcome> {
     let mut input = Input::new(&task.files, task.input.clone())?;
     observer.begin(input.total_size());
-    let output = Output::named(task.output.as_deref())?;
+    let output = Output::named(task.output.as_deref(), task.workers)?;
     if let Some(options) = &task.explain {
         return explain(&task, options, input, output, observer);
     }

@@ -4,16 +4,14 @@
 //! itself, with the end of the part before as a dictionary, and make one stream: several threads may do that, and
 //! readers find nothing unusual. A stream of Zstandard can only be made by one. The bytes do not depend on the threads.
 
-use std::collections::VecDeque;
 use std::io::{self, Write};
+use std::mem;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::{mem, thread};
 
 use flate2::{Compress, Crc, FlushCompress, Status};
 
-use crate::error::guarded;
+use crate::io::workers::Workers;
 
 /// Bytes of a part.
 const PART: usize = 512 << 10;
@@ -72,19 +70,10 @@ enum Compressor {
 #[derive(Clone, Default)]
 struct Collected(Arc<Mutex<Vec<u8>>>);
 
-/// Threads that compress parts.
-struct Workers {
-    parts: SyncSender<(Part, SyncSender<io::Result<Done>>)>,
-    /// What is under way, in order.
-    waiting: VecDeque<Receiver<io::Result<Done>>>,
-    /// How much may be.
-    most: usize,
-}
-
 /// Who compresses.
 enum By {
     This(Compressor),
-    Others(Workers),
+    Others(Workers<Part, io::Result<Done>>),
 }
 
 /// A compressed stream on its way to `sink`.
@@ -162,42 +151,6 @@ fn deflated(window: &[u8], mut bytes: &[u8], is_last: bool) -> io::Result<Vec<u8
     }
 }
 
-impl Workers {
-    /// So many threads.
-    fn start(format: Compression, threads: usize) -> io::Result<Self> {
-        let (parts, taken) = sync_channel::<(Part, SyncSender<_>)>(threads);
-        let taken = Arc::new(Mutex::new(taken));
-        for _ in 0..threads {
-            let (taken, mut compressor) = (Arc::clone(&taken), Compressor::new(format)?);
-            let work = move || {
-                let next = || taken.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                while let Ok((part, reply)) = next() {
-                    let Some(done) = guarded(|| compressor.compress(&part)) else { return };
-                    reply.send(done).ok();
-                }
-            };
-            thread::Builder::new().name("compress".into()).stack_size(256 << 10).spawn(work)?;
-        }
-        Ok(Self { parts, waiting: VecDeque::new(), most: threads + 1 })
-    }
-
-    fn send(&mut self, part: Part) -> io::Result<()> {
-        let (reply, done) = sync_channel(1);
-        self.waiting.push_back(done);
-        self.parts.send((part, reply)).map_err(|_| gone())
-    }
-
-    /// The next part, if more than `most` are under way.
-    fn take(&mut self, most: usize) -> Option<io::Result<Done>> {
-        let next = if self.waiting.len() > most { self.waiting.pop_front() } else { None };
-        next.map(|next| next.recv().unwrap_or_else(|_| Err(gone())))
-    }
-}
-
-fn gone() -> io::Error {
-    io::Error::other("the library that compresses the output failed")
-}
-
 impl<W: Write> Compressing<W> {
     /// Compresses by this thread, or, if there are to be more than one `jobs`, by others.
     ///
@@ -206,7 +159,11 @@ impl<W: Write> Compressing<W> {
     pub(super) fn new(sink: W, format: Compression, jobs: usize) -> io::Result<Self> {
         let threads = if format == Compression::Gzip { jobs } else { 1 };
         let by = if jobs > 1 {
-            By::Others(Workers::start(format, threads)?)
+            const FAILURE: &str = "the library that compresses the output failed";
+            By::Others(Workers::start("compress", threads, FAILURE, || {
+                let mut compressor = Compressor::new(format)?;
+                Ok(move |part: Part| compressor.compress(&part))
+            })?)
         } else {
             By::This(Compressor::new(format)?)
         };
@@ -252,11 +209,10 @@ impl<W: Write> Compressing<W> {
             By::Others(workers) => workers,
         };
         workers.send(part)?;
-        let most = if is_last { 0 } else { workers.most };
         while let By::Others(workers) = &mut self.by
-            && let Some(done) = workers.take(most)
+            && let Some(done) = workers.take(is_last)
         {
-            self.put(&done?)?;
+            self.put(&done??)?;
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ pub(crate) mod signals;
 mod source;
 pub(crate) mod standard;
 mod temporary;
+mod workers;
 
 pub(crate) use ahead::Preview;
 pub use compress::Compression;
@@ -27,3 +28,4 @@ pub use observer::Observer;
 pub use output::Output;
 pub(crate) use pace::Pacer;
 pub(crate) use source::{lift, read_whole};
+pub(crate) use workers::Workers;

@@ -70,17 +70,16 @@ pub struct Output {
     buffer: Vec<u8>,
     encoder: Encoder,
     is_file: bool,
-    /// Threads that work on the run.
-    jobs: usize,
 }
 
 impl Output {
-    /// The same as [`Output::create`], compressed if the name says so ([`Compression::of`]).
+    /// The same as [`Output::create`], compressed if the name says so ([`Compression::of`]): by others than this
+    /// thread if the run has more than one `jobs`.
     ///
     /// # Errors
     /// As [`Output::create`].
-    pub fn named(path: Option<&Path>) -> Result<Self> {
-        Self::create(path)?.compressed(path.and_then(Compression::of))
+    pub fn named(path: Option<&Path>, jobs: usize) -> Result<Self> {
+        Self::create(path)?.compressed(path.and_then(Compression::of), jobs)
     }
 
     /// Standard output for `None`; else a temporary file beside `path` that replaces it at the end.
@@ -106,26 +105,20 @@ impl Output {
         };
         let is_file = matches!(sink, Sink::Atomic(..));
         let buffer = Vec::with_capacity(BUFFER_SIZE + (4 << 10));
-        Ok(Self { name, buffer, encoder: Encoder::Plain(sink), is_file, jobs: 1 })
+        Ok(Self { name, buffer, encoder: Encoder::Plain(sink), is_file })
     }
 
-    /// The same output of a run with so many threads: if there is more than one, others than this compress it.
-    #[must_use]
-    pub fn with_jobs(self, jobs: usize) -> Self {
-        Self { jobs, ..self }
-    }
-
-    /// The same output, compressed. Records then come out in blocks, not as soon as they can: how the
-    /// input arrives must not change the compressed bytes.
+    /// The same output, compressed: by others than this thread if the run has more than one `jobs`. Records then come
+    /// out in blocks, not as soon as they can: how the input arrives must not change the compressed bytes.
     ///
     /// # Errors
     /// When the system refuses a thread.
-    pub fn compressed(mut self, compression: Option<Compression>) -> Result<Self> {
+    pub fn compressed(mut self, compression: Option<Compression>, jobs: usize) -> Result<Self> {
         let Encoder::Plain(sink) = self.encoder else { return Ok(self) };
         self.encoder = match compression {
             None => Encoder::Plain(sink),
             Some(format) => {
-                let encoder = Compressing::new(sink, format, self.jobs).map_err(|_| Error::no_thread())?;
+                let encoder = Compressing::new(sink, format, jobs).map_err(|_| Error::no_thread())?;
                 Encoder::Compressed(encoder)
             }
         };

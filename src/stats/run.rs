@@ -29,7 +29,7 @@ fn analyse(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Resu
     let warmup = task.warmup_requests()?;
     let mut reader = task.open()?;
     observer.begin(reader.input().total_size());
-    let mut output = Output::named(task.output.as_deref())?;
+    let mut output = Output::named(task.output.as_deref(), task.jobs)?;
     let mut running = Running::new(task, warmup);
     let mut apart = NumberedApart::new(task.files.len());
     let ended = loop {
@@ -42,7 +42,8 @@ fn analyse(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Resu
                 apart.look(&reader);
                 running.add(&reader, style, output.buffer())?;
                 if task.replaces && !output.buffer().is_empty() {
-                    std::mem::replace(&mut output, Output::named(task.output.as_deref())?).finish()?;
+                    std::mem::replace(&mut output, Output::named(task.output.as_deref(), task.jobs)?)
+                        .finish()?;
                 }
             }
             Ok(false) => break Ok(()),
@@ -75,7 +76,7 @@ fn write_piece(
 ) -> Result<()> {
     let mut reader = task.open()?;
     observer.begin(reader.input().total_size());
-    let mut output = Output::named(task.output.as_deref())?;
+    let mut output = Output::named(task.output.as_deref(), task.jobs)?;
     let new = |block_size, out: &mut Vec<u8>| {
         let header = Header::new(block_size, place).with_groups(by);
         GroupWriter::new(header, task.analysis.budget, out)
@@ -122,7 +123,7 @@ fn merge(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Result
     task.analysis.check_pieces().map_err(|invalid| Error::Usage(invalid.to_string()))?;
     let mut input = task.open_pieces()?;
     observer.begin(input.total_size());
-    let mut output = Output::named(task.output.as_deref())?;
+    let mut output = Output::named(task.output.as_deref(), task.jobs)?;
     let mut merger = GroupMerger::new(|is_group| {
         let options = move |block_size| {
             task.check_capacities(block_size).map_err(|error| Invalid::value(error.to_string()))?;
@@ -163,7 +164,7 @@ fn merge(task: &Task, style: &dyn Render, observer: &mut dyn Observer) -> Result
 fn join(task: &Task, observer: &mut dyn Observer) -> Result<()> {
     let mut input = task.open_pieces()?;
     observer.begin(input.total_size());
-    let mut output = Output::named(task.output.as_deref())?;
+    let mut output = Output::named(task.output.as_deref(), task.jobs)?;
     let mut merger = GroupMerger::new(|is_group| {
         let merger = Merger::into_piece(task.analysis.budget);
         if is_group { merger.of_group() } else { merger }

@@ -1,6 +1,7 @@
 //! What `trace-synth` does, from its inputs to its output.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::fidelity::Figures;
 use super::{
@@ -25,6 +26,8 @@ pub struct Task {
     pub block_size: Option<u64>,
     /// A file to which the model is saved as well.
     pub save_model: Option<PathBuf>,
+    /// Threads that write prompts and compress the output, at least one. The output does not depend on it.
+    pub jobs: usize,
     /// Where the output goes; standard output if absent.
     pub output: Option<PathBuf>,
     /// When the output ends.
@@ -52,6 +55,7 @@ impl Task {
             format: None,
             block_size: None,
             save_model: None,
+            jobs: 1,
             output: None,
             end: End::default(),
             seed: 0,
@@ -130,7 +134,7 @@ pub fn run(task: Task, observer: &mut dyn Observer) -> Result<Option<String>> {
         model.disclosure().into_iter().for_each(|what| observer.note(what));
         save(&model, path)?;
     }
-    let mut output = Output::named(task.output.as_deref())?;
+    let mut output = Output::named(task.output.as_deref(), task.jobs)?;
     let mut synthetic = original.as_ref().map(|_| Figures::new(model.block_size(), model.has_ids()));
     if let Err(error) = generate(task, model, &mut output, synthetic.as_mut(), observer) {
         output.abandon();
@@ -258,6 +262,30 @@ fn mean_input_of_trace(model: &Model, knobs: &Knobs) -> Option<f64> {
     model.mean_input().filter(|_| lengths == Knobs::default())
 }
 
+/// What has been drawn.
+#[derive(Default)]
+struct Drawn {
+    requests: u64,
+    tokens: u128,
+    /// Times of the first request and of the last.
+    times: Option<(f64, f64)>,
+}
+
+impl Drawn {
+    fn add(&mut self, request: &SyntheticRequest) {
+        let arrival = request.timestamp.unwrap_or(0.0);
+        self.requests += 1;
+        self.tokens += u128::from(request.input_length);
+        self.times.get_or_insert((arrival, arrival)).1 = arrival;
+    }
+
+    /// The mean time between requests in milliseconds, if there are enough to judge by.
+    fn gap(&self) -> Option<f64> {
+        let (first, last) = self.times.filter(|_| self.requests >= ENOUGH)?;
+        Some((last - first) / (self.requests - 1) as f64)
+    }
+}
+
 fn generate(
     task: Task,
     model: Model,
@@ -273,8 +301,9 @@ fn generate(
     let mut write = model.write_options();
     write.annotate = task.annotate;
     write.schedule = task.schedule;
-    write.prompts = task.prompts;
-    let mut writer = RequestWriter::new(write);
+    write.prompts = task.prompts.map(Arc::new);
+    // A line that is written at its time cannot wait for others.
+    let mut writer = RequestWriter::with_jobs(write, if task.pace { 1 } else { task.jobs })?;
     if task.schedule.is_some() && model.kind() != ModelKind::Sessions {
         return Err(Error::Failed("only the model sessions knows which requests make a session".into()));
     }
@@ -288,29 +317,33 @@ fn generate(
     let end = time.map_or(f64::INFINITY, |time| generator.now() + time as f64);
     let mut pacer = task.pace.then(Pacer::default);
     let mut request = SyntheticRequest::default();
-    let (mut written, mut first, mut last, mut tokens) = (0_u64, None, 0.0, 0_u128);
-    for _ in 0..count {
-        signals::check()?;
-        generator.next(&mut request).map_err(advise)?;
-        let arrival = request.timestamp.unwrap_or(0.0);
-        if arrival >= end {
-            break;
+    let mut drawn = Drawn::default();
+    let mut draw = || -> Result<()> {
+        for _ in 0..count {
+            signals::check()?;
+            generator.next(&mut request).map_err(advise)?;
+            let arrival = request.timestamp.unwrap_or(0.0);
+            if arrival >= end {
+                break;
+            }
+            if let Some(figures) = &mut figures {
+                figures.add(&request)?;
+            }
+            if let Some(pacer) = &mut pacer {
+                output.flush()?;
+                pacer.wait(arrival)?;
+            }
+            writer.write(&request, output.buffer())?;
+            output.end_record()?;
+            drawn.add(&request);
         }
-        if let Some(figures) = &mut figures {
-            figures.add(&request)?;
-        }
-        if let Some(pacer) = &mut pacer {
-            output.flush()?;
-            pacer.wait(arrival)?;
-        }
-        writer.write(&request, output.buffer())?;
-        output.end_record()?;
-        (written, last, tokens) = (written + 1, arrival, tokens + u128::from(request.input_length));
-        first.get_or_insert(arrival);
-    }
-    let drawn = first.filter(|_| written >= ENOUGH).map(|first| (last - first) / (written - 1) as f64);
+        Ok(())
+    };
+    let ended = draw();
+    // What is still being written comes before whatever went wrong.
+    writer.finish(output.buffer()).and(ended)?;
     if let Some((wanted, drawn)) =
-        wanted.zip(drawn).filter(|(wanted, drawn)| (drawn / wanted).ln().abs() > ALIKE)
+        wanted.zip(drawn.gap()).filter(|(wanted, drawn)| (drawn / wanted).ln().abs() > ALIKE)
     {
         observer.note(&format!(
             "requests come at {} per second on average, and {} would be those of the trace: where few sessions go on for \
@@ -319,8 +352,10 @@ fn generate(
             per_second(wanted),
         ));
     }
-    let mean = tokens as f64 / written.max(1) as f64;
-    if let Some(wanted) = wanted_input.filter(|wanted| written > 0 && (mean / wanted).ln().abs() > ALIKE) {
+    let mean = drawn.tokens as f64 / drawn.requests.max(1) as f64;
+    if let Some(wanted) =
+        wanted_input.filter(|wanted| drawn.requests > 0 && (mean / wanted).ln().abs() > ALIKE)
+    {
         observer.note(&format!(
             "prompts have {mean:.0} tokens on average, and {wanted:.0} in the trace: few requests, few long sessions or \
              another hit rate make them others"

@@ -1,4 +1,4 @@
-//! `-j N` of `trace-stats` and `trace-cat` is the same as `-j 1`, only sooner.
+//! `-j N` of every filter is the same as `-j 1`, only sooner.
 
 use std::io::{BufRead, BufReader, Write};
 
@@ -96,6 +96,44 @@ fn more_threads_convert_order_and_compress_the_same() {
         assert!(one.0.as_ref().is_some_and(|bytes| !bytes.is_empty()), "{mode:?}: {}", one.2);
         assert!(one == written("2") && one == written("5"), "{mode:?}");
     }
+}
+
+#[test]
+fn more_threads_write_the_same_prompts() {
+    let folder = scratch();
+    write(folder.path(), "chats.jsonl", chats(400, 9));
+    // The last one is the 51st of a single token.
+    let short: String = (0..51).map(|i| line(9_000_000, 1, 7, &[1_000_000 + i])).collect();
+    write(folder.path(), "ends.jsonl", chats(400, 10) + &short);
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/model");
+    let modes: [(&[&str], i32); 6] = [
+        (&["--prompts", "-n", "500", "chats.jsonl", "-o", "out"], 0),
+        (&["--prompts=tokens", "--users", "0.5", "chats.jsonl", "-o", "out.gz"], 0),
+        (&["--prompts=chat", "--tokenizer", model, "-n", "150", "chats.jsonl", "-o", "out.zst"], 0),
+        (&["-n", "9000", "--schedule", "closed", "chats.jsonl", "-o", "out.gz"], 0),
+        (&["--prompts", "--model", "none", "chats.jsonl"], 0),
+        (&["--prompts=tokens", "--vocab-size", "50", "--model", "none", "ends.jsonl"], 1),
+    ];
+    for (mode, status) in modes {
+        let written = |jobs| {
+            let ran = run_in(folder.path(), "trace-synth", &[mode, &["-j", jobs]].concat(), "");
+            let files = ["out", "out.gz", "out.zst"].map(|name| std::fs::read(folder.path().join(name)).ok());
+            (files, ran.status, ran.stdout, ran.stderr)
+        };
+        let one = written("1");
+        assert_eq!(one.1, Some(status), "{mode:?}: {}", one.3);
+        assert!(one == written("2") && one == written("5"), "{mode:?}");
+        if mode[1] == "--vocab-size" {
+            assert_eq!(one.2.lines().count(), 450);
+            assert!(one.3.contains("a vocabulary of 50 is too small"), "{}", one.3);
+        }
+    }
+    let hashed = |jobs| {
+        let args = ["-j", jobs, "-o", "hashed.gz", "out"];
+        assert_eq!(run_in(folder.path(), "trace-hash", &args, "").status, Some(0));
+        std::fs::read(folder.path().join("hashed.gz")).unwrap()
+    };
+    assert!(hashed("1") == hashed("3"));
 }
 
 #[test]
