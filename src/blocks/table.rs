@@ -191,6 +191,9 @@ struct Places {
 /// Slots behind the last home.
 const SPARE: usize = 64;
 
+/// Slots of a line of the processor's caches.
+const LINE: usize = 8;
+
 impl Places {
     /// Where a tag is looked for first.
     #[inline]
@@ -295,15 +298,18 @@ impl IdTable {
         Hashed { id, hash: self.hasher.hash_one(id) }
     }
 
-    /// Reads where these ids may be. No read waits for another one here, and those that find an id do not wait
-    /// for memory afterwards.
+    /// Reads where these ids may be. No read waits for another one here, and those that find an id, or the gap
+    /// where it would be, mostly do not wait for memory afterwards.
     #[inline]
     pub(super) fn prepare(&self, ids: &[Hashed]) {
-        let home = |id: &Hashed| {
+        let near = |id: &Hashed| {
             let places = &self.shards[id.shard()];
-            places.slots.get(places.home(id.tag())).copied().unwrap_or(0)
+            let home = places.home(id.tag());
+            // As much of memory as is read at once, and as much again.
+            [home, home + LINE].map(|at| places.slots.get(at).copied().unwrap_or(0))
         };
-        black_box(ids.iter().fold(0, |all, id| all ^ home(id)));
+        let read = ids.iter().map(near).fold(0, |all, [first, second]| all ^ first ^ second);
+        black_box(read);
     }
 
     /// Number of an id.
