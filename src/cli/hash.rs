@@ -479,9 +479,9 @@ fn remarks(outcome: &Outcome, turns_left_open: bool, of_trace_lines: bool) -> Ve
         ),
         (
             counts.continued,
-            "request goes on from an earlier response (previous_response_id), whose turns are not put before its own: its \
+            "request goes on from an earlier response (previous_response_id, cachedContent), whose turns are not put before its own: its \
              prompt is not complete",
-            "requests go on from earlier responses (previous_response_id), whose turns are not put before their own: \
+            "requests go on from earlier responses (previous_response_id, cachedContent), whose turns are not put before their own: \
              their prompts are not complete",
         ),
         (

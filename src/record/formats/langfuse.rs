@@ -65,7 +65,8 @@ fn observation(
 }
 
 fn tokens(object: &RawObject) -> Result<Usage, Invalid> {
-    if let Some(details) = object.get("usageDetails").and_then(RawObject::in_value)
+    if let Some(details) =
+        object.first(&["usageDetails", "usage_details"]).and_then(|(_, details)| RawObject::in_value(details))
         && let Some(usage) = langfuse_details(&details)?
     {
         return Ok(usage);

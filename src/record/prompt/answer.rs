@@ -15,17 +15,18 @@ use crate::record::raw::{Found, Json};
 const OUTPUT_TEXTS: [&str; 6] =
     ["completion", "response", "output", "gen_ai.completion", "ai.response.text", "output_text"];
 /// Where an API has the output beside the prompt: a message, a list of parts, or a list of messages.
-const ANSWERS: [&str; 6] = [
+const ANSWERS: [&str; 7] = [
     "/choices/0/message",
     "/candidates/0/content",
     "/gen_ai.output.messages",
     "/output/outputBodyJson/output/message",
     "/output/outputBodyJson/content",
     "/output",
+    "/completion",
 ];
 /// The same in the response of a server.
-const ANSWERS_IN_RESPONSE: [&str; 5] =
-    ["/choices/0/message", "/candidates/0/content", "/output", "/content", "/message"];
+const ANSWERS_IN_RESPONSE: [&str; 6] =
+    ["/choices/0/message", "/candidates/0/content", "/output/message", "/output", "/content", "/message"];
 /// Where an API has the output as a text.
 const ANSWER_TEXT: &str = "/choices/0/text";
 /// Where the ids of generated tokens are.
@@ -141,14 +142,19 @@ fn stopped(scope: &Scope<'_>, response: Option<&RawObject<'_>>) -> bool {
     }
 }
 
-/// Whether a string holds the whole response of a server.
+/// Whether a string holds the whole response of a server, perhaps as a stream of events, or a message.
 fn is_response(value: Json<'_>) -> bool {
     let holds = |text: &Found<'_>| {
-        let object = RawObject::of_value(text.json());
-        let fields = ["choices", "candidates", "usage", "usageMetadata", "stop_reason"];
+        let items = text.json().items().unwrap_or_default();
+        let object = RawObject::of_value(items.first().copied().unwrap_or(text.json()));
+        let fields = ["choices", "candidates", "usage", "usageMetadata", "stop_reason", "role"];
         object.is_some_and(|object| object.first(&fields).is_some())
     };
-    decoded(value).as_ref().is_some_and(holds)
+    let is_stream = || {
+        let text = value.get()[1..].trim_start();
+        ["data: {", "data:{", "event: "].iter().any(|begin| text.starts_with(begin))
+    };
+    decoded(value).as_ref().is_some_and(holds) || is_stream()
 }
 
 /// The messages that `value` holds, if that is what it is: a message, messages, or parts of one.

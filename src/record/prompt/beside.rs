@@ -6,7 +6,7 @@ use super::answer;
 use super::content::{
     Chat, Content, Generated, Keys, OutputLength, Places, PromptOptions, PromptRecord, Remarks,
 };
-use super::features::{features, has_features};
+use super::features::{features, has_unplaced};
 use super::fields::{decoded, is_string, mismatch, string, whole};
 use super::scope::Scope;
 use super::seen::Seen;
@@ -53,11 +53,16 @@ pub(super) fn record_of(
     let response = response(scope);
     let response = response.as_ref().map(Found::json).and_then(RawObject::in_value);
     // OpenAI's batches have the response in a response.
-    let body = response.as_ref().and_then(|response| response.get("body")).and_then(RawObject::in_value);
+    let body = response.as_ref().and_then(|response| response.get("body")).map(decoded_or_part);
+    let body = body.as_ref().map(Found::json).and_then(RawObject::in_value);
     let response = body.as_ref().or(response.as_ref());
     // What is reported of several requests says nothing about each of them.
     let usage = if requests == 1 { usage(scope, response) } else { Usage::default() };
-    let output = output_length(scope, response, options, seen, usage.output)?;
+    // Nor does one of several answers.
+    let one_answer = requests == 1 || matches!(content, Content::Chat(_));
+    let output = output_length(scope, options, usage.output, &|| {
+        if one_answer { answer::said(scope, response, seen) } else { Ok(None) }
+    })?;
     let answer =
         if options.answers && requests == 1 { answer::beside(scope, response, options, seen)? } else { None };
     if let Content::Chat(chat) = &mut content
@@ -72,9 +77,8 @@ pub(super) fn record_of(
     };
     let timestamp = timestamp(scope, options)?;
     let unread_time = if timestamp.is_none() { unread(scope) } else { None };
-    let is_text = matches!(content, Content::Texts(_));
     remarks.failed = u64::from(failed(scope, response));
-    remarks.unplaced = u64::from(is_text && !options.ignore_keys && has_features(scope));
+    remarks.unplaced = u64::from(!options.ignore_keys && has_unplaced(scope, &content));
     Ok(PromptRecord {
         content,
         output,
@@ -94,11 +98,12 @@ pub(super) fn record_of(
 
 /// The response of the server, if the record has it.
 fn response<'a>(scope: &Scope<'a>) -> Option<Found<'a>> {
-    let (_, value) = scope.first(&["response", "response_json", "response_body"])?;
-    match decoded(value) {
-        Some(text) => Some(text),
-        None => Some(Found::part(value)),
-    }
+    scope.first(&["response", "response_json", "response_body"]).map(|(_, value)| decoded_or_part(value))
+}
+
+/// The JSON that a string holds, or the value as it is.
+fn decoded_or_part(value: Json<'_>) -> Found<'_> {
+    decoded(value).unwrap_or_else(|| Found::part(value))
 }
 
 /// Whether the record says that the call has failed.
@@ -138,10 +143,9 @@ fn answered_elsewhere(chat: &mut Chat) {
 
 fn output_length(
     scope: &Scope<'_>,
-    response: Option<&RawObject<'_>>,
     options: &PromptOptions,
-    seen: &RefCell<Seen>,
     reported: Option<u64>,
+    said: &dyn Fn() -> Result<Option<Generated>, String>,
 ) -> Result<OutputLength, String> {
     if let Some(path) = &options.output_field {
         let value = scope.named(path, "output_field")?;
@@ -158,7 +162,7 @@ fn output_length(
     if let Some(tokens) = reported {
         return Ok(OutputLength::Known(tokens));
     }
-    match answer::said(scope, response, seen)? {
+    match said()? {
         Some(Generated::Text(text)) => return Ok(OutputLength::Text(text)),
         Some(Generated::Messages(messages)) => return Ok(OutputLength::Answer(messages)),
         Some(Generated::Tokens(_)) | None => {}

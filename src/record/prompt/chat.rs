@@ -120,7 +120,9 @@ fn instructions(scope: &Scope<'_>, messages: &mut Messages<'_>) -> Result<(), St
     let Some((name, value)) = found.or_else(beside).filter(|(_, value)| !is_empty(value.json())) else {
         return Ok(());
     };
-    let text = decoded(value.json()).filter(|text| text.json().get().starts_with('['));
+    // An attribute of a span is a string even where it holds a list of parts.
+    let is_attribute = name == "gen_ai.system_instructions";
+    let text = decoded(value.json()).filter(|text| is_attribute && text.json().get().starts_with('['));
     messages.add_content(&format!("\"{name}\""), "system", text.unwrap_or(value).json())
 }
 
@@ -140,7 +142,7 @@ fn finish(
         places.tools = scope.pointer_at(&TOOLS);
     }
     remarks.stand_ins += messages.stand_ins;
-    remarks.continued |= scope.first(&["previous_response_id"]).is_some();
+    remarks.continued |= scope.first(&["previous_response_id", "cachedContent"]).is_some();
     let seen = messages.seen();
     let arguments = scope.at(&["chat_template_kwargs", "extra_body.chat_template_kwargs"]);
     let mut chat = Chat {

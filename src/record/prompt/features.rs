@@ -5,7 +5,7 @@
 //! writes and `/inference/v1/generate` reads has `features` of `mm_hashes` and `mm_placeholders`, both by modality
 //! (`entrypoints/scale_out/token_in_token_out/protocol.py`).
 
-use super::content::Feature;
+use super::content::{Content, Feature};
 use super::fields::{is_empty, list, mismatch, object_at, string_at, whole};
 use super::scope::Scope;
 use crate::record::json::RawObject;
@@ -15,11 +15,18 @@ const FEATURES: &str = "mm_features";
 const HASHES: [&str; 2] = ["mm_hashes", "features.mm_hashes"];
 const PLACES: [&str; 2] = ["mm_placeholders", "features.mm_placeholders"];
 
-/// Whether the record has features, whatever they are.
-pub(super) fn has_features(scope: &Scope<'_>) -> bool {
+/// Where requests have images whose place in the prompt is not said: vLLM, SGLang, Ollama, LLaVA's data.
+const IMAGES: [&str; 4] = ["multi_modal_data", "image_data", "images", "image"];
+
+/// Whether the record has images that are nowhere in its prompt.
+pub(super) fn has_unplaced(scope: &Scope<'_>, prompt: &Content) -> bool {
     let filled = |value: Json<'_>| !is_empty(value);
-    scope.first(&[FEATURES]).is_some_and(|(_, value)| filled(value))
-        || scope.at(&HASHES).is_some_and(|(_, value)| filled(value.json()))
+    let has_features = || {
+        scope.first(&[FEATURES]).is_some_and(|(_, value)| filled(value))
+            || scope.at(&HASHES).is_some_and(|(_, value)| filled(value.json()))
+    };
+    scope.first(&IMAGES).is_some_and(|(_, value)| filled(value))
+        || matches!(prompt, Content::Texts(_)) && has_features()
 }
 
 /// The features of a prompt of token ids, in the order of their offsets.

@@ -90,6 +90,40 @@ pub(crate) fn whole(value: Json<'_>) -> Option<u64> {
     number.filter(|&number| number <= MAX_LENGTH)
 }
 
+/// Appends JSON as Python writes it, however a log has spaced and escaped it; numbers stay as they stand.
+pub(super) fn spaced(value: Json<'_>, out: &mut String) {
+    let join = |i: usize, out: &mut String| out.push_str(if i > 0 { ", " } else { "" });
+    if let Some(items) = value.items() {
+        out.push('[');
+        for (i, item) in items.into_iter().enumerate() {
+            join(i, out);
+            spaced(item, out);
+        }
+        out.push(']');
+    } else if let Some(members) = value.members() {
+        out.push('{');
+        for (i, (name, member)) in members.into_iter().enumerate() {
+            join(i, out);
+            spaced(Json::known(name), out);
+            out.push_str(": ");
+            spaced(member, out);
+        }
+        out.push('}');
+    } else if let Some(text) =
+        Some(value).filter(|&value| is_string(value)).and_then(|value| string(value).ok())
+    {
+        out.push_str(&json(&text));
+    } else {
+        out.push_str(value.get());
+    }
+}
+
+/// `text` as a JSON string.
+pub(super) fn json(text: &str) -> String {
+    // A string written into memory cannot fail.
+    serde_json::to_string(text).unwrap_or_default()
+}
+
 /// The items of a list.
 pub(crate) fn list(value: Json<'_>) -> Result<Vec<Json<'_>>, String> {
     value.items().ok_or_else(|| mismatch("the value", "a list", value))

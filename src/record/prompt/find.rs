@@ -260,7 +260,10 @@ impl Finder<'_> {
             if let Some(text) = decoded(value).filter(|text| self.holds_chat(text.json(), name)) {
                 return self.in_value(name, text.json(), scope, pointer);
             }
-            let asked = field == "contents" || field == "input" && scope.first(&OF_RESPONSES).is_some();
+            let asked = field == "contents"
+                || field == "input" && scope.first(&OF_RESPONSES).is_some()
+                // Ollama renders both by the model's template.
+                || field == "prompt" && scope.object.string("system").is_some_and(|system| !system.is_empty());
             if asked && !is_empty(value) {
                 self.places.borrow_mut().prompt = pointer;
                 return self.text_chat(&string(value)?, &[], scope);

@@ -7,14 +7,16 @@
 use std::cell::RefCell;
 
 use super::content::Message;
-use super::fields::{is_string, list, mismatch, object_at, string, string_at, without_halves};
-use super::part::{Call, Part, ToolResult, answer_of, calls_of, json, parts_of, read_part, stand_in};
+use super::fields::{
+    is_empty, is_string, json, list, mismatch, object_at, string, string_at, without_halves,
+};
+use super::part::{Call, Part, ToolResult, answer_of, calls_of, parts_of, read_part, stand_in};
 use super::seen::{Known, Seen};
 use crate::record::json::RawObject;
 use crate::record::raw::Json;
 
 /// Fields that a message which is written anew has in other places.
-const REWRITTEN: [&str; 20] = [
+const REWRITTEN: [&str; 23] = [
     "role",
     "from",
     "content",
@@ -32,10 +34,17 @@ const REWRITTEN: [&str; 20] = [
     "reasoning_details",
     "refusal",
     "audio",
+    "images",
+    "attachments",
+    "experimental_attachments",
     "name",
     "tool_call_id",
     "metadata",
 ];
+
+/// Where a message has what is no text beside its content (Ollama, the AI SDK), and what that is.
+const ATTACHED: [(&str, &str); 3] =
+    [("images", "image"), ("attachments", "file"), ("experimental_attachments", "file")];
 
 /// The role of results of tools. A tool may have nothing to say, and has answered all the same.
 const RESULT: &str = "tool";
@@ -273,8 +282,8 @@ impl<'s> Messages<'s> {
     /// Whether a message has the shape in which it is handed on; takes note of what it holds.
     fn has_our_shape(&mut self, item: &RawObject<'_>) -> bool {
         let (mut content, mut filled) = (false, false);
-        for (name, value) in item.fields() {
-            let value = value.get();
+        for (name, field) in item.fields() {
+            let value = field.get();
             match name {
                 "content" => {
                     content = true;
@@ -303,6 +312,9 @@ impl<'s> Messages<'s> {
                 | "refusal" | "audio"
                     if value != "null" =>
                 {
+                    return false;
+                }
+                _ if ATTACHED.iter().any(|(attached, _)| *attached == name) && !is_empty(field) => {
                     return false;
                 }
                 _ => {}
@@ -335,6 +347,13 @@ impl<'s> Messages<'s> {
             let spoken = RawObject::in_value(value).and_then(|audio| audio.string("transcript"));
             let text = if is_string(value) { Some(string(value)?) } else { spoken };
             draft.texts.extend(text.filter(|_| draft.texts.is_empty()));
+        }
+        for (name, kind) in ATTACHED {
+            for thing in item.get(name).and_then(Json::items).unwrap_or_default() {
+                draft.parted = true;
+                draft.texts.push(stand_in(kind, thing));
+                self.stand_ins += 1;
+            }
         }
         if let Some(calls) = item.get("tool_calls") {
             draft.calls.extend(calls_of(&format!("\"tool_calls\" of {place}"), calls)?);

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::fields::{decoded, is_string, list, mismatch, object_at, string, string_at};
+use super::fields::{decoded, is_string, json, list, mismatch, object_at, spaced, string, string_at};
 use crate::record::json::RawObject;
 use crate::record::raw::Json;
 
@@ -144,18 +144,22 @@ fn first_text(object: &RawObject<'_>, names: &[&str]) -> Option<String> {
     names.iter().find_map(|name| object.string(name))
 }
 
-/// `text` as a JSON string.
-pub(super) fn json(text: &str) -> String {
-    // A string written into memory cannot fail.
-    serde_json::to_string(text).unwrap_or_default()
-}
+/// Marks of what to cache, which an agent moves from message to message: no part of what they stand in.
+const MARKS: [&str; 2] = ["cache_control", "cacheControl"];
 
-/// A text that stands for what is no text: equal for equal things only. Marks of what to cache, which an agent
-/// moves from message to message, are no part of the thing.
+/// Where reasoning is that cannot be read.
+const HIDDEN: [&str; 4] = ["redactedContent", "encrypted_content", "data", "signature"];
+
+/// A text that stands for what is no text: equal for equal things only. Where reasoning is hidden, all else about it
+/// may be there or not.
 pub(crate) fn stand_in(kind: &str, raw: Json<'_>) -> String {
     let mut thing: Value = serde_json::from_str(raw.get()).unwrap_or_default();
     if let Some(fields) = thing.as_object_mut() {
-        fields.retain(|name, _| !matches!(&**name, "cache_control" | "cacheControl"));
+        let is_hidden = kind.starts_with("reasoning") && HIDDEN.iter().any(|name| fields.contains_key(*name));
+        fields.retain(|name, value| {
+            let name = name.as_str();
+            !value.is_null() && !MARKS.contains(&name) && (!is_hidden || HIDDEN.contains(&name))
+        });
     }
     let hash = blake3::hash(thing.to_string().as_bytes()).to_hex();
     format!("<|{kind} {}|>", &hash[..16])
@@ -212,7 +216,7 @@ pub(super) fn read_part(place: &str, raw: Json<'_>) -> Result<Vec<Part>, String>
         | "json"
         | "guardContent"
         | "web_search_result"
-        | "tool_reference" => one(Part::Text(raw.get().to_owned())),
+        | "tool_reference" => one(Part::Text(as_json(&part))),
         // What servers and user interfaces need.
         "cachePoint" | "cache_point" | "step-start" | "source" | "source-url" | "source-document" => {
             Ok(Vec::new())
@@ -239,7 +243,7 @@ fn reasoning(place: &str, kind: &str, raw: Json<'_>, part: &RawObject<'_>) -> Re
     let text = match part.first_filled(&["reasoningText", "text", "content", "summary", "reasoning"]) {
         Some((_, value)) if is_string(value) => string(value)?,
         Some((_, value)) => parts_of(place, value)?.concat(),
-        None if part.first(&["redactedContent", "encrypted_content", "data", "signature"]).is_some() => {
+        None if part.first(&HIDDEN).is_some() => {
             return Ok(vec![Part::HiddenReasoning(stand_in(kind, raw))]);
         }
         None => String::new(),
@@ -267,27 +271,55 @@ fn result_of(place: &str, part: &RawObject<'_>) -> Result<ToolResult, String> {
     Ok(ToolResult { id, name, ..answer.unwrap_or_default() })
 }
 
+/// The part as JSON, without marks.
+fn as_json(part: &RawObject<'_>) -> String {
+    let mut text = String::from("{");
+    for (name, value) in part.fields().filter(|(name, _)| !MARKS.contains(name)) {
+        text.push_str(if text.len() > 1 { ", " } else { "" });
+        text.push_str(&json(name));
+        text.push_str(": ");
+        spaced(value, &mut text);
+    }
+    text + "}"
+}
+
+/// The value that the AI SDK of Vercel has in an object that says what kind of value it is.
+fn vercel_value<'a>(value: Json<'a>) -> Option<Json<'a>> {
+    const KINDS: [&str; 5] = ["text", "json", "error-text", "error-json", "content"];
+    let object = RawObject::in_value(value).filter(|_| value.get().starts_with('{'))?;
+    let is_one = |name: &str| matches!(name, "type" | "value" | "providerOptions");
+    let is_typed = object.string("type").is_some_and(|kind| KINDS.contains(&kind.as_str()));
+    object.get("value").filter(|_| is_typed && object.fields().all(|(name, _)| is_one(name)))
+}
+
+/// Whether an object may be a part: where an API has no types, the part is its only field.
+fn may_be_part(value: Json<'_>) -> bool {
+    let of = |object: RawObject<'_>| {
+        object.get("type").is_some() || object.fields().filter(|(name, _)| !MARKS.contains(name)).count() == 1
+    };
+    is_string(value) || RawObject::in_value(value).is_some_and(of)
+}
+
 /// What a tool answered, without saying which.
 pub(super) fn answer_of(place: &str, value: Json<'_>) -> Result<ToolResult, String> {
     let whole = |text: String| ToolResult { texts: vec![text], ..ToolResult::default() };
     if is_string(value) {
         return string(value).map(whole);
     }
-    // The AI SDK of Vercel says what kind of value it is.
-    if let Some(object) = RawObject::in_value(value).filter(|_| value.get().starts_with('{'))
-        && let (Some(_), Some(inner)) = (object.string("type"), object.get("value"))
-    {
+    if let Some(inner) = vercel_value(value) {
         return answer_of(place, inner);
     }
     let typed = RawObject::in_value(value).is_some_and(|object| object.get("type").is_some());
     let parts = if typed { Ok(vec![value]) } else { list(value) };
     let parts = parts
         .ok()
-        .filter(|parts| !parts.is_empty())
+        .filter(|parts| !parts.is_empty() && parts.iter().copied().all(may_be_part))
         .map(|parts| parts.into_iter().map(|part| read_part(place, part)).collect::<Result<Vec<_>, _>>());
     let Some(Ok(parts)) = parts else {
         // Any JSON may be an answer.
-        return Ok(whole(value.get().to_owned()));
+        let mut text = String::new();
+        spaced(value, &mut text);
+        return Ok(whole(text));
     };
     let mut answer = ToolResult { parted: true, ..ToolResult::default() };
     for part in parts.into_iter().flatten() {

@@ -3,8 +3,7 @@
 use std::cell::RefCell;
 
 use super::content::Message;
-use super::fields::{decoded, is_empty, is_string, list, mismatch, string, without_halves};
-use super::part::json;
+use super::fields::{decoded, is_empty, is_string, json, list, mismatch, string, without_halves};
 use super::scope::Scope;
 use super::seen::Seen;
 use crate::record::json::RawObject;
@@ -83,6 +82,10 @@ fn add_tool(place: &str, value: Json<'_>, named: &str, tools: &mut Vec<String>) 
     }
     let tool = RawObject::in_value(value).filter(|_| value.get().starts_with('{'));
     let tool = tool.ok_or_else(|| mismatch(place, "a tool, an object", value))?;
+    if tool.first(&["cachePoint", "cache_point"]).is_some() {
+        // It marks what to cache.
+        return Ok(());
+    }
     if tool.get("function").is_some() {
         tools.push(value.get().to_owned());
         return Ok(());

@@ -35,7 +35,7 @@ const OUTPUT: [&str; 8] = [
 /// Tokens of the output that those names of Gemini leave out.
 const THOUGHTS: [&str; 2] = ["thoughtsTokenCount", "thoughts_token_count"];
 /// The same beside the prompt, where the record itself is the report.
-const FLAT_OUTPUT: [&str; 10] = [
+const FLAT_OUTPUT: [&str; 11] = [
     "completion_tokens",
     "gen_ai.usage.output_tokens",
     "gen_ai.usage.completion_tokens",
@@ -46,6 +46,7 @@ const FLAT_OUTPUT: [&str; 10] = [
     "output_toks",
     "tokens_out",
     "tokens.completion",
+    "completionTokens",
 ];
 
 const INPUT: [&str; 6] = [
@@ -56,7 +57,7 @@ const INPUT: [&str; 6] = [
     "promptTokenCount",
     "prompt_token_count",
 ];
-const FLAT_INPUT: [&str; 9] = [
+const FLAT_INPUT: [&str; 10] = [
     "prompt_tokens",
     "input_tokens",
     "gen_ai.usage.input_tokens",
@@ -66,6 +67,7 @@ const FLAT_INPUT: [&str; 9] = [
     "input.inputTokenCount",
     "num_prefill_tokens",
     "input_toks",
+    "promptTokens",
 ];
 /// Tokens of the prompt that Anthropic and Bedrock do not count as input, since the cache was read or written.
 const BESIDE_INPUT: [&str; 4] = [
@@ -74,6 +76,8 @@ const BESIDE_INPUT: [&str; 4] = [
     "cacheReadInputTokens",
     "cacheWriteInputTokens",
 ];
+/// The same in the invocation logs of Bedrock.
+const BESIDE_COUNT: [&str; 2] = ["input.cacheReadInputTokenCount", "input.cacheWriteInputTokenCount"];
 
 const CACHED: [&str; 12] = [
     "prompt_tokens_details.cached_tokens",
@@ -141,8 +145,17 @@ pub(super) fn of_record(scope: &Scope<'_>, response: Option<&RawObject<'_>>) -> 
 
 fn flat(scope: &Scope<'_>) -> Usage {
     let flat = |names: &[&str]| scope.find(&mut |object| number(object, names).map(|(_, number)| number));
+    let input = |object: &RawObject<'_>| {
+        let (name, tokens) = number(object, &FLAT_INPUT)?;
+        let beside = match name {
+            "input_tokens" => sum(object, &BESIDE_INPUT),
+            "input.inputTokenCount" => sum(object, &BESIDE_COUNT),
+            _ => 0,
+        };
+        Some(tokens.saturating_add(beside))
+    };
     Usage {
-        input: flat(&FLAT_INPUT),
+        input: scope.find(&mut |object| input(object)),
         cached: flat(&FLAT_CACHED),
         written: flat(&FLAT_WRITTEN),
         output: flat(&FLAT_OUTPUT),
@@ -162,9 +175,17 @@ fn in_reports(scope: &Scope<'_>, response: Option<&RawObject<'_>>) -> Usage {
 }
 
 fn in_details(scope: &Scope<'_>) -> Usage {
-    let Some((_, details)) = scope.at(&["usageDetails"]) else { return Usage::default() };
-    let details = RawObject::in_value(details.json());
-    details.and_then(|details| langfuse_details(&details).ok().flatten()).unwrap_or_default()
+    let object = |found: Option<(&str, Found<'_>)>, read: &dyn Fn(&RawObject<'_>) -> Option<Usage>| {
+        found.and_then(|(_, details)| RawObject::in_value(details.json()).and_then(|details| read(&details)))
+    };
+    let details = scope.at(&["usageDetails", "usage_details"]);
+    let details = object(details, &|details| langfuse_details(details).ok().flatten());
+    // Older ones have only these.
+    let older = |usage: &RawObject<'_>| {
+        let tokens = |name| number(usage, &[name]).map(|(_, tokens)| tokens);
+        Some(Usage { input: tokens("input"), output: tokens("output"), ..Usage::default() })
+    };
+    details.or_else(|| object(scope.at(&["usage"]), &older)).unwrap_or_default()
 }
 
 /// Reads `usageDetails` as Langfuse adds them up: all keys that contain "input" are tokens of the prompt, all
@@ -203,19 +224,22 @@ impl Usage {
 }
 
 fn of_report(report: &RawObject<'_>) -> Usage {
-    let all = |names: &[&str]| -> u64 {
-        names.iter().filter_map(|name| number(report, &[name])).map(|(_, number)| number).sum()
-    };
     let input = number(report, &INPUT).map(|(name, tokens)| {
-        let beside = if matches!(name, "input_tokens" | "inputTokens") { all(&BESIDE_INPUT) } else { 0 };
+        let is_part = matches!(name, "input_tokens" | "inputTokens");
+        let beside = if is_part { sum(report, &BESIDE_INPUT) } else { 0 };
         tokens.saturating_add(beside)
     });
     let output = number(report, &OUTPUT).map(|(name, tokens)| {
-        let thoughts = if name.starts_with("candidates") { all(&THOUGHTS) } else { 0 };
+        let thoughts = if name.starts_with("candidates") { sum(report, &THOUGHTS) } else { 0 };
         tokens.saturating_add(thoughts)
     });
     let tokens = |names: &[&str]| number(report, names).map(|(_, tokens)| tokens);
     Usage { input, output, cached: tokens(&CACHED), written: tokens(&WRITTEN) }
+}
+
+/// All tokens at `paths` together.
+fn sum(object: &RawObject<'_>, paths: &[&str]) -> u64 {
+    paths.iter().filter_map(|path| number(object, &[path])).map(|(_, number)| number).sum()
 }
 
 /// The first of `paths` with a number of tokens, and the number.

@@ -221,6 +221,147 @@ fn the_result_of_a_tool_may_be_empty() {
     }
 }
 
+/// The only text of the only message.
+fn said(record: &str) -> Value {
+    let record = PromptRecord::parse(record.as_bytes(), &PromptOptions::default()).unwrap();
+    let Content::Chat(chat) = record.content else { panic!() };
+    let content = &messages(&chat)[0]["content"];
+    if content.is_array() { content[0]["text"].clone() } else { content.clone() }
+}
+
+#[test]
+fn what_a_tool_answers_is_the_same_however_a_log_spaces_it_and_nothing_of_it_is_lost() {
+    let gemini = |response: &str| {
+        format!(
+            "{{\"contents\": [{{\"role\": \"user\", \"parts\": [{{\"functionResponse\": {{\"name\": \"f\", \"response\": {response}}}}}]}}]}}"
+        )
+    };
+    for form in [
+        r#"{"city": "Orléans", "n": [1, 2.50]}"#,
+        r#"{"city":"Orl\u00e9ans","n":[1,2.50]}"#,
+        "{ \"city\" :\t\"Orl\u{e9}ans\",\"n\":[ 1 , 2.50]}",
+    ] {
+        assert_eq!(said(&gemini(form)), r#"{"city": "Orléans", "n": [1, 2.50]}"#);
+    }
+    let typed = r#"{"type": "celsius", "value": 21, "station": "Oslo"}"#;
+    assert_eq!(said(&gemini(typed)), typed);
+    let scored = r#"[{"text": "a", "score": 0.5}]"#;
+    assert_eq!(said(&gemini(scored)), scored);
+    // What has one field is a part, and the AI SDK of Vercel says what a value is.
+    assert_eq!(said(&gemini(r#"[{"text": "a"}]"#)), "a");
+    assert_eq!(said(&gemini(r#"{"type": "json", "value": {"a":1}}"#)), r#"{"a": 1}"#);
+    let converse = r#"{"messages": [{"role": "user", "content": [{"toolResult": {"toolUseId": "1", "content": [{"json": {"a":1}}]}}]}]}"#;
+    assert_eq!(said(converse), r#"{"json": {"a": 1}}"#);
+    let marked = |mark: &str| {
+        let result = format!("{{\"type\":\"search_result\",\"title\":\"t\"{mark}}}");
+        said(&format!("{{\"messages\": [{{\"role\": \"user\", \"content\": [{result}]}}]}}"))
+    };
+    assert_eq!(marked(""), marked(r#","cache_control":{"type":"ephemeral"}"#));
+}
+
+#[test]
+fn images_beside_the_text_are_in_the_prompt_or_told() {
+    let with = |image: &str| json!({"messages": [{"role": "user", "content": "Hi", "images": [image]}]});
+    let (one, other) = (read(&with("AAAA")), read(&with("BBBB")));
+    assert_eq!((one.remarks.stand_ins, other.remarks.stand_ins), (1, 1));
+    assert!(one.content != other.content && one.content == read(&with("AAAA")).content);
+    let none = json!({"messages": [{"role": "user", "content": "Hi", "images": []}]});
+    assert_eq!(read(&none).remarks.stand_ins, 0);
+    for record in [
+        json!({"prompt": "<image>Hi", "multi_modal_data": {"image": "AAAA"}}),
+        json!({"input_ids": [1, 2], "image_data": ["AAAA"]}),
+        json!({"image": "a.jpg", "conversations": [{"from": "human", "value": "Hi"}]}),
+    ] {
+        assert_eq!(read(&record).remarks.unplaced, 1, "{record}");
+    }
+    assert_eq!(read(&json!({"prompt": "Hi", "images": []})).remarks.unplaced, 0);
+}
+
+#[test]
+fn parts_that_are_equal_have_equal_stand_ins() {
+    let reasoning = |more: Value| {
+        let mut item = json!({"type": "reasoning", "id": "r", "summary": [], "encrypted_content": "gAAA"});
+        item.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        read(&json!({"input": [{"role": "user", "content": "Hi"}, item], "instructions": "i"})).content
+    };
+    let plain = reasoning(json!({}));
+    for more in [json!({"status": null}), json!({"content": null}), json!({"status": "completed"})] {
+        assert_eq!(reasoning(more.clone()), plain, "{more}");
+    }
+    assert!(reasoning(json!({"encrypted_content": "gAAB"})) != plain);
+    let image = |more: &str| {
+        let part = format!("{{\"type\": \"input_image\", \"image_url\": \"u\"{more}}}");
+        said(&format!("{{\"messages\": [{{\"role\": \"user\", \"content\": [{part}]}}]}}"))
+    };
+    assert_eq!(image(", \"detail\": null"), image(""));
+}
+
+#[test]
+fn outputs_and_tokens_are_found_where_gateways_have_them() {
+    let asked = r#"[{"role":"user","content":"Hi"}]"#;
+    let told = r#"{"role":"assistant","content":"Yo"}"#;
+    let langfuse = |more: Value| {
+        let mut record = json!({"input": asked, "output": told});
+        record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        read(&record)
+    };
+    for more in [
+        json!({"usage_details": {"input": 9, "output": 333}}),
+        json!({"usage": {"input": 9, "output": 333, "inputCost": 0.5}}),
+        json!({"promptTokens": 9, "completionTokens": 333}),
+    ] {
+        let record = langfuse(more.clone());
+        assert_eq!(record.output, OutputLength::Known(333), "{more}");
+        assert_eq!(record.recorded_input_length, Some(9), "{more}");
+    }
+    assert!(matches!(langfuse(json!({})).output, OutputLength::Answer(_)));
+    let text = json!({"messages": [{"role": "user", "content": "Hi"}], "completion": told});
+    assert!(matches!(read(&text).output, OutputLength::Answer(_)));
+
+    let bedrock = json!({
+        "input": {
+            "inputBodyJson": {"messages": [{"role": "user", "content": [{"text": "Hi"}]}]},
+            "inputTokenCount": 4, "cacheReadInputTokenCount": 2000, "cacheWriteInputTokenCount": 100,
+        },
+        "output": {"outputTokenCount": 3},
+    });
+    let (flat, bedrock) = (
+        json!({"prompt": "a", "input_tokens": 4, "cache_read_input_tokens": 2000, "output_length": 1}),
+        read(&bedrock),
+    );
+    assert_eq!((bedrock.cached_tokens, bedrock.recorded_input_length), (Some(2000), Some(2104)));
+    assert_eq!(read(&flat).recorded_input_length, Some(2004));
+
+    let several =
+        json!({"prompt": ["a", "b"], "choices": [{"index": 0, "text": "x"}, {"index": 1, "text": "y z"}]});
+    assert_eq!(read(&several).output, OutputLength::Unknown);
+    let stream = "data: {\"choices\":[{\"delta\":{\"content\":\"Yo\"}}]}\n\ndata: [DONE]\n";
+    assert_eq!(read(&json!({"prompt": "a", "response": stream})).output, OutputLength::Unknown);
+    let response = json!({"usage": {"prompt_tokens": 7, "completion_tokens": 5}}).to_string();
+    let bodies =
+        json!({"request": {"body": json!({"prompt": "a"}).to_string()}, "response": {"body": response}});
+    let bodies = read(&bodies);
+    assert_eq!((bodies.output, bodies.recorded_input_length), (OutputLength::Known(5), Some(7)));
+}
+
+#[test]
+fn marks_of_what_to_cache_are_no_tools_and_instructions_are_as_they_stand() {
+    let tool = json!({"toolSpec": {"name": "f", "inputSchema": {"json": {}}}});
+    let chat_of = |tools: Value| {
+        chat(
+            &json!({"messages": [{"role": "user", "content": [{"text": "a"}]}], "toolConfig": {"tools": tools}}),
+        )
+    };
+    assert_eq!(chat_of(json!([tool, {"cachePoint": {"type": "default"}}])), chat_of(json!([tool])));
+    for text in ["[\"a\",\"b\"]", "[]", "[1]"] {
+        let chat = chat(&json!({"instructions": text, "input": "Hi"}));
+        assert_eq!(messages(&chat)[0]["content"], text);
+    }
+    let ollama = chat(&json!({"model": "m", "system": "s", "prompt": "Hi"}));
+    assert_eq!(messages(&ollama)[0]["content"], "s");
+    assert_eq!(messages(&ollama)[1]["content"], "Hi");
+}
+
 #[test]
 fn instructions_and_histories_are_part_of_the_prompt() {
     let alpaca = |input: &str| json!({"instruction": "Translate.", "input": input, "output": "bonjour"});
