@@ -2,6 +2,7 @@
 
 use crate::cat::ids::Group;
 use crate::error::{Invalid, InvalidKind, Result};
+use crate::record::time::PRESENT;
 use crate::record::{Record, TraceReader};
 
 /// A record with its line and what is known of its file.
@@ -58,6 +59,34 @@ impl Moment {
     pub(super) fn of(reader: &TraceReader, setting: &str) -> Result<Self> {
         let missing = || reader.input().error(no_timestamp(&format!("`{setting}` needs")));
         reader.record().timestamp.map(Self::new).ok_or_else(missing)
+    }
+}
+
+/// Whether the records that are put in order have times of a clock, or times that count from zero.
+#[derive(Default)]
+pub(super) struct Clocks {
+    /// A file with times of a clock, and one with others.
+    files: [Option<String>; 2],
+}
+
+impl Clocks {
+    /// Takes the current record of a reader, which has a time.
+    ///
+    /// # Errors
+    /// When there are both kinds, which have no common order.
+    pub(super) fn add(&mut self, reader: &TraceReader) -> Result<()> {
+        let is_of_a_clock = reader.has_clock_times();
+        let since_1970 = || reader.record().timestamp.is_some_and(|time| PRESENT.contains(&time));
+        if self.files[usize::from(!is_of_a_clock)].is_some() || !is_of_a_clock && since_1970() {
+            return Ok(());
+        }
+        let (name, _) = reader.input().place();
+        self.files[usize::from(!is_of_a_clock)] = Some(name.to_owned());
+        let [Some(clock), Some(zero)] = &self.files else { return Ok(()) };
+        Err(reader.input().error(format!(
+            "the times of {clock} are those of a clock and those of {zero} count from zero: they have no common order \
+             (see `rebase`, for each file by itself, or `shift`)"
+        )))
     }
 }
 

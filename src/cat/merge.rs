@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::path::PathBuf;
 
-use crate::cat::entry::{Moment, SourceRecord};
+use crate::cat::entry::{Clocks, Moment, SourceRecord};
 use crate::cat::ids::{Group, ReadOptions, Scopes, counts_from_zero};
 use crate::error::Result;
 use crate::io::{Input, Status};
@@ -54,10 +54,11 @@ impl FileMerge {
         scopes: &mut Scopes,
         mut idle: impl FnMut(Status) -> Result<()>,
     ) -> Result<()> {
-        let mut settled = None;
+        let (mut settled, mut clocks) = (None, Clocks::default());
         for index in 0..self.readers.len() {
             if let Some(moment) = self.read(index, &mut idle)? {
                 self.waiting.push(Reverse((moment, index)));
+                clocks.add(&self.readers[index])?;
                 let size = self.readers[index].block_size();
                 let first = *settled.get_or_insert(size);
                 if size != first {

@@ -14,7 +14,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use crate::cat::entry::{Moment, SourceRecord};
+use crate::cat::entry::{Clocks, Moment, SourceRecord};
 use crate::cat::ids::{Group, Scopes};
 use crate::cat::merge::UNSORTED;
 use crate::error::{Error, Result};
@@ -87,6 +87,7 @@ pub(super) struct FileSort {
     reader: TraceReader,
     /// Whether each file is in order, which is checked; and the file and the time of the last record.
     sorted_files: bool,
+    clocks: Clocks,
     before: Option<(usize, Moment)>,
     folder: PathBuf,
     budget: usize,
@@ -116,6 +117,7 @@ impl FileSort {
         Ok(Self {
             reader,
             sorted_files: false,
+            clocks: Clocks::default(),
             before: None,
             folder,
             budget,
@@ -137,10 +139,12 @@ impl FileSort {
 
     /// The time of the record that the reader has reached.
     fn time(&mut self) -> Result<Moment> {
+        let time = Moment::of(&self.reader, if self.sorted_files { "merge" } else { "sort" })?;
+        self.clocks.add(&self.reader)?;
         if !self.sorted_files {
-            return Moment::of(&self.reader, "sort");
+            return Ok(time);
         }
-        let (file, time) = (self.reader.file_index(), Moment::of(&self.reader, "merge")?);
+        let file = self.reader.file_index();
         if self.before.is_some_and(|(before, latest)| before == file && time < latest) {
             return Err(self.reader.input().error(UNSORTED));
         }

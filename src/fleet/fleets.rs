@@ -261,7 +261,8 @@ impl Fleets {
             known as usize
         };
         self.path_blocks = self.path.iter().map(|step| step.len).sum();
-        self.blocks = end;
+        // A request without ids does not know how many blocks there are.
+        self.blocks = self.blocks.max(end);
         self.bytes.1 += 1 + self.path.len();
         if self.bytes.1 >= UNCOUNTED {
             self.bytes = (self.count_bytes(), 0);

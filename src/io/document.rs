@@ -72,6 +72,16 @@ impl Document {
         self.record_line
     }
 
+    /// The line that has been reached, from 1.
+    pub(super) fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// Whether the list of records has not ended; says so once.
+    pub(super) fn ends_early(&mut self) -> bool {
+        std::mem::take(&mut self.in_list)
+    }
+
     /// Passes what stands between records from `at` on; where the next one begins, if it is there.
     pub(super) fn begin(&mut self, text: &[u8], at: usize) -> Option<usize> {
         for (offset, &byte) in text[at..].iter().enumerate() {

@@ -166,6 +166,11 @@ impl Input {
                     self.line = range;
                     return Ok(true);
                 }
+                Framed::CutOff(line) => {
+                    self.line_in_file = line;
+                    self.total_lines += 1;
+                    self.reject("the list of records has no end: the file is cut off")?;
+                }
                 Framed::TooLong => {
                     self.line_in_file += 1;
                     self.total_lines += 1;

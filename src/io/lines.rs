@@ -23,6 +23,8 @@ pub(super) enum Framed {
     Empty,
     /// The end of the input.
     End,
+    /// A list of records has no end; the line behind its last record.
+    CutOff(u64),
 }
 
 /// Cuts a source into lines. The buffer grows with the longest line, up to `max_line`.
@@ -136,7 +138,11 @@ impl Lines {
         }
         // The last record may be cut off, which its reader says.
         if ends.is_none() && !(self.at_end && document.is_inside()) {
-            return if self.at_end { Framed::End } else { Framed::Empty };
+            return match self.at_end {
+                true if document.ends_early() => Framed::CutOff(document.line()),
+                true => Framed::End,
+                false => Framed::Empty,
+            };
         }
         document.abandon();
         let range = self.start..self.scanned;

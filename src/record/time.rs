@@ -259,6 +259,8 @@ impl Millis {
 /// A date and time that names no zone: then it is UTC. A date alone is no moment.
 fn without_zone(text: &str) -> Option<Timestamp> {
     let civil = text.strip_suffix(" UTC").or(text.strip_suffix(" GMT")).unwrap_or(text);
+    // The name of a zone in brackets would be passed over.
+    let civil = if civil.contains('[') { "" } else { civil };
     Offset::UTC.to_timestamp(civil.contains(':').then(|| civil.parse::<DateTime>().ok())??).ok()
 }
 

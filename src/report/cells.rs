@@ -173,9 +173,10 @@ pub(super) fn caches(report: &Report, digits: Digits) -> Vec<Cells> {
         cells.extend(hit_cells(row.hits, worst, digits));
         cells.extend(row.work.iter().flat_map(|work| prefill_work(work, worst, digits)));
         cells.extend(price::cells(row.cost, worst, digits));
-        let below = || row.below_opt.map_or_else(|| "-".into(), |below| digits.decimals(below, 6));
+        let below = || row.below_opt.map_or_else(|| "-".into(), |below| digits.real(below));
         cells.extend(has_opt.then(below));
-        cells.extend(row.accuracy.standard_error().map(|error| digits.decimals(error, 6)));
+        let error = || row.accuracy.standard_error().map_or_else(|| "-".into(), |error| digits.real(error));
+        cells.extend(report.estimate.is_some().then(error));
         cells
     };
     let mut tables = Vec::new();
@@ -245,10 +246,7 @@ fn engines(report: &Report, digits: Digits) -> Option<Cells> {
         if let Some(load) = row.load {
             cells.extend([digits.count(load.preempted_requests), digits.count(load.preempted_hit_tokens)]);
             let alone = Hits { hit_tokens: load.sequential_hit_tokens, ..row.hits };
-            cells.extend([
-                hit_cells(alone, row.accuracy, digits)[1].clone(),
-                digits.decimals(load.mean_running, 2),
-            ]);
+            cells.extend([hit_cells(alone, row.accuracy, digits)[1].clone(), digits.real(load.mean_running)]);
         } else {
             cells.resize(if is_loaded { 7 } else { 3 }, "-".into());
         }
@@ -439,7 +437,7 @@ pub(super) fn work_columns(has_work: bool, digits: Digits) -> &'static [&'static
 /// The saving in compute, and if there is room what is left; marked where hits are lower bounds.
 pub(super) fn prefill_work(work: &PrefillWork, accuracy: Accuracy, digits: Digits) -> Vec<String> {
     let saving = work.prefill_saving_compute;
-    let saving = saving.map_or_else(|| "-".into(), |saving| digits.decimals(saving, 3));
+    let saving = saving.map_or_else(|| "-".into(), |saving| digits.real(saving));
     let flops = format!("{}{}", mark(accuracy.reversed()), work.prefill_flops);
     let cells = [format!("{}{saving}", mark(accuracy)), flops];
     cells.into_iter().take(work_columns(true, digits).len()).collect()
@@ -448,9 +446,7 @@ pub(super) fn prefill_work(work: &PrefillWork, accuracy: Accuracy, digits: Digit
 /// Hit tokens, rate and saving; marked where they are lower bounds.
 pub(super) fn hit_cells(hits: Hits, accuracy: Accuracy, digits: Digits) -> [String; 3] {
     let mark = mark(accuracy);
-    let number = |x: Option<f64>, decimals| {
-        x.map_or_else(|| "-".into(), |x| format!("{mark}{}", digits.decimals(x, decimals)))
-    };
+    let number = |x: Option<f64>| x.map_or_else(|| "-".into(), |x| format!("{mark}{}", digits.real(x)));
     let tokens = format!("{mark}{}", digits.count(hits.hit_tokens));
-    [tokens, number(hits.rate(), 6), number(hits.prefill_saving(), 3)]
+    [tokens, number(hits.rate()), number(hits.prefill_saving())]
 }

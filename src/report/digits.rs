@@ -26,11 +26,6 @@ impl Digits {
     pub(super) fn real(self, value: f64) -> String {
         if self == Self::All { format!("{value:?}") } else { rounded(value) }
     }
-
-    /// A number of which that many decimals are enough even for a machine.
-    pub(super) fn decimals(self, value: f64, decimals: usize) -> String {
-        if self == Self::All { format!("{value:.decimals$}") } else { rounded(value) }
-    }
 }
 
 /// A figure by its name in JSON.

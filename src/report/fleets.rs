@@ -93,7 +93,7 @@ fn compute(fleet: &FleetRow, compute: FleetCompute, digits: Digits) -> Vec<Strin
     let saving = compute.infinite_prefill_saving_compute;
     vec![
         fleet.name(),
-        saving.map_or_else(|| "-".into(), |saving| digits.decimals(saving, 3)),
+        saving.map_or_else(|| "-".into(), |saving| digits.real(saving)),
         flops(compute.infinite_prefill_flops),
         flops(compute.work_max_flops),
         digits.real(compute.work_imbalance_compute),
@@ -117,7 +117,7 @@ fn sized(row: &FleetCapacity, digits: Digits) -> Vec<String> {
     });
     let first = [digits.count(row.capacity_blocks)].into_iter().chain(size);
     let last = [digits.count(row.total_blocks), tokens, rate];
-    let one = one.map_or_else(|| "-".into(), |rate| digits.decimals(rate, 6));
+    let one = one.map_or_else(|| "-".into(), |rate| digits.real(rate));
     first.chain(last).chain([one]).chain(work(row.work, digits)).collect()
 }
 

@@ -18,6 +18,8 @@ pub(super) struct Billing {
     infinite_hits: Option<u128>,
     /// Requests whose server recorded its hits, by its own count of tokens.
     recorded: Basis,
+    /// What they found, as far as it is part of their prompts.
+    recorded_hits: u128,
     /// Those of them that are measured and have ids.
     compared: Basis,
 }
@@ -26,11 +28,19 @@ impl Billing {
     /// No request yet.
     pub(super) fn new(price: Price, unit: HitUnit) -> Self {
         let none = Basis::default();
-        Self { price, unit, measured: none, infinite_hits: None, recorded: none, compared: none }
+        Self {
+            price,
+            unit,
+            measured: none,
+            infinite_hits: None,
+            recorded: none,
+            recorded_hits: 0,
+            compared: none,
+        }
     }
 
-    fn row(&self, hits: Hits) -> Cost {
-        self.price.cost(self.measured.of(hits.tokens), hits.hit_tokens)
+    fn row(&self, hits: Hits, refused_output: u128) -> Cost {
+        self.price.cost(self.measured.of(hits.tokens, refused_output), hits.hit_tokens)
     }
 }
 
@@ -45,6 +55,7 @@ impl Statistic for Billing {
         }
         if let Some(recorded) = seen.recorded {
             self.recorded.add_recorded(recorded, seen.output_length, self.unit);
+            self.recorded_hits += u128::from(recorded.cached.min(recorded.input));
             if is_compared {
                 self.compared.add(recorded.input, seen.output_length, self.unit);
             }
@@ -54,7 +65,7 @@ impl Statistic for Billing {
 
     fn report(&self, _: &Known, report: &mut Report) {
         let cost_without_cache = self.price.without_cache(self.measured);
-        let bill = |row: &mut CapacityRow| row.cost = Some(self.row(row.hits));
+        let bill = |row: &mut CapacityRow| row.cost = Some(self.row(row.hits, row.refused_output_tokens));
         if let Some(caches) = &mut report.caches {
             caches.capacity.iter_mut().chain(&mut caches.curve).chain([&mut caches.infinite]).for_each(bill);
         }
@@ -63,9 +74,9 @@ impl Statistic for Billing {
         report.price = Some(PriceFigures { price: self.price, cost_without_cache, infinite });
         let targets = report.targets.value.iter_mut().chain(&mut report.enough.value);
         targets.for_each(|target| bill(&mut target.row));
-        report.ttls.value.iter_mut().for_each(|ttl| ttl.cost = Some(self.row(ttl.hits)));
+        report.ttls.value.iter_mut().for_each(|ttl| ttl.cost = Some(self.row(ttl.hits, 0)));
         if let Some(recorded) = &mut report.recorded {
-            recorded.cost = Some(self.price.cost(self.recorded, recorded.cached_tokens));
+            recorded.cost = Some(self.price.cost(self.recorded, self.recorded_hits));
             for cache in &mut recorded.caches {
                 cache.cost = Some(self.price.cost(self.compared, cache.hit_tokens));
             }

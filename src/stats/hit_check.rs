@@ -39,7 +39,7 @@ impl HitChecks {
             let row = |(cache, _): &(String, _)| HitCheck { cache: cache.clone(), ..HitCheck::default() };
             self.rows = request.hits.iter().map(row).collect();
         }
-        let Some(counted) = request.cached_tokens else { return };
+        let Some(counted) = request.cached_tokens.filter(|_| request.is_measured) else { return };
         for (row, (_, predicted)) in self.rows.iter_mut().zip(&request.hits) {
             let Some(predicted) = *predicted else { continue };
             row.requests += 1;

@@ -83,17 +83,20 @@ impl Basis {
     pub(super) fn add_recorded(&mut self, of: RecordedUse, output: Option<u64>, unit: HitUnit) {
         let cacheable = match of.written {
             Some(written) => of.input.min(of.cached.saturating_add(written)),
-            None => unit.cacheable(of.input),
+            // What it found, it can hold.
+            None => unit.cacheable(of.input).max(of.input.min(of.cached)),
         };
         self.tokens += u128::from(of.input);
         self.cacheable += u128::from(cacheable);
         self.output += u128::from(output.unwrap_or(0));
     }
 
-    /// The same for those of the requests that have so many prompt tokens: an engine may refuse some.
-    pub(super) fn of(self, tokens: u128) -> Self {
+    /// The same for those of the requests that have so many prompt tokens: an engine may refuse some, which would
+    /// have generated `refused_output` tokens.
+    pub(super) fn of(self, tokens: u128, refused_output: u128) -> Self {
         let refused = self.tokens.saturating_sub(tokens);
-        Self { tokens, cacheable: self.cacheable.saturating_sub(refused), ..self }
+        let output = self.output.saturating_sub(refused_output);
+        Self { tokens, cacheable: self.cacheable.saturating_sub(refused), output }
     }
 }
 

@@ -7,6 +7,8 @@ use std::collections::VecDeque;
 
 use serde::{Serialize, Serializer};
 
+use crate::stats::seen::Seen;
+
 /// What every cache served to one request.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -25,6 +27,9 @@ pub struct RequestReport {
     /// The caches whose hits are lower bounds, since blocks have been forgotten.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub at_least: Vec<String>,
+    /// Whether it is of no warm-up.
+    #[serde(skip)]
+    pub(super) is_measured: bool,
 }
 
 fn as_object<S: Serializer>(hits: &[(String, Option<u64>)], serializer: S) -> Result<S::Ok, S::Error> {
@@ -47,6 +52,7 @@ struct Row {
     line: u64,
     tokens: u64,
     cached_tokens: Option<u64>,
+    is_measured: bool,
     hits: Vec<Option<u64>>,
     known: Vec<bool>,
     missing: usize,
@@ -66,13 +72,14 @@ impl Requests {
         Self { columns, rows: VecDeque::new(), first: 0 }
     }
 
-    /// Begins the row of the next request; `cached_tokens` are those that its server found.
-    pub(super) fn begin(&mut self, line: u64, tokens: u64, cached_tokens: Option<u64>) {
+    /// Begins the row of the next request.
+    pub(super) fn begin(&mut self, seen: &Seen) {
         let columns = self.columns.len();
         self.rows.push_back(Row {
-            line,
-            tokens,
-            cached_tokens,
+            line: seen.line,
+            tokens: seen.input_length,
+            cached_tokens: seen.recorded.map(|of| of.cached),
+            is_measured: seen.is_measured,
             hits: vec![None; columns],
             known: vec![false; columns],
             missing: columns,
@@ -100,6 +107,7 @@ impl Requests {
             cached_tokens: row.cached_tokens,
             hits,
             at_least,
+            is_measured: row.is_measured,
         })
     }
 

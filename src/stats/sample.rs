@@ -461,6 +461,7 @@ impl Sample {
             work: None,
             below_opt: None,
             refused_requests: None,
+            refused_output_tokens: 0,
             cost: None,
             load: None,
             policy,

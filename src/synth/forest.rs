@@ -61,6 +61,13 @@ pub struct Forest {
 }
 
 impl Forest {
+    /// The mean time in milliseconds between the first `count` requests, if it is above zero.
+    pub(super) fn mean_gap(&self, count: u64) -> Option<f64> {
+        let gaps = self.gaps.iter().take(usize::try_from(count).unwrap_or(usize::MAX)).skip(1);
+        let mean = gaps.clone().sum::<f64>() / gaps.len() as f64;
+        Some(mean).filter(|mean| mean.is_finite() && *mean > 0.0)
+    }
+
     /// Writes a request of the trace to `request`; returns the milliseconds since the one before.
     pub(super) fn request(&self, index: usize, request: &mut SyntheticRequest) -> f64 {
         let learnt = &self.requests[index];

@@ -54,9 +54,10 @@ impl Generator {
     pub fn new(model: Model, knobs: Knobs, seed: u64, count: Option<u64>) -> Result<Self, Invalid> {
         const MOST_RUNS: u64 = 1 << 27;
         let drawn_gap = match (&model.body, knobs.rate) {
-            (Body::Sessions(_), Some(_)) if model.header.has_times => {
-                Self::drawn_gap(&model, &knobs, seed, count)?
+            (Body::Trace(forest), Some(_)) if model.header.has_times => {
+                count.and_then(|n| forest.mean_gap(n))
             }
+            (_, Some(_)) if model.header.has_times => Self::drawn_gap(&model, &knobs, seed, count)?,
             _ => None,
         };
         let clock = match (knobs.rate, drawn_gap.or_else(|| model.mean_gap())) {
@@ -107,7 +108,7 @@ impl Generator {
     }
 
     /// Mean time between the first of the requests that will be drawn if nobody asks for a rate, in milliseconds: few
-    /// sessions, requests left out and lanes have a rate of their own.
+    /// requests, some that are left out and lanes have a rate of their own.
     fn drawn_gap(
         model: &Model,
         knobs: &Knobs,

@@ -196,7 +196,7 @@ impl Model {
     pub(super) fn mean_gap(&self) -> Option<f64> {
         let mean = match &self.body {
             Body::Sessions(model) => model.parts.span() * 1000.0 / self.header.requests as f64,
-            Body::Trace(forest) => forest.gaps.iter().sum::<f64>() / (forest.gaps.len() as f64 - 1.0),
+            Body::Trace(forest) => forest.mean_gap(u64::MAX)?,
             Body::Replay(model) => model.gaps.iter().sum::<f64>() / model.gaps.len() as f64,
             Body::Tree(model) => model.gaps.mean()? / model.batches.mean()?,
         };

@@ -94,7 +94,9 @@ impl PromptForm {
         let length = request.input_length;
         let ((first, last), block_size) = (self.words(length), self.block_size);
         let (mut at, mut before) = (0, 0);
-        request.ids().map(move |id| {
+        // A prompt without blocks has the word that it must have.
+        let alone = (length == 0 && last > first).then_some(MOST_IDS - 1);
+        request.ids().chain(alone).map(move |id| {
             let end = (at + block_size).min(length);
             // The last block of a prompt that is too short has the word that it must have.
             let end = if end == length { length.max(last) } else { end };

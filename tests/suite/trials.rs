@@ -525,3 +525,151 @@ fn times_since_1970_meet_those_of_a_clock() {
         assert_eq!(minutes(command), from_zero, "{command}");
     }
 }
+
+fn json_of(args: &[&str], input: &str) -> Value {
+    let ran = run("trace-stats", &[&["-q", "-b", "4", "-f", "json"], args].concat(), input);
+    serde_json::from_str(&ran.ok()).unwrap()
+}
+
+#[test]
+fn what_is_recorded_of_one_request_is_not_taken_off_the_bill_of_another() {
+    let price = ["--min-hit", "16", "--price", "input=3,cached=0.3,write=3.75"];
+    let cost = |input: &str| json_of(&price, input)["recorded"]["cost"].as_f64().unwrap();
+    let found = r#"{"input_length": 10, "hash_ids": [0, 1, 2], "cached_tokens": 10}"#.to_owned() + "\n";
+    let written =
+        r#"{"input_length": 20, "hash_ids": [3, 4, 5, 6, 7], "cached_tokens": 0}"#.to_owned() + "\n";
+    let [one, other, both] = [found.clone(), written.clone(), found + &written].map(|input| cost(&input));
+    assert!((one - 3e-6).abs() < 1e-12 && (other - 75e-6).abs() < 1e-12, "{one} {other}");
+    assert!((both - one - other).abs() < 1e-12, "{both}");
+    // More cannot be found of a prompt than there is of it.
+    let more = r#"{"input_length": 10, "hash_ids": [0, 1, 2], "cached_tokens": 14}"#;
+    assert!((cost(more) - 3e-6).abs() < 1e-12);
+}
+
+#[test]
+fn requests_that_an_engine_refuses_are_not_billed() {
+    let refused =
+        r#"{"input_length": 40, "output_length": 100, "hash_ids": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]}"#;
+    let input = r#"{"input_length": 4, "output_length": 1, "hash_ids": [0]}"#.to_owned() + "\n" + refused;
+    for policy in ["vllm", "sglang"] {
+        let price = ["-c", "5", "--policy", policy, "--price", "input=1,cached=1,output=10"];
+        let row = &json_of(&price, &input)["capacity"][0];
+        assert_eq!(row["refused_requests"], 1, "{policy}");
+        assert!((row["cost"].as_f64().unwrap() - 14e-6).abs() < 1e-12, "{policy}: {row}");
+    }
+}
+
+#[test]
+fn a_request_without_ids_before_ids_are_no_forest_does_no_harm() {
+    let input = "{\"input_length\": 4, \"hash_ids\": [0]}\n{\"input_length\": 5}\n\
+                 {\"input_length\": 8, \"hash_ids\": [1, 1]}\n{\"input_length\": 4, \"hash_ids\": [0]}\n";
+    for mode in [&["--replicas", "1,2"][..], &["--tiers", "a=5"], &["--replicas", "2", "--hits", "engine"]] {
+        let report = json_of(mode, input);
+        assert_eq!(report["requests"], 4, "{mode:?}");
+    }
+    let fleets = json_of(&["--replicas", "1", "-c", "9"], input);
+    assert_eq!(fleets["fleet"][0]["capacity"][0]["hit_tokens"], 4, "{fleets}");
+}
+
+#[test]
+fn tables_are_drawn_whatever_there_is_in_them() {
+    let ran = run(
+        "trace-stats",
+        &["-q", "-b", "4", "--approx", "100", "-c", "3"],
+        "{\"input_length\": 0, \"hash_ids\": []}",
+    );
+    assert!(ran.ok().contains("Standard Error"));
+    // All digits are those of JSON.
+    let input: String =
+        (0..7).map(|i| format!("{{\"input_length\": 12, \"hash_ids\": [0, 1, {i}]}}\n")).collect();
+    let rate = json_of(&["-c", "2"], &input)["capacity"][0]["token_hit_rate"].as_f64().unwrap();
+    for format in [&["--exact"][..], &["-f", "markdown"]] {
+        let ran = run("trace-stats", &[&["-q", "-b", "4", "-c", "2"], format].concat(), &input);
+        assert!(ran.ok().contains(&format!("{rate:?}")), "{format:?}: {rate:?}");
+    }
+}
+
+#[test]
+fn hits_are_checked_after_the_warm_up() {
+    let input = "{\"input_length\": 4, \"hash_ids\": [1], \"cached_tokens\": 4}\n\
+                 {\"input_length\": 4, \"hash_ids\": [2], \"cached_tokens\": 3}\n";
+    let check = &json_of(&["--check-hits", "--warmup", "1", "-c", "5"], input)["checked_hits"][0];
+    assert_eq!(
+        (&check["requests"], &check["counted_tokens"], &check["first_line"]),
+        (&1.into(), &3.into(), &2.into())
+    );
+}
+
+#[test]
+fn times_of_a_clock_and_times_from_zero_have_no_common_order() {
+    let folder = scratch();
+    write(folder.path(), "clock", "{\"timestamp\": \"2024-01-01T00:00:10Z\", \"input_length\": 5}\n");
+    write(folder.path(), "zero", "{\"timestamp\": 0, \"input_length\": 8}\n");
+    let since_1970 = "{\"timestamp\": 1704067209000, \"input_length\": 8}\n";
+    write(folder.path(), "since", since_1970);
+    for order in ["--sort", "--merge"] {
+        let ran = run_in(folder.path(), "trace-cat", &[order, "clock", "zero"], "");
+        assert_eq!((ran.status, &*ran.stdout), (Some(1), ""), "{order}");
+        assert!(ran.stderr.contains("no common order (see --rebase"), "{}", ran.stderr);
+        let met = run_in(folder.path(), "trace-cat", &["-q", order, "clock", "since"], "").ok();
+        assert_eq!(met.lines().next(), Some(since_1970.trim_end()));
+    }
+}
+
+#[test]
+fn the_times_of_a_sub_agent_go_on_as_they_begin() {
+    let agent = |times: [f64; 3]| {
+        let request = |t: f64| format!("{{\"t\": {t}, \"in\": 64, \"out\": 1, \"hash_ids\": [1]}}");
+        let requests = times.map(request).join(", ");
+        let agent = format!(
+            "{{\"t\": 5.0, \"type\": \"subagent\", \"agent_id\": \"A\", \"requests\": [{requests}]}}"
+        );
+        let line = format!(
+            "{{\"id\": \"c\", \"block_size\": 64, \"hash_id_scope\": \"local\", \"requests\": [{agent}]}}"
+        );
+        let text = run("trace-cat", &["-q", "-f", "weka"], &line).ok();
+        let time = |line: &str| serde_json::from_str::<Value>(line).unwrap()["timestamp"].as_u64().unwrap();
+        text.lines().map(time).collect::<Vec<_>>()
+    };
+    assert_eq!(agent([0.0, 4.9, 5.1]), [5000, 9900, 10_100]);
+    assert_eq!(agent([5.0, 5.5, 9.0]), [5000, 5500, 9000]);
+}
+
+#[test]
+fn input_that_is_cut_off_or_means_something_else_is_an_error() {
+    let list = "[\n{\"input_length\": 6},\n{\"input_length\": 7},\n";
+    for (program, args) in [("trace-cat", &["--check"][..]), ("trace-stats", &[]), ("trace-cat", &["-q"])] {
+        let ran = run(program, args, list);
+        assert_eq!(ran.status, Some(1), "{program}");
+        let told = ran.stdout + &ran.stderr;
+        assert!(told.contains("the list of records has no end"), "{told}");
+        assert_eq!(run(program, args, &(list.to_owned() + "]")).status, Some(0), "{program}");
+    }
+    let zone = "{\"timestamp\": \"2024-03-10T10:00:00[America/New_York]\", \"input_length\": 5}\n";
+    assert_eq!(run("trace-cat", &[], zone).status, Some(1));
+}
+
+#[test]
+fn a_rate_is_that_of_what_is_written_for_every_model() {
+    let trace = crate::support::chats(1500, 5);
+    for model in ["sessions", "replay", "tree", "none"] {
+        for count in ["200", "1400"] {
+            let args = ["-q", "--model", model, "--rate", "5", "-n", count];
+            let text = run("trace-synth", &args, &trace).ok();
+            let time =
+                |line: &str| serde_json::from_str::<Value>(line).unwrap()["timestamp"].as_f64().unwrap();
+            let times: Vec<f64> = text.lines().map(time).collect();
+            let rate = 1000.0 * (times.len() - 1) as f64 / (times[times.len() - 1] - times[0]);
+            assert!((rate - 5.0).abs() < 0.02, "{model} -n {count}: {rate}");
+        }
+    }
+}
+
+#[test]
+fn a_chat_without_a_token_is_as_short_as_a_chat_can_be() {
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/model");
+    let trace = "{\"input_length\": 0, \"output_length\": 3, \"hash_ids\": []}\n";
+    let ran = run("trace-synth", &["--model", "none", "--prompts=chat", "--tokenizer", model], trace);
+    assert!(ran.stderr.contains("1 prompts would be shorter"), "{}", ran.stderr);
+    assert_eq!(ran.ok().lines().count(), 1);
+}

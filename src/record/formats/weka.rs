@@ -11,6 +11,8 @@
 //!
 //! Conversations are long, so they are read in one pass without a library where they are of the usual shape.
 
+use std::cell::Cell;
+
 use super::base::{DecodeLine, DecodedLines, FileFacts, LocalIds, counts_from_zero};
 use crate::error::Invalid;
 use crate::record::json::{RawObject, expected};
@@ -55,6 +57,8 @@ struct Agent<'a> {
     session: String,
     parent: String,
     start: Option<Millis>,
+    /// Whether its times count from there, once one has been read.
+    from_start: Cell<Option<bool>>,
 }
 
 /// A request as it stood.
@@ -235,8 +239,14 @@ impl<'a> Conversation<'a> {
         let Some(text) = text else { return Ok(None) };
         let time =
             Millis::parse(text, Unit::Seconds).ok_or_else(|| expected("t", "a number of seconds", text))?;
-        let start = self.agent.as_ref().and_then(|agent| agent.start);
-        Ok(Some(start.filter(|start| time < *start).map_or(time, |start| start + time)))
+        // The first time of a sub-agent tells whether its times count from its start.
+        let start = self.agent.as_ref().and_then(|agent| {
+            let start = agent.start?;
+            let counts_from_it = agent.from_start.get().unwrap_or(time < start);
+            agent.from_start.set(Some(counts_from_it));
+            counts_from_it.then_some(start)
+        });
+        Ok(Some(start.map_or(time, |start| start + time)))
     }
 
     /// The conversation inside of a sub-agent's requests.
@@ -253,7 +263,7 @@ impl<'a> Conversation<'a> {
             |agent| agent.trim_matches('"').to_owned(),
         );
         let session = format!("\"{}:{name}\"", parent.trim_matches('"'));
-        let agent = Some(Agent { id: agent, session, parent, start });
+        let agent = Some(Agent { id: agent, session, parent, start, from_start: Cell::default() });
         Conversation { agent, unnamed: 0, ..*self }
     }
 }

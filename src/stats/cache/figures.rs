@@ -106,6 +106,9 @@ pub struct CapacityRow {
     /// Requests that do not fit into the cache of an engine; they are in no other figure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused_requests: Option<u64>,
+    /// Tokens that they would have generated, which are not billed.
+    #[serde(skip)]
+    pub(crate) refused_output_tokens: u128,
     /// What the requests cost with it, if prices are given.
     #[serde(flatten)]
     pub cost: Option<Cost>,

@@ -269,7 +269,7 @@ impl Caches {
     /// Begins the row of a request, with what is known of it at once.
     fn begin_request(&mut self, seen: &Seen) {
         let Some(requests) = &mut self.requests else { return };
-        requests.begin(seen.line, seen.input_length, seen.recorded.map(|of| of.cached));
+        requests.begin(seen);
         let capacities = &self.options.capacities;
         let all = self.options.policies.len() * capacities.len();
         let hits = |capacity, tokens| RequestHits { request: seen.index, capacity, tokens };
@@ -330,7 +330,8 @@ impl Caches {
             hits: Hits { hit_tokens: hits.tokens, tokens: all.tokens },
             work: self.count.prefill.map(|_| PrefillWork::new(all.flops, hits.flops)),
             below_opt: None,
-            refused_requests: refused,
+            refused_requests: refused.map(|refused| refused.requests),
+            refused_output_tokens: refused.map_or(0, |refused| refused.output_tokens),
             cost: None,
             load,
             accuracy,

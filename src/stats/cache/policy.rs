@@ -79,6 +79,23 @@ impl Policy {
     }
 }
 
+/// Measured requests that do not fit into a cache.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Refused {
+    pub(super) requests: u64,
+    pub(super) output_tokens: u128,
+}
+
+impl Refused {
+    /// Takes a request, unless it is of the warm-up.
+    pub(super) fn add(&mut self, seen: &Seen) {
+        if seen.is_measured {
+            self.requests += 1;
+            self.output_tokens += u128::from(seen.output_length.unwrap_or(0));
+        }
+    }
+}
+
 /// What a cache served.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Point {
@@ -87,7 +104,7 @@ pub(super) struct Point {
     /// All prompt tokens, where some requests were refused.
     pub(super) all: Option<Tally>,
     /// Requests that do not fit, where that makes a difference.
-    pub(super) refused: Option<u64>,
+    pub(super) refused: Option<Refused>,
     /// What happened besides, where requests are served together.
     pub(super) load: Option<LoadFigures>,
 }

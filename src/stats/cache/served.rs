@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::Invalid;
-use crate::stats::cache::policy::{Point, Study};
+use crate::stats::cache::policy::{Point, Refused, Study};
 use crate::stats::engine::EngineRequest;
 use crate::stats::hit_count::{HitCount, Tally};
 use crate::stats::requests::RequestHits;
@@ -34,7 +34,7 @@ struct OneCache<S> {
     hits: Tally,
     /// Those of requests whose server recorded its own hits.
     recorded_hits: u128,
-    refused: u64,
+    refused: Refused,
 }
 
 /// Caches of one engine.
@@ -51,7 +51,7 @@ impl<S: Server> ServedInTurn<S> {
         let cache = |&capacity: &u64| {
             let server = S::new(capacity, count.block_size);
             let (all, hits) = (Tally::default(), Tally::default());
-            OneCache { capacity, server, all, hits, recorded_hits: 0, refused: 0 }
+            OneCache { capacity, server, all, hits, recorded_hits: 0, refused: Refused::default() }
         };
         let caches = capacities.iter().map(cache).collect();
         Self { count, caches, hits: has_hits.then(Vec::new) }
@@ -70,7 +70,8 @@ impl<S: Server> Study for ServedInTurn<S> {
                     cache.hits.add(tokens, self.count);
                     cache.recorded_hits += if seen.recorded.is_some() { u128::from(tokens) } else { 0 };
                 }
-                None => cache.refused += u64::from(seen.is_measured),
+                None if fits => {}
+                None => cache.refused.add(seen),
             }
             if let Some(hits) = &mut self.hits {
                 hits.push(RequestHits { request: seen.index, capacity: cache.capacity, tokens });

@@ -18,7 +18,7 @@ use steps::Steps;
 
 use crate::error::Invalid;
 use crate::stats::cache::load::{Load, LoadFigures};
-use crate::stats::cache::policy::{Point, Study};
+use crate::stats::cache::policy::{Point, Refused, Study};
 use crate::stats::cache::served::Server;
 use crate::stats::hit_count::HitCount;
 use crate::stats::requests::RequestHits;
@@ -33,7 +33,7 @@ struct OneEngine {
     alone: Sequential,
     alone_hit_tokens: u128,
     /// Measured requests that do not fit.
-    refused: u64,
+    refused: Refused,
 }
 
 /// Engines that serve several requests together, at chosen capacities.
@@ -52,7 +52,7 @@ impl Together {
         let engine = |&capacity: &u64| {
             let steps = Steps::new(capacity, count, load, has_hits);
             let alone = Sequential::new(capacity, count.block_size);
-            OneEngine { capacity, steps, alone, alone_hit_tokens: 0, refused: 0 }
+            OneEngine { capacity, steps, alone, alone_hit_tokens: 0, refused: Refused::default() }
         };
         let engines = capacities.iter().map(engine).collect();
         Self { count, load, engines, refused: has_hits.then(Vec::new) }
@@ -85,7 +85,7 @@ impl Study for Together {
                 engine.steps.push(Rc::clone(&request));
                 continue;
             }
-            engine.refused += u64::from(seen.is_measured);
+            engine.refused.add(seen);
             if let Some(refused) = &mut self.refused {
                 let capacity = engine.capacity;
                 refused.push(RequestHits { request: seen.index, capacity, tokens: None });
