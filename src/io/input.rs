@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::error::{Error, Result};
-use crate::io::ahead::Preview;
+use crate::io::ahead::{NewPreview, Preview};
 use crate::io::lines::{Framed, Lines};
 use crate::io::source::Source;
 
@@ -207,7 +207,7 @@ impl Input {
     ///
     /// # Errors
     /// When the system refuses a thread.
-    pub(crate) fn read_ahead(&mut self, threads: usize, new: fn() -> Box<dyn Preview>) -> Result<()> {
+    pub(crate) fn read_ahead(&mut self, threads: usize, new: impl FnOnce() -> NewPreview) -> Result<()> {
         let source = self.source.as_mut().filter(|_| self.lines.is_long());
         source.map_or(Ok(()), |source| source.read_ahead(threads, new))
     }

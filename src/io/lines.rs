@@ -175,17 +175,20 @@ impl Lines {
     /// Ends the line after `len` unread bytes, if that is not too long. The newline behind it must be there.
     #[inline]
     pub(super) fn accept(&mut self, len: usize) -> Option<Range<usize>> {
-        let line = self.start..self.start + len;
+        let mut line = self.start..self.start + len;
         if len > self.max_line || line.end >= self.end {
             return None;
         }
         (self.start, self.scanned) = (line.end + 1, line.end + 1);
+        if self.buffer[line.clone()].ends_with(b"\r") {
+            line.end -= 1;
+        }
         Some(line)
     }
 
-    /// Whether so much has been read that there may be much more.
+    /// Whether these are lines, and so much has been read that there may be many more.
     pub(super) fn is_long(&self) -> bool {
-        self.filled >= READ_SIZE
+        self.filled >= READ_SIZE && !matches!(self.framing, Framing::Records(_))
     }
 
     /// What has been found out of the unread bytes before, and where they begin within what was looked at.

@@ -18,7 +18,7 @@ mod source;
 pub(crate) mod standard;
 mod temporary;
 
-pub(crate) use ahead::Preview;
+pub(crate) use ahead::{NewPreview, Preview};
 pub use compress::Compression;
 pub(crate) use input::files_at_once;
 pub use input::{Input, InputOptions, Status};

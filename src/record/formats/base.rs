@@ -40,11 +40,54 @@ pub(in crate::record) struct FileFacts {
 
 /// Decodes one file of a format: adds the requests that a line holds, none for a header or another kind of
 /// event.
-pub(in crate::record) type DecodeLine =
-    Box<dyn FnMut(&[u8], &mut DecodedLines) -> Result<(), Invalid> + Send>;
+pub(in crate::record) type DecodeLine = Box<dyn LineDecoder>;
 
 /// The same for a format whose lines are JSON objects.
-pub(super) type DecodeObject = Box<dyn FnMut(&RawObject, &mut DecodedLines) -> Result<(), Invalid> + Send>;
+pub(super) type DecodeObject = Box<dyn ObjectDecoder>;
+
+/// A function with what it remembers of the lines before.
+pub(in crate::record) trait LineDecoder:
+    FnMut(&[u8], &mut DecodedLines) -> Result<(), Invalid> + Send + Sync
+{
+    fn copy(&self) -> DecodeLine;
+}
+
+/// The same for objects.
+pub(super) trait ObjectDecoder:
+    FnMut(&RawObject, &mut DecodedLines) -> Result<(), Invalid> + Send + Sync
+{
+    fn copy(&self) -> DecodeObject;
+}
+
+impl<F> LineDecoder for F
+where
+    F: FnMut(&[u8], &mut DecodedLines) -> Result<(), Invalid> + Clone + Send + Sync + 'static,
+{
+    fn copy(&self) -> DecodeLine {
+        Box::new(self.clone())
+    }
+}
+
+impl<F> ObjectDecoder for F
+where
+    F: FnMut(&RawObject, &mut DecodedLines) -> Result<(), Invalid> + Clone + Send + Sync + 'static,
+{
+    fn copy(&self) -> DecodeObject {
+        Box::new(self.clone())
+    }
+}
+
+impl Clone for DecodeLine {
+    fn clone(&self) -> Self {
+        (**self).copy()
+    }
+}
+
+impl Clone for DecodeObject {
+    fn clone(&self) -> Self {
+        (**self).copy()
+    }
+}
 
 /// The requests of one line of a file, as Mooncake lines.
 #[derive(Default)]
@@ -73,6 +116,56 @@ impl DecodedLines {
         self.next = 0;
         self.unfinished = None;
         self.unread_time = None;
+    }
+
+    /// None yet, for lines further down in the file.
+    pub(in crate::record) fn further_down(&self) -> Self {
+        let Self { clock_times, from_zero, origin, .. } = *self;
+        Self { left_out: self.left_out.clone(), clock_times, from_zero, origin, ..Self::default() }
+    }
+
+    /// Forgets all requests, but not that a record has begun.
+    pub(in crate::record) fn clear_requests(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+        self.next = 0;
+    }
+
+    /// Bytes in use.
+    pub(in crate::record) fn bytes(&self) -> usize {
+        self.text.len() + size_of_val(&self.ends[..])
+    }
+
+    /// Adds the requests of a line, and tells which they are; `None` if anything else is to be said of it.
+    pub(in crate::record) fn add(&mut self, decoder: &mut DecodeLine, line: &[u8]) -> Option<Range<usize>> {
+        let (text, ends) = (self.text.len(), self.ends.len());
+        let (left_out, clock_times) = (self.left_out.len(), self.clock_times);
+        let has_begun = self.unfinished.take().is_some();
+        let is_valid = decoder(line, self).is_ok();
+        let says_more = self.unread_time.take().is_some()
+            || self.unfinished.is_some()
+            || (self.left_out.len(), self.clock_times) != (left_out, clock_times);
+        if is_valid && !has_begun && !says_more {
+            return Some(ends..self.ends.len());
+        }
+        self.text.truncate(text);
+        self.ends.truncate(ends);
+        None
+    }
+
+    /// Takes over these requests of `from`, in place of those before.
+    pub(in crate::record) fn copy(&mut self, from: &Self, requests: Range<usize>) {
+        self.clear();
+        let start = requests.start.checked_sub(1).map_or(0, |before| from.ends[before].0);
+        let ends = &from.ends[requests];
+        self.ends.extend(ends.iter().map(|&(end, from_zero)| (end - start, from_zero)));
+        let end = ends.last().map_or(start, |&(end, _)| end);
+        self.text.extend_from_slice(&from.text[start..end]);
+    }
+
+    /// Whether a record has begun that goes on in the next line.
+    pub(in crate::record) fn is_unfinished(&self) -> bool {
+        self.unfinished.is_some()
     }
 
     /// Says that the line is only the beginning of a record, and what is wrong if no more of it comes.
@@ -242,6 +335,7 @@ pub(super) fn surrogate_child(parent: u64, id: u64) -> u64 {
 /// Numbers ids that mean something else in every conversation: 0, 1, 2, ... over the conversations of a file.
 ///
 /// No id is hashed: most are small numbers themselves, for which a list is enough.
+#[derive(Clone)]
 pub(super) struct LocalIds {
     /// The first number of the conversation, and the next one.
     first: u64,

@@ -68,7 +68,7 @@ const NO_IDS: &str = "[]";
 const LONGEST_RECORD: usize = 1 << 20;
 
 /// A record whose quoted fields may go over several lines.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct OpenRecord {
     /// What stands between cells, once the first line has told.
     separator: Option<char>,
@@ -198,7 +198,7 @@ impl<'a> Row<'a> {
 pub(super) fn decoder(
     needed: &'static [&'static str],
     columns: Vec<(String, String)>,
-    mut row: impl FnMut(&Row, &mut DecodedLines) -> Result<(), Invalid> + Send + 'static,
+    mut row: impl FnMut(&Row, &mut DecodedLines) -> Result<(), Invalid> + Clone + Send + Sync + 'static,
 ) -> DecodeLine {
     // The names of the first line.
     let mut names = Vec::new();

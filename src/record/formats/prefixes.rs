@@ -43,6 +43,7 @@ pub(super) struct Call<'a> {
 }
 
 /// Gives calls their blocks.
+#[derive(Clone)]
 pub(super) struct CachedPrefixes {
     block_size: u64,
     keep: Vec<String>,
