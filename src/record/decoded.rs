@@ -41,7 +41,7 @@ impl Preview for Decoded {
         {
             let line = &text[start..start + length];
             let line = line.strip_suffix(b"\r").unwrap_or(line);
-            // Blank lines are no lines, and others that have no requests only are passed over in their turn.
+            // A blank line is none.
             let is_blank = line.iter().all(u8::is_ascii_whitespace);
             if !is_blank && let Some(requests) = self.requests.add(&mut self.decoder, line) {
                 self.lines.push(Line { start, length, requests });
@@ -68,7 +68,7 @@ impl Decoded {
         }
         let line = self.lines.get(self.next).filter(|line| line.start == start)?;
         self.next += 1;
-        requests.copy(&self.requests, line.requests.clone());
+        requests.take_over(&mut self.requests, line.requests.clone());
         Some(line.length)
     }
 
@@ -76,5 +76,50 @@ impl Decoded {
     pub(super) fn of(preview: &mut dyn Preview) -> Option<&mut Self> {
         let preview: &mut dyn Any = preview;
         preview.downcast_mut()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::formats::{FileFacts, Format};
+
+    #[test]
+    fn lines_with_nothing_else_to_say_are_decoded() {
+        let file = FileFacts {
+            name: "t".into(),
+            index: 0,
+            block_size: None,
+            session_memory: 0,
+            keep: Vec::new(),
+            columns: Vec::new(),
+            is_found_out: true,
+        };
+        let mut decoder = Format::Csv.spec().decoder(&file).unwrap();
+        let mut outcome = DecodedLines::default();
+        decoder(b"timestamp,input_length,output_length,note", &mut outcome).unwrap();
+        decoder(b"0,1,2,first", &mut outcome).unwrap();
+        let mut preview = Decoded::previews(&decoder, &outcome)();
+        for _ in 0..2 {
+            let lines =
+                ["1,2,3,a", "", "wrong", "2,3,4,\"b", "3,4,5,c\"", "4,5,6,d\r", "2024-01-01,6,7,e", "5,6,7"];
+            preview.look(lines.join("\n").as_bytes());
+            let mut start = 0;
+            for (i, line) in lines.into_iter().enumerate() {
+                let length = Decoded::of(&mut *preview).unwrap().take(start, &mut outcome);
+                // The last one may not be complete.
+                assert_eq!(length, [0, 5].contains(&i).then_some(line.len()), "{line}");
+                if length.is_some() {
+                    let (place, _) = outcome.take().unwrap();
+                    assert!(
+                        outcome
+                            .line(place)
+                            .starts_with(format!("{{\"timestamp\": {}, ", &line[..1]).as_bytes())
+                    );
+                    assert!(outcome.take().is_none());
+                }
+                start += line.len() + 1;
+            }
+        }
     }
 }

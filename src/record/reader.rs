@@ -336,7 +336,7 @@ impl TraceReader {
         self.decoder = self.format.decoder(&facts);
         let may_hold_increments = self.choice.is_none() && format == Format::Mooncake;
         self.watch = may_hold_increments.then(|| Increments::watch(self.input.line(), &facts)).flatten();
-        self.decoded.start_file(self.format.clock_times, self.from_zero);
+        self.decoded.start_file(&facts, self.format.clock_times, self.from_zero);
         self.place = None;
         if self.choice.is_none() && format != Format::Mooncake {
             self.remember(format);

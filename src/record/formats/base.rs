@@ -4,15 +4,18 @@
 //! ids that mean something else in every conversation, and blocks of which only the number is known, get
 //! numbers at once. Formats that hash only full blocks leave out a last partial block, and so do we.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 use foldhash::fast::RandomState;
+use memchr::memchr;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::prefixes::{CallBlocks, SessionBlocks};
 use crate::error::Invalid;
 use crate::record::json::{RawObject, id_bits};
-use crate::record::line::TraceLine;
+use crate::record::line::{TraceLine, join_ids};
 use crate::record::raw::Json;
 use crate::record::time::{Millis, Unit};
 use crate::record::trace_record::first_bits;
@@ -93,9 +96,10 @@ impl Clone for DecodeObject {
 #[derive(Default)]
 pub(in crate::record) struct DecodedLines {
     text: Vec<u8>,
-    /// Where each line ends, and whether the file numbers its blocks from zero.
-    ends: Vec<(usize, bool)>,
+    requests: Vec<Request>,
     next: usize,
+    /// Gives blocks to requests that have none yet.
+    blocks: SessionBlocks,
     /// What is wrong if no further line of the file comes.
     unfinished: Option<Invalid>,
     /// Of a record without a time, what may be one.
@@ -109,11 +113,19 @@ pub(in crate::record) struct DecodedLines {
     origin: Option<Millis>,
 }
 
+/// A request of a line.
+struct Request {
+    /// Where its line ends.
+    end: usize,
+    /// Whether the file numbers its blocks from zero.
+    from_zero: bool,
+    /// The blocks whose ids it gets in its turn, if it has no others.
+    call: Option<CallBlocks>,
+}
+
 impl DecodedLines {
     pub(in crate::record) fn clear(&mut self) {
-        self.text.clear();
-        self.ends.clear();
-        self.next = 0;
+        self.clear_requests();
         self.unfinished = None;
         self.unread_time = None;
     }
@@ -127,18 +139,18 @@ impl DecodedLines {
     /// Forgets all requests, but not that a record has begun.
     pub(in crate::record) fn clear_requests(&mut self) {
         self.text.clear();
-        self.ends.clear();
+        self.requests.clear();
         self.next = 0;
     }
 
     /// Bytes in use.
     pub(in crate::record) fn bytes(&self) -> usize {
-        self.text.len() + size_of_val(&self.ends[..])
+        self.text.len() + size_of_val(&self.requests[..])
     }
 
     /// Adds the requests of a line, and tells which they are; `None` if anything else is to be said of it.
     pub(in crate::record) fn add(&mut self, decoder: &mut DecodeLine, line: &[u8]) -> Option<Range<usize>> {
-        let (text, ends) = (self.text.len(), self.ends.len());
+        let (text, requests) = (self.text.len(), self.requests.len());
         let (left_out, clock_times) = (self.left_out.len(), self.clock_times);
         let has_begun = self.unfinished.take().is_some();
         let is_valid = decoder(line, self).is_ok();
@@ -146,21 +158,24 @@ impl DecodedLines {
             || self.unfinished.is_some()
             || (self.left_out.len(), self.clock_times) != (left_out, clock_times);
         if is_valid && !has_begun && !says_more {
-            return Some(ends..self.ends.len());
+            return Some(requests..self.requests.len());
         }
         self.text.truncate(text);
-        self.ends.truncate(ends);
+        self.requests.truncate(requests);
         None
     }
 
     /// Takes over these requests of `from`, in place of those before.
-    pub(in crate::record) fn copy(&mut self, from: &Self, requests: Range<usize>) {
+    pub(in crate::record) fn take_over(&mut self, from: &mut Self, requests: Range<usize>) {
         self.clear();
-        let start = requests.start.checked_sub(1).map_or(0, |before| from.ends[before].0);
-        let ends = &from.ends[requests];
-        self.ends.extend(ends.iter().map(|&(end, from_zero)| (end - start, from_zero)));
-        let end = ends.last().map_or(start, |&(end, _)| end);
-        self.text.extend_from_slice(&from.text[start..end]);
+        let start = from.end(requests.start);
+        self.text.extend_from_slice(&from.text[start..from.end(requests.end)]);
+        let moved = |request: &mut Request| Request {
+            end: request.end - start,
+            from_zero: request.from_zero,
+            call: request.call.take(),
+        };
+        self.requests.extend(from.requests[requests].iter_mut().map(moved));
     }
 
     /// Whether a record has begun that goes on in the next line.
@@ -180,8 +195,9 @@ impl DecodedLines {
 
     /// Goes on with another file, and says whether its times are those of a clock; these are counted from the
     /// first of all if `from_zero`.
-    pub(in crate::record) fn start_file(&mut self, clock_times: bool, from_zero: bool) {
+    pub(in crate::record) fn start_file(&mut self, file: &FileFacts, clock_times: bool, from_zero: bool) {
         self.clear();
+        self.blocks = SessionBlocks::of_file(file);
         self.clock_times = clock_times;
         self.from_zero = from_zero;
     }
@@ -234,10 +250,24 @@ impl DecodedLines {
         self.end_line(from_zero);
     }
 
+    /// Adds a request that gets the ids of these blocks in its turn.
+    pub(super) fn push_call(&mut self, mut request: TraceLine, call: CallBlocks) {
+        request.ids = Some(Cow::Borrowed(&[]));
+        self.push(&request, true);
+        if let Some(request) = self.requests.last_mut() {
+            request.call = Some(call);
+        }
+    }
+
     fn end_line(&mut self, from_zero: bool) {
         // Lines are handed on as an input hands them on: without their newline.
         self.text.pop();
-        self.ends.push((self.text.len(), from_zero));
+        self.requests.push(Request { end: self.text.len(), from_zero, call: None });
+    }
+
+    /// Where the first `count` requests end.
+    fn end(&self, count: usize) -> usize {
+        count.checked_sub(1).map_or(0, |last| self.requests[last].end)
     }
 
     /// Adds a request whose ids are those of the file.
@@ -247,10 +277,18 @@ impl DecodedLines {
 
     /// The place of the next line, and whether it numbers its blocks from zero.
     pub(in crate::record) fn take(&mut self) -> Option<(Range<usize>, bool)> {
-        let &(end, from_zero) = self.ends.get(self.next)?;
-        let start = self.next.checked_sub(1).map_or(0, |before| self.ends[before].0);
+        let start = self.end(self.next);
+        let &Request { end, from_zero, ref call } = self.requests.get(self.next)?;
         self.next += 1;
-        Some((start..end, from_zero))
+        let Some(call) = call else { return Some((start..end, from_zero)) };
+        let ids = self.blocks.ids(call);
+        // Before its ids a line has numbers alone. The whole one goes behind the others.
+        let list = memchr(b'[', &self.text[start..end]).map_or(end, |at| start + at + 1);
+        let whole = self.text.len();
+        self.text.extend_from_within(start..list);
+        join_ids(ids.iter().copied(), b", ", &mut self.text);
+        self.text.extend_from_within(list..end);
+        Some((whole..self.text.len(), from_zero))
     }
 
     /// The line at a place.

@@ -42,11 +42,24 @@ pub(super) struct Call<'a> {
     pub(super) rest: Vec<(&'a str, &'a str)>,
 }
 
-/// Gives calls their blocks.
+/// Says of calls which blocks they have.
 #[derive(Clone)]
 pub(super) struct CachedPrefixes {
     block_size: u64,
     keep: Vec<String>,
+}
+
+/// The full blocks of a call, whose ids depend on the calls before.
+pub(super) struct CallBlocks {
+    session: String,
+    /// How many are those of the session's last call.
+    cached: usize,
+    all: u64,
+}
+
+/// Gives calls their blocks, in the order of the file.
+#[derive(Default)]
+pub(super) struct SessionBlocks {
     next: u64,
     /// Ids of the full blocks of each session's last call.
     sessions: HashMap<String, Vec<u64>, RandomState>,
@@ -55,8 +68,7 @@ pub(super) struct CachedPrefixes {
 impl CachedPrefixes {
     pub(super) fn new(file: &FileFacts) -> Self {
         let block_size = file.block_size.unwrap_or(BLOCK_SIZE);
-        let keep = file.keep.clone();
-        Self { block_size, keep, next: file_start(file), sessions: HashMap::default() }
+        Self { block_size, keep: file.keep.clone() }
     }
 
     /// The fields of a call that stay: those that are `known`, and those that the user wants.
@@ -82,7 +94,7 @@ impl CachedPrefixes {
     }
 
     /// Adds the request of a call.
-    pub(super) fn push(&mut self, call: &Call, out: &mut DecodedLines) -> Result<(), Invalid> {
+    pub(super) fn push(&self, call: &Call, out: &mut DecodedLines) -> Result<(), Invalid> {
         let mut request = TraceLine {
             time: call.time,
             input_length: call.input_length,
@@ -95,27 +107,38 @@ impl CachedPrefixes {
             rest: call.rest.clone(),
             ..TraceLine::default()
         };
-        if let Some((session, cached)) = call.session.as_ref().zip(call.cached) {
-            request.block_size = Some(self.block_size);
-            request.ids = Some(self.ids(session, cached, call.input_length)?.into());
-        }
-        out.push(&request, true);
-        Ok(())
-    }
-
-    fn ids(&mut self, session: &str, cached: u64, length: u64) -> Result<&[u64], Invalid> {
+        let Some((session, cached)) = call.session.clone().zip(call.cached) else {
+            out.push(&request, true);
+            return Ok(());
+        };
+        let length = call.input_length;
         let all = length / self.block_size;
         if all > MAX_NEW_BLOCKS {
             return Err(implausible("input_length", &length.to_string(), "tokens"));
         }
-        if !self.sessions.contains_key(session) {
-            self.sessions.insert(session.to_owned(), Vec::new());
+        request.block_size = Some(self.block_size);
+        let cached = (cached.min(length) / self.block_size) as usize;
+        out.push_call(request, CallBlocks { session, cached, all });
+        Ok(())
+    }
+}
+
+impl SessionBlocks {
+    /// For one file.
+    pub(super) fn of_file(file: &FileFacts) -> Self {
+        Self { next: file_start(file), ..Self::default() }
+    }
+
+    /// The ids of the next call.
+    pub(super) fn ids(&mut self, call: &CallBlocks) -> &[u64] {
+        if !self.sessions.contains_key(&call.session) {
+            self.sessions.insert(call.session.clone(), Vec::new());
         }
-        let Some(blocks) = self.sessions.get_mut(session) else { return Ok(&[]) };
-        blocks.truncate((cached.min(length) / self.block_size) as usize);
-        let new = all.saturating_sub(blocks.len() as u64);
+        let Some(blocks) = self.sessions.get_mut(&call.session) else { return &[] };
+        blocks.truncate(call.cached);
+        let new = call.all.saturating_sub(blocks.len() as u64);
         blocks.extend(self.next..self.next + new);
         self.next += new;
-        Ok(blocks)
+        blocks
     }
 }

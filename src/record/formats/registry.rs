@@ -238,7 +238,8 @@ const FORMATS: [FormatSpec; 33] = {
         Spec::new(F::Agentic, "agentic", JsonLike(agentic::is_first, agentic::decoder)).with_surrogate_ids(),
         Spec::new(F::Weka, "weka", Lines(weka::is_first, weka::decoder)),
         Spec::new(F::Tracelab, "tracelab", JsonLike(tracelab::is_first, tracelab::decoder))
-            .with_clock_times(),
+            .with_clock_times()
+            .with_lines_apart(),
         Spec::new(F::Lmcache, "lmcache", JsonLike(lmcache::is_first, lmcache::decoder))
             .with_clock_times()
             .with_surrogate_ids()
@@ -266,25 +267,32 @@ const FORMATS: [FormatSpec; 33] = {
         Spec::new(F::ClaudeCode, "claude-code", JsonLike(claude::is_first, claude::decoder))
             .with_clock_times(),
         Spec::new(F::Codex, "codex", JsonLike(codex::is_first, codex::decoder)).with_clock_times(),
-        Spec::new(F::Copilot, "copilot", JsonLike(copilot::is_first, copilot::decoder)).with_clock_times(),
+        Spec::new(F::Copilot, "copilot", JsonLike(copilot::is_first, copilot::decoder))
+            .with_clock_times()
+            .with_lines_apart(),
         Spec::new(F::Otel, "otel", JsonLike(otel::is_first, otel::decoder))
             .with_clock_times()
-            .with_remark(LENGTHS_OF_LOG),
+            .with_remark(LENGTHS_OF_LOG)
+            .with_lines_apart(),
         Spec::new(F::Langfuse, "langfuse", JsonLike(langfuse::is_first, langfuse::decoder))
             .with_clock_times()
-            .with_remark(LENGTHS_OF_LOG),
+            .with_remark(LENGTHS_OF_LOG)
+            .with_lines_apart(),
         Spec::new(F::Litellm, "litellm", JsonLike(usage::is_litellm, usage::decoder))
             .with_clock_times()
-            .with_remark(LENGTHS_OF_LOG),
+            .with_remark(LENGTHS_OF_LOG)
+            .with_lines_apart(),
         Spec::new(F::Bedrock, "bedrock", JsonLike(usage::is_bedrock, usage::bedrock_decoder))
             .with_clock_times()
-            .with_remark(LENGTHS_OF_LOG),
+            .with_remark(LENGTHS_OF_LOG)
+            .with_lines_apart(),
         Spec::new(
             F::AiperfExport,
             "aiperf-export",
             JsonLike(aiperf_export::is_first, aiperf_export::decoder),
         )
-        .with_clock_times(),
+        .with_clock_times()
+        .with_lines_apart(),
         Spec::new(F::Bench, "bench", JsonLike(bench::is_first, bench::decoder)).with_clock_times(),
         Spec::new(
             F::KvEvents,
@@ -311,7 +319,9 @@ const FORMATS: [FormatSpec; 33] = {
         )
         .with_surrogate_ids(),
         Spec::new(F::Aibrix, "aibrix", JsonLike(aibrix::is_first, aibrix::decoder)).with_lines_apart(),
-        Spec::new(F::Usage, "usage", JsonLike(usage::is_usage, usage::decoder)).with_clock_times(),
+        Spec::new(F::Usage, "usage", JsonLike(usage::is_usage, usage::decoder))
+            .with_clock_times()
+            .with_lines_apart(),
     ]
 };
 
