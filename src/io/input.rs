@@ -202,6 +202,15 @@ impl Input {
         true
     }
 
+    /// The same over a line of `len` bytes of which nothing else is known: a carriage return at its end does not count.
+    pub(crate) fn advance_over(&mut self, len: usize) -> bool {
+        let is_over = self.advance_by(|_| Some(len));
+        if is_over && self.line().ends_with(b"\r") {
+            self.line.end -= 1;
+        }
+        is_over
+    }
+
     /// From the next read on, so many more threads read the file that is open and look at what they read, unless
     /// it may be over soon.
     ///

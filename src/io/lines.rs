@@ -175,14 +175,11 @@ impl Lines {
     /// Ends the line after `len` unread bytes, if that is not too long. The newline behind it must be there.
     #[inline]
     pub(super) fn accept(&mut self, len: usize) -> Option<Range<usize>> {
-        let mut line = self.start..self.start + len;
+        let line = self.start..self.start + len;
         if len > self.max_line || line.end >= self.end {
             return None;
         }
         (self.start, self.scanned) = (line.end + 1, line.end + 1);
-        if self.buffer[line.clone()].ends_with(b"\r") {
-            line.end -= 1;
-        }
         Some(line)
     }
 

@@ -27,8 +27,9 @@ struct Line {
     requests: Range<usize>,
 }
 
-/// Bytes of requests after which no more lines of a text are looked at.
-const MOST: usize = 1 << 20;
+/// Bytes of requests after which no more lines of a text are looked at. The shortest rows of a table take seven times as
+/// much as they are long.
+const MOST: usize = 2 << 20;
 
 impl Preview for Decoded {
     fn look(&mut self, text: &[u8]) {
@@ -68,7 +69,7 @@ impl Decoded {
         }
         let line = self.lines.get(self.next).filter(|line| line.start == start)?;
         self.next += 1;
-        requests.take_over(&mut self.requests, line.requests.clone());
+        requests.copy(&self.requests, line.requests.clone());
         Some(line.length)
     }
 

@@ -272,7 +272,7 @@ impl TraceReader {
         }
         let Some((preview, at)) = self.input.preview() else { return false };
         let length = Decoded::of(preview).and_then(|decoded| decoded.take(at, &mut self.decoded));
-        let is_taken = self.input.advance_by(|_| length);
+        let is_taken = length.is_some_and(|length| self.input.advance_over(length));
         if !is_taken {
             self.decoded.clear();
         }

@@ -117,10 +117,16 @@ pub(in crate::record) struct DecodedLines {
 struct Request {
     /// Where its line ends.
     end: usize,
-    /// Whether the file numbers its blocks from zero.
-    from_zero: bool,
-    /// The blocks whose ids it gets in its turn, if it has no others.
-    call: Option<CallBlocks>,
+    ids: Ids,
+}
+
+/// The ids of a request.
+#[derive(Clone, Copy)]
+enum Ids {
+    /// They are in the line, and the file numbers its blocks from zero or not.
+    Written { from_zero: bool },
+    /// They are found out in its turn, from zero.
+    OfCall(CallBlocks),
 }
 
 impl DecodedLines {
@@ -165,17 +171,13 @@ impl DecodedLines {
         None
     }
 
-    /// Takes over these requests of `from`, in place of those before.
-    pub(in crate::record) fn take_over(&mut self, from: &mut Self, requests: Range<usize>) {
+    /// The same as these requests of `from`, in place of those before.
+    pub(in crate::record) fn copy(&mut self, from: &Self, requests: Range<usize>) {
         self.clear();
         let start = from.end(requests.start);
         self.text.extend_from_slice(&from.text[start..from.end(requests.end)]);
-        let moved = |request: &mut Request| Request {
-            end: request.end - start,
-            from_zero: request.from_zero,
-            call: request.call.take(),
-        };
-        self.requests.extend(from.requests[requests].iter_mut().map(moved));
+        let moved = |request: &Request| Request { end: request.end - start, ids: request.ids };
+        self.requests.extend(from.requests[requests].iter().map(moved));
     }
 
     /// Whether a record has begun that goes on in the next line.
@@ -255,14 +257,14 @@ impl DecodedLines {
         request.ids = Some(Cow::Borrowed(&[]));
         self.push(&request, true);
         if let Some(request) = self.requests.last_mut() {
-            request.call = Some(call);
+            request.ids = Ids::OfCall(call);
         }
     }
 
     fn end_line(&mut self, from_zero: bool) {
         // Lines are handed on as an input hands them on: without their newline.
         self.text.pop();
-        self.requests.push(Request { end: self.text.len(), from_zero, call: None });
+        self.requests.push(Request { end: self.text.len(), ids: Ids::Written { from_zero } });
     }
 
     /// Where the first `count` requests end.
@@ -278,9 +280,12 @@ impl DecodedLines {
     /// The place of the next line, and whether it numbers its blocks from zero.
     pub(in crate::record) fn take(&mut self) -> Option<(Range<usize>, bool)> {
         let start = self.end(self.next);
-        let &Request { end, from_zero, ref call } = self.requests.get(self.next)?;
+        let &Request { end, ids } = self.requests.get(self.next)?;
         self.next += 1;
-        let Some(call) = call else { return Some((start..end, from_zero)) };
+        let call = match ids {
+            Ids::Written { from_zero } => return Some((start..end, from_zero)),
+            Ids::OfCall(call) => call,
+        };
         let ids = self.blocks.ids(call);
         // Before its ids a line has numbers alone. The whole one goes behind the others.
         let list = memchr(b'[', &self.text[start..end]).map_or(end, |at| start + at + 1);
@@ -288,7 +293,7 @@ impl DecodedLines {
         self.text.extend_from_within(start..list);
         join_ids(ids.iter().copied(), b", ", &mut self.text);
         self.text.extend_from_within(list..end);
-        Some((whole..self.text.len(), from_zero))
+        Some((whole..self.text.len(), true))
     }
 
     /// The line at a place.

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use super::base::{DecodedLines, FileFacts, file_start};
+use super::base::{DecodedLines, FileFacts, file_start, surrogate_id};
 use crate::error::Invalid;
 use crate::record::json::{RawObject, implausible};
 use crate::record::line::{OWN_NAMES, TraceLine};
@@ -50,11 +50,13 @@ pub(super) struct CachedPrefixes {
 }
 
 /// The full blocks of a call, whose ids depend on the calls before.
+#[derive(Clone, Copy)]
 pub(super) struct CallBlocks {
-    session: String,
+    /// A hash of the session's name.
+    session: u64,
     /// How many are those of the session's last call.
-    cached: usize,
-    all: u64,
+    cached: u32,
+    all: u32,
 }
 
 /// Gives calls their blocks, in the order of the file.
@@ -62,7 +64,7 @@ pub(super) struct CallBlocks {
 pub(super) struct SessionBlocks {
     next: u64,
     /// Ids of the full blocks of each session's last call.
-    sessions: HashMap<String, Vec<u64>, RandomState>,
+    sessions: HashMap<u64, Vec<u64>, RandomState>,
 }
 
 impl CachedPrefixes {
@@ -107,7 +109,7 @@ impl CachedPrefixes {
             rest: call.rest.clone(),
             ..TraceLine::default()
         };
-        let Some((session, cached)) = call.session.clone().zip(call.cached) else {
+        let Some((session, cached)) = call.session.as_ref().zip(call.cached) else {
             out.push(&request, true);
             return Ok(());
         };
@@ -117,8 +119,9 @@ impl CachedPrefixes {
             return Err(implausible("input_length", &length.to_string(), "tokens"));
         }
         request.block_size = Some(self.block_size);
-        let cached = (cached.min(length) / self.block_size) as usize;
-        out.push_call(request, CallBlocks { session, cached, all });
+        let session = surrogate_id(&[session.as_bytes()]);
+        let cached = (cached.min(length) / self.block_size) as u32;
+        out.push_call(request, CallBlocks { session, cached, all: all as u32 });
         Ok(())
     }
 }
@@ -130,13 +133,10 @@ impl SessionBlocks {
     }
 
     /// The ids of the next call.
-    pub(super) fn ids(&mut self, call: &CallBlocks) -> &[u64] {
-        if !self.sessions.contains_key(&call.session) {
-            self.sessions.insert(call.session.clone(), Vec::new());
-        }
-        let Some(blocks) = self.sessions.get_mut(&call.session) else { return &[] };
-        blocks.truncate(call.cached);
-        let new = call.all.saturating_sub(blocks.len() as u64);
+    pub(super) fn ids(&mut self, call: CallBlocks) -> &[u64] {
+        let blocks = self.sessions.entry(call.session).or_default();
+        blocks.truncate(call.cached as usize);
+        let new = u64::from(call.all).saturating_sub(blocks.len() as u64);
         blocks.extend(self.next..self.next + new);
         self.next += new;
         blocks
