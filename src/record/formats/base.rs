@@ -12,7 +12,7 @@ use foldhash::fast::RandomState;
 use memchr::memchr;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::prefixes::{CallBlocks, SessionBlocks};
+use super::calls::{CallBlocks, SessionBlocks};
 use crate::error::Invalid;
 use crate::record::json::{RawObject, id_bits};
 use crate::record::line::{TraceLine, join_ids};
@@ -199,7 +199,7 @@ impl DecodedLines {
     /// first of all if `from_zero`.
     pub(in crate::record) fn start_file(&mut self, file: &FileFacts, clock_times: bool, from_zero: bool) {
         self.clear();
-        self.blocks = SessionBlocks::of_file(file);
+        self.blocks = SessionBlocks::starting_at(file_start(file));
         self.clock_times = clock_times;
         self.from_zero = from_zero;
     }

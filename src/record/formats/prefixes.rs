@@ -5,11 +5,8 @@
 //! two sessions share count as different, and the calls of a session must come in order. Only full blocks
 //! have ids, and a call has none where its session or its cached prefix is not known.
 
-use std::collections::HashMap;
-
-use foldhash::fast::RandomState;
-
-use super::base::{DecodedLines, FileFacts, file_start, surrogate_id};
+use super::base::{DecodedLines, FileFacts, surrogate_id};
+use super::calls::CallBlocks;
 use crate::error::Invalid;
 use crate::record::json::{RawObject, implausible};
 use crate::record::line::{OWN_NAMES, TraceLine};
@@ -47,24 +44,6 @@ pub(super) struct Call<'a> {
 pub(super) struct CachedPrefixes {
     block_size: u64,
     keep: Vec<String>,
-}
-
-/// The full blocks of a call, whose ids depend on the calls before.
-#[derive(Clone, Copy)]
-pub(super) struct CallBlocks {
-    /// A hash of the session's name.
-    session: u64,
-    /// How many are those of the session's last call.
-    cached: u32,
-    all: u32,
-}
-
-/// Gives calls their blocks, in the order of the file.
-#[derive(Default)]
-pub(super) struct SessionBlocks {
-    next: u64,
-    /// Ids of the full blocks of each session's last call.
-    sessions: HashMap<u64, Vec<u64>, RandomState>,
 }
 
 impl CachedPrefixes {
@@ -123,22 +102,5 @@ impl CachedPrefixes {
         let cached = (cached.min(length) / self.block_size) as u32;
         out.push_call(request, CallBlocks { session, cached, all: all as u32 });
         Ok(())
-    }
-}
-
-impl SessionBlocks {
-    /// For one file.
-    pub(super) fn of_file(file: &FileFacts) -> Self {
-        Self { next: file_start(file), ..Self::default() }
-    }
-
-    /// The ids of the next call.
-    pub(super) fn ids(&mut self, call: CallBlocks) -> &[u64] {
-        let blocks = self.sessions.entry(call.session).or_default();
-        blocks.truncate(call.cached as usize);
-        let new = u64::from(call.all).saturating_sub(blocks.len() as u64);
-        blocks.extend(self.next..self.next + new);
-        self.next += new;
-        blocks
     }
 }
