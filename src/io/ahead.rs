@@ -30,6 +30,9 @@ pub(crate) trait Preview: Any + Send {
     fn look(&mut self, text: &[u8]);
 }
 
+/// Makes previews that have seen nothing.
+pub(crate) type NewPreview = Box<dyn Fn() -> Box<dyn Preview> + Send + Sync>;
+
 /// Bytes, and what has been found out about them.
 pub(super) struct Chunk {
     /// The bytes are those up to `end`.
@@ -72,7 +75,7 @@ struct State {
 
 struct Shared {
     state: Mutex<State>,
-    new: fn() -> Box<dyn Preview>,
+    new: NewPreview,
     /// There may be something to do.
     work: Condvar,
     /// There may be something to take.
@@ -192,7 +195,7 @@ impl Ahead {
         from: Box<dyn Read + Send>,
         fills: bool,
         threads: usize,
-        new: fn() -> Box<dyn Preview>,
+        new: NewPreview,
     ) -> io::Result<Self> {
         let reading = Some(Reading { from, rest: Vec::new(), fills });
         let state = State { slots: VecDeque::new(), taken: 0, spare: Vec::new(), reading, is_closed: false };
@@ -290,7 +293,7 @@ mod tests {
     fn read(text: &str, threads: usize) -> (Vec<u8>, usize) {
         let from = Parts(text.as_bytes().to_vec(), 0);
         let new = || -> Box<dyn Preview> { Box::new(Shown::default()) };
-        let mut ahead = Ahead::start(Box::new(from), fastrand::bool(), threads, new).unwrap();
+        let mut ahead = Ahead::start(Box::new(from), fastrand::bool(), threads, Box::new(new)).unwrap();
         let (mut read, mut looks, mut used) = (Vec::new(), 0, None);
         while let Some(chunk) = ahead.next(used).unwrap() {
             let bytes = &chunk.bytes[..chunk.end];

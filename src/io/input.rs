@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::error::{Error, Result};
-use crate::io::ahead::Preview;
+use crate::io::ahead::{NewPreview, Preview};
 use crate::io::lines::{Framed, Lines};
 use crate::io::source::Source;
 
@@ -207,12 +207,21 @@ impl Input {
         true
     }
 
+    /// The same over a line of `len` bytes of which nothing else is known: a carriage return at its end does not count.
+    pub(crate) fn advance_over(&mut self, len: usize) -> bool {
+        let is_over = self.advance_by(|_| Some(len));
+        if is_over && self.line().ends_with(b"\r") {
+            self.line.end -= 1;
+        }
+        is_over
+    }
+
     /// From the next read on, so many more threads read the file that is open and look at what they read, unless
     /// it may be over soon.
     ///
     /// # Errors
     /// When the system refuses a thread.
-    pub(crate) fn read_ahead(&mut self, threads: usize, new: fn() -> Box<dyn Preview>) -> Result<()> {
+    pub(crate) fn read_ahead(&mut self, threads: usize, new: impl FnOnce() -> NewPreview) -> Result<()> {
         let source = self.source.as_mut().filter(|_| self.lines.is_long());
         source.map_or(Ok(()), |source| source.read_ahead(threads, new))
     }

@@ -189,9 +189,9 @@ impl Lines {
         Some(line)
     }
 
-    /// Whether so much has been read that there may be much more.
+    /// Whether these are lines, and so much has been read that there may be many more.
     pub(super) fn is_long(&self) -> bool {
-        self.filled >= READ_SIZE
+        self.filled >= READ_SIZE && !matches!(self.framing, Framing::Records(_))
     }
 
     /// What has been found out of the unread bytes before, and where they begin within what was looked at.

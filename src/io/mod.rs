@@ -19,7 +19,7 @@ pub(crate) mod standard;
 mod temporary;
 mod workers;
 
-pub(crate) use ahead::Preview;
+pub(crate) use ahead::{NewPreview, Preview};
 pub use compress::Compression;
 pub(crate) use input::files_at_once;
 pub use input::{Input, InputOptions, Status};

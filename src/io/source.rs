@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread;
 
 use crate::error::{Error, Result, guarded};
-use crate::io::ahead::{Ahead, Chunk, Preview};
+use crate::io::ahead::{Ahead, Chunk, NewPreview};
 use crate::io::compress::Compression;
 use crate::io::{signals, standard};
 
@@ -82,10 +82,10 @@ impl Source {
 
     /// From now on, so many threads read ahead and look at what they read. Then [`Source::next_chunk`] takes
     /// the place of [`Source::read`].
-    pub(super) fn read_ahead(&mut self, threads: usize, new: fn() -> Box<dyn Preview>) -> Result<()> {
+    pub(super) fn read_ahead(&mut self, threads: usize, new: impl FnOnce() -> NewPreview) -> Result<()> {
         if self.ahead.is_none() {
             let reader = mem::replace(&mut self.reader, Box::new(io::empty()));
-            let ahead = Ahead::start(reader, self.regular, threads, new).map_err(|_| Error::no_thread())?;
+            let ahead = Ahead::start(reader, self.regular, threads, new()).map_err(|_| Error::no_thread())?;
             self.ahead = Some(ahead);
         }
         Ok(())

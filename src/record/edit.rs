@@ -6,7 +6,7 @@ use crate::record::line::{BLOCK_SIZE, HASH_IDS, write_ids};
 use crate::record::trace_record::Record;
 
 /// The changes of one line, whose memory is used again for the next.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct LineEdits {
     /// What is replaced, and where the new text stands in `text`.
     edits: Vec<(Range<usize>, Range<usize>)>,

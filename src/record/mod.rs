@@ -7,6 +7,7 @@
 
 mod apart;
 mod block_size;
+mod decoded;
 pub(crate) mod edit;
 pub mod formats;
 pub mod general;

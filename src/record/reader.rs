@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::error::{Invalid, Result, printable};
 use crate::io::{Input, Status};
 use crate::record::block_size::BlockSize;
+use crate::record::decoded::Decoded;
 use crate::record::formats::{
     DecodeLine, DecodedLines, FileFacts, Format, FormatSpec, Increments, Rows, counts_from_zero, is_header,
 };
@@ -136,8 +137,8 @@ impl TraceReader {
         self
     }
 
-    /// The same with this thread and `jobs - 1` more, which read lines of long files in the Mooncake format
-    /// before their turn. The records are the same.
+    /// The same with this thread and `jobs - 1` more, which read lines of long files before their turn, if they are in the
+    /// Mooncake format or one in which lines do not depend on others. The records are the same.
     #[must_use]
     pub fn with_jobs(mut self, jobs: usize) -> Self {
         self.helpers = jobs.saturating_sub(1);
@@ -206,14 +207,21 @@ impl TraceReader {
                 return Ok(Some(self.check()));
             }
             if self.helpers > 0 {
-                self.input.read_ahead(self.helpers, Scanned::preview)?;
+                self.input.read_ahead(self.helpers, Scanned::previews)?;
             }
         }
         loop {
             if self.decoder.is_some() {
                 self.place = self.decoded.take();
                 if self.place.is_some() {
-                    return Ok(Some(self.parse()));
+                    let parsed = self.parse();
+                    if parsed.is_ok() {
+                        self.decode_ahead()?;
+                    }
+                    return Ok(Some(parsed));
+                }
+                if self.take_decoded() {
+                    continue;
                 }
             }
             let more = std::mem::take(&mut self.again) || self.input.advance(&mut idle)?;
@@ -244,6 +252,31 @@ impl TraceReader {
                 self.unread_time = Some(format!("{file}:{line}: {what}"));
             }
         }
+    }
+
+    /// Lets the threads that read ahead decode what they read, once the file has shown how it writes times.
+    fn decode_ahead(&mut self) -> Result<()> {
+        let wanted = self.helpers > 0 && self.format.lines_apart && self.record.timestamp.is_some();
+        match &self.decoder {
+            Some(decoder) if wanted => {
+                self.input.read_ahead(self.helpers, || Decoded::previews(decoder, &self.decoded))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Goes on to the next line if it has been decoded before its turn.
+    fn take_decoded(&mut self) -> bool {
+        if self.again || self.decoded.is_unfinished() {
+            return false;
+        }
+        let Some((preview, at)) = self.input.preview() else { return false };
+        let length = Decoded::of(preview).and_then(|decoded| decoded.take(at, &mut self.decoded));
+        let is_taken = length.is_some_and(|length| self.input.advance_over(length));
+        if !is_taken {
+            self.decoded.clear();
+        }
+        is_taken
     }
 
     /// Reads a line where it lies; `None` if it turns out to be for a decoder.
@@ -303,7 +336,7 @@ impl TraceReader {
         self.decoder = self.format.decoder(&facts);
         let may_hold_increments = self.choice.is_none() && format == Format::Mooncake;
         self.watch = may_hold_increments.then(|| Increments::watch(self.input.line(), &facts)).flatten();
-        self.decoded.start_file(self.format.clock_times, self.from_zero);
+        self.decoded.start_file(&facts, self.format.clock_times, self.from_zero);
         self.place = None;
         if self.choice.is_none() && format != Format::Mooncake {
             self.remember(format);

@@ -1,8 +1,8 @@
 //! The fast path of the trace reader: a line of the common shape, without a library.
 //!
 //! It accepts a subset of what [`super::general`] accepts and reads it to the same record: an object
-//! with unescaped ASCII keys, whole numbers without sign or exponent, timestamps of at most 15
-//! digits, a flat list of ids, and unknown fields that are as simple. Anything else, valid or
+//! with unescaped ASCII keys, whole numbers without sign or exponent, timestamps with at most 15
+//! digits before the point, a flat list of ids, and unknown fields that are as simple. Anything else, valid or
 //! not, is left to the general path. Digits are read eight at a time in one machine word.
 
 use crate::record::trace_record::{MAX_BLOCK_SIZE, MAX_LENGTH, Record};
@@ -246,7 +246,7 @@ impl<'a> Scanner<'a> {
         self.integer().filter(|&n| n <= MAX_LENGTH)
     }
 
-    /// A number without sign and exponent whose at most 15 digits make the result exact.
+    /// A number without sign and exponent, and with at most 15 digits before the point.
     #[inline]
     pub(crate) fn timestamp(&mut self) -> Option<f64> {
         const POWERS: [f64; 16] =
@@ -264,9 +264,14 @@ impl<'a> Scanner<'a> {
             self.at += 1;
         }
         let decimals = self.at - point;
+        if decimals == 0 || point - start > 16 {
+            return None;
+        }
         // Below 10^15 both operands are exact, so the division rounds once, as a parser does.
-        let exact = decimals > 0 && self.at - start <= 16;
-        exact.then(|| mantissa as f64 / POWERS[decimals])
+        if self.at - start <= 16 {
+            return Some(mantissa as f64 / POWERS[decimals]);
+        }
+        std::str::from_utf8(&self.line[start..self.at]).ok()?.parse().ok()
     }
 
     /// Appends the ids of a flat list.

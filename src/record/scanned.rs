@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use memchr::memchr;
 
-use crate::io::Preview;
+use crate::io::{NewPreview, Preview};
 use crate::record::scan::scan_line_behind;
 use crate::record::trace_record::Record;
 
@@ -57,9 +57,9 @@ impl Preview for Scanned {
 }
 
 impl Scanned {
-    /// A preview that has seen nothing.
-    pub(super) fn preview() -> Box<dyn Preview> {
-        Box::new(Self::default())
+    /// Makes previews that have seen nothing.
+    pub(super) fn previews() -> NewPreview {
+        Box::new(|| Box::new(Self::default()))
     }
 
     fn bytes(&self) -> usize {

@@ -19,6 +19,7 @@ pub(crate) type Session = u64;
 ///
 /// Where records name only the chat before them (Bailian), a session is known by its first chat. That
 /// takes some 40 bytes per record; other records take none.
+#[derive(Clone)]
 pub(crate) struct Sessions {
     /// The field that names the session, where that is none of the usual ones.
     field: Option<String>,

@@ -204,8 +204,10 @@ impl Millis {
     pub fn parse_date(text: &str) -> Option<Self> {
         let text = text.trim();
         let text = text.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(text);
-        let moment =
-            text.parse::<Timestamp>().ok().or_else(|| without_zone(text)).or_else(|| of_logs(text))?;
+        // Behind the date, these are in every zone, and without one the text would be read twice.
+        let may_have_zone = text.bytes().skip(8).any(|byte| b"Zz+-".contains(&byte));
+        let with_zone = may_have_zone.then(|| text.parse::<Timestamp>().ok()).flatten();
+        let moment = with_zone.or_else(|| without_zone(text)).or_else(|| of_logs(text))?;
         Some(Self(moment.as_nanosecond() * (ONE / 1_000_000)))
     }
 

@@ -31,7 +31,7 @@ pub enum Turns {
 
 /// Gives ids that equal no other: beyond any numbering, and exact in a double. Where ids are hashes of 53 bits,
 /// the chance that one of 10^6 equals one of 10^6 given is one in 10,000.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct FreshIds {
     given: u64,
 }
@@ -52,7 +52,7 @@ impl FreshIds {
 }
 
 /// What is known of a session.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct SessionState {
     /// Tokens of the last prompt and its answer together.
     tokens: u64,
@@ -86,6 +86,7 @@ pub(crate) struct ConvertedTurn {
 }
 
 /// Converts the rows of sessions, in order.
+#[derive(Clone)]
 pub(crate) struct TurnConverter {
     turns: Turns,
     sessions: HashMap<Session, SessionState, RandomState>,

@@ -6,7 +6,7 @@ use crate::support::{Ran, real, run, run_in, scratch, shell, write};
 use serde_json::{Value, json};
 
 /// A format by its name, and a sample of it with the block size to be given, if any.
-const SAMPLES: &[(&str, &str, Option<&str>)] = &[
+pub(crate) const SAMPLES: &[(&str, &str, Option<&str>)] = &[
     ("mooncake", include_str!("../samples/mooncake.jsonl"), None),
     ("aiperf", include_str!("../samples/aiperf.jsonl"), None),
     ("bailian", include_str!("../samples/bailian.jsonl"), None),
@@ -44,7 +44,7 @@ const SAMPLES: &[(&str, &str, Option<&str>)] = &[
 ];
 
 /// Formats that a first record does not tell.
-const NAMED: [&str; 2] = ["guidellm", "vllm"];
+pub(crate) const NAMED: [&str; 2] = ["guidellm", "vllm"];
 
 fn block_size(size: Option<&'static str>) -> Vec<&'static str> {
     size.map(|size| vec!["-b", size]).unwrap_or_default()

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 
 use fastrand::Rng;
 
+use crate::formats::{NAMED, SAMPLES};
 use crate::support::{chats, command, line, piped, run, run_in, scratch, shell, write, zstd};
 
 /// Some megabytes of chats, in which every line may have another shape that means the same.
@@ -96,6 +97,80 @@ fn more_threads_convert_order_and_compress_the_same() {
         assert!(one.0.as_ref().is_some_and(|bytes| !bytes.is_empty()), "{mode:?}: {}", one.2);
         assert!(one == written("2") && one == written("5"), "{mode:?}");
     }
+}
+
+/// The lines of a sample over and over, or for an odd file with some among them of which there is more to say.
+fn repeated(sample: &str, is_odd: bool, rng: &mut Rng) -> String {
+    let lines: Vec<&str> = sample.lines().collect();
+    let is_table = !lines[0].starts_with('{') && lines[0].contains(',');
+    let head = usize::from(is_table || lines[0].contains("\"schema\""));
+    let mut text: String = lines[..head].iter().map(|line| format!("{line}\n")).collect();
+    for n in 0.. {
+        let line = lines[head + n % (lines.len() - head)];
+        // Sessions do not grow without end.
+        let session = format!("\"session_id\": \"{}-", n / 100);
+        let line = line.replace("\"session_id\":\"", &session).replace("\"session_id\": \"", &session);
+        text += &match if is_odd { rng.u32(0..400) } else { 400 } {
+            0 => " \n".to_owned(),
+            1 => line.chars().take(rng.usize(0..line.len())).collect(),
+            2 => SAMPLES[rng.usize(0..SAMPLES.len())].1.lines().next().unwrap().to_owned(),
+            3 => format!("{line}\r"),
+            4 => line.replacen('{', &format!("{{\"zone{}\": \"label\", ", rng.u32(0..12)), 1),
+            5 => line.replace("time", "tyme"),
+            6 => line.replacen(',', "\n,", 1),
+            // A field in quotes that goes over lines, and one that does not end.
+            7 if is_table => format!("\"{line}").replacen(',', "\n\",", 1),
+            8 if is_table => format!("\"{line}"),
+            9 => line.replace('{', &format!("{{\"text\": \"{}\", ", "x".repeat(rng.usize(0..300_000)))),
+            _ => line,
+        };
+        text += "\n";
+        if text.len() > 900_000 {
+            break;
+        }
+    }
+    text
+}
+
+#[test]
+fn more_threads_read_every_format_the_same() {
+    let folder = scratch();
+    let mut rng = Rng::with_seed(9);
+    let (mut names, mut failed) = (Vec::new(), 0);
+    for (i, (format, sample, block_size)) in SAMPLES.iter().enumerate() {
+        let odd = format!("{i}.{format}");
+        write(folder.path(), &odd, repeated(sample, true, &mut rng));
+        write(folder.path(), "good", repeated(sample, false, &mut rng));
+        let chosen: &[&str] = if NAMED.contains(format) { &["--from-format", format] } else { &[] };
+        let size = block_size.map(|size| ["-b", size]);
+        for (program, args) in [
+            ("trace-cat", &["good"][..]),
+            ("trace-cat", &[&odd]),
+            ("trace-cat", &["--skip-invalid", "--max-line", "150k", &odd]),
+            ("trace-cat", &["--check", &odd]),
+            ("trace-stats", &["-f", "json", "--skip-invalid", &odd]),
+        ] {
+            let jobs = |jobs| {
+                let args =
+                    [args, chosen, size.as_ref().map_or(&[][..], |size| &size[..]), &["-j", jobs]].concat();
+                let ran = run_in(folder.path(), program, &args, "");
+                (ran.status, ran.stderr, ran.stdout)
+            };
+            let one = jobs("1");
+            assert!(one == jobs("3"), "{format}: {program} {args:?}");
+            failed += u32::from(one.0 != Some(0));
+        }
+        names.push(odd);
+    }
+    assert!(failed > 20);
+    rng.shuffle(&mut names);
+    let files: Vec<&str> = names.iter().map(String::as_str).collect();
+    let all = |jobs| {
+        run_in(folder.path(), "trace-cat", &[&["--skip-invalid", "-j", jobs], &files[..]].concat(), "")
+    };
+    let (one, more) = (all("1"), all("3"));
+    assert_eq!((one.status, one.stderr), (Some(0), more.stderr));
+    assert!(one.stdout == more.stdout);
 }
 
 #[test]

@@ -37,6 +37,7 @@ pub(in crate::record) enum Rows {
 }
 
 /// Reads rows that hold only what is new, or finds out whether they do.
+#[derive(Clone)]
 pub(in crate::record) struct Increments {
     sessions: Sessions,
     turns: TurnConverter,

@@ -20,7 +20,7 @@ pub(super) fn is_first(object: &RawObject) -> bool {
 }
 
 pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
-    let mut prefixes = CachedPrefixes::new(file);
+    let prefixes = CachedPrefixes::new(file);
     Box::new(move |object, out| {
         let metadata = object.get("metadata").ok_or_else(|| Invalid::missing("metadata"))?;
         let metadata = RawObject::of("metadata", metadata)?;

@@ -4,15 +4,18 @@
 //! ids that mean something else in every conversation, and blocks of which only the number is known, get
 //! numbers at once. Formats that hash only full blocks leave out a last partial block, and so do we.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 use foldhash::fast::RandomState;
+use memchr::memchr;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::calls::{CallBlocks, SessionBlocks};
 use crate::error::Invalid;
 use crate::record::json::{RawObject, id_bits};
-use crate::record::line::TraceLine;
+use crate::record::line::{TraceLine, join_ids};
 use crate::record::raw::Json;
 use crate::record::time::{Millis, Unit};
 use crate::record::trace_record::first_bits;
@@ -40,19 +43,63 @@ pub(in crate::record) struct FileFacts {
 
 /// Decodes one file of a format: adds the requests that a line holds, none for a header or another kind of
 /// event.
-pub(in crate::record) type DecodeLine =
-    Box<dyn FnMut(&[u8], &mut DecodedLines) -> Result<(), Invalid> + Send>;
+pub(in crate::record) type DecodeLine = Box<dyn LineDecoder>;
 
 /// The same for a format whose lines are JSON objects.
-pub(super) type DecodeObject = Box<dyn FnMut(&RawObject, &mut DecodedLines) -> Result<(), Invalid> + Send>;
+pub(super) type DecodeObject = Box<dyn ObjectDecoder>;
+
+/// A function with what it remembers of the lines before.
+pub(in crate::record) trait LineDecoder:
+    FnMut(&[u8], &mut DecodedLines) -> Result<(), Invalid> + Send + Sync
+{
+    fn copy(&self) -> DecodeLine;
+}
+
+/// The same for objects.
+pub(super) trait ObjectDecoder:
+    FnMut(&RawObject, &mut DecodedLines) -> Result<(), Invalid> + Send + Sync
+{
+    fn copy(&self) -> DecodeObject;
+}
+
+impl<F> LineDecoder for F
+where
+    F: FnMut(&[u8], &mut DecodedLines) -> Result<(), Invalid> + Clone + Send + Sync + 'static,
+{
+    fn copy(&self) -> DecodeLine {
+        Box::new(self.clone())
+    }
+}
+
+impl<F> ObjectDecoder for F
+where
+    F: FnMut(&RawObject, &mut DecodedLines) -> Result<(), Invalid> + Clone + Send + Sync + 'static,
+{
+    fn copy(&self) -> DecodeObject {
+        Box::new(self.clone())
+    }
+}
+
+impl Clone for DecodeLine {
+    fn clone(&self) -> Self {
+        (**self).copy()
+    }
+}
+
+impl Clone for DecodeObject {
+    fn clone(&self) -> Self {
+        (**self).copy()
+    }
+}
 
 /// The requests of one line of a file, as Mooncake lines.
 #[derive(Default)]
 pub(in crate::record) struct DecodedLines {
     text: Vec<u8>,
-    /// Where each line ends, and whether the file numbers its blocks from zero.
-    ends: Vec<(usize, bool)>,
+    requests: Vec<Request>,
     next: usize,
+    /// Gives blocks to requests that have none yet.
+    blocks: SessionBlocks,
     /// What is wrong if no further line of the file comes.
     unfinished: Option<Invalid>,
     /// Of a record without a time, what may be one.
@@ -66,13 +113,76 @@ pub(in crate::record) struct DecodedLines {
     origin: Option<Millis>,
 }
 
+/// A request of a line.
+struct Request {
+    /// Where its line ends.
+    end: usize,
+    ids: Ids,
+}
+
+/// The ids of a request.
+#[derive(Clone, Copy)]
+enum Ids {
+    /// They are in the line, and the file numbers its blocks from zero or not.
+    Written { from_zero: bool },
+    /// They are found out in its turn, from zero.
+    OfCall(CallBlocks),
+}
+
 impl DecodedLines {
     pub(in crate::record) fn clear(&mut self) {
-        self.text.clear();
-        self.ends.clear();
-        self.next = 0;
+        self.clear_requests();
         self.unfinished = None;
         self.unread_time = None;
+    }
+
+    /// None yet, for lines further down in the file.
+    pub(in crate::record) fn further_down(&self) -> Self {
+        let Self { clock_times, from_zero, origin, .. } = *self;
+        Self { left_out: self.left_out.clone(), clock_times, from_zero, origin, ..Self::default() }
+    }
+
+    /// Forgets all requests, but not that a record has begun.
+    pub(in crate::record) fn clear_requests(&mut self) {
+        self.text.clear();
+        self.requests.clear();
+        self.next = 0;
+    }
+
+    /// Bytes in use.
+    pub(in crate::record) fn bytes(&self) -> usize {
+        self.text.len() + size_of_val(&self.requests[..])
+    }
+
+    /// Adds the requests of a line, and tells which they are; `None` if anything else is to be said of it.
+    pub(in crate::record) fn add(&mut self, decoder: &mut DecodeLine, line: &[u8]) -> Option<Range<usize>> {
+        let (text, requests) = (self.text.len(), self.requests.len());
+        let (left_out, clock_times) = (self.left_out.len(), self.clock_times);
+        let has_begun = self.unfinished.take().is_some();
+        let is_valid = decoder(line, self).is_ok();
+        let says_more = self.unread_time.take().is_some()
+            || self.unfinished.is_some()
+            || (self.left_out.len(), self.clock_times) != (left_out, clock_times);
+        if is_valid && !has_begun && !says_more {
+            return Some(requests..self.requests.len());
+        }
+        self.text.truncate(text);
+        self.requests.truncate(requests);
+        None
+    }
+
+    /// The same as these requests of `from`, in place of those before.
+    pub(in crate::record) fn copy(&mut self, from: &Self, requests: Range<usize>) {
+        self.clear();
+        let start = from.end(requests.start);
+        self.text.extend_from_slice(&from.text[start..from.end(requests.end)]);
+        let moved = |request: &Request| Request { end: request.end - start, ids: request.ids };
+        self.requests.extend(from.requests[requests].iter().map(moved));
+    }
+
+    /// Whether a record has begun that goes on in the next line.
+    pub(in crate::record) fn is_unfinished(&self) -> bool {
+        self.unfinished.is_some()
     }
 
     /// Says that the line is only the beginning of a record, and what is wrong if no more of it comes.
@@ -87,8 +197,9 @@ impl DecodedLines {
 
     /// Goes on with another file, and says whether its times are those of a clock; these are counted from the
     /// first of all if `from_zero`.
-    pub(in crate::record) fn start_file(&mut self, clock_times: bool, from_zero: bool) {
+    pub(in crate::record) fn start_file(&mut self, file: &FileFacts, clock_times: bool, from_zero: bool) {
         self.clear();
+        self.blocks = SessionBlocks::starting_at(file_start(file));
         self.clock_times = clock_times;
         self.from_zero = from_zero;
     }
@@ -141,10 +252,24 @@ impl DecodedLines {
         self.end_line(from_zero);
     }
 
+    /// Adds a request that gets the ids of these blocks in its turn.
+    pub(super) fn push_call(&mut self, mut request: TraceLine, call: CallBlocks) {
+        request.ids = Some(Cow::Borrowed(&[]));
+        self.push(&request, true);
+        if let Some(request) = self.requests.last_mut() {
+            request.ids = Ids::OfCall(call);
+        }
+    }
+
     fn end_line(&mut self, from_zero: bool) {
         // Lines are handed on as an input hands them on: without their newline.
         self.text.pop();
-        self.ends.push((self.text.len(), from_zero));
+        self.requests.push(Request { end: self.text.len(), ids: Ids::Written { from_zero } });
+    }
+
+    /// Where the first `count` requests end.
+    fn end(&self, count: usize) -> usize {
+        count.checked_sub(1).map_or(0, |last| self.requests[last].end)
     }
 
     /// Adds a request whose ids are those of the file.
@@ -154,10 +279,21 @@ impl DecodedLines {
 
     /// The place of the next line, and whether it numbers its blocks from zero.
     pub(in crate::record) fn take(&mut self) -> Option<(Range<usize>, bool)> {
-        let &(end, from_zero) = self.ends.get(self.next)?;
-        let start = self.next.checked_sub(1).map_or(0, |before| self.ends[before].0);
+        let start = self.end(self.next);
+        let &Request { end, ids } = self.requests.get(self.next)?;
         self.next += 1;
-        Some((start..end, from_zero))
+        let call = match ids {
+            Ids::Written { from_zero } => return Some((start..end, from_zero)),
+            Ids::OfCall(call) => call,
+        };
+        let ids = self.blocks.ids(call);
+        // Before its ids a line has numbers alone. The whole one goes behind the others.
+        let list = memchr(b'[', &self.text[start..end]).map_or(end, |at| start + at + 1);
+        let whole = self.text.len();
+        self.text.extend_from_within(start..list);
+        join_ids(ids.iter().copied(), b", ", &mut self.text);
+        self.text.extend_from_within(list..end);
+        Some((whole..self.text.len(), true))
     }
 
     /// The line at a place.
@@ -242,6 +378,7 @@ pub(super) fn surrogate_child(parent: u64, id: u64) -> u64 {
 /// Numbers ids that mean something else in every conversation: 0, 1, 2, ... over the conversations of a file.
 ///
 /// No id is hashed: most are small numbers themselves, for which a list is enough.
+#[derive(Clone)]
 pub(super) struct LocalIds {
     /// The first number of the conversation, and the next one.
     first: u64,

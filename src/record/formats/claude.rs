@@ -23,7 +23,7 @@ pub(super) fn is_first(object: &RawObject) -> bool {
 }
 
 pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
-    let mut prefixes = CachedPrefixes::new(file);
+    let prefixes = CachedPrefixes::new(file);
     let mut counted: HashSet<u64, RandomState> = HashSet::default();
     Box::new(move |object, out| {
         let Some(message) = object.get("message").and_then(RawObject::in_value) else { return Ok(()) };

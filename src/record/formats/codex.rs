@@ -18,7 +18,7 @@ pub(super) fn is_first(object: &RawObject) -> bool {
 }
 
 pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
-    let mut prefixes = CachedPrefixes::new(file);
+    let prefixes = CachedPrefixes::new(file);
     let (mut session, mut model, mut total) = ("codex".to_owned(), None, None);
     Box::new(move |object, out| {
         let Some(payload) = object.get("payload").and_then(RawObject::in_value) else { return Ok(()) };

@@ -6,6 +6,8 @@
 //! `timestamp` (ms), `input_length`, `output_length` and `hash_ids` (separated by blanks, or `[]` for a list
 //! without any: an empty field says nothing of blocks); if the first request has them, `output_hash_ids` too.
 
+use std::borrow::Cow;
+
 use super::base::{DecodeLine, DecodedLines, FileFacts};
 use crate::error::{Invalid, InvalidKind};
 use crate::record::json::{expected, text_of, whole_tokens};
@@ -68,7 +70,7 @@ const NO_IDS: &str = "[]";
 const LONGEST_RECORD: usize = 1 << 20;
 
 /// A record whose quoted fields may go over several lines.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct OpenRecord {
     /// What stands between cells, once the first line has told.
     separator: Option<char>,
@@ -80,14 +82,19 @@ struct OpenRecord {
 
 impl OpenRecord {
     /// The cells of the record that ends with `line`; `None` if it does not end there.
-    fn cells(&mut self, line: &str, out: &mut DecodedLines) -> Result<Option<Vec<String>>, Invalid> {
+    fn cells<'l>(
+        &mut self,
+        line: &'l str,
+        out: &mut DecodedLines,
+    ) -> Result<Option<Vec<Cow<'l, str>>>, Invalid> {
         let begun = self.lines > 0;
         let separator = *self.separator.get_or_insert_with(|| separator(line));
         let found = if begun {
             self.text.push('\n');
             self.text.push_str(line);
             // Without a quote the field goes on.
-            line.contains('"').then(|| cells(&self.text, separator)).flatten()
+            let found = line.contains('"').then(|| cells(&self.text, separator)).flatten();
+            found.map(|cells| cells.into_iter().map(|cell| Cow::Owned(cell.into_owned())).collect())
         } else {
             cells(line, separator)
         };
@@ -139,7 +146,8 @@ pub(super) fn write(request: &TraceLine, has_output_ids: bool, out: &mut Vec<u8>
 
 /// The names of the columns, if a table begins with this line.
 pub(super) fn column_names(line: &[u8]) -> Vec<String> {
-    text_of(line).ok().and_then(|line| cells(line, separator(line))).unwrap_or_default()
+    let cells = text_of(line).ok().and_then(|line| cells(line, separator(line)));
+    cells.unwrap_or_default().into_iter().map(Cow::into_owned).collect()
 }
 
 /// Whether a line may be the first of a table.
@@ -148,12 +156,12 @@ pub(in crate::record) fn is_header(line: &[u8]) -> bool {
 }
 
 /// Whether these may be the names of columns.
-fn are_names(cells: &[String]) -> bool {
-    let is_name = |name: &String| {
+fn are_names(cells: &[impl AsRef<str>]) -> bool {
+    let is_name = |name: &str| {
         let is_part = |c: char| c.is_alphanumeric() || "_-. ()/:@#".contains(c);
         name.trim().starts_with(|c: char| c.is_alphabetic() || c == '_') && name.chars().all(is_part)
     };
-    cells.len() > 1 && cells.iter().all(is_name)
+    cells.len() > 1 && cells.iter().all(|cell| is_name(cell.as_ref()))
 }
 
 /// What stands between the names in the first line: a comma, unless only semicolons or tabs make them names.
@@ -179,7 +187,7 @@ fn rename(names: &mut [String], columns: &[(String, String)]) -> Result<(), Inva
 /// A line of a table.
 pub(super) struct Row<'a> {
     names: &'a [String],
-    values: &'a [String],
+    values: &'a [Cow<'a, str>],
 }
 
 impl<'a> Row<'a> {
@@ -190,7 +198,7 @@ impl<'a> Row<'a> {
     }
 
     fn cells(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.names.iter().map(String::as_str).zip(self.values.iter().map(String::as_str))
+        self.names.iter().map(String::as_str).zip(self.values.iter().map(Cow::as_ref))
     }
 }
 
@@ -198,24 +206,25 @@ impl<'a> Row<'a> {
 pub(super) fn decoder(
     needed: &'static [&'static str],
     columns: Vec<(String, String)>,
-    mut row: impl FnMut(&Row, &mut DecodedLines) -> Result<(), Invalid> + Send + 'static,
+    mut row: impl FnMut(&Row, &mut DecodedLines) -> Result<(), Invalid> + Clone + Send + Sync + 'static,
 ) -> DecodeLine {
     // The names of the first line.
     let mut names = Vec::new();
     let mut record = OpenRecord::default();
     Box::new(move |line, out| {
-        let Some(mut values) = record.cells(text_of(line)?, out)? else { return Ok(()) };
+        let Some(values) = record.cells(text_of(line)?, out)? else { return Ok(()) };
         if names.is_empty() {
-            rename(&mut values, &columns)?;
-            if let Some(wanted) = missing(needed, &values) {
-                let found = values.join(", ");
+            let mut found: Vec<_> = values.into_iter().map(Cow::into_owned).collect();
+            rename(&mut found, &columns)?;
+            if let Some(wanted) = missing(needed, &found) {
+                let found = found.join(", ");
                 let message = format!(
                     "expected the names of the columns, among them \"{wanted}\", found {found}: `columns` of \
                      trace-cat says which it is ({wanted}=NAME)"
                 );
                 return Err(Invalid::new(InvalidKind::MissingField, message));
             }
-            names = values;
+            names = found;
             return Ok(());
         }
         if values.len() != names.len() {
@@ -271,7 +280,7 @@ impl TableColumns {
         };
         let used = [Some(*time), Some(*input), Some(*output), *ids, *output_ids, *session];
         let rest = row.cells().filter(|(name, _)| !used.contains(&Some(*name)));
-        let rest: Vec<(&str, String)> = rest.map(|(name, value)| (name, json(value))).collect();
+        let rest: Vec<(&str, Cow<'_, str>)> = rest.map(|(name, value)| (name, json(value))).collect();
         let request = TraceLine {
             time: row.get(time).map(|text| self.time(text, clock, out)).transpose()?,
             input_length: whole_tokens(input, input_length)?,
@@ -279,7 +288,7 @@ impl TableColumns {
             ids: list(*ids)?,
             output_ids: list(*output_ids)?,
             session: session.and_then(|session| row.get(session)),
-            rest: rest.iter().map(|(name, value)| (*name, value.as_str())).collect(),
+            rest: rest.iter().map(|(name, value)| (*name, value.as_ref())).collect(),
             ..TraceLine::default()
         };
         out.push_numbered(&request);
@@ -321,26 +330,26 @@ fn id_list(name: &str, text: &str) -> Result<Vec<u64>, Invalid> {
 }
 
 /// A value as JSON: a number if it is written as one, else a string.
-fn json(text: &str) -> String {
+fn json(text: &str) -> Cow<'_, str> {
     let is_number = text.len() < 40 && serde_json::from_str::<serde_json::Number>(text).is_ok();
-    if is_number { text.to_owned() } else { serde_json::Value::from(text).to_string() }
+    if is_number { text.into() } else { serde_json::Value::from(text).to_string().into() }
 }
 
 /// The cells of a line; `None` if a quoted one does not end.
-fn cells(line: &str, separator: char) -> Option<Vec<String>> {
+fn cells(line: &str, separator: char) -> Option<Vec<Cow<'_, str>>> {
     let mut fields = Vec::new();
     let mut rest = line;
     loop {
-        let mut field = String::new();
+        let mut field = Cow::Borrowed("");
         if let Some(quoted) = rest.strip_prefix('"') {
             rest = quoted;
             loop {
                 let (part, after) = rest.split_once('"')?;
-                field.push_str(part);
+                field += part;
                 rest = after;
                 match rest.strip_prefix('"') {
                     Some(after) => {
-                        field.push('"');
+                        field += "\"";
                         rest = after;
                     }
                     None => break,
@@ -349,7 +358,7 @@ fn cells(line: &str, separator: char) -> Option<Vec<String>> {
         }
         let (part, after) =
             rest.split_once(separator).map_or((rest, None), |(part, after)| (part, Some(after)));
-        field.push_str(part);
+        field += part;
         fields.push(field);
         match after {
             Some(after) => rest = after,

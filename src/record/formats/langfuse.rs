@@ -18,10 +18,10 @@ pub(super) fn is_first(object: &RawObject) -> bool {
 }
 
 pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
-    let mut prefixes = CachedPrefixes::new(file);
+    let prefixes = CachedPrefixes::new(file);
     Box::new(move |object, out| {
         let Some(list) = object.get("observations") else {
-            return observation(object, None, &mut prefixes, out);
+            return observation(object, None, &prefixes, out);
         };
         // An export of one trace may have the trace beside its observations.
         let trace = object.get("trace").and_then(RawObject::in_value);
@@ -33,14 +33,14 @@ pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
             calls.push((call.date("startTime")?, call));
         }
         calls.sort_by_key(|(time, _)| *time);
-        calls.iter().try_for_each(|(_, call)| observation(call, session.as_deref(), &mut prefixes, out))
+        calls.iter().try_for_each(|(_, call)| observation(call, session.as_deref(), &prefixes, out))
     })
 }
 
 fn observation(
     object: &RawObject,
     session: Option<&str>,
-    prefixes: &mut CachedPrefixes,
+    prefixes: &CachedPrefixes,
     out: &mut super::base::DecodedLines,
 ) -> Result<(), Invalid> {
     if object.text("type").is_some_and(|kind| !kind.eq_ignore_ascii_case("generation")) {

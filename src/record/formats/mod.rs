@@ -12,6 +12,7 @@ mod aiperf_export;
 mod bailian;
 mod base;
 mod bench;
+mod calls;
 mod claude;
 mod codex;
 mod copilot;

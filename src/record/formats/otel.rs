@@ -39,16 +39,16 @@ pub(super) fn is_first(object: &RawObject) -> bool {
 }
 
 pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
-    let mut prefixes = CachedPrefixes::new(file);
+    let prefixes = CachedPrefixes::new(file);
     Box::new(move |object, out| {
         if !object.has("resourceSpans") && !object.has("spans") {
-            return span(object, &mut prefixes, out);
+            return span(object, &prefixes, out);
         }
         let mut spans = Vec::new();
         collect(object, &mut spans)?;
         // A collector writes spans in the order of their ends.
-        spans.sort_by_key(|span| reported(span).time);
-        spans.iter().try_for_each(|object| span(object, &mut prefixes, out))
+        spans.sort_by_cached_key(|span| reported(span).time);
+        spans.iter().try_for_each(|object| span(object, &prefixes, out))
     })
 }
 
@@ -66,7 +66,7 @@ fn collect<'a>(object: &RawObject<'a>, spans: &mut Vec<RawObject<'a>>) -> Result
     Ok(())
 }
 
-fn span(object: &RawObject, prefixes: &mut CachedPrefixes, out: &mut DecodedLines) -> Result<(), Invalid> {
+fn span(object: &RawObject, prefixes: &CachedPrefixes, out: &mut DecodedLines) -> Result<(), Invalid> {
     let Some(attributes) = object.get("attributes").and_then(attributes) else { return Ok(()) };
     let text = |name: &str| attributes.text(name);
     let is_sum = text("ai.operationId").is_some_and(|name| !name.contains(".do"))

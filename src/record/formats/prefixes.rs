@@ -5,11 +5,8 @@
 //! two sessions share count as different, and the calls of a session must come in order. Only full blocks
 //! have ids, and a call has none where its session or its cached prefix is not known.
 
-use std::collections::HashMap;
-
-use foldhash::fast::RandomState;
-
-use super::base::{DecodedLines, FileFacts, file_start};
+use super::base::{DecodedLines, FileFacts, surrogate_id};
+use super::calls::CallBlocks;
 use crate::error::Invalid;
 use crate::record::json::{RawObject, implausible};
 use crate::record::line::{OWN_NAMES, TraceLine};
@@ -42,20 +39,17 @@ pub(super) struct Call<'a> {
     pub(super) rest: Vec<(&'a str, &'a str)>,
 }
 
-/// Gives calls their blocks.
+/// Says of calls which blocks they have.
+#[derive(Clone)]
 pub(super) struct CachedPrefixes {
     block_size: u64,
     keep: Vec<String>,
-    next: u64,
-    /// Ids of the full blocks of each session's last call.
-    sessions: HashMap<String, Vec<u64>, RandomState>,
 }
 
 impl CachedPrefixes {
     pub(super) fn new(file: &FileFacts) -> Self {
         let block_size = file.block_size.unwrap_or(BLOCK_SIZE);
-        let keep = file.keep.clone();
-        Self { block_size, keep, next: file_start(file), sessions: HashMap::default() }
+        Self { block_size, keep: file.keep.clone() }
     }
 
     /// The fields of a call that stay: those that are `known`, and those that the user wants.
@@ -81,7 +75,7 @@ impl CachedPrefixes {
     }
 
     /// Adds the request of a call.
-    pub(super) fn push(&mut self, call: &Call, out: &mut DecodedLines) -> Result<(), Invalid> {
+    pub(super) fn push(&self, call: &Call, out: &mut DecodedLines) -> Result<(), Invalid> {
         let mut request = TraceLine {
             time: call.time,
             input_length: call.input_length,
@@ -94,27 +88,19 @@ impl CachedPrefixes {
             rest: call.rest.clone(),
             ..TraceLine::default()
         };
-        if let Some((session, cached)) = call.session.as_ref().zip(call.cached) {
-            request.block_size = Some(self.block_size);
-            request.ids = Some(self.ids(session, cached, call.input_length)?.into());
-        }
-        out.push(&request, true);
-        Ok(())
-    }
-
-    fn ids(&mut self, session: &str, cached: u64, length: u64) -> Result<&[u64], Invalid> {
+        let Some((session, cached)) = call.session.as_ref().zip(call.cached) else {
+            out.push(&request, true);
+            return Ok(());
+        };
+        let length = call.input_length;
         let all = length / self.block_size;
         if all > MAX_NEW_BLOCKS {
             return Err(implausible("input_length", &length.to_string(), "tokens"));
         }
-        if !self.sessions.contains_key(session) {
-            self.sessions.insert(session.to_owned(), Vec::new());
-        }
-        let Some(blocks) = self.sessions.get_mut(session) else { return Ok(&[]) };
-        blocks.truncate((cached.min(length) / self.block_size) as usize);
-        let new = all.saturating_sub(blocks.len() as u64);
-        blocks.extend(self.next..self.next + new);
-        self.next += new;
-        Ok(blocks)
+        request.block_size = Some(self.block_size);
+        let session = surrogate_id(&[session.as_bytes()]);
+        let cached = (cached.min(length) / self.block_size) as u32;
+        out.push_call(request, CallBlocks { session, cached, all: all as u32 });
+        Ok(())
     }
 }

@@ -99,6 +99,8 @@ pub(in crate::record) struct FormatSpec {
     pub(in crate::record) clock_times: bool,
     /// Whether ids are hashes of ours, fit only for renumbering.
     pub(in crate::record) surrogate_ids: bool,
+    /// Whether a line says the same whatever stands in others, once the first ones with a time have been read.
+    pub(in crate::record) lines_apart: bool,
     /// What users of the format should know.
     pub(in crate::record) remark: Option<&'static str>,
 }
@@ -127,7 +129,15 @@ type MakeDecoder = fn(&FileFacts) -> DecodeObject;
 
 impl FormatSpec {
     const fn new(format: Format, name: &'static str, reading: Reading) -> Self {
-        Self { format, name, reading, clock_times: false, surrogate_ids: false, remark: None }
+        Self {
+            format,
+            name,
+            reading,
+            clock_times: false,
+            surrogate_ids: false,
+            lines_apart: false,
+            remark: None,
+        }
     }
 
     const fn with_remark(mut self, remark: &'static str) -> Self {
@@ -142,6 +152,11 @@ impl FormatSpec {
 
     const fn with_surrogate_ids(mut self) -> Self {
         self.surrogate_ids = true;
+        self
+    }
+
+    const fn with_lines_apart(mut self) -> Self {
+        self.lines_apart = true;
         self
     }
 
@@ -214,52 +229,70 @@ const FORMATS: [FormatSpec; 33] = {
         Spec::new(F::Mooncake, "mooncake", InPlace),
         Spec::new(F::Aiperf, "aiperf", Rows(aiperf::decoder))
             .with_remark("rows of a session hold only what is new, and were made whole prompts"),
-        Spec::new(F::Bailian, "bailian", JsonLike(bailian::is_first, bailian::decoder)).with_surrogate_ids(),
-        Spec::new(F::Dynamo, "dynamo", JsonLike(dynamo::is_first, dynamo::decoder)).with_clock_times(),
+        Spec::new(F::Bailian, "bailian", JsonLike(bailian::is_first, bailian::decoder))
+            .with_surrogate_ids()
+            .with_lines_apart(),
+        Spec::new(F::Dynamo, "dynamo", JsonLike(dynamo::is_first, dynamo::decoder))
+            .with_clock_times()
+            .with_lines_apart(),
         Spec::new(F::Agentic, "agentic", JsonLike(agentic::is_first, agentic::decoder)).with_surrogate_ids(),
         Spec::new(F::Weka, "weka", Lines(weka::is_first, weka::decoder)),
         Spec::new(F::Tracelab, "tracelab", JsonLike(tracelab::is_first, tracelab::decoder))
-            .with_clock_times(),
+            .with_clock_times()
+            .with_lines_apart(),
         Spec::new(F::Lmcache, "lmcache", JsonLike(lmcache::is_first, lmcache::decoder))
             .with_clock_times()
-            .with_surrogate_ids(),
-        Spec::new(F::Tair, "tair", JsonLike(tair::is_first, tair::decoder)).with_clock_times(),
+            .with_surrogate_ids()
+            .with_lines_apart(),
+        Spec::new(F::Tair, "tair", JsonLike(tair::is_first, tair::decoder))
+            .with_clock_times()
+            .with_lines_apart(),
         Spec::new(
             F::KvcacheSimulator,
             "kvcache-simulator",
             JsonLike(simulator::is_first, simulator::decoder),
         )
-        .with_surrogate_ids(),
-        Spec::new(F::Burstgpt, "burstgpt", Table(&csv::BURSTGPT)),
-        Spec::new(F::Azure, "azure", Table(&csv::AZURE)).with_clock_times(),
-        Spec::new(F::Vidur, "vidur", Table(&csv::VIDUR)),
-        Spec::new(F::Csv, "csv", Table(&csv::OWN)),
-        Spec::new(F::Dates, "dates", JsonLike(dates::is_first, dates::decoder)).with_clock_times(),
-        Spec::new(F::Guidellm, "guidellm", Json(seconds::decoder)),
-        Spec::new(F::Vllm, "vllm", Json(seconds::decoder)),
+        .with_surrogate_ids()
+        .with_lines_apart(),
+        Spec::new(F::Burstgpt, "burstgpt", Table(&csv::BURSTGPT)).with_lines_apart(),
+        Spec::new(F::Azure, "azure", Table(&csv::AZURE)).with_clock_times().with_lines_apart(),
+        Spec::new(F::Vidur, "vidur", Table(&csv::VIDUR)).with_lines_apart(),
+        Spec::new(F::Csv, "csv", Table(&csv::OWN)).with_lines_apart(),
+        Spec::new(F::Dates, "dates", JsonLike(dates::is_first, dates::decoder))
+            .with_clock_times()
+            .with_lines_apart(),
+        Spec::new(F::Guidellm, "guidellm", Json(seconds::decoder)).with_lines_apart(),
+        Spec::new(F::Vllm, "vllm", Json(seconds::decoder)).with_lines_apart(),
         Spec::new(F::TracelabReplay, "tracelab-replay", Text(is_replay, tracelab::replay_decoder)),
         Spec::new(F::ClaudeCode, "claude-code", JsonLike(claude::is_first, claude::decoder))
             .with_clock_times(),
         Spec::new(F::Codex, "codex", JsonLike(codex::is_first, codex::decoder)).with_clock_times(),
-        Spec::new(F::Copilot, "copilot", JsonLike(copilot::is_first, copilot::decoder)).with_clock_times(),
+        Spec::new(F::Copilot, "copilot", JsonLike(copilot::is_first, copilot::decoder))
+            .with_clock_times()
+            .with_lines_apart(),
         Spec::new(F::Otel, "otel", JsonLike(otel::is_first, otel::decoder))
             .with_clock_times()
-            .with_remark(LENGTHS_OF_LOG),
+            .with_remark(LENGTHS_OF_LOG)
+            .with_lines_apart(),
         Spec::new(F::Langfuse, "langfuse", JsonLike(langfuse::is_first, langfuse::decoder))
             .with_clock_times()
-            .with_remark(LENGTHS_OF_LOG),
+            .with_remark(LENGTHS_OF_LOG)
+            .with_lines_apart(),
         Spec::new(F::Litellm, "litellm", JsonLike(usage::is_litellm, usage::decoder))
             .with_clock_times()
-            .with_remark(LENGTHS_OF_LOG),
+            .with_remark(LENGTHS_OF_LOG)
+            .with_lines_apart(),
         Spec::new(F::Bedrock, "bedrock", JsonLike(usage::is_bedrock, usage::bedrock_decoder))
             .with_clock_times()
-            .with_remark(LENGTHS_OF_LOG),
+            .with_remark(LENGTHS_OF_LOG)
+            .with_lines_apart(),
         Spec::new(
             F::AiperfExport,
             "aiperf-export",
             JsonLike(aiperf_export::is_first, aiperf_export::decoder),
         )
-        .with_clock_times(),
+        .with_clock_times()
+        .with_lines_apart(),
         Spec::new(F::Bench, "bench", JsonLike(bench::is_first, bench::decoder)).with_clock_times(),
         Spec::new(
             F::KvEvents,
@@ -270,7 +303,8 @@ const FORMATS: [FormatSpec; 33] = {
         .with_remark("requests that the cache served whole do not appear, and lengths are of whole blocks"),
         Spec::new(F::VllmLog, "vllm-log", Text(vllm_log::is_log, vllm_log::decoder))
             .with_clock_times()
-            .with_surrogate_ids(),
+            .with_surrogate_ids()
+            .with_lines_apart(),
         Spec::new(
             F::SglangLog,
             "sglang-log",
@@ -284,8 +318,10 @@ const FORMATS: [FormatSpec; 33] = {
             JsonLike(llmservingsim::is_first, llmservingsim::decoder),
         )
         .with_surrogate_ids(),
-        Spec::new(F::Aibrix, "aibrix", JsonLike(aibrix::is_first, aibrix::decoder)),
-        Spec::new(F::Usage, "usage", JsonLike(usage::is_usage, usage::decoder)).with_clock_times(),
+        Spec::new(F::Aibrix, "aibrix", JsonLike(aibrix::is_first, aibrix::decoder)).with_lines_apart(),
+        Spec::new(F::Usage, "usage", JsonLike(usage::is_usage, usage::decoder))
+            .with_clock_times()
+            .with_lines_apart(),
     ]
 };
 

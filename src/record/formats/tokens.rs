@@ -11,6 +11,7 @@ use super::base::{FileFacts, surrogate_child};
 const BLOCK_SIZE: u64 = 16;
 
 /// Cuts prompts into blocks.
+#[derive(Clone)]
 pub(super) struct TokenBlocks {
     pub(super) block_size: u64,
     bytes: Vec<u8>,

@@ -21,7 +21,7 @@ use crate::record::time::{Millis, Unit};
 const INPUT_EVENTS: [&str; 2] = ["user_message", "tool_result"];
 
 pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
-    let mut prefixes = CachedPrefixes::new(file);
+    let prefixes = CachedPrefixes::new(file);
     Box::new(move |object, out| {
         let call = Call {
             session: Some(object.required_text("session_id")?),
@@ -42,7 +42,7 @@ pub(super) const REPLAY: [&str; 4] = ["round_idx", "prefix_len", "input_len", "o
 /// Reads the table: `prefix_len` tokens of a prompt are kept and `input_len` are new. `arrival_time` (ms) is that
 /// of the session; a later round is sent `tool_wait_after_ms` after the answer to the one before.
 pub(super) fn replay_decoder(file: &FileFacts) -> DecodeLine {
-    let mut prefixes = CachedPrefixes::new(file);
+    let prefixes = CachedPrefixes::new(file);
     // How long each session waits before its next round.
     let mut waits: HashMap<String, Option<Millis>> = HashMap::new();
     csv::decoder(&REPLAY, Vec::new(), move |row, out| {

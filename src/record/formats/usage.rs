@@ -60,7 +60,7 @@ pub(super) fn is_bedrock(object: &RawObject) -> bool {
 }
 
 pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
-    let mut prefixes = CachedPrefixes::new(file);
+    let prefixes = CachedPrefixes::new(file);
     Box::new(move |object, out| {
         let found = reported(object);
         let input_length = found.input.ok_or_else(|| Invalid::missing("prompt_tokens"))?;
@@ -74,7 +74,7 @@ pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
 }
 
 pub(super) fn bedrock_decoder(file: &FileFacts) -> DecodeObject {
-    let mut prefixes = CachedPrefixes::new(file);
+    let prefixes = CachedPrefixes::new(file);
     Box::new(move |object, out| {
         let mut found = reported(object);
         let input = object.get("input").ok_or_else(|| Invalid::missing("input"))?;

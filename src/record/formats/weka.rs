@@ -30,6 +30,7 @@ pub(super) fn is_first(object: &RawObject) -> bool {
     object.has("requests") && object.has("block_size")
 }
 
+#[derive(Clone)]
 struct WekaDecoder {
     ids: LocalIds,
     /// Ids of a request, reused.

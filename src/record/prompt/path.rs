@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memrchr_iter;
+
 use super::fields::{decoded, list};
 use crate::record::json::RawObject;
 use crate::record::raw::{Cursor, Found, Json};
@@ -101,8 +103,8 @@ pub(super) fn step<'a, 'p>(object: &RawObject<'a>, path: &'p str) -> Option<(Jso
     }
     let whole = object.get(path).map(|value| (value, None));
     whole.or_else(|| {
-        let mut ends = path.rmatch_indices('.').map(|(at, _)| at);
-        ends.find_map(|end| Some((object.get(&path[..end])?, Some(&path[end + 1..]))))
+        memrchr_iter(b'.', path.as_bytes())
+            .find_map(|end| Some((object.get(&path[..end])?, Some(&path[end + 1..]))))
     })
 }
 
