@@ -231,6 +231,11 @@ impl TraceReader {
                     self.again = more;
                     return Ok(Some(Err(invalid)));
                 }
+                self.decoded.clear_requests();
+                if self.decoded.release() {
+                    self.again = more;
+                    continue;
+                }
                 if !more {
                     return Ok(None);
                 }

@@ -716,7 +716,7 @@ fn every_format_has_the_fleets() {
         assert!(prometheus.contains(line), "{line}\n{prometheus}");
     }
     assert!(!prometheus.contains("# HELP kvtrace_fleet_capacity_hit_tokens \n"), "{prometheus}");
-    assert!(write(&["-f", "markdown"]).contains("| 2 session | 16 | 0.400000 | 1.0 | 1.0 | 8 | 8 |"));
+    assert!(write(&["-f", "markdown"]).contains("| 2 session | 16 | 0.4 | 1.0 | 1.0 | 8 | 8 |"));
     let page = write(&["-f", "html"]);
     assert!(page.contains("data-fleet=\"2 session\"") && page.contains("data-chart=\"fleets\""));
     assert!(page.contains("path class=\"line g2\"") && !page.contains("path class=\"line g3\""));

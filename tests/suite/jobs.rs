@@ -180,11 +180,11 @@ fn more_threads_write_the_same_prompts() {
     // The last one is the 51st of a single token.
     let short: String = (0..51).map(|i| line(9_000_000, 1, 7, &[1_000_000 + i])).collect();
     write(folder.path(), "ends.jsonl", chats(400, 10) + &short);
-    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/model");
+    let tokenizer = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/model");
     let modes: [(&[&str], i32); 6] = [
         (&["--prompts", "-n", "500", "chats.jsonl", "-o", "out"], 0),
         (&["--prompts=tokens", "--users", "0.5", "chats.jsonl", "-o", "out.gz"], 0),
-        (&["--prompts=chat", "--tokenizer", model, "-n", "150", "chats.jsonl", "-o", "out.zst"], 0),
+        (&["--prompts=chat", "--tokenizer", tokenizer, "-n", "150", "chats.jsonl", "-o", "out.zst"], 0),
         (&["-n", "9000", "--schedule", "closed", "chats.jsonl", "-o", "out.gz"], 0),
         (&["--prompts", "--model", "none", "chats.jsonl"], 0),
         (&["--prompts=tokens", "--vocab-size", "50", "--model", "none", "ends.jsonl"], 1),

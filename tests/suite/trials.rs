@@ -673,3 +673,28 @@ fn a_chat_without_a_token_is_as_short_as_a_chat_can_be() {
     assert!(ran.stderr.contains("1 prompts would be shorter"), "{}", ran.stderr);
     assert_eq!(ran.ok().lines().count(), 1);
 }
+
+#[test]
+fn the_last_line_of_an_answer_says_how_long_it_is() {
+    let said = |id: &str, second: u32, output: u64| {
+        let usage = format!("{{\"input_tokens\": 10, \"output_tokens\": {output}}}");
+        let message = format!("{{\"id\": \"{id}\", \"model\": \"c\", \"usage\": {usage}}}");
+        format!(
+            "{{\"type\": \"assistant\", \"sessionId\": \"S\", \"timestamp\": \"2026-01-01T00:00:0{second}Z\", \"uuid\": \"u\", \"message\": {message}}}\n"
+        )
+    };
+    let other =
+        "{\"type\": \"user\", \"sessionId\": \"S\", \"uuid\": \"v\", \"message\": {\"role\": \"user\"}}\n";
+    let first = said("a", 1, 1) + other + &said("a", 2, 500) + &said("a", 3, 2);
+    let text = first.clone() + &said("b", 4, 7) + &said("a", 5, 900) + &said("c", 6, 3) + &said("c", 7, 4);
+    let folder = scratch();
+    write(folder.path(), "one.jsonl", &text);
+    write(folder.path(), "two.jsonl", said("d", 8, 5) + &said("d", 9, 6));
+    for jobs in ["1", "3"] {
+        let ran = run_in(folder.path(), "trace-cat", &["-q", "-j", jobs, "one.jsonl", "two.jsonl"], "");
+        let rows = parse(&ran.ok());
+        let outputs: Vec<u64> = rows.iter().map(|row| row["output_length"].as_u64().unwrap()).collect();
+        assert_eq!(outputs, [500, 7, 4, 6]);
+        assert_eq!(rows[1]["timestamp"], json!(3000));
+    }
+}

@@ -98,6 +98,8 @@ pub(in crate::record) struct DecodedLines {
     text: Vec<u8>,
     requests: Vec<Request>,
     next: usize,
+    /// The line of a request of which more may come, and its ids.
+    held: Option<(Vec<u8>, Ids)>,
     /// Gives blocks to requests that have none yet.
     blocks: SessionBlocks,
     /// What is wrong if no further line of the file comes.
@@ -234,6 +236,27 @@ impl DecodedLines {
     /// What may be the time of the record, which has none.
     pub(in crate::record) fn take_unread_time(&mut self) -> Option<String> {
         self.unread_time.take()
+    }
+
+    /// Keeps the request that `push` adds, in place of one that is kept, until [`DecodedLines::release`].
+    pub(super) fn hold(
+        &mut self,
+        push: impl FnOnce(&mut Self) -> Result<(), Invalid>,
+    ) -> Result<(), Invalid> {
+        let start = self.text.len();
+        push(self)?;
+        let request = self.requests.pop();
+        let line = self.text.split_off(start);
+        self.held = request.map(|request| (line, request.ids));
+        Ok(())
+    }
+
+    /// Adds the request that is kept; false if there is none.
+    pub(in crate::record) fn release(&mut self) -> bool {
+        let Some((line, ids)) = self.held.take() else { return false };
+        self.text.extend_from_slice(&line);
+        self.requests.push(Request { end: self.text.len(), ids });
+        true
     }
 
     /// Adds a request. `from_zero` tells whether the file numbers its blocks 0, 1, 2, ...

@@ -3,15 +3,16 @@
 //! Source: the transcripts themselves, and how `TraceLab` and ccusage read them. Lines of the assistant have
 //! `message.usage`: the prompt is `input_tokens` + `cache_creation_input_tokens` + `cache_read_input_tokens`,
 //! the last of which were read from the cache. An answer is written as several lines with one `message.id`,
-//! and again where a session is resumed: it is one call. A `isSidechain` is a sub-agent, a session of its own.
+//! of which the last ones say how long it is, and again where a session is resumed: it is one call. A `isSidechain` is a sub-agent, a session of its own.
 //! All other lines are passed over, and nothing of what was said is kept.
 
 use std::collections::HashSet;
 
 use foldhash::fast::RandomState;
 
-use super::base::{DecodeObject, FileFacts};
+use super::base::{DecodeObject, DecodedLines, FileFacts};
 use super::prefixes::{CachedPrefixes, Call};
+use crate::error::Invalid;
 use crate::record::json::RawObject;
 use crate::record::trace_record::first_bits;
 
@@ -25,6 +26,8 @@ pub(super) fn is_first(object: &RawObject) -> bool {
 pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
     let prefixes = CachedPrefixes::new(file);
     let mut counted: HashSet<u64, RandomState> = HashSet::default();
+    // The last call, of which more lines may come.
+    let mut last: Option<LastCall> = None;
     Box::new(move |object, out| {
         let Some(message) = object.get("message").and_then(RawObject::in_value) else { return Ok(()) };
         let is_call = object.text("type").is_none_or(|kind| kind == "assistant");
@@ -35,9 +38,16 @@ pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
         if message.text("model").as_deref() == Some("<synthetic>") {
             return Ok(());
         }
-        if let Some(id) = message.text("id")
-            && !counted.insert(first_bits(blake3::hash(id.as_bytes()).as_bytes()))
-        {
+        let output_length = usage.optional_length("output_tokens")?;
+        let id = message.text("id").map(|id| first_bits(blake3::hash(id.as_bytes()).as_bytes()));
+        if let Some(call) = last.as_mut().filter(|call| id == Some(call.id)) {
+            if output_length > call.call.output_length {
+                call.call.output_length = output_length;
+                out.hold(|out| call.push(&prefixes, out))?;
+            }
+            return Ok(());
+        }
+        if id.is_some_and(|id| !counted.insert(id)) {
             return Ok(());
         }
         let tokens = |name| usage.optional_length(name).map(Option::unwrap_or_default);
@@ -48,13 +58,32 @@ pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
         let call = Call {
             time: object.date("timestamp")?,
             input_length: tokens("input_tokens")? + tokens("cache_creation_input_tokens")? + cached,
-            output_length: usage.optional_length("output_tokens")?,
+            output_length,
             cached: Some(cached),
-            rest: message.get("model").map(|model| ("model", model.get())).into_iter().collect(),
             parent: agent.as_ref().map(|_| session.clone()),
             session: Some(agent.map_or_else(|| session.clone(), |agent| format!("{session}:{agent}"))),
             ..Call::default()
         };
-        prefixes.push(&call, out)
+        out.release();
+        let model = message.get("model").map(|model| model.get().to_owned());
+        let call = LastCall { id: id.unwrap_or_default(), call, model };
+        out.hold(|out| call.push(&prefixes, out))?;
+        last = id.is_some().then_some(call);
+        Ok(())
     })
+}
+
+/// A call and the hash of its id.
+#[derive(Clone)]
+struct LastCall {
+    id: u64,
+    call: Call<'static>,
+    model: Option<String>,
+}
+
+impl LastCall {
+    fn push(&self, prefixes: &CachedPrefixes, out: &mut DecodedLines) -> Result<(), Invalid> {
+        let rest = self.model.iter().map(|model| ("model", model.as_str())).collect();
+        prefixes.push(&Call { rest, ..self.call.clone() }, out)
+    }
 }

@@ -21,7 +21,7 @@ const BLOCK_SIZE: u64 = 64;
 const LONGEST_LABEL: usize = 66;
 
 /// A call of a server.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Call<'a> {
     pub(super) session: Option<String>,
     /// The session that began this one.

@@ -15,7 +15,7 @@ const FEATURES: &str = "mm_features";
 const HASHES: [&str; 2] = ["mm_hashes", "features.mm_hashes"];
 const PLACES: [&str; 2] = ["mm_placeholders", "features.mm_placeholders"];
 
-/// Where requests have images whose place in the prompt is not said: vLLM, SGLang, Ollama, LLaVA's data.
+/// Where requests have images whose place in the prompt is not said: vLLM, `SGLang`, Ollama, `LLaVA`'s data.
 const IMAGES: [&str; 4] = ["multi_modal_data", "image_data", "images", "image"];
 
 /// Whether the record has images that are nowhere in its prompt.

@@ -284,7 +284,7 @@ fn as_json(part: &RawObject<'_>) -> String {
 }
 
 /// The value that the AI SDK of Vercel has in an object that says what kind of value it is.
-fn vercel_value<'a>(value: Json<'a>) -> Option<Json<'a>> {
+fn vercel_value(value: Json<'_>) -> Option<Json<'_>> {
     const KINDS: [&str; 5] = ["text", "json", "error-text", "error-json", "content"];
     let object = RawObject::in_value(value).filter(|_| value.get().starts_with('{'))?;
     let is_one = |name: &str| matches!(name, "type" | "value" | "providerOptions");
