@@ -108,7 +108,7 @@ fn too_little_memory_is_an_error_and_no_crash() {
         for mib in [3, 4, 6, 8, 16, 32, 64].map(|more| least + more) {
             // Where memory runs out just as that stack would grow, the system ends the program, and where a thread
             // that begins finds no room for what Rust keeps beside its stack, Rust does; that is chance.
-            let mut runs = (0..6).map(|_| within(folder.path(), mib, &format!("{line} > out")));
+            let mut runs = (0..40).map(|_| within(folder.path(), mib, &format!("{line} > out")));
             let by_chance = |ran: &Ran| {
                 matches!(ran.status, None | Some(139)) || ran.stderr.contains("alternative stack")
             };
