@@ -70,7 +70,6 @@ impl<S: Server> Study for ServedInTurn<S> {
                     cache.hits.add(tokens, self.count);
                     cache.recorded_hits += if seen.recorded.is_some() { u128::from(tokens) } else { 0 };
                 }
-                None if fits => {}
                 None => cache.refused.add(seen),
             }
             if let Some(hits) = &mut self.hits {
