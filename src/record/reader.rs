@@ -536,6 +536,7 @@ impl TraceReader {
             .chain(doubt)
             .chain(self.unread_time.clone())
             .chain(self.left_out())
+            .chain(self.passed_over())
             .collect()
     }
 
@@ -545,6 +546,13 @@ impl TraceReader {
         let names = names.join(", ");
         (!names.is_empty())
             .then(|| format!("fields of the log that are left out: {names} (see trace-cat `keep`)"))
+    }
+
+    /// The calls of logs that were left out.
+    fn passed_over(&self) -> Option<String> {
+        let count = self.decoded.passed_over();
+        let calls = if count == 1 { "1 call was" } else { &format!("{count} calls were") };
+        (count > 0).then(|| format!("{calls} left out: the log does not say how long the prompt is"))
     }
 
     /// What to say at the end about skipped records.

@@ -339,6 +339,38 @@ fn recorded_calls_share_what_the_server_had_in_its_cache() {
 }
 
 #[test]
+fn calls_without_the_length_of_their_prompt_are_counted() {
+    let copilot = r#"{"session_id": "s", "turns": [{"llm_calls": [
+        {"timestamp": "2026-05-01T00:00:00Z", "tokens": {"prompt": 9}}, {"tokens": {"prompt": null}}, {"tokens": null}]}]}"#
+        .replace('\n', "");
+    let langfuse = r#"{"id": "1", "traceId": "t", "type": "GENERATION", "startTime": "2026-05-01T00:00:00Z""#;
+    let langfuse = format!(
+        "{langfuse}, \"usage\": {{\"input\": 5}}}}\n{langfuse}}}\n{}",
+        langfuse.replace("GENERATION", "SPAN") + "}"
+    );
+    let span = r#"{"traceId": "t", "name": "chat", "startTimeUnixNano": "1", "attributes": {"gen_ai.operation.name": "chat""#;
+    let otel = format!(
+        "{span}, \"gen_ai.usage.input_tokens\": 3}}}}\n{span}}}}}\n{}}}}}",
+        span.replace("\"chat\"", "\"invoke_agent\"")
+    );
+    for (log, left_out) in [(copilot, "2 calls were"), (langfuse, "1 call was"), (otel, "1 call was")] {
+        // More than what is read in one go.
+        let many = format!("{log}\n{}", "\n".repeat(1000)).repeat(300);
+        for (log, left_out) in [
+            (log, left_out),
+            (many, if left_out.starts_with('2') { "600 calls were" } else { "300 calls were" }),
+        ] {
+            for jobs in ["1", "3"] {
+                let ran = run("trace-cat", &["-j", jobs], &log);
+                assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+                let said = format!("{left_out} left out: the log does not say how long the prompt is");
+                assert!(ran.stderr.contains(&said), "{log:.300}: {}", ran.stderr);
+            }
+        }
+    }
+}
+
+#[test]
 fn the_programs_of_others_give_the_same_rounds() {
     let Some(program) = real("cases/traces/claude-code-to-tracelab.jq") else { return };
     let folder = scratch();

@@ -12,7 +12,7 @@ use fastrand::Rng;
 /// How many signals of each kind a filter gets.
 fn rounds() -> u32 {
     let times = std::env::var("KVTRACE_KILLS").ok().and_then(|times| times.parse().ok());
-    8 * times.unwrap_or(1)
+    4 * times.unwrap_or(1)
 }
 
 const SIGNALS: [(&str, i32); 4] = [("-HUP", 1), ("-INT", 2), ("-TERM", 15), ("-KILL", 9)];
@@ -34,7 +34,7 @@ struct Case {
     reports: bool,
 }
 
-const CASES: [Case; 15] = [
+const CASES: [Case; 18] = [
     Case { name: "trace-cat", args: &["-o", "made", "../trace"], made: "made", reports: false },
     Case { name: "trace-cat", args: &["-z=zstd", "-o", "made", "../trace"], made: "made", reports: false },
     Case {
@@ -90,17 +90,37 @@ const CASES: [Case; 15] = [
         made: "made",
         reports: false,
     },
+    Case {
+        name: "trace-cat",
+        args: &["-j3", "-f", "vidur", "-o", "made", "../table"],
+        made: "made",
+        reports: false,
+    },
+    Case {
+        name: "trace-cat",
+        args: &["-j3", "-t", "csv", "-z=gzip", "-o", "made", "../trace"],
+        made: "made",
+        reports: false,
+    },
+    Case {
+        name: "trace-synth",
+        args: &["-j3", "-n", "3000", "--prompts", "-o", "made", "../trace"],
+        made: "made",
+        reports: false,
+    },
 ];
 
 #[test]
 fn a_signal_at_any_moment_leaves_the_old_file_or_the_new_one_and_nothing_else() {
     let folder = scratch();
     let lines = |from: u64, to: u64| (from..to).map(|i| line(i, 1024, 7, &[0, i + 1])).collect::<String>();
-    let halves = [lines(0, 15_000), lines(15_000, 30_000)];
+    let halves = [lines(0, 8000), lines(8000, 16_000)];
     write(folder.path(), "trace", halves.concat());
-    let prompts: String = (0..9000).map(|i| format!("{{\"prompt\": \"the same words {i}\"}}\n")).collect();
+    let prompts: String = (0..6000).map(|i| format!("{{\"prompt\": \"the same words {i}\"}}\n")).collect();
     write(folder.path(), "prompts", prompts);
-    let third = lines(30_000, 40_000);
+    let rows: String = (0..30_000).map(|i| format!("{i}.5,70,3\n")).collect();
+    write(folder.path(), "table", format!("arrived_at,num_prefill_tokens,num_decode_tokens\n{rows}"));
+    let third = lines(16_000, 21_000);
     for (part, name) in halves.iter().chain([&third]).zip(["first", "second", "third"]) {
         run_in(folder.path(), "trace-stats", &["--partial", "-o", name], part).ok();
     }
@@ -175,7 +195,7 @@ fn a_signal_at_any_moment_leaves_the_old_file_or_the_new_one_and_nothing_else() 
     }
     let places = (0..CASES.len()).map(|number| number.to_string());
     let mut all: Vec<String> = places.collect();
-    all.extend(["both", "first", "ids", "prompts", "second", "third", "trace"].map(str::to_owned));
+    all.extend(["both", "first", "ids", "prompts", "second", "table", "third", "trace"].map(str::to_owned));
     all.sort();
     assert_eq!(names(folder.path()), all, "left over beside the inputs and the state");
     println!("{kills} runs ended by a signal, {old_files} left the old file, {leftovers} a temporary one");

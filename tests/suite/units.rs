@@ -38,14 +38,20 @@ fn at(times: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
     times.into_iter().map(line).collect()
 }
 
+/// Lines at these times, each of a session of its own.
+fn apart(times: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
+    let line = |(i, time)| format!("{{\"timestamp\": {time}, \"input_length\": 1, \"hash_ids\": [{i}]}}\n");
+    times.into_iter().enumerate().map(line).collect()
+}
+
 #[test]
 fn every_filter_warns_of_times_that_are_likely_to_count_something_else() {
-    let many = |factor: u64| at((0..5000).map(|i| i * factor));
+    let many = |factor: u64| apart((0..5000).map(|i| i * factor));
     for (trace, warning) in [
-        (at(["1764000000.5", "1764000001.25"]), "look like seconds since 1970"),
-        (at(["1764000000123456", "1764000000223456"]), "look like microseconds since 1970"),
-        (at(["1764000000123456789", "1764000000223456789"]), "look like nanoseconds since 1970"),
-        (at((0..5000).map(|i| f64::from(i) * 0.4)), "2501 requests per second: times may be seconds"),
+        (apart(["1764000000.5", "1764000001.25"]), "look like seconds since 1970"),
+        (apart(["1764000000123456", "1764000000223456"]), "look like microseconds since 1970"),
+        (apart(["1764000000123456789", "1764000000223456789"]), "look like nanoseconds since 1970"),
+        (apart((0..5000).map(|i| f64::from(i) * 0.4)), "2501 requests per second: times may be seconds"),
         (many(100_000_000), "years: they may be microseconds or nanoseconds"),
     ] {
         for (name, args) in [
@@ -60,7 +66,9 @@ fn every_filter_warns_of_times_that_are_likely_to_count_something_else() {
             assert!(ran.stderr.contains("see trace-cat --timestamp-unit"), "{}", ran.stderr);
         }
     }
-    for trace in [many(1), many(1000), at(["0", "1"]), at(["1764000000000", "1764000000500"]), at([""; 0])] {
+    for trace in
+        [many(1), many(1000), apart(["0", "1"]), apart(["1764000000000", "1764000000500"]), apart([""; 0])]
+    {
         for (name, args) in
             [("trace-stats", &[][..]), ("trace-cat", &[]), ("trace-synth", &["--min-count=1"])]
         {

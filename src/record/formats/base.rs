@@ -108,6 +108,8 @@ pub(in crate::record) struct DecodedLines {
     unread_time: Option<String>,
     /// Names of fields that were left out, as far as the user is told.
     left_out: BTreeSet<String>,
+    /// Calls that were left out, because nothing tells the length of their prompt.
+    passed_over: u64,
     /// Whether times are those of a clock.
     clock_times: bool,
     /// Whether these are counted from the first, and that.
@@ -159,12 +161,12 @@ impl DecodedLines {
     /// Adds the requests of a line, and tells which they are; `None` if anything else is to be said of it.
     pub(in crate::record) fn add(&mut self, decoder: &mut DecodeLine, line: &[u8]) -> Option<Range<usize>> {
         let (text, requests) = (self.text.len(), self.requests.len());
-        let (left_out, clock_times) = (self.left_out.len(), self.clock_times);
+        let said = |lines: &Self| (lines.left_out.len(), lines.passed_over, lines.clock_times);
+        let said_before = said(self);
         let has_begun = self.unfinished.take().is_some();
         let is_valid = decoder(line, self).is_ok();
-        let says_more = self.unread_time.take().is_some()
-            || self.unfinished.is_some()
-            || (self.left_out.len(), self.clock_times) != (left_out, clock_times);
+        let says_more =
+            self.unread_time.take().is_some() || self.unfinished.is_some() || said(self) != said_before;
         if is_valid && !has_begun && !says_more {
             return Some(requests..self.requests.len());
         }
@@ -226,6 +228,16 @@ impl DecodedLines {
     /// Names of fields that were left out, not all of them.
     pub(in crate::record) fn left_out(&self) -> impl Iterator<Item = &String> {
         self.left_out.iter().take(NAMED)
+    }
+
+    /// Leaves a call out, since nothing tells the length of its prompt.
+    pub(super) fn pass_over(&mut self) {
+        self.passed_over += 1;
+    }
+
+    /// How many calls were left out.
+    pub(in crate::record) fn passed_over(&self) -> u64 {
+        self.passed_over
     }
 
     /// Says what may be the time of a record that has none.

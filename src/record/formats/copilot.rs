@@ -2,7 +2,8 @@
 //!
 //! Source: github.com/Azure/AzurePublicDataset, `GitHubCopilotCodingAgentDataset2026.md`. A session per line:
 //! `session_id`, and `turns` with `llm_calls`, each with `timestamp`, `model` and `tokens` (`prompt`,
-//! `completion`, `cached`). Any value may be null; a call without the length of its prompt is passed over.
+//! `completion`, `cached`). Any value may be null; a call without the length of its prompt is passed
+//! over.
 
 use super::base::{DecodeObject, FileFacts};
 use super::prefixes::{CachedPrefixes, Call};
@@ -26,9 +27,15 @@ pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
             }
             for call in turn.list("llm_calls")? {
                 let call = RawObject::of("llm_calls", call)?;
-                let Some(tokens) = call.get("tokens") else { continue };
+                let Some(tokens) = call.get("tokens") else {
+                    out.pass_over();
+                    continue;
+                };
                 let tokens = RawObject::of("tokens", tokens)?;
-                let Some(input_length) = tokens.optional_length("prompt")? else { continue };
+                let Some(input_length) = tokens.optional_length("prompt")? else {
+                    out.pass_over();
+                    continue;
+                };
                 let kept = KEPT.iter().filter_map(|&name| Some((name, call.get(name)?.get())));
                 let call = Call {
                     session: Some(session.clone()),

@@ -47,7 +47,10 @@ fn observation(
         return Ok(());
     }
     let usage = tokens(object)?;
-    let Some(input_length) = usage.input else { return Ok(()) };
+    let Some(input_length) = usage.input else {
+        out.pass_over();
+        return Ok(());
+    };
     let of_trace = || object.text("sessionId").or_else(|| object.text("traceId"));
     let kept = prefixes.kept(object, &["model"]);
     prefixes.tell_left_out(object, &["model", "sessionId", "traceId", "type"], out);

@@ -25,6 +25,9 @@ const TRACES: [&str; 3] = ["traceId", "trace_id", "context.trace_id"];
 
 const MODELS: [&str; 4] = ["gen_ai.request.model", "gen_ai.response.model", "llm.model_name", "ai.model.id"];
 
+/// Attributes that tell what a span is: of the AI SDK, OpenTelemetry, `OpenInference`.
+const OPERATIONS: [&str; 3] = ["ai.operationId", "gen_ai.operation.name", "openinference.span.kind"];
+
 /// What a span is that calls a model.
 const CALLS: [&str; 4] = ["chat", "text_completion", "completion", "generate_content"];
 
@@ -69,12 +72,18 @@ fn collect<'a>(object: &RawObject<'a>, spans: &mut Vec<RawObject<'a>>) -> Result
 fn span(object: &RawObject, prefixes: &CachedPrefixes, out: &mut DecodedLines) -> Result<(), Invalid> {
     let Some(attributes) = object.get("attributes").and_then(attributes) else { return Ok(()) };
     let text = |name: &str| attributes.text(name);
-    let is_sum = text("ai.operationId").is_some_and(|name| !name.contains(".do"))
-        || text("gen_ai.operation.name").is_some_and(|name| !CALLS.contains(&name.as_str()))
-        || text("openinference.span.kind").is_some_and(|kind| !kind.eq_ignore_ascii_case("llm"));
+    let [ai_sdk, gen_ai, open_inference] = OPERATIONS.map(text);
+    let is_sum = ai_sdk.is_some_and(|name| !name.contains(".do"))
+        || gen_ai.is_some_and(|name| !CALLS.contains(&name.as_str()))
+        || open_inference.is_some_and(|kind| !kind.eq_ignore_ascii_case("llm"));
     let found = reported(&attributes);
     let [input, output, cached] = OPEN_INFERENCE.map(|name| attributes.get(name).and_then(whole));
-    let Some(input_length) = found.input.or(input).filter(|_| !is_sum) else { return Ok(()) };
+    let Some(input_length) = found.input.or(input).filter(|_| !is_sum) else {
+        if !is_sum && OPERATIONS.iter().any(|name| attributes.has(name)) {
+            out.pass_over();
+        }
+        return Ok(());
+    };
     let session = SESSIONS.iter().find_map(|name| text(name));
     let call = Call {
         session: session.or_else(|| TRACES.iter().find_map(|name| object.text_at(name))),

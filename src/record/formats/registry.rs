@@ -304,6 +304,9 @@ const FORMATS: [FormatSpec; 33] = {
         Spec::new(F::VllmLog, "vllm-log", Text(vllm_log::is_log, vllm_log::decoder))
             .with_clock_times()
             .with_surrogate_ids()
+            .with_remark(
+                "requests are those whose tokens are in the log (since vLLM 0.11 with the level DEBUG)",
+            )
             .with_lines_apart(),
         Spec::new(
             F::SglangLog,
@@ -318,7 +321,9 @@ const FORMATS: [FormatSpec; 33] = {
             JsonLike(llmservingsim::is_first, llmservingsim::decoder),
         )
         .with_surrogate_ids(),
-        Spec::new(F::Aibrix, "aibrix", JsonLike(aibrix::is_first, aibrix::decoder)).with_lines_apart(),
+        Spec::new(F::Aibrix, "aibrix", JsonLike(aibrix::is_first, aibrix::decoder))
+            .with_remark("it has lengths alone; prompts are not read")
+            .with_lines_apart(),
         Spec::new(F::Usage, "usage", JsonLike(usage::is_usage, usage::decoder))
             .with_clock_times()
             .with_lines_apart(),

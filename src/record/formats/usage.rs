@@ -80,7 +80,10 @@ pub(super) fn bedrock_decoder(file: &FileFacts) -> DecodeObject {
         let input = object.get("input").ok_or_else(|| Invalid::missing("input"))?;
         let input = RawObject::of("input", input)?;
         // A call that failed has no tokens.
-        let Some(uncached) = input.optional_length("inputTokenCount")? else { return Ok(()) };
+        let Some(uncached) = input.optional_length("inputTokenCount")? else {
+            out.pass_over();
+            return Ok(());
+        };
         found.cached = input.optional_length("cacheReadInputTokenCount")?.or(found.cached);
         found.written = input.optional_length("cacheWriteInputTokenCount")?.or(found.written);
         let length = uncached + found.cached.unwrap_or(0) + found.written.unwrap_or(0);
