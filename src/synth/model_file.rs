@@ -161,7 +161,6 @@ impl ModelReader {
         match (line, &mut model.body) {
             (ModelLine::Core(run), Body::Sessions(model)) => {
                 check(model.ends.is_empty(), "a core run after its uses")?;
-                check(u64::from(run.tail) == size, "a partial block that goes on")?;
                 add_run(&mut model.core.runs, run, size)
             }
             (ModelLine::End(end), Body::Sessions(model)) => {

@@ -311,6 +311,76 @@ fn what_too_few_sessions_have_is_left_out_and_named() {
     }
 }
 
+/// Chats, and among them a prompt of two and a half blocks that is sent again and again.
+fn chats_and_a_prompt(times: impl Iterator<Item = u64>) -> String {
+    let repeated =
+        times.map(|time| line(time, 40, 3, &[1_000_000, 1_000_001, 1_000_002])).collect::<String>();
+    run("trace-cat", &["-q", "-b16", "--sort"], chats(600) + &repeated).ok()
+}
+
+/// The lines with the repeated prompt, if it has so many tokens, and the others.
+fn apart(trace: &str, tokens: u64) -> [String; 2] {
+    let input = format!("\"input_length\": {tokens}, ");
+    let is_repeated = |line: &&str| line.contains(&input) && line.contains("\"output_length\": 3,");
+    let (repeated, others): (Vec<_>, Vec<_>) = trace.split_inclusive('\n').partition(is_repeated);
+    [repeated.concat(), others.concat()]
+}
+
+#[test]
+fn a_prompt_that_is_always_sent_is_a_prefix_that_many_sessions_are() {
+    let trace = chats_and_a_prompt((0..1200).map(|second| second * 1000));
+    let folder = scratch();
+    let file = write(folder.path(), "model", "");
+    let new = synth(&["--seed=3", "--save-model", &file], &trace);
+    assert_eq!(new, run("trace-synth", &["-q", "--model-file", &file, "--seed=3"], "").ok());
+    let ([_, others], [repeated, new_others]) = (apart(&trace, 40), apart(&new, 40));
+    let count = repeated.lines().count() as f64;
+    assert!((0.85..1.15).contains(&(count / 1200.0)), "{count}");
+    let ids: HashSet<Vec<u64>> = requests(&repeated).into_iter().map(|request| request.ids).collect();
+    assert_eq!(ids.len(), 1, "the same prompt each time");
+    let (original, new) = (requests(&others), requests(&new_others));
+    let input = |of: &[Request]| mean(of.iter().map(|r| r.input as f64));
+    for (what, ratio) in [
+        ("input", input(&new) / input(&original)),
+        ("followed", followed(&new) / followed(&original)),
+        ("think", think_time(&new) / think_time(&original)),
+    ] {
+        assert!((0.9..1.1).contains(&ratio), "{what}: {ratio}");
+    }
+    // Three blocks of it become six, and what is missing in the last one stays.
+    for args in
+        [&["--prefix-len-multiplier=2"][..], &["--prefix-len-multiplier=2", "--prompt-len-multiplier=3"]]
+    {
+        let longer = synth(args, &trace);
+        assert!(apart(&longer, 88)[0].lines().count() > 1000, "{args:?}");
+        let checked = run("trace-cat", &["-q", "-b16", "--check"], &longer).ok();
+        assert!(checked.contains("\"valid\": true"), "{checked}");
+    }
+    let prompts = synth(&["--seed=3", "-n900", "--prompts"], &trace);
+    let hashed = run("trace-hash", &["-q", "-b16"], &prompts).ok();
+    assert_eq!(
+        apart(&hashed, 40)[0].lines().count(),
+        apart(&synth(&["--seed=3", "-n900"], &trace), 40)[0].lines().count()
+    );
+}
+
+#[test]
+fn one_session_without_end_does_not_make_all_others_longer() {
+    let trace = chats_and_a_prompt((0..2000).map(|i| 300_000 + i * 100));
+    let ran = run("trace-synth", &["-b16"], &trace);
+    assert!(
+        ran.stderr.contains("left out, as fewer than 5 sessions are nearly as long: 1936 further requests"),
+        "{}",
+        ran.stderr
+    );
+    let (original, new) = (requests(&apart(&trace, 40)[1]), requests(&ran.ok()));
+    let ratio = followed(&new) / followed(&original);
+    assert!((0.9..1.1).contains(&ratio), "{ratio}");
+    // Of one session, no more than it tells of may be learnt all the same.
+    let said = run("trace-synth", &["-b16", "--min-count=1", "-n10"], &trace).stderr;
+    assert!(!said.contains("left out"), "{said}");
+}
+
 #[test]
 fn what_few_sessions_repeat_is_learnt_as_next_turns() {
     // Of six sessions three send their last prompt, which ends within a block, once more.

@@ -13,7 +13,7 @@ use super::quantiles::{Groups, Weighted, rounded, sessions_up_to};
 use super::reuse::{Course, Reuse, Use};
 use super::rows::{Given, SEVERAL, Table, bit, followers, thinned};
 use super::spawn::growth_value;
-use super::state::{FEATURES, Kind, PHASE, TURNS, turn_class};
+use super::state::{FEATURES, Kind, PHASE, State, TURNS, turn_class};
 use super::tree::{Growth, Rows};
 use crate::error::Invalid;
 use crate::synth::forest::Forest;
@@ -193,20 +193,25 @@ impl<'a> Learner<'a> {
 
     /// Lengths of requests that begin sessions.
     fn start_numbers(&self) -> Vec<Number> {
-        let (mut table, mut tokens, mut outputs) = (Table::new(3), Vec::new(), Vec::new());
-        for request in self.of_kind(Kind::Start) {
-            let state = &request.state;
-            let phase = (state.time / self.clock.span) as f32;
-            table.push(&[state.core as f32, phase, state.logs.input], &[], request.session);
-            tokens.push(state.logs.new);
-            outputs.push(state.logs.output);
-        }
-        let (given, weights) = (table.given(), vec![1.0; tokens.len()]);
-        let number = |what, columns: &[usize], values: &[f32]| {
-            self.number(what, Kind::Start, &given.rows(columns, values, &weights))
-        };
-        let tokens = number(Quantity::Tokens, &[0, 1], &tokens);
-        tokens.into_iter().chain(number(Quantity::Output, &[0, 1, 2], &outputs)).collect()
+        let number =
+            |what, columns: &[usize], of: &dyn Fn(&Linked) -> bool, value: &dyn Fn(&State) -> f32| {
+                let (mut table, mut values) = (Table::new(3), Vec::new());
+                for request in self.of_kind(Kind::Start).filter(|request| of(request)) {
+                    let state = &request.state;
+                    let phase = (state.time / self.clock.span) as f32;
+                    table.push(&[state.core as f32, phase, state.logs.input], &[], request.session);
+                    values.push(value(state));
+                }
+                let weights = vec![1.0; values.len()];
+                self.number(what, Kind::Start, &table.given().rows(columns, &values, &weights))
+            };
+        // A prompt that is all prefix has no tokens of its own, unless there are no others.
+        let has_own = |request: &Linked| !request.state.is_whole_prefix(self.forest.block_size);
+        let new = |state: &State| state.logs.new;
+        let tokens = number(Quantity::Tokens, &[0, 1], &has_own, &new)
+            .or_else(|| number(Quantity::Tokens, &[0, 1], &|_| true, &new));
+        let outputs = number(Quantity::Output, &[0, 1, 2], &|_| true, &|state| state.logs.output);
+        tokens.into_iter().chain(outputs).collect()
     }
 
     /// The states of all requests, and whether they are left for a branch.

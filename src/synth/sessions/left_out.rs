@@ -28,8 +28,15 @@ pub(super) fn remarks(
         format!("the token hit rate of what is drawn is {drawn:.2}, and that of the trace {trace:.2}")
     });
     let all = forest.requests.len();
+    let beyond = (links.beyond > 0).then(|| {
+        format!(
+            "left out, as fewer than {min_count} sessions are nearly as long: {} further requests of the longest \
+             ({all} requests in all; `model` replay copies them)",
+            links.beyond
+        )
+    });
     let matters = rates.is_some() || missing as f64 > SMALL_PART * all as f64;
-    let remarks: Vec<String> = kinds.into_iter().chain(rates).collect();
+    let remarks: Vec<String> = kinds.into_iter().chain(beyond).chain(rates).collect();
     if !matters {
         return remarks;
     }

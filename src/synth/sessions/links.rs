@@ -1,8 +1,10 @@
 //! Which request of a trace follows which, and how.
 //!
 //! Every request that shares more than the core follows the last request that used its deepest known block.
-//! The core are full blocks that are shared by sessions which have nothing else in common: those of at least
-//! `min_count` sessions, and of half a per cent of all, that are used over most of the trace.
+//! The core are blocks that are shared by sessions which have nothing else in common: those of at least
+//! `min_count` sessions, and of half a per cent of all, that are used over most of the trace. A partial block is
+//! among them where it ends a prompt that is sent again and again, such as that of a health check: no session
+//! goes on from it.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -46,6 +48,8 @@ pub(super) struct Links {
     pub(super) delays: Delays,
     /// How many requests there are of each kind.
     pub(super) kinds: [usize; Kind::ALL.len()],
+    /// How many more there were, in sessions that have far more than all but a few.
+    pub(super) beyond: usize,
 }
 
 impl Links {
@@ -132,10 +136,46 @@ pub(super) fn link(forest: &Forest, min_count: usize) -> Links {
         };
         requests.push(linked);
     }
+    let all = requests.len();
+    let mut requests = cut_off(requests, min_count);
+    let beyond = all - requests.len();
     pool_rare(&mut requests, min_count);
     let mut kinds = [0; Kind::ALL.len()];
     requests.iter().for_each(|request| kinds[request.state.kind as usize] += 1);
-    Links { requests, prefixes, delays, kinds }
+    Links { requests, prefixes, delays, kinds, beyond }
+}
+
+/// A session that has so many times as many requests as `min_count` sessions have, and so many at all, is cut off
+/// there: nothing would be learnt of the rest but that it goes on, and that of all sessions.
+const FAR_LONGER: u32 = 4;
+const MANY: u32 = 64;
+
+/// The requests without those that are far beyond where all but a few sessions end.
+fn cut_off(requests: Vec<Linked>, min_count: usize) -> Vec<Linked> {
+    // Every session has the number of a request.
+    let mut counts = vec![0_u32; requests.len()];
+    requests.iter().for_each(|request| counts[request.session as usize] += 1);
+    let mut longest = counts.clone();
+    longest.sort_unstable_by(|a, b| b.cmp(a));
+    let most = longest
+        .get(min_count.max(1) - 1)
+        .map_or(u32::MAX, |count| count.saturating_mul(FAR_LONGER).max(MANY));
+    if longest.first().is_none_or(|&longest| longest <= most) {
+        return requests;
+    }
+    counts.fill(0);
+    let mut numbers = vec![NONE; requests.len()];
+    let mut kept: Vec<Linked> = Vec::with_capacity(requests.len());
+    for (request, number) in requests.into_iter().zip(0..) {
+        let count = &mut counts[request.session as usize];
+        *count += 1;
+        if *count <= most {
+            numbers[number] = kept.len() as u32;
+            let before = numbers.get(request.before as usize).copied().unwrap_or(NONE);
+            kept.push(Linked { before, session: numbers[request.session as usize], ..request });
+        }
+    }
+    kept
 }
 
 /// Counts a kind of which too few sessions tell as the kind that it is a special case of.
@@ -298,9 +338,7 @@ fn core_blocks(
     let is_core = |users: &Users| f64::from(users.count) >= enough && users.parts.count_ones() >= CORE_PARTS;
     let mut core = HashSet::default();
     for (i, own) in forest.requests.iter().enumerate().filter(|&(i, _)| may_be(i)) {
-        // A partial block cannot be continued.
-        let full = own.new.saturating_sub(u32::from(u64::from(own.tail) < forest.block_size));
-        let counted = (own.first_new..own.first_new + full).zip(&users[starts[i]..]);
+        let counted = (own.first_new..own.first_new + own.new).zip(&users[starts[i]..]);
         core.extend(counted.filter(|(_, users)| is_core(users)).map(|(block, _)| block));
     }
     core

@@ -30,6 +30,12 @@ fn above(forest: &Forest, block: u32) -> u32 {
     if block > owner.first_new { block - 1 } else { owner.parent }
 }
 
+/// Tokens of a block: only the last one of the request that added it may be partial.
+fn tokens_of(forest: &Forest, block: u32) -> u32 {
+    let owner = &forest.requests[forest.owner(block)];
+    if block + 1 == owner.first_new + owner.new { owner.tail } else { forest.block_size as u32 }
+}
+
 impl Prefixes {
     /// The prefixes of sessions that leave the core after these blocks.
     pub(super) fn new(forest: &Forest, ends: impl Iterator<Item = u32>, min_count: usize) -> Self {
@@ -90,7 +96,7 @@ impl Prefixes {
             let parent = if at == ROOT { TOP } else { runs[&at] };
             depths.push(len + depths.get(parent as usize).copied().unwrap_or(0));
             runs.insert(end, self.core.runs.len() as u32);
-            self.core.runs.push(CoreRun { parent, len, tail: forest.block_size as u32 });
+            self.core.runs.push(CoreRun { parent, len, tail: tokens_of(forest, end) });
         }
         for &(block, count) in kept {
             let run = runs[&block];

@@ -43,7 +43,9 @@ impl Scale {
         for node in nodes {
             let state = &node.state;
             let output = self.knobs.output(state.output);
-            let new = self.tokens(state.new_tokens(self.block_size));
+            let new = state.new_tokens(self.block_size);
+            // What is missing in the last block of a prefix does not grow with what is new.
+            let new = if new < 0 { new } else { self.tokens(new) };
             if state.kind == Kind::Start {
                 let input = self.limited(changed_core * self.block_size, new);
                 let (shared, base) = (changed_core, changed_core);

@@ -146,8 +146,13 @@ impl Spawner {
         let phase = self.phase(time);
         let [tokens, output] = &mut self.starts;
         let behind = u64::from(core) * self.block_size;
-        let new = signed_exp(tokens.draw(&[core as f32, phase], rng));
-        let input = (behind + new.max(0) as u64).min(MOST_BLOCKS * self.block_size);
+        let missing = self.block_size - u64::from(self.prefixes.tails[prefix]).min(self.block_size);
+        let input = if missing > 0 {
+            behind - missing
+        } else {
+            let new = signed_exp(tokens.draw(&[core as f32, phase], rng));
+            (behind + new.max(0) as u64).min(MOST_BLOCKS * self.block_size)
+        };
         let output = drawn_output(output.draw(&[core as f32, phase, log(input)], rng));
         State::start(input, output, core, self.block_size, time)
     }
@@ -155,6 +160,9 @@ impl Spawner {
     /// Appends the requests that follow one.
     fn follow(&mut self, at: u32, horizon: f64, rng: &mut Rng, nodes: &mut Vec<Node>) {
         let before = nodes[at as usize].state;
+        if before.is_whole_prefix(self.block_size) {
+            return;
+        }
         let mut seen: Seen = [0.0; FEATURES + 5];
         seen[..FEATURES].copy_from_slice(&before.features(self.phase(before.time)));
         // Behind the features stands whether there are branches.
@@ -270,7 +278,9 @@ pub(super) fn growth_value(growth: i64, output_before: u64, whole: bool) -> f32 
 struct PrefixDraw {
     /// Sessions up to each prefix.
     upto: Vec<f64>,
+    /// Blocks of each, and tokens of the last one.
     depths: Vec<u32>,
+    tails: Vec<u32>,
     ranks: Vec<usize>,
     cards: Vec<u8>,
 }
@@ -285,11 +295,14 @@ impl PrefixDraw {
         });
         let upto = upto.collect();
         let depths = ends.iter().map(|end| runs.get(end.run as usize).copied().unwrap_or(0) as u32).collect();
+        // Above all prefixes nothing is missing in the last block.
+        let tails =
+            ends.iter().map(|end| core.runs.get(end.run as usize).map_or(u32::MAX, |run| run.tail)).collect();
         let mut order: Vec<usize> = (0..ends.len()).collect();
         order.sort_by_key(|&i| std::cmp::Reverse(ends[i].sessions));
         let mut ranks = vec![0; ends.len()];
         order.into_iter().enumerate().for_each(|(rank, i)| ranks[i] = rank);
-        Self { upto, depths, ranks, cards: Vec::new() }
+        Self { upto, depths, tails, ranks, cards: Vec::new() }
     }
 
     fn draw(&mut self, rng: &mut Rng) -> usize {

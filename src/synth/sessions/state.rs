@@ -116,6 +116,11 @@ impl State {
         }
     }
 
+    /// Whether it is nothing but a prefix whose last block is partial, from which nothing goes on.
+    pub(super) fn is_whole_prefix(&self, block_size: u64) -> bool {
+        self.input < u64::from(self.core) * block_size
+    }
+
     /// Of a request that follows this one.
     pub(super) fn next(&self, step: Step, block_size: u64) -> Self {
         let Step { kind, input, output, shared, log_delay, time } = step;
