@@ -249,7 +249,7 @@ impl Options {
             pieces: self.piece,
             format: self.from_format,
             block_size: self.block_size,
-            title: self.title.clone(),
+            title: self.title.as_deref().map(printable),
             percentiles: percentiles.to_vec(),
             analysis: self.analysis()?,
             capacities: self.capacities.clone(),

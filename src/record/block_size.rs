@@ -36,7 +36,7 @@ impl BlockSize {
                 format!("block_size {stated} contradicts `block_size` {given}")
             }
             (_, Some(settled)) if settled != stated => {
-                format!("block_size {stated} differs from {settled}, that of the records before")
+                format!("block_size {stated} differs from {settled}, by which the records before were read")
             }
             _ => return Ok(stated),
         };

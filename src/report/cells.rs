@@ -6,8 +6,8 @@ use crate::report::numbers::{bytes, rounded};
 use crate::report::price;
 use crate::report::recorded;
 use crate::stats::{
-    Accuracy, Bound, CapacityRow, Cost, Figure, HitCheck, Hits, PrefillWork, PrefixRow, Report, Summary,
-    TtlRow, percentile_name,
+    Accuracy, Bound, CapacityRow, Cost, Figure, HitCheck, Hits, LoadFigures, PrefillWork, PrefixRow, Report,
+    Summary, TtlRow, percentile_name,
 };
 
 /// The figures that are one number; those without a value are left out.
@@ -57,6 +57,10 @@ pub(super) fn totals(report: &Report) -> Vec<Total> {
         exact("forgotten_blocks", bound.and_then(|bound| count(bound.forgotten_blocks))),
         exact("exact_capacity_blocks", bound.and_then(|bound| count(bound.exact_capacity_blocks?))),
         exact("sampled_blocks", report.estimate.and_then(|e| count(e.sampled_blocks))),
+        exact("unique_blocks_standard_error", real(report.unique_blocks.accuracy.standard_error())),
+        exact("shared_blocks_standard_error", real(report.shared_blocks.accuracy.standard_error())),
+        exact("prefix_groups_standard_error", real(report.prefix_groups.accuracy.standard_error())),
+        exact("cached_tokens_standard_error", real(cached.accuracy.standard_error())),
         exact("token_hit_rate_standard_error", real(report.token_hit_rate.accuracy.standard_error())),
         exact("block_hit_rate_standard_error", real(report.block_hit_rate.accuracy.standard_error())),
     ];
@@ -379,8 +383,23 @@ fn named(kind: &'static str, name: String, row: &CapacityRow) -> Served {
     let tokens = row.capacity_tokens.map(|tokens| ("capacity_tokens", Number::Count(tokens.into())));
     let mut figures: Vec<_> = tokens.into_iter().chain(bytes).collect();
     figures.extend(further_figures(row.work.as_ref(), row.cost));
+    figures.extend(row.refused_requests.map(|requests| ("refused_requests", Number::Count(requests.into()))));
+    figures.extend(row.load.iter().flat_map(load_figures));
     figures.extend(more.into_iter().filter_map(|(name, value)| Some((name, Number::Real(value?)))));
     Served { kind, name, hits: row.hits, figures }
+}
+
+/// What else happened in an engine under load.
+fn load_figures(load: &LoadFigures) -> impl Iterator<Item = (&'static str, Number)> {
+    let figures = [
+        ("preempted_requests", Number::Count(load.preempted_requests.into())),
+        ("preempted_tokens", Number::Count(load.preempted_tokens)),
+        ("preempted_hit_tokens", Number::Count(load.preempted_hit_tokens)),
+        ("sequential_hit_tokens", Number::Count(load.sequential_hit_tokens)),
+        ("steps", Number::Count(load.steps.into())),
+        ("mean_running", Number::Real(load.mean_running)),
+    ];
+    figures.into_iter().chain(load.simulated_s.map(|seconds| ("simulated_s", Number::Real(seconds))))
 }
 
 /// What is left to compute, where a model is known, and what requests cost, where prices are.

@@ -14,20 +14,22 @@ const ALL: &str = "(all)";
 /// Appends a header and the rows `section,item,figure,value`.
 pub(super) fn write(report: &Report, out: &mut Vec<u8>) {
     out.extend_from_slice(HEADER);
-    rows(report, "", out);
+    rows(report, "", |_| true, out);
 }
 
 /// The same of all requests and of each group, whose name is in a column before the others.
 pub(super) fn write_groups(all: &Report, groups: &[GroupReport], out: &mut Vec<u8>) {
     out.extend_from_slice(b"group,");
     out.extend_from_slice(HEADER);
-    rows(all, &format!("{ALL},"), out);
+    rows(all, &format!("{ALL},"), |_| true, out);
     for (label, report) in groups {
-        rows(report, &format!("{},", quoted(label.as_deref().unwrap_or(OTHERS))), out);
+        rows(report, &format!("{},", quoted(label.as_deref().unwrap_or(OTHERS))), |_| true, out);
     }
     if let Some(separate) = SeparateCaches::of(groups) {
         let [separately, _] = ALL_NAMES;
-        rows(&separate.report(), &format!("{},", quoted(separately)), out);
+        // Nothing else is summed over groups.
+        let summed = ["requests", "block_size", "input_tokens", "cached_tokens", "token_hit_rate"];
+        rows(&separate.report(), &format!("{},", quoted(separately)), |name| summed.contains(&name), out);
     }
 }
 
@@ -37,12 +39,12 @@ fn quoted(text: &str) -> String {
     if text.contains([',', '"']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
-/// Appends the rows of a report, each behind `start`.
-fn rows(report: &Report, start: &str, out: &mut Vec<u8>) {
+/// Appends the rows of a report, each behind `start`, of the totals those that it `has`.
+fn rows(report: &Report, start: &str, has: impl Fn(&str) -> bool, out: &mut Vec<u8>) {
     let mut row = |section: &str, item: &str, figure: &str, value: Number| {
         out.extend_from_slice(format!("{start}{section},{item},{figure},{value}\n").as_bytes());
     };
-    for total in cells::totals(report) {
+    for total in cells::totals(report).into_iter().filter(|total| has(total.name)) {
         row("total", "", total.name, total.value);
     }
     for (name, summary) in cells::summaries(report) {

@@ -167,13 +167,13 @@ impl<'a> Families<'a> {
         }
     }
 
-    /// What a cache serves, and what else is said of it but how far an estimate may be off.
+    /// What a cache serves, and what else is said of it.
     fn cache(&mut self, of: &str, cache: &Served, group: Option<Label>) {
         let labels = [("kind", cache.kind), ("cache", stable(cache.kind, &cache.name))];
         let rate = cache.hits.rate().map(Number::Real);
         let rate = rate.as_ref().map(|rate| ("token_hit_rate", rate));
         let more = cache.figures.iter().map(|(name, value)| (*name, value));
-        for (name, value) in rate.into_iter().chain(more.filter(|(name, _)| *name != "standard_error")) {
+        for (name, value) in rate.into_iter().chain(more) {
             self.number(&format!("{of}_{name}"), &labels, value, group);
         }
     }

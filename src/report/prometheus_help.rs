@@ -38,6 +38,10 @@ pub(super) fn help(name: &str) -> &'static str {
             "Largest LRU cache whose figures are exact although blocks were forgotten."
         }
         "sampled_blocks" => "Blocks in the sample from which hits are estimated.",
+        "unique_blocks_standard_error" => "Standard error of the estimated number of distinct blocks.",
+        "shared_blocks_standard_error" => "Standard error of the estimated number of shared blocks.",
+        "prefix_groups_standard_error" => "Standard error of the estimated number of prefix groups.",
+        "cached_tokens_standard_error" => "Standard error of the estimated cached tokens.",
         "token_hit_rate_standard_error" => "Standard error of the estimated token hit rate.",
         "block_hit_rate_standard_error" => "Standard error of the estimated block hit rate.",
         "input_length" => "Prompt tokens of a request: mean, deviation, extremes and percentiles.",
@@ -84,6 +88,28 @@ pub(super) fn help(name: &str) -> &'static str {
             "Figures of a window or of the stream that are bounds, since blocks have been forgotten."
         }
         "running_skipped_records" => "Bad records of the stream that were skipped: they are in no figure.",
+        _ => help_of_caches(name),
+    }
+}
+
+/// The same of what else is known of caches.
+fn help_of_caches(name: &str) -> &'static str {
+    match name {
+        "cache_standard_error" => {
+            "Standard error of the estimated share of the prompt tokens that a cache serves."
+        }
+        "cache_refused_requests" | "running_cache_refused_requests" => {
+            "Requests that do not fit into the cache of an engine; they are in no other figure of it."
+        }
+        "cache_preempted_requests" => "How often a request was put back for want of room and started again.",
+        "cache_preempted_tokens" => "Tokens of requests that were put back, prompt and answer so far.",
+        "cache_preempted_hit_tokens" => "Of these, the tokens that were still there.",
+        "cache_sequential_hit_tokens" => {
+            "Prompt tokens that the cache serves where the same requests come one after the other."
+        }
+        "cache_steps" => "Steps of the engine.",
+        "cache_mean_running" => "Requests that run, averaged over the steps of the engine.",
+        "cache_simulated_s" => "Time until the end of the last step of the engine.",
         _ => help_of_parts(name),
     }
 }
@@ -237,6 +263,7 @@ fn help_of_reuse(name: &str) -> &'static str {
         "shared_by_requests" => "Requests with block ids and this value.",
         "shared_by_tokens" => "Their prompt tokens.",
         "shared_by_own_tokens" => "Tokens served from blocks that requests with this value had brought.",
+        "shared_by_answer_tokens" => "Tokens served from answers that engines keep.",
         "shared_by_others_tokens" => "Tokens served from blocks that other requests had brought.",
         _ => help_of_fleets(name),
     }

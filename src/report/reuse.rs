@@ -3,10 +3,10 @@
 use crate::error::printable;
 use crate::report::digits::{Cells, Digits, Number, mark, share_of};
 use crate::report::numbers::rounded;
-use crate::stats::{AgeRow, OTHERS, Report, SharedByFigures, SharerRow};
+use crate::stats::{AgeRow, OTHERS, Report, ReuseFigures, SharedByFigures, SharerRow};
 
 /// A time in words.
-pub(super) fn age(row: &AgeRow) -> String {
+fn age(row: &AgeRow) -> String {
     let Some(seconds) = row.within_s else { return "longer".to_owned() };
     let units = [("d", 86_400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0)];
     let (unit, size) = units.into_iter().find(|(_, size)| seconds >= *size).unwrap_or(("s", 1.0));
@@ -21,7 +21,7 @@ pub(super) fn value(row: &SharerRow) -> String {
 /// The tables, if they are asked for. `text` makes of a value what a cell may hold.
 pub(super) fn tables(report: &Report, digits: Digits, text: impl Fn(&str) -> String) -> Vec<Cells> {
     let reuse = report.reuse.value.iter().flat_map(|figures| {
-        let ages = (!figures.by_age.is_empty()).then(|| ages(report, &figures.by_age, digits));
+        let ages = (!figures.by_age.is_empty()).then(|| ages(report, figures, digits));
         let blocks = figures.concentration.iter().map(|row| {
             let share = row.hit_share.map_or_else(|| "-".into(), |share| digits.real(share));
             vec![format!("{} %", rounded(row.block_share * 100.0)), digits.count(row.blocks), share]
@@ -35,20 +35,28 @@ pub(super) fn tables(report: &Report, digits: Digits, text: impl Fn(&str) -> Str
 }
 
 /// The rows up to the last one with a hit.
-pub(super) fn occurring(rows: &[AgeRow]) -> &[AgeRow] {
+fn occurring(rows: &[AgeRow]) -> &[AgeRow] {
     &rows[..rows.iter().rposition(|row| row.tokens > 0).map_or(0, |last| last + 1)]
 }
 
-fn ages(report: &Report, rows: &[AgeRow], digits: Digits) -> Cells {
+/// Hit tokens by age, and those in answers, which have none; after each row the sum so far.
+pub(super) fn by_age(figures: &ReuseFigures) -> Vec<(String, u128, u128)> {
+    let rows = occurring(&figures.by_age).iter().map(|row| (age(row), row.tokens));
+    let answers = (figures.answer_tokens > 0).then(|| ("in answers".to_owned(), figures.answer_tokens));
+    let summed = rows.chain(answers).scan(0, |sum, (name, tokens)| {
+        *sum += tokens;
+        Some((name, tokens, *sum))
+    });
+    summed.collect()
+}
+
+fn ages(report: &Report, figures: &ReuseFigures, digits: Digits) -> Cells {
     let (all, accuracy) = (report.tokens_with_ids, report.reuse.accuracy);
-    let mut sum = 0;
     let header = ["Used Before Within", "Hit Tokens", "Share of Tokens", "Up to There"];
     let mut cells = vec![header.map(str::to_owned).to_vec()];
-    cells.extend(occurring(rows).iter().map(|row| {
-        sum += row.tokens;
-        let tokens = format!("{}{}", mark(accuracy), digits.count(row.tokens));
+    cells.extend(by_age(figures).into_iter().map(|(name, tokens, sum)| {
         let share = |tokens| share_of(tokens, all, accuracy, digits);
-        vec![age(row), tokens, share(row.tokens), share(sum)]
+        vec![name, format!("{}{}", mark(accuracy), digits.count(tokens)), share(tokens), share(sum)]
     }));
     cells
 }
@@ -61,15 +69,20 @@ fn sharers(
 ) -> Vec<Cells> {
     let accuracy = report.shared_by.accuracy;
     let value = |row: &SharerRow| text(row.value.as_deref().unwrap_or(OTHERS));
+    let has_answers = figures.has_answers;
     let header = ["Requests", "Tokens", "Hits in Own", "Share", "Hits in Others'", "Share"];
-    let header = [text(&figures.field)].into_iter().chain(header.map(str::to_owned)).collect();
+    let answers = ["Hits in Answers", "Share"].into_iter().filter(|_| has_answers);
+    let header = header.into_iter().chain(answers).map(str::to_owned);
+    let header = [text(&figures.field)].into_iter().chain(header).collect();
     let rows = figures.values.iter().map(|row| {
         let count = |tokens| format!("{}{}", mark(accuracy), digits.count(tokens));
         let share = |tokens| share_of(tokens, row.tokens, accuracy, digits);
         let (own, others) = (row.own_tokens, row.others_tokens);
         let all = [digits.count(row.requests), digits.count(row.tokens)];
         let hits = [count(own), share(own), count(others), share(others)];
-        [value(row)].into_iter().chain(all).chain(hits).collect()
+        let answers = [count(row.answer_tokens), share(row.answer_tokens)];
+        let answers = answers.into_iter().filter(|_| has_answers);
+        [value(row)].into_iter().chain(all).chain(hits).chain(answers).collect()
     });
     let values = [header].into_iter().chain(rows).collect();
     if figures.matrix.len() < 2 {
@@ -116,7 +129,9 @@ pub(super) fn figures(report: &Report) -> Vec<Figure> {
             }
         }
     }
-    for row in report.shared_by.value.iter().flat_map(|figures| &figures.values) {
+    for (figures, row) in
+        report.shared_by.value.iter().flat_map(|all| all.values.iter().map(move |row| (all, row)))
+    {
         let item = value(row);
         let counts = [
             ("requests", u128::from(row.requests)),
@@ -124,7 +139,8 @@ pub(super) fn figures(report: &Report) -> Vec<Figure> {
             ("own_tokens", row.own_tokens),
             ("others_tokens", row.others_tokens),
         ];
-        for (name, count) in counts {
+        let answers = figures.has_answers.then_some(("answer_tokens", row.answer_tokens));
+        for (name, count) in counts.into_iter().chain(answers) {
             add("shared_by", "value", &item, name, Number::Count(count));
         }
     }

@@ -20,6 +20,7 @@ mod groups;
 mod hit_check;
 mod hit_count;
 mod infinite;
+mod labels;
 mod lengths;
 mod memory;
 mod origins;
@@ -71,10 +72,11 @@ pub use figures::{
     ArrivalFigures, Bound, Bucket, PrefixFigures, PrefixRow, Report, RunningFigures, SampleFigures,
     StandardErrors, TimelineFigures, WindowFigures, WindowReport,
 };
-pub use groups::{GroupReport, Groups, MAX_GROUPS, NO_VALUE, OTHERS, label, value_of};
+pub use groups::{GroupReport, Groups};
 pub use hit_check::HitCheck;
 pub use hit_count::{HitRule, HitUnit};
 pub use infinite::{InfiniteCache, Lookup};
+pub use labels::{MAX_GROUPS, NO_VALUE, OTHERS, label, value_of};
 pub use origins::{AgeRow, ConcentrationRow, ReuseFigures, SharedByFigures, SharerRow};
 pub use piece_header::{Piece, PieceRange};
 pub use piece_writer::PartialWriter;

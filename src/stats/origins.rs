@@ -47,13 +47,16 @@ pub struct SharedByFigures {
     pub field: String,
     /// In the order of first appearance; all values beyond the first hundred are one, without a name.
     pub values: Vec<SharerRow>,
+    /// Whether answers filled blocks that engines keep.
+    #[serde(skip)]
+    pub has_answers: bool,
     /// By value that hits, then by value that had brought the block, in tokens; empty for more than twenty values.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub matrix: Vec<Vec<u128>>,
 }
 
 /// What the requests with one value find.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct SharerRow {
     /// The value; `None` for all that have no row.
@@ -66,6 +69,9 @@ pub struct SharerRow {
     pub own_tokens: u128,
     /// Tokens served from blocks that others had brought.
     pub others_tokens: u128,
+    /// Tokens served from answers that engines keep, whoever's.
+    #[serde(skip_serializing_if = "is_no_token")]
+    pub answer_tokens: u128,
 }
 
 fn is_no_token(count: &u128) -> bool {

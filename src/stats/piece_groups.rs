@@ -9,14 +9,14 @@ use crate::error::{Error, Invalid};
 use crate::io::{Input, Status};
 use crate::record::Record;
 use crate::stats::Analysis;
-use crate::stats::groups::MAX_GROUPS;
+use crate::stats::labels::{MAX_GROUPS, is_full};
 use crate::stats::piece_header::Header;
 use crate::stats::piece_writer::PartialWriter;
 use crate::stats::pieces::Merger;
 
 /// Refuses one group more than there may be.
-fn check_room(groups: usize) -> Result<(), Invalid> {
-    if groups < MAX_GROUPS {
+fn check_room(label: &str, groups: &HashMap<String, usize>) -> Result<(), Invalid> {
+    if !is_full(label, groups) {
         return Ok(());
     }
     Err(Invalid::over_limit(format!(
@@ -58,7 +58,7 @@ impl GroupWriter {
         let place = match self.index.get(label) {
             Some(&place) => place,
             None => {
-                check_room(self.groups.len())?;
+                check_room(label, &self.index)?;
                 let mut out = Vec::new();
                 let writer = PartialWriter::begin(&self.header.of_group(label), None, &mut out);
                 self.bytes += label.len() + out.len();
@@ -177,7 +177,7 @@ impl<'a> GroupMerger<'a> {
         let place = match self.index.get(label) {
             Some(&place) => place,
             None => {
-                check_room(self.groups.len())?;
+                check_room(label, &self.index)?;
                 self.index.insert(label.to_owned(), self.groups.len());
                 self.groups.push((label.to_owned(), (self.new)(true)));
                 self.groups.len() - 1

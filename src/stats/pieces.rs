@@ -397,6 +397,11 @@ impl<'a> Merger<'a> {
             )));
         }
         match (end.through, &mut self.previous) {
+            (Some(last), _) if self.part.is_some_and(|it| last > it.last) => {
+                return Err(Invalid::conflict(format!(
+                    "a piece that has others up to {last}, which is not among those that are wanted"
+                )));
+            }
             (Some(last), Some((i, n))) if (*i..=*n).contains(&last) => *i = last,
             (Some(last), _) => {
                 return Err(Invalid::conflict(format!(
@@ -476,7 +481,8 @@ impl<'a> Merger<'a> {
                 Box::new(PartialWriter::begin(&header, self.budget, &mut self.written))
             }
         };
-        let last = self.previous.map(|(last, _)| last).filter(|_| self.pieces > 1 && !self.is_group);
+        let first = self.first.map(|(first, _)| first);
+        let last = self.previous.map(|(last, _)| last).filter(|&last| Some(last) != first && !self.is_group);
         writer.finish_with(last, groups, &mut self.written);
         Ok(self.written)
     }

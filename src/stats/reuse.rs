@@ -8,6 +8,7 @@ use foldhash::fast::RandomState;
 use crate::blocks::{NumberRun, reserve};
 use crate::error::Invalid;
 use crate::stats::accuracy::{Accuracy, Figure};
+use crate::stats::labels::is_full;
 use crate::stats::origins::{AgeRow, ConcentrationRow, ReuseFigures, SharedByFigures, SharerRow};
 use crate::stats::seen::{Cached, Seen};
 use crate::stats::statistic::{Bytes, Forgetting, Known, Statistic};
@@ -18,9 +19,6 @@ const AGES: [f64; 8] = [1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 21600.0, 86400.0]
 
 /// Shares of the distinct blocks of which is told how many of the hits they make.
 const SHARES: [f64; 3] = [0.001, 0.01, 0.1];
-
-/// Values that are told apart.
-const MAX_SHARERS: usize = 100;
 
 /// The largest number of values for which a matrix is told.
 const MATRIX: usize = 20;
@@ -43,8 +41,12 @@ pub(super) struct Reuse {
 struct Writers {
     field: String,
     index: HashMap<String, u8, RandomState>,
-    /// By their numbers; the one after [`MAX_SHARERS`] stands for all others.
+    /// By their numbers.
     values: Vec<SharerRow>,
+    /// Whether answers filled blocks.
+    has_answers: bool,
+    /// The number that stands for all values without one.
+    others: Option<u8>,
     /// That of the next request.
     current: u8,
     /// By block: the number of the value that brought it.
@@ -59,6 +61,8 @@ impl Writers {
             field: field.to_owned(),
             index: HashMap::default(),
             values: Vec::new(),
+            has_answers: false,
+            others: None,
             current: 0,
             of_block: Vec::new(),
             tokens: HashMap::default(),
@@ -66,35 +70,33 @@ impl Writers {
     }
 
     fn begin(&mut self, value: &str) {
-        self.current = match self.index.get(value) {
-            Some(&number) => number,
-            None => {
-                let number = self.index.len().min(MAX_SHARERS);
-                let has_row = number < MAX_SHARERS;
-                if number == self.values.len() {
-                    let value = has_row.then(|| value.to_owned());
-                    self.values.push(SharerRow {
-                        value,
-                        requests: 0,
-                        tokens: 0,
-                        own_tokens: 0,
-                        others_tokens: 0,
-                    });
-                }
-                if has_row {
-                    self.index.insert(value.to_owned(), number as u8);
-                }
-                number as u8
+        let known = self.index.get(value).copied();
+        let has_row = known.is_some() || !is_full(value, &self.index);
+        self.current = known.or(self.others.filter(|_| !has_row)).unwrap_or_else(|| {
+            let number = self.values.len() as u8;
+            let row = SharerRow { value: has_row.then(|| value.to_owned()), ..SharerRow::default() };
+            self.values.push(row);
+            if has_row {
+                self.index.insert(value.to_owned(), number);
+            } else {
+                self.others = Some(number);
             }
-        };
+            number
+        });
     }
 
     fn hit(&mut self, writer: u8, tokens: u64) {
         *self.tokens.entry((self.current, writer)).or_default() += u128::from(tokens);
-        if let Some(row) = self.values.get_mut(usize::from(self.current)) {
-            let of = if writer == self.current { &mut row.own_tokens } else { &mut row.others_tokens };
+        let current = self.current;
+        if let Some(row) = self.current() {
+            let of = if writer == current { &mut row.own_tokens } else { &mut row.others_tokens };
             *of += u128::from(tokens);
         }
+    }
+
+    /// The row of the next request's value.
+    fn current(&mut self) -> Option<&mut SharerRow> {
+        self.values.get_mut(usize::from(self.current))
     }
 
     fn figures(&self) -> SharedByFigures {
@@ -104,7 +106,8 @@ impl Writers {
         };
         let has_matrix = self.values.len() <= MATRIX;
         let matrix = if has_matrix { (0..count).map(row).collect() } else { Vec::new() };
-        SharedByFigures { field: self.field.clone(), values: self.values.clone(), matrix }
+        let (field, values) = (self.field.clone(), self.values.clone());
+        SharedByFigures { field, values, has_answers: self.has_answers, matrix }
     }
 }
 
@@ -148,6 +151,9 @@ impl Reuse {
             }
         }
         self.answer_tokens += u128::from(rest);
+        if let Some(row) = self.writers.as_mut().and_then(Writers::current) {
+            row.answer_tokens += u128::from(rest);
+        }
     }
 
     fn concentration(&self) -> Vec<ConcentrationRow> {
@@ -180,7 +186,9 @@ impl Statistic for Reuse {
         if let Some(writers) = &mut self.writers {
             reserve(&mut writers.of_block, more);
             writers.of_block.resize(writers.of_block.len() + more, writers.current);
-            if let Some(row) = writers.values.get_mut(usize::from(writers.current)) {
+            writers.has_answers |=
+                seen.engine.is_some_and(|engine| engine.names.len() as u64 > engine.prompt / self.block_size);
+            if let Some(row) = writers.current() {
                 row.requests += 1;
                 row.tokens += u128::from(seen.input_length);
             }

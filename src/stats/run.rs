@@ -1,7 +1,7 @@
 //! What `trace-stats` does, from its inputs to its output.
 
 use super::analysis::Analysis;
-use super::groups::label;
+use super::labels::label;
 use super::piece_groups::{GroupMerger, GroupWriter};
 use super::piece_header::{Header, Piece};
 use super::pieces::Merger;

@@ -239,6 +239,8 @@ pub(super) struct Sample {
     /// References and tokens of requests with ids.
     blocks: u64,
     tokens: u128,
+    /// Tokens of those after the warm-up.
+    measured: u128,
     entries: HashMap<u64, Entry, RandomState>,
     strata: [Stratum; 3],
     /// The blocks of [`OFTEN`].
@@ -257,6 +259,7 @@ impl Sample {
             options: options.clone(),
             blocks: 0,
             tokens: 0,
+            measured: 0,
             entries: HashMap::default(),
             strata: [FIRST, OFTEN, OTHER].map(|_| Stratum::new()),
             often: HashSet::default(),
@@ -270,6 +273,7 @@ impl Sample {
     fn request(&mut self, ids: &[u64], length: u64, measured: bool) {
         self.blocks += ids.len() as u64;
         self.tokens += u128::from(length);
+        self.measured += if measured { u128::from(length) } else { 0 };
         let mut found = std::mem::take(&mut self.found);
         found.clear();
         for (position, &id) in ids.iter().enumerate() {
@@ -454,9 +458,10 @@ impl Sample {
     }
 
     fn row(&self, policy: &'static str, capacity: u64, hits: Estimate) -> CapacityRow {
-        let tokens = self.strata.iter().map(|stratum| stratum.measured).sum();
+        let tokens = self.measured;
         // A ratio may come out a little above one.
-        let hits_of_all = Hits { hit_tokens: (hits.value.round() as u128).min(tokens), tokens };
+        let in_blocks = self.strata.iter().map(|stratum| stratum.measured).sum();
+        let hits_of_all = Hits { hit_tokens: (hits.value.round() as u128).min(in_blocks), tokens };
         CapacityRow {
             work: None,
             below_opt: None,

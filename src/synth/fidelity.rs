@@ -21,6 +21,8 @@ const CAPACITIES: [u64; 9] = [500, 1000, 2000, 5000, 10_000, 20_000, 30_000, 50_
 /// Figures of a trace, gathered request by request. Memory: 110 bytes per request and 25 per distinct block.
 pub(super) struct Figures {
     block_size: u64,
+    /// Whether only full blocks are listed.
+    full_blocks_only: bool,
     requests: Requests,
     caches: Analysis,
     record: Record,
@@ -30,6 +32,7 @@ pub(super) struct Figures {
 #[derive(Default)]
 struct Requests {
     input: Vec<f64>,
+    /// NaN where there is none.
     output: Vec<f64>,
     cached: Vec<f64>,
     hit: Vec<f64>,
@@ -51,13 +54,14 @@ struct Requests {
 }
 
 impl Figures {
-    /// Figures of an empty trace. Without ids no request is taken to share anything.
-    pub(super) fn new(block_size: u64, has_ids: bool) -> Self {
+    /// Figures of an empty trace. Without ids no request is taken to share anything, and of lists of full blocks alone
+    /// no partial one counts.
+    pub(super) fn new(block_size: u64, has_ids: bool, full_blocks_only: bool) -> Self {
         let caches = CacheOptions { capacities: CAPACITIES.to_vec(), ..CacheOptions::default() };
         let options = AnalysisOptions { caches, ..AnalysisOptions::default() };
         let caches = Analysis::new(block_size, options);
         let record = Record { has_ids, ..Record::default() };
-        Self { block_size, requests: Requests::default(), caches, record }
+        Self { block_size, full_blocks_only, requests: Requests::default(), caches, record }
     }
 
     /// Figures of the trace that has been learnt.
@@ -65,7 +69,7 @@ impl Figures {
     /// # Errors
     /// When there are more distinct blocks than can be numbered.
     pub(super) fn of_learnt(forest: &Forest) -> Result<Self, Invalid> {
-        let mut figures = Self::new(forest.block_size, forest.has_ids());
+        let mut figures = Self::new(forest.block_size, forest.has_ids(), forest.lists_full_blocks_only());
         forest.each(|request| figures.add(request))?;
         Ok(figures)
     }
@@ -80,8 +84,9 @@ impl Figures {
         record.output_length = request.output_length;
         record.timestamp = request.timestamp;
         record.hash_ids.clear();
-        let spans = if record.has_ids { &request.spans[..] } else { &[] };
-        record.hash_ids.extend(spans.iter().flat_map(Span::ids));
+        let full = if self.full_blocks_only { request.input_length / self.block_size } else { u64::MAX };
+        let spans = request.listed(if record.has_ids { full } else { 0 });
+        record.hash_ids.extend(spans.clone().flat_map(|span| span.ids()));
         let served = caches.add(record)?;
         requests.add(request, spans, &record.hash_ids, served);
         Ok(())
@@ -121,7 +126,7 @@ impl Figures {
         let (context, unique) = requests.context(self.block_size);
         [
             ("input", (&requests.input).into()),
-            ("output", (&requests.output).into()),
+            ("output", requests.output.iter().copied().filter(|output| !output.is_nan()).collect()),
             ("context", context.into()),
             ("unique", unique.into()),
             ("cached", (&requests.cached).into()),
@@ -142,8 +147,8 @@ impl Figures {
         let mut figures = vec![
             ("token_hit_rate".to_owned(), rate(0..input.len())),
             ("corr_context_unique".to_owned(), spearman(context, unique)),
-            ("corr_input_output".to_owned(), spearman(input, output)),
-            ("corr_cached_output".to_owned(), spearman(cached, output)),
+            ("corr_input_output".to_owned(), of_known(input, output)),
+            ("corr_cached_output".to_owned(), of_known(cached, output)),
             ("unique_blocks_per_request".to_owned(), self.requests.distinct as f64 / count),
             ("continues".to_owned(), self.requests.continues as f64 / count),
         ];
@@ -161,7 +166,13 @@ impl Figures {
 
 impl Requests {
     /// Takes a request with these blocks, of which an infinite cache has `served` some.
-    fn add(&mut self, request: &SyntheticRequest, spans: &[Span], ids: &[u64], served: Served) {
+    fn add(
+        &mut self,
+        request: &SyntheticRequest,
+        spans: impl Iterator<Item = Span>,
+        ids: &[u64],
+        served: Served,
+    ) {
         let now = request.timestamp.unwrap_or(0.0);
         if let Some(before) = self.times.last() {
             self.gap.push(now - before);
@@ -172,13 +183,13 @@ impl Requests {
         let blocks = ids.len();
         self.blocks.push(blocks as u32);
         self.input.push(request.input_length as f64);
-        self.output.push(request.output_length.map_or(0.0, |length| length as f64));
+        self.output.push(request.output_length.map_or(f64::NAN, |length| length as f64));
         self.cached.push(served.tokens as f64);
         self.hit.push(if blocks == 0 { 0.0 } else { f64::from(served.blocks) / blocks as f64 });
     }
 
     /// Notes the blocks of a request, of which the first `known` are known.
-    fn blocks_of(&mut self, spans: &[Span], ids: &[u64], known: usize, now: f64) {
+    fn blocks_of(&mut self, spans: impl Iterator<Item = Span>, ids: &[u64], known: usize, now: f64) {
         let index = self.times.len() as u32;
         let deepest = known.checked_sub(1).map(|last| self.last[ids[last] as usize] as usize);
         for &id in ids {
@@ -283,7 +294,8 @@ impl Requests {
 }
 
 fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / (values.len() as f64).max(1.0)
+    // The sum of nothing is -0.
+    (values.iter().sum::<f64>() + 0.0) / (values.len() as f64).max(1.0)
 }
 
 /// Largest gap between two empirical distribution functions.
@@ -309,6 +321,13 @@ fn largest_gap(a: &[f64], b: &[f64]) -> f64 {
         worst = worst.max((i as f64 / a.len() as f64 - j as f64 / b.len() as f64).abs());
     }
     worst
+}
+
+/// The rank correlation over the requests whose output is known.
+fn of_known(x: &[f64], output: &[f64]) -> f64 {
+    let known = || x.iter().zip(output).filter(|(_, output)| !output.is_nan());
+    let (x, output): (Vec<f64>, Vec<f64>) = known().unzip();
+    spearman(&x, &output)
 }
 
 /// Spearman's rank correlation; 0 where one of the two does not vary.
@@ -338,7 +357,9 @@ fn ranks(values: &[f64]) -> Vec<f64> {
 
 /// Variance over mean of the numbers of arrivals per window of so many seconds.
 fn dispersion(times: &[f64], seconds: f64) -> f64 {
-    let windows: Vec<u64> = times.iter().map(|time| (time.max(0.0) / (1000.0 * seconds)) as u64).collect();
+    let start = times.first().copied().unwrap_or(0.0);
+    let windows: Vec<u64> =
+        times.iter().map(|time| ((time - start).max(0.0) / (1000.0 * seconds)) as u64).collect();
     let (Some(first), Some(last)) = (windows.first(), windows.last()) else { return 0.0 };
     let span = (last - first + 1) as f64;
     let mean = times.len() as f64 / span;

@@ -53,18 +53,23 @@ impl Generator {
     /// When the model cannot be changed as the knobs say.
     pub fn new(model: Model, knobs: Knobs, seed: u64, count: Option<u64>) -> Result<Self, Invalid> {
         const MOST_RUNS: u64 = 1 << 27;
-        let drawn_gap = match (&model.body, knobs.rate) {
-            (Body::Trace(forest), Some(_)) if model.header.has_times => {
-                count.and_then(|n| forest.mean_gap(n))
+        let has_times = model.header.has_times;
+        let clock = match knobs.rate {
+            Some(rate) => {
+                let gap = match &model.body {
+                    _ if !has_times => None,
+                    Body::Trace(forest) => {
+                        count.and_then(|n| forest.mean_gap(n)).or_else(|| model.mean_gap())
+                    }
+                    _ => Self::drawn_gap(&model, &knobs, seed, count)?,
+                };
+                // Where all requests come at once, there are no times to rescale.
+                gap.map_or(ArrivalClock::Poisson(1000.0 / rate), |mean| {
+                    ArrivalClock::Model(1000.0 / rate / mean)
+                })
             }
-            (_, Some(_)) if model.header.has_times => Self::drawn_gap(&model, &knobs, seed, count)?,
-            _ => None,
-        };
-        let clock = match (knobs.rate, drawn_gap.or_else(|| model.mean_gap())) {
-            (Some(rate), Some(mean)) => ArrivalClock::Model(1000.0 / rate / mean),
-            (Some(rate), None) => ArrivalClock::Poisson(1000.0 / rate),
-            (None, _) if model.header.has_times => ArrivalClock::Model(1.0 / knobs.speedup),
-            (None, _) => ArrivalClock::None,
+            None if has_times => ArrivalClock::Model(1.0 / knobs.speedup),
+            None => ArrivalClock::None,
         };
         let has_ids = model.header.has_ids;
         let (size, copies) = (model.header.block_size, knobs.prefix_root);
@@ -182,8 +187,13 @@ impl Generator {
         self.now += gap.unwrap_or(0.0);
         time::check_clock(self.now)?;
         request.timestamp = gap.map(|_| self.now);
-        if let (Some(place), ArrivalClock::Model(factor)) = (&mut request.place, &self.clock) {
-            place.delay = place.delay.map(|delay| delay * factor);
+        if let Some(place) = &mut request.place {
+            place.delay = match (place.delay, &self.clock) {
+                (Some(delay), ArrivalClock::Model(factor)) => Some(delay * factor),
+                // The requests of a trace without times are learnt as one a second.
+                (Some(delay), ArrivalClock::Poisson(mean)) => Some(delay * mean / 1000.0),
+                (_, ArrivalClock::None) | (None, _) => None,
+            };
         }
         if !matches!(self.source, RequestSource::Sessions(_)) {
             request.output_length = request.output_length.map(|length| self.knobs.output(length));

@@ -127,7 +127,7 @@ impl Learner {
             block = next;
             known += 1;
         }
-        if u64::from(request.tail) < block_size {
+        if (1..block_size).contains(&u64::from(request.tail)) {
             let is_listed = ids.len() == (request.known + request.new) as usize;
             *if is_listed { &mut self.forest.partial_listed } else { &mut self.forest.partial_unlisted } += 1;
         }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::core::Core;
+use super::fidelity::Figures;
 use super::forest::Forest;
 use super::kind::ModelKind;
 use super::replay::ReplayModel;
@@ -114,7 +115,15 @@ impl Model {
                 Body::Sessions(Box::new(model))
             }
             ModelKind::Replay => Body::Replay(ReplayModel::new(forest)),
-            ModelKind::None => Body::Trace(forest.clone()),
+            ModelKind::None => {
+                let mut forest = forest.clone();
+                // Prompts are made of blocks, whether the trace names them or not.
+                if !forest.has_ids() {
+                    forest.number_all()?;
+                    forest.without_ids = 0;
+                }
+                Body::Trace(forest)
+            }
             ModelKind::Tree => Body::Tree(TreeModel::new(forest)),
         };
         let window = match &body {
@@ -153,6 +162,11 @@ impl Model {
     /// Whether time passes from one of its requests to the next.
     pub fn has_time(&self) -> bool {
         self.mean_gap().is_some()
+    }
+
+    /// Figures of requests of it, none of which has been drawn yet.
+    pub(super) fn figures(&self) -> Figures {
+        Figures::new(self.header.block_size, self.header.has_ids, self.header.full_blocks_only)
     }
 
     /// How its requests are written: like those that it was learnt from.

@@ -99,6 +99,15 @@ impl SyntheticRequest {
         Err(Invalid::over_limit(format!("a request of {length} tokens is too long to write")))
     }
 
+    /// Its first so many blocks.
+    pub(super) fn listed(&self, mut most: u64) -> impl Iterator<Item = Span> + Clone + '_ {
+        self.spans.iter().map(move |span| {
+            let len = u64::from(span.len).min(most) as u32;
+            most -= u64::from(len);
+            Span { start: span.start, len }
+        })
+    }
+
     /// Number of its blocks.
     pub fn blocks(&self) -> u64 {
         self.spans.iter().map(|span| u64::from(span.len)).sum()

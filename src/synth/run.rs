@@ -135,7 +135,7 @@ pub fn run(task: Task, observer: &mut dyn Observer) -> Result<Option<String>> {
         save(&model, path)?;
     }
     let mut output = Output::named(task.output.as_deref(), task.jobs)?;
-    let mut synthetic = original.as_ref().map(|_| Figures::new(model.block_size(), model.has_ids()));
+    let mut synthetic = original.as_ref().map(|_| model.figures());
     if let Err(error) = generate(task, model, &mut output, synthetic.as_mut(), observer) {
         output.abandon();
         return Err(error);
@@ -286,6 +286,44 @@ impl Drawn {
     }
 }
 
+/// How many requests come in so many milliseconds, where what is asked for has to be met by these: a rate, a hit rate.
+fn before(model: &Model, knobs: &Knobs, seed: u64, time: u64) -> Result<Option<u64>> {
+    const MOST_DRAWN: u64 = 200_000;
+    const TRIALS: u32 = 6;
+    if let Some(rate) = knobs.rate {
+        return Ok(Some(((rate * time as f64 / 1000.0).round() as u64).max(1)));
+    }
+    if knobs.hit_rate.is_none() {
+        return Ok(None);
+    }
+    let mut request = SyntheticRequest::default();
+    let mut known = None;
+    for trial in 0..TRIALS {
+        let hit_rate = knobs.hit_rate.filter(|_| trial > 0);
+        let knobs = Knobs { hit_rate, ..knobs.clone() };
+        let mut generator = Generator::new(model.clone(), knobs, seed, known).map_err(advise)?;
+        let (end, mut count) = (generator.now() + time as f64, 0);
+        while count < MOST_DRAWN {
+            signals::check()?;
+            generator.next(&mut request).map_err(advise)?;
+            if request.timestamp.is_none_or(|arrival| arrival >= end) {
+                break;
+            }
+            count += 1;
+        }
+        // Of so many the rate is that of any number.
+        if count == MOST_DRAWN {
+            return Ok(None);
+        }
+        let drawn = Some(count.max(1));
+        if drawn == known {
+            break;
+        }
+        known = drawn;
+    }
+    Ok(known)
+}
+
 fn generate(
     task: Task,
     model: Model,
@@ -310,7 +348,10 @@ fn generate(
     if count == 0 {
         return Ok(());
     }
-    let known = Some(count).filter(|_| !unlimited);
+    let known = match time {
+        Some(time) => before(&model, &task.knobs, task.seed, time)?.map(|drawn| drawn.min(count)),
+        None => Some(count).filter(|_| !unlimited),
+    };
     let wanted = pace_of_trace(&model, &task.knobs);
     let wanted_input = mean_input_of_trace(&model, &task.knobs);
     let mut generator = Generator::new(model, task.knobs, task.seed, known).map_err(advise)?;

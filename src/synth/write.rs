@@ -230,12 +230,8 @@ impl Lines {
         }
         if self.options.has_ids && self.prompts.is_none() {
             let only_full = self.options.full_blocks_only;
-            let mut left = if only_full { length / self.options.block_size } else { u64::MAX };
-            let runs = request.spans.iter().map(|span| {
-                let len = u64::from(span.len).min(left);
-                left -= len;
-                span.start..span.start + len
-            });
+            let most = if only_full { length / self.options.block_size } else { u64::MAX };
+            let runs = request.listed(most).map(|span| span.ids());
             line.list(line::HASH_IDS, |out| join_runs(runs, *b", ", out));
         }
         if let Some(place) = place {

@@ -81,7 +81,7 @@ fn compare(requests: &[Sent], from: usize) -> Result<(), TestCaseError> {
     let trace = trace(requests);
     let listed = stats(&args, &trace);
     let curve = stats(&[&args[..], &["--curve", "--target=50%,100%"]].concat(), &trace);
-    let tokens: u64 = requests[from..].iter().filter(|r| !r.ids.is_empty()).map(|r| r.input).sum();
+    let tokens: u64 = requests[from..].iter().map(|r| r.input).sum();
     let mut rows = listed["fleet"].as_array().unwrap().iter().zip(curve["fleet"].as_array().unwrap());
     for n in replicas {
         for route in ROUTES {
@@ -134,12 +134,7 @@ fn balance(
     prop_assert_eq!(&row["work_imbalance"], &json!(over_mean(most as f64, all as f64)));
     let share = over_mean(counts[busiest] as f64, measured.len() as f64);
     prop_assert_eq!(&row["request_imbalance"], &json!(share));
-    let tokens: u64 = requests[from..]
-        .iter()
-        .zip(measured)
-        .filter(|(r, _)| !r.ids.is_empty())
-        .map(|(r, s)| r.input - s.1)
-        .sum();
+    let tokens: u64 = requests[from..].iter().zip(measured).map(|(r, s)| r.input - s.1).sum();
     prop_assert_eq!(&row["infinite_hit_tokens"], &json!(tokens));
     let mut seconds = std::collections::HashMap::<(usize, u64), u64>::new();
     for (time, (to, work)) in fleet::times(requests).iter().zip(sent).skip(from) {
@@ -315,10 +310,9 @@ fn compute(requests: &[Sent], from: usize) -> Result<(), TestCaseError> {
             let whole = requests.iter().map(|r| window_flops(r.input));
             whole.zip(hits).map(|(whole, hit)| (whole - window_flops(hit), whole)).collect()
         };
-        // Of requests with blocks.
         let expected = |left: Vec<(u128, u128)>| {
-            let counted = requests.iter().zip(left).skip(from).filter(|(r, _)| !r.ids.is_empty());
-            let (rest, all) = counted.fold((0, 0), |(a, b), (_, (rest, all))| (a + rest, b + all));
+            let (rest, all) =
+                left.into_iter().skip(from).fold((0, 0), |(a, b), (rest, all)| (a + rest, b + all));
             (rest, if rest > 0 { json!(all as f64 / rest as f64) } else { Value::Null })
         };
         let infinite = left(&sent, n, None, f64::INFINITY);
@@ -497,21 +491,18 @@ fn sent(requests: &[Sent], n: usize, route: &str) -> Result<(), TestCaseError> {
     let by = stats(&[&["--by=replica"], &caches[..]].concat(), &lines);
     let fleet = stats(&[&["--replicas", &count, "--route", route], &caches[..]].concat(), &lines);
     let (separate, row) = (&by["separate"], &fleet["fleet"][0]);
-    // Of requests without blocks, replicas count what they compute, and hit rates do not.
-    let has_all_blocks = requests.iter().all(|request| request.input == 0 || !request.ids.is_empty());
     let names = ["capacity_blocks", "hit_tokens", "prefill_flops"];
-    let names = if has_all_blocks { &names[..] } else { &names[..2] };
     prop_assert_eq!(&separate["cached_tokens"], &row["infinite_hit_tokens"]);
     for (separate, of_fleet) in
         separate["capacity"].as_array().unwrap().iter().zip(row["capacity"].as_array().unwrap())
     {
-        for &name in names {
+        for name in names {
             prop_assert_eq!(&separate[name], &of_fleet[name]);
         }
     }
     for (separate, of_fleet) in separate["ttl"].as_array().unwrap().iter().zip(row["ttl"].as_array().unwrap())
     {
-        for &name in names {
+        for name in names {
             prop_assert_eq!(&separate[name], &of_fleet[name]);
         }
     }

@@ -584,7 +584,15 @@ fn a_template_without_end_is_ended() {
     let loops = "{% for i in range(100000) %}".repeat(3) + &"{% endfor %}".repeat(3);
     let recursion = "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}".to_owned();
     let indent = "{{ messages | tojson(indent=1000000000) }}".to_owned();
-    for template in [loops, recursion, indent] {
+    let widths = [
+        "{{ '%s %011111111111111111111111d' % ('a', 5) }}",
+        "{{ '%-999999999s' | format('a') }}",
+        "{{ '%.999999999f' % 1.5 }}",
+        "{{ '{}{0:>999999999}'.format(1) }}",
+        "{{ '{{{:099999999d}'.format(5) }}",
+        "{% for i in range(100000) %}{{ '%1000000d' % i }}{% endfor %}",
+    ];
+    for template in [loops, recursion, indent].into_iter().chain(widths.map(str::to_owned)) {
         let file = write(folder.path(), "t.jinja", &template);
         let chat = "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}]}\n";
         let ran = run("trace-hash", &["--chat-template", &file], chat);

@@ -53,6 +53,7 @@ mod stats_model;
 mod support;
 mod synth;
 mod synth_sessions;
+mod synth_trials;
 mod templates;
 mod tokenizer_files;
 mod tokenizer_prompts;

@@ -698,3 +698,159 @@ fn the_last_line_of_an_answer_says_how_long_it_is() {
         assert_eq!(rows[1]["timestamp"], json!(3000));
     }
 }
+
+#[test]
+fn estimates_are_of_all_tokens_and_refuse_what_they_cannot_have() {
+    let full_blocks = "{\"input_length\": 10, \"hash_ids\": [1, 2]}\n".repeat(3);
+    let args = ["-c", "5", "--price", "input=3,cached=0.3"];
+    let exact = json_of(&args, &full_blocks);
+    let estimated = json_of(&[&args[..], &["--approx", "100"]].concat(), &full_blocks);
+    for (a, b) in exact["capacity"].as_array().unwrap().iter().zip(estimated["capacity"].as_array().unwrap())
+    {
+        for name in ["hit_tokens", "tokens", "token_hit_rate", "cost"] {
+            assert_eq!(a[name], b[name], "{name}");
+        }
+    }
+    let engine = run("trace-stats", &["-q", "-b", "4", "--approx", "100", "--hits", "engine"], &full_blocks);
+    assert_eq!(engine.status, Some(1));
+    assert!(engine.stderr.contains("take --hits reference, or leave out --approx"), "{}", engine.stderr);
+    // Errors stand beside estimates in every format.
+    for format in ["csv", "markdown", "prometheus"] {
+        let args = ["-q", "-b", "4", "--approx", "100", "-c", "5", "-f", format];
+        let report = run("trace-stats", &args, &full_blocks).ok();
+        for name in ["unique_blocks", "shared_blocks", "prefix_groups", "cached_tokens", "token_hit_rate"] {
+            assert!(report.contains(&format!("{name}_standard_error")), "{format} {name}: {report}");
+        }
+        let rows = if format == "prometheus" { "cache_standard_error" } else { "tandard" };
+        assert!(report.contains(rows), "{format}: {report}");
+    }
+}
+
+#[test]
+fn prompts_shorter_than_a_block_count_in_fleets_and_tiers() {
+    let input =
+        "{\"input_length\": 4, \"hash_ids\": [1]}\n{\"input_length\": 3, \"hash_ids\": []}\n".repeat(2);
+    let report = json_of(&["-c", "5", "--replicas", "1", "--tiers", "a=5"], &input);
+    let one = &report["capacity"][0];
+    let fleet = &report["fleet"][0];
+    assert_eq!((&one["tokens"], &fleet["capacity"][0]["tokens"]), (&14.into(), &14.into()), "{fleet}");
+    assert_eq!(fleet["capacity"][0]["token_hit_rate"], one["token_hit_rate"]);
+    assert_eq!(fleet["infinite_token_hit_rate"], report["token_hit_rate"]);
+}
+
+#[test]
+fn a_piece_of_several_is_among_those_that_are_wanted_as_a_whole_or_not_at_all() {
+    let folder = scratch();
+    for piece in 1..=4_u64 {
+        let number = format!("{piece}/4");
+        let rows: String = (0..10 * piece).map(|i| line(i, 4, 1, &[i])).collect();
+        let args = ["-q", "-b", "4", "--partial", "--piece", &number, "-o", &format!("p{piece}")];
+        run_in(folder.path(), "trace-stats", &args, &rows).ok();
+    }
+    let merge =
+        |args: &[&str]| run_in(folder.path(), "trace-stats", &[&["-q", "--merge"], args].concat(), "");
+    merge(&["--partial", "-o", "p23", "p2", "p3"]).ok();
+    merge(&["--partial", "-o", "again", "p23"]).ok();
+    for pieces in ["p23", "again"] {
+        for args in [&["--piece", "1-2/4", "p1", pieces][..], &["--piece", "2/4", pieces]] {
+            let ran = merge(args);
+            assert_eq!(ran.status, Some(1), "{args:?}");
+            assert!(ran.stderr.contains("has others up to 3, which is not among those"), "{}", ran.stderr);
+        }
+        assert!(merge(&["--piece", "1-3/4", "p1", pieces]).ok().contains("Requests:        60"));
+        assert!(merge(&["p1", pieces, "p4"]).ok().contains("Requests:        100"));
+        assert_eq!(merge(&["p1", pieces, "p3", "p4"]).status, Some(1));
+    }
+}
+
+#[test]
+fn those_without_a_value_are_a_group_beside_a_hundred_values() {
+    let value = |i| format!("{{\"input_length\": 4, \"hash_ids\": [{i}], \"t\": \"v{i}\"}}\n");
+    let none = "{\"input_length\": 4, \"hash_ids\": [9]}\n";
+    let hundred: String = (0..100).map(value).collect();
+    for input in [hundred.clone() + none, none.to_owned() + &hundred] {
+        let groups = json_of(&["--by", "t"], &input)["groups"].as_array().unwrap().clone();
+        let values: Vec<&Value> = groups.iter().map(|group| &group["value"]).collect();
+        assert_eq!(groups.len(), 101);
+        assert!(values.contains(&&Value::Null) && values.contains(&&"v99".into()), "{values:?}");
+        let shared = json_of(&["--shared-by", "t"], &input);
+        let rows = shared["shared_by"]["values"].as_array().unwrap().clone();
+        assert!(rows.len() == 101 && rows.iter().any(|row| row["value"] == "v99"), "{rows:?}");
+        let folder = scratch();
+        run_in(
+            folder.path(),
+            "trace-stats",
+            &["-q", "-b", "4", "--partial", "--by", "t", "-o", "piece"],
+            &input,
+        )
+        .ok();
+        let merged =
+            run_in(folder.path(), "trace-stats", &["-q", "--merge", "--by", "t", "-f", "json", "piece"], "");
+        let merged: Value = serde_json::from_str(&merged.ok()).unwrap();
+        assert_eq!(merged["groups"].as_array().unwrap().len(), 101);
+        // One value more has no group of its own.
+        let more = json_of(&["--by", "t"], &(input + &value(100)));
+        assert_eq!(more["groups"].as_array().unwrap().len(), 102);
+    }
+}
+
+#[test]
+fn a_table_has_no_figures_of_separate_caches_that_nobody_has_summed() {
+    let input = "{\"input_length\": 4, \"output_length\": 7, \"hash_ids\": [1], \"t\": \"a\"}\n".repeat(2);
+    let table = run("trace-stats", &["-q", "-b", "4", "--by", "t", "-f", "csv", "-c", "2"], &input).ok();
+    let separate: Vec<&str> = table.lines().filter(|line| line.contains("separate caches")).collect();
+    assert!(separate.iter().any(|line| line.ends_with("total,,cached_tokens,4")), "{separate:?}");
+    assert!(!separate.iter().any(|line| line.ends_with(",0")), "{separate:?}");
+}
+
+#[test]
+fn hits_in_answers_have_a_row_of_their_own_in_every_table() {
+    let input = "{\"input_length\": 8, \"output_length\": 5, \"hash_ids\": [1, 2], \"output_hash_ids\": [3], \"t\": \"x\", \"timestamp\": 0}\n\
+                 {\"input_length\": 17, \"output_length\": 1, \"hash_ids\": [1, 2, 3, 4, 5], \"t\": \"y\", \"timestamp\": 5}\n";
+    let args = ["--hits", "engine", "--shared-by", "t"];
+    let report = json_of(&args, input);
+    let y = &report["shared_by"]["values"][1];
+    assert_eq!((&y["others_tokens"], &y["answer_tokens"]), (&8.into(), &4.into()), "{report}");
+    for (format, row, answers) in [
+        ("table", "in answers", "Hits in Answers"),
+        ("markdown", "in answers", "Hits in Answers"),
+        ("html", "in answers", "Hits in answers"),
+        ("csv", "reuse,answers,tokens,4", "shared_by,y,answer_tokens,4"),
+        (
+            "prometheus",
+            "kvtrace_reuse_tokens{within=\"answers\"} 4",
+            "kvtrace_shared_by_answer_tokens{t=\"y\"} 4",
+        ),
+    ] {
+        let text = run("trace-stats", &[&["-q", "-b", "4", "-f", format], &args[..]].concat(), input).ok();
+        assert!(text.contains(row) && text.contains(answers), "{format}: {text}");
+    }
+}
+
+#[test]
+fn refused_requests_are_told_in_every_format() {
+    let input = "{\"input_length\": 40, \"output_length\": 1, \"hash_ids\": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]}\n\
+                 {\"input_length\": 4, \"output_length\": 1, \"hash_ids\": [1]}\n";
+    let told = |format: &str, args: &[&str]| {
+        let all = [&["-q", "-b", "4", "-c", "5", "--policy", "vllm", "-f", format], args].concat();
+        run("trace-stats", &all, input).ok()
+    };
+    assert!(told("csv", &[]).contains("capacity,vllm:5,refused_requests,1\n"));
+    assert!(
+        told("prometheus", &[])
+            .contains("kvtrace_cache_refused_requests{kind=\"capacity\",cache=\"vllm:5\"} 1\n")
+    );
+    let loaded = told("csv", &["--concurrency", "2"]);
+    for name in ["preempted_requests", "sequential_hit_tokens", "steps", "mean_running"] {
+        assert!(loaded.contains(&format!("capacity,vllm:5,{name},")), "{loaded}");
+    }
+}
+
+#[test]
+fn a_title_is_text_in_every_chart() {
+    let input = "{\"input_length\": 4, \"hash_ids\": [1]}\n".repeat(3);
+    for format in ["svg", "html"] {
+        let args = ["-q", "-b", "4", "--curve", "-f", format, "--title", "a\u{1b}b"];
+        assert!(!run("trace-stats", &args, &input).ok().contains('\u{1b}'), "{format}");
+    }
+}

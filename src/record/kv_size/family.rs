@@ -128,6 +128,12 @@ fn by_layer_types(
 fn one_full_in(config: &Config, bytes: Bytes, every: u64) -> Result<Vec<Layer>, String> {
     let shape = Shape::of(config, bytes.cache)?;
     let pattern = config.number(&["sliding_window_pattern", "_sliding_window_pattern"]);
+    // Older configs of Gemma 2 state the window twice.
+    if let Some(again) = config.number(&["sliding_window_size"])?
+        && config.number(&["sliding_window"])? != Some(again)
+    {
+        return Err("sliding_window and sliding_window_size differ".into());
+    }
     if let Some(layers) = by_layer_types(config, shape, shape, 0)? {
         return Ok(layers);
     }

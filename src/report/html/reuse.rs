@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::parts::{count, mark, plain, rate, scrolling, table};
-use crate::report::reuse::{age, occurring, value};
+use crate::report::reuse::{by_age, value};
 use crate::stats::{Report, ReuseFigures, SharedByFigures};
 
 /// The ages of hits and the blocks that make most of them, and whose requests had brought them, if asked for.
@@ -40,17 +40,12 @@ pub(super) fn section(report: &Report) -> Markup {
 fn ages(report: &Report, figures: &ReuseFigures) -> Markup {
     let (all, mark) = (report.tokens_with_ids, mark(report.reuse.accuracy));
     let share = |tokens: u128| (all > 0).then(|| tokens as f64 / all as f64);
-    let rows = occurring(&figures.by_age);
-    let sums = rows.iter().scan(0, |sum, row| {
-        *sum += row.tokens;
-        Some(*sum)
-    });
     let body = html! {
-        @for (row, sum) in rows.iter().zip(sums) {
+        @for (name, tokens, sum) in by_age(figures) {
             tr {
-                th scope="row" { (age(row)) }
-                td { (mark) (count(row.tokens)) }
-                td { (mark) (rate(share(row.tokens))) }
+                th scope="row" { (name) }
+                td { (mark) (count(tokens)) }
+                td { (mark) (rate(share(tokens))) }
                 td { (mark) (rate(share(sum))) }
             }
         }
@@ -73,6 +68,7 @@ fn concentration(figures: &ReuseFigures) -> Markup {
 
 fn sharers(report: &Report, figures: &SharedByFigures) -> Markup {
     let mark = mark(report.shared_by.accuracy);
+    let kinds = if figures.has_answers { 3 } else { 2 };
     let body = html! {
         @for row in &figures.values {
             @let share = |tokens: u128| (row.tokens > 0).then(|| tokens as f64 / row.tokens as f64);
@@ -80,14 +76,17 @@ fn sharers(report: &Report, figures: &SharedByFigures) -> Markup {
                 th scope="row" { (value(row)) }
                 td { (count(row.requests)) }
                 td { (count(row.tokens)) }
-                @for tokens in [row.own_tokens, row.others_tokens] {
+                @for &tokens in [row.own_tokens, row.others_tokens, row.answer_tokens].iter().take(kinds) {
                     td { (mark) (count(tokens)) }
                     td { (mark) (rate(share(tokens))) }
                 }
             }
         }
     };
-    table(&["Value", "Requests", "Tokens", "Hits in own", "Share", "Hits in others'", "Share"], &body)
+    let header = ["Value", "Requests", "Tokens", "Hits in own", "Share", "Hits in others'", "Share"];
+    let answers = ["Hits in answers", "Share"];
+    let header: Vec<_> = header.into_iter().chain(answers.into_iter().filter(|_| kinds == 3)).collect();
+    table(&header, &body)
 }
 
 fn matrix(report: &Report, figures: &SharedByFigures) -> Markup {

@@ -143,7 +143,7 @@ impl FleetStudy {
             engines.follow(&runs, first_new, now, self.fleets.choices());
         }
         if seen.is_measured {
-            self.measure(seen, now, !lookup.runs.is_empty());
+            self.measure(seen, now, seen.blocks.is_some());
         }
     }
 

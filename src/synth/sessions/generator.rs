@@ -45,6 +45,8 @@ pub(in crate::synth) struct SessionsGenerator {
     repulsion: f32,
     last_outputs: [f32; 3],
     whole_milliseconds: bool,
+    /// The share of the requests that have an output.
+    with_output: f32,
     most_left_out: u64,
 }
 
@@ -96,7 +98,7 @@ impl SessionsGenerator {
         });
         let scale =
             Scale { knobs: knobs.clone(), block_size, per_output_token: clock.delays.per_output_token };
-        let whole_milliseconds = clock.whole_milliseconds;
+        let (whole_milliseconds, with_output) = (clock.whole_milliseconds, clock.with_output);
         let repulsion = (REPULSION * clock.repulsion).min(1.0);
         let sessions = OpenSessions::new(&model, &scale, bend);
         let drawer = Drawer {
@@ -116,6 +118,7 @@ impl SessionsGenerator {
             repulsion,
             last_outputs: [0.0; 3],
             whole_milliseconds,
+            with_output,
             most_left_out: MOST_LEFT_OUT + 2 * requests,
         })
     }
@@ -135,6 +138,9 @@ impl SessionsGenerator {
             let wanted = self.limits.contains(self.sessions.turn(session, turn).input);
             if wanted {
                 self.sessions.emit(session, turn, request);
+                if self.with_output < 1.0 && rng.f32() >= self.with_output {
+                    request.output_length = None;
+                }
             }
             self.sessions.done(session);
             if wanted {
@@ -186,6 +192,7 @@ impl SessionsGenerator {
         let mut chosen = here;
         if let Some((next_time, _, session, turn)) = self.due.last_mut()
             && *next_time == time
+            && *session != here.0
             && rng.f32() < self.repulsion
             && (output((*session, *turn)) - mean).abs() > (output(here) - mean).abs()
         {

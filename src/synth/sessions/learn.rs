@@ -109,6 +109,7 @@ impl<'a> Learner<'a> {
             most_requests: most(requests, min_count, |count, _| count + 1),
             repulsion: if links.delays.tick > 0.0 { repulsion(requests) } else { 0.0 },
             has_outputs: forest.requests.iter().any(|request| request.output != NO_OUTPUT),
+            with_output: with_output(requests, min_count),
         };
         let numbers = |of: &dyn Fn(Kind) -> bool| {
             let is_of = |(request, _): &(&Linked, u32)| of(request.state.kind);
@@ -481,6 +482,15 @@ fn repulsion(requests: &[Linked]) -> f32 {
     };
     let spread = product(0);
     if spread > 0.0 { rounded(-(1..=3).map(product).sum::<f64>() / 3.0 / spread).max(0.0) } else { 0.0 }
+}
+
+/// The share of the requests whose output is known; all of them, where hardly any session tells of others.
+fn with_output(requests: &[Linked], min_count: usize) -> f32 {
+    let without = || requests.iter().filter(|request| !request.has_output);
+    if sessions_up_to(min_count, without().map(|request| request.session)) < min_count {
+        return 1.0;
+    }
+    rounded(1.0 - without().count() as f64 / requests.len() as f64)
 }
 
 /// Mean over the `min_count` sessions that have most of something, of which `total` makes one number for each

@@ -14,7 +14,7 @@ use foldhash::fast::RandomState;
 use super::prefixes::Prefixes;
 use super::quantiles::sessions_up_to;
 use super::state::{Delays, Kind, State, Step, less};
-use crate::synth::forest::{Forest, ROOT};
+use crate::synth::forest::{Forest, LearntRequest, ROOT};
 use crate::synth::request::{NO_OUTPUT, tokens};
 
 /// A core block is used by this share of the sessions, at least.
@@ -39,6 +39,8 @@ pub(super) struct Linked {
     pub(super) prefix: u32,
     /// Seconds since the request before it in the session.
     pub(super) delay: f64,
+    /// Whether its output is known.
+    pub(super) has_output: bool,
 }
 
 /// A trace as sessions.
@@ -116,7 +118,7 @@ pub(super) fn link(forest: &Forest, min_count: usize) -> Links {
     let first = Prefixes::new(forest, starts.iter().flatten().copied(), min_count);
     let starts = roots(&|block| first.contains(block));
     let prefixes = Prefixes::new(forest, starts.iter().flatten().copied(), min_count);
-    let delays = delays(forest, &found, &starts);
+    let delays = delays(forest, &found, &starts, min_count);
     let mut requests: Vec<Linked> = Vec::with_capacity(found.len());
     for (i, (found_here, start)) in found.iter().zip(&starts).enumerate() {
         let linked = match start {
@@ -130,11 +132,12 @@ pub(super) fn link(forest: &Forest, min_count: usize) -> Links {
                     forest.block_size,
                     found_here.time,
                 );
-                Linked { state, before: NONE, session: i as u32, prefix, delay: 0.0 }
+                Linked { state, before: NONE, session: i as u32, prefix, ..Linked::default() }
             }
             None => follow(found_here, &found, &requests, &delays, forest.block_size),
         };
-        requests.push(linked);
+        let has_output = forest.requests[i].output != NO_OUTPUT;
+        requests.push(Linked { has_output, ..linked });
     }
     let all = requests.len();
     let mut requests = cut_off(requests, min_count);
@@ -221,6 +224,7 @@ fn follow(here: &Found, found: &[Found], requests: &[Linked], delays: &Delays, b
         session: before.session,
         prefix: before.prefix,
         delay,
+        has_output: false,
     }
 }
 
@@ -228,6 +232,9 @@ fn follow(here: &Found, found: &[Found], requests: &[Linked], delays: &Delays, b
 fn last_users(forest: &Forest) -> Vec<Found> {
     let mut users = vec![NONE; blocks(forest)];
     let mut time = 0.0;
+    // Where it is not known, it is taken to be that of the request before.
+    let is_known = |request: &&LearntRequest| request.output != NO_OUTPUT;
+    let mut output = forest.requests.iter().find(is_known).map_or(0, |request| u64::from(request.output));
     let mut found: Vec<Found> = Vec::with_capacity(forest.requests.len());
     for (i, request) in forest.requests.iter().enumerate() {
         time += forest.gaps.get(i).map_or(if i > 0 { 1.0 } else { 0.0 }, |gap| gap / 1000.0);
@@ -238,10 +245,13 @@ fn last_users(forest: &Forest) -> Vec<Found> {
         while owner != NONE && forest.requests[owner as usize].first_new > request.parent {
             owner = found[owner as usize].owner;
         }
+        if is_known(&request) {
+            output = u64::from(request.output);
+        }
         found.push(Found {
             time,
             input: tokens(u64::from(count), request.tail, forest.block_size),
-            output: if request.output == NO_OUTPUT { 0 } else { u64::from(request.output) },
+            output,
             blocks: count,
             known: request.known,
             user,
@@ -365,7 +375,7 @@ fn core_depths(forest: &Forest, found: &[Found], is_core: &dyn Fn(u32) -> bool) 
 const ENOUGH: usize = 50;
 
 /// The clock of the trace.
-fn delays(forest: &Forest, found: &[Found], starts: &[Option<u32>]) -> Delays {
+fn delays(forest: &Forest, found: &[Found], starts: &[Option<u32>], min_count: usize) -> Delays {
     let mut delays = Delays { tick: tick(found), ..Delays::default() };
     let follows = || found.iter().zip(starts).filter(|(_, start)| start.is_none()).map(|(here, _)| here);
     let delay = |here: &Found| here.time - found[here.user as usize].time;
@@ -380,15 +390,25 @@ fn delays(forest: &Forest, found: &[Found], starts: &[Option<u32>]) -> Delays {
             return delays;
         }
     }
-    // What the fastest of the turns waited per token of the output that they contain.
-    let mut paces: Vec<f64> = follows()
-        .filter(|here| here.known + 1 >= found[here.user as usize].blocks)
-        .filter(|here| found[here.user as usize].output >= 20)
-        .map(|here| delay(here) / found[here.user as usize].output as f64)
-        .collect();
-    if paces.len() > ENOUGH {
+    // What the fastest turn of each session waited per token of the output that it contains, in the fastest sessions.
+    let mut sessions: Vec<u32> = Vec::with_capacity(found.len());
+    let mut paces = vec![f64::INFINITY; found.len()];
+    for (i, (here, start)) in found.iter().zip(starts).enumerate() {
+        if start.is_some() {
+            sessions.push(i as u32);
+            continue;
+        }
+        let (before, session) = (&found[here.user as usize], sessions[here.user as usize]);
+        sessions.push(session);
+        if here.known + 1 >= before.blocks && before.output >= 20 {
+            let fastest = &mut paces[session as usize];
+            *fastest = fastest.min(delay(here) / before.output as f64);
+        }
+    }
+    paces.retain(|pace| pace.is_finite());
+    if paces.len() > ENOUGH.max(min_count) {
         paces.sort_unstable_by(f64::total_cmp);
-        let fastest = &paces[..(paces.len() / 100).max(10)];
+        let fastest = &paces[..(paces.len() / 100).max(10).max(min_count)];
         let pace = fastest.iter().sum::<f64>() / fastest.len() as f64;
         delays.per_output_token = f64::from(super::quantiles::rounded(pace.max(0.0)));
     }

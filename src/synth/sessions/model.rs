@@ -58,8 +58,20 @@ pub(in crate::synth) struct Clock {
     /// Requests of a long session; none has twice as many.
     pub(super) most_requests: f32,
     pub(super) has_outputs: bool,
+    /// The share of the requests that have one, if some have.
+    #[serde(default = "all", skip_serializing_if = "is_all")]
+    pub(super) with_output: f32,
     /// By how much outputs of neighbours are less alike than by chance, where requests come at ticks.
     pub(super) repulsion: f32,
+}
+
+fn all() -> f32 {
+    1.0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_all(share: &f32) -> bool {
+    *share == all()
 }
 
 /// What is drawn as a number.
@@ -143,7 +155,8 @@ impl Parts {
                 if !(fine(clock.span, 1e12)
                     && fine(tick, 1e6)
                     && fine(unit, 1e6)
-                    && fine(per_output_token, 1e6))
+                    && fine(per_output_token, 1e6)
+                    && fine(clock.with_output.into(), 1.0))
                 {
                     return Err("no times");
                 }

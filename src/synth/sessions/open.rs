@@ -37,7 +37,7 @@ struct Conversation {
     answered: f64,
 }
 
-/// Time, a random number, session, request: time as its bits, which have the order of times.
+/// Time, a random number of the session, session, request: time as its bits, which have the order of times.
 pub(super) type Waiting = (u64, u32, u32, u32);
 
 /// The sessions that are open at one time.
@@ -122,9 +122,11 @@ impl OpenSessions {
         open.left = open.turns.len();
         open.shown.clear();
         open.turns.iter().for_each(|_| open.shown.add(Span { start: 0, len: 0 }));
-        for (turn, number) in open.turns.iter().zip(0..) {
-            waiting.push((turn.time.to_bits(), rng.u32(..), slot, number));
-        }
+        // Of requests at one time those of a session stay in order.
+        let order = rng.u32(..);
+        waiting.extend(
+            open.turns.iter().zip(0..).map(|(turn, number)| (turn.time.to_bits(), order, slot, number)),
+        );
     }
 
     /// Writes a request with its blocks.

@@ -218,9 +218,10 @@ fn formatted(state: &State, text: &str, mut values: Vec<Value>) -> Result<String
         if c != '%' {
             continue;
         }
-        let mut in_name = false;
+        let (mut in_name, mut width) = (false, 0);
         for c in chars.by_ref() {
             in_name = c == '(' || in_name && c != ')';
+            width = if in_name { 0 } else { methods::widened(width, c)? };
             if in_name || !c.is_alphabetic() && c != '%' {
                 out.push(c);
                 continue;
@@ -256,7 +257,9 @@ fn formatted(state: &State, text: &str, mut values: Vec<Value>) -> Result<String
         });
         values = vec![Value::from_pairs(texts.collect::<Result<Vec<_>, Error>>()?)];
     }
-    format(FormatStyle::Printf, &out, &values)
+    let text = format(FormatStyle::Printf, &out, &values)?;
+    state.consume_fuel(text.len() as u64 / 64)?;
+    Ok(text)
 }
 
 /// `item in container`.

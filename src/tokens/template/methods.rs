@@ -119,7 +119,10 @@ pub(super) fn call(state: &mut State, value: &Value, method: &str, args: &[Value
                 _ => Ok(value.clone()),
             };
             let args = args.iter().map(text).collect::<Result<Vec<_>, Error>>()?;
-            unknown_method_callback(state, value, method, &args)
+            check_widths(value.as_str().unwrap_or_default())?;
+            let text = unknown_method_callback(state, value, method, &args)?;
+            state.consume_fuel(text.len().unwrap_or_default() as u64 / 64)?;
+            Ok(text)
         }
         None => unknown_method_callback(state, value, method, args),
     }
@@ -359,6 +362,30 @@ fn affix(text: &str, at_end: bool, args: &Arguments<'_>) -> Result<Value, Error>
 
 /// Widest text that padding makes.
 const WIDEST: i64 = 1 << 20;
+
+/// A width or a precision in a format, with one more of its characters: 0 where that is no digit.
+///
+/// # Errors
+/// When it is too large.
+pub(super) fn widened(width: i64, c: char) -> Result<i64, Error> {
+    let width = c.to_digit(10).map_or(0, |digit| width * 10 + i64::from(digit));
+    if width > WIDEST { Err(fail(format!("a width above {WIDEST}"))) } else { Ok(width) }
+}
+
+/// Refuses a format with braces that asks for too much.
+fn check_widths(format: &str) -> Result<(), Error> {
+    let (mut in_field, mut in_spec, mut width) = (false, false, 0);
+    for c in format.chars() {
+        match c {
+            '{' => (in_field, in_spec) = (!in_field, false),
+            '}' => (in_field, in_spec) = (false, false),
+            ':' if in_field => in_spec = true,
+            _ if in_spec => width = widened(width, c)?,
+            _ => width = 0,
+        }
+    }
+    Ok(())
+}
 
 fn padded(state: &State, text: &str, method: &str, args: &Arguments<'_>) -> Result<Value, Error> {
     let width = args.integer(0, "width")?.ok_or_else(|| Error::from(ErrorKind::MissingArgument))?;
