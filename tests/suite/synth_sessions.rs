@@ -574,7 +574,7 @@ fn a_rate_is_that_of_what_is_written() {
     all.sort_by_key(|row| serde_json::from_str::<Value>(row).unwrap()["timestamp"].as_u64());
     let ran = run("trace-synth", &["-b16"], all.concat());
     assert!(ran.stderr.contains("would be those of the trace"), "{}", ran.stderr);
-    let bent = run("trace-synth", &["-b16", "--target-hit-rate=0.2"], &trace);
+    let bent = run("trace-synth", &["-b16", "--target-hit-rate=0.2"], chats(300));
     assert!(bent.stderr.contains("tokens on average, and"), "{}", bent.stderr);
     let plain = run("trace-synth", &["-b16"], chats(300));
     assert!(!plain.stderr.contains("tokens on average"), "{}", plain.stderr);
