@@ -62,13 +62,15 @@ impl AnalysisOptions {
     /// Those of the unit alone, and where caches or estimates are asked for that are of single blocks.
     pub(super) fn check_hit_unit(&self, block_size: u64) -> Result<(), Invalid> {
         self.hit_unit.check(block_size, self.hit_rule)?;
-        if self.approx.is_some() && self.hit_rule == HitRule::Engine {
-            return Err(Invalid::value(
-                "`approx` samples the blocks of prompts, and engines keep those of answers and full ones alone: take \
-                 `hits` reference, or leave out `approx`",
-            ));
-        }
-        let Some(unit) = HitCount::new(block_size, self.hit_rule, self.hit_unit).unit else { return Ok(()) };
+        let Some(unit) = HitCount::new(block_size, self.hit_rule, self.hit_unit).unit else {
+            return match (self.approx, self.hit_rule) {
+                (Some(_), HitRule::Engine) => Err(Invalid::value(
+                    "`approx` samples the blocks of prompts, and engines keep those of answers and full ones alone: \
+                     take `hits` reference, or leave out `approx`",
+                )),
+                _ => Ok(()),
+            };
+        };
         let is_hosted = !self.hit_unit.has_groups && !unit.is_last_dropped;
         let (units, way_out) = match (is_hosted, unit.is_last_dropped) {
             (true, _) => ("from a minimum on or in steps", "leave out `min_hit` and `hit_step`".to_owned()),

@@ -712,7 +712,7 @@ fn estimates_are_of_all_tokens_and_refuse_what_they_cannot_have() {
         }
     }
     let engine = run("trace-stats", &["-q", "-b", "4", "--approx", "100", "--hits", "engine"], &full_blocks);
-    assert_eq!(engine.status, Some(1));
+    assert_eq!(engine.status, Some(2));
     assert!(engine.stderr.contains("take --hits reference, or leave out --approx"), "{}", engine.stderr);
     // Errors stand beside estimates in every format.
     for format in ["csv", "markdown", "prometheus"] {
