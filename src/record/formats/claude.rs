@@ -4,7 +4,9 @@
 //! `message.usage`: the prompt is `input_tokens` + `cache_creation_input_tokens` + `cache_read_input_tokens`,
 //! the last of which were read from the cache. An answer is written as several lines with one `message.id`,
 //! of which the last ones say how long it is, and again where a session is resumed: it is one call. A `isSidechain` is a sub-agent, a session of its own.
-//! All other lines are passed over, and nothing of what was said is kept.
+//! All other lines are passed over, and nothing of what was said is kept. Notes about a session (`custom-title`,
+//! `permission-mode`, `last-prompt`, `cost-state`, ...; newer versions add others) have a `type` and `sessionId`, or
+//! the `messageId` of a snapshot.
 
 use std::collections::HashSet;
 
@@ -13,14 +15,26 @@ use foldhash::fast::RandomState;
 use super::base::{DecodeObject, DecodedLines, FileFacts};
 use super::prefixes::{CachedPrefixes, Call};
 use crate::error::Invalid;
+use crate::record::general::holds_prompt;
 use crate::record::json::RawObject;
+use crate::record::prompt::reported;
 use crate::record::trace_record::first_bits;
 
 pub(super) fn is_first(object: &RawObject) -> bool {
-    let kind = || object.text("type").unwrap_or_default();
-    object.has("sessionId") && (object.has("message") || object.has("uuid") || object.has("operation"))
-        || (object.has("leafUuid") && kind() == "summary")
-        || (object.has("messageId") && kind() == "file-history-snapshot")
+    let Some(kind) = object.text("type") else {
+        return object.has("sessionId") && object.has("message");
+    };
+    let is_line = ["message", "uuid", "operation"].iter().any(|name| object.has(name));
+    object.has("sessionId") && (is_line || is_note(object, &kind))
+        || (object.has("leafUuid") && kind == "summary")
+        || (object.has("messageId") && kind.ends_with("-snapshot"))
+}
+
+/// Whether an object says something of a session, and is neither a request nor an observation of one.
+fn is_note(object: &RawObject, kind: &str) -> bool {
+    let is_name = kind.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'-' | b'_'));
+    let is_of_others = ["startTime", "traceId", "input_length"].iter().any(|name| object.has(name));
+    is_name && !is_of_others && !holds_prompt(object) && reported(object).input.is_none()
 }
 
 pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
