@@ -109,3 +109,91 @@ fn calls_of_agents_at_the_same_time_keep_their_answers() {
     let lengths: Vec<u64> = (0..200).collect();
     assert_eq!(column(&cat(&many), "output_length"), lengths);
 }
+
+/// The ids of the two requests of a log, in blocks of four tokens.
+#[track_caller]
+fn pair(log: &str) -> [Value; 2] {
+    let ids = column(&read(log, &["-b", "4", "--renumber"]).0, "hash_ids");
+    ids.try_into().unwrap()
+}
+
+#[test]
+fn adapters_and_salts_keep_requests_of_engines_apart() {
+    let (same, apart) = ([json!([0, 1]), json!([0, 1])], [json!([0, 1]), json!([2, 3])]);
+    let adapter = |name: Option<&str>| match name {
+        None => "None".to_owned(),
+        Some(name) => format!("LoRARequest(lora_name='{name}', lora_int_id=1, lora_path='/x')"),
+    };
+    let tokens = "prompt_token_ids: [1, 2, 3, 4, 5, 6, 7, 8], prompt_embeds shape: None";
+    let old = |name| {
+        format!(
+            "INFO 01-01 00:00:01 [logger.py:43] Received request c-1: prompt: \"lora_name='z'\", params: \
+             SamplingParams(n=1), {tokens}, lora_request: {}.\n",
+            adapter(name)
+        )
+    };
+    // Since 0.11 the adapter stands in the next line, between which there may be those of other processes.
+    let new = |names: [_; 2]| {
+        let details = |id: u32| {
+            format!("DEBUG 01-01 00:00:01 [logger.py:43] Request c-{id} details: prompt: 'a', {tokens}.\n")
+        };
+        let received = |id: u32, name| {
+            let name = adapter(name);
+            format!(
+                "INFO 01-01 00:00:01 [logger.py:43] Received request c-{id}: params: SamplingParams(n=1), lora_request: {name}.\n"
+            )
+        };
+        let [first, second] = names;
+        [
+            details(1) + &received(1, first) + &details(2) + &received(2, second),
+            details(1) + &details(2) + &received(2, second) + &received(1, first),
+        ]
+    };
+    let line = |id: &str, keys: &str| {
+        format!(
+            r#"{{"timestamp":"2026-01-01T00:00:01","event":"request.finished","rid":"{id}","obj":{{"input_ids":[1,2,3,4,5,6,7,8]{keys}}},"out":{{"meta_info":{{}}}}}}"#
+        ) + "\n"
+    };
+    for (first, second) in [(Some("a"), Some("b")), (Some("a"), None), (None, Some("b"))] {
+        let in_sglang = |name: Option<&str>, field: &str| {
+            name.map_or_else(String::new, |name| format!(r#","{field}":"{name}""#))
+        };
+        let of_sglang =
+            |one, other, field| line("1", &in_sglang(one, field)) + &line("2", &in_sglang(other, field));
+        for log in new([first, second]) {
+            assert_eq!(pair(&log), apart, "{log}");
+        }
+        for log in [
+            old(first) + &old(second),
+            of_sglang(first, second, "lora_path"),
+            of_sglang(first, second, "extra_key"),
+        ] {
+            assert_eq!(pair(&log), apart, "{log}");
+        }
+        for log in [
+            old(first) + &old(first),
+            of_sglang(first, first, "lora_path"),
+            of_sglang(second, second, "extra_key"),
+        ] {
+            assert_eq!(pair(&log), same, "{log}");
+        }
+        for log in new([first, first]) {
+            assert_eq!(pair(&log), same, "{log}");
+        }
+    }
+    // A request whose second line is missing is there all the same.
+    let cut = new([None, None])[0].lines().take(3).map(|line| format!("{line}\n")).collect::<String>();
+    assert_eq!(pair(&cut), same);
+}
+
+#[test]
+fn lookups_of_other_models_are_of_other_blocks() {
+    let line = |model: &str| {
+        format!(
+            "{{\"timestamp\":1753340000.5,\"model_name\":\"{model}\",\"chunk_size\":4,\"seq_len\":8,\"chunk_hashes\":[\"0x1\",\"0xa\"]}}\n"
+        )
+    };
+    let ids = |log: String| column(&read(&log, &["--renumber"]).0, "hash_ids");
+    assert_eq!(ids(line("a") + &line("b")), [json!([0, 1]), json!([2, 3])]);
+    assert_eq!(ids(line("a") + &line("a")), [json!([0, 1]), json!([0, 1])]);
+}
