@@ -197,3 +197,35 @@ fn lookups_of_other_models_are_of_other_blocks() {
     assert_eq!(ids(line("a") + &line("b")), [json!([0, 1]), json!([2, 3])]);
     assert_eq!(ids(line("a") + &line("a")), [json!([0, 1]), json!([0, 1])]);
 }
+
+#[test]
+fn a_time_of_a_clock_is_the_same_however_it_is_read() {
+    let trace: String = (0..4000)
+        .map(|i| {
+            let session = i % 1200;
+            let length = 8 + session * 7 % 13;
+            format!(
+                "{{\"timestamp\": {}, \"input_length\": {length}, \"session_id\": \"{session}\"}}\n",
+                1_753_340_000_000_u64 + i * 100
+            )
+        })
+        .collect();
+    let sent = |args: &[&str]| {
+        let args = [&["-q", "--replicas", "7", "--route", "session"], args].concat();
+        run("trace-cat", &args, &trace).ok()
+    };
+    assert_eq!(sent(&["--from", "0s"]), sent(&[]));
+    let folder = crate::support::scratch();
+    for i in 0..50 {
+        // An event at the time of a record comes before it.
+        let event = format!(
+            "[1753340000.{i:03},[{{\"type\":\"BlockStored\",\"block_hashes\":[1],\"block_size\":4}}],0]\n"
+        );
+        let events = crate::support::write(folder.path(), "events.jsonl", event);
+        let record = format!(
+            "{{\"timestamp\":1753340000{i:03},\"input_length\":8,\"hash_ids\":[1,2],\"block_size\":4}}"
+        );
+        let found = rows(&run("trace-cat", &["-q", "--kv-events", &events], &record).ok());
+        assert_eq!(found[0]["cached_tokens"], 4, "{record}");
+    }
+}
