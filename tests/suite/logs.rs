@@ -199,6 +199,54 @@ fn lookups_of_other_models_are_of_other_blocks() {
 }
 
 #[test]
+fn requests_of_sglang_that_never_finish_are_counted() {
+    let event = |kind: &str, rid: &str| {
+        format!(
+            r#"{{"timestamp":"2026-01-01T00:00:01","event":"request.{kind}","rid":"{rid}","obj":{{"input_ids":[1]}},"out":{{}}}}"#
+        ) + "\n"
+    };
+    let log =
+        event("received", "a") + &event("received", "b") + &event("finished", "a") + &event("received", "c");
+    let (found, said) = read(&log, &[]);
+    assert!(found.len() == 1 && said.contains("2 calls were left out"), "{said}");
+    let (_, said) = read(&(event("received", "a") + &event("finished", "a") + &event("finished", "b")), &[]);
+    assert!(!said.contains("left out"), "{said}");
+}
+
+#[test]
+fn exports_of_langfuse_have_the_names_of_any_api() {
+    for (usage, input, cached) in [
+        (r#""usageDetails":{"prompt_tokens":70,"completion_tokens":5,"total_tokens":75}"#, 70, None),
+        (
+            r#""usageDetails":{"prompt_tokens":70,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":64}}"#,
+            70,
+            Some(64),
+        ),
+        (r#""usageDetails":{"input":6,"input_cached_tokens":64,"output":5}"#, 70, Some(64)),
+        (r#""usage":{"promptTokens":70,"completionTokens":5}"#, 70, None),
+        (r#""usage":{"prompt_tokens":70,"completion_tokens":5}"#, 70, None),
+        (r#""usage":{"input":70,"output":5,"unit":"TOKENS"}"#, 70, None),
+        (r#""promptTokens":70,"completionTokens":5"#, 70, None),
+        (r#""inputUsage":70,"outputUsage":5,"totalUsage":75"#, 70, None),
+    ] {
+        let line =
+            format!(r#"{{"type":"GENERATION","traceId":"t","startTime":"2026-01-09T10:00:00Z",{usage}}}"#);
+        let (found, said) = read(&line, &[]);
+        assert!(!said.contains("left out:"), "{usage}: {said}");
+        let fields = ["input_length", "output_length", "cached_tokens"].map(|name| found[0][name].clone());
+        assert_eq!(fields, [json!(input), json!(5), json!(cached)], "{usage}");
+    }
+}
+
+#[test]
+fn bedrock_may_have_the_tokens_in_the_response_alone() {
+    let line = r#"{"schemaType":"ModelInvocationLog","timestamp":"2026-01-09T10:00:00Z","input":{},"output":{"outputBodyJson":{"usage":{"input_tokens":6,"cache_read_input_tokens":64,"output_tokens":5}}}}"#;
+    let found = cat(line);
+    let fields = ["input_length", "output_length", "cached_tokens"].map(|name| found[0][name].clone());
+    assert_eq!(fields, [json!(70), json!(5), json!(64)]);
+}
+
+#[test]
 fn a_time_of_a_clock_is_the_same_however_it_is_read() {
     let trace: String = (0..4000)
         .map(|i| {

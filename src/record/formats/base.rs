@@ -235,6 +235,11 @@ impl DecodedLines {
         self.passed_over += 1;
     }
 
+    /// Takes in a call that had been left out until now.
+    pub(super) fn take_in(&mut self) {
+        self.passed_over -= 1;
+    }
+
     /// How many calls were left out.
     pub(in crate::record) fn passed_over(&self) -> u64 {
         self.passed_over

@@ -4,7 +4,7 @@
 //! lines an object for each `request.received` and `request.finished`, joined by `rid`. The latter has
 //! `obj.input_ids` and `out.meta_info` with `completion_tokens` and `cached_tokens`; `obj.extra_key` (which holds
 //! the salt too) and `obj.lora_path` keep requests from sharing blocks. A request that never finishes is left
-//! out. Blocks have 16 tokens unless the user says otherwise.
+//! out, and counted. Blocks have 16 tokens unless the user says otherwise.
 
 use std::collections::HashMap;
 
@@ -41,12 +41,17 @@ pub(super) fn decoder(file: &FileFacts) -> DecodeLine {
         let (Some(rid), Some(kind)) = (event.text("rid"), event.text("event")) else { return Ok(()) };
         let time = event.date("timestamp")?;
         if kind == "request.received" {
-            received.insert(rid, time);
+            if received.insert(rid, time).is_none() {
+                out.pass_over();
+            }
+            return Ok(());
+        }
+        if kind != "request.finished" {
             return Ok(());
         }
         let before = received.remove(&rid);
-        if kind != "request.finished" {
-            return Ok(());
+        if before.is_some() {
+            out.take_in();
         }
         let inner = |name: &str| RawObject::of(name, event.get(name).ok_or_else(|| Invalid::missing(name))?);
         let (object, result) = (inner("obj")?, inner("out")?);

@@ -79,14 +79,15 @@ pub(super) fn bedrock_decoder(file: &FileFacts) -> DecodeObject {
         let mut found = reported(object);
         let input = object.get("input").ok_or_else(|| Invalid::missing("input"))?;
         let input = RawObject::of("input", input)?;
-        // A call that failed has no tokens.
-        let Some(uncached) = input.optional_length("inputTokenCount")? else {
+        let uncached = input.optional_length("inputTokenCount")?;
+        found.cached = input.optional_length("cacheReadInputTokenCount")?.or(found.cached);
+        found.written = input.optional_length("cacheWriteInputTokenCount")?.or(found.written);
+        let whole = uncached.map(|tokens| tokens + found.cached.unwrap_or(0) + found.written.unwrap_or(0));
+        // Some entries have tokens in the response alone. A call that failed has none.
+        let Some(length) = whole.or(found.input) else {
             out.pass_over();
             return Ok(());
         };
-        found.cached = input.optional_length("cacheReadInputTokenCount")?.or(found.cached);
-        found.written = input.optional_length("cacheWriteInputTokenCount")?.or(found.written);
-        let length = uncached + found.cached.unwrap_or(0) + found.written.unwrap_or(0);
         if found.time.is_none() {
             out.set_unread_time(unread_time(object));
         }
