@@ -110,6 +110,20 @@ fn calls_of_agents_at_the_same_time_keep_their_answers() {
     assert_eq!(column(&cat(&many), "output_length"), lengths);
 }
 
+#[test]
+fn sums_of_codex_are_the_same_in_any_order() {
+    let line = |total: &str, last: &str| {
+        format!(
+            r#"{{"timestamp":"2026-01-09T10:00:02Z","type":"event_msg","payload":{{"type":"token_count","info":{{"total_token_usage":{{{total}}},"last_token_usage":{{{last}}}}}}}}}"#
+        ) + "\n"
+    };
+    let last = r#""input_tokens":900,"output_tokens":20"#;
+    let log = line(r#""input_tokens":900,"output_tokens":20"#, last)
+        + &line(r#""output_tokens":20, "input_tokens":900"#, last)
+        + &line(r#""input_tokens":1800,"output_tokens":40"#, last);
+    assert_eq!(column(&cat(&log), "input_length"), [900, 900]);
+}
+
 /// The ids of the two requests of a log, in blocks of four tokens.
 #[track_caller]
 fn pair(log: &str) -> [Value; 2] {
