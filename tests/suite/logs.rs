@@ -291,3 +291,11 @@ fn a_time_of_a_clock_is_the_same_however_it_is_read() {
         assert_eq!(found[0]["cached_tokens"], 4, "{record}");
     }
 }
+
+#[test]
+fn a_turn_without_tokens_leaves_the_next_its_blocks() {
+    let trace = "{\"session_id\":\"c\",\"input_length\":0,\"hash_ids\":[]}\n{\"session_id\":\"c\",\"input_length\":4}\n";
+    let whole = run("trace-cat", &["-q", "-b", "4", "--turns", "cumulative"], trace).ok();
+    assert_eq!(rows(&whole)[1]["hash_ids"].as_array().unwrap().len(), 1, "{whole}");
+    assert_eq!(run("trace-cat", &["--check", "-b", "4"], &whole).status, Some(0));
+}
