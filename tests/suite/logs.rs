@@ -261,6 +261,28 @@ fn bedrock_may_have_the_tokens_in_the_response_alone() {
 }
 
 #[test]
+fn what_tools_gave_gemini_is_part_of_the_prompt() {
+    let line = r#"{"created":1753340000,"usageMetadata":{"promptTokenCount":60,"toolUsePromptTokenCount":10,"candidatesTokenCount":5,"totalTokenCount":75}}"#;
+    let found = cat(line);
+    assert_eq!((&found[0]["input_length"], &found[0]["output_length"]), (&json!(70), &json!(5)));
+}
+
+#[test]
+fn a_prompt_shorter_than_what_of_it_was_cached_is_an_error() {
+    let otel = r#"{"traceId":"t","spanId":"s","startTimeUnixNano":"1","attributes":{"gen_ai.operation.name":"chat","gen_ai.usage.input_tokens":6,"gen_ai.usage.cache_read.input_tokens":64}}"#;
+    let usage =
+        r#"{"created":1753340000,"usage":{"prompt_tokens":6,"prompt_tokens_details":{"cached_tokens":64}}}"#;
+    for log in [otel, usage] {
+        let ran = run("trace-cat", &[], log);
+        assert_eq!(ran.status, Some(1), "{}", ran.stdout);
+        assert!(ran.stderr.contains("-:1: 64 cached tokens in a prompt of 6"), "{}", ran.stderr);
+    }
+    // These names leave cached tokens out.
+    let anthropic = r#"{"created":1753340000,"usage":{"input_tokens":6,"cache_read_input_tokens":64}}"#;
+    assert_eq!(cat(anthropic)[0]["input_length"], 70);
+}
+
+#[test]
 fn a_time_of_a_clock_is_the_same_however_it_is_read() {
     let trace: String = (0..4000)
         .map(|i| {

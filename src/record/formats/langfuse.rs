@@ -8,6 +8,7 @@
 
 use super::base::{DecodeObject, FileFacts};
 use super::prefixes::{CachedPrefixes, Call};
+use super::usage::check_cached;
 use crate::error::Invalid;
 use crate::record::json::RawObject;
 use crate::record::prompt::{Reported, Usage, langfuse_details, reported};
@@ -53,6 +54,7 @@ fn observation(
         return Ok(());
     };
     let of_trace = || object.text("sessionId").or_else(|| object.text("traceId"));
+    check_cached(input_length, usage.cached)?;
     let kept = prefixes.kept(object, &["model"]);
     prefixes.tell_left_out(object, &["model", "sessionId", "traceId", "type"], out);
     let call = Call {

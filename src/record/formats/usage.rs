@@ -69,6 +69,7 @@ pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
         }
         let kept = prefixes.kept(object, &KEPT);
         prefixes.tell_left_out(object, &USED.concat(), out);
+        check_cached(input_length, found.cached)?;
         prefixes.push(&call(object, found, input_length, &kept), out)
     })
 }
@@ -95,6 +96,18 @@ pub(super) fn bedrock_decoder(file: &FileFacts) -> DecodeObject {
         prefixes.tell_left_out(object, &USED.concat(), out);
         prefixes.push(&call(object, found, length, &kept), out)
     })
+}
+
+/// Refuses a prompt that is shorter than what of it was in the cache: Anthropic and Bedrock count prompts without
+/// that, but their names say so. Records of such a log with fewer cached tokens are as wrong, and look right.
+pub(super) fn check_cached(input_length: u64, cached: Option<u64>) -> Result<(), Invalid> {
+    match cached.filter(|&cached| cached > input_length) {
+        None => Ok(()),
+        Some(cached) => Err(Invalid::value(format!(
+            "{cached} cached tokens in a prompt of {input_length}: the log seems to count prompts without what was in \
+             the cache, add that to them"
+        ))),
+    }
 }
 
 /// The call that a record reports.

@@ -71,6 +71,8 @@ const FLAT_INPUT: [&str; 11] = [
     "promptTokens",
     "inputUsage",
 ];
+/// Tokens of the prompt that the names of Gemini leave out: what its own tools gave it.
+const BESIDE_PROMPT: [&str; 2] = ["toolUsePromptTokenCount", "tool_use_prompt_token_count"];
 /// Tokens of the prompt that Anthropic and Bedrock do not count as input, since the cache was read or written.
 const BESIDE_INPUT: [&str; 4] = [
     "cache_read_input_tokens",
@@ -233,6 +235,7 @@ fn of_report(report: &RawObject<'_>) -> Usage {
     let input = number(report, &INPUT).map(|(name, tokens)| {
         let beside = match name {
             "input_tokens" | "inputTokens" => sum(report, &BESIDE_INPUT),
+            "promptTokenCount" | "prompt_token_count" => sum(report, &BESIDE_PROMPT),
             _ => 0,
         };
         tokens.saturating_add(beside)
