@@ -1,6 +1,6 @@
 //! Logs of agents, engines and gateways: what their records say beyond the samples of their formats.
 
-use crate::support::run;
+use crate::support::{run, zstd};
 use serde_json::{Value, json};
 
 fn rows(text: &str) -> Vec<Value> {
@@ -320,4 +320,20 @@ fn a_turn_without_tokens_leaves_the_next_its_blocks() {
     let whole = run("trace-cat", &["-q", "-b", "4", "--turns", "cumulative"], trace).ok();
     assert_eq!(rows(&whole)[1]["hash_ids"].as_array().unwrap().len(), 1, "{whole}");
     assert_eq!(run("trace-cat", &["--check", "-b", "4"], &whole).status, Some(0));
+}
+
+#[test]
+fn joined_files_may_have_marks_and_frames_to_skip() {
+    let trace = "{\"input_length\":4}\n{\"input_length\":5}\n";
+    let marked = format!("\u{feff}{trace}\u{feff}{trace}");
+    for args in [&[][..], &["-j", "2"]] {
+        assert_eq!(run("trace-cat", args, &marked).ok(), run("trace-cat", args, trace.repeat(2)).ok());
+    }
+    let usage = "{\"created\":1753340000,\"usage\":{\"prompt_tokens\":6}}\n";
+    assert_eq!(cat(&format!("{usage}\u{feff}{usage}")).len(), 2);
+    for kind in 0x50..=0x5f_u8 {
+        let mut packed = vec![kind, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4];
+        packed.extend(zstd(trace.as_bytes()));
+        assert_eq!(run("trace-cat", &[], &packed).ok(), run("trace-cat", &[], trace).ok(), "{kind:x}");
+    }
 }
