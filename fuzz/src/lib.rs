@@ -699,13 +699,14 @@ pub fn input(data: &[u8]) {
     let (first, bytes) = choice(data);
     let max_line = if first < 128 { usize::from(first) + 1 } else { 1 << 20 };
     let Some(found) = framed(bytes, max_line) else { return };
-    if bytes.starts_with(&[0x1f, 0x8b]) || bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+    let is_skipped = matches!(bytes, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]);
+    if is_skipped || bytes.starts_with(&[0x1f, 0x8b]) || bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
         return;
     }
     let mut expected = Framed { lines: Vec::new(), too_long: false };
     let end = if bytes.ends_with(b"\n") { bytes.len() - 1 } else { bytes.len() };
     for (number, line) in (1..).zip(bytes[..end].split(|&b| b == b'\n')) {
-        let line = if number == 1 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
+        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.len() > max_line {
             expected.too_long = true;

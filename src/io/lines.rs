@@ -159,8 +159,10 @@ impl Lines {
             self.first = false;
             return Framed::TooLong;
         }
-        if std::mem::take(&mut self.first) && self.buffer[line.clone()].starts_with(BYTE_ORDER_MARK) {
-            line.start += 3;
+        self.first = false;
+        // Files that were joined have one in the middle too.
+        if self.buffer[line.clone()].starts_with(BYTE_ORDER_MARK) {
+            line.start += BYTE_ORDER_MARK.len();
         }
         if self.buffer[line.clone()].ends_with(b"\r") {
             line.end -= 1;

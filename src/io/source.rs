@@ -63,7 +63,7 @@ impl Source {
             let how = how.replace("FILE", &name);
             return Err(Error::Failed(format!("{name}: {what}, which is not read; convert it: {how} | ...")));
         }
-        let compression = MAGIC.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, format)| format);
+        let compression = magic().find(|(magic, _)| head.starts_with(magic)).map(|(_, format)| format);
         let raw = io::Cursor::new(head).chain(raw);
         let reader: Result<Box<dyn Read + Send>, io::Error> = match compression {
             None => Ok(Box::new(raw)),
@@ -122,6 +122,22 @@ pub(crate) fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
 /// The first bytes by which compressed formats are recognised.
 const MAGIC: [(&[u8], Compression); 2] =
     [(&[0x1f, 0x8b], Compression::Gzip), (&[0x28, 0xb5, 0x2f, 0xfd], Compression::Zstd)];
+
+/// What frames of Zstandard begin with that are to be skipped, as pzstd writes one first: 0x50 to 0x5f.
+static SKIPPABLE: [[u8; 4]; 16] = {
+    let mut all = [[0x50, 0x2a, 0x4d, 0x18]; 16];
+    let mut i = 0;
+    while i < all.len() {
+        all[i][0] |= i as u8;
+        i += 1;
+    }
+    all
+};
+
+/// What compressed formats begin with.
+fn magic() -> impl Iterator<Item = (&'static [u8], Compression)> {
+    MAGIC.into_iter().chain(SKIPPABLE.iter().map(|magic| (&magic[..], Compression::Zstd)))
+}
 
 /// The members of a gzip file one after the other. Zeros at its end are the padding of tapes and block devices,
 /// which gzip passes over too.
@@ -204,8 +220,8 @@ fn zstd_decoder(raw: impl BufRead + Send + 'static) -> io::Result<impl Read + Se
 /// short line must not have to deliver more before that line is processed.
 fn read_magic(raw: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut head = Vec::with_capacity(8);
-    let magic = || MAGIC.iter().map(|(magic, _)| *magic).chain(FOREIGN.iter().map(|(magic, ..)| *magic));
-    while magic().any(|magic| head.len() < magic.len() && magic.starts_with(&head)) {
+    let known = || magic().map(|(magic, _)| magic).chain(FOREIGN.iter().map(|(magic, ..)| *magic));
+    while known().any(|magic| head.len() < magic.len() && magic.starts_with(&head)) {
         let mut byte = [0];
         match raw.read(&mut byte) {
             Ok(0) => break,

@@ -395,6 +395,9 @@ impl TraceReader {
             return Invalid::new(invalid.kind, message);
         }
         let other = self.format.contradicted_by(other.spec().name);
+        if other.message == invalid.message {
+            return invalid;
+        }
         Invalid::new(invalid.kind, format!("{} ({})", other.message, invalid.message))
     }
 

@@ -219,7 +219,16 @@ impl Millis {
 
     /// The nearest double, in milliseconds.
     pub fn as_f64(self) -> f64 {
-        self.0 as f64 / ONE as f64
+        // Both numbers are exact up to 2^53, and one division rounds once.
+        if self.0.unsigned_abs() <= 1 << 53 {
+            return self.0 as f64 / ONE as f64;
+        }
+        // The quotient has more bits than a double, of which the last says whether anything is beyond them: so
+        // it is rounded once too.
+        let shift = self.0.unsigned_abs().leading_zeros();
+        let (dividend, divisor) = (self.0.unsigned_abs() << shift, ONE.unsigned_abs());
+        let quotient = (dividend / divisor) | u128::from(!dividend.is_multiple_of(divisor));
+        (quotient as f64 / 2_f64.powi(shift as i32)).copysign(self.0.signum() as f64)
     }
 
     /// This span made shorter by `ratio`, a positive number. `None` if that is beyond 10^24 ms.
@@ -476,6 +485,19 @@ mod tests {
             for unit in [Unit::Seconds, Unit::Milliseconds] {
                 prop_assert_eq!(Millis::parse(&written(time, unit), unit), Some(time));
             }
+        }
+
+        #[test]
+        fn the_nearest_double_is_that_of_the_digits(
+            value in prop_oneof![
+                -10_i128.pow(33)..10_i128.pow(33),
+                (1_753_340_000_000_i128..1_753_350_000_000).prop_map(|ms| ms * ONE),
+                (0..1_i128 << 55).prop_map(|value| value - (1 << 54)),
+                (0..1_i128 << 62, 0_u32..48).prop_map(|(value, bits)| value << bits),
+            ],
+        ) {
+            let text = written(Millis(value), Unit::Milliseconds);
+            prop_assert_eq!(Millis(value).as_f64(), text.parse::<f64>().unwrap(), "{}", text);
         }
 
         #[test]

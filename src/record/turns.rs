@@ -173,7 +173,8 @@ impl TurnConverter {
                 }
                 let first = state.tokens == 0;
                 state.has_ids |= *has_ids;
-                if state.has_ids && !first {
+                // Before a session's first tokens, the ids are those of the row, if it has any.
+                if state.has_ids && !(first && *has_ids) {
                     ids.clear();
                     ids.extend_from_slice(&state.full);
                     while (ids.len() as u64) < whole.div_ceil(turn.block_size) {

@@ -136,6 +136,7 @@ fn a_record_of_another_format_is_an_error_with_its_line() {
                 "{first} {other}: {}",
                 ran.stderr
             );
+            assert_eq!(ran.stderr.matches("in a file that begins with").count(), 1, "{}", ran.stderr);
         }
     }
 }

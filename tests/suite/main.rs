@@ -32,6 +32,7 @@ mod jobs;
 mod kills;
 mod layers;
 mod library;
+mod logs;
 mod memory;
 mod misses;
 mod numbers;

@@ -694,7 +694,7 @@ fn the_last_line_of_an_answer_says_how_long_it_is() {
         let ran = run_in(folder.path(), "trace-cat", &["-q", "-j", jobs, "one.jsonl", "two.jsonl"], "");
         let rows = parse(&ran.ok());
         let outputs: Vec<u64> = rows.iter().map(|row| row["output_length"].as_u64().unwrap()).collect();
-        assert_eq!(outputs, [500, 7, 4, 6]);
+        assert_eq!(outputs, [900, 7, 4, 6]);
         assert_eq!(rows[1]["timestamp"], json!(3000));
     }
 }

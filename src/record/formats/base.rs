@@ -5,7 +5,7 @@
 //! numbers at once. Formats that hash only full blocks leave out a last partial block, and so do we.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ops::Range;
 
 use foldhash::fast::RandomState;
@@ -98,8 +98,8 @@ pub(in crate::record) struct DecodedLines {
     text: Vec<u8>,
     requests: Vec<Request>,
     next: usize,
-    /// The line of a request of which more may come, and its ids.
-    held: Option<(Vec<u8>, Ids)>,
+    /// The lines of requests of which more may come, and their ids.
+    held: VecDeque<(Vec<u8>, Ids)>,
     /// Gives blocks to requests that have none yet.
     blocks: SessionBlocks,
     /// What is wrong if no further line of the file comes.
@@ -235,6 +235,11 @@ impl DecodedLines {
         self.passed_over += 1;
     }
 
+    /// Takes in a call that had been left out until now.
+    pub(super) fn take_in(&mut self) {
+        self.passed_over -= 1;
+    }
+
     /// How many calls were left out.
     pub(in crate::record) fn passed_over(&self) -> u64 {
         self.passed_over
@@ -250,25 +255,38 @@ impl DecodedLines {
         self.unread_time.take()
     }
 
-    /// Keeps the request that `push` adds, in place of one that is kept, until [`DecodedLines::release`].
+    /// Keeps the request that `push` adds, in `place` of one that is kept or behind all of them, until it is
+    /// released: those that were kept first come first.
     pub(super) fn hold(
         &mut self,
+        place: usize,
         push: impl FnOnce(&mut Self) -> Result<(), Invalid>,
     ) -> Result<(), Invalid> {
         let start = self.text.len();
         push(self)?;
-        let request = self.requests.pop();
-        let line = self.text.split_off(start);
-        self.held = request.map(|request| (line, request.ids));
+        if let Some(request) = self.requests.pop() {
+            let kept = (self.text.split_off(start), request.ids);
+            match self.held.get_mut(place) {
+                Some(before) => *before = kept,
+                None => self.held.push_back(kept),
+            }
+        }
         Ok(())
     }
 
-    /// Adds the request that is kept; false if there is none.
-    pub(in crate::record) fn release(&mut self) -> bool {
-        let Some((line, ids)) = self.held.take() else { return false };
+    /// Adds the first of the requests that are kept; false if there is none.
+    pub(super) fn release_first(&mut self) -> bool {
+        let Some((line, ids)) = self.held.pop_front() else { return false };
         self.text.extend_from_slice(&line);
         self.requests.push(Request { end: self.text.len(), ids });
         true
+    }
+
+    /// Adds all requests that are kept; false if there are none.
+    pub(in crate::record) fn release(&mut self) -> bool {
+        let is_any = !self.held.is_empty();
+        while self.release_first() {}
+        is_any
     }
 
     /// Adds a request. `from_zero` tells whether the file numbers its blocks 0, 1, 2, ...

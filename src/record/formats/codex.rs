@@ -9,9 +9,14 @@
 use super::base::{DecodeObject, FileFacts};
 use super::prefixes::{CachedPrefixes, Call};
 use crate::record::json::RawObject;
+use crate::record::prompt::whole;
 
 /// Kinds of lines.
 const KINDS: [&str; 5] = ["session_meta", "event_msg", "response_item", "turn_context", "compacted"];
+
+/// The sums in `total_token_usage`.
+const SUMS: [&str; 5] =
+    ["input_tokens", "cached_input_tokens", "output_tokens", "reasoning_output_tokens", "total_tokens"];
 
 pub(super) fn is_first(object: &RawObject) -> bool {
     object.has("payload") && object.text("type").is_some_and(|kind| KINDS.contains(&kind.as_str()))
@@ -34,7 +39,8 @@ pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
             return Ok(());
         }
         let Some(info) = payload.get("info").and_then(RawObject::in_value) else { return Ok(()) };
-        let now = info.get("total_token_usage").map(|total| total.get().to_owned());
+        let now = info.get("total_token_usage").and_then(RawObject::in_value);
+        let now = now.map(|sums| SUMS.map(|name| sums.get(name).and_then(whole)));
         if now.is_some() && now == total {
             return Ok(());
         }

@@ -1,15 +1,17 @@
 //! Exports of Langfuse: observations, or traces with their observations.
 //!
 //! Source: Langfuse's documentation of its data model and API. An observation of the type `GENERATION` is a
-//! call: `startTime`, `model`, and `usageDetails` (see [`langfuse_details`]). Older exports have `usage` with `input` and `output`, or
-//! `promptTokens` and `completionTokens`. The session is `sessionId`, else the trace. Nothing of what was
+//! call: `startTime`, `model`, and `usageDetails` (see [`langfuse_details`]). Older exports have `usage` with `input`
+//! and `output`, or with the names of an API, or these figures beside the rest (`promptTokens`, `inputUsage`). The
+//! session is `sessionId`, else the trace. Nothing of what was
 //! said is kept.
 
 use super::base::{DecodeObject, FileFacts};
 use super::prefixes::{CachedPrefixes, Call};
+use super::usage::check_cached;
 use crate::error::Invalid;
 use crate::record::json::RawObject;
-use crate::record::prompt::{Usage, langfuse_details};
+use crate::record::prompt::{Reported, Usage, langfuse_details, reported};
 
 pub(super) fn is_first(object: &RawObject) -> bool {
     let is_observation = object.has("type") && object.has("startTime") && object.has("traceId");
@@ -52,6 +54,7 @@ fn observation(
         return Ok(());
     };
     let of_trace = || object.text("sessionId").or_else(|| object.text("traceId"));
+    check_cached(input_length, usage.cached)?;
     let kept = prefixes.kept(object, &["model"]);
     prefixes.tell_left_out(object, &["model", "sessionId", "traceId", "type"], out);
     let call = Call {
@@ -74,15 +77,15 @@ fn tokens(object: &RawObject) -> Result<Usage, Invalid> {
     {
         return Ok(usage);
     }
-    let usage = object.get("usage").and_then(RawObject::in_value);
-    for (of, input, output) in
-        [(usage.as_ref(), "input", "output"), (Some(object), "promptTokens", "completionTokens")]
+    if let Some(older) = object.get("usage").and_then(RawObject::in_value)
+        && let Some(input) = older.optional_length("input")?
     {
-        if let Some(of) = of
-            && let Some(input) = of.optional_length(input)?
-        {
-            return Ok(Usage { input: Some(input), output: of.optional_length(output)?, ..Usage::default() });
-        }
+        return Ok(Usage {
+            input: Some(input),
+            output: older.optional_length("output")?,
+            ..Usage::default()
+        });
     }
-    Ok(Usage::default())
+    let Reported { input, cached, written, output, .. } = reported(object);
+    Ok(Usage { input, cached, written, output })
 }

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 
 use super::base::{DecodeObject, DecodedLines, FileFacts};
 use super::prefixes::{CachedPrefixes, Call};
+use super::usage::check_cached;
 use crate::error::Invalid;
 use crate::record::json::RawObject;
 use crate::record::prompt::{reported, whole};
@@ -84,13 +85,15 @@ fn span(object: &RawObject, prefixes: &CachedPrefixes, out: &mut DecodedLines) -
         }
         return Ok(());
     };
+    let cached = found.cached.or(cached);
+    check_cached(input_length, cached)?;
     let session = SESSIONS.iter().find_map(|name| text(name));
     let call = Call {
         session: session.or_else(|| TRACES.iter().find_map(|name| object.text_at(name))),
         time: reported(object).time.or(found.time),
         input_length,
         output_length: found.output.or(output),
-        cached: found.cached.or(cached),
+        cached,
         rest: MODELS
             .iter()
             .find_map(|name| Some(("model", attributes.get(name)?.get())))

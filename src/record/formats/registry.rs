@@ -306,8 +306,7 @@ const FORMATS: [FormatSpec; 33] = {
             .with_surrogate_ids()
             .with_remark(
                 "requests are those whose tokens are in the log (since vLLM 0.11 with the level DEBUG)",
-            )
-            .with_lines_apart(),
+            ),
         Spec::new(
             F::SglangLog,
             "sglang-log",

@@ -2,8 +2,9 @@
 //!
 //! Source: `SGLang` 0.5.23, `--log-requests --log-requests-level 3 --log-requests-format json`: among other
 //! lines an object for each `request.received` and `request.finished`, joined by `rid`. The latter has
-//! `obj.input_ids` and `out.meta_info` with `completion_tokens` and `cached_tokens`; a request that never
-//! finishes is left out. Blocks have 16 tokens unless the user says otherwise.
+//! `obj.input_ids` and `out.meta_info` with `completion_tokens` and `cached_tokens`; `obj.extra_key` (which holds
+//! the salt too) and `obj.lora_path` keep requests from sharing blocks. A request that never finishes is left
+//! out, and counted. Blocks have 16 tokens unless the user says otherwise.
 
 use std::collections::HashMap;
 
@@ -12,6 +13,7 @@ use super::tokens::TokenBlocks;
 use crate::error::Invalid;
 use crate::record::json::{RawObject, text_of};
 use crate::record::line::TraceLine;
+use crate::record::prompt::keys_of;
 use crate::record::time::Millis;
 
 /// Whether a line is of such a log: an event, or a message with its time in brackets.
@@ -39,12 +41,17 @@ pub(super) fn decoder(file: &FileFacts) -> DecodeLine {
         let (Some(rid), Some(kind)) = (event.text("rid"), event.text("event")) else { return Ok(()) };
         let time = event.date("timestamp")?;
         if kind == "request.received" {
-            received.insert(rid, time);
+            if received.insert(rid, time).is_none() {
+                out.pass_over();
+            }
+            return Ok(());
+        }
+        if kind != "request.finished" {
             return Ok(());
         }
         let before = received.remove(&rid);
-        if kind != "request.finished" {
-            return Ok(());
+        if before.is_some() {
+            out.take_in();
         }
         let inner = |name: &str| RawObject::of(name, event.get(name).ok_or_else(|| Invalid::missing(name))?);
         let (object, result) = (inner("obj")?, inner("out")?);
@@ -55,7 +62,7 @@ pub(super) fn decoder(file: &FileFacts) -> DecodeLine {
             time: before.flatten().or(time),
             input_length: tokens.len() as u64,
             output_length: figure("completion_tokens")?,
-            ids: Some(blocks.ids(&tokens).into()),
+            ids: Some(blocks.keyed_ids(&tokens, &keys_of(&object)).into()),
             block_size: Some(blocks.block_size),
             cached_tokens: figure("cached_tokens")?,
             ..TraceLine::default()

@@ -1,11 +1,13 @@
 //! Prompts whose tokens are known: their blocks.
 //!
-//! Equal tokens after equal tokens are an equal block. Its id is a hash that stands for all of them, and is
+//! Equal tokens after equal tokens are an equal block, unless the requests have another salt, model or adapter:
+//! engines keep their caches apart, and so does trace-hash. Its id is a hash that stands for all of them, and is
 //! renumbered later. Only full blocks have ids.
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::base::{FileFacts, surrogate_child};
+use super::base::{FileFacts, surrogate_child, surrogate_id};
+use crate::record::prompt::Keys;
 
 /// Tokens per block where the user does not say: vLLM's own.
 const BLOCK_SIZE: u64 = 16;
@@ -24,7 +26,12 @@ impl TokenBlocks {
 
     /// The ids of the full blocks of `tokens`.
     pub(super) fn ids(&mut self, tokens: &[u64]) -> Vec<u64> {
-        let mut parent = 0;
+        self.keyed_ids(tokens, &Keys::default())
+    }
+
+    /// The same of a request with these keys.
+    pub(super) fn keyed_ids(&mut self, tokens: &[u64], keys: &Keys) -> Vec<u64> {
+        let mut parent = root(keys);
         let block = |tokens: &[u64]| {
             self.bytes.clear();
             self.bytes.extend(tokens.iter().flat_map(|token| token.to_le_bytes()));
@@ -34,4 +41,14 @@ impl TokenBlocks {
         // A block is smaller than the address space.
         tokens.chunks_exact(self.block_size as usize).map(block).collect()
     }
+}
+
+/// What stands before the first block of a request with these keys.
+fn root(keys: &Keys) -> u64 {
+    if *keys == Keys::default() {
+        return 0;
+    }
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let texts = [&keys.cache_salt, &keys.model, &keys.lora].map(text);
+    surrogate_id(&[b"keys", texts[0].as_bytes(), texts[1].as_bytes(), texts[2].as_bytes()])
 }

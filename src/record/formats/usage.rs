@@ -69,6 +69,7 @@ pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
         }
         let kept = prefixes.kept(object, &KEPT);
         prefixes.tell_left_out(object, &USED.concat(), out);
+        check_cached(input_length, found.cached)?;
         prefixes.push(&call(object, found, input_length, &kept), out)
     })
 }
@@ -79,14 +80,15 @@ pub(super) fn bedrock_decoder(file: &FileFacts) -> DecodeObject {
         let mut found = reported(object);
         let input = object.get("input").ok_or_else(|| Invalid::missing("input"))?;
         let input = RawObject::of("input", input)?;
-        // A call that failed has no tokens.
-        let Some(uncached) = input.optional_length("inputTokenCount")? else {
+        let uncached = input.optional_length("inputTokenCount")?;
+        found.cached = input.optional_length("cacheReadInputTokenCount")?.or(found.cached);
+        found.written = input.optional_length("cacheWriteInputTokenCount")?.or(found.written);
+        let whole = uncached.map(|tokens| tokens + found.cached.unwrap_or(0) + found.written.unwrap_or(0));
+        // Some entries have tokens in the response alone. A call that failed has none.
+        let Some(length) = whole.or(found.input) else {
             out.pass_over();
             return Ok(());
         };
-        found.cached = input.optional_length("cacheReadInputTokenCount")?.or(found.cached);
-        found.written = input.optional_length("cacheWriteInputTokenCount")?.or(found.written);
-        let length = uncached + found.cached.unwrap_or(0) + found.written.unwrap_or(0);
         if found.time.is_none() {
             out.set_unread_time(unread_time(object));
         }
@@ -94,6 +96,18 @@ pub(super) fn bedrock_decoder(file: &FileFacts) -> DecodeObject {
         prefixes.tell_left_out(object, &USED.concat(), out);
         prefixes.push(&call(object, found, length, &kept), out)
     })
+}
+
+/// Refuses a prompt that is shorter than what of it was in the cache: Anthropic and Bedrock count prompts without
+/// that, but their names say so. Records of such a log with fewer cached tokens are as wrong, and look right.
+pub(super) fn check_cached(input_length: u64, cached: Option<u64>) -> Result<(), Invalid> {
+    match cached.filter(|&cached| cached > input_length) {
+        None => Ok(()),
+        Some(cached) => Err(Invalid::value(format!(
+            "{cached} cached tokens in a prompt of {input_length}: the log seems to count prompts without what was in \
+             the cache, add that to them"
+        ))),
+    }
 }
 
 /// The call that a record reports.

@@ -182,7 +182,7 @@ fn whole_number(name: &str, value: Json<'_>) -> Result<u64, String> {
 }
 
 /// What an engine keys blocks by beside their tokens.
-fn keys(scope: &Scope<'_>) -> Keys {
+pub(super) fn keys(scope: &Scope<'_>) -> Keys {
     let text = |paths: &[&str]| {
         let (_, value) = scope.at(paths).filter(|(_, value)| is_string(value.json()))?;
         string(value.json()).ok().filter(|text| !text.is_empty())

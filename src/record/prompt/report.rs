@@ -1,6 +1,7 @@
 //! What a record says of a call beside its prompt, for traces of calls whose prompts are not known.
 
-use super::content::PromptOptions;
+use super::beside::keys;
+use super::content::{Keys, PromptOptions};
 use super::path::value_at;
 use super::scope::Scope;
 use super::times::{timestamp, unread};
@@ -31,6 +32,11 @@ pub(crate) fn reported(object: &RawObject) -> Reported {
     });
     let Usage { input, cached, written, output } = usage;
     Reported { input, cached, written, output, time }
+}
+
+/// What an engine keys the blocks of a request by beside their tokens.
+pub(crate) fn keys_of(object: &RawObject) -> Keys {
+    keys(&Scope { object, outer: None, pointer: String::new() })
 }
 
 /// Of a record without a time, what may be one; see [`unread`].

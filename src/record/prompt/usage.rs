@@ -35,7 +35,7 @@ const OUTPUT: [&str; 8] = [
 /// Tokens of the output that those names of Gemini leave out.
 const THOUGHTS: [&str; 2] = ["thoughtsTokenCount", "thoughts_token_count"];
 /// The same beside the prompt, where the record itself is the report.
-const FLAT_OUTPUT: [&str; 11] = [
+const FLAT_OUTPUT: [&str; 12] = [
     "completion_tokens",
     "gen_ai.usage.output_tokens",
     "gen_ai.usage.completion_tokens",
@@ -47,6 +47,7 @@ const FLAT_OUTPUT: [&str; 11] = [
     "tokens_out",
     "tokens.completion",
     "completionTokens",
+    "outputUsage",
 ];
 
 const INPUT: [&str; 6] = [
@@ -57,7 +58,7 @@ const INPUT: [&str; 6] = [
     "promptTokenCount",
     "prompt_token_count",
 ];
-const FLAT_INPUT: [&str; 10] = [
+const FLAT_INPUT: [&str; 11] = [
     "prompt_tokens",
     "input_tokens",
     "gen_ai.usage.input_tokens",
@@ -68,7 +69,10 @@ const FLAT_INPUT: [&str; 10] = [
     "num_prefill_tokens",
     "input_toks",
     "promptTokens",
+    "inputUsage",
 ];
+/// Tokens of the prompt that the names of Gemini leave out: what its own tools gave it.
+const BESIDE_PROMPT: [&str; 2] = ["toolUsePromptTokenCount", "tool_use_prompt_token_count"];
 /// Tokens of the prompt that Anthropic and Bedrock do not count as input, since the cache was read or written.
 const BESIDE_INPUT: [&str; 4] = [
     "cache_read_input_tokens",
@@ -190,10 +194,14 @@ fn in_details(scope: &Scope<'_>) -> Usage {
 
 /// Reads `usageDetails` as Langfuse adds them up: all keys that contain "input" are tokens of the prompt, all
 /// that contain "output" are tokens of the answer, so its own integrations leave cached tokens out of `input`.
+/// Details by the names of an API that has no such key for the prompt are read as a report of that API.
 ///
 /// # Errors
 /// A value that is no number of tokens.
 pub(crate) fn langfuse_details(details: &RawObject) -> Result<Option<Usage>, Invalid> {
+    if !details.fields().any(|(name, _)| name.contains("input")) {
+        return Ok(Some(of_report(details)).filter(|usage| usage.input.is_some()));
+    }
     let mut usage = Usage::default();
     let add = |sum: &mut Option<u64>, n: u64| *sum = Some(sum.unwrap_or(0) + n);
     for (name, value) in details.fields().filter(|(_, value)| value.get() != "null") {
@@ -225,8 +233,11 @@ impl Usage {
 
 fn of_report(report: &RawObject<'_>) -> Usage {
     let input = number(report, &INPUT).map(|(name, tokens)| {
-        let is_part = matches!(name, "input_tokens" | "inputTokens");
-        let beside = if is_part { sum(report, &BESIDE_INPUT) } else { 0 };
+        let beside = match name {
+            "input_tokens" | "inputTokens" => sum(report, &BESIDE_INPUT),
+            "promptTokenCount" | "prompt_token_count" => sum(report, &BESIDE_PROMPT),
+            _ => 0,
+        };
         tokens.saturating_add(beside)
     });
     let output = number(report, &OUTPUT).map(|(name, tokens)| {
