@@ -52,8 +52,6 @@ pub struct TraceReader {
     record: Record,
     block_size: BlockSize,
     valid: u64,
-    /// Whether the current line of the input is still to be read.
-    again: bool,
     /// Whether the scanner has read the line before: then the next is read without looking for its end first.
     scanned: bool,
     /// Threads beside this one that read ahead.
@@ -93,7 +91,6 @@ impl TraceReader {
             record: Record::default(),
             block_size: BlockSize::new(block_size),
             valid: 0,
-            again: false,
             scanned: false,
             helpers: 0,
             sessions: None,
@@ -210,7 +207,7 @@ impl TraceReader {
                 self.input.read_ahead(self.helpers, Scanned::previews)?;
             }
         }
-        loop {
+        'lines: loop {
             if self.decoder.is_some() {
                 self.place = self.decoded.take();
                 if self.place.is_some() {
@@ -224,21 +221,21 @@ impl TraceReader {
                     continue;
                 }
             }
-            let more = std::mem::take(&mut self.again) || self.input.advance(&mut idle)?;
-            if !more || self.file != Some(self.input.file_index()) {
-                // A record that the end of its file cut off.
+            while !self.input.advance_in_file(&mut idle)? {
+                // What a file has still to give comes before the next one is opened, as it is of this one: a record
+                // that its end cut off, or one of which more might have come.
                 if let Some(invalid) = self.decoded.take_unfinished() {
-                    self.again = more;
                     return Ok(Some(Err(invalid)));
                 }
                 self.decoded.clear_requests();
                 if self.decoded.release() {
-                    self.again = more;
-                    continue;
+                    continue 'lines;
                 }
-                if !more {
+                if !self.input.open_next()? {
                     return Ok(None);
                 }
+            }
+            if self.file != Some(self.input.file_index()) {
                 self.start_file();
             }
             if self.decoder.is_none()
@@ -272,7 +269,7 @@ impl TraceReader {
 
     /// Goes on to the next line if it has been decoded before its turn.
     fn take_decoded(&mut self) -> bool {
-        if self.again || self.decoded.is_unfinished() {
+        if self.decoded.is_unfinished() {
             return false;
         }
         let Some((preview, at)) = self.input.preview() else { return false };
