@@ -163,7 +163,8 @@ impl Transformer {
             turns: turns.map(|turns| TurnConverter::new(turns, max_memory).of_file(FreshIds::ALL_FILES[0])),
             reblock,
             told: Told::new(target, writes_increments, matches!(ids, IdChange::Keyed(_))),
-            ids: IdMap::new(ids, mixed, max_ids_memory),
+            // A whole prompt keeps ids that its session had in earlier files.
+            ids: IdMap::new(ids, mixed || turns == Some(Turns::Cumulative), max_ids_memory),
             target,
             writer: TargetWriter::new(target),
             plain: unchanged,
@@ -179,6 +180,11 @@ impl Transformer {
             edits: LineEdits::default(),
             tails: FreshIds::of_file(FreshIds::ALL_FILES[1]),
         })
+    }
+
+    /// From now on records may have the ids of an earlier group.
+    pub(super) fn mix_groups(&mut self) {
+        self.ids.mix();
     }
 
     /// Whether no record is wanted at all.
@@ -335,6 +341,7 @@ impl Transformer {
             has_ids: record.has_ids,
             has_output_ids: record.has_output_ids,
             input_length: record.input_length,
+            group,
             restarts: 0,
             time: time.map(|time| self.retimer.finish(time)).transpose()?,
             delay: if self.target.holds_delays() { self.delay(line)?.map(|(_, delay)| delay) } else { None },
@@ -350,7 +357,7 @@ impl Transformer {
         if new.has_ids && self.target.needs_all_blocks() && (self.new_ids.len() as u64) < all {
             self.new_ids.push(self.tails.fresh());
         }
-        self.map_ids(group)?;
+        self.map_ids(new.group)?;
         let written_time = new.time.map(Millis::as_f64).or(record.timestamp);
         self.count(written_time);
         if self.target == Target::Mooncake {
@@ -401,6 +408,7 @@ impl Transformer {
         let Some(session) = self.sessions.key(line)? else { return Ok(None) };
         let turn = SessionTurn {
             session,
+            numbering: new.group as usize,
             input_length: record.input_length,
             output_length: record.output_length.unwrap_or(0),
             block_size,
@@ -409,6 +417,7 @@ impl Transformer {
         };
         let turn = turns.convert(&turn, &mut self.new_ids, &mut new.has_ids)?;
         (new.input_length, new.restarts) = (turn.input_length, turn.restarts);
+        new.group = turn.numbering as Group;
         // The first request of a session has a time.
         if turn.begins.is_some() {
             (new.time, new.delay) = (turn.begins, None);
@@ -510,6 +519,8 @@ struct NewValues {
     has_ids: bool,
     has_output_ids: bool,
     input_length: u64,
+    /// Whose ids it has.
+    group: Group,
     restarts: u32,
     time: Option<Millis>,
     delay: Option<Millis>,

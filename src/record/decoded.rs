@@ -111,10 +111,10 @@ mod tests {
                 // The last one may not be complete.
                 assert_eq!(length, [0, 5].contains(&i).then_some(line.len()), "{line}");
                 if length.is_some() {
-                    let (place, _) = outcome.take().unwrap();
+                    let place = outcome.take().unwrap();
                     assert!(
                         outcome
-                            .line(place)
+                            .line(place.text)
                             .starts_with(format!("{{\"timestamp\": {}, ", &line[..1]).as_bytes())
                     );
                     assert!(outcome.take().is_none());

@@ -18,6 +18,7 @@ pub mod prompt;
 pub(crate) mod raw;
 mod reader;
 pub(crate) mod recent;
+mod remarks;
 pub mod scan;
 mod scanned;
 mod sessions;

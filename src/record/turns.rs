@@ -56,8 +56,9 @@ impl FreshIds {
 struct SessionState {
     /// Tokens of the last prompt and its answer together.
     tokens: u64,
-    /// Ids of the full blocks of the last prompt.
+    /// Ids of the full blocks of the last prompt, and which numbering they have.
     full: Vec<u64>,
+    numbering: usize,
     has_ids: bool,
     /// How often a prompt did not continue the session.
     restarts: u32,
@@ -69,6 +70,8 @@ struct SessionState {
 #[derive(Default)]
 pub(crate) struct SessionTurn {
     pub(crate) session: Session,
+    /// Which numbering its ids have.
+    pub(crate) numbering: usize,
     pub(crate) input_length: u64,
     pub(crate) output_length: u64,
     pub(crate) block_size: u64,
@@ -79,6 +82,8 @@ pub(crate) struct SessionTurn {
 /// What a row has become.
 pub(crate) struct ConvertedTurn {
     pub(crate) input_length: u64,
+    /// Which numbering its ids have: that of its session's first prompt, from which it keeps some.
+    pub(crate) numbering: usize,
     /// How often its session has begun anew.
     pub(crate) restarts: u32,
     /// When the session begins anew with this row, which has a delay alone: at the earliest, as answers take time.
@@ -139,7 +144,7 @@ impl TurnConverter {
         let state = self.sessions.entry(turn.session).or_default();
         let before = state.full.capacity();
         state.time = turn.time.or_else(|| Some(state.time? + turn.delay?));
-        let mut begins = None;
+        let (mut begins, mut numbering) = (None, turn.numbering);
         let input_length = match self.turns {
             Turns::Incremental => {
                 let continues = turn.input_length > state.tokens;
@@ -176,11 +181,13 @@ impl TurnConverter {
                 if state.has_ids && !first {
                     ids.clear();
                     ids.extend_from_slice(&state.full);
+                    numbering = state.numbering;
                     while (ids.len() as u64) < whole.div_ceil(turn.block_size) {
                         ids.push(self.fresh.fresh());
                     }
                 }
                 *has_ids = state.has_ids;
+                state.numbering = numbering;
                 state.full.clear();
                 state.full.extend(ids.iter().take((whole / turn.block_size) as usize));
                 state.tokens = whole + turn.output_length;
@@ -193,7 +200,7 @@ impl TurnConverter {
         if self.bytes > self.max_bytes {
             return Err(Invalid::over_limit("the sessions take more memory than `max_memory` allows"));
         }
-        Ok(ConvertedTurn { input_length, restarts, begins })
+        Ok(ConvertedTurn { input_length, numbering, restarts, begins })
     }
 }
 

@@ -24,6 +24,7 @@ use crate::record::trace_record::first_bits;
 const NAMED: usize = 8;
 
 /// What a decoder may need to know of its file.
+#[derive(Clone)]
 pub(in crate::record) struct FileFacts {
     /// Its name as the user wrote it.
     pub(in crate::record) name: String,
@@ -100,6 +101,9 @@ pub(in crate::record) struct DecodedLines {
     next: usize,
     /// The line of a request of which more may come, and its ids.
     held: Option<(Vec<u8>, Ids)>,
+    /// The operand that is read, and whether its sessions are those of the one before it.
+    file: usize,
+    goes_on: bool,
     /// Gives blocks to requests that have none yet.
     blocks: SessionBlocks,
     /// What is wrong if no further line of the file comes.
@@ -122,6 +126,17 @@ struct Request {
     /// Where its line ends.
     end: usize,
     ids: Ids,
+    /// The operand whose numbering its ids have.
+    numbering: usize,
+}
+
+/// Where the line of a request stands, and which ids it has.
+pub(in crate::record) struct Place {
+    pub(in crate::record) text: Range<usize>,
+    /// Whether its file numbers its blocks from zero.
+    pub(in crate::record) from_zero: bool,
+    /// The operand whose numbering its ids have.
+    pub(in crate::record) numbering: usize,
 }
 
 /// The ids of a request.
@@ -142,8 +157,8 @@ impl DecodedLines {
 
     /// None yet, for lines further down in the file.
     pub(in crate::record) fn further_down(&self) -> Self {
-        let Self { clock_times, from_zero, origin, .. } = *self;
-        Self { left_out: self.left_out.clone(), clock_times, from_zero, origin, ..Self::default() }
+        let Self { file, clock_times, from_zero, origin, .. } = *self;
+        Self { left_out: self.left_out.clone(), file, clock_times, from_zero, origin, ..Self::default() }
     }
 
     /// Forgets all requests, but not that a record has begun.
@@ -180,7 +195,7 @@ impl DecodedLines {
         self.clear();
         let start = from.end(requests.start);
         self.text.extend_from_slice(&from.text[start..from.end(requests.end)]);
-        let moved = |request: &Request| Request { end: request.end - start, ids: request.ids };
+        let moved = |request: &Request| Request { end: request.end - start, ..*request };
         self.requests.extend(from.requests[requests].iter().map(moved));
     }
 
@@ -199,13 +214,31 @@ impl DecodedLines {
         self.unfinished.take()
     }
 
-    /// Goes on with another file, and says whether its times are those of a clock; these are counted from the
-    /// first of all if `from_zero`.
-    pub(in crate::record) fn start_file(&mut self, file: &FileFacts, clock_times: bool, from_zero: bool) {
+    /// Goes on with another file, and says whether its times are those of a clock. Its sessions are those before if it
+    /// `goes_on`.
+    pub(in crate::record) fn start_file(&mut self, file: &FileFacts, clock_times: bool, goes_on: bool) {
         self.clear();
-        self.blocks = SessionBlocks::starting_at(file_start(file));
+        self.file = file.index;
+        if !goes_on {
+            self.blocks = SessionBlocks::of(file.index, file_start(file));
+        }
+        self.goes_on = goes_on;
         self.clock_times = clock_times;
-        self.from_zero = from_zero;
+    }
+
+    /// Whether the sessions of the file are those of the one before it.
+    pub(in crate::record) fn goes_on(&self) -> bool {
+        self.goes_on
+    }
+
+    /// Says that times of a clock are to be counted from the first of all.
+    pub(in crate::record) fn count_from_zero(&mut self) {
+        self.from_zero = true;
+    }
+
+    /// The operand that is read.
+    pub(super) fn file(&self) -> usize {
+        self.file
     }
 
     /// Says that the file's times are those of a clock, though its format leaves that open.
@@ -263,11 +296,16 @@ impl DecodedLines {
         Ok(())
     }
 
+    /// Whether a request is kept.
+    pub(super) fn is_holding(&self) -> bool {
+        self.held.is_some()
+    }
+
     /// Adds the request that is kept; false if there is none.
     pub(in crate::record) fn release(&mut self) -> bool {
         let Some((line, ids)) = self.held.take() else { return false };
         self.text.extend_from_slice(&line);
-        self.requests.push(Request { end: self.text.len(), ids });
+        self.requests.push(Request { end: self.text.len(), ids, numbering: self.file });
         true
     }
 
@@ -278,13 +316,13 @@ impl DecodedLines {
             *time = *time - *self.origin.get_or_insert(*time);
         }
         request.write_at(time, Unit::Milliseconds, &mut self.text);
-        self.end_line(from_zero);
+        self.end_line(from_zero, self.file);
     }
 
-    /// Adds a request whose line `write` appends, newline included.
-    pub(super) fn push_line(&mut self, from_zero: bool, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Adds a request whose line `write` appends, newline included, and whose ids have the numbering of that operand.
+    pub(super) fn push_line(&mut self, from_zero: bool, numbering: usize, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.text);
-        self.end_line(from_zero);
+        self.end_line(from_zero, numbering);
     }
 
     /// Adds a request that gets the ids of these blocks in its turn.
@@ -296,10 +334,10 @@ impl DecodedLines {
         }
     }
 
-    fn end_line(&mut self, from_zero: bool) {
+    fn end_line(&mut self, from_zero: bool, numbering: usize) {
         // Lines are handed on as an input hands them on: without their newline.
         self.text.pop();
-        self.requests.push(Request { end: self.text.len(), ids: Ids::Written { from_zero } });
+        self.requests.push(Request { end: self.text.len(), ids: Ids::Written { from_zero }, numbering });
     }
 
     /// Where the first `count` requests end.
@@ -312,13 +350,13 @@ impl DecodedLines {
         self.push(request, request.ids.as_deref().is_some_and(counts_from_zero));
     }
 
-    /// The place of the next line, and whether it numbers its blocks from zero.
-    pub(in crate::record) fn take(&mut self) -> Option<(Range<usize>, bool)> {
+    /// The place of the next line.
+    pub(in crate::record) fn take(&mut self) -> Option<Place> {
         let start = self.end(self.next);
-        let &Request { end, ids } = self.requests.get(self.next)?;
+        let &Request { end, ids, numbering } = self.requests.get(self.next)?;
         self.next += 1;
         let call = match ids {
-            Ids::Written { from_zero } => return Some((start..end, from_zero)),
+            Ids::Written { from_zero } => return Some(Place { text: start..end, from_zero, numbering }),
             Ids::OfCall(call) => call,
         };
         let ids = self.blocks.ids(call);
@@ -328,7 +366,7 @@ impl DecodedLines {
         self.text.extend_from_within(start..list);
         join_ids(ids.iter().copied(), b", ", &mut self.text);
         self.text.extend_from_within(list..end);
-        Some((whole..self.text.len(), true))
+        Some(Place { text: whole..self.text.len(), from_zero: true, numbering: self.blocks.file })
     }
 
     /// The line at a place.

@@ -41,7 +41,8 @@ pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
         let output_length = usage.optional_length("output_tokens")?;
         let id = message.text("id").map(|id| first_bits(blake3::hash(id.as_bytes()).as_bytes()));
         if let Some(call) = last.as_mut().filter(|call| id == Some(call.id)) {
-            if output_length > call.call.output_length {
+            // Where its file has ended, it has been given.
+            if output_length > call.call.output_length && out.is_holding() {
                 call.call.output_length = output_length;
                 out.hold(|out| call.push(&prefixes, out))?;
             }
