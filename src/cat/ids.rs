@@ -171,7 +171,8 @@ impl Scopes {
 }
 
 fn has_ids(reader: &TraceReader) -> bool {
-    reader.record().ids().is_some_and(|ids| !ids.is_empty())
+    let record = reader.record();
+    [record.ids(), record.output_ids()].into_iter().flatten().any(|ids| !ids.is_empty())
 }
 
 /// Whether each file gives an id to another block than the files before that share its ids, as its first records

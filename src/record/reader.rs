@@ -493,7 +493,7 @@ impl TraceReader {
     /// Whether the file numbers the blocks of the current record 0, 1, 2, ...
     pub fn counts_from_zero(&self) -> bool {
         match &self.place {
-            None => self.record.ids().is_some_and(counts_from_zero),
+            None => counts_from_zero(&self.record.hash_ids, &self.record.output_hash_ids),
             Some(place) => place.from_zero,
         }
     }

@@ -223,6 +223,20 @@ fn what_a_whole_prompt_keeps_is_that_of_its_sessions_file() {
 }
 
 #[test]
+fn the_ids_of_an_answer_tell_how_a_file_numbers_its_blocks() {
+    let folder = scratch();
+    let folder = folder.path();
+    write(folder, "1", "{\"timestamp\":0,\"input_length\":40,\"hash_ids\":[0,1,2]}\n");
+    let answer = "{\"timestamp\":1,\"input_length\":5,\"output_length\":28,\"hash_ids\":[],\"output_hash_ids\":[0,1]}\n";
+    write(folder, "2", answer.to_owned() + "{\"timestamp\":2,\"input_length\":40,\"hash_ids\":[0,1,2]}\n");
+    for order in ["", "--merge ", "--sort "] {
+        let found = rows(&cat(folder, &format!("-q -b 16 {order}1 2")).ok());
+        assert_eq!(found[1]["output_hash_ids"], json!([3, 4]), "{order}");
+        assert_eq!(found[2]["hash_ids"], json!([3, 4, 5]), "{order}");
+    }
+}
+
+#[test]
 fn sessions_without_a_name_are_not_those_of_another_file() {
     let folder = scratch();
     let folder = folder.path();

@@ -141,7 +141,7 @@ impl Increments {
 
     fn add(&mut self, line: &[u8], record: &Record, out: &mut DecodedLines) -> Result<(), Invalid> {
         self.block_size.check(record)?;
-        let from_zero = counts_from_zero(&record.hash_ids);
+        let from_zero = counts_from_zero(&record.hash_ids, &record.output_hash_ids);
         let mut numbering = out.file();
         if let Some(session) = self.sessions.key(line)? {
             let (turn, ids) = self.convert(session, record, self.block_size.get(), numbering)?;

@@ -347,7 +347,9 @@ impl DecodedLines {
 
     /// Adds a request whose ids are those of the file.
     pub(super) fn push_numbered(&mut self, request: &TraceLine) {
-        self.push(request, request.ids.as_deref().is_some_and(counts_from_zero));
+        let [ids, output_ids] =
+            [&request.ids, &request.output_ids].map(|ids| ids.as_deref().unwrap_or_default());
+        self.push(request, counts_from_zero(ids, output_ids));
     }
 
     /// The place of the next line.
@@ -404,8 +406,9 @@ pub(super) fn mooncake_fields_at<'a, 'b>(
     })
 }
 
-/// Whether the blocks of a request are numbered 0, 1, 2, ...
-pub(in crate::record) fn counts_from_zero(ids: &[u64]) -> bool {
+/// Whether the blocks of a prompt, or if it has none those of its answer, are numbered 0, 1, 2, ...
+pub(in crate::record) fn counts_from_zero(ids: &[u64], output_ids: &[u64]) -> bool {
+    let ids = if ids.is_empty() { output_ids } else { ids };
     !ids.is_empty() && ids.iter().copied().eq(0..ids.len() as u64)
 }
 

@@ -202,7 +202,7 @@ impl WekaDecoder {
         if !of.is_global {
             self.ids.number(&mut self.list);
         }
-        let from_zero = !of.is_global || counts_from_zero(&self.list);
+        let from_zero = !of.is_global || counts_from_zero(&self.list, &[]);
         let mut rest = request.rest;
         match &of.agent {
             None => rest.push((line::SESSION_ID.name(), of.id)),
