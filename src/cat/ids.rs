@@ -41,6 +41,8 @@ pub struct ReadOptions {
     pub columns: Vec<(String, String)>,
     /// The most bytes for sessions whose rows hold only what is new.
     pub session_memory: usize,
+    /// Whether ids that the files do not have are hashes of what they name, so that those of other runs differ.
+    pub named_ids: bool,
 }
 
 impl Default for ReadOptions {
@@ -53,6 +55,7 @@ impl Default for ReadOptions {
             keep: Vec::new(),
             columns: Vec::new(),
             session_memory: usize::MAX,
+            named_ids: false,
         }
     }
 }
@@ -65,6 +68,7 @@ impl ReadOptions {
             .with_columns(self.columns.clone())
             .with_session_memory(self.session_memory)
             .with_files_apart(self.scope == IdsScope::File)
+            .with_named_ids(self.named_ids)
     }
 }
 
@@ -185,7 +189,7 @@ fn contradicting(files: &[PathBuf], options: &ReadOptions) -> Result<Vec<bool>> 
         let mut from_zero = None;
         if is_regular(file) {
             judge(file, options, |reader, has_ids| {
-                if has_ids {
+                if has_ids && !reader.has_local_ids() {
                     from_zero.get_or_insert_with(|| reader.counts_from_zero());
                     here.add(&reader.record().hash_ids);
                 }
@@ -213,13 +217,13 @@ pub(super) fn counts_from_zero(file: &Path, options: &ReadOptions) -> Result<boo
     judge(file, options, |reader, has_ids| has_ids.then(|| reader.counts_from_zero()))
 }
 
-/// Whether this file makes renumbering necessary. For the first file only its format matters.
+/// Whether this file, one of several, makes renumbering necessary. Of the first file only its kind of ids matters.
 fn needs_numbering(first: bool, file: &Path, options: &ReadOptions) -> Result<bool> {
     if !is_regular(file) {
         return Ok(options.scope == IdsScope::Auto && !first);
     }
     judge(file, options, |reader, has_ids| {
-        if reader.has_surrogate_ids() {
+        if reader.has_surrogate_ids() || reader.has_local_ids() {
             return Some(true);
         }
         if first || options.scope == IdsScope::Shared {

@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use memchr::memmem;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::blocks::BlockJoin;
 use crate::cat::contents::Contents;
@@ -143,6 +144,8 @@ impl Transformer {
         let most = selection.tail.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
         let needs_new_ids = target.needs_dense() || turns == Some(Turns::Cumulative);
         let ids = if needs_new_ids && ids == IdChange::Keep { IdChange::Dense } else { ids };
+        let anonymous = matches!(ids, IdChange::Keyed(_));
+        let [fresh, tails] = FreshIds::ALL_FILES.map(|file| FreshIds::of_file(file).named(anonymous));
         let writes_increments = increments || turns == Some(Turns::Incremental);
         let unchanged = times.is_none()
             && selection.is_all()
@@ -160,9 +163,9 @@ impl Transformer {
             selector: Selector::new(selection),
             sessions: Sessions::new(max_memory),
             increments: writes_increments,
-            turns: turns.map(|turns| TurnConverter::new(turns, max_memory).of_file(FreshIds::ALL_FILES[0])),
+            turns: turns.map(|turns| TurnConverter::new(turns, max_memory).with_fresh(fresh)),
             reblock,
-            told: Told::new(target, writes_increments, matches!(ids, IdChange::Keyed(_))),
+            told: Told::new(target, writes_increments, anonymous),
             // A whole prompt keeps ids that its session had in earlier files.
             ids: IdMap::new(ids, mixed || turns == Some(Turns::Cumulative), max_ids_memory),
             target,
@@ -178,7 +181,7 @@ impl Transformer {
             dispatcher: fleet.map(|fleet| Dispatcher::new(fleet, max_ids_memory)),
             contents: kv_events.map(|file| Contents::new(&file)).transpose()?,
             edits: LineEdits::default(),
-            tails: FreshIds::of_file(FreshIds::ALL_FILES[1]),
+            tails,
         })
     }
 
@@ -299,7 +302,7 @@ impl Transformer {
     fn number_from_now(&mut self, entry: &SourceRecord) -> Result<(), Invalid> {
         if self.written > 0 {
             let what =
-                if entry.surrogate_ids { "strings or have a local scope" } else { "numbered from zero" };
+                if entry.surrogate_ids { "strings or have another scope" } else { "numbered from zero" };
             return Err(Invalid::conflict(format!(
                 "ids that are {what}, after ids that were kept as they are: give `renumber` or `ids_scope`"
             )));
@@ -355,7 +358,7 @@ impl Transformer {
         let size = self.reblock(block_size, new.input_length)?;
         let all = new.input_length.div_ceil(size);
         if new.has_ids && self.target.needs_all_blocks() && (self.new_ids.len() as u64) < all {
-            self.new_ids.push(self.tails.fresh());
+            self.new_ids.push(self.tails.fresh(xxh3_64(line)));
         }
         self.map_ids(new.group)?;
         let written_time = new.time.map(Millis::as_f64).or(record.timestamp);

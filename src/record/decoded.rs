@@ -94,6 +94,7 @@ mod tests {
             session_memory: 0,
             keep: Vec::new(),
             columns: Vec::new(),
+            named_ids: false,
             is_found_out: true,
         };
         let mut decoder = Format::Csv.spec().decoder(&file).unwrap();

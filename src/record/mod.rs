@@ -22,6 +22,7 @@ mod remarks;
 pub mod scan;
 mod scanned;
 mod sessions;
+mod surrogate;
 pub mod time;
 mod trace_record;
 pub mod turns;

@@ -79,6 +79,7 @@ impl TraceReader {
                 session_memory: usize::MAX,
                 keep: Vec::new(),
                 columns: Vec::new(),
+                named_ids: false,
                 is_found_out: format.is_none(),
             },
             place: None,
@@ -94,10 +95,11 @@ impl TraceReader {
         }
     }
 
-    /// The same for an input whose first file is operand `index`.
+    /// The same for an input whose first file is operand `index`, while other readers have the others.
     #[must_use]
     pub fn starting_at(mut self, index: usize) -> Self {
         self.first_file = index;
+        self.decoded.set_global_first();
         self
     }
 
@@ -120,6 +122,14 @@ impl TraceReader {
     #[must_use]
     pub fn with_files_apart(mut self, files_apart: bool) -> Self {
         self.files_apart = files_apart;
+        self
+    }
+
+    /// The same, where ids that the file does not have, or only for a session or a conversation, are hashes of what they
+    /// name: then they differ also from those of other files that are read by themselves.
+    #[must_use]
+    pub fn with_named_ids(mut self, named_ids: bool) -> Self {
+        self.facts.named_ids = named_ids;
         self
     }
 
@@ -494,7 +504,7 @@ impl TraceReader {
     pub fn counts_from_zero(&self) -> bool {
         match &self.place {
             None => counts_from_zero(&self.record.hash_ids, &self.record.output_hash_ids),
-            Some(place) => place.from_zero,
+            Some(place) => place.ids.from_zero,
         }
     }
 
@@ -521,11 +531,16 @@ impl TraceReader {
         !self.format.leaves_unit_open() || self.has_clock_times()
     }
 
-    /// Whether the ids of the current file are hashes that stand for strings or for ids with a local
-    /// scope, and are to be renumbered.
+    /// Whether the ids of the current record stand for strings or for ids with a local scope, and are to be
+    /// renumbered.
     #[inline]
     pub fn has_surrogate_ids(&self) -> bool {
-        self.format.surrogate_ids
+        self.format.surrogate_ids || self.place.as_ref().is_some_and(|place| place.ids.is_surrogate)
+    }
+
+    /// Whether the ids of the current record are those of a conversation alone, so that no other file has them.
+    pub(crate) fn has_local_ids(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| place.ids.is_local)
     }
 
     /// The lines beneath the records.

@@ -16,6 +16,7 @@ use foldhash::fast::RandomState;
 
 use crate::error::Invalid;
 use crate::record::sessions::Session;
+use crate::record::surrogate::surrogate_child;
 use crate::record::time::Millis;
 use crate::record::trace_record::MAX_NEW_BLOCKS;
 
@@ -34,6 +35,8 @@ pub enum Turns {
 #[derive(Clone, Default)]
 pub(crate) struct FreshIds {
     given: u64,
+    /// Whether they are hashes of what they are for.
+    named: bool,
 }
 
 impl FreshIds {
@@ -42,12 +45,18 @@ impl FreshIds {
 
     /// For one of several files, whose new blocks are not those of the others.
     pub(crate) fn of_file(index: usize) -> Self {
-        Self { given: (index as u64) << 40 }
+        Self { given: (index as u64) << 40, named: false }
     }
 
-    pub(crate) fn fresh(&mut self) -> u64 {
+    /// The same, where ids are hashes of what they are for, so that those of other runs differ.
+    pub(crate) fn named(self, named: bool) -> Self {
+        Self { named, ..self }
+    }
+
+    /// An id for a block of what has this hash.
+    pub(crate) fn fresh(&mut self, of: u64) -> u64 {
         self.given += 1;
-        (1 << 52) | self.given
+        if self.named { surrogate_child(of, self.given) } else { (1 << 52) | self.given }
     }
 }
 
@@ -114,9 +123,9 @@ impl TurnConverter {
         }
     }
 
-    /// The same for one of several files, whose new blocks are not those of the others.
-    pub(crate) fn of_file(mut self, index: usize) -> Self {
-        self.fresh = FreshIds::of_file(index);
+    /// The same, where new blocks get these ids.
+    pub(crate) fn with_fresh(mut self, fresh: FreshIds) -> Self {
+        self.fresh = fresh;
         self
     }
 
@@ -165,7 +174,7 @@ impl TurnConverter {
                 // An id has as many tokens wherever it stands.
                 let after = last_tokens(new, ids.len());
                 if let Some(last) = ids.last_mut().filter(|_| before != after) {
-                    *last = self.fresh.fresh();
+                    *last = self.fresh.fresh(turn.session);
                 }
                 state.tokens = turn.input_length + turn.output_length;
                 new
@@ -183,7 +192,7 @@ impl TurnConverter {
                     ids.extend_from_slice(&state.full);
                     numbering = state.numbering;
                     while (ids.len() as u64) < whole.div_ceil(turn.block_size) {
-                        ids.push(self.fresh.fresh());
+                        ids.push(self.fresh.fresh(turn.session));
                     }
                 }
                 *has_ids = state.has_ids;

@@ -237,6 +237,87 @@ fn the_ids_of_an_answer_tell_how_a_file_numbers_its_blocks() {
 }
 
 #[test]
+fn anonymous_ids_of_two_runs_are_equal_only_where_the_blocks_may_be() {
+    let folder = scratch();
+    let folder = folder.path();
+    let ids = |args: &str| -> Vec<u64> {
+        let found = rows(&cat(folder, &format!("-q --anonymize --salt k {args}")).ok());
+        found
+            .iter()
+            .flat_map(|row| row["hash_ids"].as_array().unwrap())
+            .map(|id| id.as_u64().unwrap())
+            .collect()
+    };
+    let share = |a: &str, b: &str| {
+        let (a, b) = (ids(a), ids(b));
+        a.iter().filter(|id| b.contains(id)).count()
+    };
+    let weka = |id: &str, scope: &str, ids: &[u64]| {
+        let request = json!({"t": 0, "in": 16 * ids.len(), "out": 2, "hash_ids": ids});
+        format!("{}\n", json!({"id": id, "block_size": 16, "hash_id_scope": scope, "requests": [request]}))
+    };
+    for (name, text) in [
+        ("x", usage("x", 0, 130, 0)),
+        ("y", usage("y", 0, 130, 0)),
+        ("a", weka("a", "local", &[0, 1])),
+        ("b", weka("b", "local", &[0, 1])),
+        ("global", weka("b", "global", &[0, 1])),
+        ("unnamed", weka("c", "local", &[0, 1]).replace("\"c\"", "null").repeat(2)),
+        ("s", row("s", "\"timestamp\": 0", 32, &[8, 9]) + &row("s", "\"timestamp\": 2", 32, &[7, 6])),
+        ("t", row("t", "\"timestamp\": 0", 32, &[4, 5]) + &row("t", "\"timestamp\": 2", 32, &[7, 6])),
+    ] {
+        write(folder, name, text);
+    }
+    for [a, b] in [["x", "y"], ["a", "b"], ["a", "global"], ["-b 16 -f aiperf s", "-b 16 -f aiperf t"]] {
+        assert_eq!(share(a, b), 0, "{a} {b}");
+        assert_eq!(share(a, a), ids(a).len());
+    }
+    assert_eq!(share("-b 16 --turns cumulative s", "-b 16 --turns cumulative t"), 0);
+    assert_eq!(share("global", "global"), 2);
+    let distinct: std::collections::BTreeSet<_> = ids("unnamed unnamed").into_iter().collect();
+    assert_eq!(distinct.len(), 8);
+    // A last block that its format must have.
+    let lengths = [
+        "{\"timestamp\":0,\"input_length\":20,\"output_length\":1,\"hash_ids\":[1]}\n",
+        "{\"timestamp\":0,\"input_length\":20,\"output_length\":1,\"hash_ids\":[2]}\n",
+    ];
+    write(folder, "one", lengths[0]);
+    write(folder, "two", lengths[1]);
+    let to = "-b 16 --to-format kvcache-simulator";
+    assert_eq!(share(&format!("{to} one"), &format!("{to} two")), 0);
+}
+
+#[test]
+fn ids_of_a_conversation_are_never_those_that_mean_the_same_everywhere() {
+    let folder = scratch();
+    let folder = folder.path();
+    let weka = |scope: &str, ids: &[u64]| {
+        let request = json!({"t": 0, "in": 64 * ids.len(), "out": 2, "hash_ids": ids});
+        format!("{}\n", json!({"id": "a", "block_size": 64, "hash_id_scope": scope, "requests": [request]}))
+    };
+    write(folder, "local", weka("local", &[1, 2]));
+    write(folder, "global", weka("global", &[1]));
+    write(folder, "both", weka("local", &[1, 2]) + &weka("global", &[1]) + &weka("local", &[0, 1]));
+    for args in ["local global", "global local", "--merge local global", "--sort local global"] {
+        assert_eq!(figures(folder, args), json!([2, 192, 0]), "{args}");
+    }
+    assert_eq!(figures(folder, "--renumber both"), json!([3, 320, 0]));
+    assert_eq!(figures(folder, "--sort --renumber both"), json!([3, 320, 0]));
+    assert!(cat(folder, "both").stderr.contains("both:2: ids that are strings or have another scope"));
+    write(folder, "other", weka("global", &[1]) + &weka("local", &[1, 2]));
+    assert_eq!(figures(folder, "--renumber other"), json!([2, 192, 0]));
+    assert_eq!(figures(folder, "other both"), json!([5, 512, 64]));
+    assert_eq!(figures(folder, "--merge both other global"), json!([6, 576, 128]));
+    assert_eq!(figures(folder, "both global"), json!([4, 384, 64]));
+    assert_eq!(figures(folder, "global local both global"), json!([6, 576, 128]));
+    let direct =
+        run_in(folder, "trace-stats", &["-q", "--format", "json", "both", "global", "local"], "").ok();
+    assert_eq!(serde_json::from_str::<Value>(&direct).unwrap()["cached_tokens"], json!(64));
+    assert_eq!(rows(&cat(folder, "-q global").ok())[0]["hash_ids"], json!([1]));
+    assert_eq!(rows(&cat(folder, "-q local").ok())[0]["hash_ids"], json!([0, 1]));
+}
+
+#[test]
 fn sessions_without_a_name_are_not_those_of_another_file() {
     let folder = scratch();
     let folder = folder.path();

@@ -20,7 +20,7 @@ use crate::record::general;
 use crate::record::json::RawObject;
 use crate::record::sessions::{Session, Sessions};
 use crate::record::trace_record::Record;
-use crate::record::turns::{ConvertedTurn, SessionTurn, TurnConverter, Turns};
+use crate::record::turns::{ConvertedTurn, FreshIds, SessionTurn, TurnConverter, Turns};
 
 /// Sessions that are watched before their rows are taken for whole prompts, and memory for them.
 const WATCHED: usize = 1 << 16;
@@ -58,7 +58,8 @@ pub(super) fn decoder(file: &FileFacts) -> DecodeLine {
 
 impl Increments {
     fn new(file: &FileFacts) -> Self {
-        let turns = TurnConverter::new(Turns::Cumulative, file.session_memory).of_file(file.index);
+        let fresh = FreshIds::of_file(file.index).named(file.named_ids);
+        let turns = TurnConverter::new(Turns::Cumulative, file.session_memory).with_fresh(fresh);
         Self {
             sessions: Sessions::new(file.session_memory),
             turns,

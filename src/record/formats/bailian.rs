@@ -8,10 +8,11 @@
 
 use std::collections::HashMap;
 
-use super::base::{DecodeObject, FileFacts, counts_from_zero, mooncake_fields, surrogate_child};
+use super::base::{DecodeObject, FileFacts, counts_from_zero, mooncake_fields};
 use crate::error::{Invalid, InvalidKind};
 use crate::record::json::RawObject;
 use crate::record::line::{self, LineWriter, TraceLine};
+use crate::record::surrogate::surrogate_child;
 use crate::record::time::Unit;
 
 /// Tokens per block where neither the user nor the file's name says another number.

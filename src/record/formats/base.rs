@@ -10,15 +10,14 @@ use std::ops::Range;
 
 use foldhash::fast::RandomState;
 use memchr::memchr;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::calls::{CallBlocks, SessionBlocks};
 use crate::error::Invalid;
 use crate::record::json::{RawObject, id_bits};
 use crate::record::line::{TraceLine, join_ids};
 use crate::record::raw::Json;
+use crate::record::surrogate::surrogate_id;
 use crate::record::time::{Millis, Unit};
-use crate::record::trace_record::first_bits;
 
 /// So many names of fields are named to the user.
 const NAMED: usize = 8;
@@ -38,6 +37,8 @@ pub(in crate::record) struct FileFacts {
     pub(in crate::record) keep: Vec<String>,
     /// Columns of a table that count as others: the name that counts, and the one in the table.
     pub(in crate::record) columns: Vec<(String, String)>,
+    /// Whether ids that are given here are hashes of what they name.
+    pub(in crate::record) named_ids: bool,
     /// Whether its first line told the format, not the user.
     pub(in crate::record) is_found_out: bool,
 }
@@ -106,6 +107,7 @@ pub(in crate::record) struct DecodedLines {
     goes_on: bool,
     /// Gives blocks to requests that have none yet.
     blocks: SessionBlocks,
+    is_local_first: Option<bool>,
     /// What is wrong if no further line of the file comes.
     unfinished: Option<Invalid>,
     /// Of a record without a time, what may be one.
@@ -130,11 +132,21 @@ struct Request {
     numbering: usize,
 }
 
+/// What is known of the ids of a request.
+#[derive(Clone, Copy, Default)]
+pub(in crate::record) struct Written {
+    /// Whether the file numbers its blocks from zero.
+    pub(in crate::record) from_zero: bool,
+    /// Whether they are numbers of ids that a conversation has by itself.
+    pub(in crate::record) is_local: bool,
+    /// Whether they stand for others, and are to be renumbered.
+    pub(in crate::record) is_surrogate: bool,
+}
+
 /// Where the line of a request stands, and which ids it has.
 pub(in crate::record) struct Place {
     pub(in crate::record) text: Range<usize>,
-    /// Whether its file numbers its blocks from zero.
-    pub(in crate::record) from_zero: bool,
+    pub(in crate::record) ids: Written,
     /// The operand whose numbering its ids have.
     pub(in crate::record) numbering: usize,
 }
@@ -142,8 +154,8 @@ pub(in crate::record) struct Place {
 /// The ids of a request.
 #[derive(Clone, Copy)]
 enum Ids {
-    /// They are in the line, and the file numbers its blocks from zero or not.
-    Written { from_zero: bool },
+    /// They are in the line.
+    Written(Written),
     /// They are found out in its turn, from zero.
     OfCall(CallBlocks),
 }
@@ -220,7 +232,7 @@ impl DecodedLines {
         self.clear();
         self.file = file.index;
         if !goes_on {
-            self.blocks = SessionBlocks::of(file.index, file_start(file));
+            self.blocks = SessionBlocks::of(file.index, file_start(file), file.named_ids);
         }
         self.goes_on = goes_on;
         self.clock_times = clock_times;
@@ -325,6 +337,25 @@ impl DecodedLines {
         self.end_line(from_zero, numbering);
     }
 
+    /// Adds a request of whose ids this is known.
+    pub(super) fn push_known(&mut self, request: &TraceLine, ids: Written) {
+        self.push(request, false);
+        if let Some(request) = self.requests.last_mut() {
+            request.ids = Ids::Written(ids);
+        }
+    }
+
+    /// Whether ids that a conversation has by itself came before any that mean the same everywhere, given whether the
+    /// next ones do.
+    pub(super) fn is_local_first(&mut self, is_global: bool) -> bool {
+        *self.is_local_first.get_or_insert(!is_global)
+    }
+
+    /// Says that other readers have ids that mean the same everywhere.
+    pub(in crate::record) fn set_global_first(&mut self) {
+        self.is_local_first = Some(false);
+    }
+
     /// Adds a request that gets the ids of these blocks in its turn.
     pub(super) fn push_call(&mut self, mut request: TraceLine, call: CallBlocks) {
         request.ids = Some(Cow::Borrowed(&[]));
@@ -337,7 +368,11 @@ impl DecodedLines {
     fn end_line(&mut self, from_zero: bool, numbering: usize) {
         // Lines are handed on as an input hands them on: without their newline.
         self.text.pop();
-        self.requests.push(Request { end: self.text.len(), ids: Ids::Written { from_zero }, numbering });
+        self.requests.push(Request {
+            end: self.text.len(),
+            ids: Ids::Written(Written { from_zero, ..Written::default() }),
+            numbering,
+        });
     }
 
     /// Where the first `count` requests end.
@@ -358,7 +393,7 @@ impl DecodedLines {
         let &Request { end, ids, numbering } = self.requests.get(self.next)?;
         self.next += 1;
         let call = match ids {
-            Ids::Written { from_zero } => return Some(Place { text: start..end, from_zero, numbering }),
+            Ids::Written(ids) => return Some(Place { text: start..end, ids, numbering }),
             Ids::OfCall(call) => call,
         };
         let ids = self.blocks.ids(call);
@@ -368,7 +403,8 @@ impl DecodedLines {
         self.text.extend_from_within(start..list);
         join_ids(ids.iter().copied(), b", ", &mut self.text);
         self.text.extend_from_within(list..end);
-        Some(Place { text: whole..self.text.len(), from_zero: true, numbering: self.blocks.file })
+        let ids = Written { from_zero: true, ..Written::default() };
+        Some(Place { text: whole..self.text.len(), ids, numbering: self.blocks.file })
     }
 
     /// The line at a place.
@@ -430,25 +466,6 @@ pub(super) fn id_of(name: &str, value: Json<'_>) -> Result<u64, Invalid> {
         None => text.parse().ok(),
     };
     Ok(number.unwrap_or_else(|| surrogate_id(&[b"id", text.as_bytes()])))
-}
-
-/// A 64-bit id for what `parts` name together: equal for equal parts. Among 10^8 names two get the
-/// same id with a chance of 3 in 10,000.
-pub(super) fn surrogate_id(parts: &[&[u8]]) -> u64 {
-    let mut hasher = blake3::Hasher::new();
-    for part in parts {
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part);
-    }
-    first_bits(hasher.finalize().as_bytes())
-}
-
-/// The surrogate id of an `id` that follows a `parent`, which is a surrogate id itself; much faster.
-pub(super) fn surrogate_child(parent: u64, id: u64) -> u64 {
-    let mut name = [0; 16];
-    name[..8].copy_from_slice(&parent.to_le_bytes());
-    name[8..].copy_from_slice(&id.to_le_bytes());
-    xxh3_64(&name)
 }
 
 /// Numbers ids that mean something else in every conversation: 0, 1, 2, ... over the conversations of a file.

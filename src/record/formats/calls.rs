@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use foldhash::fast::RandomState;
 
+use crate::record::surrogate::surrogate_child;
+
 /// The full blocks of a call, whose ids depend on the calls before.
 #[derive(Clone, Copy)]
 pub(super) struct CallBlocks {
@@ -21,20 +23,31 @@ pub(super) struct SessionBlocks {
     /// The operand with which the numbering has begun.
     pub(super) file: usize,
     next: u64,
-    /// Ids of the full blocks of each session's last call. Those that a call adds follow each other.
-    sessions: HashMap<u64, Vec<Range<u64>>, RandomState>,
+    /// Whether ids are hashes of the session and of numbers within it.
+    named: bool,
+    sessions: HashMap<u64, Blocks, RandomState>,
     ids: Vec<u64>,
 }
 
+/// What is known of a session.
+#[derive(Default)]
+struct Blocks {
+    /// Numbers of the full blocks of its last call. Those that a call adds follow each other.
+    runs: Vec<Range<u64>>,
+    /// The next number, where every session has its own.
+    next: u64,
+}
+
 impl SessionBlocks {
-    /// For an operand whose sessions are new, and whose new blocks are numbered from `next` on.
-    pub(super) fn of(file: usize, next: u64) -> Self {
-        Self { file, next, ..Self::default() }
+    /// For an operand whose sessions are new, and whose new blocks are numbered from `next` on, or `named`.
+    pub(super) fn of(file: usize, next: u64, named: bool) -> Self {
+        Self { file, next, named, ..Self::default() }
     }
 
     /// The ids of the next call.
     pub(super) fn ids(&mut self, call: CallBlocks) -> &[u64] {
-        let runs = self.sessions.entry(call.session).or_default();
+        let Blocks { runs, next } = self.sessions.entry(call.session).or_default();
+        let next = if self.named { next } else { &mut self.next };
         let mut left = u64::from(call.cached);
         runs.retain_mut(|run| {
             run.end = run.end.min(run.start + left);
@@ -42,15 +55,20 @@ impl SessionBlocks {
             !run.is_empty()
         });
         let kept = u64::from(call.cached) - left;
-        let new = self.next..self.next + u64::from(call.all).saturating_sub(kept);
-        self.next = new.end;
+        let new = *next..*next + u64::from(call.all).saturating_sub(kept);
+        *next = new.end;
         match runs.last_mut() {
             Some(last) if last.end == new.start => last.end = new.end,
             _ if new.is_empty() => {}
             _ => runs.push(new),
         }
         self.ids.clear();
-        self.ids.extend(runs.iter().cloned().flatten());
+        let numbers = runs.iter().cloned().flatten();
+        if self.named {
+            self.ids.extend(numbers.map(|number| surrogate_child(call.session, number)));
+        } else {
+            self.ids.extend(numbers);
+        }
         &self.ids
     }
 }

@@ -5,7 +5,8 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::base::{FileFacts, surrogate_child};
+use super::base::FileFacts;
+use crate::record::surrogate::surrogate_child;
 
 /// Tokens per block where the user does not say: vLLM's own.
 const BLOCK_SIZE: u64 = 16;
