@@ -1,5 +1,7 @@
 //! Which ids mean the same block, and the ids that are written.
 
+use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
 use crate::blocks::{BlockNumber, Numbering};
@@ -39,6 +41,8 @@ pub struct ReadOptions {
     pub columns: Vec<(String, String)>,
     /// The most bytes for sessions whose rows hold only what is new.
     pub session_memory: usize,
+    /// Whether ids that the files do not have are hashes of what they name, so that those of other runs differ.
+    pub named_ids: bool,
 }
 
 impl Default for ReadOptions {
@@ -51,6 +55,7 @@ impl Default for ReadOptions {
             keep: Vec::new(),
             columns: Vec::new(),
             session_memory: usize::MAX,
+            named_ids: false,
         }
     }
 }
@@ -62,6 +67,8 @@ impl ReadOptions {
             .with_kept(self.keep.clone())
             .with_columns(self.columns.clone())
             .with_session_memory(self.session_memory)
+            .with_files_apart(self.scope == IdsScope::File)
+            .with_named_ids(self.named_ids)
     }
 }
 
@@ -73,8 +80,12 @@ pub(super) struct Scopes {
     scope: IdsScope,
     /// Whether a block comes after another one in the file than in those before.
     contradicts: Vec<bool>,
+    /// The operand whose numbering the current record has, and its group.
     file: usize,
     group: Group,
+    /// The groups of all numberings so far, and the last of them.
+    groups: BTreeMap<usize, Group>,
+    last: Group,
 }
 
 impl Scopes {
@@ -85,26 +96,36 @@ impl Scopes {
     pub(super) fn new(files: &[PathBuf], options: &ReadOptions) -> Result<Self> {
         let is_open = options.scope == IdsScope::Auto && files.len() > 1;
         let contradicts = if is_open { contradicting(files, options)? } else { Vec::new() };
-        Ok(Self { scope: options.scope, contradicts, file: 0, group: 0 })
+        let groups = BTreeMap::from([(0, 0)]);
+        Ok(Self { scope: options.scope, contradicts, file: 0, group: 0, groups, last: 0 })
     }
 
-    /// Whether a file that the reader has reached begins a group; `from_zero` tells whether it numbers its blocks so.
-    fn begins(&self, file: usize, from_zero: impl FnOnce() -> Result<bool>) -> Result<bool> {
-        Ok(match self.scope {
-            IdsScope::Shared => false,
-            IdsScope::File => true,
-            IdsScope::Auto => self.contradicts.get(file) == Some(&true) || from_zero()?,
-        })
+    /// Turns to the numbering of a file. If it is new, `from_zero` tells whether it numbers its blocks so.
+    fn turn_to<E>(
+        &mut self,
+        file: usize,
+        from_zero: impl FnOnce() -> std::result::Result<bool, E>,
+    ) -> std::result::Result<(), E> {
+        if !self.groups.contains_key(&file) {
+            let begins = match self.scope {
+                IdsScope::Shared => false,
+                IdsScope::File => true,
+                IdsScope::Auto => self.contradicts.get(file) == Some(&true) || from_zero()?,
+            };
+            self.last += u32::from(begins);
+            self.groups.insert(file, self.last);
+        }
+        (self.file, self.group) = (file, self.groups[&file]);
+        Ok(())
     }
 
-    /// The group of the reader's current record. Files must come in order.
+    /// The group of the reader's current record. Files must come in order, but records may have the numbering of an
+    /// earlier one.
     #[inline]
     pub(super) fn group(&mut self, reader: &TraceReader) -> Group {
-        let file = reader.file_index();
+        let file = reader.numbering();
         if file != self.file && has_ids(reader) {
-            self.file = file;
-            let begins = self.begins(file, || Ok(reader.counts_from_zero()));
-            self.group += u32::from(begins.unwrap_or(true));
+            let Ok(()) = self.turn_to(file, || Ok::<_, Infallible>(reader.counts_from_zero()));
         }
         self.group
     }
@@ -121,15 +142,14 @@ impl Scopes {
         ahead: impl FnOnce() -> Result<bool>,
     ) -> Result<Group> {
         if file != self.file && !has_ids(reader) {
-            self.file = file;
-            self.group += u32::from(self.begins(file, ahead)?);
+            self.turn_to(file, ahead)?;
         }
         Ok(self.group(reader))
     }
 
     /// How many files after the first have ids of their own.
     pub(super) fn kept_apart(&self) -> u32 {
-        self.group
+        self.last
     }
 
     /// Tells before the first line is written whether ids must be renumbered to keep files apart. It reads
@@ -155,7 +175,8 @@ impl Scopes {
 }
 
 fn has_ids(reader: &TraceReader) -> bool {
-    reader.record().ids().is_some_and(|ids| !ids.is_empty())
+    let record = reader.record();
+    [record.ids(), record.output_ids()].into_iter().flatten().any(|ids| !ids.is_empty())
 }
 
 /// Whether each file gives an id to another block than the files before that share its ids, as its first records
@@ -168,7 +189,7 @@ fn contradicting(files: &[PathBuf], options: &ReadOptions) -> Result<Vec<bool>> 
         let mut from_zero = None;
         if is_regular(file) {
             judge(file, options, |reader, has_ids| {
-                if has_ids {
+                if has_ids && !reader.has_local_ids() {
                     from_zero.get_or_insert_with(|| reader.counts_from_zero());
                     here.add(&reader.record().hash_ids);
                 }
@@ -196,13 +217,13 @@ pub(super) fn counts_from_zero(file: &Path, options: &ReadOptions) -> Result<boo
     judge(file, options, |reader, has_ids| has_ids.then(|| reader.counts_from_zero()))
 }
 
-/// Whether this file makes renumbering necessary. For the first file only its format matters.
+/// Whether this file, one of several, makes renumbering necessary. Of the first file only its kind of ids matters.
 fn needs_numbering(first: bool, file: &Path, options: &ReadOptions) -> Result<bool> {
     if !is_regular(file) {
         return Ok(options.scope == IdsScope::Auto && !first);
     }
     judge(file, options, |reader, has_ids| {
-        if reader.has_surrogate_ids() {
+        if reader.has_surrogate_ids() || reader.has_local_ids() {
             return Some(true);
         }
         if first || options.scope == IdsScope::Shared {
@@ -303,6 +324,11 @@ impl IdMap {
         &self.change
     }
 
+    /// From now on records of different groups may alternate.
+    pub(super) fn mix(&mut self) {
+        self.mixed = true;
+    }
+
     /// Makes ids dense. No id may have been written before.
     pub(super) fn make_dense(&mut self) {
         self.change = IdChange::Dense;
@@ -315,7 +341,7 @@ impl IdMap {
     pub(super) fn map(&mut self, group: Group, ids: &mut [u64]) -> Result<(), Invalid> {
         match &self.change {
             IdChange::Keep => {}
-            IdChange::Dense if self.mixed && (group > 0 || self.numberings.len() > 1) => {
+            IdChange::Dense if self.mixed && (group > 0 || self.group > 0 || self.numberings.len() > 1) => {
                 self.number_mixed(group, ids)?;
             }
             IdChange::Dense => self.number(group, ids)?,
@@ -348,11 +374,14 @@ impl IdMap {
     fn number_mixed(&mut self, group: Group, ids: &mut [u64]) -> Result<(), Invalid> {
         let group = group as usize;
         if self.numberings.len() <= 1 {
-            // Until now there was one group, whose block numbers were the dense ids.
-            self.numberings.resize_with(1, GroupNumbering::default);
-            let GroupNumbering { numbering, dense } = &mut self.numberings[0];
-            self.next = numbering.len();
-            dense.extend(0..self.next);
+            // Until now groups came one after the other, and only the last one is known: its block numbers follow those
+            // before it.
+            let mut last = self.numberings.pop().unwrap_or_default();
+            let before = u32::try_from(self.offset).map_err(|_| too_many())?;
+            self.next = before.checked_add(last.numbering.len()).ok_or_else(too_many)?;
+            last.dense.extend(before..self.next);
+            self.numberings.resize_with(self.group as usize, GroupNumbering::default);
+            self.numberings.push(last);
         }
         if self.numberings.len() <= group {
             self.numberings.resize_with(group + 1, GroupNumbering::default);
@@ -362,14 +391,16 @@ impl IdMap {
         for (id, &number) in ids.iter_mut().zip(&self.numbers) {
             if number as usize == dense.len() {
                 dense.push(self.next);
-                let next = self.next.checked_add(1);
-                self.next =
-                    next.ok_or_else(|| Invalid::over_limit("more than 4294967295 distinct blocks"))?;
+                self.next = self.next.checked_add(1).ok_or_else(too_many)?;
             }
             *id = u64::from(dense[number as usize]);
         }
         self.check_memory()
     }
+}
+
+fn too_many() -> Invalid {
+    Invalid::over_limit("more than 4294967295 distinct blocks")
 }
 
 fn keyed(key: &[u8; 32], group: Group, id: u64) -> u64 {
@@ -395,6 +426,22 @@ mod tests {
         assert_eq!(ids(1, [0, 1]), [2, 3]);
         assert_eq!(ids(0, [0, 2]), [0, 4]);
         assert_eq!(ids(1, [1, 0]), [3, 2]);
+    }
+
+    #[test]
+    fn groups_that_came_in_turn_may_be_mixed_from_then_on() {
+        let mut map = IdMap::new(IdChange::Dense, false, 1 << 20);
+        let ids = |map: &mut IdMap, group, ids: [u64; 2]| {
+            let mut ids = ids;
+            map.map(group, &mut ids).unwrap();
+            ids
+        };
+        assert_eq!(ids(&mut map, 0, [0, 1]), [0, 1]);
+        assert_eq!(ids(&mut map, 1, [0, 1]), [2, 3]);
+        map.mix();
+        assert_eq!(ids(&mut map, 2, [0, 1]), [4, 5]);
+        assert_eq!(ids(&mut map, 1, [1, 2]), [3, 6]);
+        assert_eq!(ids(&mut map, 2, [1, 2]), [5, 7]);
     }
 
     #[test]

@@ -17,6 +17,10 @@ use crate::record::TraceReader;
 pub(super) const UNSORTED: &str =
     "a timestamp before that of the record before: `merge` needs sorted files (see `sort`)";
 
+/// What to say where sessions go on in other files.
+pub(super) const SESSIONS_END: &str = "with `merge` sessions end with their files: what a call found in the cache is looked for in its own file alone (see \
+     `sort`, which goes on with the sessions of the file before)";
+
 /// Files that are being merged.
 pub(super) struct FileMerge {
     files: Vec<PathBuf>,
@@ -112,6 +116,9 @@ impl FileMerge {
     pub(super) fn notes(&self) -> Result<Vec<String>> {
         let valid = self.readers.iter().map(TraceReader::valid).sum();
         let mut notes: Vec<String> = self.readers.iter().flat_map(TraceReader::remarks).collect();
+        if self.readers.len() > 1 && self.readers.iter().any(TraceReader::follows_sessions) {
+            notes.push(SESSIONS_END.into());
+        }
         for reader in &self.readers {
             notes.extend(reader.input().skipped(valid)?);
         }

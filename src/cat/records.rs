@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::cat::entry::SourceRecord;
 use crate::cat::ids::{ReadOptions, Scopes};
-use crate::cat::merge::FileMerge;
+use crate::cat::merge::{FileMerge, SESSIONS_END};
 use crate::cat::sort::{FileSort, SortOptions};
 use crate::error::{Error, Result};
 use crate::io::{Input, Status, files_at_once};
@@ -49,7 +49,8 @@ impl Records {
         let source = match order {
             Order::Files => RecordSource::Files(Box::new(reader()?)),
             Order::Merge(sort) if files.len() > files_at_once() => {
-                RecordSource::Sort(Box::new(FileSort::new(reader()?, sort)?.of_sorted_files()))
+                let reader = reader()?.with_files_apart(true);
+                RecordSource::Sort(Box::new(FileSort::new(reader, sort)?.of_sorted_files()))
             }
             Order::Merge(_) => RecordSource::Merge(Box::new(FileMerge::new(files, options)?)),
             Order::Sort(sort) => RecordSource::Sort(Box::new(FileSort::new(reader()?, sort)?)),
@@ -102,6 +103,11 @@ impl Records {
         }
     }
 
+    /// Whether the current file goes on with the sessions of the one before it, and with their ids.
+    pub(super) fn goes_on(&self) -> bool {
+        matches!(&self.source, RecordSource::Files(reader) if reader.goes_on())
+    }
+
     /// Tokens per block; final once there is a record.
     pub(super) fn block_size(&self) -> u64 {
         self.reader().block_size()
@@ -138,6 +144,11 @@ impl Records {
             RecordSource::Merge(merge) => merge.notes(),
             _ => {
                 let mut notes = self.reader().remarks();
+                let ends_sessions =
+                    matches!(&self.source, RecordSource::Sort(sort) if sort.has_sorted_files());
+                if ends_sessions && self.reader().follows_sessions() {
+                    notes.push(SESSIONS_END.into());
+                }
                 notes.extend(self.reader().skipped()?);
                 Ok(notes)
             }

@@ -138,6 +138,9 @@ fn transform(
         })?
     {
         let block_size = records.block_size();
+        if records.goes_on() {
+            transformer.mix_groups();
+        }
         let before = transformer.written();
         let flow = transformer.add(&records.entry(), block_size, output.buffer());
         let flow = flow.map_err(|message| records.error(message))?;

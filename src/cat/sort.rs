@@ -137,6 +137,11 @@ impl FileSort {
         Self { sorted_files: true, ..self }
     }
 
+    /// Whether the files are merged, in the way of a sort.
+    pub(super) fn has_sorted_files(&self) -> bool {
+        self.sorted_files
+    }
+
     /// The time of the record that the reader has reached.
     fn time(&mut self) -> Result<Moment> {
         let time = Moment::of(&self.reader, if self.sorted_files { "merge" } else { "sort" })?;

@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use memchr::memmem;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::blocks::BlockJoin;
 use crate::cat::contents::Contents;
@@ -143,6 +144,8 @@ impl Transformer {
         let most = selection.tail.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
         let needs_new_ids = target.needs_dense() || turns == Some(Turns::Cumulative);
         let ids = if needs_new_ids && ids == IdChange::Keep { IdChange::Dense } else { ids };
+        let anonymous = matches!(ids, IdChange::Keyed(_));
+        let [fresh, tails] = FreshIds::ALL_FILES.map(|file| FreshIds::of_file(file).named(anonymous));
         let writes_increments = increments || turns == Some(Turns::Incremental);
         let unchanged = times.is_none()
             && selection.is_all()
@@ -160,10 +163,11 @@ impl Transformer {
             selector: Selector::new(selection),
             sessions: Sessions::new(max_memory),
             increments: writes_increments,
-            turns: turns.map(|turns| TurnConverter::new(turns, max_memory).of_file(FreshIds::ALL_FILES[0])),
+            turns: turns.map(|turns| TurnConverter::new(turns, max_memory).with_fresh(fresh)),
             reblock,
-            told: Told::new(target, writes_increments, matches!(ids, IdChange::Keyed(_))),
-            ids: IdMap::new(ids, mixed, max_ids_memory),
+            told: Told::new(target, writes_increments, anonymous),
+            // A whole prompt keeps ids that its session had in earlier files.
+            ids: IdMap::new(ids, mixed || turns == Some(Turns::Cumulative), max_ids_memory),
             target,
             writer: TargetWriter::new(target),
             plain: unchanged,
@@ -177,8 +181,13 @@ impl Transformer {
             dispatcher: fleet.map(|fleet| Dispatcher::new(fleet, max_ids_memory)),
             contents: kv_events.map(|file| Contents::new(&file)).transpose()?,
             edits: LineEdits::default(),
-            tails: FreshIds::of_file(FreshIds::ALL_FILES[1]),
+            tails,
         })
+    }
+
+    /// From now on records may have the ids of an earlier group.
+    pub(super) fn mix_groups(&mut self) {
+        self.ids.mix();
     }
 
     /// Whether no record is wanted at all.
@@ -293,7 +302,7 @@ impl Transformer {
     fn number_from_now(&mut self, entry: &SourceRecord) -> Result<(), Invalid> {
         if self.written > 0 {
             let what =
-                if entry.surrogate_ids { "strings or have a local scope" } else { "numbered from zero" };
+                if entry.surrogate_ids { "strings or have another scope" } else { "numbered from zero" };
             return Err(Invalid::conflict(format!(
                 "ids that are {what}, after ids that were kept as they are: give `renumber` or `ids_scope`"
             )));
@@ -335,6 +344,7 @@ impl Transformer {
             has_ids: record.has_ids,
             has_output_ids: record.has_output_ids,
             input_length: record.input_length,
+            group,
             restarts: 0,
             time: time.map(|time| self.retimer.finish(time)).transpose()?,
             delay: if self.target.holds_delays() { self.delay(line)?.map(|(_, delay)| delay) } else { None },
@@ -348,9 +358,9 @@ impl Transformer {
         let size = self.reblock(block_size, new.input_length)?;
         let all = new.input_length.div_ceil(size);
         if new.has_ids && self.target.needs_all_blocks() && (self.new_ids.len() as u64) < all {
-            self.new_ids.push(self.tails.fresh());
+            self.new_ids.push(self.tails.fresh(xxh3_64(line)));
         }
-        self.map_ids(group)?;
+        self.map_ids(new.group)?;
         let written_time = new.time.map(Millis::as_f64).or(record.timestamp);
         self.count(written_time);
         if self.target == Target::Mooncake {
@@ -401,6 +411,7 @@ impl Transformer {
         let Some(session) = self.sessions.key(line)? else { return Ok(None) };
         let turn = SessionTurn {
             session,
+            numbering: new.group as usize,
             input_length: record.input_length,
             output_length: record.output_length.unwrap_or(0),
             block_size,
@@ -409,6 +420,7 @@ impl Transformer {
         };
         let turn = turns.convert(&turn, &mut self.new_ids, &mut new.has_ids)?;
         (new.input_length, new.restarts) = (turn.input_length, turn.restarts);
+        new.group = turn.numbering as Group;
         // The first request of a session has a time.
         if turn.begins.is_some() {
             (new.time, new.delay) = (turn.begins, None);
@@ -510,6 +522,8 @@ struct NewValues {
     has_ids: bool,
     has_output_ids: bool,
     input_length: u64,
+    /// Whose ids it has.
+    group: Group,
     restarts: u32,
     time: Option<Millis>,
     delay: Option<Millis>,

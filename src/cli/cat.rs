@@ -287,6 +287,7 @@ impl Options {
             scope: self.ids_scope,
             input: self.common.input(),
             session_memory: self.max_memory(DEFAULT_MEMORY),
+            named_ids: self.salt.is_some(),
         };
         let (files, output) = (self.common.files.clone(), self.common.output.clone());
         Task { files, read, jobs: self.jobs.unwrap_or(1), output, action }

@@ -144,13 +144,22 @@ impl Input {
     /// # Errors
     /// Read errors, a line over the limit (unless skipped), a signal, and whatever `idle` returns.
     pub fn advance(&mut self, mut idle: impl FnMut(Status) -> Result<()>) -> Result<bool> {
+        while !self.advance_in_file(&mut idle)? {
+            if !self.open_next()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The same within the file that is open; false after its last line, whose place stays the current one until
+    /// [`Input::open_next`].
+    ///
+    /// # Errors
+    /// Those of [`Input::advance`].
+    pub(crate) fn advance_in_file(&mut self, mut idle: impl FnMut(Status) -> Result<()>) -> Result<bool> {
         loop {
-            let Some(source) = &mut self.source else {
-                if !self.open_next()? {
-                    return Ok(false);
-                }
-                continue;
-            };
+            let Some(source) = &mut self.source else { return Ok(false) };
             match self.lines.next_range() {
                 Framed::Line(range) => {
                     self.line_in_file += 1;
@@ -186,7 +195,10 @@ impl Input {
                     idle(Status { bytes: self.consumed.load(Ordering::Relaxed), lines: self.total_lines })?;
                     self.lines.fill(source)?;
                 }
-                Framed::End => self.source = None,
+                Framed::End => {
+                    self.source = None;
+                    self.line = 0..0;
+                }
             }
         }
     }
@@ -253,7 +265,11 @@ impl Input {
         self.next_file.saturating_sub(1)
     }
 
-    fn open_next(&mut self) -> Result<bool> {
+    /// Goes on to the next file; false after the last.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub(crate) fn open_next(&mut self) -> Result<bool> {
         let Some(path) = self.files.get(self.next_file) else { return Ok(false) };
         let source = Source::open(path, &self.consumed)?;
         self.name.clone_from(&source.name);

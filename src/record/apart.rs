@@ -199,7 +199,7 @@ impl NumberedApart {
     #[inline]
     pub(crate) fn look(&mut self, reader: &TraceReader) {
         if self.several
-            && (reader.file_index() != self.file
+            && (reader.numbering() != self.file
                 || matches!(self.here.from_zero, FromZero::Watched(_))
                 || !self.here.predecessors.is_full())
         {
@@ -209,9 +209,14 @@ impl NumberedApart {
 
     #[inline(never)]
     fn watch(&mut self, reader: &TraceReader) {
-        if reader.file_index() != self.file {
+        let file = reader.numbering();
+        // Of a session that goes on from an earlier file.
+        if file < self.file {
+            return;
+        }
+        if file > self.file {
             self.end_file();
-            self.file = reader.file_index();
+            self.file = file;
         }
         if let FromZero::Watched(0) = self.here.from_zero {
             reader.input().place().0.clone_into(&mut self.name);

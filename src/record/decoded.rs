@@ -94,6 +94,7 @@ mod tests {
             session_memory: 0,
             keep: Vec::new(),
             columns: Vec::new(),
+            named_ids: false,
             is_found_out: true,
         };
         let mut decoder = Format::Csv.spec().decoder(&file).unwrap();
@@ -111,10 +112,10 @@ mod tests {
                 // The last one may not be complete.
                 assert_eq!(length, [0, 5].contains(&i).then_some(line.len()), "{line}");
                 if length.is_some() {
-                    let (place, _) = outcome.take().unwrap();
+                    let place = outcome.take().unwrap();
                     assert!(
                         outcome
-                            .line(place)
+                            .line(place.text)
                             .starts_with(format!("{{\"timestamp\": {}, ", &line[..1]).as_bytes())
                     );
                     assert!(outcome.take().is_none());

@@ -1,15 +1,15 @@
 //! The one reader: records out of files of any format, with the block size they agree on.
 
-use std::ops::Range;
-
-use crate::error::{Invalid, Result, printable};
+use crate::error::{Invalid, Result};
 use crate::io::{Input, Status};
 use crate::record::block_size::BlockSize;
 use crate::record::decoded::Decoded;
 use crate::record::formats::{
-    DecodeLine, DecodedLines, FileFacts, Format, FormatSpec, Increments, Rows, counts_from_zero, is_header,
+    DecodeLine, DecodedLines, FileFacts, Format, FormatSpec, Increments, Place, Rows, counts_from_zero,
+    is_header,
 };
 use crate::record::general;
+use crate::record::remarks::Remarks;
 use crate::record::scan::{scan, scan_line};
 use crate::record::scanned::Scanned;
 use crate::record::sessions::{Sessions, affinity};
@@ -33,27 +33,16 @@ pub struct TraceReader {
     decoded: DecodedLines,
     /// Looks for rows that hold only what is new, as long as the file may have some.
     watch: Option<Box<Increments>>,
-    /// The first file with rows that were taken for whole prompts and may be none.
-    doubtful: Option<String>,
-    /// The first record without a time that has something like one: its place, and what that is.
-    unread_time: Option<String>,
-    /// Whether times of a clock are counted from the first.
-    from_zero: bool,
-    /// Memory for what is known of sessions.
-    session_memory: usize,
-    /// Fields of logs that are kept.
-    keep: Vec<String>,
-    /// Columns of tables that count as others.
-    columns: Vec<(String, String)>,
-    /// The formats that were found out, with the first file of each.
-    found: Vec<(Format, String)>,
-    /// Where the current record stands in `decoded`, if it does, and whether its file numbers from zero.
-    place: Option<(Range<usize>, bool)>,
+    remarks: Remarks,
+    /// What decoders are told of every file.
+    facts: FileFacts,
+    /// Where the current record stands in `decoded`, if it does.
+    place: Option<Place>,
+    /// Whether every file has sessions of its own.
+    files_apart: bool,
     record: Record,
     block_size: BlockSize,
     valid: u64,
-    /// Whether the current line of the input is still to be read.
-    again: bool,
     /// Whether the scanner has read the line before: then the next is read without looking for its end first.
     scanned: bool,
     /// Threads beside this one that read ahead.
@@ -82,18 +71,22 @@ impl TraceReader {
             decoder: None,
             decoded: DecodedLines::default(),
             watch: None,
-            doubtful: None,
-            unread_time: None,
-            from_zero: false,
-            session_memory: usize::MAX,
-            keep: Vec::new(),
-            columns: Vec::new(),
-            found: Vec::new(),
+            remarks: Remarks::default(),
+            facts: FileFacts {
+                name: String::new(),
+                index: 0,
+                block_size: None,
+                session_memory: usize::MAX,
+                keep: Vec::new(),
+                columns: Vec::new(),
+                named_ids: false,
+                is_found_out: format.is_none(),
+            },
             place: None,
+            files_apart: false,
             record: Record::default(),
             block_size: BlockSize::new(block_size),
             valid: 0,
-            again: false,
             scanned: false,
             helpers: 0,
             sessions: None,
@@ -102,38 +95,55 @@ impl TraceReader {
         }
     }
 
-    /// The same for an input whose first file is operand `index`.
+    /// The same for an input whose first file is operand `index`, while other readers have the others.
     #[must_use]
     pub fn starting_at(mut self, index: usize) -> Self {
         self.first_file = index;
+        self.decoded.set_global_first();
         self
     }
 
     /// The same with times of the trace: those of a clock are counted from the first.
     #[must_use]
     pub fn with_times_from_zero(mut self) -> Self {
-        self.from_zero = true;
+        self.decoded.count_from_zero();
         self
     }
 
     /// The same, with at most so many bytes for sessions whose rows hold only what is new.
     #[must_use]
     pub fn with_session_memory(mut self, bytes: usize) -> Self {
-        self.session_memory = bytes;
+        self.facts.session_memory = bytes;
+        self
+    }
+
+    /// The same, where the sessions of every file are its own, whatever they are called. Otherwise what is known of them
+    /// goes on over files of one format that follow each other, as if they were one.
+    #[must_use]
+    pub fn with_files_apart(mut self, files_apart: bool) -> Self {
+        self.files_apart = files_apart;
+        self
+    }
+
+    /// The same, where ids that the file does not have, or only for a session or a conversation, are hashes of what they
+    /// name: then they differ also from those of other files that are read by themselves.
+    #[must_use]
+    pub fn with_named_ids(mut self, named_ids: bool) -> Self {
+        self.facts.named_ids = named_ids;
         self
     }
 
     /// The same, where these fields of logs are kept though they have no part in a record.
     #[must_use]
     pub fn with_kept(mut self, fields: Vec<String>) -> Self {
-        self.keep = fields;
+        self.facts.keep = fields;
         self
     }
 
     /// The same, where columns of tables count as others: each with the name that counts, and the one in the table.
     #[must_use]
     pub fn with_columns(mut self, columns: Vec<(String, String)>) -> Self {
-        self.columns = columns;
+        self.facts.columns = columns;
         self
     }
 
@@ -210,7 +220,7 @@ impl TraceReader {
                 self.input.read_ahead(self.helpers, Scanned::previews)?;
             }
         }
-        loop {
+        'lines: loop {
             if self.decoder.is_some() {
                 self.place = self.decoded.take();
                 if self.place.is_some() {
@@ -224,21 +234,21 @@ impl TraceReader {
                     continue;
                 }
             }
-            let more = std::mem::take(&mut self.again) || self.input.advance(&mut idle)?;
-            if !more || self.file != Some(self.input.file_index()) {
-                // A record that the end of its file cut off.
+            while !self.input.advance_in_file(&mut idle)? {
+                // What a file has still to give comes before the next one is opened, as it is of this one: a record
+                // that its end cut off, or one of which more might have come.
                 if let Some(invalid) = self.decoded.take_unfinished() {
-                    self.again = more;
                     return Ok(Some(Err(invalid)));
                 }
                 self.decoded.clear_requests();
                 if self.decoded.release() {
-                    self.again = more;
-                    continue;
+                    continue 'lines;
                 }
-                if !more {
+                if !self.input.open_next()? {
                     return Ok(None);
                 }
+            }
+            if self.file != Some(self.input.file_index()) {
                 self.start_file();
             }
             if self.decoder.is_none()
@@ -252,9 +262,8 @@ impl TraceReader {
                 self.decoded.clear();
                 return Ok(Some(Err(self.explain(invalid))));
             }
-            if let Some(what) = self.decoded.take_unread_time().filter(|_| self.unread_time.is_none()) {
-                let (file, line) = self.input.place();
-                self.unread_time = Some(format!("{file}:{line}: {what}"));
+            if let Some(what) = self.decoded.take_unread_time() {
+                self.remarks.unread_time(self.input.place(), &what);
             }
         }
     }
@@ -272,7 +281,7 @@ impl TraceReader {
 
     /// Goes on to the next line if it has been decoded before its turn.
     fn take_decoded(&mut self) -> bool {
-        if self.again || self.decoded.is_unfinished() {
+        if self.decoded.is_unfinished() {
             return false;
         }
         let Some((preview, at)) = self.input.preview() else { return false };
@@ -299,19 +308,19 @@ impl TraceReader {
     #[cold]
     fn watch_rows(&mut self) -> Result<bool, Invalid> {
         let Some(mut watch) = self.watch.take() else { return Ok(true) };
-        let rows = watch.look(self.input.line(), &self.record, self.block_size());
+        let rows = watch.look(self.input.line(), &self.record, self.block_size(), self.file_index());
         self.valid -= u64::from(!matches!(rows, Ok(Rows::Unclear | Rows::Whole)));
         match rows? {
             Rows::Unclear => {
-                if watch.is_doubtful() && self.doubtful.is_none() {
-                    self.doubtful = Some(self.input.place().0.to_owned());
+                if watch.is_doubtful() {
+                    self.remarks.doubt(self.input.place().0);
                 }
                 self.watch = Some(watch);
             }
             Rows::Whole => {}
             Rows::Increments => {
                 self.format = Format::Aiperf.spec();
-                self.remember(Format::Aiperf);
+                self.remarks.found(Format::Aiperf, self.input.place().0);
                 self.decoder = Some(watch.decoder());
                 return Ok(false);
             }
@@ -327,31 +336,41 @@ impl TraceReader {
         // A line that is no record of anything leaves it to the next one.
         self.file = known.map(|_| index);
         let format = known.unwrap_or(Format::Mooncake);
-        self.format = format.spec();
+        let goes_on = !self.files_apart && self.continues(format);
         let (name, _) = self.input.place();
         let facts = FileFacts {
             name: name.to_owned(),
             index: self.first_file + index,
             block_size: self.block_size.given(),
-            session_memory: self.session_memory,
-            keep: self.keep.clone(),
-            columns: self.columns.clone(),
-            is_found_out: self.choice.is_none(),
+            ..self.facts.clone()
         };
-        self.decoder = self.format.decoder(&facts);
-        let may_hold_increments = self.choice.is_none() && format == Format::Mooncake;
-        self.watch = may_hold_increments.then(|| Increments::watch(self.input.line(), &facts)).flatten();
-        self.decoded.start_file(&facts, self.format.clock_times, self.from_zero);
+        if !goes_on {
+            self.format = format.spec();
+            self.decoder = self.format.decoder(&facts);
+            let may_hold_increments = self.choice.is_none() && format == Format::Mooncake;
+            self.watch = may_hold_increments.then(|| Increments::watch(self.input.line(), &facts)).flatten();
+        }
+        self.decoded.start_file(&facts, self.format.clock_times, goes_on);
         self.place = None;
         if self.choice.is_none() && format != Format::Mooncake {
-            self.remember(format);
+            self.remarks.found(format, self.input.place().0);
         }
     }
 
-    /// Remembers the file that showed first that it has `format`.
-    fn remember(&mut self, format: Format) {
-        if self.found.iter().all(|(known, _)| *known != format) {
-            self.found.push((format, self.input.place().0.to_owned()));
+    /// Whether a file whose first line shows `format` may go on with the sessions of the one before it.
+    fn continues(&self, format: Format) -> bool {
+        match (format, &self.watch) {
+            (Format::Mooncake, Some(watch)) => {
+                watch.may_go_on() && Increments::has_session(self.input.line())
+            }
+            (Format::Mooncake, None) if self.format.name == Format::Aiperf.spec().name => {
+                Increments::has_session(self.input.line())
+            }
+            _ => {
+                self.format.follows_sessions()
+                    && self.format.name == format.spec().name
+                    && self.decoder.is_some()
+            }
         }
     }
 
@@ -359,7 +378,7 @@ impl TraceReader {
     fn parse(&mut self) -> Result<(), Invalid> {
         let line = match &self.place {
             None => self.input.line(),
-            Some((place, _)) => self.decoded.line(place.clone()),
+            Some(place) => self.decoded.line(place.text.clone()),
         };
         self.scanned = scan(line, &mut self.record);
         if !self.scanned {
@@ -436,7 +455,7 @@ impl TraceReader {
     fn find_session(&mut self) -> Result<(), Invalid> {
         let line = match &self.place {
             None => self.input.line(),
-            Some((place, _)) => self.decoded.line(place.clone()),
+            Some(place) => self.decoded.line(place.text.clone()),
         };
         if let Some(sessions) = &mut self.sessions {
             self.record.session = sessions.key(line)?;
@@ -468,7 +487,7 @@ impl TraceReader {
     pub fn line(&self) -> &[u8] {
         match &self.place {
             None => self.input.line(),
-            Some((place, _)) => self.decoded.line(place.clone()),
+            Some(place) => self.decoded.line(place.text.clone()),
         }
     }
 
@@ -478,12 +497,29 @@ impl TraceReader {
         self.first_file + self.input.file_index()
     }
 
+    /// The operand whose numbering the ids of the record have: an earlier one where its session goes on from there.
+    #[inline]
+    pub fn numbering(&self) -> usize {
+        self.place.as_ref().map_or_else(|| self.file_index(), |place| place.numbering)
+    }
+
     /// Whether the file numbers the blocks of the current record 0, 1, 2, ...
     pub fn counts_from_zero(&self) -> bool {
         match &self.place {
-            None => self.record.ids().is_some_and(counts_from_zero),
-            Some((_, from_zero)) => *from_zero,
+            None => counts_from_zero(&self.record.hash_ids, &self.record.output_hash_ids),
+            Some(place) => place.ids.from_zero,
         }
+    }
+
+    /// Whether the sessions of the current file are those of the one before it.
+    #[inline]
+    pub(crate) fn goes_on(&self) -> bool {
+        self.decoded.goes_on()
+    }
+
+    /// Whether ids of the current file depend on what came before in the same session.
+    pub(crate) fn follows_sessions(&self) -> bool {
+        self.format.follows_sessions()
     }
 
     /// Whether the times of the current file are those of a clock, not of the trace.
@@ -498,11 +534,16 @@ impl TraceReader {
         !self.format.leaves_unit_open() || self.has_clock_times()
     }
 
-    /// Whether the ids of the current file are hashes that stand for strings or for ids with a local
-    /// scope, and are to be renumbered.
+    /// Whether the ids of the current record stand for strings or for ids with a local scope, and are to be
+    /// renumbered.
     #[inline]
     pub fn has_surrogate_ids(&self) -> bool {
-        self.format.surrogate_ids
+        self.format.surrogate_ids || self.place.as_ref().is_some_and(|place| place.ids.is_surrogate)
+    }
+
+    /// Whether the ids of the current record are those of a conversation alone, so that no other file has them.
+    pub(crate) fn has_local_ids(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| place.ids.is_local)
     }
 
     /// The lines beneath the records.
@@ -522,40 +563,7 @@ impl TraceReader {
 
     /// What to say at the end about the formats that were found out.
     pub fn remarks(&self) -> Vec<String> {
-        let remark = |(format, file): &(Format, String)| {
-            let spec = format.spec();
-            let what = spec.remark.map(|remark| format!(": {remark}")).unwrap_or_default();
-            format!("{file}: read as {} (see `from_format`){what}", spec.name)
-        };
-        let doubt = self.doubtful.iter().map(|file| {
-            format!(
-                "{file}: rows with a delay do not begin as the row before them in their session, and were taken \
-                 for whole prompts: if they hold only what is new, give `from_format` aiperf"
-            )
-        });
-        self.found
-            .iter()
-            .map(remark)
-            .chain(doubt)
-            .chain(self.unread_time.clone())
-            .chain(self.left_out())
-            .chain(self.passed_over())
-            .collect()
-    }
-
-    /// The fields of logs that were left out, though they may be labels of requests.
-    fn left_out(&self) -> Option<String> {
-        let names: Vec<_> = self.decoded.left_out().map(|name| printable(name)).collect();
-        let names = names.join(", ");
-        (!names.is_empty())
-            .then(|| format!("fields of the log that are left out: {names} (see trace-cat `keep`)"))
-    }
-
-    /// The calls of logs that were left out.
-    fn passed_over(&self) -> Option<String> {
-        let count = self.decoded.passed_over();
-        let calls = if count == 1 { "1 call was" } else { &format!("{count} calls were") };
-        (count > 0).then(|| format!("{calls} left out: the log does not say how long the prompt is"))
+        self.remarks.list(&self.decoded)
     }
 
     /// What to say at the end about skipped records.

@@ -16,6 +16,7 @@ use foldhash::fast::RandomState;
 
 use crate::error::Invalid;
 use crate::record::sessions::Session;
+use crate::record::surrogate::surrogate_child;
 use crate::record::time::Millis;
 use crate::record::trace_record::MAX_NEW_BLOCKS;
 
@@ -34,6 +35,8 @@ pub enum Turns {
 #[derive(Clone, Default)]
 pub(crate) struct FreshIds {
     given: u64,
+    /// Whether they are hashes of what they are for.
+    named: bool,
 }
 
 impl FreshIds {
@@ -42,12 +45,18 @@ impl FreshIds {
 
     /// For one of several files, whose new blocks are not those of the others.
     pub(crate) fn of_file(index: usize) -> Self {
-        Self { given: (index as u64) << 40 }
+        Self { given: (index as u64) << 40, named: false }
     }
 
-    pub(crate) fn fresh(&mut self) -> u64 {
+    /// The same, where ids are hashes of what they are for, so that those of other runs differ.
+    pub(crate) fn named(self, named: bool) -> Self {
+        Self { named, ..self }
+    }
+
+    /// An id for a block of what has this hash.
+    pub(crate) fn fresh(&mut self, of: u64) -> u64 {
         self.given += 1;
-        (1 << 52) | self.given
+        if self.named { surrogate_child(of, self.given) } else { (1 << 52) | self.given }
     }
 }
 
@@ -56,8 +65,9 @@ impl FreshIds {
 struct SessionState {
     /// Tokens of the last prompt and its answer together.
     tokens: u64,
-    /// Ids of the full blocks of the last prompt.
+    /// Ids of the full blocks of the last prompt, and which numbering they have.
     full: Vec<u64>,
+    numbering: usize,
     has_ids: bool,
     /// How often a prompt did not continue the session.
     restarts: u32,
@@ -69,6 +79,8 @@ struct SessionState {
 #[derive(Default)]
 pub(crate) struct SessionTurn {
     pub(crate) session: Session,
+    /// Which numbering its ids have.
+    pub(crate) numbering: usize,
     pub(crate) input_length: u64,
     pub(crate) output_length: u64,
     pub(crate) block_size: u64,
@@ -79,6 +91,8 @@ pub(crate) struct SessionTurn {
 /// What a row has become.
 pub(crate) struct ConvertedTurn {
     pub(crate) input_length: u64,
+    /// Which numbering its ids have: that of its session's first prompt, from which it keeps some.
+    pub(crate) numbering: usize,
     /// How often its session has begun anew.
     pub(crate) restarts: u32,
     /// When the session begins anew with this row, which has a delay alone: at the earliest, as answers take time.
@@ -109,9 +123,9 @@ impl TurnConverter {
         }
     }
 
-    /// The same for one of several files, whose new blocks are not those of the others.
-    pub(crate) fn of_file(mut self, index: usize) -> Self {
-        self.fresh = FreshIds::of_file(index);
+    /// The same, where new blocks get these ids.
+    pub(crate) fn with_fresh(mut self, fresh: FreshIds) -> Self {
+        self.fresh = fresh;
         self
     }
 
@@ -139,7 +153,7 @@ impl TurnConverter {
         let state = self.sessions.entry(turn.session).or_default();
         let before = state.full.capacity();
         state.time = turn.time.or_else(|| Some(state.time? + turn.delay?));
-        let mut begins = None;
+        let (mut begins, mut numbering) = (None, turn.numbering);
         let input_length = match self.turns {
             Turns::Incremental => {
                 let continues = turn.input_length > state.tokens;
@@ -160,7 +174,7 @@ impl TurnConverter {
                 // An id has as many tokens wherever it stands.
                 let after = last_tokens(new, ids.len());
                 if let Some(last) = ids.last_mut().filter(|_| before != after) {
-                    *last = self.fresh.fresh();
+                    *last = self.fresh.fresh(turn.session);
                 }
                 state.tokens = turn.input_length + turn.output_length;
                 new
@@ -177,11 +191,13 @@ impl TurnConverter {
                 if state.has_ids && !(first && *has_ids) {
                     ids.clear();
                     ids.extend_from_slice(&state.full);
+                    numbering = state.numbering;
                     while (ids.len() as u64) < whole.div_ceil(turn.block_size) {
-                        ids.push(self.fresh.fresh());
+                        ids.push(self.fresh.fresh(turn.session));
                     }
                 }
                 *has_ids = state.has_ids;
+                state.numbering = numbering;
                 state.full.clear();
                 state.full.extend(ids.iter().take((whole / turn.block_size) as usize));
                 state.tokens = whole + turn.output_length;
@@ -194,7 +210,7 @@ impl TurnConverter {
         if self.bytes > self.max_bytes {
             return Err(Invalid::over_limit("the sessions take more memory than `max_memory` allows"));
         }
-        Ok(ConvertedTurn { input_length, restarts, begins })
+        Ok(ConvertedTurn { input_length, numbering, restarts, begins })
     }
 }
 

@@ -48,6 +48,7 @@ mod recorded;
 mod reuse;
 mod round_trips;
 mod scanner;
+mod several_files;
 mod shared_cases;
 mod stats;
 mod stats_model;

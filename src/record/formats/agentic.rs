@@ -5,10 +5,11 @@
 //! `play_id`, `input_length`, `output_length`, `hash_ids` (whose scope is the play) and
 //! `not_before_ms`, which becomes the timestamp. The other fields stay.
 
-use super::base::{DecodeObject, FileFacts, surrogate_id};
+use super::base::{DecodeObject, FileFacts};
 use crate::error::Invalid;
 use crate::record::json::RawObject;
 use crate::record::line::TraceLine;
+use crate::record::surrogate::surrogate_id;
 use crate::record::time::Unit;
 
 pub(super) fn decoder(file: &FileFacts) -> DecodeObject {

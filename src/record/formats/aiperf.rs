@@ -20,7 +20,7 @@ use crate::record::general;
 use crate::record::json::RawObject;
 use crate::record::sessions::{Session, Sessions};
 use crate::record::trace_record::Record;
-use crate::record::turns::{SessionTurn, TurnConverter, Turns};
+use crate::record::turns::{ConvertedTurn, FreshIds, SessionTurn, TurnConverter, Turns};
 
 /// Sessions that are watched before their rows are taken for whole prompts, and memory for them.
 const WATCHED: usize = 1 << 16;
@@ -58,7 +58,8 @@ pub(super) fn decoder(file: &FileFacts) -> DecodeLine {
 
 impl Increments {
     fn new(file: &FileFacts) -> Self {
-        let turns = TurnConverter::new(Turns::Cumulative, file.session_memory).of_file(file.index);
+        let fresh = FreshIds::of_file(file.index).named(file.named_ids);
+        let turns = TurnConverter::new(Turns::Cumulative, file.session_memory).with_fresh(fresh);
         Self {
             sessions: Sessions::new(file.session_memory),
             turns,
@@ -73,8 +74,17 @@ impl Increments {
 
     /// Begins to watch a file, if its first line belongs to a session.
     pub(in crate::record) fn watch(first: &[u8], file: &FileFacts) -> Option<Box<Self>> {
-        let object = RawObject::parse(first).ok()?;
-        object.has("session_id").then(|| Box::new(Self::new(file)))
+        Self::has_session(first).then(|| Box::new(Self::new(file)))
+    }
+
+    /// Whether a line belongs to a session.
+    pub(in crate::record) fn has_session(line: &[u8]) -> bool {
+        RawObject::parse(line).is_ok_and(|object| object.has("session_id"))
+    }
+
+    /// Whether the next file may go on with these sessions: no row has been taken for a whole prompt that may be none.
+    pub(in crate::record) fn may_go_on(&self) -> bool {
+        !self.is_late
     }
 
     /// Looks at a row, which is a valid `record`.
@@ -83,11 +93,12 @@ impl Increments {
         line: &[u8],
         record: &Record,
         block_size: u64,
+        file: usize,
     ) -> Result<Rows, Invalid> {
         let Some(session) = self.sessions.key(line)? else { return Ok(Rows::Unclear) };
         let first = record.ids().and_then(|ids| ids.first().copied());
         let Some((length, first_before)) = self.last.insert(session, (record.input_length, first)) else {
-            let is_known = self.convert(session, record, block_size).is_ok();
+            let is_known = self.convert(session, record, block_size, file).is_ok();
             let goes_on = is_known && self.last.len() < WATCHED && self.turns.bytes() < WATCHED_BYTES;
             return Ok(if goes_on { Rows::Unclear } else { Rows::Whole });
         };
@@ -131,26 +142,35 @@ impl Increments {
 
     fn add(&mut self, line: &[u8], record: &Record, out: &mut DecodedLines) -> Result<(), Invalid> {
         self.block_size.check(record)?;
-        let from_zero = counts_from_zero(&record.hash_ids);
+        let from_zero = counts_from_zero(&record.hash_ids, &record.output_hash_ids);
+        let mut numbering = out.file();
         if let Some(session) = self.sessions.key(line)? {
-            let (length, ids) = self.convert(session, record, self.block_size.get())?;
-            self.edits.prompt(line, record, length, ids.as_deref(), None);
+            let (turn, ids) = self.convert(session, record, self.block_size.get(), numbering)?;
+            self.edits.prompt(line, record, turn.input_length, ids.as_deref(), None);
+            numbering = turn.numbering;
         }
-        out.push_line(from_zero, |text| self.edits.apply(line, text));
+        out.push_line(from_zero, numbering, |text| self.edits.apply(line, text));
         Ok(())
     }
 
-    /// Length and ids of the whole prompt.
+    /// The whole prompt, and its ids.
     fn convert(
         &mut self,
         session: Session,
         record: &Record,
         block_size: u64,
-    ) -> Result<(u64, Option<Vec<u64>>), Invalid> {
+        numbering: usize,
+    ) -> Result<(ConvertedTurn, Option<Vec<u64>>), Invalid> {
         let (mut ids, mut has_ids) = (record.hash_ids.clone(), record.has_ids);
-        let (input_length, output_length) = (record.input_length, record.output_length.unwrap_or(0));
-        let turn = SessionTurn { session, input_length, output_length, block_size, ..SessionTurn::default() };
+        let turn = SessionTurn {
+            session,
+            numbering,
+            input_length: record.input_length,
+            output_length: record.output_length.unwrap_or(0),
+            block_size,
+            ..SessionTurn::default()
+        };
         let turn = self.turns.convert(&turn, &mut ids, &mut has_ids)?;
-        Ok((turn.input_length, has_ids.then_some(ids)))
+        Ok((turn, has_ids.then_some(ids)))
     }
 }

@@ -8,10 +8,11 @@
 
 use std::collections::HashMap;
 
-use super::base::{DecodeObject, FileFacts, counts_from_zero, mooncake_fields, surrogate_child};
+use super::base::{DecodeObject, FileFacts, counts_from_zero, mooncake_fields};
 use crate::error::{Invalid, InvalidKind};
 use crate::record::json::RawObject;
 use crate::record::line::{self, LineWriter, TraceLine};
+use crate::record::surrogate::surrogate_child;
 use crate::record::time::Unit;
 
 /// Tokens per block where neither the user nor the file's name says another number.
@@ -26,7 +27,9 @@ pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
     Box::new(move |object, out| {
         let mut request = mooncake_fields(object, Unit::Seconds, RawObject::ids)?;
         let size = *request.block_size.get_or_insert(block_size);
-        let from_zero = request.ids.as_deref().is_some_and(counts_from_zero);
+        let [ids, output_ids] =
+            [&request.ids, &request.output_ids].map(|ids| ids.as_deref().unwrap_or_default());
+        let from_zero = counts_from_zero(ids, output_ids);
         request.ids = request.ids.map(|ids| chained(0, &ids).into());
         // The answer goes on behind the last full block of the prompt.
         let full = usize::try_from(request.input_length / size).unwrap_or(usize::MAX);

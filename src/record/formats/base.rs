@@ -10,20 +10,20 @@ use std::ops::Range;
 
 use foldhash::fast::RandomState;
 use memchr::memchr;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::calls::{CallBlocks, SessionBlocks};
 use crate::error::Invalid;
 use crate::record::json::{RawObject, id_bits};
 use crate::record::line::{TraceLine, join_ids};
 use crate::record::raw::Json;
+use crate::record::surrogate::surrogate_id;
 use crate::record::time::{Millis, Unit};
-use crate::record::trace_record::first_bits;
 
 /// So many names of fields are named to the user.
 const NAMED: usize = 8;
 
 /// What a decoder may need to know of its file.
+#[derive(Clone)]
 pub(in crate::record) struct FileFacts {
     /// Its name as the user wrote it.
     pub(in crate::record) name: String,
@@ -37,6 +37,8 @@ pub(in crate::record) struct FileFacts {
     pub(in crate::record) keep: Vec<String>,
     /// Columns of a table that count as others: the name that counts, and the one in the table.
     pub(in crate::record) columns: Vec<(String, String)>,
+    /// Whether ids that are given here are hashes of what they name.
+    pub(in crate::record) named_ids: bool,
     /// Whether its first line told the format, not the user.
     pub(in crate::record) is_found_out: bool,
 }
@@ -100,8 +102,12 @@ pub(in crate::record) struct DecodedLines {
     next: usize,
     /// The lines of requests of which more may come, and their ids.
     held: VecDeque<(Vec<u8>, Ids)>,
+    /// The operand that is read, and whether its sessions are those of the one before it.
+    file: usize,
+    goes_on: bool,
     /// Gives blocks to requests that have none yet.
     blocks: SessionBlocks,
+    is_local_first: Option<bool>,
     /// What is wrong if no further line of the file comes.
     unfinished: Option<Invalid>,
     /// Of a record without a time, what may be one.
@@ -122,13 +128,34 @@ struct Request {
     /// Where its line ends.
     end: usize,
     ids: Ids,
+    /// The operand whose numbering its ids have.
+    numbering: usize,
+}
+
+/// What is known of the ids of a request.
+#[derive(Clone, Copy, Default)]
+pub(in crate::record) struct Written {
+    /// Whether the file numbers its blocks from zero.
+    pub(in crate::record) from_zero: bool,
+    /// Whether they are numbers of ids that a conversation has by itself.
+    pub(in crate::record) is_local: bool,
+    /// Whether they stand for others, and are to be renumbered.
+    pub(in crate::record) is_surrogate: bool,
+}
+
+/// Where the line of a request stands, and which ids it has.
+pub(in crate::record) struct Place {
+    pub(in crate::record) text: Range<usize>,
+    pub(in crate::record) ids: Written,
+    /// The operand whose numbering its ids have.
+    pub(in crate::record) numbering: usize,
 }
 
 /// The ids of a request.
 #[derive(Clone, Copy)]
 enum Ids {
-    /// They are in the line, and the file numbers its blocks from zero or not.
-    Written { from_zero: bool },
+    /// They are in the line.
+    Written(Written),
     /// They are found out in its turn, from zero.
     OfCall(CallBlocks),
 }
@@ -142,8 +169,8 @@ impl DecodedLines {
 
     /// None yet, for lines further down in the file.
     pub(in crate::record) fn further_down(&self) -> Self {
-        let Self { clock_times, from_zero, origin, .. } = *self;
-        Self { left_out: self.left_out.clone(), clock_times, from_zero, origin, ..Self::default() }
+        let Self { file, clock_times, from_zero, origin, .. } = *self;
+        Self { left_out: self.left_out.clone(), file, clock_times, from_zero, origin, ..Self::default() }
     }
 
     /// Forgets all requests, but not that a record has begun.
@@ -180,7 +207,7 @@ impl DecodedLines {
         self.clear();
         let start = from.end(requests.start);
         self.text.extend_from_slice(&from.text[start..from.end(requests.end)]);
-        let moved = |request: &Request| Request { end: request.end - start, ids: request.ids };
+        let moved = |request: &Request| Request { end: request.end - start, ..*request };
         self.requests.extend(from.requests[requests].iter().map(moved));
     }
 
@@ -199,13 +226,31 @@ impl DecodedLines {
         self.unfinished.take()
     }
 
-    /// Goes on with another file, and says whether its times are those of a clock; these are counted from the
-    /// first of all if `from_zero`.
-    pub(in crate::record) fn start_file(&mut self, file: &FileFacts, clock_times: bool, from_zero: bool) {
+    /// Goes on with another file, and says whether its times are those of a clock. Its sessions are those before if it
+    /// `goes_on`.
+    pub(in crate::record) fn start_file(&mut self, file: &FileFacts, clock_times: bool, goes_on: bool) {
         self.clear();
-        self.blocks = SessionBlocks::starting_at(file_start(file));
+        self.file = file.index;
+        if !goes_on {
+            self.blocks = SessionBlocks::of(file.index, file_start(file), file.named_ids);
+        }
+        self.goes_on = goes_on;
         self.clock_times = clock_times;
-        self.from_zero = from_zero;
+    }
+
+    /// Whether the sessions of the file are those of the one before it.
+    pub(in crate::record) fn goes_on(&self) -> bool {
+        self.goes_on
+    }
+
+    /// Says that times of a clock are to be counted from the first of all.
+    pub(in crate::record) fn count_from_zero(&mut self) {
+        self.from_zero = true;
+    }
+
+    /// The operand that is read.
+    pub(super) fn file(&self) -> usize {
+        self.file
     }
 
     /// Says that the file's times are those of a clock, though its format leaves that open.
@@ -274,11 +319,16 @@ impl DecodedLines {
         Ok(())
     }
 
+    /// Whether a request is kept.
+    pub(super) fn is_holding(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// Adds the first of the requests that are kept; false if there is none.
     pub(super) fn release_first(&mut self) -> bool {
         let Some((line, ids)) = self.held.pop_front() else { return false };
         self.text.extend_from_slice(&line);
-        self.requests.push(Request { end: self.text.len(), ids });
+        self.requests.push(Request { end: self.text.len(), ids, numbering: self.file });
         true
     }
 
@@ -296,13 +346,32 @@ impl DecodedLines {
             *time = *time - *self.origin.get_or_insert(*time);
         }
         request.write_at(time, Unit::Milliseconds, &mut self.text);
-        self.end_line(from_zero);
+        self.end_line(from_zero, self.file);
     }
 
-    /// Adds a request whose line `write` appends, newline included.
-    pub(super) fn push_line(&mut self, from_zero: bool, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Adds a request whose line `write` appends, newline included, and whose ids have the numbering of that operand.
+    pub(super) fn push_line(&mut self, from_zero: bool, numbering: usize, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.text);
-        self.end_line(from_zero);
+        self.end_line(from_zero, numbering);
+    }
+
+    /// Adds a request of whose ids this is known.
+    pub(super) fn push_known(&mut self, request: &TraceLine, ids: Written) {
+        self.push(request, false);
+        if let Some(request) = self.requests.last_mut() {
+            request.ids = Ids::Written(ids);
+        }
+    }
+
+    /// Whether ids that a conversation has by itself came before any that mean the same everywhere, given whether the
+    /// next ones do.
+    pub(super) fn is_local_first(&mut self, is_global: bool) -> bool {
+        *self.is_local_first.get_or_insert(!is_global)
+    }
+
+    /// Says that other readers have ids that mean the same everywhere.
+    pub(in crate::record) fn set_global_first(&mut self) {
+        self.is_local_first = Some(false);
     }
 
     /// Adds a request that gets the ids of these blocks in its turn.
@@ -314,10 +383,14 @@ impl DecodedLines {
         }
     }
 
-    fn end_line(&mut self, from_zero: bool) {
+    fn end_line(&mut self, from_zero: bool, numbering: usize) {
         // Lines are handed on as an input hands them on: without their newline.
         self.text.pop();
-        self.requests.push(Request { end: self.text.len(), ids: Ids::Written { from_zero } });
+        self.requests.push(Request {
+            end: self.text.len(),
+            ids: Ids::Written(Written { from_zero, ..Written::default() }),
+            numbering,
+        });
     }
 
     /// Where the first `count` requests end.
@@ -327,16 +400,18 @@ impl DecodedLines {
 
     /// Adds a request whose ids are those of the file.
     pub(super) fn push_numbered(&mut self, request: &TraceLine) {
-        self.push(request, request.ids.as_deref().is_some_and(counts_from_zero));
+        let [ids, output_ids] =
+            [&request.ids, &request.output_ids].map(|ids| ids.as_deref().unwrap_or_default());
+        self.push(request, counts_from_zero(ids, output_ids));
     }
 
-    /// The place of the next line, and whether it numbers its blocks from zero.
-    pub(in crate::record) fn take(&mut self) -> Option<(Range<usize>, bool)> {
+    /// The place of the next line.
+    pub(in crate::record) fn take(&mut self) -> Option<Place> {
         let start = self.end(self.next);
-        let &Request { end, ids } = self.requests.get(self.next)?;
+        let &Request { end, ids, numbering } = self.requests.get(self.next)?;
         self.next += 1;
         let call = match ids {
-            Ids::Written { from_zero } => return Some((start..end, from_zero)),
+            Ids::Written(ids) => return Some(Place { text: start..end, ids, numbering }),
             Ids::OfCall(call) => call,
         };
         let ids = self.blocks.ids(call);
@@ -346,7 +421,8 @@ impl DecodedLines {
         self.text.extend_from_within(start..list);
         join_ids(ids.iter().copied(), b", ", &mut self.text);
         self.text.extend_from_within(list..end);
-        Some((whole..self.text.len(), true))
+        let ids = Written { from_zero: true, ..Written::default() };
+        Some(Place { text: whole..self.text.len(), ids, numbering: self.blocks.file })
     }
 
     /// The line at a place.
@@ -384,8 +460,9 @@ pub(super) fn mooncake_fields_at<'a, 'b>(
     })
 }
 
-/// Whether the blocks of a request are numbered 0, 1, 2, ...
-pub(in crate::record) fn counts_from_zero(ids: &[u64]) -> bool {
+/// Whether the blocks of a prompt, or if it has none those of its answer, are numbered 0, 1, 2, ...
+pub(in crate::record) fn counts_from_zero(ids: &[u64], output_ids: &[u64]) -> bool {
+    let ids = if ids.is_empty() { output_ids } else { ids };
     !ids.is_empty() && ids.iter().copied().eq(0..ids.len() as u64)
 }
 
@@ -407,25 +484,6 @@ pub(super) fn id_of(name: &str, value: Json<'_>) -> Result<u64, Invalid> {
         None => text.parse().ok(),
     };
     Ok(number.unwrap_or_else(|| surrogate_id(&[b"id", text.as_bytes()])))
-}
-
-/// A 64-bit id for what `parts` name together: equal for equal parts. Among 10^8 names two get the
-/// same id with a chance of 3 in 10,000.
-pub(super) fn surrogate_id(parts: &[&[u8]]) -> u64 {
-    let mut hasher = blake3::Hasher::new();
-    for part in parts {
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part);
-    }
-    first_bits(hasher.finalize().as_bytes())
-}
-
-/// The surrogate id of an `id` that follows a `parent`, which is a surrogate id itself; much faster.
-pub(super) fn surrogate_child(parent: u64, id: u64) -> u64 {
-    let mut name = [0; 16];
-    name[..8].copy_from_slice(&parent.to_le_bytes());
-    name[8..].copy_from_slice(&id.to_le_bytes());
-    xxh3_64(&name)
 }
 
 /// Numbers ids that mean something else in every conversation: 0, 1, 2, ... over the conversations of a file.

@@ -56,6 +56,10 @@ pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
         if message.text("model").as_deref() == Some("<synthetic>") {
             return Ok(());
         }
+        // Where their file has ended, all have been given.
+        if !out.is_holding() {
+            open.clear();
+        }
         let output_length = usage.optional_length("output_tokens")?;
         let id = message.text("id").map(|id| first_bits(blake3::hash(id.as_bytes()).as_bytes()));
         if let Some(place) = open.iter().position(|call| id.is_some() && id == call.id) {

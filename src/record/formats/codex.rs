@@ -24,12 +24,18 @@ pub(super) fn is_first(object: &RawObject) -> bool {
 
 pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
     let prefixes = CachedPrefixes::new(file);
-    let (mut session, mut model, mut total) = ("codex".to_owned(), None, None);
+    let (mut session, mut model, mut total) = (String::new(), None, None);
+    let mut file = None;
     Box::new(move |object, out| {
+        // A rollout is a session: only one that names it goes on with another.
+        if file.replace(out.file()) != Some(out.file()) {
+            session = unnamed(out.file());
+            (model, total) = (None, None);
+        }
         let Some(payload) = object.get("payload").and_then(RawObject::in_value) else { return Ok(()) };
         match object.text("type").as_deref() {
             Some("session_meta") => {
-                session = payload.text("id").unwrap_or_else(|| "codex".to_owned());
+                session = payload.text("id").unwrap_or_else(|| unnamed(out.file()));
                 total = None;
             }
             Some("turn_context") => model = payload.get("model").map(|model| model.get().to_owned()),
@@ -57,4 +63,9 @@ pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
         };
         prefixes.push(&call, out)
     })
+}
+
+/// The session of a rollout that does not name it.
+fn unnamed(file: usize) -> String {
+    if file == 0 { "codex".to_owned() } else { format!("codex {}", file + 1) }
 }

@@ -208,10 +208,14 @@ pub(super) fn decoder(
     columns: Vec<(String, String)>,
     mut row: impl FnMut(&Row, &mut DecodedLines) -> Result<(), Invalid> + Clone + Send + Sync + 'static,
 ) -> DecodeLine {
-    // The names of the first line.
-    let mut names = Vec::new();
+    // The names of the first line of the file.
+    let (mut names, mut file) = (Vec::new(), None);
     let mut record = OpenRecord::default();
     Box::new(move |line, out| {
+        if file.replace(out.file()) != Some(out.file()) {
+            names.clear();
+            record = OpenRecord::default();
+        }
         let Some(values) = record.cells(text_of(line)?, out)? else { return Ok(()) };
         if names.is_empty() {
             let mut found: Vec<_> = values.into_iter().map(Cow::into_owned).collect();

@@ -26,14 +26,18 @@ struct Place<'a> {
 
 pub(super) fn decoder(file: &FileFacts) -> DecodeObject {
     let mut blocks = TokenBlocks::new(file);
-    let mut sessions = 0;
+    let (first_file, mut sessions) = (file.index, 0);
     Box::new(move |object, out| {
         let time = object.time("arrival_time_ns", Unit::Nanoseconds)?;
         if !object.has("sub_requests") {
             return request(object, &Place { time, ..Place::default() }, &mut blocks, out);
         }
         sessions += 1;
-        let session = object.text("session_id").unwrap_or_else(|| format!("session {sessions}"));
+        let unnamed = || match first_file {
+            0 => format!("session {sessions}"),
+            file => format!("session {}.{sessions}", file + 1),
+        };
+        let session = object.text("session_id").unwrap_or_else(unnamed);
         let mut place = Place { time, delay: None, session: Some(&session) };
         for value in object.list("sub_requests")? {
             let inner = RawObject::of("sub_requests", value)?;

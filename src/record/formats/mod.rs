@@ -38,7 +38,7 @@ mod vllm_log;
 mod weka;
 
 pub(super) use aiperf::{Increments, Rows};
-pub(super) use base::{DecodeLine, DecodedLines, FileFacts, counts_from_zero};
+pub(super) use base::{DecodeLine, DecodedLines, FileFacts, Place, counts_from_zero};
 pub(super) use csv::is_header;
 pub(crate) use kv_events::{Event, EventBatch};
 pub use registry::Format;

@@ -5,12 +5,13 @@
 //! two sessions share count as different, and the calls of a session must come in order. Only full blocks
 //! have ids, and a call has none where its session or its cached prefix is not known.
 
-use super::base::{DecodedLines, FileFacts, surrogate_id};
+use super::base::{DecodedLines, FileFacts};
 use super::calls::CallBlocks;
 use crate::error::Invalid;
 use crate::record::json::{RawObject, implausible};
 use crate::record::line::{OWN_NAMES, TraceLine};
 use crate::record::prompt::value_at;
+use crate::record::surrogate::surrogate_id;
 use crate::record::time::Millis;
 use crate::record::trace_record::MAX_NEW_BLOCKS;
 

@@ -165,6 +165,27 @@ impl FormatSpec {
         matches!(self.format, Format::Mooncake | Format::Aiperf | Format::KvcacheSimulator | Format::Csv)
     }
 
+    /// Whether blocks follow from what came before in the same session, and go on in the next file if that is of the
+    /// same format.
+    pub(in crate::record) fn follows_sessions(&self) -> bool {
+        use Format as F;
+        matches!(
+            self.format,
+            F::Aiperf
+                | F::Tracelab
+                | F::TracelabReplay
+                | F::ClaudeCode
+                | F::Codex
+                | F::Copilot
+                | F::Otel
+                | F::Langfuse
+                | F::Litellm
+                | F::Bedrock
+                | F::Usage
+                | F::Llmservingsim
+        )
+    }
+
     /// A decoder for one file; `None` where lines are read as they are. Of a file whose format was found out,
     /// every line must be of that format.
     pub(in crate::record) fn decoder(&'static self, file: &FileFacts) -> Option<DecodeLine> {

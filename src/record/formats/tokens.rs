@@ -6,8 +6,9 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::base::{FileFacts, surrogate_child, surrogate_id};
+use super::base::FileFacts;
 use crate::record::prompt::Keys;
+use crate::record::surrogate::{surrogate_child, surrogate_id};
 
 /// Tokens per block where the user does not say: vLLM's own.
 const BLOCK_SIZE: u64 = 16;

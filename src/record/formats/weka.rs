@@ -13,16 +13,27 @@
 
 use std::cell::Cell;
 
-use super::base::{DecodeLine, DecodedLines, FileFacts, LocalIds, counts_from_zero};
+use super::base::{DecodeLine, DecodedLines, FileFacts, LocalIds, Written, counts_from_zero};
 use crate::error::Invalid;
 use crate::record::json::{RawObject, expected};
 use crate::record::line::{self, TraceLine};
 use crate::record::raw::Json;
 use crate::record::scan::{DEPTH, Scanner};
+use crate::record::surrogate::{surrogate_child, surrogate_id};
 use crate::record::time::{Millis, Unit};
 
+/// Where numbers begin that no numbering of blocks reaches; they are exact in a double.
+const BEYOND: u64 = 1 << 52;
+
 pub(super) fn decoder(file: &FileFacts) -> DecodeLine {
-    let mut decoder = WekaDecoder { ids: LocalIds::new(file), list: Vec::new() };
+    let ids = LocalIds::new(file);
+    let mut decoder = WekaDecoder {
+        ids,
+        named_ids: file.named_ids,
+        file: file.index as u64,
+        conversations: 0,
+        list: Vec::new(),
+    };
     Box::new(move |line, out| decoder.line(line, out))
 }
 
@@ -33,6 +44,11 @@ pub(super) fn is_first(object: &RawObject) -> bool {
 #[derive(Clone)]
 struct WekaDecoder {
     ids: LocalIds,
+    /// Whether ids are hashes of the conversation and of its own ids.
+    named_ids: bool,
+    /// Its index, and how many conversations there have been: two may have the same id, or none.
+    file: u64,
+    conversations: u64,
     /// Ids of a request, reused.
     list: Vec<u64>,
 }
@@ -75,6 +91,7 @@ struct Request<'a> {
 impl WekaDecoder {
     fn line(&mut self, line: &[u8], out: &mut DecodedLines) -> Result<(), Invalid> {
         self.ids.begin(false);
+        self.conversations += 1;
         if self.scan(line, out).is_some() {
             return Ok(());
         }
@@ -199,10 +216,7 @@ impl WekaDecoder {
 
     fn push(&mut self, request: Request, of: &Conversation, out: &mut DecodedLines) -> Result<(), Invalid> {
         let input_length = request.input_length.ok_or_else(|| Invalid::missing("in"))?;
-        if !of.is_global {
-            self.ids.number(&mut self.list);
-        }
-        let from_zero = !of.is_global || counts_from_zero(&self.list);
+        let ids = self.replace_ids(of, out);
         let mut rest = request.rest;
         match &of.agent {
             None => rest.push((line::SESSION_ID.name(), of.id)),
@@ -221,8 +235,31 @@ impl WekaDecoder {
             rest,
             ..TraceLine::default()
         };
-        out.push(&line, from_zero);
+        out.push_known(&line, ids);
         Ok(())
+    }
+
+    /// Replaces the ids of a request so that those of a conversation are those of no other one, and never ids that mean
+    /// the same everywhere. What came first keeps small numbers.
+    fn replace_ids(&mut self, of: &Conversation, out: &mut DecodedLines) -> Written {
+        let list = &mut self.list;
+        let is_local_first = out.is_local_first(of.is_global);
+        let mut known = Written { is_local: !of.is_global, ..Written::default() };
+        if self.named_ids && !of.is_global {
+            let place = [self.file, self.conversations].map(u64::to_le_bytes);
+            let name = surrogate_id(&[of.id.as_bytes(), &place.concat()]);
+            list.iter_mut().for_each(|id| *id = surrogate_child(name, *id));
+        } else if !of.is_global {
+            self.ids.number(list);
+            known.is_surrogate = !is_local_first;
+            list.iter_mut().filter(|_| !is_local_first).for_each(|id| *id |= BEYOND);
+        } else if is_local_first && !self.named_ids {
+            known.is_surrogate = true;
+            list.iter_mut().for_each(|id| *id = surrogate_child(BEYOND, *id));
+        } else {
+            known.from_zero = counts_from_zero(list, &[]);
+        }
+        known
     }
 }
 
