@@ -6,9 +6,10 @@
 //! another `model_name` are of other blocks. There is no output length. `request_id`, `model_name` and all else
 //! stay.
 
-use super::base::{DecodeObject, FileFacts, named_ids, surrogate_child, surrogate_id};
+use super::base::{DecodeObject, FileFacts, named_ids};
 use crate::record::json::RawObject;
 use crate::record::line::TraceLine;
+use crate::record::surrogate::{surrogate_child, surrogate_id};
 use crate::record::time::Unit;
 
 /// Tokens per chunk where neither the row nor the user says.
