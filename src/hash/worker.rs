@@ -179,7 +179,10 @@ impl Worker {
             }
             Content::Chat(chat) => match self.options.template.clone() {
                 Some(template) => self.templated(chat, &template, now, output, line, out)?,
-                None if self.options.reuse > 0 && self.encoder.tokenizer().turns_apart() => {
+                // Places are told by turns, whether these are kept or not.
+                None if (self.options.reuse > 0 || self.explains())
+                    && self.encoder.tokenizer().turns_apart() =>
+                {
                     self.chat(chat, &keys, output, line, out)?;
                 }
                 None => self.whole_chat(chat, output, line, out)?,

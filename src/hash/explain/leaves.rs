@@ -169,6 +169,13 @@ impl<'l, 'a> Alignment<'l, 'a> {
                     from = taken.saturating_sub(part.start).min(bytes.len());
                     continue;
                 }
+                // What the template has kept of the blanks at the ends is the text's, too.
+                let kept_before = same_at_end(&text[..start], &whole[..trimmed]);
+                let kept_behind = same_at_start(&text[end..], &whole[trimmed + wanted.len()..]);
+                let (mut start, mut end, mut trimmed) = (start, end, trimmed);
+                if self.overlap(start - kept_before, end + kept_behind).is_none() {
+                    (start, end, trimmed) = (start - kept_before, end + kept_behind, trimmed - kept_before);
+                }
                 self.spans.insert(start, Span { end, leaf, form, trimmed });
                 return Some(end);
             }
@@ -201,6 +208,17 @@ impl<'l, 'a> Alignment<'l, 'a> {
         let after = self.spans.range(offset..).next().map(|(_, span)| span.leaf);
         Spot::Between(before.map(|(_, span)| span.leaf), after)
     }
+}
+
+/// Bytes at the end of both texts that are the same.
+fn same_at_end(a: &str, b: &str) -> usize {
+    let same = a.chars().rev().zip(b.chars().rev()).take_while(|(a, b)| a == b);
+    same.map(|(c, _)| c.len_utf8()).sum()
+}
+
+/// The same at their beginning.
+fn same_at_start(a: &str, b: &str) -> usize {
+    a.chars().zip(b.chars()).take_while(|(a, b)| a == b).map(|(c, _)| c.len_utf8()).sum()
 }
 
 /// Where `wanted` stands first. To look for how it begins finds it as a rule, and takes less to prepare than to look
