@@ -157,8 +157,11 @@ impl Worker {
         out.unread_time = out.unread_time.take().or(unread_time.map(|what| (line, what)));
         out.counts.without_features +=
             u64::from(!features.is_empty() && matches!(self.options.scheme, Scheme::Dynamo { .. }));
-        if matches!(content, Content::Chat(_)) && self.options.template.is_none() {
+        if let Content::Chat(chat) = &content
+            && self.options.template.is_none()
+        {
             out.counts.without_template += u64::from(self.encoder.tokenizer().is_of_model());
+            out.counts.without_documents += u64::from(chat.has_documents());
         }
         match &content {
             Content::Texts(texts) => {

@@ -11,7 +11,7 @@ use std::ops::Range;
 use memchr::memmem;
 
 use crate::record::json::RawObject;
-use crate::record::prompt::{escaped, is_stand_in, is_string, list, stand_in, string};
+use crate::record::prompt::{data_stand_in, escaped, is_stand_in, is_string, list, stand_in, string};
 use crate::record::raw::Json;
 
 /// Bytes of a text that is not likely to occur elsewhere.
@@ -69,9 +69,8 @@ pub(super) fn add_leaves<'a>(value: Json<'a>, pointer: &str, is_json: bool, out:
             }
         }
         Some(b'{') => {
-            if !is_json {
-                out.extend(stand_in_of(value, pointer));
-            }
+            let object = if is_json { None } else { RawObject::of_value(value) };
+            out.extend(object.as_ref().and_then(|object| stand_in_of(object, value, pointer)));
             for (name, field) in value.members().unwrap_or_default() {
                 let plain = name.trim_matches('"');
                 if !is_json && HIDDEN.contains(&plain) {
@@ -79,6 +78,14 @@ pub(super) fn add_leaves<'a>(value: Json<'a>, pointer: &str, is_json: bool, out:
                 }
                 if is_json {
                     out.push(Leaf::plain(pointer, name));
+                }
+                if let Some(text) =
+                    object.as_ref().and_then(|object| data_stand_in(Some((object, plain)), field))
+                {
+                    let pointer = format!("{pointer}/{}", escaped(plain));
+                    let forms = [Some(text.into()), None];
+                    out.push(Leaf { pointer, forms, is_string: false });
+                    continue;
                 }
                 let is_json = is_json || SHOWN_AS_JSON.contains(&plain) && !is_string(field);
                 add_leaves(field, &format!("{pointer}/{}", escaped(plain)), is_json, out);
@@ -91,8 +98,7 @@ pub(super) fn add_leaves<'a>(value: Json<'a>, pointer: &str, is_json: bool, out:
 }
 
 /// What stands for a part that is no text.
-fn stand_in_of<'a>(value: Json<'a>, pointer: &str) -> Option<Leaf<'a>> {
-    let object = RawObject::of_value(value)?;
+fn stand_in_of<'a>(object: &RawObject<'a>, value: Json<'a>, pointer: &str) -> Option<Leaf<'a>> {
     let kind = match object.string("type") {
         Some(kind) => kind,
         None => object.fields().next()?.0.to_owned(),

@@ -91,6 +91,7 @@ fn span(object: &RawObject, prefixes: &CachedPrefixes, out: &mut DecodedLines) -
         input_length,
         output_length: found.output.or(output),
         cached: found.cached.or(cached),
+        written: found.written,
         rest: MODELS
             .iter()
             .find_map(|name| Some(("model", attributes.get(name)?.get())))
