@@ -83,8 +83,9 @@ pub(super) fn add_leaves<'a>(value: Json<'a>, pointer: &str, is_json: bool, out:
                     object.as_ref().and_then(|object| data_stand_in(Some((object, plain)), field))
                 {
                     let pointer = format!("{pointer}/{}", escaped(plain));
-                    let forms = [Some(text.into()), None];
-                    out.push(Leaf { pointer, forms, is_string: false });
+                    // Where it is all of a message, it is text.
+                    let raw = Cow::Borrowed(field.get().trim_matches('"'));
+                    out.push(Leaf { pointer, forms: [Some(text.into()), Some(raw)], is_string: false });
                     continue;
                 }
                 let is_json = is_json || SHOWN_AS_JSON.contains(&plain) && !is_string(field);

@@ -321,14 +321,22 @@ fn document(place: &str, kind: &str, raw: Json<'_>, part: &RawObject<'_>) -> Res
         let data = part.get("data").filter(|_| is_inner && part.first(&MEDIA_TYPES).is_none());
         return data.map_or_else(unknown, |data| Ok(vec![answer_text(data)?]));
     };
-    let head = ["title", "context"].iter().filter_map(|name| part.string(name));
-    let texts = match source.string("type").as_deref() {
-        Some("text") => source.string("data").map(|text| vec![text]),
-        Some("content") => source.get("content").map(|content| parts_of(place, content)).transpose()?,
-        _ => source.string("text").map(|text| vec![text]),
+    let head = ["title", "context"].iter().filter_map(|name| part.string(name)).map(Part::Text);
+    let text = |name| source.string(name).map(|text| vec![Part::Text(text)]);
+    let parts = match source.string("type").as_deref() {
+        Some("text") => text("data"),
+        Some("content") => source.get("content").map(|content| parts_in(place, content)).transpose()?,
+        _ => text("text"),
     };
-    let Some(texts) = texts else { return unknown() };
-    Ok(head.chain(texts).map(Part::Text).collect())
+    let Some(parts) = parts else { return unknown() };
+    Ok(head.chain(parts).collect())
+}
+
+/// The parts of a string or of a list.
+fn parts_in(place: &str, value: Json<'_>) -> Result<Vec<Part>, String> {
+    let parts = value.items().unwrap_or_else(|| vec![value]);
+    let parts = parts.into_iter().map(|part| read_part(place, part)).collect::<Result<Vec<_>, _>>()?;
+    Ok(parts.into_iter().flatten().collect())
 }
 
 fn result_of(place: &str, part: &RawObject<'_>) -> Result<ToolResult, String> {
@@ -396,14 +404,10 @@ fn is_part_of_answer(value: Json<'_>) -> bool {
     }
     let Some(object) = RawObject::of_value(value) else { return false };
     let mut fields = object.fields().map(|(name, _)| name).filter(|name| !MARKS.contains(name));
-    let kind = match object.string("type") {
-        Some(kind) => kind,
-        None => match (fields.next(), fields.next()) {
-            (Some(name), None) => {
-                return name == "text" || is_stand_in(name) || SHOWN_AS_JSON.contains(&name);
-            }
-            _ => return false,
-        },
+    let Some(kind) = object.string("type") else {
+        let only = fields.next().filter(|_| fields.next().is_none());
+        let may_be_part = |name| name == "text" || is_stand_in(name) || SHOWN_AS_JSON.contains(&name);
+        return only.is_some_and(may_be_part);
     };
     let known: &[&str] = match &*kind {
         "text" | "input_text" | "output_text" => &OF_TEXT,
@@ -436,21 +440,14 @@ pub(super) fn answer_of(place: &str, value: Json<'_>) -> Result<ToolResult, Stri
 
 /// The texts of a string or of a list of parts.
 pub(super) fn parts_of(place: &str, value: Json<'_>) -> Result<Vec<String>, String> {
-    let whole = [value];
-    let parts = if value.get().starts_with('[') { list(value)? } else { whole.to_vec() };
     let mut texts = Vec::new();
-    for part in parts {
-        for part in read_part(place, part)? {
-            match part {
-                Part::Text(text)
-                | Part::Unknown(text)
-                | Part::Reasoning(text)
-                | Part::HiddenReasoning(text) => {
-                    texts.push(text);
-                }
-                Part::StepEnd => {}
-                Part::Call(_) | Part::Result(_) => return Err(format!("{place} must be text")),
+    for part in parts_in(place, value)? {
+        match part {
+            Part::Text(text) | Part::Unknown(text) | Part::Reasoning(text) | Part::HiddenReasoning(text) => {
+                texts.push(text);
             }
+            Part::StepEnd => {}
+            Part::Call(_) | Part::Result(_) => return Err(format!("{place} must be text")),
         }
     }
     Ok(texts)

@@ -41,7 +41,7 @@ impl Shown {
 
     fn object(&mut self, object: &RawObject<'_>, left_out: &[&str]) {
         let is_shown = |(name, value): &(&str, Json<'_>)| {
-            !left_out.contains(name) && !(self.is_sorted && value.get() == "null")
+            !(left_out.contains(name) || self.is_sorted && value.get() == "null")
         };
         let mut fields: Vec<_> = object.fields().filter(is_shown).collect();
         if self.is_sorted {

@@ -146,6 +146,15 @@ fn a_document_of_cohere_is_text() {
 }
 
 #[test]
+fn images_in_documents_are_counted() {
+    let content = json!([{"type": "text", "text": "words"}, {"type": "image", "source": {"type": "base64", "data": "AAAA"}}]);
+    let document =
+        json!({"type": "document", "title": "t", "source": {"type": "content", "content": content}});
+    let (text, stand_ins) = said(&json!({"messages": [{"role": "user", "content": [document]}]}), 0);
+    assert!(stand_ins == 1 && text.contains("words") && !text.contains("AAAA"), "{text}");
+}
+
+#[test]
 fn a_call_of_a_tool_of_the_server_is_what_the_model_sees_of_it() {
     let item = |text: &str| answered(serde_json::from_str(text).unwrap()).0;
     let search = item(r#"{"type": "web_search_call", "action": {"type": "search", "query": "rain"}}"#);
