@@ -478,10 +478,15 @@ fn remarks(outcome: &Outcome, turns_left_open: bool, of_trace_lines: bool) -> Ve
             "chats are in the default template: the tokenizer's folder has no template of the model (--chat-template)",
         ),
         (
+            counts.without_documents,
+            "chat has documents beside its messages, which the default template leaves out (--chat-template)",
+            "chats have documents beside their messages, which the default template leaves out (--chat-template)",
+        ),
+        (
             counts.continued,
-            "request goes on from an earlier response (previous_response_id, cachedContent), whose turns are not put before its own: its \
+            "request goes on from what only the server has (previous_response_id, cachedContent, a stored prompt): its \
              prompt is not complete",
-            "requests go on from earlier responses (previous_response_id, cachedContent), whose turns are not put before their own: \
+            "requests go on from what only the server has (previous_response_id, cachedContent, a stored prompt): \
              their prompts are not complete",
         ),
         (

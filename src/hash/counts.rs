@@ -26,6 +26,8 @@ pub struct Counts {
     pub failed: u64,
     /// Chats in the default template although the tokenizer belongs to a model.
     pub without_template: u64,
+    /// Chats in the default template with documents beside the messages, which it leaves out.
+    pub without_documents: u64,
     /// Requests whose output length is the greatest that was allowed.
     pub limits: u64,
     /// Requests without an output length.
@@ -70,6 +72,7 @@ impl Counts {
         self.without_output += other.without_output;
         self.without_time += other.without_time;
         self.without_template += other.without_template;
+        self.without_documents += other.without_documents;
         self.unasked += other.unasked;
         self.without_answer += other.without_answer;
         self.unlike_answers += other.unlike_answers;

@@ -157,8 +157,11 @@ impl Worker {
         out.unread_time = out.unread_time.take().or(unread_time.map(|what| (line, what)));
         out.counts.without_features +=
             u64::from(!features.is_empty() && matches!(self.options.scheme, Scheme::Dynamo { .. }));
-        if matches!(content, Content::Chat(_)) && self.options.template.is_none() {
+        if let Content::Chat(chat) = &content
+            && self.options.template.is_none()
+        {
             out.counts.without_template += u64::from(self.encoder.tokenizer().is_of_model());
+            out.counts.without_documents += u64::from(chat.has_documents());
         }
         match &content {
             Content::Texts(texts) => {
@@ -179,7 +182,10 @@ impl Worker {
             }
             Content::Chat(chat) => match self.options.template.clone() {
                 Some(template) => self.templated(chat, &template, now, output, line, out)?,
-                None if self.options.reuse > 0 && self.encoder.tokenizer().turns_apart() => {
+                // Places are told by turns, whether these are kept or not.
+                None if (self.options.reuse > 0 || self.explains())
+                    && self.encoder.tokenizer().turns_apart() =>
+                {
                     self.chat(chat, &keys, output, line, out)?;
                 }
                 None => self.whole_chat(chat, output, line, out)?,

@@ -33,6 +33,21 @@ const BAILIAN: &str = concat!(
 );
 
 #[test]
+fn cached_tokens_are_read_under_the_names_of_tracers() {
+    let datadog = json!({"start_ns": 1_704_067_200_123_456_789_u64, "metrics": {"input_tokens": 500, "output_tokens": 2,
+        "total_tokens": 502, "cache_read_input_tokens": 400}});
+    let span = json!({"trace_id": "t", "span_id": "s", "start_time": "2024-01-01T00:00:00Z", "attributes": {
+        "gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 500, "gen_ai.usage.output_tokens": 2,
+        "gen_ai.usage.cache_read_input_tokens": 400, "gen_ai.usage.cache_creation_input_tokens": 7}});
+    for (format, record, written) in [("usage", datadog, Value::Null), ("otel", span, json!(7))] {
+        let lines = values(&cat(&["-f", format], &format!("{record}\n")));
+        let found = ["input_length", "output_length", "cached_tokens", "cache_write_tokens"]
+            .map(|name| lines[0][name].clone());
+        assert_eq!(found, [json!(500), json!(2), json!(400), written], "{format}");
+    }
+}
+
+#[test]
 fn bailian_has_seconds_and_small_blocks() {
     let rows = converted("bailian", &[], BAILIAN);
     assert_eq!(

@@ -448,6 +448,47 @@ fn prompts_that_are_texts_or_token_ids_have_places_too() {
 }
 
 #[test]
+fn blanks_at_the_ends_of_a_field_are_in_it() {
+    let rest = words(&mut Rng::with_seed(41), 200);
+    for (first, second, character) in [
+        ("\nYou are helpful.", "\n\n\nYou are helpful.", 1),
+        ("You are helpful.\n", "You are helpful.\n\n\n", 17),
+        ("  You are helpful.", "You are helpful.", 0),
+        ("You are helpful.", "You are helpful. ", 16),
+    ] {
+        let ask = |text: &str| json!({"messages": [{"role": "system", "content": text}, {"role": "user", "content": rest}]});
+        let rows = run(
+            "trace-hash",
+            &["--explain", "--tokenizer", "bytes"],
+            format!("{}\n{}\n", ask(first), ask(second)),
+        );
+        let row: Value = serde_json::from_str(rows.ok().lines().nth(1).unwrap()).unwrap();
+        assert_eq!(row["place"], "/messages/0/content", "{row:#}");
+        assert_eq!(
+            (&row["character"], &row["difference"]),
+            (&json!(character), &json!("white_space")),
+            "{row:#}"
+        );
+        assert!(row["in_template"] != true, "{row:#}");
+    }
+}
+
+#[test]
+fn what_is_remembered_changes_no_explanation() {
+    let rest = words(&mut Rng::with_seed(42), 80);
+    let ask = |more: &[Value]| {
+        let messages =
+            [&[json!({"role": "system", "content": "S"})], more, &[json!({"role": "user", "content": rest})]];
+        json!({"model": "m", "messages": messages.concat()})
+    };
+    let developer = json!({"role": "developer", "content": "D"});
+    let input: String = (0..6).map(|i| format!("{}\n", ask(&vec![developer.clone(); i % 2]))).collect();
+    let with = |reuse: &str| run("trace-hash", &["--explain", "--reuse", reuse], input.clone()).ok();
+    assert_eq!(with("0"), with("1Mi"));
+    assert!(with("0").contains("/messages/1/role"), "{}", with("0"));
+}
+
+#[test]
 fn options_that_write_no_trace_refuse_those_of_traces() {
     for args in [
         &["--explain", "--ids", "hash"][..],

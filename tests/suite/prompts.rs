@@ -53,6 +53,29 @@ fn a_list_of_messages_is_named_before_a_conversation_that_is_only_a_name() {
 }
 
 #[test]
+fn an_answer_is_not_advised_as_the_prompt() {
+    let text = |text: &str| json!({"text": text});
+    let ran =
+        run("trace-hash", &[], "{\"out\": {\"text\": \"answer\"}, \"obj\": {\"text\": \"question\"}}\n");
+    assert!(ran.stderr.contains("use --field obj.text"), "{}", ran.stderr);
+    let ran = hash(&[], &[json!({"response": text("answer"), "id": 1})]);
+    assert!(ran.stderr.contains("no prompt in the record: looked for"), "{}", ran.stderr);
+}
+
+#[test]
+fn documents_that_are_left_out_are_told() {
+    let ask = |documents: Value| json!({"messages": [user("q")], "documents": documents});
+    let records =
+        [ask(json!([{"title": "t", "text": "words"}])), ask(json!([])), json!({"messages": [user("q")]})];
+    let ran = hash(&[], &records);
+    assert!(ran.stderr.contains("1 chat has documents beside its messages"), "{}", ran.stderr);
+    let folder = scratch();
+    let template = write(folder.path(), "t.jinja", "{{ documents | tojson }}{{ messages[0].content }}");
+    let ran = hash(&["--chat-template", &template], &records);
+    assert!(!ran.stderr.contains("documents"), "{}", ran.stderr);
+}
+
+#[test]
 fn calls_that_have_failed_are_told() {
     let call = |more: &str| format!("{{\"prompt\": \"a\", \"completion_tokens\": 1, \"time\": 1{more}}}\n");
     let good = [

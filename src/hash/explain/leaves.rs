@@ -11,7 +11,7 @@ use std::ops::Range;
 use memchr::memmem;
 
 use crate::record::json::RawObject;
-use crate::record::prompt::{escaped, is_stand_in, is_string, list, stand_in, string};
+use crate::record::prompt::{data_stand_in, escaped, is_stand_in, is_string, list, stand_in, string};
 use crate::record::raw::Json;
 
 /// Bytes of a text that is not likely to occur elsewhere.
@@ -69,9 +69,8 @@ pub(super) fn add_leaves<'a>(value: Json<'a>, pointer: &str, is_json: bool, out:
             }
         }
         Some(b'{') => {
-            if !is_json {
-                out.extend(stand_in_of(value, pointer));
-            }
+            let object = if is_json { None } else { RawObject::of_value(value) };
+            out.extend(object.as_ref().and_then(|object| stand_in_of(object, value, pointer)));
             for (name, field) in value.members().unwrap_or_default() {
                 let plain = name.trim_matches('"');
                 if !is_json && HIDDEN.contains(&plain) {
@@ -79,6 +78,15 @@ pub(super) fn add_leaves<'a>(value: Json<'a>, pointer: &str, is_json: bool, out:
                 }
                 if is_json {
                     out.push(Leaf::plain(pointer, name));
+                }
+                if let Some(text) =
+                    object.as_ref().and_then(|object| data_stand_in(Some((object, plain)), field))
+                {
+                    let pointer = format!("{pointer}/{}", escaped(plain));
+                    // Where it is all of a message, it is text.
+                    let raw = Cow::Borrowed(field.get().trim_matches('"'));
+                    out.push(Leaf { pointer, forms: [Some(text.into()), Some(raw)], is_string: false });
+                    continue;
                 }
                 let is_json = is_json || SHOWN_AS_JSON.contains(&plain) && !is_string(field);
                 add_leaves(field, &format!("{pointer}/{}", escaped(plain)), is_json, out);
@@ -91,8 +99,7 @@ pub(super) fn add_leaves<'a>(value: Json<'a>, pointer: &str, is_json: bool, out:
 }
 
 /// What stands for a part that is no text.
-fn stand_in_of<'a>(value: Json<'a>, pointer: &str) -> Option<Leaf<'a>> {
-    let object = RawObject::of_value(value)?;
+fn stand_in_of<'a>(object: &RawObject<'a>, value: Json<'a>, pointer: &str) -> Option<Leaf<'a>> {
     let kind = match object.string("type") {
         Some(kind) => kind,
         None => object.fields().next()?.0.to_owned(),
@@ -169,6 +176,13 @@ impl<'l, 'a> Alignment<'l, 'a> {
                     from = taken.saturating_sub(part.start).min(bytes.len());
                     continue;
                 }
+                // What the template has kept of the blanks at the ends is the text's, too.
+                let kept_before = same_at_end(&text[..start], &whole[..trimmed]);
+                let kept_behind = same_at_start(&text[end..], &whole[trimmed + wanted.len()..]);
+                let (mut start, mut end, mut trimmed) = (start, end, trimmed);
+                if self.overlap(start - kept_before, end + kept_behind).is_none() {
+                    (start, end, trimmed) = (start - kept_before, end + kept_behind, trimmed - kept_before);
+                }
                 self.spans.insert(start, Span { end, leaf, form, trimmed });
                 return Some(end);
             }
@@ -201,6 +215,17 @@ impl<'l, 'a> Alignment<'l, 'a> {
         let after = self.spans.range(offset..).next().map(|(_, span)| span.leaf);
         Spot::Between(before.map(|(_, span)| span.leaf), after)
     }
+}
+
+/// Bytes at the end of both texts that are the same.
+fn same_at_end(a: &str, b: &str) -> usize {
+    let same = a.chars().rev().zip(b.chars().rev()).take_while(|(a, b)| a == b);
+    same.map(|(c, _)| c.len_utf8()).sum()
+}
+
+/// The same at their beginning.
+fn same_at_start(a: &str, b: &str) -> usize {
+    a.chars().zip(b.chars()).take_while(|(a, b)| a == b).map(|(c, _)| c.len_utf8()).sum()
 }
 
 /// Where `wanted` stands first. To look for how it begins finds it as a rule, and takes less to prepare than to look

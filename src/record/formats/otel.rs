@@ -94,6 +94,7 @@ fn span(object: &RawObject, prefixes: &CachedPrefixes, out: &mut DecodedLines) -
         input_length,
         output_length: found.output.or(output),
         cached,
+        written: found.written,
         rest: MODELS
             .iter()
             .find_map(|name| Some(("model", attributes.get(name)?.get())))

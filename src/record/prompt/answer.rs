@@ -27,6 +27,8 @@ const ANSWERS: [&str; 7] = [
 /// The same in the response of a server.
 const ANSWERS_IN_RESPONSE: [&str; 6] =
     ["/choices/0/message", "/candidates/0/content", "/output/message", "/output", "/content", "/message"];
+/// Where APIs have all answers to a request that asked for several.
+const CHOICES: [&str; 2] = ["choices", "candidates"];
 /// Where an API has the output as a text.
 const ANSWER_TEXT: &str = "/choices/0/text";
 /// Where the ids of generated tokens are.
@@ -106,6 +108,10 @@ pub(super) fn said(
     if let Some(text) = scope.find(&mut |object| text(object)) {
         return text.map(Generated::Text).map(Some);
     }
+    let mut several = CHOICES.iter().filter_map(|path| choices(at(scope, response, path)?.json(), seen));
+    if let Some(messages) = several.next() {
+        return Ok(Some(Generated::Messages(messages)));
+    }
     if let Some(text) = at(scope, response, ANSWER_TEXT).filter(|value| is_string(value.json())) {
         return string(text.json()).map(Generated::Text).map(Some);
     }
@@ -155,6 +161,24 @@ fn is_response(value: Json<'_>) -> bool {
         ["data: {", "data:{", "event: "].iter().any(|begin| text.starts_with(begin))
     };
     decoded(value).as_ref().is_some_and(holds) || is_stream()
+}
+
+/// The messages of all choices, if there are several: the tokens of each have been generated.
+fn choices(value: Json<'_>, seen: &RefCell<Seen>) -> Option<Vec<Message>> {
+    let choices = value.items().filter(|choices| choices.len() > 1)?;
+    let said = |choice| {
+        let choice = RawObject::of_value(choice)?;
+        match choice.string("text") {
+            Some(text) => {
+                let mut messages = Messages::new(seen);
+                messages.add_text("assistant", &text);
+                Some(messages.list)
+            }
+            None => answer(choice.first(&["message", "content"])?.1, seen),
+        }
+    };
+    let messages: Vec<Message> = choices.into_iter().filter_map(said).flatten().collect();
+    (!messages.is_empty()).then_some(messages)
 }
 
 /// The messages that `value` holds, if that is what it is: a message, messages, or parts of one.

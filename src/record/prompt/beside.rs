@@ -7,7 +7,7 @@ use super::content::{
     Chat, Content, Generated, Keys, OutputLength, Places, PromptOptions, PromptRecord, Remarks,
 };
 use super::features::{features, has_unplaced};
-use super::fields::{decoded, is_string, mismatch, string, whole};
+use super::fields::{decoded, is_string, mismatch, string, unquoted, whole};
 use super::scope::Scope;
 use super::seen::Seen;
 use super::times::{timestamp, unread};
@@ -150,6 +150,9 @@ fn output_length(
     if let Some(path) = &options.output_field {
         let value = scope.named(path, "output_field")?;
         let value = value.json();
+        // A figure may be in quotes; the answer to a sum may be one, too.
+        let is_count = ["token", "length", "count"].iter().any(|word| path.to_lowercase().contains(word));
+        let value = if is_count { unquoted(value) } else { value };
         return if is_string(value) {
             string(value).map(OutputLength::Text)
         } else {

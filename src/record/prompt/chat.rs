@@ -79,7 +79,7 @@ pub(super) fn chat_content(
     let mut messages = Messages::new(seen);
     instructions(scope, &mut messages)?;
     for (i, &item) in items.iter().enumerate() {
-        messages.begin_item(i);
+        messages.begin_item(i, i + 1 == items.len());
         messages.add(&|| format!("message {} of \"{name}\"", i + 1), item)?;
     }
     messages.close();
@@ -142,7 +142,9 @@ fn finish(
         places.tools = scope.pointer_at(&TOOLS);
     }
     remarks.stand_ins += messages.stand_ins;
-    remarks.continued |= scope.first(&["previous_response_id", "cachedContent"]).is_some();
+    let is_stored = |(_, id): (&str, Found<'_>)| id.json().get().starts_with("\"pmpt_");
+    remarks.continued |= scope.first(&["previous_response_id", "cachedContent"]).is_some()
+        || scope.at(&["prompt.id"]).is_some_and(is_stored);
     let seen = messages.seen();
     let arguments = scope.at(&["chat_template_kwargs", "extra_body.chat_template_kwargs"]);
     let mut chat = Chat {

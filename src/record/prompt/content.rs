@@ -117,7 +117,7 @@ pub struct Remarks {
     pub unasked: u64,
     /// 1 if there are images whose places are known in the engine's tokens, while the prompt is a text.
     pub unplaced: u64,
-    /// The request goes on from an earlier response, whose turns only the server has.
+    /// The request goes on from an earlier response, or from a stored prompt, whose turns only the server has.
     pub continued: bool,
     /// 1 if the call has failed: it may stand in the log again.
     pub failed: u64,
@@ -254,6 +254,12 @@ impl Chat {
     /// Whether the last message of a prompt is to be continued, and so has no end.
     pub fn continues(&self) -> bool {
         self.says("continue_final_message", "true")
+    }
+
+    /// Whether documents stand beside the messages, for the template to show.
+    pub fn has_documents(&self) -> bool {
+        let is_filled = |json: &str| !matches!(json.trim_ascii(), "null" | "[]" | "{}" | "\"\"");
+        self.fields.iter().any(|(name, json)| name == "documents" && is_filled(json))
     }
 
     fn says(&self, name: &str, value: &str) -> bool {

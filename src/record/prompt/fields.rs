@@ -80,6 +80,13 @@ pub(crate) fn decoded(value: Json<'_>) -> Option<Found<'static>> {
     Json::parse(&text).ok().map(Found::copy)
 }
 
+/// The number in a string that holds nothing else, or the value as it is.
+pub(super) fn unquoted(value: Json<'_>) -> Json<'_> {
+    let inner = value.get().strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let is_number = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit());
+    inner.filter(is_number).and_then(|text| Json::parse(text).ok()).unwrap_or(value)
+}
+
 /// A whole number of tokens, which tables written by pandas have as `52.0`.
 pub(crate) fn whole(value: Json<'_>) -> Option<u64> {
     let number = value.get().parse().ok().or_else(|| {
@@ -88,34 +95,6 @@ pub(crate) fn whole(value: Json<'_>) -> Option<u64> {
         whole.then_some(number as u64)
     });
     number.filter(|&number| number <= MAX_LENGTH)
-}
-
-/// Appends JSON as Python writes it, however a log has spaced and escaped it; numbers stay as they stand.
-pub(super) fn spaced(value: Json<'_>, out: &mut String) {
-    let join = |i: usize, out: &mut String| out.push_str(if i > 0 { ", " } else { "" });
-    if let Some(items) = value.items() {
-        out.push('[');
-        for (i, item) in items.into_iter().enumerate() {
-            join(i, out);
-            spaced(item, out);
-        }
-        out.push(']');
-    } else if let Some(members) = value.members() {
-        out.push('{');
-        for (i, (name, member)) in members.into_iter().enumerate() {
-            join(i, out);
-            spaced(Json::known(name), out);
-            out.push_str(": ");
-            spaced(member, out);
-        }
-        out.push('}');
-    } else if let Some(text) =
-        Some(value).filter(|&value| is_string(value)).and_then(|value| string(value).ok())
-    {
-        out.push_str(&json(&text));
-    } else {
-        out.push_str(value.get());
-    }
 }
 
 /// `text` as a JSON string.

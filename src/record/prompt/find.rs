@@ -48,6 +48,10 @@ const WRAPPERS: [&str; 11] = [
 const OF_RESPONSES: [&str; 5] =
     ["instructions", "previous_response_id", "reasoning", "max_output_tokens", "tools"];
 
+/// Fields that hold what a server has answered, and so no prompt.
+const ANSWERS: [&str; 8] =
+    ["out", "output", "outputs", "response", "response_body", "completion", "choices", "result"];
+
 /// How deep a prompt is looked for that has not been found.
 const LEVELS: u32 = 3;
 
@@ -141,10 +145,28 @@ fn path_to(
     if let Some((name, _)) = object.first(names).filter(|(_, value)| suits(*value)) {
         return Some(name.to_owned());
     }
-    object.fields().filter(|(key, _)| levels > 0 && !key.contains('.')).find_map(|(key, value)| {
+    let may_hold = |key: &str| levels > 0 && !key.contains('.') && !ANSWERS.contains(&key);
+    object.fields().filter(|(key, _)| may_hold(key)).find_map(|(key, value)| {
         let inner = RawObject::of_value(value)?;
         Some(format!("{key}.{}", path_to(&inner, levels - 1, names, suits)?))
     })
+}
+
+/// The chat beside a text that is its first question: data sets of chats have that as the prompt.
+fn repeated_in<'a>(object: &RawObject<'a>, prompt: Json<'_>) -> Option<(&'static str, Json<'a>)> {
+    let (name, chat) = object.first_filled(&CHATS).filter(|_| is_string(prompt))?;
+    let question = chat.items()?.into_iter().filter_map(RawObject::of_value).find_map(|message| {
+        let (_, role) = message.first(&["role", "from"])?;
+        matches!(role.get(), "\"user\"" | "\"human\"").then(|| message.string("content"))
+    })??;
+    (string(prompt).ok()? == question).then_some((name, chat))
+}
+
+/// Whether the object is a request to `OpenAI`'s Responses API.
+fn is_of_responses(scope: &Scope<'_>) -> bool {
+    let is_object = |value: Json<'_>| value.get().starts_with('{');
+    scope.first(&OF_RESPONSES).is_some()
+        || ["text", "prompt"].iter().any(|name| scope.object.get(name).is_some_and(is_object))
 }
 
 /// How a prompt is looked for, and what was remarkable on the way.
@@ -197,9 +219,24 @@ impl Finder<'_> {
             return self.record_at(at(name), ids_content(name, value)?, scope).map(Some);
         }
         let instruction = object.string("instruction").filter(|text| !text.is_empty());
-        let texts = if instruction.is_some() { &TEXTS[..3] } else { &TEXTS };
-        if let Some((name, value)) = object.first_filled(texts) {
-            return self.in_value(name, value, scope, at(name)).map(Some);
+        // In Alpaca, `text` is all of it in a template, the answer included.
+        let texts: &[&str] = match &instruction {
+            Some(_) if object.has("output") => &TEXTS[..2],
+            Some(_) => &TEXTS[..3],
+            None => &TEXTS,
+        };
+        for &name in texts {
+            let Some(value) = object.get(name).filter(|&value| !is_empty(value)) else { continue };
+            if let Some((chat, messages)) = repeated_in(object, value) {
+                return self.in_value(chat, messages, scope, at(chat)).map(Some);
+            }
+            if !value.get().starts_with('{') {
+                return self.in_value(name, value, scope, at(name)).map(Some);
+            }
+            // In OpenAI's Responses API, `prompt` names a stored one, and `text` is a setting.
+            if let Some(found) = self.in_wrapper(value, scope, at(name))? {
+                return Ok(Some(found));
+            }
         }
         if let Some(instruction) = instruction {
             self.places.borrow_mut().prompt = at("instruction");
@@ -261,7 +298,7 @@ impl Finder<'_> {
                 return self.in_value(name, text.json(), scope, pointer);
             }
             let asked = field == "contents"
-                || field == "input" && scope.first(&OF_RESPONSES).is_some()
+                || field == "input" && is_of_responses(scope)
                 // Ollama renders both by the model's template.
                 || field == "prompt" && scope.object.string("system").is_some_and(|system| !system.is_empty());
             if asked && !is_empty(value) {

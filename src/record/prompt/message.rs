@@ -10,13 +10,16 @@ use super::content::Message;
 use super::fields::{
     is_empty, is_string, json, list, mismatch, object_at, string, string_at, without_halves,
 };
-use super::part::{Call, Part, ToolResult, answer_of, calls_of, parts_of, read_part, stand_in};
+use super::part::{
+    Call, Held, Part, ToolResult, answer_of, calls_of, parts_of, read_part, stand_in, used_tool,
+};
 use super::seen::{Known, Seen};
+use super::shown::Shown;
 use crate::record::json::RawObject;
 use crate::record::raw::Json;
 
 /// Fields that a message which is written anew has in other places.
-const REWRITTEN: [&str; 23] = [
+const REWRITTEN: [&str; 24] = [
     "role",
     "from",
     "content",
@@ -40,6 +43,7 @@ const REWRITTEN: [&str; 23] = [
     "name",
     "tool_call_id",
     "metadata",
+    "toolInvocations",
 ];
 
 /// Where a message has what is no text beside its content (Ollama, the AI SDK), and what that is.
@@ -62,6 +66,8 @@ pub(super) struct Messages<'s> {
     /// The item that is read, and the one that began the open message; none for what is no item.
     item: Option<usize>,
     open_from: Option<usize>,
+    /// Whether that item is the last of its list.
+    is_last: bool,
     /// Of each message the item that it is from, where that has been noted yet.
     from: Vec<Option<usize>>,
 }
@@ -152,14 +158,15 @@ impl<'s> Messages<'s> {
             open: None,
             item: None,
             open_from: None,
+            is_last: false,
             from: Vec::new(),
         }
     }
 
     /// What is read next is item `item` of the list.
-    pub(super) fn begin_item(&mut self, item: usize) {
+    pub(super) fn begin_item(&mut self, item: usize, is_last: bool) {
         self.note_items();
-        self.item = Some(item);
+        (self.item, self.is_last) = (Some(item), is_last);
     }
 
     /// Notes the item of each new message.
@@ -314,6 +321,7 @@ impl<'s> Messages<'s> {
                 {
                     return false;
                 }
+                "toolInvocations" if !is_empty(field) => return false,
                 _ if ATTACHED.iter().any(|(attached, _)| *attached == name) && !is_empty(field) => {
                     return false;
                 }
@@ -339,8 +347,16 @@ impl<'s> Messages<'s> {
         }
         // The interface of the AI SDK repeats in the content the texts among the parts, and nothing else.
         let bodies = ["parts", "content", "value"];
+        let invocations = item.get("toolInvocations").filter(|_| item.get("parts").is_none());
+        // The AI SDK puts the text behind them, except in the last message.
+        if !self.is_last {
+            self.invocations(place, invocations, &mut draft, &mut results)?;
+        }
         if let Some((_, content)) = item.first_filled(&bodies).or_else(|| item.first(&bodies)) {
             self.content(place, content, &mut draft, &mut results)?;
+        }
+        if self.is_last {
+            self.invocations(place, invocations, &mut draft, &mut results)?;
         }
         for name in ["refusal", "audio"] {
             let Some(value) = item.get(name) else { continue };
@@ -411,7 +427,8 @@ impl<'s> Messages<'s> {
         results: &mut Vec<ToolResult>,
     ) -> Result<(), String> {
         match value.get().as_bytes().first() {
-            Some(b'"') => draft.texts.push(string(value)?),
+            Some(b'"') if is_empty(value) && !results.is_empty() => {}
+            Some(b'"') => self.put(Part::Text(string(value)?), draft, results),
             Some(b'[') => {
                 draft.parted = true;
                 for (i, part) in list(value)?.into_iter().enumerate() {
@@ -438,32 +455,64 @@ impl<'s> Messages<'s> {
         draft: &mut Draft,
         results: &mut Vec<ToolResult>,
     ) -> Result<(), String> {
-        for part in read_part(place, raw)? {
-            // What the assistant says after a result of a tool is its next message.
-            let goes_on = !matches!(part, Part::Result(_)) && draft.role == "assistant";
-            if goes_on && !results.is_empty() {
-                let said = std::mem::replace(draft, Draft { parted: true, ..Draft::of("assistant") });
-                self.finish(said, std::mem::take(results));
+        read_part(place, raw)?.into_iter().for_each(|part| self.put(part, draft, results));
+        Ok(())
+    }
+
+    /// The tools that a message of the AI SDK's interface, version 4, has beside its text.
+    fn invocations(
+        &mut self,
+        place: &str,
+        value: Option<Json<'_>>,
+        draft: &mut Draft,
+        results: &mut Vec<ToolResult>,
+    ) -> Result<(), String> {
+        let mut step = None;
+        for item in value.and_then(Json::items).unwrap_or_default() {
+            let place = format!("an item of \"toolInvocations\" of {place}");
+            let item = object_at(&place, item)?;
+            let before = step.replace(item.get("step").map_or("0", Json::get).to_owned());
+            if before.is_some() && before != step {
+                self.put(Part::StepEnd, draft, results);
             }
-            match part {
-                Part::Text(text) => draft.texts.push(text),
-                Part::Unknown(text) => {
-                    self.stand_ins += 1;
-                    draft.texts.push(text);
-                }
-                Part::Reasoning(text) => draft.reason(&text),
-                Part::HiddenReasoning(text) => {
-                    self.stand_ins += 1;
-                    draft.reason(&text);
-                }
-                Part::Call(call) => draft.calls.push(call),
-                Part::Result(result) => {
-                    self.stand_ins += result.stand_ins;
-                    results.push(result);
-                }
-            }
+            used_tool(&place, "toolInvocation", &item)?
+                .into_iter()
+                .for_each(|part| self.put(part, draft, results));
         }
         Ok(())
+    }
+
+    fn put(&mut self, part: Part, draft: &mut Draft, results: &mut Vec<ToolResult>) {
+        // What the assistant says after a result of a tool is its next message.
+        let held = results.last().map_or(Held::None, |result| result.held);
+        let goes_on = match part {
+            Part::Result(_) => false,
+            Part::StepEnd => !draft.is_empty(),
+            Part::Call(_) => held == Held::None && !results.is_empty(),
+            _ => held != Held::Step && !results.is_empty(),
+        };
+        if goes_on && draft.role == "assistant" {
+            let said = std::mem::replace(draft, Draft { parted: true, ..Draft::of("assistant") });
+            self.finish(said, std::mem::take(results));
+        }
+        match part {
+            Part::Text(text) => draft.texts.push(text),
+            Part::Unknown(text) => {
+                self.stand_ins += 1;
+                draft.texts.push(text);
+            }
+            Part::Reasoning(text) => draft.reason(&text),
+            Part::HiddenReasoning(text) => {
+                self.stand_ins += 1;
+                draft.reason(&text);
+            }
+            Part::Call(call) => draft.calls.push(call),
+            Part::Result(result) => {
+                self.stand_ins += result.stand_ins;
+                results.push(result);
+            }
+            Part::StepEnd => {}
+        }
     }
 
     /// An item of `OpenAI`'s Responses API that is no message. Items of the assistant that follow each other
@@ -498,11 +547,10 @@ impl<'s> Messages<'s> {
             draft.calls.push(call);
         } else if let Some(name) = kind.strip_suffix("_call") {
             // A tool of the server: the item holds both what was asked and what was found.
-            draft.calls.push(Call {
-                id: item.string("id"),
-                name: name.to_owned(),
-                arguments: raw.get().to_owned(),
-            });
+            let shown = Shown::sorted(item, &["type", "id", "call_id", "status"]);
+            self.stand_ins += shown.stand_ins;
+            let id = item.string("call_id").or_else(|| item.string("id"));
+            draft.calls.push(Call { id, name: name.to_owned(), arguments: shown.text });
         } else if kind == "item_reference" {
             self.stand_ins += 1;
             draft.texts.push(stand_in(kind, raw));

@@ -26,6 +26,7 @@ mod path;
 mod report;
 mod scope;
 mod seen;
+mod shown;
 mod times;
 mod tools;
 mod usage;
@@ -40,6 +41,7 @@ pub(crate) use fields::{is_string, list, string, whole};
 pub(crate) use part::{is_stand_in, stand_in};
 pub(crate) use path::{escaped, value_at, value_in};
 pub(crate) use report::{Reported, keys_of, reported, unread_time};
+pub(crate) use shown::data_stand_in;
 pub(crate) use usage::{Usage, langfuse_details};
 
 use std::cell::RefCell;

@@ -5,7 +5,8 @@
 
 use serde_json::Value;
 
-use super::fields::{decoded, is_string, json, list, mismatch, object_at, spaced, string, string_at};
+use super::fields::{decoded, is_string, json, list, mismatch, object_at, string, string_at};
+use super::shown::{MEDIA_TYPES, Shown, data_stand_in};
 use crate::record::json::RawObject;
 use crate::record::raw::Json;
 
@@ -19,6 +20,8 @@ pub(super) enum Part {
     HiddenReasoning(String),
     Call(Call),
     Result(ToolResult),
+    /// Where a step of the assistant ends in a message of the AI SDK's interface.
+    StepEnd,
 }
 
 /// A call of a tool.
@@ -39,6 +42,19 @@ pub(super) struct ToolResult {
     pub(super) parted: bool,
     /// How many of them stand for something else.
     pub(super) stand_ins: u64,
+    pub(super) held: Held,
+}
+
+/// What else of its message comes before a result: the AI SDK's interface has each beside its call, and sends all
+/// results behind all calls of the step.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Held {
+    #[default]
+    None,
+    /// Further calls (version 4).
+    Calls,
+    /// All until the step ends (version 5).
+    Step,
 }
 
 /// Names of the field in which an API without types has a part.
@@ -68,7 +84,7 @@ const UNTYPED: [&str; 22] = [
 ];
 
 /// Kinds of parts that are no text.
-const UNKNOWN: [&str; 20] = [
+const UNKNOWN: [&str; 21] = [
     "image",
     "image_url",
     "input_image",
@@ -89,7 +105,59 @@ const UNKNOWN: [&str; 20] = [
     "media",
     "image_embeds",
     "container_upload",
+    "computer_screenshot",
 ];
+
+/// Text whose form the model's maker keeps to himself: its JSON stands for it.
+const SHOWN_AS_JSON: [&str; 9] = [
+    "search_result",
+    "executableCode",
+    "executable_code",
+    "codeExecutionResult",
+    "code_execution_result",
+    "json",
+    "guardContent",
+    "web_search_result",
+    "tool_reference",
+];
+
+/// Fields of any part that the model does not see.
+const OF_ANY_PART: [&str; 9] = [
+    "type",
+    "id",
+    "index",
+    "cache_control",
+    "cacheControl",
+    "providerOptions",
+    "providerMetadata",
+    "_meta",
+    "extras",
+];
+/// Fields of a part that is text.
+const OF_TEXT: [&str; 4] = ["text", "annotations", "citations", "logprobs"];
+/// Fields of a part that is no text, beside the one with the name of its kind.
+const OF_MEDIA: [&str; 18] = [
+    "source",
+    "source_type",
+    "image_url",
+    "url",
+    "uri",
+    "data",
+    "base64",
+    "detail",
+    "format",
+    "file_id",
+    "file_data",
+    "file_url",
+    "filename",
+    "name",
+    "mimeType",
+    "mime_type",
+    "mediaType",
+    "media_type",
+];
+/// Those of a document that may be beside its source.
+const OF_DOCUMENT: [&str; 4] = ["source", "title", "context", "citations"];
 
 /// Names under which APIs have the same thing.
 const CALL_IDS: [&str; 5] = ["id", "call_id", "toolCallId", "toolUseId", "tool_call_id"];
@@ -198,8 +266,10 @@ pub(super) fn read_part(place: &str, raw: Json<'_>) -> Result<Vec<Part>, String>
         | "function_call" | "function" | "toolUse" | "mcp_call" => {
             one(Part::Call(Call::of(fields).ok_or_else(|| format!("{place} ({kind}) has no name"))?))
         }
-        "tool_result" | "tool_call_response" | "tool-result" | "functionResponse" | "function_response"
-        | "toolResult" | "tool" => one(Part::Result(result_of(place, fields)?)),
+        "functionResponse" | "function_response" => one(Part::Result(function_response(place, fields)?)),
+        "tool_result" | "tool_call_response" | "tool-result" | "toolResult" | "tool" => {
+            one(Part::Result(result_of(place, fields)?))
+        }
         "document" | "file" => document(place, &kind, raw, fields),
         kind if UNKNOWN.contains(&kind) => {
             if part.fields().all(|(name, _)| name == "type") {
@@ -207,20 +277,11 @@ pub(super) fn read_part(place: &str, raw: Json<'_>) -> Result<Vec<Part>, String>
             }
             one(Part::Unknown(stand_in(kind, raw)))
         }
-        // Text whose form the model's maker keeps to himself: its JSON stands for it.
-        "search_result"
-        | "executableCode"
-        | "executable_code"
-        | "codeExecutionResult"
-        | "code_execution_result"
-        | "json"
-        | "guardContent"
-        | "web_search_result"
-        | "tool_reference" => one(Part::Text(as_json(&part))),
+        "json" if part.get("json").is_some() => one(shown(Shown::of(part.get("json").unwrap_or(raw)))),
+        kind if SHOWN_AS_JSON.contains(&kind) => one(shown(Shown::without(&part, &MARKS))),
         // What servers and user interfaces need.
-        "cachePoint" | "cache_point" | "step-start" | "source" | "source-url" | "source-document" => {
-            Ok(Vec::new())
-        }
+        "cachePoint" | "cache_point" | "source" | "source-url" | "source-document" => Ok(Vec::new()),
+        "step-start" => one(Part::StepEnd),
         other if other.starts_with("data-") => Ok(Vec::new()),
         other if other.starts_with("tool-") || other == "dynamic-tool" => used_tool(place, other, &part),
         other if other.ends_with("_tool_result") => one(Part::Result(result_of(place, fields)?)),
@@ -254,15 +315,28 @@ fn reasoning(place: &str, kind: &str, raw: Json<'_>, part: &RawObject<'_>) -> Re
 /// A document: its text where the request has it.
 fn document(place: &str, kind: &str, raw: Json<'_>, part: &RawObject<'_>) -> Result<Vec<Part>, String> {
     let unknown = || Ok(vec![Part::Unknown(stand_in(kind, raw))]);
-    let Some(source) = part.get("source").and_then(RawObject::in_value) else { return unknown() };
-    let head = ["title", "context"].iter().filter_map(|name| part.string(name));
-    let texts = match source.string("type").as_deref() {
-        Some("text") => source.string("data").map(|text| vec![text]),
-        Some("content") => source.get("content").map(|content| parts_of(place, content)).transpose()?,
-        _ => source.string("text").map(|text| vec![text]),
+    let Some(source) = part.get("source").and_then(RawObject::in_value) else {
+        // Cohere has the text of a document, or its fields, in its data.
+        let is_inner = kind == "document" && RawObject::of_value(raw).is_some_and(|whole| whole.has(kind));
+        let data = part.get("data").filter(|_| is_inner && part.first(&MEDIA_TYPES).is_none());
+        return data.map_or_else(unknown, |data| Ok(vec![answer_text(data)?]));
     };
-    let Some(texts) = texts else { return unknown() };
-    Ok(head.chain(texts).map(Part::Text).collect())
+    let head = ["title", "context"].iter().filter_map(|name| part.string(name)).map(Part::Text);
+    let text = |name| source.string(name).map(|text| vec![Part::Text(text)]);
+    let parts = match source.string("type").as_deref() {
+        Some("text") => text("data"),
+        Some("content") => source.get("content").map(|content| parts_in(place, content)).transpose()?,
+        _ => text("text"),
+    };
+    let Some(parts) = parts else { return unknown() };
+    Ok(head.chain(parts).collect())
+}
+
+/// The parts of a string or of a list.
+fn parts_in(place: &str, value: Json<'_>) -> Result<Vec<Part>, String> {
+    let parts = value.items().unwrap_or_else(|| vec![value]);
+    let parts = parts.into_iter().map(|part| read_part(place, part)).collect::<Result<Vec<_>, _>>()?;
+    Ok(parts.into_iter().flatten().collect())
 }
 
 fn result_of(place: &str, part: &RawObject<'_>) -> Result<ToolResult, String> {
@@ -271,16 +345,46 @@ fn result_of(place: &str, part: &RawObject<'_>) -> Result<ToolResult, String> {
     Ok(ToolResult { id, name, ..answer.unwrap_or_default() })
 }
 
-/// The part as JSON, without marks.
-fn as_json(part: &RawObject<'_>) -> String {
-    let mut text = String::from("{");
-    for (name, value) in part.fields().filter(|(name, _)| !MARKS.contains(name)) {
-        text.push_str(if text.len() > 1 { ", " } else { "" });
-        text.push_str(&json(name));
-        text.push_str(": ");
-        spaced(value, &mut text);
+/// What a function answered, as Gemini has it: any JSON, and parts that it shows beside.
+fn function_response(place: &str, part: &RawObject<'_>) -> Result<ToolResult, String> {
+    let (id, name) = (first_text(part, &RESULT_IDS), first_text(part, &TOOL_NAMES));
+    let mut answer = ToolResult { id, name, ..ToolResult::default() };
+    if let Some((_, response)) = part.first(&RESULTS) {
+        answer.add(answer_text(response)?);
     }
-    text + "}"
+    for beside in part.get("parts").map(list).transpose()?.unwrap_or_default() {
+        answer.parted = true;
+        read_part(place, beside)?.into_iter().for_each(|part| answer.add(part));
+    }
+    Ok(answer)
+}
+
+impl ToolResult {
+    fn add(&mut self, part: Part) {
+        self.stand_ins += u64::from(matches!(part, Part::Unknown(_) | Part::HiddenReasoning(_)));
+        self.texts.push(match part {
+            Part::Text(text) | Part::Reasoning(text) | Part::Unknown(text) | Part::HiddenReasoning(text) => {
+                text
+            }
+            Part::Call(call) => call.json(),
+            Part::Result(result) => result.texts.concat(),
+            Part::StepEnd => return,
+        });
+    }
+}
+
+/// The part that JSON is which is shown as text. Where something in it has a stand-in, not all of it is known.
+fn shown(shown: Shown) -> Part {
+    if shown.stand_ins > 0 { Part::Unknown(shown.text) } else { Part::Text(shown.text) }
+}
+
+/// What a tool answered, as one text: a string, or any JSON, whatever it looks like.
+fn answer_text(value: Json<'_>) -> Result<Part, String> {
+    match data_stand_in(None, value) {
+        Some(data) => Ok(Part::Unknown(data)),
+        None if is_string(value) => string(value).map(Part::Text),
+        None => Ok(shown(Shown::of(value))),
+    }
 }
 
 /// The value that the AI SDK of Vercel has in an object that says what kind of value it is.
@@ -292,65 +396,58 @@ fn vercel_value(value: Json<'_>) -> Option<Json<'_>> {
     object.get("value").filter(|_| is_typed && object.fields().all(|(name, _)| is_one(name)))
 }
 
-/// Whether an object may be a part: where an API has no types, the part is its only field.
-fn may_be_part(value: Json<'_>) -> bool {
-    let of = |object: RawObject<'_>| {
-        object.get("type").is_some() || object.fields().filter(|(name, _)| !MARKS.contains(name)).count() == 1
+/// Whether a value in what a tool answered is a part, of which nothing is lost, and not JSON that has a `type` of
+/// its own. Where an API has no types, the part is the only field.
+fn is_part_of_answer(value: Json<'_>) -> bool {
+    if is_string(value) {
+        return true;
+    }
+    let Some(object) = RawObject::of_value(value) else { return false };
+    let mut fields = object.fields().map(|(name, _)| name).filter(|name| !MARKS.contains(name));
+    let Some(kind) = object.string("type") else {
+        let only = fields.next().filter(|_| fields.next().is_none());
+        let may_be_part = |name| name == "text" || is_stand_in(name) || SHOWN_AS_JSON.contains(&name);
+        return only.is_some_and(may_be_part);
     };
-    is_string(value) || RawObject::in_value(value).is_some_and(of)
+    let known: &[&str] = match &*kind {
+        "text" | "input_text" | "output_text" => &OF_TEXT,
+        "document" if object.has("source") => &OF_DOCUMENT,
+        kind if is_stand_in(kind) => &OF_MEDIA,
+        kind => return SHOWN_AS_JSON.contains(&kind),
+    };
+    fields.all(|name| name == kind || known.contains(&name) || OF_ANY_PART.contains(&name))
 }
 
 /// What a tool answered, without saying which.
 pub(super) fn answer_of(place: &str, value: Json<'_>) -> Result<ToolResult, String> {
-    let whole = |text: String| ToolResult { texts: vec![text], ..ToolResult::default() };
-    if is_string(value) {
-        return string(value).map(whole);
-    }
+    let mut answer = ToolResult::default();
     if let Some(inner) = vercel_value(value) {
         return answer_of(place, inner);
     }
-    let typed = RawObject::in_value(value).is_some_and(|object| object.get("type").is_some());
-    let parts = if typed { Ok(vec![value]) } else { list(value) };
-    let parts = parts
-        .ok()
-        .filter(|parts| !parts.is_empty() && parts.iter().copied().all(may_be_part))
-        .map(|parts| parts.into_iter().map(|part| read_part(place, part)).collect::<Result<Vec<_>, _>>());
-    let Some(Ok(parts)) = parts else {
-        // Any JSON may be an answer.
-        let mut text = String::new();
-        spaced(value, &mut text);
-        return Ok(whole(text));
-    };
-    let mut answer = ToolResult { parted: true, ..ToolResult::default() };
-    for part in parts.into_iter().flatten() {
-        answer.stand_ins += u64::from(matches!(part, Part::Unknown(_) | Part::HiddenReasoning(_)));
-        answer.texts.push(match part {
-            Part::Text(text) | Part::Reasoning(text) | Part::Unknown(text) | Part::HiddenReasoning(text) => {
-                text
-            }
-            Part::Call(call) => call.json(),
-            Part::Result(result) => result.texts.concat(),
-        });
+    let is_typed = RawObject::of_value(value).is_some_and(|object| object.has("type"));
+    let parts = if is_typed { vec![value] } else { value.items().unwrap_or_default() };
+    let parts = Some(parts).filter(|parts| !parts.is_empty() && parts.iter().copied().all(is_part_of_answer));
+    let read = |part| read_part(place, part).ok();
+    match parts.and_then(|parts| parts.into_iter().map(read).collect::<Option<Vec<_>>>()) {
+        Some(parts) => {
+            answer.parted = true;
+            parts.into_iter().flatten().for_each(|part| answer.add(part));
+        }
+        None => answer.add(answer_text(value)?),
     }
     Ok(answer)
 }
 
 /// The texts of a string or of a list of parts.
 pub(super) fn parts_of(place: &str, value: Json<'_>) -> Result<Vec<String>, String> {
-    let whole = [value];
-    let parts = if value.get().starts_with('[') { list(value)? } else { whole.to_vec() };
     let mut texts = Vec::new();
-    for part in parts {
-        for part in read_part(place, part)? {
-            match part {
-                Part::Text(text)
-                | Part::Unknown(text)
-                | Part::Reasoning(text)
-                | Part::HiddenReasoning(text) => {
-                    texts.push(text);
-                }
-                Part::Call(_) | Part::Result(_) => return Err(format!("{place} must be text")),
+    for part in parts_in(place, value)? {
+        match part {
+            Part::Text(text) | Part::Unknown(text) | Part::Reasoning(text) | Part::HiddenReasoning(text) => {
+                texts.push(text);
             }
+            Part::StepEnd => {}
+            Part::Call(_) | Part::Result(_) => return Err(format!("{place} must be text")),
         }
     }
     Ok(texts)
@@ -358,17 +455,31 @@ pub(super) fn parts_of(place: &str, value: Json<'_>) -> Result<Vec<String>, Stri
 
 /// A tool in a message of Vercel's user interface: the call and, once it is there, its result. Version 4 has them
 /// in an object of their own.
-fn used_tool(place: &str, kind: &str, part: &RawObject<'_>) -> Result<Vec<Part>, String> {
+pub(super) fn used_tool(place: &str, kind: &str, part: &RawObject<'_>) -> Result<Vec<Part>, String> {
     if let Some(inner) = part.get("toolInvocation").and_then(RawObject::in_value) {
         return used_tool(place, "toolInvocation", &inner);
+    }
+    let state = part.string("state").unwrap_or_default();
+    if state == "input-streaming" {
+        // The SDK does not send what is not complete.
+        return Ok(Vec::new());
     }
     let name = first_text(part, &TOOL_NAMES).or_else(|| kind.strip_prefix("tool-").map(str::to_owned));
     let name = name.ok_or_else(|| format!("{place} ({kind}) has no name"))?;
     let id = part.string("toolCallId");
-    let arguments = part.first(&["input", "args"]).map_or("{}", |(_, input)| input.get()).to_owned();
+    let arguments = part.first(&["input", "args", "rawInput"]);
+    let arguments = arguments.map_or("{}", |(_, input)| input.get()).to_owned();
     let mut parts = vec![Part::Call(Call { id: id.clone(), name: name.clone(), arguments })];
-    if let Some((_, output)) = part.first(&["output", "result", "errorText"]) {
-        parts.push(Part::Result(ToolResult { id, name: Some(name), ..answer_of(place, output)? }));
+    let held = if kind == "toolInvocation" { Held::Calls } else { Held::Step };
+    let mut result = ToolResult { id, name: Some(name), held, ..ToolResult::default() };
+    if state == "output-denied" {
+        let approval = part.get("approval").and_then(RawObject::in_value);
+        let reason = approval.and_then(|approval| approval.string("reason"));
+        result.add(Part::Text(reason.unwrap_or_else(|| "Tool execution denied.".to_owned())));
+        parts.push(Part::Result(result));
+    } else if let Some((_, output)) = part.first(&["output", "result", "errorText"]) {
+        result.add(answer_text(output)?);
+        parts.push(Part::Result(result));
     }
     Ok(parts)
 }

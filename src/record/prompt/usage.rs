@@ -1,6 +1,6 @@
 //! What servers report about a request: tokens of the prompt, those found in the cache, those of the output.
 
-use super::fields::whole;
+use super::fields::{unquoted, whole};
 use super::path::value_at;
 use super::scope::Scope;
 use crate::error::Invalid;
@@ -16,13 +16,15 @@ const REPORTS: [&str; 8] = [
     "message.usage",
     "output.outputBodyJson.usage",
     "meta_info",
-    "metrics",
+    OF_TRACES,
 ];
+/// The report of a call in the traces of Datadog and Braintrust, whose tokens of the prompt are all of it.
+const OF_TRACES: &str = "metrics";
 /// Where it is in the response of a server.
-const REPORTS_IN_RESPONSE: [&str; 4] = ["usage", "usageMetadata", "usage_metadata", "meta_info"];
+const REPORTS_IN_RESPONSE: [&str; 5] = ["usage", "usageMetadata", "usage_metadata", "meta_info", "meta"];
 
 /// Names of the output's tokens in a report.
-const OUTPUT: [&str; 8] = [
+const OUTPUT: [&str; 10] = [
     "completion_tokens",
     "output_tokens",
     "outputTokens",
@@ -31,11 +33,19 @@ const OUTPUT: [&str; 8] = [
     "candidates_token_count",
     "num_decode_tokens",
     "output_toks",
+    "eval_count",
+    "tokens.output_tokens",
 ];
 /// Tokens of the output that those names of Gemini leave out.
 const THOUGHTS: [&str; 2] = ["thoughtsTokenCount", "thoughts_token_count"];
-/// The same beside the prompt, where the record itself is the report.
-const FLAT_OUTPUT: [&str; 12] = [
+/// Those that xAI leaves out: only its total has them.
+const REASONING: [&str; 2] =
+    ["completion_tokens_details.reasoning_tokens", "output_tokens_details.reasoning_tokens"];
+/// All tokens of prompt and output. (Bedrock's `totalTokens` has not always those of the cache, which `inputTokens`
+/// never has.)
+const TOTAL: [&str; 1] = ["total_tokens"];
+/// Tokens of the output beside the prompt, where the record itself is the report.
+const FLAT_OUTPUT: [&str; 13] = [
     "completion_tokens",
     "gen_ai.usage.output_tokens",
     "gen_ai.usage.completion_tokens",
@@ -48,17 +58,20 @@ const FLAT_OUTPUT: [&str; 12] = [
     "tokens.completion",
     "completionTokens",
     "outputUsage",
+    "eval_count",
 ];
 
-const INPUT: [&str; 6] = [
+const INPUT: [&str; 8] = [
     "prompt_tokens",
     "input_tokens",
     "inputTokens",
     "promptTokens",
     "promptTokenCount",
     "prompt_token_count",
+    "prompt_eval_count",
+    "tokens.input_tokens",
 ];
-const FLAT_INPUT: [&str; 11] = [
+const FLAT_INPUT: [&str; 12] = [
     "prompt_tokens",
     "input_tokens",
     "gen_ai.usage.input_tokens",
@@ -70,6 +83,7 @@ const FLAT_INPUT: [&str; 11] = [
     "input_toks",
     "promptTokens",
     "inputUsage",
+    "prompt_eval_count",
 ];
 /// Tokens of the prompt that the names of Gemini leave out: what its own tools gave it.
 const BESIDE_PROMPT: [&str; 2] = ["toolUsePromptTokenCount", "tool_use_prompt_token_count"];
@@ -83,7 +97,7 @@ const BESIDE_INPUT: [&str; 4] = [
 /// The same in the invocation logs of Bedrock.
 const BESIDE_COUNT: [&str; 2] = ["input.cacheReadInputTokenCount", "input.cacheWriteInputTokenCount"];
 
-const CACHED: [&str; 12] = [
+const CACHED: [&str; 15] = [
     "prompt_tokens_details.cached_tokens",
     "input_tokens_details.cached_tokens",
     "cache_read_input_tokens",
@@ -96,21 +110,26 @@ const CACHED: [&str; 12] = [
     "cacheReadInputTokens",
     "prompt_cache_hit_tokens",
     "inputTokenDetails.cacheReadTokens",
+    "input_token_details.cache_read",
+    "prompt_cached_tokens",
+    "prompt_cache_read_tokens",
 ];
-const FLAT_CACHED: [&str; 9] = [
+const FLAT_CACHED: [&str; 11] = [
     "cached_tokens",
     "num_cached_tokens",
     "cache_read_input_tokens",
     "cached_input_tokens",
     "gen_ai.usage.cache_read.input_tokens",
+    "gen_ai.usage.cache_read_input_tokens",
     "gen_ai.usage.cached_tokens",
     "ai.usage.cachedInputTokens",
     "input.cacheReadInputTokenCount",
     "tokens.cached",
+    "prompt_cache_read_tokens",
 ];
 
 /// Tokens of the prompt that were written to the cache.
-const WRITTEN: [&str; 8] = [
+const WRITTEN: [&str; 11] = [
     "cache_creation_input_tokens",
     "prompt_tokens_details.cache_write_tokens",
     "prompt_tokens_details.cache_creation_tokens",
@@ -119,13 +138,18 @@ const WRITTEN: [&str; 8] = [
     "cacheWriteInputTokens",
     "cachedInputWriteTokens",
     "inputTokenDetails.cacheWriteTokens",
+    "input_token_details.cache_creation",
+    "prompt_cache_creation_tokens",
+    "prompt_cache_write_tokens",
 ];
-const FLAT_WRITTEN: [&str; 5] = [
+const FLAT_WRITTEN: [&str; 7] = [
     "cache_write_tokens",
     "cache_creation_input_tokens",
     "gen_ai.usage.cache_creation.input_tokens",
+    "gen_ai.usage.cache_creation_input_tokens",
     "ai.usage.inputTokenDetails.cacheWriteTokens",
     "input.cacheWriteInputTokenCount",
+    "prompt_cache_write_tokens",
 ];
 
 /// The figures of a report.
@@ -152,7 +176,9 @@ fn flat(scope: &Scope<'_>) -> Usage {
     let input = |object: &RawObject<'_>| {
         let (name, tokens) = number(object, &FLAT_INPUT)?;
         let beside = match name {
-            "input_tokens" => sum(object, &BESIDE_INPUT),
+            "input_tokens" => {
+                beside_input(object, tokens, number(object, &FLAT_OUTPUT).or(number(object, &OUTPUT)))
+            }
             "input.inputTokenCount" => sum(object, &BESIDE_COUNT),
             _ => 0,
         };
@@ -166,16 +192,22 @@ fn flat(scope: &Scope<'_>) -> Usage {
     }
 }
 
+/// What reports say, in the record or in the response of the server, and that itself.
 fn in_reports(scope: &Scope<'_>, response: Option<&RawObject<'_>>) -> Usage {
     let mut usage = Usage::default();
-    let beside = REPORTS.iter().filter_map(|path| scope.at(&[path]).map(|(_, report)| report));
-    let inside = |path: &&str| response.and_then(|response| response.get(path)).map(Found::part);
-    for report in beside.chain(REPORTS_IN_RESPONSE.iter().filter_map(inside)) {
-        if let Some(report) = RawObject::in_value(report.json()) {
-            usage = usage.or(of_report(&report));
+    let beside = REPORTS.iter().filter_map(|path| scope.at(&[path]));
+    let inside =
+        |path: &&'static str| Some((*path, Found::part(response.and_then(|response| response.get(path))?)));
+    for (path, report) in beside.chain(REPORTS_IN_RESPONSE.iter().filter_map(inside)) {
+        let Some(report) = RawObject::in_value(report.json()) else { continue };
+        let mut found = of_report(&report);
+        if path == OF_TRACES {
+            let all = number(&report, &INPUT).map(|(_, tokens)| tokens);
+            found.input = all.filter(|_| all >= found.cached).or(found.input);
         }
+        usage = usage.or(found);
     }
-    usage
+    usage.or(response.map(of_report).unwrap_or_default())
 }
 
 fn in_details(scope: &Scope<'_>) -> Usage {
@@ -232,20 +264,40 @@ impl Usage {
 }
 
 fn of_report(report: &RawObject<'_>) -> Usage {
+    let output = number(report, &OUTPUT);
     let input = number(report, &INPUT).map(|(name, tokens)| {
         let beside = match name {
-            "input_tokens" | "inputTokens" => sum(report, &BESIDE_INPUT),
+            "input_tokens" | "inputTokens" => beside_input(report, tokens, output),
             "promptTokenCount" | "prompt_token_count" => sum(report, &BESIDE_PROMPT),
             _ => 0,
         };
         tokens.saturating_add(beside)
     });
-    let output = number(report, &OUTPUT).map(|(name, tokens)| {
-        let thoughts = if name.starts_with("candidates") { sum(report, &THOUGHTS) } else { 0 };
+    let output = output.map(|(name, tokens)| {
+        let thoughts = if name.starts_with("candidates") {
+            sum(report, &THOUGHTS)
+        } else {
+            // What is missing up to the total.
+            let thoughts = number(report, &REASONING).map_or(0, |(_, thoughts)| thoughts);
+            let all = input.unwrap_or(0).saturating_add(tokens).saturating_add(thoughts);
+            if total(report) == Some(all) { thoughts } else { 0 }
+        };
         tokens.saturating_add(thoughts)
     });
     let tokens = |names: &[&str]| number(report, names).map(|(_, tokens)| tokens);
     Usage { input, output, cached: tokens(&CACHED), written: tokens(&WRITTEN) }
+}
+
+/// Tokens of the prompt beside those of `input`: none where the total says that these are all, as in the reports of
+/// those that translate Anthropic's.
+fn beside_input(report: &RawObject<'_>, input: u64, output: Option<(&str, u64)>) -> u64 {
+    let beside = sum(report, &BESIDE_INPUT);
+    let all = output.map(|(_, output)| output.saturating_add(input));
+    if beside <= input && all.is_some() && total(report) == all { 0 } else { beside }
+}
+
+fn total(report: &RawObject<'_>) -> Option<u64> {
+    number(report, &TOTAL).map(|(_, total)| total)
 }
 
 /// All tokens at `paths` together.
@@ -255,5 +307,5 @@ fn sum(object: &RawObject<'_>, paths: &[&str]) -> u64 {
 
 /// The first of `paths` with a number of tokens, and the number.
 fn number<'n>(object: &RawObject<'_>, paths: &[&'n str]) -> Option<(&'n str, u64)> {
-    paths.iter().find_map(|&path| Some((path, whole(value_at(object, path)?.json())?)))
+    paths.iter().find_map(|&path| Some((path, whole(unquoted(value_at(object, path)?.json()))?)))
 }

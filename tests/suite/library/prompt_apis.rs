@@ -5,22 +5,7 @@ use kvtrace::record::prompt::{
 };
 use serde_json::{Value, json};
 
-use super::options;
-
-fn read(record: &Value) -> PromptRecord {
-    PromptRecord::parse(record.to_string().as_bytes(), &PromptOptions::default()).unwrap()
-}
-
-fn chat(record: &Value) -> Chat {
-    match read(record).content {
-        Content::Chat(chat) => chat,
-        other => panic!("{record}: {other:?}"),
-    }
-}
-
-fn messages(chat: &Chat) -> Value {
-    chat.messages.iter().map(|message| serde_json::from_str::<Value>(&message.json).unwrap()).collect()
-}
+use super::{chat, messages, options, read};
 
 fn tools(chat: &Chat) -> Value {
     chat.tools.as_ref().map_or(Value::Null, |tools| serde_json::from_str(&tools.json).unwrap())
@@ -248,10 +233,15 @@ fn what_a_tool_answers_is_the_same_however_a_log_spaces_it_and_nothing_of_it_is_
     let scored = r#"[{"text": "a", "score": 0.5}]"#;
     assert_eq!(said(&gemini(scored)), scored);
     // What has one field is a part, and the AI SDK of Vercel says what a value is.
-    assert_eq!(said(&gemini(r#"[{"text": "a"}]"#)), "a");
-    assert_eq!(said(&gemini(r#"{"type": "json", "value": {"a":1}}"#)), r#"{"a": 1}"#);
+    let result = |content: &str| {
+        format!(
+            r#"{{"messages": [{{"role": "user", "content": [{{"type": "tool_result", "content": {content}}}]}}]}}"#
+        )
+    };
+    assert_eq!(said(&result(r#"[{"text": "a"}]"#)), "a");
+    assert_eq!(said(&result(r#"{"type": "json", "value": {"a":1}}"#)), r#"{"a": 1}"#);
     let converse = r#"{"messages": [{"role": "user", "content": [{"toolResult": {"toolUseId": "1", "content": [{"json": {"a":1}}]}}]}]}"#;
-    assert_eq!(said(converse), r#"{"json": {"a": 1}}"#);
+    assert_eq!(said(converse), r#"{"a": 1}"#);
     let marked = |mark: &str| {
         let result = format!("{{\"type\":\"search_result\",\"title\":\"t\"{mark}}}");
         said(&format!("{{\"messages\": [{{\"role\": \"user\", \"content\": [{result}]}}]}}"))
