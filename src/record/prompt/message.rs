@@ -10,11 +10,9 @@ use super::content::Message;
 use super::fields::{
     is_empty, is_string, json, list, mismatch, object_at, string, string_at, without_halves,
 };
-use super::part::{
-    Call, Held, Part, ToolResult, answer_of, calls_of, parts_of, read_part, stand_in, used_tool,
-};
+use super::part::{Call, Held, Part, ToolResult, answer_of, calls_of, parts_of, read_part, used_tool};
 use super::seen::{Known, Seen};
-use super::shown::Shown;
+use super::shown::{Shown, stand_in};
 use crate::record::json::RawObject;
 use crate::record::raw::Json;
 

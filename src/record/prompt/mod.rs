@@ -38,10 +38,10 @@ pub use content::{
 };
 
 pub(crate) use fields::{is_string, list, string, whole};
-pub(crate) use part::{is_stand_in, stand_in};
+pub(crate) use part::is_stand_in;
 pub(crate) use path::{escaped, value_at, value_in};
 pub(crate) use report::{Reported, keys_of, reported, unread_time};
-pub(crate) use shown::data_stand_in;
+pub(crate) use shown::{data_stand_in, stand_in};
 pub(crate) use usage::{Usage, langfuse_details};
 
 use std::cell::RefCell;

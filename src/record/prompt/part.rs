@@ -3,10 +3,8 @@
 //! The kinds of the APIs hardly overlap, so one table of them serves all: a part is told by its `type`, or
 //! by the name of its only field where the API has no types (Gemini, Bedrock).
 
-use serde_json::Value;
-
 use super::fields::{decoded, is_string, json, list, mismatch, object_at, string, string_at};
-use super::shown::{MEDIA_TYPES, Shown, data_stand_in};
+use super::shown::{HIDDEN, MARKS, MEDIA_TYPES, Shown, data_stand_in, stand_in};
 use crate::record::json::RawObject;
 use crate::record::raw::Json;
 
@@ -210,27 +208,6 @@ pub(super) fn calls_of(place: &str, value: Json<'_>) -> Result<Vec<Call>, String
 
 fn first_text(object: &RawObject<'_>, names: &[&str]) -> Option<String> {
     names.iter().find_map(|name| object.string(name))
-}
-
-/// Marks of what to cache, which an agent moves from message to message: no part of what they stand in.
-const MARKS: [&str; 2] = ["cache_control", "cacheControl"];
-
-/// Where reasoning is that cannot be read.
-const HIDDEN: [&str; 4] = ["redactedContent", "encrypted_content", "data", "signature"];
-
-/// A text that stands for what is no text: equal for equal things only. Where reasoning is hidden, all else about it
-/// may be there or not.
-pub(crate) fn stand_in(kind: &str, raw: Json<'_>) -> String {
-    let mut thing: Value = serde_json::from_str(raw.get()).unwrap_or_default();
-    if let Some(fields) = thing.as_object_mut() {
-        let is_hidden = kind.starts_with("reasoning") && HIDDEN.iter().any(|name| fields.contains_key(*name));
-        fields.retain(|name, value| {
-            let name = name.as_str();
-            !value.is_null() && !MARKS.contains(&name) && (!is_hidden || HIDDEN.contains(&name))
-        });
-    }
-    let hash = blake3::hash(thing.to_string().as_bytes()).to_hex();
-    format!("<|{kind} {}|>", &hash[..16])
 }
 
 /// Whether a part of this kind may have a [`stand_in`].

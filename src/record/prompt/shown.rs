@@ -1,7 +1,8 @@
 //! JSON that a model is shown as text, such as what a tool has answered, and what in it is no text.
 
+use serde_json::Value;
+
 use super::fields::{is_string, json, string};
-use super::part::stand_in;
 use crate::record::json::RawObject;
 use crate::record::raw::Json;
 
@@ -76,6 +77,27 @@ impl Shown {
             self.text.push_str(value.get());
         }
     }
+}
+
+/// Marks of what to cache, which an agent moves from message to message: no part of what they stand in.
+pub(super) const MARKS: [&str; 2] = ["cache_control", "cacheControl"];
+
+/// Where reasoning is that cannot be read.
+pub(super) const HIDDEN: [&str; 4] = ["redactedContent", "encrypted_content", "data", "signature"];
+
+/// A text that stands for what is no text: equal for equal things only. Where reasoning is hidden, all else about it
+/// may be there or not.
+pub(crate) fn stand_in(kind: &str, raw: Json<'_>) -> String {
+    let mut thing: Value = serde_json::from_str(raw.get()).unwrap_or_default();
+    if let Some(fields) = thing.as_object_mut() {
+        let is_hidden = kind.starts_with("reasoning") && HIDDEN.iter().any(|name| fields.contains_key(*name));
+        fields.retain(|name, value| {
+            let name = name.as_str();
+            !value.is_null() && !MARKS.contains(&name) && (!is_hidden || HIDDEN.contains(&name))
+        });
+    }
+    let hash = blake3::hash(thing.to_string().as_bytes()).to_hex();
+    format!("<|{kind} {}|>", &hash[..16])
 }
 
 /// What stands for a string that is an image, a PDF or the like in base64, equal for equal ones; none where the
