@@ -86,24 +86,31 @@ fn requests_and_observations_of_sessions_are_no_transcripts() {
 
 #[test]
 fn calls_of_agents_at_the_same_time_keep_their_answers() {
-    let transcript = claude("a", [1020, 0, 1])
-        + &claude("b", [700, 0, 1])
-        + &claude("a", [1020, 0, 120])
-        + &claude("c", [10, 704, 1])
-        + &claude("b", [700, 0, 70])
-        + &claude("c", [10, 704, 9])
+    let transcript = |file: &str| {
+        let of = |name: &str| format!("{file}{name}");
+        claude(&of("a"), [1020, 0, 1])
+        + &claude(&of("b"), [700, 0, 1])
+        + &claude(&of("a"), [1020, 0, 120])
+        + &claude(&of("c"), [10, 704, 1])
+        + &claude(&of("b"), [700, 0, 70])
+        + &claude(&of("c"), [10, 704, 9])
         // Where a session is resumed, its past is there again.
-        + &claude("a", [1020, 0, 120]);
-    let found = cat(&transcript);
+        + &claude(&of("a"), [1020, 0, 120])
+    };
+    let found = cat(&transcript("1"));
     assert_eq!(column(&found, "output_length"), [120, 70, 9]);
     assert_eq!(column(&found, "input_length"), [1024, 704, 718]);
     // In two files, calls of the first do not wait for the second.
     let folder = crate::support::scratch();
-    let first = crate::support::write(folder.path(), "a.jsonl", &transcript);
-    let second = crate::support::write(folder.path(), "b.jsonl", transcript.replace("\"s\"", "\"t\""));
+    let first = crate::support::write(folder.path(), "a.jsonl", transcript("1"));
+    let second = crate::support::write(folder.path(), "b.jsonl", transcript("2").replace("\"s\"", "\"t\""));
     let both = rows(&run("trace-cat", &["-q", &first, &second], "").ok());
     assert_eq!(column(&both, "output_length"), [120, 70, 9, 120, 70, 9]);
     assert_eq!(column(&both, "session_id"), ["s", "s", "s", "t", "t", "t"]);
+    // Of a session that goes on in another file, what is copied there has been counted.
+    let again = crate::support::write(folder.path(), "c.jsonl", transcript("1") + &claude("9", [5, 0, 6]));
+    let both = rows(&run("trace-cat", &["-q", &first, &again], "").ok());
+    assert_eq!(column(&both, "output_length"), [120, 70, 9, 6]);
     // More calls than are held come in the order of their first lines all the same.
     let many: String = (0..200).map(|i| claude(&format!("m{i}"), [i, 0, i])).collect();
     let lengths: Vec<u64> = (0..200).collect();
